@@ -1,0 +1,146 @@
+/**
+ * Every failure that the program acts on, one class per cause. Code decides by class and `code`, never by message text.
+ *
+ * Messages are written for the operator: what happened, then what to do next. They carry no secret, no personal data and
+ * no text of an upstream's error body.
+ */
+export abstract class LeadmirrorError extends Error {
+  /** Machine word, stable between releases, stored with a failed run. */
+  readonly code: string;
+
+  constructor(code: string, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.code = code;
+    this.name = new.target.name;
+  }
+}
+
+export interface ConfigProblem {
+  /** The variable or file key that is wrong: `TILEDESK_PAGE_SIZE`, `leadmirror.yaml: connections[1].projectId`. */
+  readonly variable: string;
+  /** What is wrong with it and what to do, without its value when it may hold a secret. */
+  readonly message: string;
+}
+
+/** The configuration cannot be used. Holds all problems found, not only the first. Exit code 2. */
+export class ConfigError extends LeadmirrorError {
+  readonly problems: readonly ConfigProblem[];
+
+  constructor(problems: readonly ConfigProblem[], options?: { cause?: unknown }) {
+    super('config_invalid', problems.map(({ variable, message }) => `${variable}: ${message}`).join('\n'), options);
+    this.problems = problems;
+  }
+}
+
+/** The upstream asked for a pause that is longer than the caller may wait in place. The work is postponed, not failed. */
+export class RateLimitedError extends LeadmirrorError {
+  /** How long to stay away, in milliseconds from the moment this was thrown. */
+  readonly waitMs: number;
+
+  constructor(message: string, options: { waitMs: number; code?: string; cause?: unknown }) {
+    super(options.code ?? 'rate_limited', message, options);
+    this.waitMs = options.waitMs;
+  }
+}
+
+export type TransientCode = 'network' | 'timeout' | 'upstream_unavailable' | 'upstream_garbled';
+
+/** Weather: a network failure, a time-out, a 5xx, an unreadable body. Trying again later may well work. */
+export class TransientError extends LeadmirrorError {
+  declare readonly code: TransientCode;
+  /** The server's own wish (Retry-After), in milliseconds; null when it said nothing. */
+  readonly retryAfterMs: number | null;
+  readonly status: number | null;
+
+  constructor(
+    code: TransientCode,
+    message: string,
+    options: { cause?: unknown; retryAfterMs?: number | null; status?: number | null } = {},
+  ) {
+    super(code, message, options);
+    this.retryAfterMs = options.retryAfterMs ?? null;
+    this.status = options.status ?? null;
+  }
+}
+
+export type AuthCode = 'auth_failed' | 'auth_role' | 'auth_not_member' | 'auth_refused';
+
+/** The upstream refuses this account. Waiting does not help; a person has to act. */
+export class AuthError extends LeadmirrorError {
+  declare readonly code: AuthCode;
+
+  constructor(code: AuthCode, message: string, options?: { cause?: unknown }) {
+    super(code, message, options);
+  }
+}
+
+/** The upstream answered something that its own rules exclude: a lie, or an interface that changed under us. */
+export class UpstreamContractError extends LeadmirrorError {}
+
+/** A definite refusal of one request (4xx that is neither credentials nor load). */
+export class UpstreamRefusedError extends LeadmirrorError {
+  readonly status: number;
+
+  constructor(code: string, message: string, options: { status: number; cause?: unknown }) {
+    super(code, message, options);
+    this.status = options.status;
+  }
+}
+
+/** The answer is larger than the size limit of one request: ask for fewer rows. */
+export class ResponseTooLargeError extends LeadmirrorError {
+  constructor(message: string, options?: { cause?: unknown }) {
+    super('response_too_large', message, options);
+  }
+}
+
+/** One record that cannot be mapped. It is set aside; the rest of its page is written. */
+export class RecordError extends LeadmirrorError {
+  /** The record's own id where it has a usable one. */
+  readonly recordId: string | null;
+
+  constructor(code: string, message: string, options: { recordId: string | null; cause?: unknown }) {
+    super(code, message, options);
+    this.recordId = options.recordId;
+  }
+}
+
+/** Another run took this checkpoint over; nothing of this run may be committed any more. */
+export class LeaseLostError extends LeadmirrorError {
+  constructor(message: string, options?: { cause?: unknown }) {
+    super('lease_lost', message, options);
+  }
+}
+
+/** Another run holds the checkpoint right now. */
+export class LeaseBusyError extends LeadmirrorError {
+  constructor(message: string, options?: { cause?: unknown }) {
+    super('lease_busy', message, options);
+  }
+}
+
+export type DatabaseCode =
+  | 'database_unavailable'
+  | 'database_refused'
+  | 'database_newer'
+  | 'database_foreign'
+  | 'database_disk_full';
+
+/** The mirror's own Postgres cannot be used. `database_unavailable` passes by waiting, the others need a person. */
+export class DatabaseError extends LeadmirrorError {
+  declare readonly code: DatabaseCode;
+
+  constructor(code: DatabaseCode, message: string, options?: { cause?: unknown }) {
+    super(code, message, options);
+  }
+}
+
+/** The word stored with a failed run: an error's own code, or `bug` for everything we did not foresee. */
+export function errorCode(error: unknown): string {
+  return error instanceof LeadmirrorError ? error.code : 'bug';
+}
+
+/** True for the error that an aborted signal leaves behind: a stop, not a failure. */
+export function isAbort(error: unknown): boolean {
+  return error instanceof Error && (error.name === 'AbortError' || (error as { code?: unknown }).code === 'ABORT_ERR');
+}

@@ -1,0 +1,181 @@
+/**
+ * The contract between a source (one upstream product) and the engine: types only, a leaf that everybody may import.
+ *
+ * A stream is data plus pure functions: its table, how one record maps to a row, and the lists it is read from. Each list pairs
+ * a *walk* (pure: which page next, was anything missed, are we done) with a `fetchPage` that turns the walk's question into one
+ * request. The engine runs the loop and knows nothing of any product.
+ */
+
+/** What a run does. Backfill and reconcile are two modes of the same full walk. */
+export type Pass = 'backfill' | 'incremental' | 'reconcile';
+
+/** Queue and concurrency: `fast` for incremental passes, `bulk` for full walks, so new data arrives during a long backfill. */
+export type Lane = 'fast' | 'bulk';
+
+export const laneOf = (pass: Pass): Lane => (pass === 'incremental' ? 'fast' : 'bulk');
+
+export type Outcome = 'succeeded' | 'partial' | 'failed' | 'postponed' | 'cancelled';
+
+export type ColumnType =
+  | 'text'
+  | 'text[]'
+  | 'integer'
+  | 'bigint'
+  | 'double precision'
+  | 'boolean'
+  | 'timestamptz'
+  | 'jsonb';
+
+/** One mirrored table: where it is and its typed columns. The common columns are added by the store. */
+export interface TableSpec {
+  readonly schema: string;
+  readonly name: string;
+  readonly columns: Readonly<Record<string, ColumnType>>;
+}
+
+/** A mapped record: the typed columns of its table by name, plus what every table has. Dates are ISO 8601 strings in UTC. */
+export interface Row {
+  readonly id: string;
+  /** Upstream's change time; null where the object has none. Decides which of two versions is newer. */
+  readonly updated_at: string | null;
+  /** Set when the upstream itself says that the object is deleted. */
+  readonly deleted_at: string | null;
+  /** The upstream object as received, less what the privacy settings drop. */
+  readonly raw: unknown;
+  readonly [column: string]: unknown;
+}
+
+/** What the privacy settings allow to be stored. */
+export interface Privacy {
+  readonly storeVisitorPii: boolean;
+}
+
+export type SortKey = 'id' | 'created_at' | 'updated_at';
+
+/** One question to a list, in the walk's terms. `offset` is always a multiple of `limit`: some servers only know page × limit. */
+export interface ListQuery {
+  readonly sort: SortKey;
+  readonly direction: 'desc' | 'asc';
+  readonly offset: number;
+  readonly limit: number;
+  /** Only rows whose date lies in [fromMs, toMs], both whole seconds; an absent bound is open. */
+  readonly window?: { readonly field: 'created_at' | 'updated_at'; readonly fromMs?: number; readonly toMs?: number };
+}
+
+/** What a walk sees of a row: its id and its sort keys in ms since 1970 (null: absent or unreadable). */
+export interface Entry {
+  readonly id: string | null;
+  readonly createdAt: number | null;
+  readonly updatedAt: number | null;
+}
+
+/** One answer of a list. */
+export interface ListPage {
+  readonly records: readonly unknown[];
+  /** `records`, as the walk sees them: same length, same order. */
+  readonly entries: readonly Entry[];
+  /** The page size that the server says it used; null where it says nothing. */
+  readonly pageSize: number | null;
+  /** How many rows match in all; null when not asked or not told. */
+  readonly total: number | null;
+  /** The `Date` header of the answer, ms since 1970; null when absent. The only clock a watermark may be capped by. */
+  readonly serverTime: number | null;
+}
+
+/** Where a walk stands. Plain JSON: it is stored in the checkpoint and must survive a crash. */
+export type WalkState = { readonly [key: string]: unknown };
+
+/** A range of sort keys that one accepted page proves complete, both ends inclusive; an open end is null. */
+export interface Covered {
+  readonly key: SortKey;
+  readonly from: string | number | null;
+  readonly to: string | number | null;
+}
+
+export type WalkEnd =
+  | { readonly kind: 'complete' }
+  /** Too much moved under the reader: progress is kept, completeness is not claimed. */
+  | { readonly kind: 'gave_up'; readonly reason: string };
+
+/** The outcome of looking at one page. */
+export interface WalkStep<S extends WalkState = WalkState> {
+  readonly state: S;
+  /** Null while the walk goes on. */
+  readonly end: WalkEnd | null;
+  readonly covered: Covered | null;
+}
+
+/**
+ * A way through a list. Pure: the same state and page give the same step, whoever asks.
+ *
+ * @throws UpstreamContractError from `accept` when a page contradicts the upstream's own rules.
+ */
+export interface Walk<S extends WalkState = WalkState> {
+  /** The state before the first request. */
+  start(): S;
+  /** The state to go on from after a stop: same place, fresh patience. */
+  resume(state: S): S;
+  /** The next question. */
+  next(state: S): ListQuery;
+  accept(state: S, query: ListQuery, page: ListPage): WalkStep<S>;
+  /** The newest change time seen at the walk's first page (ms), the next watermark; null when the walk keeps none. */
+  watermark(state: S): number | null;
+}
+
+export interface FetchOptions {
+  readonly signal: AbortSignal;
+}
+
+/** One list of a stream: a walk and the request that answers it. */
+export interface List {
+  /** Stable name inside the stream; watermarks are kept by it (`all`, or a lead status: `100`). */
+  readonly id: string;
+  readonly walk: Walk;
+  fetchPage(query: ListQuery, options: FetchOptions): Promise<ListPage>;
+  /** One request that finds the newest change time (ms), to seed the watermark before a full walk; null: nothing there. */
+  fetchNewestChange?(options: FetchOptions): Promise<{ newest: number | null; serverTime: number | null }>;
+}
+
+/** Facts found out about a server once and remembered (`sync.streams.capabilities`). */
+export type Capabilities = { readonly [name: string]: boolean };
+
+/** What a stream needs to know to lay out its lists. */
+export interface PlanContext {
+  readonly pass: Pass;
+  /** Remembered facts; a stream probes for those that are missing and hands the answer to `learn`. */
+  readonly capabilities: Capabilities;
+  learn(facts: Capabilities): Promise<void>;
+  /** Where an incremental pass of this list stops (ms): watermark − lookback; null: read to the end. */
+  stopBefore(listId: string): number | null;
+  readonly signal: AbortSignal;
+}
+
+/** One kind of object of one connection, ready to be read. */
+export interface Stream {
+  /** `tiledesk.leads`: source and kind, also the table's name. */
+  readonly name: string;
+  readonly table: TableSpec;
+  /** Upstream record to row. @throws RecordError when the record has no usable id. */
+  mapRecord(record: unknown): Row;
+  /** The lists that together hold every object of the stream, in the order in which they are to be read. */
+  planLists(context: PlanContext): Promise<readonly List[]>;
+}
+
+/** What a connection knows of its account after `open`. */
+export interface AccountFacts {
+  /** For people: project name and role. Never an address or a name of a person. */
+  readonly summary: string;
+}
+
+/** One configured account of a source. */
+export interface Connection {
+  /** `tiledesk:<project>`. */
+  readonly id: string;
+  readonly source: string;
+  readonly streams: readonly Stream[];
+  /**
+   * Verifies credentials and role; cheap when done before.
+   * @throws AuthError, UpstreamRefusedError, TransientError, RateLimitedError
+   */
+  open(options: FetchOptions): Promise<AccountFacts>;
+}
