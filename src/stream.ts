@@ -59,7 +59,15 @@ export interface ListQuery {
   readonly offset: number;
   readonly limit: number;
   /** Only rows whose date lies in [fromMs, toMs], both whole seconds; an absent bound is open. */
-  readonly window?: { readonly field: 'created_at' | 'updated_at'; readonly fromMs?: number; readonly toMs?: number };
+  readonly window?: ListWindow;
+  /** The walk wants to know how many rows match: a short page is only believed to be the end when the count agrees. */
+  readonly wantTotal: boolean;
+}
+
+export interface ListWindow {
+  readonly field: 'created_at' | 'updated_at';
+  readonly fromMs?: number;
+  readonly toMs?: number;
 }
 
 /** What a walk sees of a row: its id and its sort keys in ms since 1970 (null: absent or unreadable). */

@@ -1,0 +1,32 @@
+import type { Row } from '../stream.ts';
+
+/** What Postgres refuses in text and jsonb: NUL and lone surrogates. JSON.stringify writes both as escapes. */
+const SUSPECT = /\\u(?:0000|[dD][89a-fA-F])/;
+const REPLACEMENT = '\uFFFD';
+
+/**
+ * A page of rows as the JSON text that the upsert takes. Characters that Postgres cannot store are legal input: they become U+FFFD and the row
+ * is marked `text_repaired`, so that one odd message does not keep a whole page out.
+ */
+export function encodeRows(rows: readonly Row[]): string {
+  const text = JSON.stringify(rows.map((row) => ({ ...row, text_repaired: false })));
+  if (!SUSPECT.test(text)) return text;
+  return JSON.stringify(
+    rows.map((row) => {
+      const repaired = repair(row) as Row;
+      return { ...repaired, text_repaired: JSON.stringify(repaired) !== JSON.stringify(row) };
+    }),
+  );
+}
+
+/** The same value with every unstorable character replaced, in keys as well. */
+function repair(value: unknown): unknown {
+  if (typeof value === 'string') return repairText(value);
+  if (Array.isArray(value)) return value.map(repair);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [repairText(key), repair(inner)]));
+}
+
+export function repairText(text: string): string {
+  return text.toWellFormed().replaceAll('\0', REPLACEMENT);
+}

@@ -1,0 +1,137 @@
+import { createHash } from 'node:crypto';
+import { LeaseLostError } from '../errors.ts';
+import type { Prisma, PrismaClient } from '../generated/prisma/client.ts';
+import type { Row, TableSpec } from '../stream.ts';
+import { LEASE_MS, type Lease } from './leases.ts';
+import { encodeRows, repairText } from './page-json.ts';
+import { foldIdleRun, type RunCounts, type RunEnd, writeRun } from './runs.ts';
+import { buildUpsertSql } from './upsert-sql.ts';
+
+/** A record that could not be mapped, on its way to quarantine. */
+export interface BadRecord {
+  readonly recordId: string | null;
+  readonly reason: string;
+  readonly rawText: string;
+}
+
+export interface PageWrite {
+  readonly table: TableSpec;
+  readonly rows: readonly Row[];
+  readonly bad: readonly BadRecord[];
+  /** A stored row written before this time may be replaced by an older version; null: never. */
+  readonly replaceWrittenBefore: Date | null;
+}
+
+/** Progress to store with a page. `cursor` null: no walk under way. */
+export interface CheckpointWrite {
+  readonly cursor: unknown;
+  /** Null leaves the stored one as it is. */
+  readonly watermark: Readonly<Record<string, string>> | null;
+  /** The walk ended complete: the pass is proven as of now. */
+  readonly completed: boolean;
+}
+
+export interface SavePage {
+  readonly lease: Lease;
+  readonly startedAt: Date;
+  readonly page: PageWrite | null;
+  readonly checkpoint: CheckpointWrite;
+  /** The run's counts before this page; the counts after it are returned, nothing is changed in place. */
+  readonly counts: RunCounts;
+  /** The run ends with this page. */
+  readonly end: RunEnd | null;
+}
+
+const upsertSqlByTable = new WeakMap<TableSpec, string>();
+
+function upsertSql(table: TableSpec): string {
+  let sql = upsertSqlByTable.get(table);
+  if (sql === undefined) {
+    sql = buildUpsertSql(table);
+    upsertSqlByTable.set(table, sql);
+  }
+  return sql;
+}
+
+/**
+ * One page = one transaction: the checkpoint row is locked first (and with it the lease is proven), then rows, quarantine and the run's line follow.
+ * Stored progress therefore never claims a row that is not there, and never forgets one that is.
+ *
+ * @throws LeaseLostError when another run took over; nothing of the page is kept then
+ */
+export async function savePage(prisma: PrismaClient, save: SavePage): Promise<RunCounts> {
+  const { lease, page, end } = save;
+  const json = page === null || page.rows.length === 0 ? null : encodeRows(page.rows);
+  return prisma.$transaction(async (tx) => {
+    await lockCheckpoint(tx, save);
+    const counts = { ...save.counts };
+    if (page !== null) {
+      counts.pages += 1;
+      if (json !== null) await upsertRows(tx, { save, page, json, counts });
+      for (const record of page.bad) await quarantine(tx, lease, record);
+      counts.quarantined += page.bad.length;
+      counts.read += page.bad.length;
+    }
+    if (end !== null && isIdle(counts) && end.outcome === 'succeeded') {
+      await foldIdleRun(tx, lease, save.startedAt, counts, end);
+    } else if (end !== null || !isIdle(counts) || counts.pages > 1) {
+      await writeRun(tx, lease, save.startedAt, counts, end);
+    }
+    return counts;
+  });
+}
+
+async function lockCheckpoint(tx: Prisma.TransactionClient, save: SavePage): Promise<void> {
+  const { lease, checkpoint, end } = save;
+  const cursor = checkpoint.cursor === null ? null : JSON.stringify(checkpoint.cursor);
+  const watermark = checkpoint.watermark === null ? null : JSON.stringify(checkpoint.watermark);
+  // The lease ends with the run: whoever waits for it need not wait for its expiry.
+  const leaseSeconds = end === null ? LEASE_MS / 1000 : null;
+  const held = await tx.$executeRaw`
+    update sync.checkpoints set cursor = ${cursor}::jsonb, watermark = coalesce(${watermark}::jsonb, watermark),
+      completed_at = case when ${checkpoint.completed} then now() else completed_at end,
+      lease_until = clock_timestamp() + make_interval(secs => ${leaseSeconds}::float8), updated_at = now()
+    where connection_id = ${lease.connectionId} and stream = ${lease.stream} and pass = ${lease.pass}
+      and lease_token = ${lease.token} and lease_until is not null`;
+  if (held !== 1) {
+    throw new LeaseLostError(
+      `${lease.stream} ${lease.pass} of ${lease.connectionId} was taken over by another run; this one stops, nothing is lost`,
+    );
+  }
+}
+
+interface UpsertPart {
+  readonly save: SavePage;
+  readonly page: PageWrite;
+  readonly json: string;
+  readonly counts: RunCounts;
+}
+
+async function upsertRows(tx: Prisma.TransactionClient, { save, page, json, counts }: UpsertPart): Promise<void> {
+  const [result] = await tx.$queryRawUnsafe<{ read: number; created: number; updated: number }[]>(
+    upsertSql(page.table),
+    json,
+    save.lease.connectionId,
+    save.lease.runId,
+    page.replaceWrittenBefore,
+  );
+  if (result === undefined) throw new Error('the upsert answered no line');
+  counts.read += page.rows.length;
+  counts.created += result.created;
+  counts.updated += result.updated;
+  counts.unchanged += result.read - result.created - result.updated;
+}
+
+async function quarantine(tx: Prisma.TransactionClient, lease: Lease, record: BadRecord): Promise<void> {
+  const rawText = repairText(record.rawText);
+  const recordId = record.recordId ?? `sha256:${createHash('sha256').update(rawText).digest('hex').slice(0, 32)}`;
+  await tx.$executeRaw`
+    insert into sync.quarantine (connection_id, stream, record_id, reason, raw_text, run_id)
+    values (${lease.connectionId}, ${lease.stream}, ${recordId}, ${record.reason}, ${rawText}, ${lease.runId})
+    on conflict (connection_id, stream, record_id) do update set reason = excluded.reason, raw_text = excluded.raw_text,
+      run_id = excluded.run_id, last_seen_at = now(), resolved_at = null`;
+}
+
+function isIdle(counts: RunCounts): boolean {
+  return counts.created + counts.updated + counts.deleted + counts.quarantined === 0;
+}

@@ -1,0 +1,63 @@
+import type { ColumnType, TableSpec } from '../stream.ts';
+
+/**
+ * The one statement that writes a page. Pure: a table in, SQL out; rows travel as one JSON parameter (65,535 is the limit of bind parameters).
+ *
+ * Parameters: $1 rows as a JSON array, $2 connection_id, $3 run_id, $4 time (or null): a stored row written before it may be replaced by
+ * an older version, because a full walk asked for it afterwards.
+ *
+ * Answers one line: `read` (distinct ids), `created`, `updated`.
+ */
+export function buildUpsertSql(table: TableSpec): string {
+  const target = `${quote(table.schema)}.${quote(table.name)}`;
+  const typed = Object.keys(table.columns);
+  const stored = [...typed, 'raw', 'content_hash', 'text_repaired', 'deleted_at'];
+  const recordset = [
+    'id text',
+    ...Object.entries(table.columns).map(([name, type]: [string, ColumnType]) => `${quote(name)} ${type}`),
+    'raw jsonb',
+    'text_repaired boolean',
+    'deleted_at timestamptz',
+  ].join(', ');
+  const list = (names: readonly string[], prefix = '') => names.map((name) => `${prefix}${quote(name)}`).join(', ');
+
+  // `distinct on … order by id`: the same id twice in one page is legal (keep the newer), and two lanes writing the same rows take
+  // their locks in one order. Unchanged rows are left out by the join already, so that they are not even locked; the conflict clause
+  // repeats the test, because another run may have written the row since this statement's snapshot was taken.
+  return `
+with incoming as materialized (
+  select distinct on (r.id) ${list(['id', ...typed, 'raw', 'text_repaired', 'deleted_at'], 'r.')}, md5(r.raw::text) as content_hash
+  from jsonb_to_recordset($1::jsonb) as r(${recordset})
+  order by r.id, r.updated_at desc nulls last
+), changed as (
+  select i.*
+  from incoming i
+  left join ${target} t on t.connection_id = $2 and t.id = i.id
+  where t.id is null or (${isDifferent('i')} and ${mayReplace('i')})
+), written as (
+  insert into ${target} as t (connection_id, id, ${list(stored)}, run_id, first_seen_at, synced_at)
+  select $2, id, ${list(stored)}, $3::bigint, now(), now() from changed order by id
+  on conflict (connection_id, id) do update set
+    ${stored.map((name) => `${quote(name)} = excluded.${quote(name)}`).join(', ')}, run_id = excluded.run_id, synced_at = excluded.synced_at
+  where ${isDifferent('excluded')} and ${mayReplace('excluded')}
+  returning (xmax = 0) as is_new
+)
+select (select count(*) from incoming)::int as read,
+  (count(*) filter (where is_new))::int as created,
+  (count(*) filter (where not is_new))::int as updated
+from written`.trim();
+}
+
+/** The content changed, or the row vanished or came back. */
+function isDifferent(incoming: string): string {
+  return `(t.content_hash is distinct from ${incoming}.content_hash or t.deleted_at is distinct from ${incoming}.deleted_at)`;
+}
+
+/** Not older than what is stored; rows without dates are always written. */
+function mayReplace(incoming: string): string {
+  return `((t.updated_at > ${incoming}.updated_at) is not true or t.synced_at < $4::timestamptz)`;
+}
+
+function quote(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}

@@ -1,0 +1,124 @@
+import type { ListPage, ListQuery, Walk, WalkStep } from '../stream.ts';
+import { believeEnd, lastKey, readPage } from './page-check.ts';
+import { createStitchWalk, type StitchState } from './stitch.ts';
+
+/**
+ * Keyset windows: a full walk by creation time, newest first, for servers that filter on it. Each question ends at the oldest row read so far, rounded
+ * up to the second, and asks for page 0: deep pages cost the server nothing, and rows that vanish cannot shift the rest, because creation times
+ * never change.
+ *
+ * A second with more rows than a page holds is read by id, stitched. The filter leaves out rows without a date: the walk closes by reading the
+ * ascending head of the list, where those are, until dates are readable; when they fill a page, the whole list is read by id instead.
+ */
+export interface KeysetOptions {
+  readonly pageSize: number;
+  readonly maxStepBacks?: number;
+}
+
+export interface KeysetState {
+  readonly [key: string]: unknown;
+  readonly phase: 'windows' | 'second' | 'head' | 'by_id';
+  /** Upper end of the next window (ms, a whole second); null: no end yet. */
+  readonly toMs: number | null;
+  /** Walk by id: through the second that ends at `toMs`, or through everything. */
+  readonly inner: StitchState | null;
+  readonly doubts: number;
+}
+
+type Step = WalkStep<KeysetState>;
+
+export function createKeysetWalk(options: KeysetOptions): Walk<KeysetState> {
+  const { pageSize, maxStepBacks } = options;
+  const limits = maxStepBacks === undefined ? {} : { maxStepBacks };
+  const byId = createStitchWalk({ sort: 'id', pageSize, ...limits });
+  const secondWalk = (toMs: number) =>
+    createStitchWalk({
+      sort: 'id',
+      pageSize,
+      ...limits,
+      window: { field: 'created_at', fromMs: toMs - 1000, toMs },
+    });
+
+  function next(state: KeysetState): ListQuery {
+    const { phase, toMs, inner } = state;
+    if (phase === 'by_id' && inner !== null) return byId.next(inner);
+    if (phase === 'second' && inner !== null && toMs !== null) return secondWalk(toMs).next(inner);
+    const wantTotal = toMs === null || state.doubts > 0;
+    const query = { sort: 'created_at', offset: 0, limit: pageSize, wantTotal } as const;
+    if (phase === 'head') return { ...query, direction: 'asc', wantTotal: state.doubts > 0 };
+    return { ...query, direction: 'desc', ...(toMs === null ? {} : { window: { field: 'created_at', toMs } }) };
+  }
+
+  function accept(state: KeysetState, query: ListQuery, page: ListPage): Step {
+    switch (state.phase) {
+      case 'windows':
+        return acceptWindow(state, query, page);
+      case 'second':
+        return acceptSecond(state, query, page);
+      case 'head':
+        return acceptHead(state, query, page);
+      case 'by_id':
+        return acceptById(state, query, page);
+      default:
+        return state.phase satisfies never;
+    }
+  }
+
+  function acceptWindow(state: KeysetState, query: ListQuery, page: ListPage): Step {
+    const { keys, isFull } = readPage(query, page);
+    const oldest = lastKey(keys) as number | null;
+    const covered = oldest === null ? null : { key: 'created_at' as const, from: oldest, to: state.toMs };
+    if (!isFull) {
+      const belief = believeEnd({ total: page.total, offset: 0, count: keys.length, doubts: state.doubts });
+      if (!belief.isEnd) return goOn({ ...state, doubts: belief.doubts }, covered);
+      // Without a window the page held all rows, those without a date too.
+      if (state.toMs === null)
+        return { state, end: { kind: 'complete' }, covered: { key: 'created_at', from: null, to: null } };
+      return goOn({ ...state, phase: 'head', doubts: 0 }, covered);
+    }
+    if (oldest === null) return goOn({ ...state, phase: 'by_id', inner: byId.start(), doubts: 0 }, null);
+    const toMs = Math.ceil(oldest / 1000) * 1000;
+    if (state.toMs !== null && toMs >= state.toMs) {
+      return goOn({ ...state, phase: 'second', inner: secondWalk(state.toMs).start(), doubts: 0 }, covered);
+    }
+    return goOn({ ...state, toMs, doubts: 0 }, covered);
+  }
+
+  function acceptSecond(state: KeysetState, query: ListQuery, page: ListPage): Step {
+    if (state.inner === null || state.toMs === null) throw new Error('a crowded second without its walk');
+    const step = secondWalk(state.toMs).accept(state.inner, query, page);
+    if (step.end?.kind === 'gave_up') return { state: { ...state, inner: step.state }, end: step.end, covered: null };
+    if (step.end === null) return goOn({ ...state, inner: step.state }, null);
+    const covered = { key: 'created_at' as const, from: state.toMs - 1000, to: state.toMs };
+    // Both ends of a window belong to it: the rows at its lower end are simply met again.
+    return goOn({ ...state, phase: 'windows', inner: null, toMs: state.toMs - 1000 }, covered);
+  }
+
+  function acceptHead(state: KeysetState, query: ListQuery, page: ListPage): Step {
+    const { keys, isFull } = readPage(query, page);
+    const covered = null;
+    if (keys.length > 0 && keys.at(-1) !== null) return { state, end: { kind: 'complete' }, covered };
+    if (isFull) return goOn({ ...state, phase: 'by_id', inner: byId.start() }, covered);
+    const belief = believeEnd({ total: page.total, offset: 0, count: keys.length, doubts: state.doubts });
+    if (!belief.isEnd) return goOn({ ...state, doubts: belief.doubts }, covered);
+    return { state, end: { kind: 'complete' }, covered };
+  }
+
+  function acceptById(state: KeysetState, query: ListQuery, page: ListPage): Step {
+    if (state.inner === null) throw new Error('a walk by id without its state');
+    const step = byId.accept(state.inner, query, page);
+    return { ...step, state: { ...state, inner: step.state } };
+  }
+
+  return {
+    start: () => ({ phase: 'windows', toMs: null, inner: null, doubts: 0 }),
+    resume: (state) => ({ ...state, doubts: 0, inner: state.inner === null ? null : byId.resume(state.inner) }),
+    next,
+    accept,
+    watermark: () => null,
+  };
+}
+
+function goOn(state: KeysetState, covered: WalkStep['covered']): Step {
+  return { state, end: null, covered };
+}

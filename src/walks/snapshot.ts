@@ -1,0 +1,24 @@
+import type { ListPage, ListQuery, Walk, WalkStep } from '../stream.ts';
+
+/** A list that one request answers whole, without pages. */
+export type SnapshotState = { readonly [key: string]: unknown };
+
+export function createSnapshotWalk(): Walk<SnapshotState> {
+  return {
+    start: () => ({}),
+    resume: (state) => state,
+    next: (): ListQuery => ({
+      sort: 'id',
+      direction: 'desc',
+      offset: 0,
+      limit: Number.MAX_SAFE_INTEGER,
+      wantTotal: false,
+    }),
+    accept: (state, _query, _page: ListPage): WalkStep<SnapshotState> => ({
+      state,
+      end: { kind: 'complete' },
+      covered: { key: 'id', from: null, to: null },
+    }),
+    watermark: () => null,
+  };
+}

@@ -1,0 +1,309 @@
+import { UpstreamContractError } from '../errors.ts';
+import type { Covered, ListPage, ListQuery, ListWindow, SortKey, Walk, WalkStep } from '../stream.ts';
+import { type Alignment, alignPage, alignWidePage } from './align.ts';
+import { believeEnd, firstKey, isNewer, type Key, lastKey, type ReadPage, readPage } from './page-check.ts';
+
+/**
+ * Stitched paging: reads a sorted list, newest first, that changes under the reader, by offsets, and misses no row that stays in it.
+ *
+ * The *frontier* is the key of the oldest row accepted so far. The next page must overlap with what was read: it is *stitched* when its first row is
+ * strictly newer than the frontier, or, for a unique key, when it is the frontier row itself. Otherwise rows before it went away and others slid
+ * past the reader: step back (one page, then doubling) until stitched, or to the top. Strictly newer, because rows with equal keys may change
+ * places between two queries.
+ *
+ * Rows that arrive or are touched push the rest away from the front: pages repeat, nothing is missed. The frontier is all the memory there is; it
+ * survives a crash in the checkpoint.
+ */
+export interface StitchOptions {
+  readonly sort: SortKey;
+  /** Rows a page, at most; a smaller size reported by the server is obeyed from then on. */
+  readonly pageSize: number;
+  /** Stop at the first row older than this (ms); null: read to the end. Only for `updated_at`. */
+  readonly stopBefore?: number | null;
+  /** Every question stays inside this window. */
+  readonly window?: ListWindow;
+  /** What to do with more rows of one key than fit on a page. */
+  readonly ties?: TiePolicy;
+  /** Step-backs before the walk gives up for this run. */
+  readonly maxStepBacks?: number;
+}
+
+export type TiePolicy =
+  /** The server knows larger pages. */
+  | { readonly kind: 'wide'; readonly limit: number }
+  /** Read that second by id, inside a window from one whole second to the next. */
+  | { readonly kind: 'second' }
+  /** The same for servers that only know "since this day". */
+  | { readonly kind: 'day' }
+  | { readonly kind: 'none' };
+
+export interface StitchState {
+  readonly [key: string]: unknown;
+  /** Null before the first accepted page. Half a millisecond below a second: that whole second is read. */
+  readonly frontier: Key | null;
+  /** Where the next page has to start, at the latest. */
+  readonly start: number;
+  /** Next question's page, when it is not simply the best one for `start`. */
+  readonly wide: Alignment | null;
+  /** The server was asked for a larger page and did not give one. */
+  readonly isNarrow: boolean;
+  readonly size: number;
+  /** Rows to step back by next time; 0 while stitched. */
+  readonly back: number;
+  readonly stepBacks: number;
+  /** Oldest key of the last accepted page, while catching up with the frontier. */
+  readonly low: Key | null;
+  /** Accepted pages in a row that led nowhere. */
+  readonly stalls: number;
+  /** Next question: is page 0 still what it was? */
+  readonly probing: boolean;
+  /** Id and key of the first row of page 0. */
+  readonly top: string | null;
+  readonly doubts: number;
+  readonly newest: number | null;
+  /** The walk by id through a crowded second, and the frontier to go on from afterwards. */
+  readonly inner: { readonly state: StitchState; readonly window: ListWindow; readonly readDownTo: number } | null;
+  /** Rows read so far through `inner`. */
+  readonly innerRows: number;
+}
+
+const MAX_STALLS = 3;
+const DEFAULT_MAX_STEP_BACKS = 60;
+const DAY_MS = 86_400_000;
+const HALF_MS = 0.5;
+
+type Step = WalkStep<StitchState>;
+
+export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
+  const { sort, window, ties = { kind: 'none' }, stopBefore = null } = options;
+  const maxStepBacks = options.maxStepBacks ?? DEFAULT_MAX_STEP_BACKS;
+  const isUnique = sort === 'id';
+
+  const innerWalk = (innerWindow: ListWindow): Walk<StitchState> =>
+    createStitchWalk({ sort: 'id', pageSize: options.pageSize, window: innerWindow, maxStepBacks });
+
+  function next(state: StitchState): ListQuery {
+    if (state.inner !== null) return innerWalk(state.inner.window).next(state.inner.state);
+    const at = state.probing ? { offset: 0, limit: state.size } : (state.wide ?? alignPage(state.start, state.size));
+    // The first page asks for the count, so that a list of one page is proven complete by one request.
+    const wantTotal = state.frontier === null || state.doubts > 0;
+    return { sort, direction: 'desc', ...at, ...(window ? { window } : {}), wantTotal };
+  }
+
+  function accept(state: StitchState, query: ListQuery, page: ListPage): Step {
+    if (state.inner !== null) return acceptInner(state, state.inner, query, page);
+    const read = readPage(query, page);
+    const sized = {
+      ...state,
+      size: read.size < query.limit ? Math.min(state.size, read.size) : state.size,
+      isNarrow: state.isNarrow || (state.wide !== null && read.size < query.limit),
+      wide: null,
+    };
+    if (state.probing) return acceptProbe(sized, page, read);
+    if (!isStitched(state.frontier, read)) return stepBack(sized, read);
+    return acceptStitched(sized, page, read);
+  }
+
+  function isStitched(frontier: Key | null, read: ReadPage): boolean {
+    if (read.offset === 0 || frontier === null) return true;
+    const first = firstKey(read.keys);
+    return first !== null && (isNewer(first, frontier) || (isUnique && first === frontier));
+  }
+
+  function stepBack(state: StitchState, read: ReadPage): Step {
+    if (state.stepBacks >= maxStepBacks) {
+      const reason = `rows kept vanishing under the reader: ${maxStepBacks} steps back did not find the place again`;
+      return { state, end: { kind: 'gave_up', reason }, covered: null };
+    }
+    const back = state.back === 0 ? state.size : state.back * 2;
+    const start = Math.max(0, read.offset - back);
+    return { state: { ...state, start, back, stepBacks: state.stepBacks + 1, low: null }, end: null, covered: null };
+  }
+
+  function acceptStitched(before: StitchState, page: ListPage, read: ReadPage): Step {
+    const { keys, offset } = read;
+    const last = lastKey(keys);
+    const isFirst = before.frontier === null && before.newest === null && offset === 0;
+    const state: StitchState = {
+      ...before,
+      back: 0,
+      newest: isFirst ? newestChange(sort, keys, page.serverTime) : before.newest,
+      top: offset === 0 ? signature(page) : before.top,
+    };
+    const reachesEnd = typeof last === 'number' && stopBefore !== null && last < stopBefore;
+    if (reachesEnd) return finish(advance(state, last), cover(read, false));
+    if (!read.isFull) {
+      const belief = believeEnd({ total: page.total, offset, count: keys.length, doubts: state.doubts });
+      if (belief.isEnd) return finish(advance(state, last), cover(read, true));
+      // Ask for the same place again, this time with the count. The frontier moves all the same: these rows are read.
+      const again = { ...placeAfter(advance(state, last), read), doubts: belief.doubts };
+      return { state: again, end: null, covered: cover(read, false) };
+    }
+    return goOn(state, read, last);
+  }
+
+  function goOn(before: StitchState, read: ReadPage, last: Key | null): Step {
+    const advanced = last !== null && (before.frontier === null || isNewer(before.frontier, last));
+    const catchingUp = !advanced && last !== null && before.low !== null && isNewer(before.low, last);
+    const stalls = advanced || catchingUp || before.low === null ? 0 : before.stalls + 1;
+    const state = placeAfter({ ...advance(before, last), low: last, stalls, doubts: 0 }, read);
+    const covered = cover(read, false);
+    const reach = read.offset + read.keys.length;
+    const best = alignPage(state.start, state.size);
+    if (best.offset + best.limit <= reach) return resolveTies(state, read, covered);
+    if (stalls >= MAX_STALLS) return { state: { ...state, probing: true, stalls: 0 }, end: null, covered };
+    return { state, end: null, covered };
+  }
+
+  /** Page 0 again, after several pages that led nowhere: when it did not change, neither did the list, and the server does not page. */
+  function acceptProbe(state: StitchState, page: ListPage, read: ReadPage): Step {
+    if (signature(page) === state.top) {
+      throw new UpstreamContractError(
+        'no_progress',
+        'the server sends the same rows whatever page is asked for, while the list does not change',
+      );
+    }
+    return {
+      state: { ...state, probing: false, top: signature(page), low: null },
+      end: null,
+      covered: cover(read, false),
+    };
+  }
+
+  /** More rows share one key than a page holds: no page can both begin before them and end behind them. */
+  function resolveTies(state: StitchState, read: ReadPage, covered: Covered | null): Step {
+    const last = lastKey(read.keys);
+    if (read.keys.at(-1) === null) {
+      // Rows without a date come last. An incremental walk has then read all that can have changed; a full walk must not pretend.
+      if (sort === 'updated_at') return finish(state, covered);
+      const reason = `more rows without ${sort} than fit on a page; read this list by _id instead`;
+      return { state, end: { kind: 'gave_up', reason }, covered };
+    }
+    const reach = read.offset + read.keys.length;
+    if (ties.kind === 'wide' && !state.isNarrow) {
+      const wide = alignWidePage({
+        start: state.start,
+        reach,
+        gain: Math.ceil(options.pageSize / 2),
+        usualLimit: state.size,
+        wideLimit: ties.limit,
+      });
+      if (wide !== null) return { state: { ...state, wide }, end: null, covered };
+    }
+    if ((ties.kind === 'second' || ties.kind === 'day') && typeof last === 'number' && sort !== 'id') {
+      const { window: innerWindow, readDownTo } = tieWindow(sort, ties.kind, last);
+      const inner = { state: innerWalk(innerWindow).start(), window: innerWindow, readDownTo };
+      return { state: { ...state, inner, innerRows: 0, low: null }, end: null, covered };
+    }
+    const reason = `more rows share one ${sort} than one page holds, and this server offers no other way to read them`;
+    return { state, end: { kind: 'gave_up', reason }, covered };
+  }
+
+  function acceptInner(
+    state: StitchState,
+    inner: NonNullable<StitchState['inner']>,
+    query: ListQuery,
+    page: ListPage,
+  ): Step {
+    const step = innerWalk(inner.window).accept(inner.state, query, page);
+    const innerRows = state.innerRows + page.entries.length;
+    if (step.end?.kind === 'gave_up') {
+      return { state: { ...state, inner: { ...inner, state: step.state }, innerRows }, end: step.end, covered: null };
+    }
+    if (step.end === null) {
+      return { state: { ...state, inner: { ...inner, state: step.state }, innerRows }, end: null, covered: null };
+    }
+    // Everything from `readDownTo` on is read. About so many rows lie before it; a guess too far is stepped back from.
+    const start = Math.max(0, state.start + innerRows - state.size);
+    return {
+      state: { ...advance(state, inner.readDownTo), inner: null, innerRows: 0, start, low: null, stalls: 0 },
+      end: null,
+      covered: null,
+    };
+  }
+
+  /** Puts the next start at the last row that is strictly newer than the frontier, or for a unique key at the frontier row itself. */
+  function placeAfter(state: StitchState, read: ReadPage): StitchState {
+    const { frontier } = state;
+    if (frontier === null) return { ...state, start: read.offset + Math.max(0, read.keys.length - 1) };
+    const anchor = read.keys.findLastIndex(
+      (key) => key !== null && (isNewer(key, frontier) || (isUnique && key === frontier)),
+    );
+    const start = anchor >= 0 ? read.offset + anchor : Math.max(0, read.offset - 1);
+    return { ...state, start };
+  }
+
+  function advance(state: StitchState, last: Key | null): StitchState {
+    if (last === null || (state.frontier !== null && !isNewer(state.frontier, last))) return state;
+    return { ...state, frontier: last };
+  }
+
+  function cover(read: ReadPage, isEnd: boolean): Covered | null {
+    const from = lastKey(read.keys);
+    const to = firstKey(read.keys);
+    if (from === null && !isEnd) return null;
+    return { key: sort, from: isEnd ? null : from, to: read.offset === 0 ? null : to };
+  }
+
+  return {
+    start: () => ({
+      frontier: null,
+      start: 0,
+      wide: null,
+      isNarrow: false,
+      size: options.pageSize,
+      back: 0,
+      stepBacks: 0,
+      low: null,
+      stalls: 0,
+      probing: false,
+      top: null,
+      doubts: 0,
+      newest: null,
+      inner: null,
+      innerRows: 0,
+    }),
+    resume: (state) => ({
+      ...state,
+      size: options.pageSize,
+      wide: null,
+      back: 0,
+      stepBacks: 0,
+      low: null,
+      stalls: 0,
+      probing: false,
+      doubts: 0,
+      inner: state.inner && { ...state.inner, state: innerWalk(state.inner.window).resume(state.inner.state) },
+    }),
+    next,
+    accept,
+    watermark: (state) => state.newest,
+  };
+}
+
+function finish(state: StitchState, covered: Covered | null): Step {
+  return { state, end: { kind: 'complete' }, covered };
+}
+
+/** The watermark to be: the newest change on the first page, never later than the server's own clock, never from ours. */
+function newestChange(sort: SortKey, keys: readonly (Key | null)[], serverTime: number | null): number | null {
+  const newest = firstKey(keys);
+  if (sort !== 'updated_at' || typeof newest !== 'number') return null;
+  return serverTime === null ? newest : Math.min(newest, serverTime);
+}
+
+function signature(page: ListPage): string | null {
+  const first = page.entries[0];
+  return first === undefined ? null : `${first.id} ${first.createdAt} ${first.updatedAt}`;
+}
+
+/** The window around a crowded key, and the key down to which everything is read once that window is. */
+function tieWindow(field: 'created_at' | 'updated_at', kind: 'second' | 'day', key: number) {
+  if (kind === 'second') {
+    const second = Math.floor(key / 1000) * 1000;
+    return { window: { field, fromMs: second, toMs: second + 1000 }, readDownTo: second - HALF_MS };
+  }
+  // One day more than claimed: such servers read the day in a time zone of their own.
+  const day = Math.floor(key / DAY_MS) * DAY_MS;
+  return { window: { field, fromMs: day - DAY_MS }, readDownTo: day - HALF_MS };
+}
