@@ -1,0 +1,260 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { Agent, type Dispatcher, EnvHttpProxyAgent, request as undiciRequest } from 'undici';
+import { type Clock, systemClock } from '../clock.ts';
+import { ConfigError, LeadmirrorError, TransientError } from '../errors.ts';
+import { abortError } from './abort.ts';
+import { ACCEPT_ENCODING, isDecodeFailure, readBody } from './body.ts';
+import { bareCause, networkCode, networkFailure } from './network-failure.ts';
+import { isRedirect, redirectTarget } from './redirect.ts';
+import { parseHttpDate } from './retry-after.ts';
+import { assertSecureUrl, hostAndPort, isLoopback, redactedPath } from './secure-url.ts';
+
+/**
+ * One attempt over the wire: sends a request, reads the answer, returns it whatever its status. It does not retry, wait or know
+ * about budgets (`upstream.ts` does), keeps no cookies, and never lets a credential leave the host it was meant for.
+ *
+ * Every attempt has one time limit, body included (some upstream queries never answer), and one size limit. Errors name method,
+ * host and path; never the query, a header or a body.
+ */
+
+export interface ProxySettings {
+  readonly httpProxy?: string;
+  readonly httpsProxy?: string;
+  readonly noProxy?: string;
+}
+
+export interface HttpClientOptions {
+  /** Time limit of one attempt, redirects and body included, unless the request brings its own. */
+  readonly timeoutMs: number;
+  /** Size limit of one decoded body; default 64 MiB. */
+  readonly maxBytes?: number;
+  readonly allowInsecureHttp?: boolean;
+  /** HTTPS_PROXY and its relatives, as config read them; null: none. Loopback hosts are always asked directly. */
+  readonly proxy?: ProxySettings | null;
+  readonly userAgent?: string;
+  readonly clock?: Clock;
+}
+
+export interface HttpRequest {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  readonly url: string;
+  /** Names in lower case. */
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string;
+  readonly signal?: AbortSignal;
+  readonly timeoutMs?: number;
+  readonly maxBytes?: number;
+}
+
+export interface HttpResponse {
+  readonly status: number;
+  /** Names in lower case; repeated ones joined by a comma; no `set-cookie`. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly text: string;
+  /** The `Date` header, ms since 1970; null when absent or unreadable. */
+  readonly serverTime: number | null;
+  /** Our clock when the attempt began, ms since 1970. */
+  readonly requestedAt: number;
+  readonly durationMs: number;
+}
+
+export const DEFAULT_MAX_BYTES = 64 * 2 ** 20;
+const CONNECT_TIMEOUT_MS = 10_000;
+const TIMEOUT_CODES: ReadonlySet<string> = new Set(['UND_ERR_CONNECT_TIMEOUT', 'ETIMEDOUT']);
+
+export class HttpClient {
+  readonly #options: HttpClientOptions;
+  readonly #clock: Clock;
+  readonly #direct: Agent;
+  readonly #proxied: EnvHttpProxyAgent | null;
+  #closed = false;
+
+  constructor(options: HttpClientOptions) {
+    const connect = { timeout: Math.min(CONNECT_TIMEOUT_MS, options.timeoutMs) };
+    // undici's own limits are off: the one time limit of `send` covers headers and body together.
+    const settings = { headersTimeout: 0, bodyTimeout: 0 };
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#direct = new Agent({ ...settings, connect });
+    this.#proxied = createProxyAgent(options.proxy ?? null, {
+      ...settings,
+      connect,
+      requestTls: connect,
+      proxyTls: connect,
+    });
+  }
+
+  /**
+   * Sends one request once.
+   *
+   * @throws TransientError (`network`, `timeout`, `upstream_garbled`), ResponseTooLargeError, UpstreamRefusedError
+   * (`redirect_refused`), ConfigError for an address that is not allowed, or an AbortError when the signal fired or the client
+   * was closed.
+   */
+  async send(request: HttpRequest): Promise<HttpResponse> {
+    const url = assertSecureUrl(request.url, this.#options);
+    const { signal, timeoutMs = this.#options.timeoutMs } = request;
+    if (this.#closed || signal?.aborted) throw abortError(signal);
+
+    // One controller per attempt with its listener removed at the end: a signal that lives as long as the process would
+    // otherwise gather one listener per request.
+    const attempt = new AbortController();
+    const onAbort = () => attempt.abort();
+    signal?.addEventListener('abort', onAbort, { once: true });
+    let timedOut = false;
+    const timer = setTimeout(() => {
+      timedOut = true;
+      attempt.abort();
+    }, timeoutMs);
+
+    try {
+      return await this.#exchange(url, request, attempt.signal);
+    } catch (error) {
+      if (this.#closed || signal?.aborted) throw abortError(signal);
+      if (error instanceof LeadmirrorError) throw error;
+      const code = networkCode(error);
+      if (timedOut || TIMEOUT_CODES.has(code ?? '')) throw timeoutFailure(url, request.method, timeoutMs, timedOut);
+      throw this.#translate(error, code, url, request.method);
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', onAbort);
+    }
+  }
+
+  /** Ends all connections. Requests still under way end with an AbortError: whoever closes has stopped waiting for them. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.all([this.#direct.destroy(), this.#proxied?.destroy()]);
+  }
+
+  async #exchange(start: URL, request: HttpRequest, signal: AbortSignal): Promise<HttpResponse> {
+    const requestedAt = this.#clock.now();
+    const startedAt = performance.now();
+    let url = start;
+    for (let followed = 0; ; followed += 1) {
+      const answer = await undiciRequest(url, {
+        method: request.method,
+        headers: {
+          'accept-encoding': ACCEPT_ENCODING,
+          'user-agent': this.#options.userAgent ?? 'leadmirror',
+          ...request.headers,
+        },
+        body: request.body ?? null,
+        signal,
+        dispatcher: this.#dispatcherFor(url),
+      });
+      const headers = flattenHeaders(answer.headers);
+      if (!isRedirect(answer.statusCode)) {
+        const text = await this.#readText(answer, headers, { url, request, signal });
+        // undici takes a connection back one turn of the event loop after its body; without this turn, the next request of
+        // a row would find it busy and open a second one.
+        await nextTurn();
+        return {
+          status: answer.statusCode,
+          headers,
+          text,
+          serverTime: parseHttpDate(headers.date),
+          requestedAt,
+          durationMs: performance.now() - startedAt,
+        };
+      }
+      await answer.body.dump({ limit: 16_384, signal });
+      url = redirectTarget({
+        from: url,
+        method: request.method,
+        status: answer.statusCode,
+        location: headers.location,
+        followed,
+      });
+    }
+  }
+
+  async #readText(
+    answer: Dispatcher.ResponseData,
+    headers: Readonly<Record<string, string>>,
+    { url, request, signal }: { url: URL; request: HttpRequest; signal: AbortSignal },
+  ): Promise<string> {
+    try {
+      return await readBody(answer.body, {
+        encoding: headers['content-encoding'] ?? '',
+        declaredBytes: answer.statusCode === 204 ? 0 : Number(headers['content-length'] ?? Number.NaN),
+        maxBytes: request.maxBytes ?? this.#options.maxBytes ?? DEFAULT_MAX_BYTES,
+        where: hostAndPort(url),
+      });
+    } catch (error) {
+      // The status and Retry-After of an overloaded server are worth more than the page it failed to deliver with them.
+      const overloaded = answer.statusCode === 429 || answer.statusCode >= 500;
+      const broken = !(error instanceof LeadmirrorError) && networkCode(error) !== null;
+      if (overloaded && broken && !signal.aborted) return '';
+      throw error;
+    }
+  }
+
+  #dispatcherFor(url: URL): Dispatcher {
+    return this.#goesThroughProxy(url) ? (this.#proxied ?? this.#direct) : this.#direct;
+  }
+
+  /** A request to this machine must stay on it, the more so as it may be plain http. */
+  #goesThroughProxy(url: URL): boolean {
+    return this.#proxied !== null && !isLoopback(url);
+  }
+
+  #translate(error: unknown, code: string | null, url: URL, method: string): unknown {
+    // Without a code it is a mistake in this program and must stay one.
+    if (code === null) return error;
+    const where = hostAndPort(url);
+    if (code === 'UND_ERR_INVALID_ARG') {
+      return new Error(
+        `cannot build the request ${method} ${where}${redactedPath(url)}: a header or the path holds characters that HTTP does not allow; check the configured credential for line breaks`,
+        { cause: bareCause(error, code) },
+      );
+    }
+    if (isDecodeFailure(code)) {
+      return new TransientError(
+        'upstream_garbled',
+        `${where} sent a compressed body that cannot be unpacked (${code})`,
+        {
+          cause: bareCause(error, code),
+        },
+      );
+    }
+    return networkFailure(error, { code, where, proxied: this.#goesThroughProxy(url) });
+  }
+}
+
+function timeoutFailure(url: URL, method: string, timeoutMs: number, total: boolean): TransientError {
+  const where = hostAndPort(url);
+  return new TransientError(
+    'timeout',
+    total
+      ? `${where} did not finish its answer to ${method} ${redactedPath(url)} within ${timeoutMs / 1000} s; if this keeps happening, ask for fewer rows or allow more time`
+      : `${where} did not accept the connection in time; check host, port, firewall and proxy settings`,
+  );
+}
+
+function flattenHeaders(headers: Dispatcher.ResponseData['headers']): Readonly<Record<string, string>> {
+  const flat: Record<string, string> = {};
+  for (const [name, value] of Object.entries(headers)) {
+    if (value !== undefined && name !== 'set-cookie') flat[name] = Array.isArray(value) ? value.join(', ') : value;
+  }
+  return flat;
+}
+
+/** Explicit empty strings keep undici from reading the environment by itself: config is the only one that does. */
+function createProxyAgent(proxy: ProxySettings | null, settings: EnvHttpProxyAgent.Options): EnvHttpProxyAgent | null {
+  if (!proxy?.httpProxy && !proxy?.httpsProxy) return null;
+  return new EnvHttpProxyAgent({
+    ...settings,
+    httpProxy: proxyAddress('HTTP_PROXY', proxy.httpProxy),
+    httpsProxy: proxyAddress('HTTPS_PROXY', proxy.httpsProxy),
+    noProxy: proxy.noProxy ?? '',
+  });
+}
+
+/** `proxy.example.com:3128` is accepted as other programs do. The message never repeats the value: it may hold a password. */
+function proxyAddress(variable: string, value: string | undefined): string {
+  if (!value) return '';
+  const address = value.includes('://') ? value : `http://${value}`;
+  if (URL.canParse(address) && /^https?:$/.test(new URL(address).protocol)) return address;
+  throw new ConfigError([{ variable, message: 'is not the address of an HTTP proxy; write it as http://host:port' }]);
+}
