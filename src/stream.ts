@@ -47,6 +47,7 @@ export interface Row {
 
 /** What the privacy settings allow to be stored. */
 export interface Privacy {
+  /** IP addresses and user agents of visitors. */
   readonly storeVisitorPii: boolean;
 }
 
@@ -113,6 +114,14 @@ export interface WalkStep<S extends WalkState = WalkState> {
   readonly covered: Covered | null;
 }
 
+/** Times in ms since 1970; null where a walk keeps none or the server told none. */
+export interface WalkBeginning {
+  /** Newest change on the first page: the next watermark. */
+  readonly newest: number | null;
+  /** The server's clock at the first page. */
+  readonly serverTime: number | null;
+}
+
 /**
  * A way through a list. Pure: the same state and page give the same step, whoever asks.
  *
@@ -126,12 +135,18 @@ export interface Walk<S extends WalkState = WalkState> {
   /** The next question. */
   next(state: S): ListQuery;
   accept(state: S, query: ListQuery, page: ListPage): WalkStep<S>;
-  /** The newest change time seen at the walk's first page (ms), the next watermark; null when the walk keeps none. */
-  watermark(state: S): number | null;
+  /** What the first page told; it stays the same when the walk is resumed. */
+  beginning(state: S): WalkBeginning;
+  /** Asks for half as many rows a page from now on, after an answer over the size limit; null when it cannot get smaller. */
+  shrink(state: S): S | null;
 }
 
 export interface FetchOptions {
   readonly signal: AbortSignal;
+  /** The longest single wait in place; beyond it RateLimitedError says how long to stay away. */
+  readonly maxWaitMs: number;
+  /** Called once for every request that goes out. */
+  readonly onRequest: () => void;
 }
 
 /** One list of a stream: a walk and the request that answers it. */
@@ -155,7 +170,7 @@ export interface PlanContext {
   learn(facts: Capabilities): Promise<void>;
   /** Where an incremental pass of this list stops (ms): watermark − lookback; null: read to the end. */
   stopBefore(listId: string): number | null;
-  readonly signal: AbortSignal;
+  readonly fetch: FetchOptions;
 }
 
 /** One kind of object of one connection, ready to be read. */
@@ -163,7 +178,9 @@ export interface Stream {
   /** `tiledesk.leads`: source and kind, also the table's name. */
   readonly name: string;
   readonly table: TableSpec;
-  /** Upstream record to row. @throws RecordError when the record has no usable id. */
+  /** What the privacy settings leave of a record. Nothing else of it is ever stored, quarantine included. */
+  redactRecord(record: unknown): unknown;
+  /** Redacted record to row. @throws RecordError when the record has no usable id. */
   mapRecord(record: unknown): Row;
   /** The lists that together hold every object of the stream, in the order in which they are to be read. */
   planLists(context: PlanContext): Promise<readonly List[]>;
@@ -186,4 +203,6 @@ export interface Connection {
    * @throws AuthError, UpstreamRefusedError, TransientError, RateLimitedError
    */
   open(options: FetchOptions): Promise<AccountFacts>;
+  /** Names the budget row that all connections with this credential share. No secret. */
+  readonly credential: string;
 }

@@ -33,7 +33,10 @@ export function describeDatabaseFault(error: unknown): DatabaseFault | null {
     return { code: 'database_refused', message: 'user or password refused; correct DATABASE_URL' };
   }
   if (has('3D000', 'P1003')) {
-    return { code: 'database_refused', message: 'there is no database of this name; create it or correct DATABASE_URL' };
+    return {
+      code: 'database_refused',
+      message: 'there is no database of this name; create it or correct DATABASE_URL',
+    };
   }
   if (has('42501')) {
     return { code: 'database_refused', message: 'the role lacks a right; it needs CREATE on the database' };

@@ -19,6 +19,8 @@ export interface CheckpointKey {
 export interface Checkpoint {
   /** ISO 8601 by list id. */
   readonly watermark: Readonly<Record<string, string>> | null;
+  /** The server's time when each list was last read to its stop: ISO 8601 by list id. */
+  readonly walkedAt: Readonly<Record<string, string>> | null;
   readonly cursor: unknown;
   /** When this pass last ended complete. */
   readonly completedAt: Date | null;
@@ -28,6 +30,9 @@ export interface Lease extends CheckpointKey {
   readonly token: bigint;
   readonly runId: bigint;
   readonly checkpoint: Checkpoint;
+  /** The database's clock when the lease was taken, and ours (`performance.now()`) at the same moment. */
+  readonly databaseNow: Date;
+  readonly readAt: number;
 }
 
 /** This process, for people who look at a held lease. */
@@ -37,8 +42,10 @@ interface LeaseRow {
   lease_token: bigint;
   run_id: bigint;
   watermark: Record<string, string> | null;
+  walked_at: Record<string, string> | null;
   cursor: unknown;
   completed_at: Date | null;
+  database_now: Date;
   previous_run_id: bigint | null;
 }
 
@@ -64,7 +71,7 @@ export async function acquireLease(prisma: PrismaClient, key: CheckpointKey): Pr
       from held
       where c.connection_id = ${connectionId} and c.stream = ${stream} and c.pass = ${pass}
         and (held.lease_until is null or held.lease_until < clock_timestamp())
-      returning c.lease_token, c.run_id, c.watermark, c.cursor, c.completed_at,
+      returning c.lease_token, c.run_id, c.watermark, c.walked_at, c.cursor, c.completed_at, clock_timestamp() as database_now,
         case when held.lease_until is not null then held.previous_run_id end as previous_run_id
     )
     select * from taken`;
@@ -74,7 +81,9 @@ export async function acquireLease(prisma: PrismaClient, key: CheckpointKey): Pr
     ...key,
     token: row.lease_token,
     runId: row.run_id,
-    checkpoint: { watermark: row.watermark, cursor: row.cursor, completedAt: row.completed_at },
+    databaseNow: row.database_now,
+    readAt: performance.now(),
+    checkpoint: { watermark: row.watermark, walkedAt: row.walked_at, cursor: row.cursor, completedAt: row.completed_at },
   };
 }
 

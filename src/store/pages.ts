@@ -27,6 +27,8 @@ export interface CheckpointWrite {
   readonly cursor: unknown;
   /** Null leaves the stored one as it is. */
   readonly watermark: Readonly<Record<string, string>> | null;
+  /** As `watermark`. */
+  readonly walkedAt: Readonly<Record<string, string>> | null;
   /** The walk ended complete: the pass is proven as of now. */
   readonly completed: boolean;
 }
@@ -85,10 +87,12 @@ async function lockCheckpoint(tx: Prisma.TransactionClient, save: SavePage): Pro
   const { lease, checkpoint, end } = save;
   const cursor = checkpoint.cursor === null ? null : JSON.stringify(checkpoint.cursor);
   const watermark = checkpoint.watermark === null ? null : JSON.stringify(checkpoint.watermark);
+  const walkedAt = checkpoint.walkedAt === null ? null : JSON.stringify(checkpoint.walkedAt);
   // The lease ends with the run: whoever waits for it need not wait for its expiry.
   const leaseSeconds = end === null ? LEASE_MS / 1000 : null;
   const held = await tx.$executeRaw`
     update sync.checkpoints set cursor = ${cursor}::jsonb, watermark = coalesce(${watermark}::jsonb, watermark),
+      walked_at = coalesce(${walkedAt}::jsonb, walked_at),
       completed_at = case when ${checkpoint.completed} then now() else completed_at end,
       lease_until = clock_timestamp() + make_interval(secs => ${leaseSeconds}::float8), updated_at = now()
     where connection_id = ${lease.connectionId} and stream = ${lease.stream} and pass = ${lease.pass}

@@ -96,6 +96,23 @@ export async function foldIdleRun(
   if (folded === 0) await writeRun(db, lease, startedAt, counts, end);
 }
 
+/** Ends a run outside a page: its line and its lease in one transaction, unless another run took over meanwhile. */
+export async function endRun(
+  prisma: PrismaClient,
+  lease: Lease,
+  startedAt: Date,
+  counts: RunCounts,
+  end: RunEnd,
+): Promise<void> {
+  await prisma.$transaction(async (tx) => {
+    const held = await tx.$executeRaw`
+      update sync.checkpoints set lease_until = null, lease_owner = null, updated_at = now()
+      where connection_id = ${lease.connectionId} and stream = ${lease.stream} and pass = ${lease.pass}
+        and lease_token = ${lease.token} and lease_until is not null`;
+    if (held === 1) await writeRun(tx, lease, startedAt, counts, end);
+  });
+}
+
 /** The newest runs first. */
 export async function listRuns(prisma: PrismaClient, limit: number): Promise<RunRecord[]> {
   const rows = await prisma.syncRun.findMany({ orderBy: { id: 'desc' }, take: limit });

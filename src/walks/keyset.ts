@@ -22,6 +22,8 @@ export interface KeysetState {
   readonly toMs: number | null;
   /** Walk by id: through the second that ends at `toMs`, or through everything. */
   readonly inner: StitchState | null;
+  /** Rows a page. */
+  readonly size: number;
   readonly doubts: number;
 }
 
@@ -44,7 +46,7 @@ export function createKeysetWalk(options: KeysetOptions): Walk<KeysetState> {
     if (phase === 'by_id' && inner !== null) return byId.next(inner);
     if (phase === 'second' && inner !== null && toMs !== null) return secondWalk(toMs).next(inner);
     const wantTotal = toMs === null || state.doubts > 0;
-    const query = { sort: 'created_at', offset: 0, limit: pageSize, wantTotal } as const;
+    const query = { sort: 'created_at', offset: 0, limit: state.size, wantTotal } as const;
     if (phase === 'head') return { ...query, direction: 'asc', wantTotal: state.doubts > 0 };
     return { ...query, direction: 'desc', ...(toMs === null ? {} : { window: { field: 'created_at', toMs } }) };
   }
@@ -111,11 +113,16 @@ export function createKeysetWalk(options: KeysetOptions): Walk<KeysetState> {
   }
 
   return {
-    start: () => ({ phase: 'windows', toMs: null, inner: null, doubts: 0 }),
-    resume: (state) => ({ ...state, doubts: 0, inner: state.inner === null ? null : byId.resume(state.inner) }),
+    start: () => ({ phase: 'windows', toMs: null, inner: null, size: pageSize, doubts: 0 }),
+    resume: (state) => ({ ...state, size: pageSize, doubts: 0, inner: state.inner === null ? null : byId.resume(state.inner) }),
     next,
     accept,
-    watermark: () => null,
+    beginning: () => ({ newest: null, serverTime: null }),
+    shrink(state) {
+      if (state.inner === null) return state.size > 1 ? { ...state, size: Math.ceil(state.size / 2) } : null;
+      const inner = byId.shrink(state.inner);
+      return inner === null ? null : { ...state, inner };
+    },
   };
 }
 

@@ -19,6 +19,7 @@ export function createSnapshotWalk(): Walk<SnapshotState> {
       end: { kind: 'complete' },
       covered: { key: 'id', from: null, to: null },
     }),
-    watermark: () => null,
+    beginning: () => ({ newest: null, serverTime: null }),
+    shrink: () => null,
   };
 }

@@ -60,7 +60,9 @@ export interface StitchState {
   /** Id and key of the first row of page 0. */
   readonly top: string | null;
   readonly doubts: number;
+  /** Newest change and server's clock at the first page. */
   readonly newest: number | null;
+  readonly serverTime: number | null;
   /** The walk by id through a crowded second, and the frontier to go on from afterwards. */
   readonly inner: { readonly state: StitchState; readonly window: ListWindow; readonly readDownTo: number } | null;
   /** Rows read so far through `inner`. */
@@ -128,6 +130,7 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
       ...before,
       back: 0,
       newest: isFirst ? newestChange(sort, keys, page.serverTime) : before.newest,
+      serverTime: isFirst ? page.serverTime : before.serverTime,
       top: offset === 0 ? signature(page) : before.top,
     };
     const reachesEnd = typeof last === 'number' && stopBefore !== null && last < stopBefore;
@@ -260,6 +263,7 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
       top: null,
       doubts: 0,
       newest: null,
+      serverTime: null,
       inner: null,
       innerRows: 0,
     }),
@@ -277,7 +281,12 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
     }),
     next,
     accept,
-    watermark: (state) => state.newest,
+    beginning: ({ newest, serverTime }) => ({ newest, serverTime }),
+    shrink(state) {
+      if (state.inner === null) return state.size > 1 ? { ...state, size: Math.ceil(state.size / 2), wide: null } : null;
+      const inner = innerWalk(state.inner.window).shrink(state.inner.state);
+      return inner === null ? null : { ...state, inner: { ...state.inner, state: inner } };
+    },
   };
 }
 

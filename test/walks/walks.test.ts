@@ -124,7 +124,7 @@ function runWalk(list: ShiftingList, walk: Walk, kind: Kind, scenario: Scenario,
       for (const record of page.records as ListRow[]) seen.add(record.id);
       state = JSON.parse(JSON.stringify(step.state));
       if (step.end?.kind === 'complete') {
-        return { end: step.end, seen, requests: list.requests, watermark: walk.watermark(state) };
+        return { end: step.end, seen, requests: list.requests, watermark: walk.beginning(state).newest };
       }
       // Giving up ends a run, not the pass: the next run goes on from the checkpoint.
       if (step.end?.kind === 'gave_up') state = walk.resume(state);

@@ -185,6 +185,7 @@ CREATE TABLE "sync"."checkpoints" (
     "stream" TEXT NOT NULL,
     "pass" TEXT NOT NULL,
     "watermark" JSONB,
+    "walked_at" JSONB,
     "cursor" JSONB,
     "lease_token" BIGINT NOT NULL DEFAULT 0,
     "lease_until" TIMESTAMPTZ(3),
@@ -540,6 +541,7 @@ COMMENT ON COLUMN "sync"."checkpoints"."connection_id" IS 'Configured account';
 COMMENT ON COLUMN "sync"."checkpoints"."stream" IS 'Source and kind: tiledesk.leads';
 COMMENT ON COLUMN "sync"."checkpoints"."pass" IS 'backfill, incremental or reconcile';
 COMMENT ON COLUMN "sync"."checkpoints"."watermark" IS 'Greatest upstream change time safely stored, by list (UTC); only the incremental pass has one';
+COMMENT ON COLUMN "sync"."checkpoints"."walked_at" IS 'The server''s time when each list was last read to its stop, by list (UTC)';
 COMMENT ON COLUMN "sync"."checkpoints"."cursor" IS 'Where the unfinished walk stands; null when none is under way';
 COMMENT ON COLUMN "sync"."checkpoints"."lease_token" IS 'Grows with every taker; a page is only written with the current one';
 COMMENT ON COLUMN "sync"."checkpoints"."lease_until" IS 'The holder''s time is up then, by this database''s clock; null when free';
@@ -555,7 +557,7 @@ COMMENT ON COLUMN "sync"."runs"."connection_id" IS 'Configured account';
 COMMENT ON COLUMN "sync"."runs"."stream" IS 'Source and kind: tiledesk.leads';
 COMMENT ON COLUMN "sync"."runs"."pass" IS 'backfill, incremental or reconcile';
 COMMENT ON COLUMN "sync"."runs"."outcome" IS 'succeeded, partial, failed, postponed or cancelled; null while it runs';
-COMMENT ON COLUMN "sync"."runs"."requests" IS 'HTTP requests, retries included';
+COMMENT ON COLUMN "sync"."runs"."requests" IS 'HTTP requests for the stream''s lists, retries included; sign-in and role check belong to the connection';
 COMMENT ON COLUMN "sync"."runs"."pages" IS 'Pages written';
 COMMENT ON COLUMN "sync"."runs"."read" IS 'Records read';
 COMMENT ON COLUMN "sync"."runs"."created" IS 'Rows new in the mirror';

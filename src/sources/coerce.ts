@@ -1,0 +1,79 @@
+/**
+ * Lenient readers for upstream values: ids, dates and numbers of the wrong type are legal input. What cannot be read becomes null in the typed
+ * column; `raw` keeps it as it came.
+ */
+
+export type JsonObject = { readonly [key: string]: unknown };
+
+export function isObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Text; numbers and booleans as written. Null for the rest. */
+export function asText(value: unknown): string | null {
+  if (typeof value === 'string') return value;
+  if (typeof value === 'number' || typeof value === 'boolean') return String(value);
+  return null;
+}
+
+export function asNumber(value: unknown): number | null {
+  if (typeof value === 'number') return Number.isFinite(value) ? value : null;
+  if (typeof value !== 'string' || value.trim() === '') return null;
+  const number = Number(value);
+  return Number.isFinite(number) ? number : null;
+}
+
+const INT4_MAX = 2_147_483_647;
+
+/** A whole number that fits Postgres' integer. */
+export function asInteger(value: unknown): number | null {
+  const number = asNumber(value);
+  return number !== null && Number.isInteger(number) && Math.abs(number) <= INT4_MAX ? number : null;
+}
+
+/** A whole number that JavaScript holds exactly. */
+export function asBigint(value: unknown): number | null {
+  const number = asNumber(value);
+  return number !== null && Number.isSafeInteger(number) ? number : null;
+}
+
+export function asBoolean(value: unknown): boolean | null {
+  if (typeof value === 'boolean') return value;
+  if (value === 'true' || value === 1) return true;
+  if (value === 'false' || value === 0) return false;
+  return null;
+}
+
+/** Years that both JavaScript and Postgres write with four digits. */
+const FIRST_MS = Date.UTC(1000, 0, 1);
+const LAST_MS = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
+
+/** Milliseconds since 1970 of an ISO 8601 text or a number of milliseconds. */
+export function asMs(value: unknown): number | null {
+  const ms = typeof value === 'number' ? value : typeof value === 'string' ? Date.parse(value) : Number.NaN;
+  return ms >= FIRST_MS && ms <= LAST_MS ? ms : null;
+}
+
+/** ISO 8601 in UTC. */
+export function asTime(value: unknown): string | null {
+  const ms = asMs(value);
+  return ms === null ? null : new Date(ms).toISOString();
+}
+
+/** The id of a reference: the id itself, or that of a populated object. */
+export function asId(value: unknown): string | null {
+  if (isObject(value)) return asId(value._id ?? value.id);
+  const text = asText(value);
+  return text === null || text === '' || typeof value === 'boolean' ? null : text;
+}
+
+/** A list of texts; entries that are none are left out. Null when it is no list. */
+export function asTexts(value: unknown, read: (entry: unknown) => string | null = asText): string[] | null {
+  if (!Array.isArray(value)) return null;
+  return value.map(read).filter((text): text is string => text !== null);
+}
+
+/** A jsonb column: absent and null alike are SQL null. */
+export function asJson(value: unknown): unknown {
+  return value ?? null;
+}

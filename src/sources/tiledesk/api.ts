@@ -1,0 +1,150 @@
+import { AuthError, UpstreamContractError, UpstreamRefusedError } from '../../errors.ts';
+import type { Upstream, UpstreamResponse } from '../../http/upstream.ts';
+import type { AccountFacts, FetchOptions } from '../../stream.ts';
+import { asId, asText, isObject } from '../coerce.ts';
+import type { SignIn } from './sign-in.ts';
+
+/** Requests to one Tiledesk project, with all refusals read as section 2.4 of the server's habits demands (seen in server 2.19). */
+export interface TiledeskApi {
+  /** GET below the project; the answer is 200 with JSON. */
+  get(path: string, query: URLSearchParams, options: GetOptions): Promise<UpstreamResponse>;
+  /** Is this account owner or admin of the project? A lesser role gets fewer requests, and no error says so. */
+  verify(options: FetchOptions): Promise<AccountFacts>;
+}
+
+export interface GetOptions extends FetchOptions {
+  /** Tries in all; probes take one. */
+  readonly attempts?: number;
+}
+
+export interface TiledeskApiParts {
+  readonly baseUrl: string;
+  readonly projectId: string;
+  readonly allowCustomRole: boolean;
+  readonly signIn: SignIn;
+  readonly upstream: Upstream;
+}
+
+const FULL_ROLES = ['owner', 'admin'];
+
+export function createTiledeskApi(parts: TiledeskApiParts): TiledeskApi {
+  const { baseUrl, projectId, signIn, upstream, allowCustomRole } = parts;
+
+  async function send(url: string, options: GetOptions): Promise<UpstreamResponse> {
+    const header = await signIn.header(options);
+    const response = await sendWith(header, url, options);
+    if (!isCredentialRefusal(response)) return response;
+    return sendWith(await signIn.renew(header, options), url, options);
+  }
+
+  function sendWith(authorization: string, url: string, options: GetOptions): Promise<UpstreamResponse> {
+    return upstream.request(
+      { method: 'GET', url, headers: { authorization, accept: 'application/json' } },
+      { ...options, ...(options.attempts === undefined ? {} : { attempts: options.attempts }) },
+    );
+  }
+
+  async function get(path: string, query: URLSearchParams, options: GetOptions): Promise<UpstreamResponse> {
+    const search = query.size > 0 ? `?${query}` : '';
+    const response = await send(`${baseUrl}/${projectId}/${path}${search}`, options);
+    if (response.status !== 200) throw refusal(response, projectId);
+    return response;
+  }
+
+  async function fetchRole(options: FetchOptions): Promise<{ role: string | null; projectName: string | null }> {
+    await signIn.header(options);
+    const userId = signIn.userId();
+    if (userId !== null) {
+      const { body } = await get(`project_users/users/${encodeURIComponent(userId)}`, new URLSearchParams(), options);
+      const member = Array.isArray(body) ? body[0] : null;
+      return { role: isObject(member) ? asText(member.role) : null, projectName: null };
+    }
+    // Basic and ready-made tokens do not tell who the user is: look the project up among the caller's own.
+    const response = await send(`${baseUrl}/projects`, options);
+    if (response.status !== 200) throw refusal(response, projectId);
+    const memberships = Array.isArray(response.body) ? response.body.filter(isObject) : [];
+    const membership = memberships.find(({ id_project }) => asId(id_project) === projectId);
+    const project = membership?.id_project;
+    return {
+      role: membership === undefined ? null : asText(membership.role),
+      projectName: isObject(project) ? asText(project.name) : null,
+    };
+  }
+
+  return {
+    get,
+    async verify(options) {
+      const { role, projectName } = await fetchRole(options);
+      if (role === null) throw notMember(projectId);
+      if (!FULL_ROLES.includes(role) && !allowCustomRole) {
+        throw new AuthError(
+          'auth_role',
+          `the account is ${role} in project ${projectId} and would see only a part of its requests; use one that is owner or admin`,
+        );
+      }
+      return { summary: `${projectName === null ? '' : `${projectName}, `}role ${role}` };
+    },
+  };
+}
+
+/** Wrong, expired or missing credentials are a 401 in plain text; a JSON 401 is the IP filter or a ban, which no sign-in cures. */
+function isCredentialRefusal(response: UpstreamResponse): boolean {
+  return response.status === 401 && !isObject(response.body);
+}
+
+function refusal(response: UpstreamResponse, projectId: string): Error {
+  const { status, body } = response;
+  if (status === 401 && isObject(body)) {
+    return new AuthError(
+      'auth_refused',
+      'the project refuses this machine or account (IP filter or ban); an owner has to allow it in the project settings',
+    );
+  }
+  if (status === 401) return new AuthError('auth_failed', 'Tiledesk refused the credentials after a fresh sign-in too');
+  if (status === 403) return forbidden(body, projectId);
+  if (status === 400) return badProject(body, projectId);
+  if (status === 404) {
+    return new UpstreamRefusedError(
+      'wrong_base_url',
+      'the server does not know this address; check TILEDESK_BASE_URL (hosted: https://api.tiledesk.com/v3, self-hosted: often no prefix)',
+      { status },
+    );
+  }
+  if (status >= 200 && status < 300) {
+    return new UpstreamContractError('unexpected_status', `the server answered with status ${status} where 200 is due`);
+  }
+  return new UpstreamRefusedError('refused', `the server refused the request with status ${status}`, { status });
+}
+
+function forbidden(body: unknown, projectId: string): AuthError {
+  const text = isObject(body) ? (asText(body.msg) ?? '') : '';
+  if (text.includes('belong')) return notMember(projectId);
+  return new AuthError(
+    'auth_role',
+    `the account's role in project ${projectId} is too low; use one that is owner or admin`,
+  );
+}
+
+function notMember(projectId: string): AuthError {
+  return new AuthError(
+    'auth_not_member',
+    `the account is not a member of project ${projectId}; check TILEDESK_PROJECT_ID, or invite the account as admin`,
+  );
+}
+
+/** A prefix that the server does not know is taken for a project id: `Invalid project id: v1`. */
+function badProject(body: unknown, projectId: string): UpstreamRefusedError {
+  const text = isObject(body) ? (asText(body.error) ?? '') : '';
+  if (text.startsWith('Invalid project id') && !text.includes(projectId)) {
+    return new UpstreamRefusedError(
+      'wrong_base_url',
+      'the server takes the last part of TILEDESK_BASE_URL for a project; a self-hosted server usually has no /v1, /v2 or /v3',
+      { status: 400 },
+    );
+  }
+  return new UpstreamRefusedError(
+    'project_not_found',
+    `the server knows no project ${projectId}; check TILEDESK_PROJECT_ID (the id in the address of the dashboard)`,
+    { status: 400 },
+  );
+}

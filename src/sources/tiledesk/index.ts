@@ -1,0 +1,75 @@
+import { createHash } from 'node:crypto';
+import type { Upstream } from '../../http/upstream.ts';
+import type { AccountFacts, Connection, Privacy, Stream } from '../../stream.ts';
+import { createTiledeskApi, type TiledeskApi } from './api.ts';
+import { createDepartmentsStream } from './departments.ts';
+import { createLeadsStream } from './leads.ts';
+import { createProjectUsersStream } from './project-users.ts';
+import { createRequestsStream } from './requests.ts';
+import { type Credentials, createSignIn, type SignIn } from './sign-in.ts';
+
+/** What every Tiledesk stream is made from. */
+export interface TiledeskStreamParts {
+  readonly api: TiledeskApi;
+  /** Rows a page, 10 to 100: above 100 the requests list falls back to 40 (seen in server 2.19). */
+  readonly pageSize: number;
+  readonly fullWalkKey: 'id' | 'created_at';
+  readonly privacy: Privacy;
+}
+
+/** The streams by the name that settings use; a new stream is one new file and one line here. */
+const STREAMS = {
+  leads: createLeadsStream,
+  requests: createRequestsStream,
+  departments: createDepartmentsStream,
+  project_users: createProjectUsersStream,
+} satisfies Record<string, (parts: TiledeskStreamParts) => Stream>;
+
+export type TiledeskStreamName = keyof typeof STREAMS;
+
+export interface TiledeskSettings {
+  readonly id: string;
+  readonly baseUrl: string;
+  readonly projectId: string;
+  readonly auth: Credentials;
+  readonly streams: readonly TiledeskStreamName[];
+  readonly pageSize: number;
+  readonly fullWalkKey: 'id' | 'created_at';
+  readonly allowCustomRole: boolean;
+}
+
+export interface TiledeskParts {
+  readonly settings: TiledeskSettings;
+  readonly upstream: Upstream;
+  /** Shared by the connections of one credential. */
+  readonly signIn: SignIn;
+  readonly privacy: Privacy;
+}
+
+/** Server and account in one word that holds no secret: connections with the same one share budget and sign-in. */
+export function tiledeskCredential({ baseUrl, auth }: Pick<TiledeskSettings, 'baseUrl' | 'auth'>): string {
+  const account = auth.kind === 'token' ? `token ${auth.token}` : auth.email.toLowerCase();
+  const { host } = new URL(baseUrl);
+  return `tiledesk:${host}:${createHash('sha256').update(account).digest('hex').slice(0, 16)}`;
+}
+
+export function createTiledeskSignIn(settings: Pick<TiledeskSettings, 'baseUrl' | 'auth'>, upstream: Upstream): SignIn {
+  return createSignIn({ baseUrl: settings.baseUrl, credentials: settings.auth, upstream });
+}
+
+/** One Tiledesk project as a connection. */
+export function createTiledeskConnection({ settings, upstream, signIn, privacy }: TiledeskParts): Connection {
+  const { baseUrl, projectId, allowCustomRole, pageSize, fullWalkKey } = settings;
+  const api = createTiledeskApi({ baseUrl, projectId, allowCustomRole, signIn, upstream });
+  let opened: AccountFacts | null = null;
+  return {
+    id: settings.id,
+    source: 'tiledesk',
+    credential: tiledeskCredential(settings),
+    streams: settings.streams.map((name) => STREAMS[name]({ api, pageSize, fullWalkKey, privacy })),
+    async open(options) {
+      opened ??= await api.verify(options);
+      return opened;
+    },
+  };
+}

@@ -1,0 +1,63 @@
+import { UpstreamContractError } from '../../errors.ts';
+import type { UpstreamResponse } from '../../http/upstream.ts';
+import type { Entry, ListPage, ListQuery, SortKey } from '../../stream.ts';
+import { asId, asMs, asNumber, isObject } from '../coerce.ts';
+
+/** The server reads `sort`; the documented `sortField` is silently ignored (seen in server 2.19). */
+const SORT_FIELDS: Record<SortKey, string> = { id: '_id', created_at: 'createdAt', updated_at: 'updatedAt' };
+
+/** Parameters that both lists know. Pages are counted from 0. */
+export function pageParameters(query: ListQuery): URLSearchParams {
+  return new URLSearchParams({
+    page: String(query.offset / query.limit),
+    limit: String(query.limit),
+    sort: SORT_FIELDS[query.sort],
+    direction: query.direction === 'desc' ? '-1' : '1',
+  });
+}
+
+/** `{perPage, count, <name>: [...]}`. `count` is 0, not absent, when it was not asked for. */
+export function readEnvelope(response: UpstreamResponse, name: string, isCounted: boolean): ListPage {
+  const { body, serverTime } = response;
+  const records = isObject(body) ? body[name] : null;
+  if (!isObject(body) || !Array.isArray(records)) {
+    throw new UpstreamContractError(
+      'unexpected_shape',
+      `the answer holds no list of ${name}; is TILEDESK_BASE_URL a Tiledesk server?`,
+    );
+  }
+  return {
+    records,
+    entries: records.map(toEntry),
+    pageSize: asNumber(body.perPage),
+    total: isCounted ? asNumber(body.count) : null,
+    serverTime,
+  };
+}
+
+/** A bare array: the short lists. */
+export function readArray(response: UpstreamResponse, name: string): ListPage {
+  const { body, serverTime } = response;
+  if (!Array.isArray(body)) {
+    throw new UpstreamContractError(
+      'unexpected_shape',
+      `the answer is no list of ${name}; is TILEDESK_BASE_URL a Tiledesk server?`,
+    );
+  }
+  return { records: body, entries: body.map(toEntry), pageSize: null, total: body.length, serverTime };
+}
+
+function toEntry(record: unknown): Entry {
+  if (!isObject(record)) return { id: null, createdAt: null, updatedAt: null };
+  return { id: asId(record._id), createdAt: asMs(record.createdAt), updatedAt: asMs(record.updatedAt) };
+}
+
+/** `DD/MM/YYYY HH:mm:ss` in UTC: the only form that every server reads rightly (others are misread without an error). */
+export function formatDateTime(ms: number): string {
+  const [date = '', time = ''] = new Date(ms).toISOString().split('T');
+  return `${date.split('-').reverse().join('/')} ${time.slice(0, 8)}`;
+}
+
+export function formatDay(ms: number): string {
+  return formatDateTime(ms).slice(0, 10);
+}

@@ -1,0 +1,22 @@
+import type { WalkState } from '../stream.ts';
+
+/** Where an unfinished pass stands: which list, and how far its walk got. Stored as JSON in the checkpoint; serves one pass. */
+export interface PassCursor {
+  readonly listId: string;
+  readonly walk: WalkState;
+}
+
+/** Raised when the shape of a walk's state changes: an older cursor then starts its walk again instead of being misread. */
+const VERSION = 1;
+
+export function encodeCursor(cursor: PassCursor): unknown {
+  return { version: VERSION, list: cursor.listId, walk: cursor.walk };
+}
+
+/** Null when there is none, or one that this version does not understand. */
+export function decodeCursor(stored: unknown): PassCursor | null {
+  if (typeof stored !== 'object' || stored === null) return null;
+  const { version, list, walk } = stored as Record<string, unknown>;
+  if (version !== VERSION || typeof list !== 'string' || typeof walk !== 'object' || walk === null) return null;
+  return { listId: list, walk: walk as WalkState };
+}

@@ -1,0 +1,45 @@
+/** Greatest upstream change time safely stored, by list: ISO 8601 in UTC. */
+export type Watermarks = Readonly<Record<string, string>>;
+
+/** What the incremental pass knows of its lists. */
+export interface IncrementalProgress {
+  readonly watermark: Watermarks | null;
+  /** The server's clock when a list was last read to its stop: ISO 8601 by list. */
+  readonly walkedAt: Watermarks | null;
+}
+
+/**
+ * Where an incremental walk of a list may stop (ms): its watermark less the lookback, which catches late and same-instant changes. Null: read to the
+ * end.
+ *
+ * When the list was read to its stop a whole lookback after its watermark, nothing late can be left at or before that watermark: then only newer rows
+ * matter, and an idle tick costs one request even where hundreds of rows share the newest change time.
+ *
+ * A list that is new (a server that learnt or forgot to join lists) starts from the oldest of the known ones, which cannot be too late.
+ */
+export function stopBefore(progress: IncrementalProgress, listId: string, lookbackMs: number): number | null {
+  const { watermark, walkedAt } = progress;
+  const own = watermark?.[listId];
+  if (own !== undefined) {
+    const walked = walkedAt?.[listId];
+    const isSettled = walked !== undefined && Date.parse(walked) >= Date.parse(own) + lookbackMs;
+    return isSettled ? Date.parse(own) + 1 : Date.parse(own) - lookbackMs;
+  }
+  const known = Object.values(watermark ?? {}).map((iso) => Date.parse(iso));
+  return known.length === 0 ? null : Math.min(...known) - lookbackMs;
+}
+
+/** The watermarks after a list was read to its stop. Never goes back. */
+export function advanceWatermark(watermarks: Watermarks | null, listId: string, newestMs: number | null): Watermarks {
+  const before = watermarks ?? {};
+  if (newestMs === null) return before;
+  const own = before[listId];
+  if (own !== undefined && Date.parse(own) >= newestMs) return before;
+  return { ...before, [listId]: new Date(newestMs).toISOString() };
+}
+
+/** The first watermark of a list: the newest change there is, but not after the server's own clock; for an empty list just that clock. */
+export function seedWatermark(newest: number | null, serverTime: number | null): number | null {
+  if (newest === null) return serverTime;
+  return serverTime === null ? newest : Math.min(newest, serverTime);
+}
