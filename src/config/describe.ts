@@ -1,0 +1,60 @@
+import type { Config, ConnectionConfig } from './types.ts';
+
+export interface ConfigLine {
+  readonly name: string;
+  readonly value: string;
+}
+
+/** The configuration for people: every decision in a line, no secret, no e-mail address. */
+export function describeConfig(config: Config): readonly ConfigLine[] {
+  const { sync, http, workers, ops, privacy, log } = config;
+  const proxies = [http.proxy?.httpProxy, http.proxy?.httpsProxy].filter((url) => url !== undefined);
+  const proxy = proxies.length === 0 ? '' : `, through ${[...new Set(proxies.map(hostOf))].join(' and ')}`;
+  return [
+    { name: 'database', value: describeDatabase(config) },
+    {
+      name: 'queue',
+      value: config.redis === null ? 'in Postgres' : `Redis at ${config.redis.urls.map(hostOf).join(', ')}`,
+    },
+    ...config.connections.map((connection) => ({ name: connection.id, value: describeConnection(connection) })),
+    {
+      name: 'schedule',
+      value: `changes ${sync.incrementalCron}, everything ${sync.reconcileCron} (${sync.timezone}), lookback ${sync.lookbackSeconds} s, deletion brake ${sync.deleteBrake}`,
+    },
+    {
+      name: 'requests',
+      value: `time limit ${http.timeoutMs / 1000} s, ${http.retryAttempts} tries, waiting at most ${http.retryMaxMs / 1000} s${proxy}${http.allowInsecureHttp ? ', http:// allowed' : ''}`,
+    },
+    {
+      name: 'workers',
+      value: `${workers.concurrency} incremental, ${workers.bulkConcurrency} bulk, stop within ${workers.shutdownTimeoutMs / 1000} s`,
+    },
+    {
+      name: 'status page',
+      value: `http://${ops.host.includes(':') ? `[${ops.host}]` : ops.host}:${ops.port}, ${ops.token === null ? 'read-only' : 'actions with OPS_TOKEN'}`,
+    },
+    {
+      name: 'privacy',
+      value: `IP addresses and user agents of visitors ${privacy.storeVisitorPii ? 'stored' : 'left out'}`,
+    },
+    { name: 'runs kept', value: `${config.runRetentionDays} days` },
+    { name: 'log', value: `${log.level}, ${log.format}` },
+  ];
+}
+
+function describeDatabase({ databaseUrl, home }: Config): string {
+  if (databaseUrl === null) return `embedded Postgres under ${home}`;
+  const url = new URL(databaseUrl);
+  // A socket is given as ?host=/run/postgresql. The rest of the query may hold secrets.
+  const host = url.host || url.searchParams.get('host') || 'the default host';
+  return `Postgres at ${host}, database ${url.pathname.slice(1) || '(default)'}`;
+}
+
+function describeConnection(connection: ConnectionConfig): string {
+  const { baseUrl, auth, streams, requestsPerMinute, pageSize, fullWalkKey, allowCustomRole } = connection;
+  const account = auth.kind === 'token' ? 'token' : `e-mail and password (${auth.kind})`;
+  const pace = `${requestsPerMinute} requests a minute, pages of ${pageSize}, full walks by ${fullWalkKey}`;
+  return `${baseUrl}, ${account}, ${streams.join(' ')}, ${pace}${allowCustomRole ? ', any role accepted' : ''}`;
+}
+
+const hostOf = (url: string): string => new URL(url).host;

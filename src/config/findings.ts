@@ -1,0 +1,60 @@
+import type { z } from 'zod';
+import type { ConfigProblem } from '../errors.ts';
+import { closest } from './suggest.ts';
+
+type Path = readonly PropertyKey[];
+
+export interface Place {
+  /** How the operator knows the setting at a path of the checked value. */
+  label(path: Path): string;
+  /** The keys that the strict object at a path takes. */
+  knownKeys?(path: Path): readonly string[];
+}
+
+/**
+ * What is gathered while the configuration is read. Nothing is thrown on the way: the operator sees every problem at once.
+ * No message repeats a value, because the value of the wrong variable may be a secret pasted into the wrong line.
+ */
+export class Findings {
+  readonly problems: ConfigProblem[] = [];
+  /** Likely slips, such as a misspelt name: a note when all else is well, else listed with the problems they explain. */
+  readonly hints: ConfigProblem[] = [];
+  readonly notes: string[] = [];
+
+  /**
+   * The value that the schema makes of `input`; undefined when there is none. The one place where zod's issues become problems.
+   * Zod's own words are never used, since they may describe what was received.
+   */
+  check<T>(schema: z.ZodType<T>, input: unknown, { label, knownKeys = () => [] }: Place): T | undefined {
+    const { data, error } = schema.safeParse(input, { error: () => 'cannot be used' });
+    for (const issue of error?.issues ?? []) {
+      if (issue.code === 'unrecognized_keys') {
+        const known = knownKeys(issue.path);
+        for (const key of issue.keys) this.#unknownKey(key, known, (shown) => label([...issue.path, shown]));
+      } else if (issue.message !== '') {
+        this.problem(label(issue.path), issue.message);
+      }
+    }
+    return data;
+  }
+
+  problem(variable: string, message: string): void {
+    this.problems.push({ variable, message });
+  }
+
+  hint(variable: string, message: string): void {
+    this.hints.push({ variable, message });
+  }
+
+  note(text: string): void {
+    this.notes.push(text);
+  }
+
+  #unknownKey(key: string, known: readonly string[], label: (shown: string) => string): void {
+    const meant = closest(key, known);
+    // Only what looks like a key is repeated: a password on the wrong side of the colon is not.
+    const isRepeatable = meant !== null || /^[a-z][a-zA-Z]{0,29}$/.test(key);
+    const advice = meant === null ? `known keys are ${known.join(', ')}` : `did you mean ${meant}?`;
+    this.problem(label(isRepeatable ? key : '(unknown key)'), `is not a known key; ${advice}`);
+  }
+}

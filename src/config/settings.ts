@@ -1,0 +1,109 @@
+import { resolve } from 'node:path';
+import { z } from 'zod';
+import {
+  cron,
+  databaseUrl,
+  flag,
+  folder,
+  integer,
+  isLoopback,
+  listenHost,
+  oneOf,
+  opsToken,
+  proxyUrl,
+  redisUrls,
+  secondsAsMs,
+  share,
+  text,
+  timeZone,
+} from './values.ts';
+
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+
+/** What the validation of one setting has to know of others and of the process. */
+interface Surroundings {
+  readonly cwd: string;
+  readonly isTerminal: boolean;
+  /** Of the two schedules. Has to be a valid one. */
+  readonly timezone: string;
+  readonly hasOpsToken: boolean;
+}
+
+/** All variables but those of a connection, by name and as text, to the settings of the program. */
+export const settingsSchema = ({ cwd, isTerminal, timezone, hasOpsToken }: Surroundings) =>
+  z
+    .object({
+      REDIS_URL: redisUrls.optional(),
+      SYNC_TIMEZONE: timeZone,
+      LOG_FORMAT: oneOf(['json', 'pretty']).default(isTerminal ? 'pretty' : 'json'),
+      DATABASE_URL: databaseUrl.optional(),
+      LEADMIRROR_HOME: folder,
+      SYNC_INCREMENTAL_CRON: cron(timezone),
+      SYNC_RECONCILE_CRON: cron(timezone),
+      SYNC_LOOKBACK_SECONDS: integer(0, 604_800),
+      SYNC_DELETE_BRAKE: share,
+      HTTP_TIMEOUT_SECONDS: secondsAsMs(1, 600),
+      RETRY_ATTEMPTS: integer(1, 20),
+      RETRY_MAX_SECONDS: secondsAsMs(0, 3600),
+      ALLOW_INSECURE_HTTP: flag,
+      HTTP_PROXY: proxyUrl.optional(),
+      HTTPS_PROXY: proxyUrl.optional(),
+      NO_PROXY: text.optional(),
+      WORKER_CONCURRENCY: integer(1, 64),
+      BULK_CONCURRENCY: integer(1, 64),
+      SHUTDOWN_TIMEOUT_SECONDS: secondsAsMs(1, 600),
+      OPS_HOST: listenHost.refine(
+        (host) => hasOpsToken || isLoopback(host),
+        'lets other machines in, which needs a secret OPS_TOKEN; set one, or use 127.0.0.1',
+      ),
+      OPS_TOKEN: opsToken.optional(),
+      OPS_PORT: integer(0, 65_535),
+      STORE_VISITOR_PII: flag,
+      // Nothing of this version stores links; a value that is not a clear yes keeps them out.
+      TILKEE_STORE_LINKS: flag.catch(false),
+      RUN_RETENTION_DAYS: integer(1, 3650),
+      LOG_LEVEL: oneOf(LOG_LEVELS),
+      NO_COLOR: text.optional(),
+    })
+    .transform((variables) => {
+      const { HTTP_PROXY: httpProxy, HTTPS_PROXY: httpsProxy, NO_PROXY: noProxy } = variables;
+      const proxy: { httpProxy?: string; httpsProxy?: string; noProxy?: string } = { httpProxy, httpsProxy, noProxy };
+      return {
+        /** Null: embedded Postgres under `home`. */
+        databaseUrl: variables.DATABASE_URL ?? null,
+        /** Null: the queue lives in Postgres. Several addresses are the nodes of one cluster. */
+        redis: variables.REDIS_URL === undefined ? null : { urls: variables.REDIS_URL },
+        /** Absolute. */
+        home: resolve(cwd, variables.LEADMIRROR_HOME),
+        sync: {
+          incrementalCron: variables.SYNC_INCREMENTAL_CRON,
+          reconcileCron: variables.SYNC_RECONCILE_CRON,
+          timezone: variables.SYNC_TIMEZONE,
+          lookbackSeconds: variables.SYNC_LOOKBACK_SECONDS,
+          /** Share of a table, 0 to 1, that one reconcile may mark as deleted without a person. */
+          deleteBrake: variables.SYNC_DELETE_BRAKE,
+        },
+        http: {
+          timeoutMs: variables.HTTP_TIMEOUT_SECONDS,
+          /** Tries of one request in all: 1 means no retry. */
+          retryAttempts: variables.RETRY_ATTEMPTS,
+          retryMaxMs: variables.RETRY_MAX_SECONDS,
+          allowInsecureHttp: variables.ALLOW_INSECURE_HTTP,
+          proxy: httpProxy === undefined && httpsProxy === undefined ? null : proxy,
+        },
+        workers: {
+          concurrency: variables.WORKER_CONCURRENCY,
+          bulkConcurrency: variables.BULK_CONCURRENCY,
+          shutdownTimeoutMs: variables.SHUTDOWN_TIMEOUT_SECONDS,
+        },
+        /** Without a token the page is read-only, and `host` is loopback. */
+        ops: { host: variables.OPS_HOST, port: variables.OPS_PORT, token: variables.OPS_TOKEN ?? null },
+        privacy: { storeVisitorPii: variables.STORE_VISITOR_PII, storeLinks: variables.TILKEE_STORE_LINKS },
+        runRetentionDays: variables.RUN_RETENTION_DAYS,
+        log: {
+          level: variables.LOG_LEVEL,
+          format: variables.LOG_FORMAT,
+          colors: variables.LOG_FORMAT === 'pretty' && isTerminal && variables.NO_COLOR === undefined,
+        },
+      };
+    });

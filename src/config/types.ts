@@ -1,0 +1,27 @@
+import type { z } from 'zod';
+import type { tiledeskAuth, tiledeskEntry } from './account.ts';
+import type { LOG_LEVELS, settingsSchema } from './settings.ts';
+import type { TILEDESK_STREAM_NAMES } from './values.ts';
+
+/** Readonly all the way down, as the loader freezes it. */
+type Frozen<T> = { readonly [K in keyof T]: Frozen<T[K]> };
+
+export type TiledeskStreamName = (typeof TILEDESK_STREAM_NAMES)[number];
+
+export type TiledeskAuth = Frozen<z.output<typeof tiledeskAuth>>;
+
+export type TiledeskConnectionConfig = Frozen<z.output<ReturnType<typeof tiledeskEntry>>>;
+
+/** One account to mirror; a union as soon as there is a second source. */
+export type ConnectionConfig = TiledeskConnectionConfig;
+
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+export type Settings = Frozen<z.output<ReturnType<typeof settingsSchema>>>;
+
+/** Everything an operator can decide, checked and deeply frozen. It holds secrets: print `describeConfig(config)` instead. */
+export interface Config extends Settings {
+  readonly connections: readonly ConnectionConfig[];
+  /** Things to tell the operator that are no errors. Without values, so they may be logged. */
+  readonly notes: readonly string[];
+}

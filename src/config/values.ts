@@ -1,0 +1,222 @@
+import { isIP } from 'node:net';
+import { CronExpressionParser } from 'cron-parser';
+import { z } from 'zod';
+import { closest } from './suggest.ts';
+
+/*
+ * One schema per kind of value: text in, value out. No message repeats the text. Where several things may be wrong with a
+ * value, `first` stops at the first, so that one value gives one problem.
+ */
+
+/** A text that has to be there. Null stands for one that could not be read: reported already, so its issue has no words. */
+export const required = (missing: string) => z.string({ error: ({ input }) => (input === null ? '' : missing) });
+
+export const text = required('is missing');
+
+const first = (error: string) => ({ error, abort: true });
+
+/** A whole number in decimal digits: no sign, no `1e3`, no `0x10`, nothing behind it. */
+export function integer(min: number, max: number) {
+  const error = `must be a whole number from ${min} to ${max}`;
+  return text
+    .regex(/^\d{1,9}$/, error)
+    .transform(Number)
+    .refine((value) => value >= min && value <= max, error);
+}
+
+/** Seconds for people, milliseconds for the program. */
+export const secondsAsMs = (min: number, max: number) => integer(min, max).transform((seconds) => seconds * 1000);
+
+export const share = text
+  .regex(/^([01]|0?\.\d{1,9}|1\.0{1,9})$/, 'must be a number from 0 to 1, such as 0.1 for a tenth')
+  .transform(Number);
+
+export const flag = text.pipe(
+  z.stringbool({
+    truthy: ['true', '1', 'yes'],
+    falsy: ['false', '0', 'no'],
+    error: 'must be true or false (1, 0, yes and no are understood too)',
+  }),
+);
+
+/** One of a few words, whatever their case. */
+export function oneOf<const T extends readonly string[]>(words: T) {
+  return text
+    .transform((given) => words.find((word) => word.toLowerCase() === given.toLowerCase()))
+    .pipe(z.enum(words, `must be ${words.slice(0, -1).join(', ')} or ${words.at(-1)}`));
+}
+
+const list = text.transform((given) =>
+  given
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== ''),
+);
+
+/** `~` is the shell's word; out of `.env` it would name a folder called "~". */
+export const folder = text.regex(
+  /^[^~\0][^\0]*$/,
+  'must be a plain path; "~" is not understood here, write the folder out',
+);
+
+function isTimeZone(name: string): boolean {
+  try {
+    return new Intl.DateTimeFormat('en', { timeZone: name }) !== null;
+  } catch {
+    return false;
+  }
+}
+
+export const timeZone = text.refine(isTimeZone, 'is not a known time zone; write it like Europe/Rome or UTC');
+
+const CRON_FIELDS = ['second', 'minute', 'hour', 'day of month', 'month', 'day of week'];
+
+/** A schedule, checked with the library that will run it. `timezone` must be a valid one. */
+export function cron(timezone: string) {
+  const isValid = (fields: readonly string[]): boolean => {
+    try {
+      return CronExpressionParser.parse(fields.join(' '), { tz: timezone }).hasNext();
+    } catch {
+      return false;
+    }
+  };
+  return text
+    .transform((expression) => expression.split(/\s+/))
+    .refine(
+      ({ length }) => length === 5 || length === 6,
+      first('must have five cron fields (minute hour day month weekday), or six with seconds first'),
+    )
+    .refine(
+      // `H` stands for a random value drawn anew at each reading: such a schedule would never keep its rhythm.
+      (fields) => !fields.some((field) => /(^|,)H/i.test(field)),
+      first('must not use H; write the minute or hour out'),
+    )
+    .superRefine((fields, context) => {
+      if (isValid(fields)) return;
+      const names = CRON_FIELDS.slice(-fields.length);
+      const wrong = names.filter((_, at) => !isValid(fields.map((field, index) => (index === at ? field : '*'))));
+      context.addIssue(
+        wrong.length === 0
+          ? 'never comes due; look at day and month together'
+          : `is not understood as cron, look at: ${wrong.join(', ')}; an example is */5 * * * *`,
+      );
+    })
+    .transform((fields) => fields.join(' '));
+}
+
+/** True when only this machine can be meant. Takes a host as written, or as the URL class gives it (`[::1]`). */
+export function isLoopback(host: string): boolean {
+  const bare = host.replace(/^\[(.*)\]$/, '$1').toLowerCase();
+  return bare === 'localhost' || bare === '::1' || (isIP(bare) === 4 && bare.startsWith('127.'));
+}
+
+const webUrl = (error: string) => text.pipe(z.url({ protocol: /^(http|https)$/, error }));
+
+/** Address of the upstream, prefix included, without a trailing slash. */
+export function baseUrl(allowInsecureHttp: boolean) {
+  return webUrl('must be a full address such as https://api.tiledesk.com/v3')
+    .transform((address) => new URL(address))
+    .refine(
+      ({ username, password }) => username === '' && password === '',
+      first('must not hold a user name or password; give them in their own settings'),
+    )
+    .refine(({ href }) => !/[?#]/.test(href), first('must not have a query or fragment: nothing from "?" or "#" on'))
+    .refine(
+      ({ pathname }) => !/\/[0-9a-f]{24}(\/|$)/i.test(pathname),
+      first('must end before the project id, which has its own setting'),
+    )
+    .refine(
+      ({ protocol, hostname }) => protocol === 'https:' || allowInsecureHttp || isLoopback(hostname),
+      'must begin with https://; to send credentials unencrypted on purpose, set ALLOW_INSECURE_HTTP=true',
+    )
+    .transform(({ origin, pathname }) => `${origin}${pathname}`.replace(/\/+$/, ''));
+}
+
+export const proxyUrl = webUrl('must be a proxy address such as http://proxy.example:3128, scheme included');
+
+export const databaseUrl = text
+  .regex(/^postgres(ql)?:\/\//, first('must begin with postgres:// or postgresql://'))
+  .refine(
+    (address) => URL.canParse(address) && !/%(?![0-9a-f]{2})/i.test(address),
+    'is not a valid address: postgres://user:password@host:5432/database, special characters percent-encoded',
+  );
+
+function isRedisUrl(address: string): boolean {
+  if (!URL.canParse(address)) return false;
+  const { protocol, hostname, pathname } = new URL(address);
+  return /^rediss?:$/.test(protocol) && hostname !== '' && /^\/?\d*$/.test(pathname);
+}
+
+export const redisUrls = list.refine(
+  (urls) => urls.length > 0 && urls.every(isRedisUrl),
+  'must be redis://host:6379 or rediss://…; several comma separated for a cluster; special characters percent-encoded',
+);
+
+export const listenHost = text
+  .transform((host) => host.replace(/^\[(.*)\]$/, '$1'))
+  .refine(
+    (host) => isIP(host) !== 0 || /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/i.test(host),
+    first('must be an address or host name without a port, such as 127.0.0.1 or 0.0.0.0'),
+  );
+
+/** A token that fits into a header: the browser could not send any other. */
+export const opsToken = text.regex(/^[\x21-\x7e]+$/, 'must be plain letters, digits and signs without spaces');
+
+const HEX_ID = /^[0-9a-f]{24}$/i;
+
+/** Tiledesk takes 24 hex digits, or any 12 characters; of those only such that leave the request path as it is. */
+export const projectId = text
+  .refine(
+    (id) => HEX_ID.test(id) || (/^[!-~]{12}$/.test(id) && !/[/\\?#%,]/.test(id)),
+    'must be a Tiledesk project id: 24 hexadecimal digits, as in the address bar of the dashboard',
+  )
+  .transform((id) => (HEX_ID.test(id) ? id.toLowerCase() : id));
+
+export const projectIds = list
+  .refine(({ length }) => length > 0, first('names no project'))
+  .transform((items, context) =>
+    items.map((item, index) => {
+      const { data, error } = projectId.safeParse(item);
+      for (const { message } of error?.issues ?? []) {
+        context.addIssue(items.length === 1 ? message : `entry ${index + 1} ${message}`);
+      }
+      return data ?? z.NEVER;
+    }),
+  );
+
+export const email = text.regex(/^[^\s@:]+@[^\s@:]+$/, 'must be an e-mail address');
+
+export const tiledeskToken = text.regex(
+  /^JWT [\x21-\x7e]+$/,
+  'must be the token as the sign-in returns it: "JWT", one space, then the long text (not "Bearer")',
+);
+
+/** Part of job ids and web addresses; a dot is what job ids are joined with. */
+export const connectionId = text.regex(
+  /^[a-z0-9][a-z0-9:_-]{0,63}$/i,
+  'must be up to 64 letters, digits, "-", "_" or ":", such as tiledesk:shop',
+);
+
+/** The streams of Tiledesk that this version mirrors. */
+export const TILEDESK_STREAM_NAMES = ['leads', 'requests', 'departments', 'project_users'] as const;
+
+const PLANNED_STREAMS: readonly string[] = ['messages', 'bots', 'tags', 'groups'];
+
+export const tiledeskStreams = list
+  .transform((items) => [...new Set(items)])
+  .superRefine((items, context) => {
+    const known: readonly string[] = TILEDESK_STREAM_NAMES;
+    const knownOnes = `known are ${known.join(', ')}`;
+    if (items.length === 0) context.addIssue(`names no stream; ${knownOnes}`);
+    for (const [index, item] of items.entries()) {
+      if (known.includes(item)) continue;
+      if (PLANNED_STREAMS.includes(item)) {
+        context.addIssue(`"${item}" is not mirrored by this version yet; leave it out (${knownOnes})`);
+        continue;
+      }
+      const meant = closest(item, [...known, ...PLANNED_STREAMS]);
+      const advice = meant === null ? `; ${knownOnes}` : `, did you mean "${meant}"?`;
+      context.addIssue(`entry ${index + 1} is not a stream${advice}`);
+    }
+  })
+  .pipe(z.array(z.enum(TILEDESK_STREAM_NAMES)));

@@ -1,0 +1,287 @@
+/**
+ * The table of all environment variables, as data. The loader takes its defaults from here, and `.env.example`, `--help` and
+ * the README are checked against it, so a variable cannot exist in one of them only.
+ */
+export interface Variable {
+  readonly name: string;
+  readonly group: VariableGroup;
+  /** The text that an unset variable stands for; null when there is none. */
+  readonly default: string | null;
+  /** One line for people. Says what happens without the variable when `default` is null. */
+  readonly description: string;
+  /** The value must never be printed. */
+  readonly secret?: true;
+}
+
+export type VariableGroup =
+  | 'Tiledesk'
+  | 'Storage'
+  | 'Schedule'
+  | 'Requests'
+  | 'Workers'
+  | 'Status page'
+  | 'Privacy'
+  | 'Logging';
+
+export const VARIABLES = [
+  {
+    name: 'TILEDESK_PROJECT_ID',
+    group: 'Tiledesk',
+    default: null,
+    description: 'Project to mirror; several, comma separated, give one connection each.',
+  },
+  {
+    name: 'TILEDESK_EMAIL',
+    group: 'Tiledesk',
+    default: null,
+    description: 'E-mail of an owner or admin of the project; goes with TILEDESK_PASSWORD.',
+    secret: true,
+  },
+  {
+    name: 'TILEDESK_PASSWORD',
+    group: 'Tiledesk',
+    default: null,
+    description: 'Password of that account.',
+    secret: true,
+  },
+  {
+    name: 'TILEDESK_TOKEN',
+    group: 'Tiledesk',
+    default: null,
+    description: 'Instead of e-mail and password: a sign-in token, beginning with "JWT ".',
+    secret: true,
+  },
+  {
+    name: 'TILEDESK_AUTH',
+    group: 'Tiledesk',
+    default: 'jwt',
+    description: 'How e-mail and password are used: jwt (sign in once) or basic (sent with each request).',
+  },
+  {
+    name: 'TILEDESK_BASE_URL',
+    group: 'Tiledesk',
+    default: 'https://api.tiledesk.com/v3',
+    description: 'Address of the API with its prefix (/v1, /v2, /v3); a self-hosted server usually has none.',
+  },
+  {
+    name: 'TILEDESK_STREAMS',
+    group: 'Tiledesk',
+    default: 'leads,requests,departments,project_users',
+    description: 'What to mirror, comma separated.',
+  },
+  {
+    name: 'TILEDESK_REQUESTS_PER_MINUTE',
+    group: 'Tiledesk',
+    default: '200',
+    description: 'Requests in any minute, all processes together (10 to 100000).',
+  },
+  {
+    name: 'TILEDESK_PAGE_SIZE',
+    group: 'Tiledesk',
+    default: '100',
+    description: 'Rows asked for at once (10 to 100).',
+  },
+  {
+    name: 'TILEDESK_SCAN_KEY',
+    group: 'Tiledesk',
+    default: '_id',
+    description:
+      'Order of full walks: _id, or createdAt for very large projects whose server is slow at sorting by _id.',
+  },
+  {
+    name: 'TILEDESK_ALLOW_CUSTOM_ROLE',
+    group: 'Tiledesk',
+    default: 'false',
+    description: 'Accept an account that is neither owner nor admin; it may see only a part of the requests.',
+  },
+  {
+    name: 'DATABASE_URL',
+    group: 'Storage',
+    default: null,
+    description: 'postgres:// address of the mirror; without it, an embedded Postgres under LEADMIRROR_HOME.',
+    secret: true,
+  },
+  {
+    name: 'REDIS_URL',
+    group: 'Storage',
+    default: null,
+    description:
+      'redis:// or rediss://, several hosts of a cluster comma separated; without it, the queue is in Postgres.',
+    secret: true,
+  },
+  {
+    name: 'LEADMIRROR_HOME',
+    group: 'Storage',
+    default: './.leadmirror',
+    description: 'Folder of the embedded Postgres.',
+  },
+  {
+    name: 'RUN_RETENTION_DAYS',
+    group: 'Storage',
+    default: '90',
+    description: 'How long the records of finished runs are kept (1 to 3650).',
+  },
+  {
+    name: 'SYNC_INCREMENTAL_CRON',
+    group: 'Schedule',
+    default: '*/5 * * * *',
+    description: 'When to fetch what changed: five cron fields, or six with seconds first.',
+  },
+  {
+    name: 'SYNC_RECONCILE_CRON',
+    group: 'Schedule',
+    default: '0 3 * * *',
+    description: 'When to read everything and find what was deleted.',
+  },
+  {
+    name: 'SYNC_TIMEZONE',
+    group: 'Schedule',
+    default: 'UTC',
+    description: 'Time zone of the two schedules, such as Europe/Rome.',
+  },
+  {
+    name: 'SYNC_LOOKBACK_SECONDS',
+    group: 'Schedule',
+    default: '300',
+    description: 'How far an incremental run reads back before the last known change (0 to 604800).',
+  },
+  {
+    name: 'SYNC_DELETE_BRAKE',
+    group: 'Schedule',
+    default: '0.1',
+    description: 'Share of a table (0 to 1) that may vanish at once before a person has to agree.',
+  },
+  {
+    name: 'HTTP_TIMEOUT_SECONDS',
+    group: 'Requests',
+    default: '30',
+    description: 'Time limit of one request (1 to 600).',
+  },
+  {
+    name: 'RETRY_ATTEMPTS',
+    group: 'Requests',
+    default: '6',
+    description: 'Tries of one request before its run gives up (1 to 20).',
+  },
+  {
+    name: 'RETRY_MAX_SECONDS',
+    group: 'Requests',
+    default: '120',
+    description: 'Longest time spent waiting for the retries of one request (0 to 3600).',
+  },
+  {
+    name: 'ALLOW_INSECURE_HTTP',
+    group: 'Requests',
+    default: 'false',
+    description: 'Allow http:// addresses beyond this machine; credentials then travel unencrypted.',
+  },
+  {
+    name: 'HTTPS_PROXY',
+    group: 'Requests',
+    default: null,
+    description: 'Proxy for https:// requests to the upstream, as http://host:port (also in lower case).',
+    secret: true,
+  },
+  {
+    name: 'HTTP_PROXY',
+    group: 'Requests',
+    default: null,
+    description: 'Proxy for http:// requests to the upstream (also in lower case).',
+    secret: true,
+  },
+  {
+    name: 'NO_PROXY',
+    group: 'Requests',
+    default: null,
+    description: 'Hosts to be reached without the proxy, comma separated (also in lower case).',
+  },
+  {
+    name: 'WORKER_CONCURRENCY',
+    group: 'Workers',
+    default: '4',
+    description: 'Incremental runs at the same time in one process (1 to 64).',
+  },
+  {
+    name: 'BULK_CONCURRENCY',
+    group: 'Workers',
+    default: '2',
+    description: 'Full walks at the same time in one process (1 to 64).',
+  },
+  {
+    name: 'SHUTDOWN_TIMEOUT_SECONDS',
+    group: 'Workers',
+    default: '20',
+    description: 'How long a stop may take to finish the current pages (1 to 600).',
+  },
+  {
+    name: 'OPS_HOST',
+    group: 'Status page',
+    default: '127.0.0.1',
+    description: 'Address that the status page listens on; anything beyond loopback needs OPS_TOKEN.',
+  },
+  {
+    name: 'OPS_PORT',
+    group: 'Status page',
+    default: '8080',
+    description: 'Port of the status page; 0 takes any free one.',
+  },
+  {
+    name: 'OPS_TOKEN',
+    group: 'Status page',
+    default: null,
+    description: 'Bearer token for the buttons of the page; without it, the page is read-only and local.',
+    secret: true,
+  },
+  {
+    name: 'STORE_VISITOR_PII',
+    group: 'Privacy',
+    default: 'false',
+    description: "Store visitors' IP addresses and user agents.",
+  },
+  {
+    name: 'LOG_LEVEL',
+    group: 'Logging',
+    default: 'info',
+    description: 'trace, debug, info, warn, error, fatal or silent.',
+  },
+  {
+    name: 'LOG_FORMAT',
+    group: 'Logging',
+    default: null,
+    description: 'json or pretty; without it, pretty on a terminal and json elsewhere.',
+  },
+  {
+    name: 'NO_COLOR',
+    group: 'Logging',
+    default: null,
+    description: 'Any value turns the colours of pretty logs off.',
+  },
+] as const satisfies readonly Variable[];
+
+export type VariableName = (typeof VARIABLES)[number]['name'];
+
+/** Names that a later version gives a meaning. They are no typos, and setting one early does no harm. */
+export const LATER_VARIABLES: readonly string[] = [
+  'LEADMIRROR_SECRET_KEY',
+  'TILKEE_ENV',
+  'TILKEE_V3_URL',
+  'TILKEE_V2_URL',
+  'TILKEE_AUTH_URL',
+  'TILKEE_USERNAME',
+  'TILKEE_PASSWORD',
+  'TILKEE_CLIENT_ID',
+  'TILKEE_CLIENT_SECRET',
+  'TILKEE_REFRESH_TOKEN',
+  'TILKEE_ACCESS_TOKEN',
+  'TILKEE_STREAMS',
+  'TILKEE_PROJECTS_API',
+  'TILKEE_REQUESTS_PER_MINUTE',
+  'TILKEE_PAGE_SIZE',
+  'TILKEE_REF',
+  'TILKEE_STORE_LINKS',
+];
+
+const DEFAULTS: ReadonlyMap<string, string | null> = new Map(VARIABLES.map((entry) => [entry.name, entry.default]));
+
+/** The text that an unset variable stands for, if any. */
+export const defaultOf = (name: string): string | undefined => DEFAULTS.get(name) ?? undefined;

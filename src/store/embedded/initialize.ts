@@ -1,0 +1,167 @@
+import { randomBytes } from 'node:crypto';
+import { chown, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { DatabaseError } from '../../errors.ts';
+import type { Account } from './account.ts';
+import { isDiskFull } from './disk.ts';
+import { type Place, placeIn } from './place.ts';
+import type { Programs } from './programs.ts';
+import { lastLines, runProgram } from './run-program.ts';
+
+/** User and database of the built-in server. */
+export const NAME = 'leadmirror';
+
+/** A draft this old belongs to a process that died in the middle: initdb itself takes seconds. */
+const ABANDONED_AFTER_MS = 60 * 60_000;
+
+/**
+ * Written into postgresql.conf, where a person may change them. What leadmirror relies on is given at each start instead.
+ */
+const INITIAL_SETTINGS: Readonly<Record<string, string>> = {
+  max_connections: '100',
+  shared_buffers: '128MB',
+  timezone: 'UTC',
+  log_timezone: 'UTC',
+  log_checkpoints: 'off',
+  // The details of a refused row are personal data; they stay out of a log that people paste into tickets.
+  log_error_verbosity: 'terse',
+  // Containers give shared memory files little room, and systemd may delete those of a user who logs out.
+  ...(process.platform === 'linux' && { dynamic_shared_memory_type: 'mmap' }),
+};
+
+export interface InitializeOptions {
+  readonly place: Place;
+  readonly programs: Programs;
+  readonly account: Account | null;
+  /** Whether the data must survive a power failure. */
+  readonly isDurable: boolean;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Makes sure that the place holds a data directory of our major version, and its password. A new one is prepared aside
+ * and renamed into place whole: of several processes that do so at once, one wins and the others discard theirs.
+ */
+export async function ensureInitialized(options: InitializeOptions): Promise<void> {
+  const { place, programs } = options;
+  await removeAbandonedDrafts(place);
+  const found = await readMajorVersion(place);
+  if (found === null) return initialize(options);
+  if (found !== programs.majorVersion) throw otherMajorVersion(place, found, programs);
+}
+
+export async function readPassword({ passwordFile, directory }: Place): Promise<string> {
+  const text = await readFile(passwordFile, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw error;
+    return '';
+  });
+  const password = /^(?:[^:\n]*:){4}([^:\n]+)$/m.exec(text)?.[1];
+  if (password !== undefined) return password;
+  throw new DatabaseError(
+    'database_refused',
+    `The password of the built-in Postgres is missing: ${passwordFile} should hold "*:*:*:${NAME}:<password>". Restore ` +
+      `that file, or move ${directory} away to begin with an empty mirror.`,
+  );
+}
+
+async function readMajorVersion({ directory, dataDirectory }: Place): Promise<string | null> {
+  const text = await readFile(join(dataDirectory, 'PG_VERSION'), 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return null;
+    throw error;
+  });
+  if (text !== null) return text.trim();
+  const strangers = await readdir(directory).catch(() => []);
+  if (strangers.length === 0) return null;
+  throw new DatabaseError(
+    'database_refused',
+    `${directory} exists and is not a data directory of the built-in Postgres. Move it away, or set LEADMIRROR_HOME to ` +
+      'another directory.',
+  );
+}
+
+function otherMajorVersion(
+  { base, directory }: Place,
+  found: string,
+  { version, majorVersion }: Programs,
+): DatabaseError {
+  const later = Number(found) > Number(majorVersion);
+  return new DatabaseError(
+    later ? 'database_newer' : 'database_refused',
+    [
+      `The data in ${directory} were written by Postgres ${found}; this release of leadmirror brings Postgres ${version}, ` +
+        'which cannot read them. Nothing was changed. To carry the data over (with the Postgres client programs):',
+      '  1. With the release of leadmirror that wrote them, run `leadmirror start --role web`. It prints a psql line; run',
+      '     that line with `pg_dump --no-owner --file leadmirror.sql` in place of `psql`, then stop leadmirror.',
+      `  2. With this release, set LEADMIRROR_HOME to a new directory instead of ${base} and run`,
+      '     `leadmirror start --role web`. It prints the psql line of the new database.',
+      '  3. Run that line with `dropdb --force` in place of `psql` (leadmirror makes the database anew, empty, at once),',
+      '     then with `psql --file leadmirror.sql`. Stop leadmirror and start it as usual, with the new LEADMIRROR_HOME.',
+      'Or start with a new LEADMIRROR_HOME and mirror everything again; only what the upstream has deleted is lost then.',
+    ].join('\n'),
+  );
+}
+
+async function initialize(options: InitializeOptions): Promise<void> {
+  const { place, account } = options;
+  const draft = placeIn(join(place.base, `postgres-new-${randomBytes(6).toString('hex')}`));
+  try {
+    await createDirectory(draft.base, account);
+    await createDirectory(draft.directory, account);
+    await runInitdb(draft, options);
+    await rename(draft.directory, place.directory).catch(async (error: unknown) => {
+      if ((await readMajorVersion(place)) === null) throw error;
+    });
+  } finally {
+    await rm(draft.base, { recursive: true, force: true, maxRetries: 3 });
+  }
+}
+
+async function createDirectory(path: string, account: Account | null): Promise<void> {
+  await mkdir(path, { mode: 0o700 });
+  if (account) await chown(path, account.uid, account.gid);
+}
+
+async function writePrivately(path: string, text: string, account: Account | null): Promise<void> {
+  await writeFile(path, text, { mode: 0o600, flag: 'wx' });
+  if (account) await chown(path, account.uid, account.gid);
+}
+
+async function runInitdb(draft: Place, { programs, account, isDurable, signal }: InitializeOptions): Promise<void> {
+  const password = randomBytes(24).toString('base64url');
+  const initialPassword = join(draft.base, 'password');
+  await writePrivately(initialPassword, `${password}\n`, account);
+  await writePrivately(draft.passwordFile, `*:*:*:${NAME}:${password}\n`, account);
+  const settings = Object.entries(INITIAL_SETTINGS).map(([name, value]) => `--set=${name}=${value}`);
+  const { status, stderr } = await runProgram(
+    programs.initdb,
+    [
+      `--pgdata=${draft.dataDirectory}`,
+      `--username=${NAME}`,
+      `--pwfile=${initialPassword}`,
+      '--auth=scram-sha-256',
+      '--encoding=UTF8',
+      // Sorts by code point like plain C, the same on every system, and knows that É is the capital of é.
+      '--locale=C',
+      '--locale-provider=builtin',
+      '--builtin-locale=C.UTF-8',
+      '--no-instructions',
+      ...(isDurable ? [] : ['--no-sync']),
+      ...settings,
+    ],
+    { account, cwd: draft.base, signal },
+  );
+  if (status === 0) return;
+  throw new DatabaseError(
+    (await isDiskFull(draft.base)) ? 'database_disk_full' : 'database_refused',
+    `The built-in Postgres could not create its data directory in ${draft.base}:\n${lastLines(stderr)}`,
+  );
+}
+
+async function removeAbandonedDrafts({ base }: Place): Promise<void> {
+  for (const name of await readdir(base)) {
+    if (!name.startsWith('postgres-new-')) continue;
+    const path = join(base, name);
+    const age = Date.now() - ((await stat(path).catch(() => null))?.mtimeMs ?? Date.now());
+    if (age > ABANDONED_AFTER_MS) await rm(path, { recursive: true, force: true });
+  }
+}

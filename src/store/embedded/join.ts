@@ -1,0 +1,94 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DatabaseError } from '../../errors.ts';
+import { choosePort } from './port.ts';
+import { findPostmaster, removeStaleLockFile } from './postmaster.ts';
+import { createDatabase, Presence, sqlState } from './presence.ts';
+import { type Launch, launchServer, type ServerParts, startFailure } from './server.ts';
+
+export interface Joined {
+  readonly presence: Presence;
+  readonly port: number;
+  /** Whether this call started the server. */
+  readonly started: boolean;
+}
+
+const POLL_MS = 25;
+
+const UNKNOWN_DATABASE = '3D000';
+
+/** 57: starting or stopping, 53: full. */
+const PASSING_STATES = /^5[37]/;
+
+/**
+ * After a kill -9 the old server's children hold its memory until they notice, and a port can be taken between our look
+ * and the start; both pass. A broken server does not, and should be reported soon.
+ */
+const RETRY_DELAYS_MS = [100, 400, 1_000, 2_000];
+
+/**
+ * Joins the server of this data directory, and starts it when there is none. Any number of processes may do so at once,
+ * while another one stops it: each round only looks at what is there now, and they end when one holds a presence.
+ */
+export async function joinOrStart(parts: ServerParts, password: string, signal: AbortSignal): Promise<Joined> {
+  const { place } = parts;
+  const { dataDirectory } = place;
+  let launch: Launch | null = null;
+  let failures = 0;
+  try {
+    for (;;) {
+      signal.throwIfAborted();
+      const postmaster = await findPostmaster(dataDirectory);
+      if (postmaster.state === 'running') {
+        const joined = await tryToJoin(parts, { port: postmaster.port, password }, signal);
+        if (joined) return { ...joined, started: launch?.isServer(postmaster.pid) ?? false };
+        // Somebody else was faster; ours rightly gave way.
+        if (launch?.hasEnded()) launch = null;
+      } else if (launch === null) {
+        if (postmaster.state === 'stale') await removeStaleLockFile(dataDirectory, postmaster.text);
+        launch = await launchServer(parts, await choosePort(place));
+      } else if (launch.hasEnded()) {
+        const delay = RETRY_DELAYS_MS[failures++];
+        if (delay === undefined) throw await startFailure(parts, await launch.readLog());
+        launch = null;
+        await sleep(delay, undefined, { signal });
+      }
+      await sleep(POLL_MS, undefined, { signal });
+    }
+  } catch (error) {
+    // A start that was called off leaves no server behind. One that is only slow, recovering from a crash, goes on: the
+    // next start finds it further.
+    if (!isTimeout(signal)) launch?.interrupt();
+    throw error;
+  }
+}
+
+async function tryToJoin(
+  { place }: ServerParts,
+  { port, password }: { port: number | null; password: string },
+  signal: AbortSignal,
+): Promise<{ presence: Presence; port: number } | null> {
+  if (port === null) return null;
+  const address = { port, password };
+  try {
+    return { presence: await Presence.open(address, signal), port };
+  } catch (error) {
+    if (signal.aborted) throw error;
+    const state = sqlState(error);
+    if (state === UNKNOWN_DATABASE) await createDatabase(address, signal).catch(() => signal.throwIfAborted());
+    else if (state !== null && !PASSING_STATES.test(state)) throw refusal(error, state, place.passwordFile);
+    return null;
+  }
+}
+
+function refusal(cause: unknown, state: string, passwordFile: string): DatabaseError {
+  return new DatabaseError(
+    'database_refused',
+    `The built-in Postgres refuses leadmirror (SQLSTATE ${state}). If its password was changed, write the new one to ` +
+      `${passwordFile}.`,
+    { cause },
+  );
+}
+
+function isTimeout(signal: AbortSignal): boolean {
+  return signal.aborted && (signal.reason as { name?: unknown } | null)?.name === 'TimeoutError';
+}

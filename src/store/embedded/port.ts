@@ -1,0 +1,51 @@
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { type Place, writeAtomically } from './place.ts';
+
+/** Loopback only: nobody else's computer may knock. */
+export const HOST = '127.0.0.1';
+
+/** Below the ports that systems hand out to outgoing connections, which would take ours while the server is down. */
+const FIRST_PORT = 15_432;
+const PORT_COUNT = 10_000;
+const ATTEMPTS = 50;
+
+/** Always the same for one home, so that the psql line stays the same, and most likely another for the next home. */
+export function preferredPort(base: string): number {
+  return FIRST_PORT + (createHash('sha256').update(base).digest().readUInt32BE(0) % PORT_COUNT);
+}
+
+/** A free port: the one of the last start if possible, else the next free one. */
+export async function choosePort({ base, portFile }: Place): Promise<number> {
+  const remembered = Number(await readFile(portFile, 'utf8').catch(() => ''));
+  if (remembered > 0 && remembered < 65_536 && (await isFree(remembered))) return remembered;
+  const preferred = preferredPort(base);
+  for (let port = preferred; port < preferred + ATTEMPTS; port++) {
+    if (await isFree(port)) return port;
+  }
+  return listenOnce(0);
+}
+
+/** Called with the port of a server that answered. */
+export async function rememberPort({ portFile }: Place, port: number): Promise<void> {
+  await writeAtomically(portFile, `${port}\n`);
+}
+
+function isFree(port: number): Promise<boolean> {
+  return listenOnce(port).then(
+    () => true,
+    () => false,
+  );
+}
+
+function listenOnce(port: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen({ host: HOST, port, exclusive: true }, () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === 'object' && address ? address.port : port));
+    });
+  });
+}

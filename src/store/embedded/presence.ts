@@ -1,0 +1,113 @@
+import { Client, DatabaseError as ServerError } from 'pg';
+import { NAME } from './initialize.ts';
+import { HOST } from './port.ts';
+
+/**
+ * Who uses the shared server is written in the server itself: every process holds one session with a shared advisory
+ * lock. A process that dies loses its session, so there is nothing to clean up after a crash. Whoever leaves and then
+ * gets the lock exclusively is the last one.
+ */
+export interface Address {
+  readonly port: number;
+  readonly password: string;
+}
+
+/** Any number that no other lock of this database has. */
+const PRESENCE_LOCK = '7813586201';
+
+/** A port that accepts and then says nothing must not hold us up. */
+const CONNECT_TIMEOUT_MS = 5_000;
+
+export class Presence {
+  readonly #client: Client;
+  /** Settles when the session is over, for whatever reason. */
+  readonly ended: Promise<void>;
+
+  private constructor(client: Client, ended: Promise<void>) {
+    this.#client = client;
+    this.ended = ended;
+  }
+
+  /** Joins. Waits while the last process of before is stopping the server; that ends this session, too. */
+  static async open(address: Address, signal: AbortSignal): Promise<Presence> {
+    const { client, ended } = await connect(address, NAME, signal);
+    try {
+      await abortable(client.query('select pg_advisory_lock_shared($1)', [PRESENCE_LOCK]), signal);
+      return new Presence(client, ended);
+    } catch (error) {
+      disconnect(client);
+      throw error;
+    }
+  }
+
+  /** True when nobody else is here. Nobody can join then until this session is closed or the server is down. */
+  async leave(signal: AbortSignal): Promise<boolean> {
+    await abortable(this.#client.query('select pg_advisory_unlock_shared($1)', [PRESENCE_LOCK]), signal);
+    const answer = this.#client.query<{ alone: boolean }>('select pg_try_advisory_lock($1) as alone', [PRESENCE_LOCK]);
+    return (await abortable(answer, signal)).rows[0]?.alone === true;
+  }
+
+  close(): void {
+    disconnect(this.#client);
+  }
+}
+
+/** The server's own word for why it refused; null when the failure is the network's. */
+export function sqlState(error: unknown): string | null {
+  return error instanceof ServerError ? (error.code ?? null) : null;
+}
+
+/** Creates leadmirror's database. Several processes may do so at once; having lost that race is success. */
+export async function createDatabase(address: Address, signal: AbortSignal): Promise<void> {
+  const { client } = await connect(address, 'postgres', signal);
+  try {
+    await abortable(client.query(`create database ${NAME}`), signal);
+  } catch (error) {
+    const state = sqlState(error);
+    if (state !== '42P04' && state !== '23505') throw error;
+  } finally {
+    disconnect(client);
+  }
+}
+
+async function connect(
+  { port, password }: Address,
+  database: string,
+  signal: AbortSignal,
+): Promise<{ client: Client; ended: Promise<void> }> {
+  const client = new Client({
+    host: HOST,
+    port,
+    user: NAME,
+    password,
+    database,
+    ssl: false,
+    application_name: 'leadmirror presence',
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    keepAlive: true,
+  });
+  // Without a listener the end of the server would be an uncaught exception. What follows from it is done on 'end'.
+  client.on('error', () => {});
+  const ended = new Promise<void>((resolve) => client.once('end', () => resolve()));
+  try {
+    await abortable(client.connect(), signal);
+    return { client, ended };
+  } catch (error) {
+    disconnect(client);
+    throw error;
+  }
+}
+
+/** Says good-bye without waiting for an answer, which a dead server would never give. */
+function disconnect(client: Client): void {
+  client.end().catch(() => {});
+}
+
+function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = (): void => reject(signal.reason);
+    if (signal.aborted) abort();
+    signal.addEventListener('abort', abort, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
+}

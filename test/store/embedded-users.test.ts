@@ -1,0 +1,168 @@
+import { chmod, chown, lstat, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { type Account, findAccount, findBarrier, permits } from '../../src/store/embedded/account.ts';
+import { copyTree } from '../../src/store/embedded/copy-tree.ts';
+import { placeIn } from '../../src/store/embedded/place.ts';
+import { findNativeDirectory } from '../../src/store/embedded/programs.ts';
+import { connectionFailure, IS_ROOT, ordinaryUser, query, type Surroundings, setup } from './embedded-setup.ts';
+
+let all: Surroundings;
+let user: Account | null;
+beforeAll(async () => {
+  all = await setup();
+  user = await ordinaryUser();
+  await all.compile();
+});
+afterEach(() => all.stopAll());
+afterAll(() => all.cleanUp());
+
+/** The package as npm leaves it where install scripts are denied: without its symbolic links. */
+async function copyPackage(directory: string): Promise<string> {
+  const original = dirname(await findNativeDirectory());
+  const copy = join(directory, 'package');
+  await copyTree(original, copy, new AbortController().signal);
+  const lib = join(copy, 'native', 'lib');
+  for (const name of await readdir(lib)) {
+    if ((await lstat(join(lib, name))).isSymbolicLink()) await rm(join(lib, name));
+  }
+  return join(copy, 'native');
+}
+
+async function ownDirectory(): Promise<string> {
+  const path = await all.createDirectory(0o700);
+  if (user) await chown(path, user.uid, user.gid);
+  return path;
+}
+
+test('an ordinary user runs the server as itself, below a directory that is closed to others', async () => {
+  const home = join(await ownDirectory(), 'home');
+  const child = all.startChild({ home }, user);
+  const { url, error } = await child.answer;
+  expect(error).toBeUndefined();
+  expect((await stat(placeIn(home).dataDirectory)).uid).toBe(user?.uid ?? process.getuid?.());
+  await child.close();
+  expect(await connectionFailure(url)).toBe('ECONNREFUSED');
+});
+
+test('the links of a package whose install script was denied are made at the first start', async () => {
+  const home = await all.createUsedHome();
+  const nativeDirectory = await copyPackage(dirname(home));
+  const { url } = await all.start({ home, nativeDirectory });
+  expect(await connectionFailure(url)).toBeNull();
+  expect(await readdir(home)).toEqual(['postgres']);
+});
+
+test('programs whose files are closed are copied open, and the originals stay as they are', async () => {
+  const directory = await all.createDirectory();
+  await mkdir(join(directory, 'from', 'bin'), { recursive: true });
+  const file = join('bin', 'postgres');
+  await writeFile(join(directory, 'from', file), 'x', { mode: 0o600 });
+  await copyTree(join(directory, 'from'), join(directory, 'to'), new AbortController().signal);
+  const modes = ['from', 'to'].map(async (root) => (await stat(join(directory, root, file))).mode & 0o777);
+  expect(await Promise.all(modes)).toEqual([0o600, 0o755]);
+});
+
+/** Only root can be in these situations, and only root can stage them. */
+const asRoot = (name: string, cases: () => void): void => {
+  if (IS_ROOT) describe(name, cases);
+};
+asRoot('root', () => {
+  test('runs the server as an account that is not root, in a reachable home', async () => {
+    const home = await all.createUsedHome();
+    const { url } = await all.start({ home });
+    expect((await stat(placeIn(home).dataDirectory)).uid).not.toBe(0);
+    expect(await query(url, "select current_setting('data_directory') as path")).toEqual([
+      { path: placeIn(home).dataDirectory },
+    ]);
+  });
+
+  test('with home and programs below a closed directory, keeps both where the account may go, and says so', async () => {
+    const closed = await all.createDirectory(0o700);
+    const home = join(closed, 'home');
+    const options = {
+      home,
+      nativeDirectory: await copyPackage(closed),
+      systemDirectory: join(await all.createDirectory(), 'system'),
+    };
+    const [one, other] = [all.startChild(options), all.startChild(options)];
+    const answers = await Promise.all([one.answer, other.answer]);
+    expect(answers.map(({ error }) => error)).toEqual([undefined, undefined]);
+    const [{ url, psql }] = answers;
+    await query(url, 'create table kept as select 42 as answer');
+    const { directory } = JSON.parse(await readFile(join(home, 'embedded.json'), 'utf8'));
+    expect(dirname(directory)).toBe(options.systemDirectory);
+    expect(psql).toContain(placeIn(directory).passwordFile);
+    expect(one.log()).toContain(`"directory":"${placeIn(directory).directory}"`);
+    expect(one.log()).toContain('outside of LEADMIRROR_HOME');
+    expect((await readdir(directory)).map((name) => name.replace(/-\w+$/, '')).sort()).toEqual([
+      'postgres',
+      'postgres-programs',
+    ]);
+    expect((await stat(closed)).mode & 0o777).toBe(0o700);
+    await Promise.all([one.close(), other.close()]);
+    expect(await connectionFailure(url)).toBe('ECONNREFUSED');
+
+    const next = await all.start(options);
+    expect(next.url).toBe(url);
+    expect(await query(url, 'select answer from kept')).toEqual([{ answer: 42 }]);
+  });
+
+  test('uses the home of an ordinary user as that user, so that both may', async () => {
+    const home = join(await ownDirectory(), 'home');
+    const first = all.startChild({ home }, user);
+    const { url } = await first.answer;
+    await first.kill();
+    const asRootToo = await all.start({ home });
+    expect([asRootToo.joined, asRootToo.url]).toEqual([true, url]);
+    await asRootToo.close();
+    const again = await all.start({ home });
+    await again.close();
+    const last = all.startChild({ home }, user);
+    expect((await last.answer).url).toBe(url);
+  });
+
+  test('an ordinary user is told whose data it is when it may not use them', async () => {
+    const home = await all.createUsedHome();
+    const { error } = await all.startChild({ home }, user).answer;
+    expect(error).toMatchObject({ name: 'DatabaseError', code: 'database_refused' });
+    expect(error?.message).toContain(`belongs to the user with id ${(await stat(placeIn(home).directory)).uid}`);
+  });
+
+  test('is told when existing data went out of reach', async () => {
+    const home = await all.createUsedHome();
+    const parent = dirname(home);
+    await chmod(parent, 0o700);
+    await expect(all.start({ home })).rejects.toThrow(`may not enter ${parent}`);
+  });
+});
+
+describe('permissions', () => {
+  const account = { name: 'postgres', uid: 101, gid: 104 };
+
+  test('the first class that fits decides alone', () => {
+    expect(permits(account, { mode: 0o40755, uid: 0, gid: 0 }, 1)).toBe(true);
+    expect(permits(account, { mode: 0o40700, uid: 0, gid: 0 }, 1)).toBe(false);
+    expect(permits(account, { mode: 0o40077, uid: 101, gid: 0 }, 1)).toBe(false);
+    expect(permits(account, { mode: 0o40707, uid: 0, gid: 104 }, 1)).toBe(false);
+    expect(permits(account, { mode: 0o40750, uid: 0, gid: 104 }, 5)).toBe(true);
+    expect(permits(account, { mode: 0o40754, uid: 0, gid: 0 }, 5)).toBe(false);
+  });
+
+  test('the barrier is the outermost closed directory', async () => {
+    const closed = await all.createDirectory(0o700);
+    await mkdir(join(closed, 'a'), { mode: 0o700 });
+    const stranger = { name: 'stranger', uid: 4_000_000, gid: 4_000_000 };
+    expect(await findBarrier(join(closed, 'a'), stranger)).toBe(closed);
+    expect(await findBarrier(dirname(closed), stranger)).toBeNull();
+  });
+
+  test('the account is postgres, else nobody, never root and never a number that chown refuses', () => {
+    const root = 'root:x:0:0:root:/root:/bin/sh';
+    const nobody = 'nobody:x:65534:65534:nobody:/:/sbin/nologin';
+    const postgres = 'postgres:x:101:104::/var/lib/postgresql:/bin/bash';
+    expect(findAccount([root, nobody, postgres].join('\n'))).toEqual(account);
+    expect(findAccount([root, nobody].join('\n'))).toEqual({ name: 'nobody', uid: 65_534, gid: 65_534 });
+    expect(findAccount([root, 'nobody:*:-2:-2:::', 'postgres:x:0:0:::'].join('\n'))).toBeNull();
+  });
+});
