@@ -1,6 +1,8 @@
 /** ESM TypeScript through swc: TypeScript 7 has no JavaScript compiler interface, so types are checked by `tsc`, not here. */
 export default {
   testMatch: ['<rootDir>/test/**/*.test.ts'],
+  globalSetup: '<rootDir>/test/helpers/global-setup.js',
+  globalTeardown: '<rootDir>/test/helpers/global-teardown.js',
   extensionsToTreatAsEsm: ['.ts'],
   transform: {
     '^.+\\.ts$': [

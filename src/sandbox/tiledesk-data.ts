@@ -210,7 +210,8 @@ export class TiledeskData {
         .filter((one) => one.status >= 0)
         .map((one) => JSON.parse(JSON.stringify(asDepartmentRow(one)))),
       project_users: this.projectUsers
-        .filter((one) => one.roleType === 1 && !one.trashed)
+        // Removed members too: the list shows them when asked with trashed=true.
+        .filter((one) => one.roleType === 1)
         .map((one) => JSON.parse(JSON.stringify(asProjectUserRow(one, this.team.users)))),
     };
   }

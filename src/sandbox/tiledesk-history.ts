@@ -266,7 +266,9 @@ function addEnding(
   input: { at: number; until: number; agentId: string; firstText: string },
 ): number {
   const longestMs = random.chance(0.1) ? 20 * day : 5 * hour;
-  const closedAt = Math.max(input.at, Math.min(input.at + random.int(2 * minute, longestMs), input.until - second));
+  // Spread over what is left of the history: cut off at its end instead, hundreds of closings would share the last minute.
+  const roomMs = Math.max(0, Math.min(longestMs, input.until - second - input.at));
+  const closedAt = input.at + random.int(Math.min(2 * minute, roomMs), roomMs);
   const isRated = random.chance(0.25);
   row.transcript = createTranscript(random, input.at, input.firstText);
   row.duration = closedAt - input.at;

@@ -83,7 +83,12 @@ export async function acquireLease(prisma: PrismaClient, key: CheckpointKey): Pr
     runId: row.run_id,
     databaseNow: row.database_now,
     readAt: performance.now(),
-    checkpoint: { watermark: row.watermark, walkedAt: row.walked_at, cursor: row.cursor, completedAt: row.completed_at },
+    checkpoint: {
+      watermark: row.watermark,
+      walkedAt: row.walked_at,
+      cursor: row.cursor,
+      completedAt: row.completed_at,
+    },
   };
 }
 

@@ -124,7 +124,9 @@ async function applyMigrations(url: string, migrations: readonly Migration[]): P
 export async function createSchemaEngine(url: string) {
   const engineModule = await loadSchemaEngine();
   const schemaFile = join(await findPrismaDirectory(), 'schema.prisma');
-  const adapter = new AtomicScripts({ ...poolConfig(url, 1), options: '-c search_path=sync' }, { schema: 'sync' });
+  // The engine never closes the pool that the adapter makes for it: unused for a moment, its connection has to end by itself.
+  const settings = { ...poolConfig(url, 1), options: '-c search_path=sync', idleTimeoutMillis: 100 };
+  const adapter = new AtomicScripts(settings, { schema: 'sync' });
   return engineModule.SchemaEngine.new(
     { datamodels: [[schemaFile, await readFile(schemaFile, 'utf8')]] },
     () => {},

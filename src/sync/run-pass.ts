@@ -127,8 +127,8 @@ class PassRun {
     if (waiting !== null) return waiting;
     // Sign-in and role check belong to the connection, not to this stream's count of requests.
     await this.#job.connection.open({ ...this.#fetch, onRequest: () => {} });
-    if (this.#job.pass === 'backfill') await this.#seedWatermarks();
     const lists = await this.#planLists();
+    if (this.#job.pass === 'backfill') await this.#seedWatermarks(lists);
     const cursor = decodeCursor(this.#lease.checkpoint.cursor);
     const first = Math.max(
       0,
@@ -158,12 +158,12 @@ class PassRun {
   }
 
   /** One question per list, before the first full read: changes made while it runs are then found by the incremental passes. */
-  async #seedWatermarks(): Promise<void> {
+  async #seedWatermarks(lists: readonly List[]): Promise<void> {
     const { prisma } = this.#parts;
     if ((await readWatermark(prisma, this.#lease, 'incremental')) !== null) return;
     let watermark: Watermarks = {};
     let walkedAt: Watermarks = {};
-    for (const list of await this.#planLists()) {
+    for (const list of lists) {
       if (list.fetchNewestChange === undefined) continue;
       const { newest, serverTime } = await list.fetchNewestChange(this.#fetch);
       watermark = advanceWatermark(watermark, list.id, seedWatermark(newest, serverTime));
@@ -182,7 +182,9 @@ class PassRun {
       capabilities,
       learn: (facts: Capabilities) => learnCapabilities(this.#parts.prisma, key, facts),
       stopBefore: (listId) =>
-        pass === 'incremental' ? stopBefore({ watermark: this.#watermark, walkedAt: this.#walkedAt }, listId, this.#parts.lookbackMs) : null,
+        pass === 'incremental'
+          ? stopBefore({ watermark: this.#watermark, walkedAt: this.#walkedAt }, listId, this.#parts.lookbackMs)
+          : null,
       fetch: this.#fetch,
     });
   }

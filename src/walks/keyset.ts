@@ -114,7 +114,12 @@ export function createKeysetWalk(options: KeysetOptions): Walk<KeysetState> {
 
   return {
     start: () => ({ phase: 'windows', toMs: null, inner: null, size: pageSize, doubts: 0 }),
-    resume: (state) => ({ ...state, size: pageSize, doubts: 0, inner: state.inner === null ? null : byId.resume(state.inner) }),
+    resume: (state) => ({
+      ...state,
+      size: pageSize,
+      doubts: 0,
+      inner: state.inner === null ? null : byId.resume(state.inner),
+    }),
     next,
     accept,
     beginning: () => ({ newest: null, serverTime: null }),

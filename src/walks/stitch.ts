@@ -283,7 +283,8 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
     accept,
     beginning: ({ newest, serverTime }) => ({ newest, serverTime }),
     shrink(state) {
-      if (state.inner === null) return state.size > 1 ? { ...state, size: Math.ceil(state.size / 2), wide: null } : null;
+      if (state.inner === null)
+        return state.size > 1 ? { ...state, size: Math.ceil(state.size / 2), wide: null } : null;
       const inner = innerWalk(state.inner.window).shrink(state.inner.state);
       return inner === null ? null : { ...state, inner: { ...state.inner, state: inner } };
     },

@@ -1,9 +1,9 @@
-import { RecordError, TransientError } from '../../errors.ts';
+import { RecordError } from '../../errors.ts';
 import type { FetchOptions, List, ListQuery, PlanContext, Row, Stream, TableSpec } from '../../stream.ts';
 import { createStitchWalk } from '../../walks/stitch.ts';
 import { asId, asInteger, asJson, asText, asTexts, asTime, isObject } from '../coerce.ts';
 import type { TiledeskStreamParts } from './index.ts';
-import { pageParameters, readEnvelope } from './lists.ts';
+import { pageParameters, probe, readEnvelope } from './lists.ts';
 import { redactVisitor } from './privacy.ts';
 
 /**
@@ -94,8 +94,8 @@ export function createLeadsStream({ api, pageSize, fullWalkKey, privacy }: Tiled
    * True when a repeated status means "any of". A server that takes the first or the last one only would give different counts for the two orders, or
    * less than the sum. Null: undecided (no leads yet, leads arriving meanwhile, no answer).
    */
-  async function probeJoinedStatuses(options: FetchOptions): Promise<boolean | null> {
-    try {
+  function probeJoinedStatuses(options: FetchOptions): Promise<boolean | null> {
+    return probe(async () => {
       const single: number[] = [];
       for (const status of STATUSES) single.push((await fetchCount([status], options)) ?? 0);
       const sum = single.reduce((total, count) => total + count, 0);
@@ -104,10 +104,7 @@ export function createLeadsStream({ api, pageSize, fullWalkKey, privacy }: Tiled
       if (sum === 0 || joined === null) return null;
       if (joined === sum && reversed === sum) return true;
       return joined === single[0] || joined === single[2] || reversed === single[0] ? false : null;
-    } catch (error) {
-      if (error instanceof TransientError) return null;
-      throw error;
-    }
+    });
   }
 
   function listOf(id: string, statuses: readonly number[], context: PlanContext): List {

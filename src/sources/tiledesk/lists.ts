@@ -1,4 +1,4 @@
-import { UpstreamContractError } from '../../errors.ts';
+import { RateLimitedError, TransientError, UpstreamContractError } from '../../errors.ts';
 import type { UpstreamResponse } from '../../http/upstream.ts';
 import type { Entry, ListPage, ListQuery, SortKey } from '../../stream.ts';
 import { asId, asMs, asNumber, isObject } from '../coerce.ts';
@@ -50,6 +50,21 @@ export function readArray(response: UpstreamResponse, name: string): ListPage {
 function toEntry(record: unknown): Entry {
   if (!isObject(record)) return { id: null, createdAt: null, updatedAt: null };
   return { id: asId(record._id), createdAt: asMs(record.createdAt), updatedAt: asMs(record.updatedAt) };
+}
+
+/**
+ * Finds out what a server can do, with one attempt per question. Null: it did not say, because it was busy, away or garbled just then; the careful way
+ * is taken this time, and the question asked again the next time.
+ */
+export async function probe(ask: () => Promise<boolean | null>): Promise<boolean | null> {
+  try {
+    return await ask();
+  } catch (error) {
+    const saysNothing =
+      error instanceof TransientError || error instanceof RateLimitedError || error instanceof UpstreamContractError;
+    if (saysNothing) return null;
+    throw error;
+  }
 }
 
 /** `DD/MM/YYYY HH:mm:ss` in UTC: the only form that every server reads rightly (others are misread without an error). */

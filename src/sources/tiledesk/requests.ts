@@ -1,4 +1,4 @@
-import { RecordError, TransientError } from '../../errors.ts';
+import { RecordError } from '../../errors.ts';
 import type { FetchOptions, List, ListPage, ListQuery, ListWindow, Row, Stream, TableSpec } from '../../stream.ts';
 import { createKeysetWalk } from '../../walks/keyset.ts';
 import { createStitchWalk } from '../../walks/stitch.ts';
@@ -16,7 +16,7 @@ import {
 } from '../coerce.ts';
 import type { GetOptions } from './api.ts';
 import type { TiledeskStreamParts } from './index.ts';
-import { formatDateTime, formatDay, pageParameters, readEnvelope } from './lists.ts';
+import { formatDateTime, formatDay, pageParameters, probe, readEnvelope } from './lists.ts';
 import { redactVisitor } from './privacy.ts';
 
 /**
@@ -143,17 +143,14 @@ export function createRequestsStream({ api, pageSize, fullWalkKey, privacy }: Ti
    * Does this server filter on a date with an upper bound (about 2.15 and later)? Asked with the form that is used: before 1970 there is nothing.
    * A project without requests proves nothing; nor does no answer.
    */
-  async function probeWindows(options: FetchOptions): Promise<boolean | null> {
+  function probeWindows(options: FetchOptions): Promise<boolean | null> {
     const newest: ListQuery = { sort: 'created_at', direction: 'desc', offset: 0, limit: 1, wantTotal: true };
-    try {
+    return probe(async () => {
       const all = await fetchRequests(newest, true, { ...options, attempts: 1 });
       if (all.total === null || all.total === 0) return null;
       const ancient = { ...newest, window: { field: 'created_at', toMs: 0 } } as const;
       return (await fetchRequests(ancient, true, { ...options, attempts: 1 })).total === 0;
-    } catch (error) {
-      if (error instanceof TransientError) return null;
-      throw error;
-    }
+    });
   }
 
   return {

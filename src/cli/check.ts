@@ -1,0 +1,135 @@
+import { createQueues } from '../../workers/queues.ts';
+import { connect, createHttpClient, type MirrorDatabase, openMirrorDatabase } from '../app.ts';
+import { systemClock } from '../clock.ts';
+import { describeConfig } from '../config.ts';
+import { errorCode, isAbort, LeadmirrorError } from '../errors.ts';
+import { createLocalBudget } from '../http/budget.ts';
+import type { Capabilities, Connection, FetchOptions, Stream } from '../stream.ts';
+import { type CommandContext, runCommand } from './command.ts';
+import { EXIT } from './exit-codes.ts';
+import { print, printJson } from './format.ts';
+
+interface CheckResult {
+  /** `database`, `queue`, `tiledesk:<project>`, `tiledesk:<project> tiledesk.leads`. */
+  readonly name: string;
+  readonly ok: boolean;
+  readonly detail: string;
+  readonly error: { readonly code: string; readonly message: string } | null;
+}
+
+export async function check(options: { readonly json?: boolean }): Promise<void> {
+  await runCommand({}, async (context) => {
+    const results: CheckResult[] = [];
+    const report = (result: CheckResult) => {
+      results.push(result);
+      if (!options.json)
+        print(`${result.ok ? 'ok    ' : 'FAILED'}  ${result.name}: ${result.error?.message ?? result.detail}`);
+    };
+    const settings = describeConfig(context.config);
+    if (!options.json) for (const { name, value } of settings) print(`        ${name}: ${value}`);
+
+    const database = await checkDatabase(context, report);
+    try {
+      if (database !== null) await checkQueue(context, database, report);
+      await checkConnections(context, report);
+    } finally {
+      await database?.close();
+    }
+    const ok = results.every((result) => result.ok);
+    if (options.json) printJson({ ok, settings, checks: results });
+    return ok ? EXIT.done : EXIT.failed;
+  });
+}
+
+type Report = (result: CheckResult) => void;
+
+/** One check; what it throws becomes its result, so that the others still run. */
+async function attempt<T>(
+  name: string,
+  report: Report,
+  work: () => Promise<{ value: T; detail: string }>,
+): Promise<T | null> {
+  try {
+    const { value, detail } = await work();
+    report({ name, ok: true, detail, error: null });
+    return value;
+  } catch (error) {
+    if (isAbort(error)) throw error;
+    const message = error instanceof Error ? error.message : String(error);
+    const isOurs = error instanceof LeadmirrorError;
+    report({
+      name,
+      ok: false,
+      detail: '',
+      error: { code: errorCode(error), message: isOurs ? message : `unexpected: ${message}` },
+    });
+    return null;
+  }
+}
+
+async function checkDatabase(
+  { config, logger, signal }: CommandContext,
+  report: Report,
+): Promise<MirrorDatabase | null> {
+  return attempt('database', report, async () => {
+    const value = await openMirrorDatabase(config, { logger, signal });
+    return {
+      value,
+      detail: `${value.place}, migrated${value.embedded === null ? '' : `; open it with: ${value.embedded.psql}`}`,
+    };
+  });
+}
+
+async function checkQueue({ config, logger }: CommandContext, database: MirrorDatabase, report: Report): Promise<void> {
+  await attempt('queue', report, async () => {
+    const queues = await createQueues({ config, databaseUrl: database.url, logger });
+    try {
+      await queues.ping();
+    } finally {
+      await queues.close();
+    }
+    return { value: null, detail: config.redis === null ? 'in Postgres, schema bullmq' : 'in Redis' };
+  });
+}
+
+async function checkConnections({ config, logger, signal }: CommandContext, report: Report): Promise<void> {
+  const client = createHttpClient(config, systemClock);
+  try {
+    // A budget of its own: the check has to work without the database, and takes a handful of requests.
+    const budgetOf = (_credential: string, perMinute: number) => createLocalBudget(perMinute, systemClock);
+    const connections = connect(config, { logger, clock: systemClock, client, budgetOf });
+    const fetch = { signal, maxWaitMs: config.http.retryMaxMs, onRequest: () => {} };
+    for (const connection of connections) {
+      const isOpen = await attempt(connection.id, report, async () => {
+        const { summary } = await connection.open(fetch);
+        return { value: true, detail: summary };
+      });
+      if (isOpen) for (const stream of connection.streams) await checkStream(connection, stream, fetch, report);
+    }
+  } finally {
+    await client.close();
+  }
+}
+
+/** Probes what the server can do, and reads one page of each list. */
+async function checkStream(connection: Connection, stream: Stream, fetch: FetchOptions, report: Report): Promise<void> {
+  await attempt(`${connection.id} ${stream.name}`, report, async () => {
+    let learnt: Capabilities = {};
+    const lists = await stream.planLists({
+      pass: 'incremental',
+      capabilities: {},
+      learn: async (facts) => {
+        learnt = { ...learnt, ...facts };
+      },
+      stopBefore: () => null,
+      fetch,
+    });
+    let total = 0;
+    for (const { walk, fetchPage } of lists) {
+      const page = await fetchPage(walk.next(walk.start()), fetch);
+      total += page.total ?? page.records.length;
+    }
+    const facts = Object.entries(learnt).map(([name, isTrue]) => `${name}: ${isTrue ? 'yes' : 'no'}`);
+    return { value: null, detail: [`${total.toLocaleString('en-US')} upstream`, ...facts].join(', ') };
+  });
+}

@@ -1,0 +1,113 @@
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import type { Pass } from '../stream.ts';
+import { EXIT } from './exit-codes.ts';
+
+/**
+ * The command line. Commands are loaded when they are run, so that `--help` answers at once.
+ */
+const PASSES: readonly Pass[] = ['incremental', 'backfill', 'reconcile'];
+
+export async function main(argv: readonly string[]): Promise<void> {
+  const program = createProgram();
+  try {
+    await program.parseAsync([...argv]);
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    process.exitCode = error.exitCode === 0 ? EXIT.done : EXIT.usage;
+  }
+}
+
+export function createProgram(): Command {
+  const program = new Command('leadmirror')
+    .description('Keeps a faithful, queryable copy of Tiledesk leads and requests in Postgres.')
+    .showSuggestionAfterError()
+    .showHelpAfterError('(leadmirror --help lists the commands)')
+    .exitOverride()
+    .addHelpText(
+      'after',
+      `
+Settings come from the environment, .env and leadmirror.yaml; see README.md. Nothing set up yet? Try: leadmirror demo
+Exit codes: 0 done, 1 a stream failed or has to wait, 2 usage or configuration, 130 stopped by a signal.`,
+    );
+
+  program
+    .command('start')
+    .description('run as a daemon: on schedule, until stopped')
+    .option('--role <roles>', 'scheduler, worker, web; several comma separated', 'scheduler,worker,web')
+    .action(async (options) => (await import('./start.ts')).start(options));
+
+  program
+    .command('sync')
+    .description('run now, in this process; the first time a full read, later only what changed')
+    .argument('[stream...]', 'streams (tiledesk.leads) or a source for all of its streams (tiledesk)')
+    .addOption(new Option('--pass <pass>', 'what to do').choices(PASSES))
+    .option('--connection <id>', 'only this connection')
+    .option('--json', 'one JSON document on stdout')
+    .action(async (streams, options) => (await import('./sync.ts')).sync(streams, options));
+
+  program
+    .command('check')
+    .description('try configuration, database, queue and every connection; changes nothing upstream')
+    .option('--json', 'one JSON document on stdout')
+    .action(async (options) => (await import('./check.ts')).check(options));
+
+  program
+    .command('status')
+    .description('state of each stream: fresh or not, why, since when')
+    .option('--json', 'one JSON document on stdout')
+    .action(async (options) => (await import('./status.ts')).status(options));
+
+  program
+    .command('runs')
+    .description('last runs, newest first')
+    .option('--limit <n>', 'how many', positiveInteger, 20)
+    .option('--json', 'one JSON document on stdout')
+    .action(async (options) => (await import('./runs.ts')).runs(options));
+
+  program
+    .command('trigger')
+    .description('ask a running daemon to run a stream now')
+    .argument('<stream>', 'tiledesk.leads, or a source for all of its streams')
+    .addOption(new Option('--pass <pass>', 'what to do').choices(PASSES).default('incremental'))
+    .option('--connection <id>', 'only this connection')
+    .action(async (stream, options) => (await import('./trigger.ts')).trigger(stream, options));
+
+  program
+    .command('migrate')
+    .description("bring the database to this version's schema")
+    .option('--status', 'only say what is applied and what is not')
+    .action(async (options) => (await import('./migrate.ts')).migrateCommand(options));
+
+  program
+    .command('sandbox')
+    .description('a simulated Tiledesk on loopback, with invented data')
+    .option('--port <port>', 'port; 0 picks a free one', port, 4010)
+    .option('--seed <n>', 'data and changes follow from it', positiveInteger, 1)
+    .option('--leads <n>', 'how many leads', positiveInteger, 1500)
+    .option('--requests <n>', 'how many requests', positiveInteger, 4000)
+    .option('--live', 'things change while you watch')
+    .action(async (options) => (await import('./sandbox.ts')).sandbox(options));
+
+  program
+    .command('demo')
+    .description('everything simulated, no configuration: database, Tiledesk, daemon')
+    .option('--once', 'mirror everything, print the summary and some queries, exit')
+    .action(async (options) => (await import('./demo.ts')).demo(options));
+
+  for (const command of program.commands) command.exitOverride().showSuggestionAfterError();
+  return program;
+}
+
+function positiveInteger(text: string): number {
+  const number = Number(text);
+  if (!Number.isInteger(number) || number < 1) throw new InvalidArgumentError('a whole number from 1 is needed.');
+  return number;
+}
+
+function port(text: string): number {
+  const number = Number(text);
+  if (!Number.isInteger(number) || number < 0 || number > 65_535) {
+    throw new InvalidArgumentError('a port from 0 to 65535 is needed.');
+  }
+  return number;
+}

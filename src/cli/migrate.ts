@@ -1,0 +1,28 @@
+import { createDatabase } from '../store/database.ts';
+import { startEmbeddedPostgres } from '../store/embedded.ts';
+import { migrate, migrationStatus } from '../store/migrate.ts';
+import { runCommand } from './command.ts';
+import { EXIT } from './exit-codes.ts';
+import { print } from './format.ts';
+
+export async function migrateCommand(options: { readonly status?: boolean }): Promise<void> {
+  await runCommand({ requireConnections: false }, async ({ config, logger, signal }) => {
+    const { home, databaseUrl } = config;
+    const embedded = databaseUrl === null ? await startEmbeddedPostgres({ home, logger, signal }) : null;
+    const url = databaseUrl ?? embedded?.url ?? '';
+    const { place } = createDatabase({ url, logger });
+    try {
+      if (options.status) {
+        const { applied, pending } = await migrationStatus({ url });
+        for (const name of applied) print(`applied  ${name}`);
+        for (const name of pending) print(`pending  ${name}`);
+        return EXIT.done;
+      }
+      const names = await migrate({ url });
+      print(names.length === 0 ? `${place} is up to date` : `${place}: applied ${names.join(', ')}`);
+      return EXIT.done;
+    } finally {
+      await embedded?.close();
+    }
+  });
+}

@@ -1,0 +1,50 @@
+import { openMirrorDatabase } from '../app.ts';
+import { countRows, readStatus } from '../store/status.ts';
+import { nextTick } from '../sync/schedule.ts';
+import { runCommand } from './command.ts';
+import { EXIT } from './exit-codes.ts';
+import { formatAge, formatCount, formatTable, print, printJson } from './format.ts';
+
+export async function status(options: { readonly json?: boolean }): Promise<void> {
+  await runCommand({ requireConnections: false }, async ({ config, logger, signal }) => {
+    const database = await openMirrorDatabase(config, { logger, signal });
+    try {
+      const streams = await readStatus(database.prisma);
+      const names = [...new Set(streams.map(({ stream }) => stream))];
+      const counts = new Map(
+        await Promise.all(names.map(async (name) => [name, await countRows(database.prisma, name)] as const)),
+      );
+      const now = Date.now();
+      const { incrementalCron: cron, timezone } = config.sync;
+      const nextRun = new Date(nextTick({ cron, timezone }, now));
+      const lines = streams.map((line) => ({
+        ...line,
+        rows: counts.get(line.stream)?.get(line.connection_id)?.alive ?? 0,
+        deleted_rows: counts.get(line.stream)?.get(line.connection_id)?.deleted ?? 0,
+        // By the schedule; a daemon has to be running for it to happen.
+        next_run: nextRun,
+      }));
+      if (options.json) {
+        printJson({ streams: lines });
+        return EXIT.done;
+      }
+      if (lines.length === 0) print('Nothing is mirrored yet. Start with: leadmirror sync');
+      const rows = lines.map((line) => [
+        line.connection_id,
+        line.stream,
+        line.running_pass === null ? line.state : `${line.state}, ${line.running_pass} running`,
+        formatAge(line.as_of, now),
+        formatCount(line.rows),
+        formatAge(line.last_success_at, now),
+        line.reason,
+      ]);
+      if (rows.length > 0) {
+        print(formatTable(['connection', 'stream', 'state', 'as of', 'rows', 'last success', 'why'], rows));
+        print(`\nNext scheduled run ${nextRun.toISOString()}, while the daemon (leadmirror start) is running.`);
+      }
+      return EXIT.done;
+    } finally {
+      await database.close();
+    }
+  });
+}

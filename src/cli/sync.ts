@@ -1,0 +1,123 @@
+import { type App, createApp } from '../app.ts';
+import { DatabaseError, errorCode, LeaseBusyError } from '../errors.ts';
+import { isBackfillComplete } from '../store/watermarks.ts';
+import type { Pass } from '../stream.ts';
+import type { RunResult } from '../sync/run-pass.ts';
+import { runCommand } from './command.ts';
+import { EXIT, type ExitCode } from './exit-codes.ts';
+import { print, printJson } from './format.ts';
+import { createProgress, type Progress, summaryLine } from './progress.ts';
+import { type Selected, selectStreams } from './selection.ts';
+
+export interface SyncOptions {
+  readonly pass?: Pass;
+  readonly connection?: string;
+  readonly json?: boolean;
+}
+
+/** A process that was killed leaves its lease behind for about ten seconds. */
+const LEASE_WAIT_MS = 15_000;
+
+/** What is printed of a run, also where there was none because another process holds the stream. */
+export type SyncReport = Pick<
+  RunResult,
+  | 'connection'
+  | 'stream'
+  | 'pass'
+  | 'outcome'
+  | 'requests'
+  | 'pages'
+  | 'read'
+  | 'created'
+  | 'updated'
+  | 'unchanged'
+  | 'deleted'
+  | 'quarantined'
+  | 'watermark'
+  | 'startedAt'
+  | 'endedAt'
+  | 'error'
+>;
+
+export async function sync(words: readonly string[], options: SyncOptions): Promise<void> {
+  await runCommand({}, async ({ config, logger, signal }) => {
+    const app = await createApp(config, { logger, signal });
+    try {
+      const selected = selectStreams(app.connections, words, options.connection);
+      const progress = createProgress({ isQuiet: options.json === true });
+      const reports = await syncAll(app, selected, { pass: options.pass, signal, progress });
+      progress.stop();
+      if (options.json) printJson({ runs: reports.map(toJson) });
+      else for (const report of reports) print(summaryLine(report));
+      return exitCodeOf(reports, signal);
+    } finally {
+      await app.close();
+    }
+  });
+}
+
+export interface SyncAllOptions {
+  readonly pass: Pass | undefined;
+  readonly signal: AbortSignal;
+  readonly progress: Progress;
+}
+
+/** Connections side by side, the streams of one connection in order: they share its request budget anyway. */
+export async function syncAll(app: App, selected: readonly Selected[], options: SyncAllOptions): Promise<SyncReport[]> {
+  const ids = [...new Set(selected.map(({ connection }) => connection.id))];
+  const waiting = ids.map((id) => selected.filter(({ connection }) => connection.id === id));
+  const reports = new Map<Selected, SyncReport>();
+  const work = async () => {
+    for (let group = waiting.shift(); group !== undefined; group = waiting.shift()) {
+      for (const item of group) {
+        if (options.signal.aborted) return;
+        reports.set(item, await syncOne(app, item, options));
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: app.config.workers.concurrency }, work));
+  return selected.flatMap((item) => reports.get(item) ?? []);
+}
+
+async function syncOne(app: App, { connection, stream }: Selected, options: SyncAllOptions): Promise<SyncReport> {
+  const { signal, progress } = options;
+  const key = { connectionId: connection.id, stream: stream.name };
+  const isFirst = !(await isBackfillComplete(app.database.prisma, key));
+  const pass = options.pass ?? (isFirst ? 'backfill' : 'incremental');
+  const startedAt = new Date();
+  const label = app.connections.length > 1 ? `${connection.id} ${stream.name}` : stream.name;
+  try {
+    return await app.runPass({
+      connection,
+      stream,
+      pass,
+      signal,
+      maxWaitMs: app.config.http.retryMaxMs,
+      leaseWaitMs: LEASE_WAIT_MS,
+      onProgress: (counts) => progress.show(`${label} ${pass}`, counts),
+    });
+  } catch (error) {
+    if (!(error instanceof LeaseBusyError) && !(error instanceof DatabaseError)) throw error;
+    const outcome = error instanceof LeaseBusyError ? 'cancelled' : 'failed';
+    return {
+      ...{ connection: connection.id, stream: stream.name, pass, outcome, watermark: null },
+      ...{ requests: 0, pages: 0, read: 0, created: 0, updated: 0, unchanged: 0, deleted: 0, quarantined: 0 },
+      ...{ startedAt, endedAt: new Date(), error: { code: errorCode(error), message: error.message } },
+    };
+  }
+}
+
+function toJson(report: SyncReport) {
+  const { connection, stream, pass, outcome, watermark, error, startedAt, endedAt } = report;
+  const { requests, pages, read, created, updated, unchanged, deleted, quarantined } = report;
+  return {
+    ...{ connection, stream, pass, outcome, requests, pages, read, created, updated, unchanged, deleted, quarantined },
+    ...{ watermark, started_at: startedAt, ended_at: endedAt, error },
+  };
+}
+
+export function exitCodeOf(reports: readonly SyncReport[], signal: AbortSignal): ExitCode {
+  if (signal.aborted) return EXIT.stoppedBySignal;
+  const isDone = reports.every(({ outcome }) => outcome === 'succeeded' || outcome === 'partial');
+  return isDone ? EXIT.done : EXIT.failed;
+}

@@ -1,0 +1,55 @@
+import { once } from 'node:events';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+
+export interface CuttableProxy {
+  /** The given URL, by way of the proxy. */
+  readonly url: string;
+  /** The server is away: connections break, new ones are refused. */
+  cut(): Promise<void>;
+  restore(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Stands between a client and its server, to take the server away without touching it. */
+export async function createCuttableProxy(target: string): Promise<CuttableProxy> {
+  const { hostname, port } = new URL(target);
+  const sockets = new Set<Socket>();
+  let server: Server | null = null;
+  let ownPort = 0;
+
+  async function restore() {
+    server = createServer((near) => {
+      const far = connect(Number(port), hostname);
+      for (const [socket, other] of [
+        [near, far],
+        [far, near],
+      ] as const) {
+        sockets.add(socket);
+        socket.on('error', () => {});
+        socket.on('close', () => {
+          sockets.delete(socket);
+          other.destroy();
+        });
+      }
+      near.pipe(far).pipe(near);
+    }).listen(ownPort, '127.0.0.1');
+    await once(server, 'listening');
+    const address = server.address();
+    if (typeof address === 'object' && address !== null) ownPort = address.port;
+  }
+
+  async function cut() {
+    if (server === null) return;
+    const closed = once(server, 'close');
+    server.close();
+    server = null;
+    for (const socket of sockets) socket.destroy();
+    await closed;
+  }
+
+  await restore();
+  const url = new URL(target);
+  url.hostname = '127.0.0.1';
+  url.port = String(ownPort);
+  return { url: url.href, cut, restore, close: cut };
+}

@@ -1,0 +1,78 @@
+import { readFileSync } from 'node:fs';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import pg from 'pg';
+import { silentLogger } from '../../src/logger.ts';
+import { findPlace, SYSTEM_DIRECTORY } from '../../src/store/embedded/place.ts';
+import { startEmbeddedPostgres } from '../../src/store/embedded.ts';
+import { migrate } from '../../src/store/migrate.ts';
+import { ADMIN_URL_VARIABLE, databaseUrl, TEMPLATE } from './postgres.ts';
+
+/** One Postgres for the whole run: started and migrated once; each test file clones the migrated database. */
+export async function startTestServer(): Promise<{ stop(): Promise<void> }> {
+  const home = await mkdtemp(join(tmpdir(), 'leadmirror-test-'));
+  // Postgres refuses to run as root and then works under an account of its own, which has to enter this directory.
+  await chmod(home, 0o755);
+  const settings = {
+    fsync: 'off',
+    full_page_writes: 'off',
+    synchronous_commit: 'off',
+    max_connections: '300',
+    autovacuum: 'off',
+  };
+  const removeHome = () => rm(home, { recursive: true, force: true });
+  const postgres = await startEmbeddedPostgres({ home, logger: silentLogger(), settings }).catch(async (error) => {
+    await removeHome();
+    throw error;
+  });
+  const forget = await stopWithProcess(home);
+  try {
+    await createTemplate(postgres.url);
+  } catch (error) {
+    await postgres.close();
+    await removeHome();
+    throw error;
+  }
+  process.env[ADMIN_URL_VARIABLE] = postgres.url;
+  return {
+    async stop() {
+      await postgres.close();
+      forget();
+      await removeHome();
+    },
+  };
+}
+
+/** The server is nobody's child: without this, a run that is cut short by Ctrl-C would leave it behind. */
+async function stopWithProcess(home: string): Promise<() => void> {
+  const { place } = await findPlace(home, SYSTEM_DIRECTORY);
+  const onExit = () => {
+    try {
+      process.kill(Number.parseInt(readFileSync(join(place.dataDirectory, 'postmaster.pid'), 'utf8'), 10), 'SIGQUIT');
+    } catch {
+      // Already gone.
+    }
+  };
+  const onSignal = () => process.exit(130);
+  process.once('exit', onExit).once('SIGINT', onSignal).once('SIGTERM', onSignal);
+  return () => {
+    process.off('exit', onExit).off('SIGINT', onSignal).off('SIGTERM', onSignal);
+  };
+}
+
+async function createTemplate(url: string): Promise<void> {
+  const admin = new pg.Client({ connectionString: url });
+  await admin.connect();
+  try {
+    await admin.query(`create database ${TEMPLATE}`);
+    await migrate({ url: databaseUrl(url, TEMPLATE) });
+    // A database can only be cloned while nobody is connected to it.
+    const connected = 'select from pg_stat_activity where datname = $1';
+    while ((await admin.query(connected, [TEMPLATE])).rowCount !== 0) await delay(20);
+    await admin.query(`alter database ${TEMPLATE} with allow_connections false`);
+  } finally {
+    await admin.end();
+  }
+}

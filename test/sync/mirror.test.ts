@@ -1,0 +1,141 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import type { RequestLogEntry } from '../../src/sandbox/tiledesk.ts';
+import { compareMirror, EQUAL } from '../helpers/compare.ts';
+import { type MirrorSetup, STREAMS, setupMirror } from '../helpers/mirror.ts';
+
+const HOUR = 3_600_000;
+
+const listRequests = (log: readonly RequestLogEntry[]) =>
+  log.filter(({ list }) => STREAMS.some((name) => name === list)).map(({ list }) => list);
+
+async function expectEqual({ database, sandbox }: MirrorSetup) {
+  for (const stream of STREAMS) {
+    expect({ stream, ...(await compareMirror(database.url, sandbox, stream)) }).toEqual({ stream, ...EQUAL });
+  }
+}
+
+describe('10,000 leads and 25,000 requests', () => {
+  let setup: MirrorSetup;
+  beforeAll(async () => {
+    setup = await setupMirror({ leads: 10_000, requests: 25_000, now: Date.now() - HOUR });
+  });
+  afterAll(() => setup.close());
+
+  it('are mirrored whole: every row, every field', async () => {
+    const results = await setup.syncAll();
+
+    expect(results.map(({ outcome, error }) => ({ outcome, error }))).toEqual(
+      STREAMS.map(() => ({ outcome: 'succeeded', error: null })),
+    );
+    const statuses = new Set([...setup.sandbox.data.requests.values()].map(({ status }) => status));
+    expect([...statuses].sort((a, b) => a - b)).toEqual([50, 100, 150, 200, 1000]);
+    await expectEqual(setup);
+  });
+
+  it('are read again with one request per list and without a write', async () => {
+    setup.sandbox.clearLog();
+
+    const results = await setup.syncAll();
+
+    expect(results.map(({ created, updated }) => created + updated)).toEqual([0, 0, 0, 0]);
+    expect(listRequests(setup.sandbox.log)).toEqual([...STREAMS]);
+    expect(results.map(({ requests }) => requests)).toEqual([1, 1, 1, 1]);
+  });
+
+  it('are equal again after 500 random edits upstream and one incremental sync', async () => {
+    setup.sandbox.data.randomEdits(500);
+
+    const results = await setup.syncAll();
+
+    expect(results.map(({ outcome }) => outcome)).toEqual(STREAMS.map(() => 'succeeded'));
+    await expectEqual(setup);
+  });
+});
+
+describe.each([
+  ['an old server, without date windows', { serverVersion: 'old' as const }],
+  ['a server that does not join lead statuses', { joinedLeadStatuses: false }],
+])('%s', (_, options) => {
+  let setup: MirrorSetup;
+  beforeAll(async () => {
+    setup = await setupMirror({ ...options, leads: 700, requests: 900, now: Date.now() - HOUR });
+  });
+  afterAll(() => setup.close());
+
+  it('is mirrored whole, and again after edits', async () => {
+    await setup.syncAll();
+    await expectEqual(setup);
+    setup.sandbox.data.randomEdits(200);
+    await setup.syncAll();
+    await expectEqual(setup);
+  });
+});
+
+describe('trouble upstream', () => {
+  it.each([
+    ['429 with Retry-After in seconds', { kind: '429' as const, retryAfter: 'seconds' as const, retryAfterMs: 1000 }],
+    ['429 with Retry-After as a date', { kind: '429' as const, retryAfter: 'date' as const, retryAfterMs: 1000 }],
+    ['a burst of 503', { kind: '503' as const, times: 2 }],
+    ['a cut answer', { kind: 'cut' as const }],
+    ['a page of HTML with status 200', { kind: 'html-200' as const }],
+    ['an expired token', { kind: '401-text' as const }],
+    ['a closed connection', { kind: 'reset' as const }],
+  ])('%s costs no row', async (_, rule) => {
+    const setup = await setupMirror({ leads: 250, requests: 450, now: Date.now() - HOUR });
+    try {
+      setup.sandbox.faults.push(
+        { ...rule, match: { list: 'requests', nth: 4 } },
+        { ...rule, match: { list: 'leads', nth: 3 } },
+      );
+
+      const results = await setup.syncAll();
+
+      expect(results.map(({ outcome }) => outcome)).toEqual(STREAMS.map(() => 'succeeded'));
+      await expectEqual(setup);
+    } finally {
+      await setup.close();
+    }
+  });
+
+  it('longer than the caller may wait postpones the run, and the next one goes on from the checkpoint', async () => {
+    const setup = await setupMirror({ leads: 50, requests: 900, now: Date.now() - HOUR });
+    try {
+      setup.sandbox.faults.push({ kind: '429', retryAfterMs: 2000, match: { list: 'requests', nth: 8 } });
+
+      const first = await setup.run('requests', 'backfill', { maxWaitMs: 500 });
+      expect(first).toMatchObject({ outcome: 'postponed', error: { code: 'rate_limited' } });
+      expect(first.retryInMs).toBeGreaterThan(500);
+      expect(first.read).toBeGreaterThan(0);
+
+      const second = await setup.run('requests', 'backfill');
+      expect(second.outcome).toBe('succeeded');
+      expect(first.read + second.read).toBeLessThan(900 * 1.3);
+      expect(await compareMirror(setup.database.url, setup.sandbox, 'requests')).toEqual(EQUAL);
+    } finally {
+      await setup.close();
+    }
+  });
+});
+
+describe('a list that changes while it is read', () => {
+  it('is equal after the backfill and one incremental pass, whatever moved meanwhile', async () => {
+    const setup = await setupMirror({ leads: 900, requests: 1500 });
+    try {
+      let pages = 0;
+      setup.sandbox.faults.shuffleTies = true;
+      setup.sandbox.faults.afterAnswer = ({ list }) => {
+        if (list !== 'leads' && list !== 'requests') return;
+        pages += 1;
+        if (pages < 60) setup.sandbox.data.randomEdits(5);
+      };
+      await setup.syncAll();
+      setup.sandbox.faults.afterAnswer = undefined;
+
+      await setup.syncAll();
+
+      await expectEqual(setup);
+    } finally {
+      await setup.close();
+    }
+  });
+});

@@ -1,0 +1,55 @@
+import pg from 'pg';
+import { poolConfig } from '../src/store/database.ts';
+
+/** Any fixed number: one leader per mirror database. */
+const LOCK_KEY = 7_233_071_927n;
+const HEARTBEAT_MS = 4_000;
+/** The server ends a leader that was silent for so long: frozen, or cut off. */
+const SILENCE_MS = 12_000;
+
+export interface Leadership {
+  /** Aborted when the lock is gone; the leader must do nothing more. */
+  readonly lost: AbortSignal;
+  resign(): Promise<void>;
+}
+
+/**
+ * Takes the lead if nobody has it; null otherwise.
+ *
+ * The lock belongs to an open transaction on a connection of its own, so that it ends with the process whatever happens to it, and works through
+ * PgBouncer, which would hand the session's lock to strangers. The transaction has no snapshot between its statements and does not hold up vacuum.
+ *
+ * @throws whatever the driver throws when the database cannot be reached
+ */
+export async function tryLead(databaseUrl: string): Promise<Leadership | null> {
+  const client = new pg.Client({ ...poolConfig(databaseUrl, 1), query_timeout: 10_000 });
+  const lost = new AbortController();
+  client.on('error', () => lost.abort());
+  client.on('end', () => lost.abort());
+  try {
+    await client.connect();
+    await client.query('begin read only');
+    await client.query(`set local idle_in_transaction_session_timeout = ${SILENCE_MS}`);
+    const { rows } = await client.query<{ held: boolean }>('select pg_try_advisory_xact_lock($1) as held', [
+      LOCK_KEY.toString(),
+    ]);
+    if (rows[0]?.held !== true) {
+      await client.end();
+      return null;
+    }
+  } catch (error) {
+    await client.end().catch(() => {});
+    throw error;
+  }
+  const heartbeat = setInterval(() => {
+    client.query('select 1').catch(() => lost.abort());
+  }, HEARTBEAT_MS);
+  lost.signal.addEventListener('abort', () => clearInterval(heartbeat), { once: true });
+  return {
+    lost: lost.signal,
+    async resign() {
+      lost.abort();
+      await client.end().catch(() => {});
+    },
+  };
+}

@@ -1,0 +1,131 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { App } from '../src/app.ts';
+import type { Logger } from '../src/logger.ts';
+import type { Lane } from '../src/stream.ts';
+import type { RunWorker } from './queue-backend.ts';
+import { createQueues, type QueueHealth, type QueueOverrides, type Queues } from './queues.ts';
+import { type RoundReport, type Scheduler, startScheduler } from './scheduler.ts';
+import { createProcessor, type JobReport } from './sync-stream.ts';
+
+export type DaemonRole = 'scheduler' | 'worker';
+
+export interface DaemonOptions {
+  readonly roles: readonly DaemonRole[];
+  readonly logger: Logger;
+  /** Stops the daemon, as `stop` does. */
+  readonly signal: AbortSignal;
+  readonly queueOptions?: QueueOverrides;
+  readonly schedulerOptions?: { readonly roundMs?: number; readonly standbyMs?: number };
+  /** Told of every job that ended and every round of the scheduler. */
+  readonly observer?: { readonly onJob?: (report: JobReport) => void; readonly onRound?: (round: RoundReport) => void };
+}
+
+export interface Daemon {
+  readonly queues: Queues;
+  /** Whether this process leads the schedule now. */
+  readonly isLeading: boolean;
+  /** @throws QueueUnavailableError */
+  pingQueue(): Promise<void>;
+  /** For readiness; never throws. */
+  queueHealth(): Promise<QueueHealth>;
+  /** Takes nothing new, ends the runs at their page, closes everything; safe to call twice, never throws. The app stays open. */
+  stop(): Promise<void>;
+}
+
+/** Works from now on, also through outages of Redis and Postgres, until stopped. */
+export async function startDaemon(app: App, options: DaemonOptions): Promise<Daemon> {
+  const { roles, logger, signal, queueOptions, schedulerOptions, observer = {} } = options;
+  const queues = await createQueues({
+    config: app.config,
+    databaseUrl: app.database.url,
+    logger,
+    signal,
+    isPatient: true,
+    ...queueOptions,
+  });
+  const stopping = new AbortController();
+  const workers: RunWorker[] = [];
+  if (roles.includes('worker')) {
+    const { concurrency, bulkConcurrency } = app.config.workers;
+    const processor = createProcessor({ app, queues, logger, signal: stopping.signal, onJob: observer.onJob });
+    const lanes: [Lane, number][] = [
+      ['fast', concurrency],
+      ['bulk', bulkConcurrency],
+    ];
+    for (const [lane, limit] of lanes) {
+      workers.push(watchWorker(queues.createWorker(lane, processor, { concurrency: limit }), logger));
+    }
+  }
+  const scheduler = roles.includes('scheduler')
+    ? startScheduler({ app, queues, logger, onRound: observer.onRound, ...schedulerOptions })
+    : null;
+
+  let stopped: Promise<void> | null = null;
+  const stop = (): Promise<void> => {
+    signal.removeEventListener('abort', onAbort);
+    stopping.abort();
+    stopped ??= closeAll({ workers, scheduler, queues, logger, limitMs: app.config.workers.shutdownTimeoutMs });
+    return stopped;
+  };
+  const onAbort = () => void stop();
+  signal.addEventListener('abort', onAbort, { once: true });
+  if (signal.aborted) await stop();
+  return {
+    queues,
+    get isLeading() {
+      return scheduler?.isLeading ?? false;
+    },
+    pingQueue: () => queues.ping(),
+    queueHealth: () => queues.health(),
+    stop,
+  };
+}
+
+function watchWorker(worker: RunWorker, logger: Logger): RunWorker {
+  return worker
+    .on('stalled', (job) => logger.warn({ job }, 'a worker vanished in the middle of a run; the run is taken over'))
+    .on('failed', (job, error) => {
+      const { connection, stream, pass } = job?.data ?? {};
+      const facts = { job: job?.id, connection, stream, pass, attempt: job?.attemptsMade };
+      if (job?.finishedOn) logger.error({ ...facts, reason: error.name }, 'job given up');
+      else logger.debug(facts, 'job is tried again');
+    });
+}
+
+interface Running {
+  readonly workers: readonly RunWorker[];
+  readonly scheduler: Scheduler | null;
+  readonly queues: Queues;
+  readonly logger: Logger;
+  readonly limitMs: number;
+}
+
+/** In reverse order of opening. A job that is not given back in time is taken over by another worker when its lock ends. */
+async function closeAll({ workers, scheduler, queues, logger, limitMs }: Running): Promise<void> {
+  const limit = new AbortController();
+  const inTime = (async () => {
+    await Promise.all(workers.map((worker) => worker.pause(true)));
+    await scheduler?.stop();
+    await Promise.all(workers.map((worker) => worker.close()));
+    await queues.close();
+    return true;
+  })().catch((error: unknown) => {
+    logger.warn({ err: error }, 'the queue did not close cleanly');
+    return true;
+  });
+  const late = delay(limitMs, false, { signal: limit.signal }).catch(() => false);
+  const isClean = await Promise.race([inTime, late]);
+  limit.abort();
+  if (isClean) return;
+  logger.warn(
+    { limitMs },
+    'not everything ended within SHUTDOWN_TIMEOUT_SECONDS; another worker takes over from the checkpoint',
+  );
+  queues.disconnect();
+  await Promise.race([
+    Promise.allSettled([...workers.map((worker) => worker.disconnect()), queues.close()]),
+    delay(FORCE_MS, undefined, { ref: false }),
+  ]);
+}
+
+const FORCE_MS = 2_000;

@@ -1,0 +1,80 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { type BackendFactory, createPostgresBackend, DEFAULT_SCHEMA, type QueueOptions, runMigrations } from 'bullmq';
+import pg from 'pg';
+import { databaseError, poolConfig } from '../src/store/database.ts';
+import { describeDatabaseFault } from '../src/store/faults.ts';
+import type { QueueBackend } from './queue-backend.ts';
+
+export interface PostgresBackendOptions {
+  readonly databaseUrl: string;
+  /** Upper bound for all queues of the process together; each worker holds one of them for LISTEN. */
+  readonly maxConnections?: number;
+  readonly onError: (error: Error) => void;
+}
+
+/** Brings schema `bullmq` to BullMQ's version; any number of processes may do so at once. @throws DatabaseError */
+export async function migrateQueue(databaseUrl: string): Promise<void> {
+  const client = new pg.Client(poolConfig(databaseUrl, 1));
+  client.on('error', () => {});
+  try {
+    await client.connect();
+    await runMigrations(client);
+  } catch (cause) {
+    throw databaseError(cause, `${new URL(databaseUrl).host} (queue)`);
+  } finally {
+    await client.end().catch(() => {});
+  }
+}
+
+/**
+ * BullMQ's own backend on one pool for the whole process. It needs a direct connection: LISTEN does not pass through PgBouncer in transaction mode.
+ *
+ * The schema is always `bullmq`: BullMQ knows no other one for a pool that it did not make itself.
+ */
+export function createPostgresQueueBackend(options: PostgresBackendOptions): QueueBackend {
+  const { databaseUrl, maxConnections = 8, onError } = options;
+  const closing = new AbortController();
+  const base = poolConfig(databaseUrl, maxConnections);
+  const pool = new pg.Pool({
+    ...base,
+    onConnect: async (client: pg.ClientBase) => {
+      await base.onConnect?.(client);
+      await client.query(`set search_path to ${DEFAULT_SCHEMA}`);
+    },
+  } as pg.PoolConfig);
+  pool.on('error', onError);
+  const slowly = <T>(work: () => Promise<T>) => failSlowly(work, closing.signal);
+  const connection = {
+    options: { keepAlive: true },
+    connect: () => slowly(() => pool.connect()),
+    query: (text: string, values?: unknown[]) => slowly(() => pool.query(text, values)),
+    end: () => pool.end(),
+    on: (event: 'error', listener: (error: Error) => void) => pool.on(event, listener),
+    removeAllListeners: () => connection,
+  };
+  return {
+    kind: 'postgres',
+    factory: createPostgresBackend as unknown as BackendFactory,
+    options: { connection: connection as unknown as QueueOptions['connection'] },
+    async ping() {
+      await pool.query('select 1');
+    },
+    disconnect: () => closing.abort(),
+    async close() {
+      closing.abort();
+      await pool.end();
+    },
+  };
+}
+
+const PAUSE_MS = 1_000;
+
+/** A worker asks again as soon as an answer fails: while the server is away, each failure is made to last, or it would spin. */
+async function failSlowly<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (describeDatabaseFault(error) !== null) await delay(PAUSE_MS, undefined, { signal }).catch(() => {});
+    throw error;
+  }
+}

@@ -1,0 +1,245 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { Queue, Worker, type WorkerOptions } from 'bullmq';
+import type { Config } from '../src/config.ts';
+import { DatabaseError, LeadmirrorError } from '../src/errors.ts';
+import type { Logger } from '../src/logger.ts';
+import { type Lane, laneOf } from '../src/stream.ts';
+import type { QueueBackend, RunProcessor, RunQueue, RunWorker } from './queue-backend.ts';
+import { createPostgresQueueBackend, migrateQueue } from './queue-postgres.ts';
+import { createRedisQueueBackend, warnAboutEviction } from './queue-redis.ts';
+import { describeError, QueueWatch } from './queue-watch.ts';
+import { deduplicationId, QUEUE_NAMES, RUN, type RunJob } from './run-job.ts';
+
+/** The queue cannot be reached. Waiting may help. */
+export class QueueUnavailableError extends LeadmirrorError {
+  constructor(message: string, options?: { cause?: unknown }) {
+    super('queue_unavailable', message, options);
+  }
+}
+
+export interface LaneCounts {
+  readonly waiting: number;
+  readonly active: number;
+  readonly delayed: number;
+  readonly failed: number;
+}
+
+export interface QueueHealth {
+  readonly backend: 'redis' | 'postgres';
+  readonly ok: boolean;
+  /** Null while it answers. */
+  readonly error: string | null;
+  readonly lanes: Readonly<Record<Lane, LaneCounts>> | null;
+}
+
+export interface Queues {
+  readonly kind: 'redis' | 'postgres';
+  readonly lanes: Readonly<Record<Lane, RunQueue>>;
+  createWorker(lane: Lane, processor: RunProcessor, options: LaneWorkerOptions): RunWorker;
+  /** @throws QueueUnavailableError */
+  ping(): Promise<void>;
+  /** Never throws. */
+  health(): Promise<QueueHealth>;
+  /** Ends every wait at once, so that what still waits for an unreachable queue can be closed. */
+  disconnect(): void;
+  close(): Promise<void>;
+}
+
+export interface LaneWorkerOptions {
+  readonly concurrency: number;
+}
+
+export interface QueueOverrides {
+  /** Of all keys in Redis, in braces. */
+  readonly prefix?: string;
+  /** Upper bound of connections to Postgres. */
+  readonly maxConnections?: number;
+  /** How long a command that cannot wait tries to reach the queue. */
+  readonly reachMs?: number;
+  /** How long after its last sign of life a worker's job is given to another one. */
+  readonly lockMs?: number;
+}
+
+export interface CreateQueuesOptions extends QueueOverrides {
+  readonly config: Pick<Config, 'redis'>;
+  /** Of the mirror: the queue lives there when no Redis is configured. */
+  readonly databaseUrl: string;
+  readonly logger: Logger;
+  /** Keep going while the queue cannot be reached: for a daemon. Without it, fails after some seconds. */
+  readonly isPatient?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+const REACH_MS = 10_000;
+const ANSWER_MS = 3_000;
+const RETRY_MS = 5_000;
+const LOCK_MS = 30_000;
+
+/** @throws QueueUnavailableError, DatabaseError */
+export async function createQueues(options: CreateQueuesOptions): Promise<Queues> {
+  const { config, databaseUrl, logger } = options;
+  if (config.redis === null) await migrateOrWait(options);
+  const onError = (error: Error) => watch.report(error);
+  const backend: QueueBackend =
+    config.redis === null
+      ? createPostgresQueueBackend({ databaseUrl, maxConnections: options.maxConnections, onError })
+      : createRedisQueueBackend({ urls: config.redis.urls, prefix: options.prefix, onError });
+  const ping = () => answerWithin(ANSWER_MS, backend.ping());
+  const watch = new QueueWatch({ logger, ping });
+  const queues = new BackendQueues(backend, watch, ping, options.lockMs ?? LOCK_MS);
+  const signal = options.signal ? AbortSignal.any([options.signal, queues.closing]) : queues.closing;
+  try {
+    await reach(backend, { ...options, signal });
+    return queues;
+  } catch (error) {
+    queues.disconnect();
+    await queues.close();
+    throw error;
+  }
+}
+
+/** One run per stream and lane: while one waits, another is not added; while one runs, a trigger by hand causes one more after it. */
+export async function enqueueRun(queues: Queues, job: RunJob): Promise<void> {
+  const isManual = job.trigger === 'manual';
+  await queues.lanes[laneOf(job.pass)].add(RUN, job, {
+    // `replace`: a run that was put off is not waited for; a person asked for it now.
+    deduplication: { id: deduplicationId(job), keepLastIfActive: isManual, replace: isManual },
+    // Only failures of our own database get here; what the upstream does is a run's outcome.
+    attempts: 8,
+    backoff: { type: 'exponential', delay: 2_000, jitter: 0.5 },
+    removeOnComplete: true,
+    removeOnFail: { age: 7 * 24 * 3600, count: 100 },
+  });
+}
+
+class BackendQueues implements Queues {
+  readonly kind: 'redis' | 'postgres';
+  readonly lanes: Readonly<Record<Lane, RunQueue>>;
+  readonly ping: () => Promise<void>;
+  readonly #backend: QueueBackend;
+  readonly #watch: QueueWatch;
+  readonly #lockMs: number;
+  readonly #closing = new AbortController();
+  #closed: Promise<void> | null = null;
+
+  constructor(backend: QueueBackend, watch: QueueWatch, ping: () => Promise<void>, lockMs: number) {
+    this.kind = backend.kind;
+    this.ping = ping;
+    this.#backend = backend;
+    this.#watch = watch;
+    this.#lockMs = lockMs;
+    this.lanes = { fast: this.#createQueue('fast'), bulk: this.#createQueue('bulk') };
+  }
+
+  createWorker(lane: Lane, processor: RunProcessor, { concurrency }: LaneWorkerOptions): RunWorker {
+    const options: WorkerOptions = {
+      ...this.#backend.options,
+      concurrency,
+      lockDuration: this.#lockMs,
+      stalledInterval: this.#lockMs,
+      // The lease and the checkpoint make it harmless to take a run over; giving it up after two crashes would not be.
+      maxStalledCount: 20,
+      runRetryDelay: RETRY_MS,
+    };
+    const worker: RunWorker = new Worker(QUEUE_NAMES[lane], processor, options, this.#backend.factory as never);
+    worker.on('error', this.#watch.report);
+    return worker;
+  }
+
+  async health(): Promise<QueueHealth> {
+    const backend = this.kind;
+    try {
+      const [fast, bulk] = await answerWithin(
+        ANSWER_MS,
+        this.#backend.ping().then(() => Promise.all([countJobs(this.lanes.fast), countJobs(this.lanes.bulk)])),
+      );
+      return { backend, ok: true, error: null, lanes: { fast, bulk } };
+    } catch (error) {
+      return { backend, ok: false, error: describeError(error), lanes: null };
+    }
+  }
+
+  get closing(): AbortSignal {
+    return this.#closing.signal;
+  }
+
+  disconnect(): void {
+    this.#closing.abort();
+    this.#watch.close();
+    this.#backend.disconnect();
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    this.#closing.abort();
+    this.#watch.close();
+    await Promise.allSettled([this.lanes.bulk.close(), this.lanes.fast.close()]);
+    await this.#backend.close();
+  }
+
+  #createQueue(lane: Lane): RunQueue {
+    const options = { ...this.#backend.options, streams: { events: { maxLen: 1_000 } } };
+    const queue: RunQueue = new Queue(QUEUE_NAMES[lane], options, this.#backend.factory as never);
+    queue.on('error', this.#watch.report);
+    return queue;
+  }
+}
+
+async function countJobs(queue: RunQueue): Promise<LaneCounts> {
+  const { waiting = 0, wait = 0, active = 0, delayed = 0, failed = 0 } = await queue.getJobCounts();
+  return { waiting: waiting + wait, active, delayed, failed };
+}
+
+async function migrateOrWait({ databaseUrl, logger, isPatient, signal }: CreateQueuesOptions): Promise<void> {
+  for (;;) {
+    try {
+      return await migrateQueue(databaseUrl);
+    } catch (error) {
+      const isPassing = error instanceof DatabaseError && error.code === 'database_unavailable';
+      if (!isPatient || !isPassing) throw error;
+      logger.warn(`${error.message} Trying again every ${RETRY_MS / 1000} s.`);
+      await delay(RETRY_MS, undefined, { signal });
+    }
+  }
+}
+
+/** A daemon starts without its Redis and works as soon as that is there; a command has to know now. */
+async function reach(
+  backend: QueueBackend,
+  { logger, isPatient, signal, reachMs = REACH_MS }: CreateQueuesOptions,
+): Promise<void> {
+  const deadline = performance.now() + reachMs;
+  const check = async () => {
+    for (;;) {
+      try {
+        await answerWithin(ANSWER_MS, backend.ping());
+        return await warnAboutEviction(backend, logger);
+      } catch (error) {
+        if (!isPatient && performance.now() > deadline) throw error;
+        await delay(100, undefined, { signal, ref: !isPatient });
+      }
+    }
+  };
+  if (isPatient) void check().catch(() => {});
+  else await check();
+}
+
+async function answerWithin<T>(ms: number, answer: Promise<T>): Promise<T> {
+  const limit = new AbortController();
+  const late = delay(ms, undefined, { signal: limit.signal }).then(() => {
+    throw new Error(`no answer within ${ms} ms`);
+  });
+  try {
+    return await Promise.race([answer, late]);
+  } catch (cause) {
+    throw new QueueUnavailableError(`the queue cannot be reached: ${describeError(cause)}`, { cause });
+  } finally {
+    limit.abort();
+    late.catch(() => {});
+    answer.catch(() => {});
+  }
+}

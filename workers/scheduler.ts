@@ -1,0 +1,242 @@
+import type { App } from '../src/app.ts';
+import { isAbort } from '../src/errors.ts';
+import type { Logger } from '../src/logger.ts';
+import { pruneRuns } from '../src/store/runs.ts';
+import type { Lane } from '../src/stream.ts';
+import { type Leadership, tryLead } from './leader.ts';
+import type { RunQueue } from './queue-backend.ts';
+import { describeError } from './queue-watch.ts';
+import { enqueueRun, type Queues } from './queues.ts';
+import { TICK } from './run-job.ts';
+import { type WantedSchedule, wantedSchedules } from './schedules.ts';
+import { findUnfinished, isDue } from './unfinished.ts';
+
+/**
+ * Role scheduler. One process leads; it makes the queue agree with the configuration and the database, again and again, so that a queue that lost
+ * everything is whole again within a round. It runs no stream itself.
+ *
+ * A schedule's job (a tick) only asks for the run: BullMQ makes the next tick when this one is taken, and a tick that carried the run itself, or its
+ * deduplication, would either run beside a slow predecessor or break the chain.
+ */
+export interface SchedulerParts {
+  readonly app: Pick<App, 'config' | 'connections' | 'database' | 'clock' | 'findStream'>;
+  readonly queues: Queues;
+  readonly logger: Logger;
+  /** Between two rounds of the leader. */
+  readonly roundMs?: number;
+  /** Between two tries of the others to take the lead. */
+  readonly standbyMs?: number;
+  readonly onRound?: (round: RoundReport) => void;
+}
+
+/** What a round had to repair. */
+export interface RoundReport {
+  readonly added: number;
+  readonly removed: number;
+  readonly enqueued: number;
+}
+
+export interface Scheduler {
+  readonly isLeading: boolean;
+  stop(): Promise<void>;
+}
+
+const ROUND_MS = 60_000;
+const STANDBY_MS = 5_000;
+const PRUNE_MS = 24 * 3_600_000;
+const AT_ONCE = 50;
+
+export function startScheduler(parts: SchedulerParts): Scheduler {
+  const stopping = new AbortController();
+  const loop = new SchedulerLoop(parts, stopping.signal);
+  const running = loop.run();
+  return {
+    get isLeading() {
+      return loop.isLeading;
+    },
+    async stop() {
+      stopping.abort();
+      await running;
+    },
+  };
+}
+
+class SchedulerLoop {
+  isLeading = false;
+  readonly #parts: SchedulerParts;
+  readonly #signal: AbortSignal;
+  #trouble: string | null = null;
+  #prunedAt = Number.NEGATIVE_INFINITY;
+
+  constructor(parts: SchedulerParts, signal: AbortSignal) {
+    this.#parts = parts;
+    this.#signal = signal;
+  }
+
+  /** Until stopped; never rejects. */
+  async run(): Promise<void> {
+    while (!this.#signal.aborted) {
+      const leadership = await this.#attempt('take the lead', () => tryLead(this.#parts.app.database.url));
+      if (leadership) await this.#lead(leadership);
+      else await this.#sleep(this.#parts.standbyMs ?? STANDBY_MS, this.#signal);
+    }
+  }
+
+  async #lead(leadership: Leadership): Promise<void> {
+    const { logger, roundMs = ROUND_MS } = this.#parts;
+    const term = AbortSignal.any([this.#signal, leadership.lost]);
+    this.isLeading = true;
+    logger.info('this process leads the schedule');
+    let isFirst = true;
+    while (!term.aborted) {
+      const done = await this.#attempt('go round', () => unlessAborted(this.#round(isFirst, term), term));
+      if (done !== null) isFirst = false;
+      await this.#sleep(roundMs, term);
+    }
+    this.isLeading = false;
+    await leadership.resign();
+    if (!this.#signal.aborted) logger.warn('this process lost the lead of the schedule; another one takes over');
+  }
+
+  /** `isFirst`: compare everything, and try at once what would otherwise be left alone after failures: the operator may just have repaired it. */
+  async #round(isFirst: boolean, term: AbortSignal): Promise<RoundReport> {
+    const { app, queues, onRound } = this.#parts;
+    const streams = app.connections.flatMap(({ id, streams }) =>
+      streams.map(({ name }) => ({ connection: id, stream: name })),
+    );
+    const wanted = wantedSchedules(streams, app.config.sync, app.clock.now());
+    const report = { added: 0, removed: 0, enqueued: 0 };
+    for (const lane of ['fast', 'bulk'] satisfies Lane[]) {
+      const queue = queues.lanes[lane];
+      const ours = wanted.filter((schedule) => schedule.lane === lane);
+      const { missing, foreign } = isFirst ? await compareAll(queue, ours) : await compareIds(queue, ours);
+      report.added += missing.length;
+      report.removed += foreign.length;
+      await inGroups(missing, term, (schedule) => putSchedule(queue, schedule));
+      await inGroups(foreign, term, (id) => queue.removeJobScheduler(id));
+    }
+    report.enqueued = await this.#enqueueUnfinished(isFirst, term);
+    await this.#prune();
+    if (report.added + report.removed > 0) this.#parts.logger.info(report, 'schedules put right');
+    onRound?.(report);
+    return report;
+  }
+
+  async #enqueueUnfinished(isFirst: boolean, term: AbortSignal): Promise<number> {
+    const { app, queues } = this.#parts;
+    const unfinished = await findUnfinished(app.database.prisma);
+    const due = unfinished.filter(
+      (pass) => app.findStream(pass.connection, pass.stream) !== undefined && (isFirst || isDue(pass)),
+    );
+    await inGroups(due, term, ({ connection, stream, pass }) =>
+      enqueueRun(queues, { connection, stream, pass, trigger: 'schedule' }),
+    );
+    return due.length;
+  }
+
+  async #prune(): Promise<void> {
+    const { app, logger } = this.#parts;
+    const now = app.clock.now();
+    if (now - this.#prunedAt < PRUNE_MS) return;
+    const removed = await pruneRuns(app.database.prisma, app.config.runRetentionDays);
+    this.#prunedAt = now;
+    if (removed > 0) logger.info({ removed }, 'old runs removed');
+  }
+
+  /** Null when it failed: said once, not every round. */
+  async #attempt<T>(what: string, work: () => Promise<T>): Promise<T | null> {
+    try {
+      const result = await work();
+      if (this.#trouble !== null) this.#parts.logger.info('the scheduler works again');
+      this.#trouble = null;
+      return result;
+    } catch (error) {
+      if (isAbort(error) || this.#signal.aborted) return null;
+      const reason = describeError(error);
+      if (this.#trouble !== reason)
+        this.#parts.logger.warn({ reason }, `the scheduler could not ${what}; trying again`);
+      this.#trouble = reason;
+      return null;
+    }
+  }
+
+  async #sleep(ms: number, signal: AbortSignal): Promise<void> {
+    await this.#parts.app.clock.sleep(ms, signal).catch(() => {});
+  }
+}
+
+interface Differences {
+  readonly missing: readonly WantedSchedule[];
+  readonly foreign: readonly string[];
+}
+
+/** Every detail: a changed cron or time zone counts as missing. */
+async function compareAll(queue: RunQueue, wanted: readonly WantedSchedule[]): Promise<Differences> {
+  const present = await queue.getJobSchedulers(0, -1, true);
+  const byId = new Map(present.map((schedule) => [schedule.key, schedule]));
+  const changed = wanted.filter(({ id, cron, timezone }) => {
+    const found = byId.get(id);
+    return found !== undefined && (found.pattern !== cron || found.tz !== timezone);
+  });
+  const { missing, foreign } = await compareIds(queue, wanted);
+  return { missing: [...new Set([...missing, ...changed])], foreign };
+}
+
+const LATE_MS = 60_000;
+
+/**
+ * Ids and times only: one question for any number of schedules. A schedule that is there and well is not touched, because putting it again would
+ * take away a tick that waits for a free worker.
+ */
+async function compareIds(queue: RunQueue, wanted: readonly WantedSchedule[]): Promise<Differences> {
+  const flat = await queue.getBackend().getJobSchedulersRange(0, -1, true);
+  const nextById = new Map<string, string>();
+  for (let i = 0; i + 1 < flat.length; i += 2) nextById.set(flat[i] as string, flat[i + 1] as string);
+  const missing: WantedSchedule[] = [];
+  for (const schedule of wanted) {
+    const next = nextById.get(schedule.id);
+    if (next === undefined || (await isBroken(queue, schedule.id, Number(next)))) missing.push(schedule);
+  }
+  const ids = new Set(wanted.map(({ id }) => id));
+  return { missing, foreign: [...nextById.keys()].filter((id) => !ids.has(id)) };
+}
+
+/** Overdue, and the tick that would make the next one is gone. */
+async function isBroken(queue: RunQueue, id: string, next: number): Promise<boolean> {
+  if (Date.now() - next < LATE_MS) return false;
+  return (await queue.getJob(`repeat:${id}:${next}`)) === undefined;
+}
+
+async function putSchedule(queue: RunQueue, { id, cron, timezone, job }: WantedSchedule): Promise<void> {
+  await queue.upsertJobScheduler(
+    id,
+    { pattern: cron, tz: timezone },
+    { name: TICK, data: job, opts: { removeOnComplete: true, removeOnFail: true, attempts: 3 } },
+  );
+}
+
+async function inGroups<T>(
+  items: readonly T[],
+  signal: AbortSignal,
+  work: (item: T) => Promise<unknown>,
+): Promise<void> {
+  for (let i = 0; i < items.length && !signal.aborted; i += AT_ONCE) {
+    await Promise.all(items.slice(i, i + AT_ONCE).map(work));
+  }
+}
+
+/** A queue that is away can make a question wait for hours: the scheduler stops all the same. */
+async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  work.catch(() => {});
+  signal.throwIfAborted();
+  let onAbort = () => {};
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () => reject(signal.reason);
+    signal.addEventListener('abort', onAbort, { once: true });
+  });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}

@@ -1,0 +1,190 @@
+import { DelayedError, UnrecoverableError, WaitingError } from 'bullmq';
+import type { App } from '../src/app.ts';
+import { DatabaseError, isAbort, LeaseBusyError } from '../src/errors.ts';
+import type { Logger } from '../src/logger.ts';
+import { databaseError } from '../src/store/database.ts';
+import type { RunResult } from '../src/sync/run-pass.ts';
+import type { QueuedRun, RunProcessor } from './queue-backend.ts';
+import { describeError } from './queue-watch.ts';
+import { enqueueRun, type Queues } from './queues.ts';
+import { parseRunJob, type RunJob, TICK } from './run-job.ts';
+import { Parking, verdictOf } from './verdict.ts';
+
+/** Why a job came to an end without a run. */
+export type SkipReason = 'not_configured' | 'paused' | 'parked' | 'busy' | 'stopping';
+
+/** One job as it went, for logs, metrics and tests. */
+export interface JobReport extends RunJob {
+  readonly result: RunResult | null;
+  readonly skipped: SkipReason | null;
+}
+
+export interface ProcessorParts {
+  readonly app: Pick<App, 'findStream' | 'runPass' | 'database' | 'clock'>;
+  readonly queues: Queues;
+  readonly logger: Logger;
+  /** Aborts the waits of runs under way: this process stops. */
+  readonly signal: AbortSignal;
+  readonly onJob?: (report: JobReport) => void;
+}
+
+/** Longer waits for the upstream free the worker: the run ends `postponed`. */
+const MAX_WAIT_IN_PLACE_MS = 5_000;
+
+/** The processor of both lanes: a tick asks for a run, a run reads a stream. */
+export function createProcessor(parts: ProcessorParts): RunProcessor {
+  const parking = new Parking();
+  return async (job, token) => {
+    const payload = parsePayload(job, parts.logger);
+    if (job.name === TICK) return enqueueRun(parts.queues, payload);
+    return observed(parts, job, payload, () => processRun(parts, parking, payload), token);
+  };
+}
+
+interface Processed {
+  readonly result: RunResult | null;
+  readonly skipped: SkipReason | null;
+}
+
+const skipped = (reason: SkipReason): Processed => ({ result: null, skipped: reason });
+
+async function processRun(parts: ProcessorParts, parking: Parking, job: RunJob): Promise<Processed> {
+  const { app, queues, logger, signal } = parts;
+  const { connection, stream, pass } = job;
+  const found = app.findStream(connection, stream);
+  if (found === undefined) return skipped('not_configured');
+  if (job.trigger === 'schedule' && parking.isParked(connection, app.clock.now())) return skipped('parked');
+  if (signal.aborted) return skipped('stopping');
+  if (await isPaused(app, job)) return skipped('paused');
+  const result = await app
+    .runPass({ ...found, pass, signal, maxWaitMs: MAX_WAIT_IN_PLACE_MS, leaseWaitMs: 0 })
+    .catch((error: unknown) => {
+      if (error instanceof LeaseBusyError) return 'busy' as const;
+      if (signal.aborted && (isAbort(error) || error === signal.reason)) return 'stopping' as const;
+      throw error;
+    });
+  if (typeof result === 'string') return skipped(result);
+  if (result.outcome === 'succeeded' || result.outcome === 'partial') parking.unpark(connection);
+  // What changed during the first full read is not waited for until the next tick.
+  if (pass === 'backfill' && isComplete(result)) {
+    await enqueueRun(queues, { connection, stream, pass: 'incremental', trigger: 'schedule' }).catch((error: unknown) =>
+      logger.warn({ connection, stream, reason: describeError(error) }, 'the next tick brings what changed meanwhile'),
+    );
+  }
+  if (verdictOf(result, job, app.clock.now()).kind === 'park') parking.park(connection, app.clock.now());
+  return { result, skipped: null };
+}
+
+/** A full read that only set records aside is complete all the same. */
+const isComplete = ({ outcome, error }: RunResult): boolean =>
+  outcome === 'succeeded' || (outcome === 'partial' && error?.code === 'quarantined');
+
+/** The one wrapper around all runs: says how each went, and tells the queue what becomes of the job. */
+async function observed(
+  parts: ProcessorParts,
+  job: QueuedRun,
+  payload: RunJob,
+  work: () => Promise<Processed>,
+  token: string | undefined,
+): Promise<void> {
+  const { logger, app, onJob } = parts;
+  const { connection, stream, pass, trigger } = payload;
+  const facts = { connection, stream, pass, trigger };
+  const startedAt = performance.now();
+  logger.debug({ ...facts, job: job.id, queuedMs: Math.max(0, app.clock.now() - job.timestamp) }, 'run begins');
+  let processed: Processed;
+  try {
+    processed = await work();
+  } catch (error) {
+    throw failureOf(error, logger, facts);
+  }
+  const { result, skipped: reason } = processed;
+  const ms = Math.round(performance.now() - startedAt);
+  if (result === null) logger.debug({ ...facts, reason, ms }, `run skipped: ${reason}`);
+  else logResult(logger, { ...facts, ms }, result);
+  try {
+    if (result !== null) await settle(parts, job, payload, result, token);
+    else if (reason === 'stopping') await handBack(job, token);
+  } finally {
+    onJob?.({ ...payload, result, skipped: reason });
+  }
+}
+
+async function settle(
+  { app, logger }: ProcessorParts,
+  job: QueuedRun,
+  payload: RunJob,
+  result: RunResult,
+  token: string | undefined,
+): Promise<void> {
+  const { connection, stream, pass } = payload;
+  const verdict = verdictOf(result, payload, app.clock.now());
+  switch (verdict.kind) {
+    case 'done':
+      return;
+    case 'park':
+      logger.warn(
+        { connection, code: result.error?.code },
+        'connection left alone for 15 minutes: a person has to act',
+      );
+      return;
+    case 'give_up':
+      logger.warn({ connection, stream, pass }, 'run put off too often; the next tick goes on from the checkpoint');
+      return;
+    case 'hand_back':
+      return handBack(job, token);
+    case 'delay':
+      await job.updateData({ ...payload, postponed: verdict.postponed });
+      await job.moveToDelayed(Date.now() + verdict.delayMs, token);
+      throw new DelayedError();
+    default:
+      return verdict satisfies never;
+  }
+}
+
+/** Back to the front of the queue, for another process or the next start of this one. */
+async function handBack(job: QueuedRun, token: string | undefined): Promise<never> {
+  await job.moveToWait(token);
+  throw new WaitingError();
+}
+
+function logResult(logger: Logger, facts: Record<string, unknown>, result: RunResult): void {
+  const { runId, outcome, requests, pages, read, created, updated, unchanged, deleted, quarantined, error } = result;
+  const counts = { requests, pages, read, created, updated, unchanged, deleted, quarantined };
+  const line = { ...facts, run: String(runId), outcome, ...counts, ...(error && { error }) };
+  const changed = created + updated + deleted + quarantined;
+  if (outcome === 'failed' || outcome === 'partial') logger.warn(line, `run ${outcome}`);
+  else if (outcome !== 'succeeded' || changed > 0) logger.info(line, `run ${outcome}`);
+  else logger.debug(line, 'run found nothing new');
+}
+
+/** The database's weather is retried by the queue; everything else that gets here is a mistake of ours and is not. */
+function failureOf(error: unknown, logger: Logger, facts: Record<string, unknown>): Error {
+  if (error instanceof DatabaseError) {
+    logger.warn({ ...facts, code: error.code }, `${error.message}; the run is tried again`);
+    return error;
+  }
+  logger.error({ ...facts, err: error }, 'unexpected error: please report it');
+  return new UnrecoverableError('an error that leadmirror did not foresee; its log has it');
+}
+
+async function isPaused({ database }: Pick<App, 'database'>, { connection, stream }: RunJob): Promise<boolean> {
+  try {
+    const row = await database.prisma.syncStream.findUnique({
+      where: { connection_id_stream: { connection_id: connection, stream } },
+      select: { paused_at: true },
+    });
+    return (row?.paused_at ?? null) !== null;
+  } catch (error) {
+    throw databaseError(error, database.place);
+  }
+}
+
+function parsePayload(job: QueuedRun, logger: Logger): RunJob {
+  try {
+    return parseRunJob(job.data);
+  } catch {
+    logger.error({ job: job.id, name: job.name }, 'a job that leadmirror cannot read; it is dropped');
+    throw new UnrecoverableError('payload not understood');
+  }
+}

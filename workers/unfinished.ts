@@ -1,0 +1,69 @@
+import type { PrismaClient } from '../src/generated/prisma/client.ts';
+import type { Pass } from '../src/stream.ts';
+import { isForPeople } from './verdict.ts';
+
+/** A full walk that the database says is not finished: the truth, whatever the queue has kept of it. */
+export interface UnfinishedPass {
+  readonly connection: string;
+  readonly stream: string;
+  readonly pass: Pass;
+  /** Runs in a row that ended badly. */
+  readonly failures: number;
+  readonly lastCode: string | null;
+  /** Null when it never ran. */
+  readonly endedAgoMs: number | null;
+}
+
+interface Row {
+  connection_id: string;
+  stream: string;
+  pass: Pass;
+  failures: number;
+  last_code: string | null;
+  ended_ago_ms: number | null;
+}
+
+/** First full reads that are not complete, and reconciles that stopped half way; not those that are running or whose stream is paused. */
+export async function findUnfinished(prisma: PrismaClient): Promise<UnfinishedPass[]> {
+  const rows = await prisma.$queryRaw<Row[]>`
+    select s.connection_id, s.stream, p.pass, f.failures::int, last.error_code as last_code,
+      (extract(epoch from now() - last.ended_at) * 1000)::float8 as ended_ago_ms
+    from sync.streams s
+    cross join (values ('backfill'), ('reconcile')) as p(pass)
+    left join sync.checkpoints c on c.connection_id = s.connection_id and c.stream = s.stream and c.pass = p.pass
+    left join sync.checkpoints b on b.connection_id = s.connection_id and b.stream = s.stream and b.pass = 'backfill'
+    left join lateral (
+      select r.error_code, r.ended_at from sync.runs r
+      where r.connection_id = s.connection_id and r.stream = s.stream and r.pass = p.pass and r.ended_at is not null
+      order by r.id desc limit 1
+    ) last on true
+    cross join lateral (
+      select count(*) as failures from sync.runs r
+      where r.connection_id = s.connection_id and r.stream = s.stream and r.pass = p.pass and r.outcome in ('failed', 'partial')
+        and r.id > coalesce((select max(g.id) from sync.runs g
+          where g.connection_id = s.connection_id and g.stream = s.stream and g.pass = p.pass
+            and g.outcome not in ('failed', 'partial')), 0)
+    ) f
+    where s.enabled and s.paused_at is null
+      and (c.lease_until is null or c.lease_until < clock_timestamp())
+      and case p.pass when 'backfill' then c.completed_at is null
+        else c.cursor is not null and b.completed_at is not null end`;
+  return rows.map((row) => ({
+    connection: row.connection_id,
+    stream: row.stream,
+    pass: row.pass,
+    failures: row.failures,
+    lastCode: row.last_code,
+    endedAgoMs: row.ended_ago_ms,
+  }));
+}
+
+const FIRST_PAUSE_MS = 60_000;
+const LONGEST_PAUSE_MS = 15 * 60_000;
+
+/** A walk that keeps failing is tried less and less often, down to four times an hour. */
+export function isDue({ failures, lastCode, endedAgoMs }: UnfinishedPass): boolean {
+  if (failures === 0 || endedAgoMs === null) return true;
+  if (isForPeople(lastCode ?? '')) return endedAgoMs >= LONGEST_PAUSE_MS;
+  return endedAgoMs >= Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(10, failures - 1));
+}
