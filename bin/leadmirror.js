@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import './v8-flags.js';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 

@@ -164,10 +164,25 @@ async function loadSchemaEngine() {
     /schema_engine\.js$/,
     'schema_engine_bg.wasm',
   );
-  const { instance } = await WebAssembly.instantiate(await readFile(wasmFile), { './schema_engine_bg.js': glue });
+  const imports = { ...glue, ...withoutHold(glue) };
+  const { instance } = await WebAssembly.instantiate(await readFile(wasmFile), { './schema_engine_bg.js': imports });
   glue.__wbg_set_wasm(instance.exports);
   (instance.exports.__wbindgen_start as () => void)();
   return glue;
+}
+
+/** The engine forgets a timer of 10 s for its own lock: a command would end so much later than its work. */
+function withoutHold(glue: object): Record<string, (...args: unknown[]) => unknown> {
+  const starters = Object.entries(glue).filter(([name]) => name.startsWith('__wbg_setTimeout'));
+  return Object.fromEntries(
+    starters.map(([name, start]) => [
+      name,
+      (...args: unknown[]) => {
+        const timer: NodeJS.Timeout = start(...args);
+        return timer.unref();
+      },
+    ]),
+  );
 }
 
 async function refuseForeignSchemas(client: pg.Client, migrations: readonly Migration[]): Promise<void> {

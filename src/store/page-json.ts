@@ -9,7 +9,7 @@ const REPLACEMENT = '\uFFFD';
  * is marked `text_repaired`, so that one odd message does not keep a whole page out.
  */
 export function encodeRows(rows: readonly Row[]): string {
-  const text = JSON.stringify(rows.map((row) => ({ ...row, text_repaired: false })));
+  const text = JSON.stringify(rows);
   if (!SUSPECT.test(text)) return text;
   return JSON.stringify(
     rows.map((row) => {

@@ -16,10 +16,18 @@ export interface BadRecord {
 
 export interface PageWrite {
   readonly table: TableSpec;
-  readonly rows: readonly Row[];
+  /** The rows as the statement takes them; null when there are none. */
+  readonly json: string | null;
+  readonly rowCount: number;
   readonly bad: readonly BadRecord[];
   /** A stored row written before this time may be replaced by an older version; null: never. */
   readonly replaceWrittenBefore: Date | null;
+}
+
+/** Encodes rows for writing. Apart from the transaction, so that it can be done while the page before is being written. */
+export function preparePage(page: Omit<PageWrite, 'json' | 'rowCount'> & { readonly rows: readonly Row[] }): PageWrite {
+  const { rows, ...rest } = page;
+  return { ...rest, json: rows.length === 0 ? null : encodeRows(rows), rowCount: rows.length };
 }
 
 /** Progress to store with a page. `cursor` null: no walk under way. */
@@ -63,13 +71,12 @@ function upsertSql(table: TableSpec): string {
  */
 export async function savePage(prisma: PrismaClient, save: SavePage): Promise<RunCounts> {
   const { lease, page, end } = save;
-  const json = page === null || page.rows.length === 0 ? null : encodeRows(page.rows);
   return prisma.$transaction(async (tx) => {
     await lockCheckpoint(tx, save);
     const counts = { ...save.counts };
     if (page !== null) {
       counts.pages += 1;
-      if (json !== null) await upsertRows(tx, { save, page, json, counts });
+      if (page.json !== null) await upsertRows(tx, { save, page, json: page.json, counts });
       for (const record of page.bad) await quarantine(tx, lease, record);
       counts.quarantined += page.bad.length;
       counts.read += page.bad.length;
@@ -120,7 +127,7 @@ async function upsertRows(tx: Prisma.TransactionClient, { save, page, json, coun
     page.replaceWrittenBefore,
   );
   if (result === undefined) throw new Error('the upsert answered no line');
-  counts.read += page.rows.length;
+  counts.read += page.rowCount;
   counts.created += result.created;
   counts.updated += result.updated;
   counts.unchanged += result.read - result.created - result.updated;

@@ -23,16 +23,20 @@ export function buildUpsertSql(table: TableSpec): string {
 
   // `distinct on … order by id`: the same id twice in one page is legal (keep the newer), and two lanes writing the same rows take
   // their locks in one order. Unchanged rows are left out by the join already, so that they are not even locked; the conflict clause
-  // repeats the test, because another run may have written the row since this statement's snapshot was taken.
+  // repeats the test, because another run may have written the row since this statement's snapshot was taken. `lateral … limit 1` keeps the planner
+  // to one look-up by key per row: on a young table without statistics it would read and sort all rows of the connection for every page.
   return `
 with incoming as materialized (
-  select distinct on (r.id) ${list(['id', ...typed, 'raw', 'text_repaired', 'deleted_at'], 'r.')}, md5(r.raw::text) as content_hash
+  select distinct on (r.id) ${list(['id', ...typed, 'raw', 'deleted_at'], 'r.')}, md5(r.raw::text) as content_hash,
+    coalesce(r.text_repaired, false) as text_repaired
   from jsonb_to_recordset($1::jsonb) as r(${recordset})
   order by r.id, r.updated_at desc nulls last
 ), changed as (
   select i.*
   from incoming i
-  left join ${target} t on t.connection_id = $2 and t.id = i.id
+  left join lateral (
+    select * from ${target} s where s.connection_id = $2 and s.id = i.id limit 1
+  ) t on true
   where t.id is null or (${isDifferent('i')} and ${mayReplace('i')})
 ), written as (
   insert into ${target} as t (connection_id, id, ${list(stored)}, run_id, first_seen_at, synced_at)

@@ -13,11 +13,30 @@ import type { Logger } from '../logger.ts';
 import { databaseError } from '../store/database.ts';
 import { isRetryableDatabaseError } from '../store/faults.ts';
 import { type Lease, releaseLease } from '../store/leases.ts';
-import { type BadRecord, type CheckpointWrite, type PageWrite, type SavePage, savePage } from '../store/pages.ts';
+import {
+  type BadRecord,
+  type CheckpointWrite,
+  type PageWrite,
+  preparePage,
+  type SavePage,
+  savePage,
+} from '../store/pages.ts';
 import { endRun, noCounts, type RunCounts, type RunEnd } from '../store/runs.ts';
 import { forgetCapabilities, learnCapabilities, readCapabilities } from '../store/streams.ts';
 import { isBackfillComplete, readWatermark, seedIncremental } from '../store/watermarks.ts';
-import type { Capabilities, Connection, FetchOptions, List, Outcome, Pass, Row, Stream, WalkState } from '../stream.ts';
+import type {
+  Capabilities,
+  Connection,
+  FetchOptions,
+  List,
+  ListPage,
+  Outcome,
+  Pass,
+  Row,
+  Stream,
+  WalkState,
+  WalkStep,
+} from '../stream.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
 import { keepLease, takeLease } from './lease-keeper.ts';
 import { type WalkedPage, walkPages } from './walk-pages.ts';
@@ -191,7 +210,8 @@ class PassRun {
 
   /** Null when there are more lists to read. */
   async #walkList(list: List, start: WalkState, next: List | null) {
-    for await (const walked of walkPages(list, start, this.#fetch)) {
+    const prepare = (page: ListPage, askedAt: number) => this.#mapPage(page, askedAt);
+    for await (const walked of walkPages(list, start, { ...this.#fetch, prepare })) {
       const ending = await this.#savePage(list, walked, next);
       this.#job.onProgress?.({ ...this.#counts, requests: this.#requests });
       if (ending !== null) return ending;
@@ -199,9 +219,8 @@ class PassRun {
     return null;
   }
 
-  async #savePage(list: List, walked: WalkedPage, next: List | null): Promise<Ending | null> {
-    const { step } = walked;
-    const page = this.#mapPage(walked);
+  async #savePage(list: List, walked: WalkedPage<PageWrite>, next: List | null): Promise<Ending | null> {
+    const { step, prepared: page } = walked;
     const isListRead = step.end?.kind === 'complete';
     if (isListRead && this.#job.pass === 'incremental') {
       const { newest, serverTime } = list.walk.beginning(step.state);
@@ -219,12 +238,12 @@ class PassRun {
     return ending;
   }
 
-  #cursorAfter(list: List, { step }: WalkedPage, next: List | null): unknown {
+  #cursorAfter(list: List, { step }: WalkedPage<PageWrite>, next: List | null): unknown {
     if (step.end?.kind !== 'complete') return encodeCursor({ listId: list.id, walk: step.state });
     return next === null ? null : encodeCursor({ listId: next.id, walk: next.walk.start() });
   }
 
-  #endingAt(step: WalkedPage['step'], next: List | null, page: PageWrite): Ending | null {
+  #endingAt(step: WalkStep, next: List | null, page: PageWrite): Ending | null {
     if (step.end === null) return null;
     if (step.end.kind === 'gave_up') {
       const message = `${step.end.reason}; progress is kept and the next run goes on from it`;
@@ -237,7 +256,7 @@ class PassRun {
     return { ...this.#ending(error === null ? 'succeeded' : 'partial', error), isRecorded: true };
   }
 
-  #mapPage({ page, askedAt }: WalkedPage): PageWrite {
+  #mapPage(page: ListPage, askedAt: number): PageWrite {
     const { stream, pass } = this.#job;
     const rows: Row[] = [];
     const bad: BadRecord[] = [];
@@ -251,7 +270,7 @@ class PassRun {
       }
     }
     const replaceWrittenBefore = pass === 'incremental' ? null : this.#databaseTime(askedAt);
-    return { table: stream.table, rows, bad, replaceWrittenBefore };
+    return preparePage({ table: stream.table, rows, bad, replaceWrittenBefore });
   }
 
   /** The database's clock at a moment of ours, a second early: between reading the two clocks some time passed. */
