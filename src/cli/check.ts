@@ -18,7 +18,7 @@ interface CheckResult {
 }
 
 export async function check(options: { readonly json?: boolean }): Promise<void> {
-  await runCommand({}, async (context) => {
+  await runCommand({ json: options.json }, async (context) => {
     const results: CheckResult[] = [];
     const report = (result: CheckResult) => {
       results.push(result);

@@ -1,7 +1,8 @@
 import { type Config, type LoadOptions, loadConfig } from '../config.ts';
-import { ConfigError, isAbort, LeadmirrorError } from '../errors.ts';
+import { ConfigError, errorCode, isAbort, LeadmirrorError } from '../errors.ts';
 import { createLogger, type Logger } from '../logger.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
+import { printJson } from './format.ts';
 
 export interface CommandContext {
   readonly config: Config;
@@ -13,6 +14,8 @@ export interface CommandContext {
 export interface CommandOptions extends LoadOptions {
   /** One-shot commands speak through their own output and log only what went wrong; the daemon logs as configured. */
   readonly isDaemon?: boolean;
+  /** The command was asked for one JSON document: an error that ends it is one too. */
+  readonly json?: boolean;
   readonly config?: Config;
 }
 
@@ -35,16 +38,23 @@ export async function runCommand(
     const config = options.config ?? loadConfig({}, options);
     const level = options.isDaemon || config.log.level !== 'info' ? config.log.level : 'warn';
     const logger = await createLogger({ ...config.log, level });
-    for (const note of config.notes) logger.warn(note);
+    for (const note of config.notes) {
+      if (options.isDaemon) logger.warn(note);
+      else if (logger.isLevelEnabled('warn')) process.stderr.write(`Note: ${note}\n`);
+    }
     process.exitCode = await work({ config, logger, signal: stop.signal });
   } catch (error) {
-    process.exitCode = stop.signal.aborted && isAbort(error) ? EXIT.stoppedBySignal : explain(error);
+    // To be stopped is how a daemon ends well, also while it still waits for its database.
+    const stopped = options.isDaemon ? EXIT.done : EXIT.stoppedBySignal;
+    process.exitCode = stop.signal.aborted && isAbort(error) ? stopped : explain(error, options);
   } finally {
     process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
   }
 }
 
-function explain(error: unknown): ExitCode {
+/** People read stderr, scripts the document on stdout. */
+export function explain(error: unknown, { json = false }: Pick<CommandOptions, 'json'> = {}): ExitCode {
+  if (json) printJson({ error: toJson(error) });
   if (error instanceof ConfigError) {
     const lines = error.problems.map(({ variable, message }) => `  ${variable}: ${message}`);
     process.stderr.write(`The configuration cannot be used:\n${lines.join('\n')}\n`);
@@ -61,6 +71,15 @@ function explain(error: unknown): ExitCode {
   const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);
   process.stderr.write(`Unexpected error, please report it:\n${detail}\n`);
   return EXIT.failed;
+}
+
+function toJson(error: unknown) {
+  if (error instanceof UsageError) return { code: 'usage', message: error.message };
+  if (!(error instanceof LeadmirrorError)) {
+    return { code: errorCode(error), message: 'an error that leadmirror did not foresee; stderr has it' };
+  }
+  const { code, message } = error;
+  return error instanceof ConfigError ? { code, message, problems: error.problems } : { code, message };
 }
 
 /** Words on the command line that mean nothing here. Exit code 2. */

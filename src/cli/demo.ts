@@ -12,9 +12,10 @@ import { type EmbeddedPostgres, startEmbeddedPostgres } from '../store/embedded.
 import { type CommandContext, runCommand } from './command.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import { formatSeconds, formatTable, print } from './format.ts';
-import { createProgress, summaryLine } from './progress.ts';
+import { createProgress } from './progress.ts';
 import { selectStreams } from './selection.ts';
 import { exitCodeOf, syncAll } from './sync.ts';
+import { summaryLine } from './sync-report.ts';
 
 /** Questions that show what the mirror is good for. */
 const QUERIES: readonly { readonly title: string; readonly sql: string }[] = [
@@ -45,9 +46,7 @@ export async function demo(options: { readonly once?: boolean }): Promise<void> 
       const database = await openFreshDatabase(context);
       if (database === null) return EXIT.failed;
       try {
-        return options.once
-          ? await runOnce(context, { tiledesk, url })
-          : await watch(context, { tiledesk, url, database });
+        return options.once ? await runOnce(context, { tiledesk, url }) : await watch(context, { tiledesk, url });
       } finally {
         await database.close();
       }
@@ -106,38 +105,21 @@ interface Simulation {
 }
 
 async function runOnce(context: CommandContext, simulation: Simulation): Promise<ExitCode> {
-  const { config, logger, signal } = context;
-  const app = await createApp(config, { logger, signal });
-  try {
-    print(introduction(app, simulation));
-    const first = await mirrorAll(app, signal);
-    if (first !== EXIT.done) return first;
-    await showQueries(app.database.prisma);
-
+  return withMirror(context, simulation, async (app) => {
     const lead = await renameSomeLead(simulation);
     const from = performance.now();
     print(`\nChanged upstream: lead ${lead.id} is now called "${lead.fullname}". Syncing again:`);
-    const second = await mirrorAll(app, signal);
+    const exitCode = await mirrorAll(app, context.signal);
     const sql = `select id, fullname, updated_at from tiledesk.leads where id = '${lead.id}'`;
     print(`\n${sql}\n${await query(app.database.prisma, sql)}`);
     print(`\nArrived ${formatSeconds(performance.now() - from)} later. Watch it live with: npm run demo`);
-    return second;
-  } finally {
-    await app.close();
-  }
+    return exitCode;
+  });
 }
 
-async function watch(
-  context: CommandContext,
-  simulation: Simulation & { database: EmbeddedPostgres },
-): Promise<ExitCode> {
-  const { config, logger, signal } = context;
-  const app = await createApp(config, { logger, signal });
-  try {
-    print(introduction(app, simulation));
-    const first = await mirrorAll(app, signal);
-    if (first !== EXIT.done) return first;
-    await showQueries(app.database.prisma);
+async function watch(context: CommandContext, simulation: Simulation): Promise<ExitCode> {
+  const { logger, signal } = context;
+  return withMirror(context, simulation, async (app) => {
     print(invitation(simulation));
     simulation.tiledesk.startLive();
     const daemon = await startDaemon(app, { roles: ['scheduler', 'worker'], logger, signal });
@@ -148,6 +130,22 @@ async function watch(
     }
     print('\nStopped. The next demo starts afresh.');
     return EXIT.done;
+  });
+}
+
+/** The common beginning: everything mirrored once, and some questions answered from it. */
+async function withMirror(
+  { config, logger, signal }: CommandContext,
+  simulation: Simulation,
+  goOn: (app: App) => Promise<ExitCode>,
+): Promise<ExitCode> {
+  const app = await createApp(config, { logger, signal });
+  try {
+    print(introduction(app, simulation));
+    const first = await mirrorAll(app, signal);
+    if (first !== EXIT.done) return first;
+    await showQueries(app.database.prisma);
+    return await goOn(app);
   } finally {
     await app.close();
   }

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import type { Pass } from '../stream.ts';
 import { EXIT } from './exit-codes.ts';
@@ -9,17 +10,20 @@ const PASSES: readonly Pass[] = ['incremental', 'backfill', 'reconcile'];
 
 export async function main(argv: readonly string[]): Promise<void> {
   const program = createProgram();
+  // Whoever reads the output may stop early (`leadmirror runs | head -1`): the work goes on, and what it prints goes nowhere.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', ignoreClosedPipe);
   try {
     await program.parseAsync([...argv]);
   } catch (error) {
-    if (!(error instanceof CommanderError)) throw error;
-    process.exitCode = error.exitCode === 0 ? EXIT.done : EXIT.usage;
+    if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? EXIT.done : EXIT.usage;
+    else process.exitCode = (await import('./command.ts')).explain(error);
   }
 }
 
 export function createProgram(): Command {
   const program = new Command('leadmirror')
     .description('Keeps a faithful, queryable copy of Tiledesk leads and requests in Postgres.')
+    .version(readVersion(), '-V, --version')
     .showSuggestionAfterError()
     .showHelpAfterError('(leadmirror --help lists the commands)')
     .exitOverride()
@@ -96,6 +100,23 @@ Exit codes: 0 done, 1 a stream failed or has to wait, 2 usage or configuration, 
 
   for (const command of program.commands) command.exitOverride().showSuggestionAfterError();
   return program;
+}
+
+function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error;
+}
+
+/** From package.json, found from the sources and from `dist/` alike. */
+function readVersion(): string {
+  for (const path of ['../../package.json', '../../../package.json']) {
+    try {
+      const { name, version } = JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8'));
+      if (name === 'leadmirror') return String(version);
+    } catch {
+      // Not at this depth.
+    }
+  }
+  return 'unknown';
 }
 
 function positiveInteger(text: string): number {

@@ -1,7 +1,6 @@
 import ora from 'ora';
 import type { RunCounts } from '../store/runs.ts';
-import { formatCount, formatSeconds } from './format.ts';
-import type { SyncReport } from './sync.ts';
+import { formatCount } from './format.ts';
 
 export interface Progress {
   show(label: string, counts: RunCounts): void;
@@ -39,18 +38,4 @@ function createPlainProgress(): Progress {
 
 function describe(label: string, { read, requests }: RunCounts): string {
   return `${label}: ${formatCount(read)} read, ${formatCount(requests)} requests`;
-}
-
-/** One line for one run. */
-export function summaryLine(report: SyncReport): string {
-  const { connection, stream, pass, outcome, created, updated, unchanged, quarantined, requests, error } = report;
-  const took = formatSeconds(report.endedAt.getTime() - report.startedAt.getTime());
-  const counts = [
-    `${formatCount(created)} created`,
-    `${formatCount(updated)} updated`,
-    `${formatCount(unchanged)} unchanged`,
-    ...(quarantined > 0 ? [`${formatCount(quarantined)} in quarantine`] : []),
-  ].join(', ');
-  const head = `${connection} ${stream} ${pass}: ${outcome}, ${counts} (${formatCount(requests)} requests, ${took})`;
-  return error === null ? head : `${head}\n  ${error.code}: ${error.message}`;
 }

@@ -5,7 +5,7 @@ import { EXIT } from './exit-codes.ts';
 import { formatAge, formatCount, formatSeconds, formatTable, print, printJson } from './format.ts';
 
 export async function runs(options: { readonly limit: number; readonly json?: boolean }): Promise<void> {
-  await runCommand({ requireConnections: false }, async ({ config, logger, signal }) => {
+  await runCommand({ requireConnections: false, json: options.json }, async ({ config, logger, signal }) => {
     const database = await openMirrorDatabase(config, { logger, signal });
     try {
       const list = await listRuns(database.prisma, options.limit);

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { createTiledeskSandbox } from '../sandbox/tiledesk.ts';
-import { runCommand } from './command.ts';
+import { runCommand, UsageError } from './command.ts';
 import { EXIT } from './exit-codes.ts';
 import { print } from './format.ts';
 
@@ -17,7 +17,12 @@ export async function sandbox(options: SandboxOptions): Promise<void> {
   await runCommand({ requireConnections: false }, async ({ signal }) => {
     const { seed, leads, requests } = options;
     const tiledesk = createTiledeskSandbox({ seed, leads, requests });
-    const { url } = await tiledesk.listen({ port: options.port });
+    const { url } = await tiledesk.listen({ port: options.port }).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EADDRINUSE' && error.code !== 'EACCES') throw error;
+      throw new UsageError(
+        `Port ${options.port} cannot be used (${error.code}); choose another one with --port, 0 for any`,
+      );
+    });
     if (options.live) tiledesk.startLive();
     print(`TILEDESK_BASE_URL=${url}`);
     print(`TILEDESK_PROJECT_ID=${tiledesk.projectId}`);

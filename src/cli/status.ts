@@ -6,7 +6,7 @@ import { EXIT } from './exit-codes.ts';
 import { formatAge, formatCount, formatTable, print, printJson } from './format.ts';
 
 export async function status(options: { readonly json?: boolean }): Promise<void> {
-  await runCommand({ requireConnections: false }, async ({ config, logger, signal }) => {
+  await runCommand({ requireConnections: false, json: options.json }, async ({ config, logger, signal }) => {
     const database = await openMirrorDatabase(config, { logger, signal });
     try {
       const streams = await readStatus(database.prisma);

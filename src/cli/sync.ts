@@ -1,13 +1,14 @@
 import { type App, createApp } from '../app.ts';
-import { DatabaseError, errorCode, LeaseBusyError } from '../errors.ts';
+import { DatabaseError, isAbort, LeaseBusyError } from '../errors.ts';
+import { databaseError } from '../store/database.ts';
 import { isBackfillComplete } from '../store/watermarks.ts';
 import type { Pass } from '../stream.ts';
-import type { RunResult } from '../sync/run-pass.ts';
 import { runCommand } from './command.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import { print, printJson } from './format.ts';
-import { createProgress, type Progress, summaryLine } from './progress.ts';
+import { createProgress, type Progress } from './progress.ts';
 import { type Selected, selectStreams } from './selection.ts';
+import { type SyncReport, summaryLine, toJson } from './sync-report.ts';
 
 export interface SyncOptions {
   readonly pass?: Pass;
@@ -18,29 +19,8 @@ export interface SyncOptions {
 /** A process that was killed leaves its lease behind for about ten seconds. */
 const LEASE_WAIT_MS = 15_000;
 
-/** What is printed of a run, also where there was none because another process holds the stream. */
-export type SyncReport = Pick<
-  RunResult,
-  | 'connection'
-  | 'stream'
-  | 'pass'
-  | 'outcome'
-  | 'requests'
-  | 'pages'
-  | 'read'
-  | 'created'
-  | 'updated'
-  | 'unchanged'
-  | 'deleted'
-  | 'quarantined'
-  | 'watermark'
-  | 'startedAt'
-  | 'endedAt'
-  | 'error'
->;
-
 export async function sync(words: readonly string[], options: SyncOptions): Promise<void> {
-  await runCommand({}, async ({ config, logger, signal }) => {
+  await runCommand({ json: options.json }, async ({ config, logger, signal }) => {
     const app = await createApp(config, { logger, signal });
     try {
       const selected = selectStreams(app.connections, words, options.connection);
@@ -82,11 +62,11 @@ export async function syncAll(app: App, selected: readonly Selected[], options: 
 async function syncOne(app: App, { connection, stream }: Selected, options: SyncAllOptions): Promise<SyncReport> {
   const { signal, progress } = options;
   const key = { connectionId: connection.id, stream: stream.name };
-  const isFirst = !(await isBackfillComplete(app.database.prisma, key));
-  const pass = options.pass ?? (isFirst ? 'backfill' : 'incremental');
+  let pass = options.pass ?? 'incremental';
   const startedAt = new Date();
   const label = app.connections.length > 1 ? `${connection.id} ${stream.name}` : stream.name;
   try {
+    if (options.pass === undefined && !(await isBackfillComplete(app.database.prisma, key))) pass = 'backfill';
     return await app.runPass({
       connection,
       stream,
@@ -96,24 +76,25 @@ async function syncOne(app: App, { connection, stream }: Selected, options: Sync
       leaseWaitMs: LEASE_WAIT_MS,
       onProgress: (counts) => progress.show(`${label} ${pass}`, counts),
     });
-  } catch (error) {
-    if (!(error instanceof LeaseBusyError) && !(error instanceof DatabaseError)) throw error;
-    const outcome = error instanceof LeaseBusyError ? 'cancelled' : 'failed';
+  } catch (cause) {
+    const failure = explainMissingRun(databaseError(cause, app.database.place), signal);
+    if (failure === null) throw cause;
     return {
-      ...{ connection: connection.id, stream: stream.name, pass, outcome, watermark: null },
+      ...{ connection: connection.id, stream: stream.name, pass, watermark: null, ...failure },
       ...{ requests: 0, pages: 0, read: 0, created: 0, updated: 0, unchanged: 0, deleted: 0, quarantined: 0 },
-      ...{ startedAt, endedAt: new Date(), error: { code: errorCode(error), message: error.message } },
+      ...{ startedAt, endedAt: new Date() },
     };
   }
 }
 
-function toJson(report: SyncReport) {
-  const { connection, stream, pass, outcome, watermark, error, startedAt, endedAt } = report;
-  const { requests, pages, read, created, updated, unchanged, deleted, quarantined } = report;
-  return {
-    ...{ connection, stream, pass, outcome, requests, pages, read, created, updated, unchanged, deleted, quarantined },
-    ...{ watermark, started_at: startedAt, ended_at: endedAt, error },
-  };
+/** Why there is no run to report; null for what nobody foresaw. */
+function explainMissingRun(error: unknown, signal: AbortSignal): Pick<SyncReport, 'outcome' | 'error'> | null {
+  if (signal.aborted && isAbort(error)) {
+    return { outcome: 'cancelled', error: { code: 'stopped', message: 'stopped before it began' } };
+  }
+  if (!(error instanceof LeaseBusyError) && !(error instanceof DatabaseError)) return null;
+  const { code, message } = error;
+  return { outcome: error instanceof LeaseBusyError ? 'cancelled' : 'failed', error: { code, message } };
 }
 
 export function exitCodeOf(reports: readonly SyncReport[], signal: AbortSignal): ExitCode {

@@ -30,7 +30,7 @@ export function describeConfig(config: Config): readonly ConfigLine[] {
       value: `${workers.concurrency} incremental, ${workers.bulkConcurrency} bulk, stop within ${workers.shutdownTimeoutMs / 1000} s`,
     },
     {
-      name: 'status page',
+      name: 'health and status',
       value: `http://${ops.host.includes(':') ? `[${ops.host}]` : ops.host}:${ops.port}, ${ops.token === null ? 'read-only' : 'actions with OPS_TOKEN'}`,
     },
     {

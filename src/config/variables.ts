@@ -217,13 +217,13 @@ export const VARIABLES = [
     name: 'OPS_HOST',
     group: 'Status page',
     default: '127.0.0.1',
-    description: 'Address that the status page listens on; anything beyond loopback needs OPS_TOKEN.',
+    description: 'Address that health and status are served on; anything beyond loopback needs OPS_TOKEN.',
   },
   {
     name: 'OPS_PORT',
     group: 'Status page',
     default: '8080',
-    description: 'Port of the status page; 0 takes any free one.',
+    description: 'Port of health and status; 0 takes any free one.',
   },
   {
     name: 'OPS_TOKEN',

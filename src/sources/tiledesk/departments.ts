@@ -2,8 +2,8 @@ import { RecordError } from '../../errors.ts';
 import type { Row, Stream, TableSpec } from '../../stream.ts';
 import { createSnapshotWalk } from '../../walks/snapshot.ts';
 import { asBoolean, asId, asInteger, asJson, asText, asTime, isObject } from '../coerce.ts';
-import type { TiledeskStreamParts } from './index.ts';
 import { readArray } from './lists.ts';
+import type { TiledeskStreamParts } from './parts.ts';
 import { redactVisitor } from './privacy.ts';
 
 /** Departments, hidden ones included (`allstatus`). One answer, no pages. */

@@ -1,21 +1,13 @@
 import { createHash } from 'node:crypto';
 import type { Upstream } from '../../http/upstream.ts';
 import type { AccountFacts, Connection, Privacy, Stream } from '../../stream.ts';
-import { createTiledeskApi, type TiledeskApi } from './api.ts';
+import { createTiledeskApi } from './api.ts';
 import { createDepartmentsStream } from './departments.ts';
 import { createLeadsStream } from './leads.ts';
+import type { TiledeskStreamParts } from './parts.ts';
 import { createProjectUsersStream } from './project-users.ts';
 import { createRequestsStream } from './requests.ts';
 import { type Credentials, createSignIn, type SignIn } from './sign-in.ts';
-
-/** What every Tiledesk stream is made from. */
-export interface TiledeskStreamParts {
-  readonly api: TiledeskApi;
-  /** Rows a page, 10 to 100: above 100 the requests list falls back to 40 (seen in server 2.19). */
-  readonly pageSize: number;
-  readonly fullWalkKey: 'id' | 'created_at';
-  readonly privacy: Privacy;
-}
 
 /** The streams by the name that settings use; a new stream is one new file and one line here. */
 const STREAMS = {

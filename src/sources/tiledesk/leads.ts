@@ -2,8 +2,8 @@ import { RecordError } from '../../errors.ts';
 import type { FetchOptions, List, ListQuery, PlanContext, Row, Stream, TableSpec } from '../../stream.ts';
 import { createStitchWalk } from '../../walks/stitch.ts';
 import { asId, asInteger, asJson, asText, asTexts, asTime, isObject } from '../coerce.ts';
-import type { TiledeskStreamParts } from './index.ts';
 import { pageParameters, probe, readEnvelope } from './lists.ts';
+import type { TiledeskStreamParts } from './parts.ts';
 import { redactVisitor } from './privacy.ts';
 
 /**

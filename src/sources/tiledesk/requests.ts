@@ -15,8 +15,8 @@ import {
   isObject,
 } from '../coerce.ts';
 import type { GetOptions } from './api.ts';
-import type { TiledeskStreamParts } from './index.ts';
 import { formatDateTime, formatDay, pageParameters, probe, readEnvelope } from './lists.ts';
+import type { TiledeskStreamParts } from './parts.ts';
 import { redactVisitor } from './privacy.ts';
 
 /**

@@ -1,0 +1,47 @@
+import type { RunResult } from '../sync/run-pass.ts';
+import { formatCount, formatSeconds } from './format.ts';
+
+/** What is printed of a run, also where there was none because another process holds the stream. */
+export type SyncReport = Pick<
+  RunResult,
+  | 'connection'
+  | 'stream'
+  | 'pass'
+  | 'outcome'
+  | 'requests'
+  | 'pages'
+  | 'read'
+  | 'created'
+  | 'updated'
+  | 'unchanged'
+  | 'deleted'
+  | 'quarantined'
+  | 'watermark'
+  | 'startedAt'
+  | 'endedAt'
+  | 'error'
+>;
+
+/** One line for one run. */
+export function summaryLine(report: SyncReport): string {
+  const { connection, stream, pass, outcome, created, updated, unchanged, quarantined, requests, error } = report;
+  const took = formatSeconds(report.endedAt.getTime() - report.startedAt.getTime());
+  const counts = [
+    `${formatCount(created)} created`,
+    `${formatCount(updated)} updated`,
+    `${formatCount(unchanged)} unchanged`,
+    ...(quarantined > 0 ? [`${formatCount(quarantined)} in quarantine`] : []),
+  ].join(', ');
+  const head = `${connection} ${stream} ${pass}: ${outcome}, ${counts} (${formatCount(requests)} requests, ${took})`;
+  return error === null ? head : `${head}\n  ${error.code}: ${error.message}`;
+}
+
+/** The same for scripts; the names are a contract. */
+export function toJson(report: SyncReport) {
+  const { connection, stream, pass, outcome, watermark, error, startedAt, endedAt } = report;
+  const { requests, pages, read, created, updated, unchanged, deleted, quarantined } = report;
+  return {
+    ...{ connection, stream, pass, outcome, requests, pages, read, created, updated, unchanged, deleted, quarantined },
+    ...{ watermark, started_at: startedAt, ended_at: endedAt, error },
+  };
+}
