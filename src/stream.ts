@@ -94,13 +94,6 @@ export interface ListPage {
 /** Where a walk stands. Plain JSON: it is stored in the checkpoint and must survive a crash. */
 export type WalkState = { readonly [key: string]: unknown };
 
-/** A range of sort keys that one accepted page proves complete, both ends inclusive; an open end is null. */
-export interface Covered {
-  readonly key: SortKey;
-  readonly from: string | number | null;
-  readonly to: string | number | null;
-}
-
 export type WalkEnd =
   | { readonly kind: 'complete' }
   /** Too much moved under the reader: progress is kept, completeness is not claimed. */
@@ -111,7 +104,6 @@ export interface WalkStep<S extends WalkState = WalkState> {
   readonly state: S;
   /** Null while the walk goes on. */
   readonly end: WalkEnd | null;
-  readonly covered: Covered | null;
 }
 
 /** Times in ms since 1970; null where a walk keeps none or the server told none. */

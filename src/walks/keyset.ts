@@ -69,41 +69,37 @@ export function createKeysetWalk(options: KeysetOptions): Walk<KeysetState> {
   function acceptWindow(state: KeysetState, query: ListQuery, page: ListPage): Step {
     const { keys, isFull } = readPage(query, page);
     const oldest = lastKey(keys) as number | null;
-    const covered = oldest === null ? null : { key: 'created_at' as const, from: oldest, to: state.toMs };
     if (!isFull) {
       const belief = believeEnd({ total: page.total, offset: 0, count: keys.length, doubts: state.doubts });
-      if (!belief.isEnd) return goOn({ ...state, doubts: belief.doubts }, covered);
+      if (!belief.isEnd) return goOn({ ...state, doubts: belief.doubts });
       // Without a window the page held all rows, those without a date too.
-      if (state.toMs === null)
-        return { state, end: { kind: 'complete' }, covered: { key: 'created_at', from: null, to: null } };
-      return goOn({ ...state, phase: 'head', doubts: 0 }, covered);
+      if (state.toMs === null) return { state, end: { kind: 'complete' } };
+      return goOn({ ...state, phase: 'head', doubts: 0 });
     }
-    if (oldest === null) return goOn({ ...state, phase: 'by_id', inner: byId.start(), doubts: 0 }, null);
+    if (oldest === null) return goOn({ ...state, phase: 'by_id', inner: byId.start(), doubts: 0 });
     const toMs = Math.ceil(oldest / 1000) * 1000;
     if (state.toMs !== null && toMs >= state.toMs) {
-      return goOn({ ...state, phase: 'second', inner: secondWalk(state.toMs).start(), doubts: 0 }, covered);
+      return goOn({ ...state, phase: 'second', inner: secondWalk(state.toMs).start(), doubts: 0 });
     }
-    return goOn({ ...state, toMs, doubts: 0 }, covered);
+    return goOn({ ...state, toMs, doubts: 0 });
   }
 
   function acceptSecond(state: KeysetState, query: ListQuery, page: ListPage): Step {
     if (state.inner === null || state.toMs === null) throw new Error('a crowded second without its walk');
     const step = secondWalk(state.toMs).accept(state.inner, query, page);
-    if (step.end?.kind === 'gave_up') return { state: { ...state, inner: step.state }, end: step.end, covered: null };
-    if (step.end === null) return goOn({ ...state, inner: step.state }, null);
-    const covered = { key: 'created_at' as const, from: state.toMs - 1000, to: state.toMs };
+    if (step.end?.kind === 'gave_up') return { state: { ...state, inner: step.state }, end: step.end };
+    if (step.end === null) return goOn({ ...state, inner: step.state });
     // Both ends of a window belong to it: the rows at its lower end are simply met again.
-    return goOn({ ...state, phase: 'windows', inner: null, toMs: state.toMs - 1000 }, covered);
+    return goOn({ ...state, phase: 'windows', inner: null, toMs: state.toMs - 1000 });
   }
 
   function acceptHead(state: KeysetState, query: ListQuery, page: ListPage): Step {
     const { keys, isFull } = readPage(query, page);
-    const covered = null;
-    if (keys.length > 0 && keys.at(-1) !== null) return { state, end: { kind: 'complete' }, covered };
-    if (isFull) return goOn({ ...state, phase: 'by_id', inner: byId.start() }, covered);
+    if (keys.length > 0 && keys.at(-1) !== null) return { state, end: { kind: 'complete' } };
+    if (isFull) return goOn({ ...state, phase: 'by_id', inner: byId.start() });
     const belief = believeEnd({ total: page.total, offset: 0, count: keys.length, doubts: state.doubts });
-    if (!belief.isEnd) return goOn({ ...state, doubts: belief.doubts }, covered);
-    return { state, end: { kind: 'complete' }, covered };
+    if (!belief.isEnd) return goOn({ ...state, doubts: belief.doubts });
+    return { state, end: { kind: 'complete' } };
   }
 
   function acceptById(state: KeysetState, query: ListQuery, page: ListPage): Step {
@@ -131,6 +127,6 @@ export function createKeysetWalk(options: KeysetOptions): Walk<KeysetState> {
   };
 }
 
-function goOn(state: KeysetState, covered: WalkStep['covered']): Step {
-  return { state, end: null, covered };
+function goOn(state: KeysetState): Step {
+  return { state, end: null };
 }

@@ -17,7 +17,6 @@ export function createSnapshotWalk(): Walk<SnapshotState> {
     accept: (state, _query, _page: ListPage): WalkStep<SnapshotState> => ({
       state,
       end: { kind: 'complete' },
-      covered: { key: 'id', from: null, to: null },
     }),
     beginning: () => ({ newest: null, serverTime: null }),
     shrink: () => null,

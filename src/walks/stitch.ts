@@ -1,5 +1,5 @@
 import { UpstreamContractError } from '../errors.ts';
-import type { Covered, ListPage, ListQuery, ListWindow, SortKey, Walk, WalkStep } from '../stream.ts';
+import type { ListPage, ListQuery, ListWindow, SortKey, Walk, WalkStep } from '../stream.ts';
 import { type Alignment, alignPage, alignWidePage } from './align.ts';
 import { believeEnd, firstKey, isNewer, type Key, lastKey, type ReadPage, readPage } from './page-check.ts';
 
@@ -115,11 +115,11 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
   function stepBack(state: StitchState, read: ReadPage): Step {
     if (state.stepBacks >= maxStepBacks) {
       const reason = `rows kept vanishing under the reader: ${maxStepBacks} steps back did not find the place again`;
-      return { state, end: { kind: 'gave_up', reason }, covered: null };
+      return { state, end: { kind: 'gave_up', reason } };
     }
     const back = state.back === 0 ? state.size : state.back * 2;
     const start = Math.max(0, read.offset - back);
-    return { state: { ...state, start, back, stepBacks: state.stepBacks + 1, low: null }, end: null, covered: null };
+    return { state: { ...state, start, back, stepBacks: state.stepBacks + 1, low: null }, end: null };
   }
 
   function acceptStitched(before: StitchState, page: ListPage, read: ReadPage): Step {
@@ -134,13 +134,13 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
       top: offset === 0 ? signature(page) : before.top,
     };
     const reachesEnd = typeof last === 'number' && stopBefore !== null && last < stopBefore;
-    if (reachesEnd) return finish(advance(state, last), cover(read, false));
+    if (reachesEnd) return finish(advance(state, last));
     if (!read.isFull) {
       const belief = believeEnd({ total: page.total, offset, count: keys.length, doubts: state.doubts });
-      if (belief.isEnd) return finish(advance(state, last), cover(read, true));
+      if (belief.isEnd) return finish(advance(state, last));
       // Ask for the same place again, this time with the count. The frontier moves all the same: these rows are read.
       const again = { ...placeAfter(advance(state, last), read), doubts: belief.doubts };
-      return { state: again, end: null, covered: cover(read, false) };
+      return { state: again, end: null };
     }
     return goOn(state, read, last);
   }
@@ -150,12 +150,11 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
     const catchingUp = !advanced && last !== null && before.low !== null && isNewer(before.low, last);
     const stalls = advanced || catchingUp || before.low === null ? 0 : before.stalls + 1;
     const state = placeAfter({ ...advance(before, last), low: last, stalls, doubts: 0 }, read);
-    const covered = cover(read, false);
     const reach = read.offset + read.keys.length;
     const best = alignPage(state.start, state.size);
-    if (best.offset + best.limit <= reach) return resolveTies(state, read, covered);
-    if (stalls >= MAX_STALLS) return { state: { ...state, probing: true, stalls: 0 }, end: null, covered };
-    return { state, end: null, covered };
+    if (best.offset + best.limit <= reach) return resolveTies(state, read);
+    if (stalls >= MAX_STALLS) return { state: { ...state, probing: true, stalls: 0 }, end: null };
+    return { state, end: null };
   }
 
   /** Page 0 again, after several pages that led nowhere: when it did not change, neither did the list, and the server does not page. */
@@ -169,18 +168,17 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
     return {
       state: { ...state, probing: false, top: signature(page), low: null },
       end: null,
-      covered: cover(read, false),
     };
   }
 
   /** More rows share one key than a page holds: no page can both begin before them and end behind them. */
-  function resolveTies(state: StitchState, read: ReadPage, covered: Covered | null): Step {
+  function resolveTies(state: StitchState, read: ReadPage): Step {
     const last = lastKey(read.keys);
     if (read.keys.at(-1) === null) {
       // Rows without a date come last. An incremental walk has then read all that can have changed; a full walk must not pretend.
-      if (sort === 'updated_at') return finish(state, covered);
+      if (sort === 'updated_at') return finish(state);
       const reason = `more rows without ${sort} than fit on a page; read this list by _id instead`;
-      return { state, end: { kind: 'gave_up', reason }, covered };
+      return { state, end: { kind: 'gave_up', reason } };
     }
     const reach = read.offset + read.keys.length;
     if (ties.kind === 'wide' && !state.isNarrow) {
@@ -191,15 +189,15 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
         usualLimit: state.size,
         wideLimit: ties.limit,
       });
-      if (wide !== null) return { state: { ...state, wide }, end: null, covered };
+      if (wide !== null) return { state: { ...state, wide }, end: null };
     }
     if ((ties.kind === 'second' || ties.kind === 'day') && typeof last === 'number' && sort !== 'id') {
       const { window: innerWindow, readDownTo } = tieWindow(sort, ties.kind, last);
       const inner = { state: innerWalk(innerWindow).start(), window: innerWindow, readDownTo };
-      return { state: { ...state, inner, innerRows: 0, low: null }, end: null, covered };
+      return { state: { ...state, inner, innerRows: 0, low: null }, end: null };
     }
     const reason = `more rows share one ${sort} than one page holds, and this server offers no other way to read them`;
-    return { state, end: { kind: 'gave_up', reason }, covered };
+    return { state, end: { kind: 'gave_up', reason } };
   }
 
   function acceptInner(
@@ -211,17 +209,16 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
     const step = innerWalk(inner.window).accept(inner.state, query, page);
     const innerRows = state.innerRows + page.entries.length;
     if (step.end?.kind === 'gave_up') {
-      return { state: { ...state, inner: { ...inner, state: step.state }, innerRows }, end: step.end, covered: null };
+      return { state: { ...state, inner: { ...inner, state: step.state }, innerRows }, end: step.end };
     }
     if (step.end === null) {
-      return { state: { ...state, inner: { ...inner, state: step.state }, innerRows }, end: null, covered: null };
+      return { state: { ...state, inner: { ...inner, state: step.state }, innerRows }, end: null };
     }
     // Everything from `readDownTo` on is read. About so many rows lie before it; a guess too far is stepped back from.
     const start = Math.max(0, state.start + innerRows - state.size);
     return {
       state: { ...advance(state, inner.readDownTo), inner: null, innerRows: 0, start, low: null, stalls: 0 },
       end: null,
-      covered: null,
     };
   }
 
@@ -239,13 +236,6 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
   function advance(state: StitchState, last: Key | null): StitchState {
     if (last === null || (state.frontier !== null && !isNewer(state.frontier, last))) return state;
     return { ...state, frontier: last };
-  }
-
-  function cover(read: ReadPage, isEnd: boolean): Covered | null {
-    const from = lastKey(read.keys);
-    const to = firstKey(read.keys);
-    if (from === null && !isEnd) return null;
-    return { key: sort, from: isEnd ? null : from, to: read.offset === 0 ? null : to };
   }
 
   return {
@@ -291,8 +281,8 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
   };
 }
 
-function finish(state: StitchState, covered: Covered | null): Step {
-  return { state, end: { kind: 'complete' }, covered };
+function finish(state: StitchState): Step {
+  return { state, end: { kind: 'complete' } };
 }
 
 /** The watermark to be: the newest change on the first page, never later than the server's own clock, never from ours. */
