@@ -72,7 +72,7 @@ export interface CreateQueuesOptions extends QueueOverrides {
 
 const REACH_MS = 10_000;
 const ANSWER_MS = 3_000;
-const RETRY_MS = 5_000;
+const RETRY_MS = 2_000;
 const LOCK_MS = 30_000;
 
 /** @throws QueueUnavailableError, DatabaseError */

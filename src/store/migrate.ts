@@ -2,7 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { PrismaPg } from '@prisma/adapter-pg';
-import { bindMigrationAwareSqlAdapterFactory } from '@prisma/driver-adapter-utils';
+import { bindMigrationAwareSqlAdapterFactory, DriverAdapterError } from '@prisma/driver-adapter-utils';
 import pg from 'pg';
 import { DatabaseError } from '../errors.ts';
 import { databaseError, poolConfig } from './database.ts';
@@ -101,7 +101,10 @@ async function applyMigrations(url: string, migrations: readonly Migration[]): P
       await client.query('delete from sync._prisma_migrations where finished_at is null and rolled_back_at is null');
     }
   });
-  const engine = await createSchemaEngine(url);
+  let failure: unknown = null;
+  const engine = await createSchemaEngine(url, (error) => {
+    failure = error;
+  });
   try {
     await engine.applyMigrations({
       migrationsList: {
@@ -115,18 +118,24 @@ async function applyMigrations(url: string, migrations: readonly Migration[]): P
       },
       filters: { externalTables: [], externalEnums: [] },
     });
+  } catch (error) {
+    // The engine's own error has lost the driver's code, which tells a full disk from a mistake.
+    throw failure ?? error;
   } finally {
     engine.free();
   }
 }
 
-/** The official schema engine on a connection whose first schema is `sync`, where it then keeps its table. */
-export async function createSchemaEngine(url: string) {
+/**
+ * The official schema engine on a connection whose first schema is `sync`, where it then keeps its table. `onFailure` gets the driver's own error of
+ * each statement that fails.
+ */
+export async function createSchemaEngine(url: string, onFailure: (error: unknown) => void = () => {}) {
   const engineModule = await loadSchemaEngine();
   const schemaFile = join(await findPrismaDirectory(), 'schema.prisma');
   // The engine never closes the pool that the adapter makes for it: unused for a moment, its connection has to end by itself.
   const settings = { ...poolConfig(url, 1), options: '-c search_path=sync', idleTimeoutMillis: 100 };
-  const adapter = new AtomicScripts(settings, { schema: 'sync' });
+  const adapter = new AtomicScripts(settings, { schema: 'sync' }, onFailure);
   return engineModule.SchemaEngine.new(
     { datamodels: [[schemaFile, await readFile(schemaFile, 'utf8')]] },
     () => {},
@@ -139,9 +148,20 @@ export async function createSchemaEngine(url: string) {
  * connection leaves half a migration. Sent whole, the script is one transaction, and its entry is closed inside that.
  */
 class AtomicScripts extends PrismaPg {
+  readonly #onFailure: (error: unknown) => void;
+
+  constructor(
+    settings: pg.PoolConfig,
+    options: ConstructorParameters<typeof PrismaPg>[1],
+    onFailure: (error: unknown) => void,
+  ) {
+    super(settings, options);
+    this.#onFailure = onFailure;
+  }
+
   override async connect() {
     const connection = await super.connect();
-    connection.executeScript = async (script: string) => {
+    const executeScript = async (script: string) => {
       const pool = connection.underlyingDriver();
       const { rows } = await pool.query("select to_regclass('sync._prisma_migrations') is not null as present");
       const close = rows[0]?.present
@@ -149,8 +169,29 @@ class AtomicScripts extends PrismaPg {
         : '';
       await pool.query(`${script}\n;\n${close}`);
     };
+    connection.executeScript = this.#told(executeScript);
+    connection.queryRaw = this.#told(connection.queryRaw.bind(connection));
+    connection.executeRaw = this.#told(connection.executeRaw.bind(connection));
     return connection;
   }
+
+  /** The engine only understands the adapter's kind of error; at any other (a lost connection is one) it panics and never answers. */
+  #told<Input, Output>(act: (input: Input) => Promise<Output>): (input: Input) => Promise<Output> {
+    return async (input) => {
+      try {
+        return await act(input);
+      } catch (error) {
+        this.#onFailure(error);
+        throw error instanceof DriverAdapterError ? error : new DriverAdapterError(toAdapterFault(error));
+      }
+    };
+  }
+}
+
+function toAdapterFault(error: unknown): DriverAdapterError['cause'] {
+  const { code, severity, detail, column, hint } = error as Partial<pg.DatabaseError>;
+  const message = error instanceof Error ? error.message : String(error);
+  return { kind: 'postgres', code: code ?? '08006', severity: severity ?? 'ERROR', message, detail, column, hint };
 }
 
 // Node has it, its type declarations of this version do not.

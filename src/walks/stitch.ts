@@ -101,7 +101,7 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
       isNarrow: state.isNarrow || (state.wide !== null && read.size < query.limit),
       wide: null,
     };
-    if (state.probing) return acceptProbe(sized, page, read);
+    if (state.probing) return acceptProbe(sized, page);
     if (!isStitched(state.frontier, read)) return stepBack(sized, read);
     return acceptStitched(sized, page, read);
   }
@@ -158,7 +158,7 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
   }
 
   /** Page 0 again, after several pages that led nowhere: when it did not change, neither did the list, and the server does not page. */
-  function acceptProbe(state: StitchState, page: ListPage, read: ReadPage): Step {
+  function acceptProbe(state: StitchState, page: ListPage): Step {
     if (signature(page) === state.top) {
       throw new UpstreamContractError(
         'no_progress',

@@ -248,7 +248,13 @@ export class Observer {
   }
 }
 
-/** For facts that nobody announces, such as a row in a queue. Fails by the test's own time limit. */
+const FACT_MS = 50_000;
+
+/** For facts that nobody announces, such as a row in a queue. */
 export async function until(fact: () => Promise<boolean> | boolean): Promise<void> {
-  while (!(await fact())) await delay(20);
+  const deadline = performance.now() + FACT_MS;
+  while (!(await fact())) {
+    if (performance.now() > deadline) throw new Error(`not so within ${FACT_MS} ms: ${fact}`);
+    await delay(20);
+  }
 }
