@@ -45,6 +45,7 @@ export async function tryLead(databaseUrl: string): Promise<Leadership | null> {
     client.query('select 1').catch(() => lost.abort());
   }, HEARTBEAT_MS);
   lost.signal.addEventListener('abort', () => clearInterval(heartbeat), { once: true });
+  if (lost.signal.aborted) clearInterval(heartbeat);
   return {
     lost: lost.signal,
     async resign() {

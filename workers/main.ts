@@ -106,6 +106,7 @@ async function closeAll({ workers, scheduler, queues, logger, limitMs }: Running
   const inTime = (async () => {
     await Promise.all(workers.map((worker) => worker.pause(true)));
     await scheduler?.stop();
+    if (!(await isReachable(queues))) await queues.disconnect();
     await Promise.all(workers.map((worker) => worker.close()));
     await queues.close();
     return true;
@@ -121,11 +122,17 @@ async function closeAll({ workers, scheduler, queues, logger, limitMs }: Running
     { limitMs },
     'not everything ended within SHUTDOWN_TIMEOUT_SECONDS; another worker takes over from the checkpoint',
   );
-  queues.disconnect();
+  void queues.disconnect();
   await Promise.race([
-    Promise.allSettled([...workers.map((worker) => worker.disconnect()), queues.close()]),
+    Promise.allSettled([...workers.map((worker) => worker.abandon()), queues.close()]),
     delay(FORCE_MS, undefined, { ref: false }),
   ]);
 }
 
 const FORCE_MS = 2_000;
+
+const isReachable = (queues: Queues): Promise<boolean> =>
+  queues.ping().then(
+    () => true,
+    () => false,
+  );

@@ -1,8 +1,15 @@
-import type { BackendFactory, Job, Processor, Queue, QueueOptions, Worker, WorkerOptions } from 'bullmq';
+import {
+  type BackendFactory,
+  type Job,
+  type Processor,
+  type Queue,
+  type QueueOptions,
+  Worker,
+  type WorkerOptions,
+} from 'bullmq';
 import type { RunJob } from './run-job.ts';
 
 export type RunQueue = Queue<RunJob, void, string>;
-export type RunWorker = Worker<RunJob, void, string>;
 export type QueuedRun = Job<RunJob, void, string>;
 export type RunProcessor = Processor<RunJob, void, string>;
 
@@ -16,7 +23,15 @@ export interface QueueBackend {
   readonly options: Pick<QueueOptions & WorkerOptions, 'connection' | 'prefix'>;
   /** One round trip; fails at once while there is no connection. */
   ping(): Promise<void>;
-  /** Ends waits and connections at once: whatever is still open fails. */
-  disconnect(): void;
+  /** No more reconnecting: what waits for a server that is away fails. Resolves when that has happened. */
+  disconnect(): Promise<void>;
   close(): Promise<void>;
+}
+
+export class RunWorker extends Worker<RunJob, void, string> {
+  /** Lets go of everything at once, also when `close` waits for a server that is away: its timers would keep the process alive. */
+  async abandon(): Promise<void> {
+    await this.lockManager.close();
+    await this.backend.close(true);
+  }
 }

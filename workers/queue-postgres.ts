@@ -59,7 +59,7 @@ export function createPostgresQueueBackend(options: PostgresBackendOptions): Que
     async ping() {
       await pool.query('select 1');
     },
-    disconnect: () => closing.abort(),
+    disconnect: async () => closing.abort(),
     async close() {
       closing.abort();
       await pool.end();

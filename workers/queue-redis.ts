@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { type BackendFactory, createRedisBackend, type QueueOptions } from 'bullmq';
 import { Cluster, Redis, type RedisOptions } from 'ioredis';
 import type { Logger } from '../src/logger.ts';
@@ -15,7 +16,9 @@ export interface RedisBackendOptions {
 
 /** One connection for all queues of the process; each worker adds one for its blocking wait. Connects in the background, and again for ever. */
 export function createRedisQueueBackend(options: RedisBackendOptions): QueueBackend {
-  const client = createClient(options.urls);
+  let isEnding = false;
+  // The workers' own connections are copies with the same rule: all of them give up together.
+  const client = createClient(options.urls, (times) => (isEnding ? null : Math.min(times * 50, LONGEST_RETRY_MS)));
   client.on('error', options.onError);
   return {
     kind: 'redis',
@@ -29,7 +32,12 @@ export function createRedisQueueBackend(options: RedisBackendOptions): QueueBack
       if (client.status !== 'ready') throw new Error(`Redis is not connected (${client.status})`);
       await client.ping();
     },
-    disconnect: () => client.disconnect(),
+    async disconnect() {
+      isEnding = true;
+      // While it waits for its next try, ioredis would neither connect nor end nor answer; the try itself then ends it.
+      if (client.status !== 'reconnecting') client.disconnect();
+      await delay(LONGEST_RETRY_MS + 200);
+    },
     async close() {
       const isClosed =
         client.status === 'ready' &&
@@ -39,6 +47,7 @@ export function createRedisQueueBackend(options: RedisBackendOptions): QueueBack
           .catch(() => false));
       // On a connection that is closed already it would hold the process for two seconds more.
       if (!isClosed && client.status !== 'end') client.disconnect();
+      isEnding = true;
     },
   };
 }
@@ -59,15 +68,18 @@ export async function warnAboutEviction(backend: QueueBackend, logger: Logger): 
   }
 }
 
-function createClient(urls: readonly string[]): Redis | Cluster {
+type RetryStrategy = (times: number) => number | null;
+
+function createClient(urls: readonly string[], retryStrategy: RetryStrategy): Redis | Cluster {
   const [first] = urls;
   if (first === undefined) throw new Error('no Redis URL');
-  if (urls.length === 1) return new Redis(first, COMMON);
+  if (urls.length === 1) return new Redis(first, { ...COMMON, retryStrategy });
   const nodes = urls.map((url) => new URL(url));
   const [{ username, password, protocol }] = nodes as [URL];
   return new Cluster(
     nodes.map(({ hostname, port }) => ({ host: hostname, port: Number(port || 6379) })),
     {
+      clusterRetryStrategy: retryStrategy,
       redisOptions: {
         ...COMMON,
         ...(username && { username: decodeURIComponent(username) }),
@@ -77,6 +89,8 @@ function createClient(urls: readonly string[]): Redis | Cluster {
     },
   );
 }
+
+const LONGEST_RETRY_MS = 2_000;
 
 const COMMON: RedisOptions = {
   connectionName: 'leadmirror',

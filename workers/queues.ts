@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { Queue, Worker, type WorkerOptions } from 'bullmq';
+import { Queue, type WorkerOptions } from 'bullmq';
 import type { Config } from '../src/config.ts';
 import { DatabaseError, LeadmirrorError } from '../src/errors.ts';
 import type { Logger } from '../src/logger.ts';
 import { type Lane, laneOf } from '../src/stream.ts';
-import type { QueueBackend, RunProcessor, RunQueue, RunWorker } from './queue-backend.ts';
+import { type QueueBackend, type RunProcessor, type RunQueue, RunWorker } from './queue-backend.ts';
 import { createPostgresQueueBackend, migrateQueue } from './queue-postgres.ts';
 import { createRedisQueueBackend, warnAboutEviction } from './queue-redis.ts';
 import { describeError, QueueWatch } from './queue-watch.ts';
@@ -40,8 +40,8 @@ export interface Queues {
   ping(): Promise<void>;
   /** Never throws. */
   health(): Promise<QueueHealth>;
-  /** Ends every wait at once, so that what still waits for an unreachable queue can be closed. */
-  disconnect(): void;
+  /** Gives up on a queue that is away, so that what waits for it can be closed. */
+  disconnect(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -92,7 +92,7 @@ export async function createQueues(options: CreateQueuesOptions): Promise<Queues
     await reach(backend, { ...options, signal });
     return queues;
   } catch (error) {
-    queues.disconnect();
+    await queues.disconnect();
     await queues.close();
     throw error;
   }
@@ -141,7 +141,7 @@ class BackendQueues implements Queues {
       maxStalledCount: 20,
       runRetryDelay: RETRY_MS,
     };
-    const worker: RunWorker = new Worker(QUEUE_NAMES[lane], processor, options, this.#backend.factory as never);
+    const worker = new RunWorker(QUEUE_NAMES[lane], processor, options, this.#backend.factory as never);
     worker.on('error', this.#watch.report);
     return worker;
   }
@@ -163,10 +163,10 @@ class BackendQueues implements Queues {
     return this.#closing.signal;
   }
 
-  disconnect(): void {
+  disconnect(): Promise<void> {
     this.#closing.abort();
     this.#watch.close();
-    this.#backend.disconnect();
+    return this.#backend.disconnect();
   }
 
   close(): Promise<void> {

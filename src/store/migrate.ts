@@ -131,7 +131,7 @@ async function applyMigrations(url: string, migrations: readonly Migration[]): P
  * each statement that fails.
  */
 export async function createSchemaEngine(url: string, onFailure: (error: unknown) => void = () => {}) {
-  const engineModule = await loadSchemaEngine();
+  const engineModule = await schemaEngineModule();
   const schemaFile = join(await findPrismaDirectory(), 'schema.prisma');
   // The engine never closes the pool that the adapter makes for it: unused for a moment, its connection has to end by itself.
   const settings = { ...poolConfig(url, 1), options: '-c search_path=sync', idleTimeoutMillis: 100 };
@@ -198,6 +198,17 @@ function toAdapterFault(error: unknown): DriverAdapterError['cause'] {
 declare const WebAssembly: {
   instantiate(bytes: Uint8Array, imports: object): Promise<{ instance: { exports: Record<string, unknown> } }>;
 };
+
+let loadedEngine: ReturnType<typeof loadSchemaEngine> | null = null;
+
+/** Once per process: the engine's glue is one for all, and a second instance would be read through the memory of the first. */
+function schemaEngineModule() {
+  loadedEngine ??= loadSchemaEngine().catch((error) => {
+    loadedEngine = null;
+    throw error;
+  });
+  return loadedEngine;
+}
 
 async function loadSchemaEngine() {
   const glue = await import('@prisma/schema-engine-wasm/schema_engine_bg');

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -54,6 +54,7 @@ async function stopWithProcess(home: string): Promise<() => void> {
     } catch {
       // Already gone.
     }
+    rmSync(home, { recursive: true, force: true, maxRetries: 3 });
   };
   const onSignal = () => process.exit(130);
   process.once('exit', onExit).once('SIGINT', onSignal).once('SIGTERM', onSignal);

@@ -1,0 +1,119 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import pg from 'pg';
+import { createTiledeskSandbox, type RequestLogEntry, type TiledeskSandbox } from '../../src/sandbox/tiledesk.ts';
+import type { Cli } from './cli.ts';
+import { compareMirror, type Difference } from './compare.ts';
+import { STREAMS, variables } from './mirror.ts';
+import { createTestDatabase } from './postgres.ts';
+import { seededRandom } from './shifting-list.ts';
+
+export interface KillsOptions {
+  readonly cli: Cli;
+  readonly kills: number;
+  readonly seed: number;
+  readonly leads: number;
+  readonly requests: number;
+  readonly pageSize: number;
+  /** After which kills the lease of the dead is waited for; after the others its end is put into the past. */
+  readonly waitsForLease: (kill: number) => boolean;
+}
+
+export interface KillsReport {
+  readonly kills: number;
+  /** Pages of an undisturbed first full read, and of the one with the kills. */
+  readonly pagesUndisturbed: number;
+  readonly pages: number;
+  /** Answers to a question that had been answered before. */
+  readonly pagesTwice: number;
+  readonly differences: readonly Difference[];
+  /** Exit code and output of the sync that was left alone. */
+  readonly end: { readonly code: number | null; readonly stdout: string; readonly stderr: string };
+}
+
+/** Long enough that a page is often under way when the process dies. */
+const ANSWER_MS = 25;
+
+/** First full reads that are killed again and again, each time somewhere else, until one is left alone. */
+export async function killAgainAndAgain(options: KillsOptions): Promise<KillsReport> {
+  const { cli, kills, seed, leads, requests } = options;
+  const random = seededRandom(seed);
+  const sandbox = createTiledeskSandbox({ seed, leads, requests });
+  const database = await createTestDatabase();
+  const admin = new pg.Client({ connectionString: database.url });
+  try {
+    await admin.connect();
+    const { url } = await sandbox.listen();
+    cli.guard(sandbox);
+    const pagesUndisturbed = await countPages(sandbox, url, options);
+    const env = settings(sandbox, url, database.url, options);
+    sandbox.clearLog();
+    sandbox.faults.push({ kind: 'slow', delayMs: ANSWER_MS, match: isPage, times: Number.POSITIVE_INFINITY });
+    const pages = () => sandbox.log.filter(isPage);
+    // On average the kills are spread over nine tenths of the walk.
+    const span = Math.max(1, Math.round((1.8 * pagesUndisturbed) / kills));
+    let killed = 0;
+    for (let kill = 1; kill <= kills; kill++) {
+      const running = cli.start(['sync'], { env });
+      const until = pages().length + Math.floor(random() * span);
+      let isOver = false;
+      const ended = running.ended.finally(() => {
+        isOver = true;
+      });
+      while (!isOver && pages().length < until) await delay(2);
+      await Promise.race([delay(random() * 2 * ANSWER_MS), ended]);
+      running.kill('SIGKILL');
+      if ((await ended).signal !== 'SIGKILL') break;
+      killed += 1;
+      if (!options.waitsForLease(kill)) {
+        await admin.query(
+          "update sync.checkpoints set lease_until = clock_timestamp() - interval '1 s' where lease_until is not null",
+        );
+      }
+    }
+    const end = await cli.run(['sync'], { env, timeoutMs: 120_000 });
+    const differences = await Promise.all(STREAMS.map((stream) => compareMirror(database.url, sandbox, stream)));
+    return {
+      kills: killed,
+      pagesUndisturbed,
+      pages: pages().length,
+      pagesTwice: countTwice(pages()),
+      differences,
+      end,
+    };
+  } finally {
+    await admin.end();
+    await sandbox.close();
+    await database.drop();
+  }
+}
+
+async function countPages(sandbox: TiledeskSandbox, url: string, options: KillsOptions): Promise<number> {
+  const database = await createTestDatabase();
+  try {
+    const env = settings(sandbox, url, database.url, options);
+    const { code, stdout } = await options.cli.run(['sync'], { env, timeoutMs: 120_000 });
+    if (code !== 0) throw new Error(`the undisturbed sync ended with ${code}:\n${stdout}`);
+    if (countTwice(sandbox.log.filter(isPage)) > 0) throw new Error('the undisturbed sync asked a question twice');
+    return sandbox.log.filter(isPage).length;
+  } finally {
+    await database.drop();
+  }
+}
+
+function settings(sandbox: TiledeskSandbox, url: string, databaseUrl: string, { pageSize }: KillsOptions) {
+  return { ...variables(sandbox, url, databaseUrl), TILEDESK_PAGE_SIZE: String(pageSize) };
+}
+
+/**
+ * A page of the first full read. Not one: sign-in, role check, the question for the newest change, what a server is asked to find out what it can do;
+ * and the incremental pass that every new start makes over the streams that are already complete (by change time).
+ */
+function isPage({ list, query }: Pick<RequestLogEntry, 'list' | 'query'>): boolean {
+  const isList = list === 'leads' || list === 'requests';
+  return isList && Number(query.get('limit')) > 5 && query.get('sort') !== 'updatedAt';
+}
+
+function countTwice(pages: readonly RequestLogEntry[]): number {
+  const questions = pages.map(({ list, query }) => `${list}?${query}`);
+  return questions.length - new Set(questions).size;
+}
