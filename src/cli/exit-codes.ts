@@ -5,6 +5,7 @@ export const EXIT = {
   failed: 1,
   /** Usage or configuration. */
   usage: 2,
+  /** Before its work was done. A daemon that is told to stop ends with `done`. */
   stoppedBySignal: 130,
 } as const;
 

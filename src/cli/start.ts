@@ -21,7 +21,9 @@ export async function start(options: { readonly role: string }): Promise<void> {
       closers.push(() => daemon.stop());
       if (roles.includes('web')) {
         const { prisma } = app.database;
-        const ops = await listen({ prisma, pingQueue: () => daemon.pingQueue() }, config.ops);
+        const { host, port } = config.ops;
+        // A copy, because fastify writes into the object it is given, and the configuration is frozen.
+        const ops = await listen({ prisma, pingQueue: () => daemon.pingQueue() }, { host, port });
         closers.push(() => ops.close());
         logger.info(`status on ${ops.url}/api/status`);
       }

@@ -227,7 +227,7 @@ function timeoutFailure(url: URL, method: string, timeoutMs: number, total: bool
   return new TransientError(
     'timeout',
     total
-      ? `${where} did not finish its answer to ${method} ${redactedPath(url)} within ${timeoutMs / 1000} s; if this keeps happening, ask for fewer rows or allow more time`
+      ? `${where} did not finish its answer to ${method} ${redactedPath(url)} within ${timeoutMs / 1000} s; if this keeps happening, ask for fewer rows, or allow more time (HTTP_TIMEOUT_SECONDS)`
       : `${where} did not accept the connection in time; check host, port, firewall and proxy settings`,
   );
 }

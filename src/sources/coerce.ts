@@ -48,10 +48,24 @@ export function asBoolean(value: unknown): boolean | null {
 const FIRST_MS = Date.UTC(1000, 0, 1);
 const LAST_MS = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
 
-/** Milliseconds since 1970 of an ISO 8601 text or a number of milliseconds. */
+/** The day, and the offset when there is a time of day. */
+const ISO = /^\d{4}-(\d\d)-(\d\d)(?:T\d\d:\d\d(?::\d\d(?:\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?$/;
+
+/** Milliseconds since 1970 of an ISO 8601 text (without an offset: UTC) or a number of milliseconds. */
 export function asMs(value: unknown): number | null {
-  const ms = typeof value === 'number' ? value : typeof value === 'string' ? Date.parse(value) : Number.NaN;
+  const ms = typeof value === 'number' ? value : typeof value === 'string' ? parseIso(value) : Number.NaN;
   return ms >= FIRST_MS && ms <= LAST_MS ? ms : null;
+}
+
+/** `Date.parse` alone reads "visitor 7" as July 2001, a time without an offset by this machine's zone, and 30 February as 2 March. */
+function parseIso(text: string): number {
+  const found = ISO.exec(text);
+  if (found === null) return Number.NaN;
+  const [, month, day, offset] = found;
+  const ms = Date.parse(offset === undefined && text.includes('T') ? `${text}Z` : text);
+  if (Number(day) <= 28) return ms;
+  const lastDay = new Date(Date.UTC(Number(text.slice(0, 4)), Number(month), 0)).getUTCDate();
+  return Number(day) <= lastDay ? ms : Number.NaN;
 }
 
 /** ISO 8601 in UTC. */

@@ -37,10 +37,13 @@ export function createDatabaseBudget(
     async take(maxWaitMs) {
       await ensureRow();
       const [taken] = await prisma.$queryRaw<Taken[]>`
-        with slot as (
-          select credential, clock_timestamp() as now, greatest(clock_timestamp(), blocked_until, next_free_at
-            - make_interval(secs => case when spacing_ms > base_spacing_ms then 0 else ${tolerance / 1000}::float8 end)) as at
+        with held as (
+          select credential, clock_timestamp() as now, blocked_until, next_free_at
+            - make_interval(secs => case when spacing_ms > base_spacing_ms then 0 else ${tolerance / 1000}::float8 end) as earliest
           from sync.budgets where credential = ${credential} for update
+        ), slot as (
+          -- One reading of the clock: with two, a free slot would always lie a moment ahead, and be refused to who may not wait.
+          select credential, now, greatest(now, blocked_until, earliest) as at from held
         )
         update sync.budgets b
         set next_free_at = case when s.at - s.now <= make_interval(secs => ${maxWaitMs / 1000}::float8)

@@ -1,6 +1,6 @@
 import { PrismaPg } from '@prisma/adapter-pg';
 import pg from 'pg';
-import { DatabaseError } from '../errors.ts';
+import { DatabaseError, LeadmirrorError } from '../errors.ts';
 import { PrismaClient } from '../generated/prisma/client.ts';
 import type { Logger } from '../logger.ts';
 import { describeDatabaseFault } from './faults.ts';
@@ -70,6 +70,8 @@ export async function assertReachable(url: string): Promise<void> {
 
 /** Wraps whatever the driver threw into the one error that callers act on; other errors pass unchanged. */
 export function databaseError(cause: unknown, place: string): unknown {
+  // Named already; its own cause may be a network error too, of another server.
+  if (cause instanceof LeadmirrorError) return cause;
   const fault = describeDatabaseFault(cause);
   return fault === null ? cause : new DatabaseError(fault.code, `database ${place}: ${fault.message}`, { cause });
 }

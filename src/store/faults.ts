@@ -65,6 +65,10 @@ function isConnectionLoss(codes: readonly string[]): boolean {
 
 const CONNECTION_ENDED = 'pg:connection-ended';
 
+/** What node-postgres says without a code: of a connection that ends under a query, of one that ended between two, of a full pool. */
+const CODELESS_LOSS =
+  /^(Connection terminated|Client has encountered a connection error|Client was closed|timeout exceeded when trying to connect)/;
+
 /** All machine words found along the chain of causes: Prisma wraps the driver's error, and sometimes twice. */
 function codesOf(error: unknown, depth = 0): string[] {
   if (typeof error !== 'object' || error === null || depth > 6) return [];
@@ -73,13 +77,11 @@ function codesOf(error: unknown, depth = 0): string[] {
   for (const key of ['code', 'originalCode', 'errorCode']) {
     if (typeof bag[key] === 'string') found.push(bag[key]);
   }
-  // node-postgres gives these two no code of their own; the driver adapter passes kinds instead.
+  // The driver adapter passes kinds instead of codes.
   if (bag.kind === 'ConnectionClosed' || bag.kind === 'SocketTimeout' || bag.kind === 'DatabaseNotReachable') {
     found.push(CONNECTION_ENDED);
   }
-  if (error instanceof Error && /^Connection terminated|^timeout exceeded when trying to connect/.test(error.message)) {
-    found.push(CONNECTION_ENDED);
-  }
+  if (error instanceof Error && CODELESS_LOSS.test(error.message)) found.push(CONNECTION_ENDED);
   for (const key of ['cause', 'meta', 'driverAdapterError']) found.push(...codesOf(bag[key], depth + 1));
   if (Array.isArray(bag.errors)) for (const inner of bag.errors) found.push(...codesOf(inner, depth + 1));
   return found;

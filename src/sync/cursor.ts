@@ -17,6 +17,7 @@ export function encodeCursor(cursor: PassCursor): unknown {
 export function decodeCursor(stored: unknown): PassCursor | null {
   if (typeof stored !== 'object' || stored === null) return null;
   const { version, list, walk } = stored as Record<string, unknown>;
-  if (version !== VERSION || typeof list !== 'string' || typeof walk !== 'object' || walk === null) return null;
+  if (version !== VERSION || typeof list !== 'string') return null;
+  if (typeof walk !== 'object' || walk === null || Array.isArray(walk)) return null;
   return { listId: list, walk: walk as WalkState };
 }

@@ -305,6 +305,13 @@ SELECT
   f.backfill_completed_at,
   f.open_quarantine
 FROM (
+-- What the last run of any of its streams learnt about an account holds for all of them.
+SELECT r.*,
+  first_value(r.last_outcome) OVER account AS account_outcome,
+  first_value(r.last_error_code) OVER account AS account_error_code,
+  first_value(r.last_error_message) OVER account AS account_error_message,
+  first_value(r.last_ended_at) OVER account AS account_ended_at
+FROM (
   SELECT
     s.connection_id,
     s.stream,
@@ -346,6 +353,8 @@ FROM (
     ORDER BY x.ended_at DESC LIMIT 1
   ) l ON true
   WHERE s.enabled
+) r
+WINDOW account AS (PARTITION BY r.connection_id ORDER BY r.last_ended_at DESC NULLS LAST)
 ) f
 CROSS JOIN LATERAL (
   SELECT * FROM (
@@ -355,6 +364,10 @@ CROSS JOIN LATERAL (
     SELECT 2, 'blocked', coalesce(f.last_error_message, f.last_error_code, 'the last run failed'), f.last_ended_at
       WHERE f.last_outcome = 'failed'
         AND f.last_error_code NOT IN ('network', 'timeout', 'upstream_unavailable', 'upstream_garbled', 'database_unavailable')
+    UNION ALL
+    SELECT 2, 'blocked', coalesce(f.account_error_message, f.account_error_code), f.account_ended_at
+      WHERE f.account_outcome = 'failed'
+        AND (f.account_error_code LIKE 'auth%' OR f.account_error_code IN ('project_not_found', 'wrong_base_url'))
     UNION ALL
     SELECT 3, 'syncing', 'the first full read is under way', f.created_at
       WHERE f.backfill_completed_at IS NULL AND f.running_pass IS NOT NULL

@@ -1,0 +1,38 @@
+/**
+ * What does a crash cost? A first full read is killed (SIGKILL) twenty times at random moments and started again each time, the lease of the dead
+ * waited for as in real life; then the mirror is compared with the upstream, row by row. Ends with 1 when they differ, or when a kill made
+ * leadmirror fetch more than two pages twice. KILLS and SEED choose others.
+ */
+import { fileURLToPath } from 'node:url';
+import { createCli } from '../helpers/cli.ts';
+import { killAgainAndAgain } from '../helpers/kills.ts';
+import { startTestServer } from '../helpers/test-server.ts';
+
+const kills = Number(process.env.KILLS ?? 20);
+const seed = Number(process.env.SEED ?? 1);
+
+const server = await startTestServer();
+const cli = await createCli({ program: fileURLToPath(new URL('../../../bin/leadmirror.js', import.meta.url)) });
+try {
+  const startedAt = performance.now();
+  const report = await killAgainAndAgain({
+    ...{ cli, kills, seed, leads: 3_000, requests: 6_000, pageSize: 50 },
+    waitsForLease: () => true,
+  });
+  const { pages, pagesTwice, pagesUndisturbed, differences, end } = report;
+  const isEqual = end.code === 0 && differences.every((one) => Object.values(one).every((ids) => ids.length === 0));
+  const lines = {
+    kills: report.kills,
+    'pages fetched': `${pages} (undisturbed: ${pagesUndisturbed})`,
+    'pages fetched twice': `${pagesTwice} (at most ${2 * report.kills})`,
+    'mirror equals upstream': isEqual ? 'yes' : 'no',
+    took: `${Math.round((performance.now() - startedAt) / 1000)} s`,
+  };
+  for (const [name, value] of Object.entries(lines)) process.stdout.write(`${name.padEnd(24)}${value}\n`);
+  if (end.code !== 0) process.stderr.write(`the last sync ended with ${end.code}:\n${end.stdout}${end.stderr}\n`);
+  const extra = Math.max(pagesTwice, pages - pagesUndisturbed);
+  if (!isEqual || extra > 2 * report.kills || report.kills < kills) process.exitCode = 1;
+} finally {
+  await cli.close();
+  await server.stop();
+}

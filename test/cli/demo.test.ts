@@ -1,0 +1,91 @@
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from '@jest/globals';
+import { type Cli, createCli, until } from '../helpers/cli.ts';
+
+let cli: Cli;
+let cwd: string;
+beforeAll(async () => {
+  cli = await createCli();
+});
+afterAll(() => cli.close());
+
+beforeEach(async () => {
+  cwd = await mkdtemp(join(tmpdir(), 'leadmirror-demo-'));
+  // For root, Postgres runs under an account of its own, which has to enter this directory.
+  await chmod(cwd, 0o755);
+});
+afterEach(async () => {
+  // Only where the demo itself failed to.
+  const left = postmaster();
+  if (left !== null) process.kill(left, 'SIGQUIT');
+  await until('the server is gone', () => postmaster() === null);
+  await rm(cwd, { recursive: true, force: true });
+});
+
+/** The built-in server of this demo; null once it is stopped. */
+function postmaster(): number | null {
+  try {
+    const pid = Number.parseInt(readFileSync(join(cwd, '.leadmirror/demo/postgres/data/postmaster.pid'), 'utf8'), 10);
+    process.kill(pid, 0);
+    return pid;
+  } catch {
+    return null;
+  }
+}
+
+async function processesIn(directory: string): Promise<string[]> {
+  const { stdout } = await promisify(execFile)('ps', ['-A', '-o', 'args=']);
+  return stdout.split('\n').filter((line) => line.includes(directory) && !line.startsWith('ps '));
+}
+
+/** What somebody may have in their shell or `.env`; none of it is meant for the demo. */
+const GARBAGE = {
+  DATABASE_URL: 'mysql://nobody:canary-in-the-environment@nowhere/none',
+  REDIS_URL: 'not a url',
+  TILEDESK_BASE_URL: 'http://192.0.2.1/',
+  TILEDESK_PROJECT_ID: 'garbage',
+  TILEDESK_EMAIL: 'garbage',
+  TILEDESK_TOKEN: 'garbage',
+  TILEDESK_STREAMS: 'garbage',
+  SYNC_INCREMENTAL_CRON: 'garbage',
+  OPS_PORT: 'garbage',
+  HTTP_PROXY: 'http://192.0.2.1:9',
+};
+
+it('once: mirrors, answers questions, follows a change, whatever is configured around it, and leaves nothing running', async () => {
+  cli.guard('canary-in-the-environment');
+  const { code, stdout, stderr } = await cli.run(['demo', '--once'], { cwd, env: GARBAGE, timeoutMs: 110_000 });
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  expect(stdout).toMatch(/tiledesk\.leads backfill: succeeded, 1,500 created/);
+  expect(stdout).toMatch(/tiledesk\.requests backfill: succeeded, 4,000 created/);
+  expect(stdout).toMatch(/tiledesk\.leads incremental: succeeded, 0 created, 1 updated/);
+  expect(stdout).toMatch(/^status +requests\n(\d+ +\d+\n){2,}/m);
+  expect(stdout).toMatch(/^month +leads\n(\d{4}-\d\d +\d+\n){2,}/m);
+  expect(stdout).toMatch(/Renamed In The Demo +\d{4}-/);
+  expect(stdout).toMatch(/^ {2}.*psql /m);
+  expect(postmaster()).toBeNull();
+  expect(await processesIn(cwd)).toEqual([]);
+}, 120_000);
+
+it('live: mirrors, says how to join in, and ends with everything at Ctrl-C', async () => {
+  const running = cli.start(['demo'], { cwd, isUnguarded: true });
+  await running.says(/Ctrl-C stops everything/);
+  await running.says(/leads the schedule/);
+  running.kill('SIGINT');
+  const { code, stdout } = await running.ended;
+  expect(code).toBe(0);
+  expect(stdout).toContain('Stopped.');
+  expect(postmaster()).toBeNull();
+  expect(await processesIn(cwd)).toEqual([]);
+}, 120_000);
+
+it('with a log level that does not exist says so like any other mistake', async () => {
+  const { code, stderr } = await cli.run(['demo', '--once'], { cwd, env: { LOG_LEVEL: 'loud' } });
+  expect(code).toBe(2);
+  expect(stderr).toMatch(/^The configuration cannot be used:\n {2}LOG_LEVEL: .*\n$/);
+});

@@ -1,0 +1,89 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { type Cli, createCli, findLeaks } from '../helpers/cli.ts';
+
+let cli: Cli;
+beforeAll(async () => {
+  cli = await createCli();
+});
+afterAll(() => cli.close());
+
+const COMMANDS = ['start', 'sync', 'check', 'status', 'runs', 'trigger', 'migrate', 'sandbox', 'demo'];
+
+describe('help', () => {
+  it('lists every command with a line of its own, and the exit codes', async () => {
+    const { code, stdout, stderr } = await cli.run(['--help']);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    for (const command of COMMANDS) expect(stdout).toMatch(new RegExp(`^  ${command}\\b.* {2}\\S`, 'm'));
+    expect(stdout).toContain('leadmirror demo');
+    expect(stdout).toContain('Exit codes: 0 done, 1 ');
+  });
+
+  it('of a command answers at once: median of five under 300 ms', async () => {
+    const times: number[] = [];
+    for (let i = 0; i < 5; i++) times.push((await cli.run(['--help'])).ms);
+    expect(times.sort((a, b) => a - b)[2]).toBeLessThan(300);
+  });
+
+  it.each(COMMANDS)('of %s says what it does and explains every option', async (command) => {
+    const { code, stdout, stderr } = await cli.run([command, '--help']);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toMatch(new RegExp(`^Usage: leadmirror ${command}`));
+    const options = stdout.split('\n').filter((line) => /^ {2}(-|\w+ {2})/.test(line));
+    for (const line of options) expect(line).toMatch(/^ {2}\S.* {2}\S/);
+  });
+
+  it('without a command is shown as a mistake', async () => {
+    const { code, stdout, stderr } = await cli.run([]);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toContain('Usage: leadmirror');
+  });
+});
+
+describe('a mistake on the command line', () => {
+  it.each([
+    { args: ['snyc'], says: ["unknown command 'snyc'", 'Did you mean sync?'] },
+    { args: ['sync', '--conection', 'x'], says: ["unknown option '--conection'", 'Did you mean --connection?'] },
+    { args: ['status', '--jsno'], says: ["unknown option '--jsno'", 'Did you mean --json?'] },
+    { args: ['sync', '--pass', 'full'], says: ['incremental, backfill, reconcile'] },
+    { args: ['runs', '--limit', 'many'], says: ['--limit', 'a whole number from 1'] },
+    { args: ['sandbox', '--port', '70000'], says: ['--port', '0 to 65535'] },
+    { args: ['trigger'], says: ["missing required argument 'stream'"] },
+    { args: ['status', 'leads'], says: ['too many arguments'] },
+  ])('$args ends with 2 and says what is right', async ({ args, says }) => {
+    const { code, stdout, stderr } = await cli.run(args);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    for (const text of says) expect(stderr).toContain(text);
+    expect(stderr.split('\n').length).toBeLessThan(6);
+  });
+});
+
+it('says how to build when it is not built', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'leadmirror-unbuilt-'));
+  try {
+    await cp(dirname(cli.program), join(directory, 'bin'), { recursive: true });
+    await writeFile(join(directory, 'package.json'), '{ "type": "module" }\n');
+    const child = spawn(process.execPath, [join(directory, 'bin/leadmirror.js'), 'sync'], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    const said: string[] = [];
+    child.stderr.setEncoding('utf8').on('data', (text: string) => said.push(text));
+    const [code] = await once(child, 'close');
+    expect(code).toBe(2);
+    expect(said.join('')).toMatch(/^leadmirror is not built yet: run `npm ci`.*\n$/);
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+});
+
+it('finds a secret in an output, so that a clean scan means something', () => {
+  const outputs = [
+    { command: 'sync', text: 'all is well' },
+    { command: 'check', text: 'refused: hunter2' },
+  ];
+  expect(findLeaks(outputs, ['hunter2', 'lead@example.net'])).toEqual(['check']);
+});

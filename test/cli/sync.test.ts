@@ -1,0 +1,277 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import pg from 'pg';
+import { createTiledeskSandbox, type TiledeskSandbox } from '../../src/sandbox/tiledesk.ts';
+import { type Cli, createCli, type Finished, until } from '../helpers/cli.ts';
+import { compareMirror, EQUAL } from '../helpers/compare.ts';
+import { STREAMS, variables } from '../helpers/mirror.ts';
+import { createTestDatabase, type TestDatabase } from '../helpers/postgres.ts';
+
+let cli: Cli;
+let sandbox: TiledeskSandbox;
+let database: TestDatabase;
+let admin: pg.Client;
+let url: string;
+
+beforeAll(async () => {
+  cli = await createCli();
+});
+afterAll(() => cli.close());
+
+beforeEach(async () => {
+  sandbox = createTiledeskSandbox({ leads: 250, requests: 450 });
+  ({ url } = await sandbox.listen());
+  database = await createTestDatabase();
+  admin = new pg.Client({ connectionString: database.url });
+  await admin.connect();
+  cli.guard(sandbox, new URL(database.url).password);
+});
+afterEach(async () => {
+  await admin.end();
+  await sandbox.close();
+  await database.drop();
+});
+
+const env = (overrides: Record<string, string> = {}) => ({ ...variables(sandbox, url, database.url), ...overrides });
+
+interface JsonRun {
+  readonly stream: string;
+  readonly pass: string;
+  readonly outcome: string;
+  readonly created: number;
+  readonly updated: number;
+  readonly error: { readonly code: string; readonly message: string } | null;
+}
+
+function runsOf({ stdout, stderr }: Finished): JsonRun[] {
+  expect(stderr).toBe('');
+  return JSON.parse(stdout).runs;
+}
+
+const differences = () => Promise.all(STREAMS.map((stream) => compareMirror(database.url, sandbox, stream)));
+const ALL_EQUAL = STREAMS.map(() => EQUAL);
+
+describe('sync', () => {
+  it('reads everything first and changes later, and reports both with exactly the documented fields', async () => {
+    const first = await cli.run(['sync', '--json'], { env: env() });
+    expect(first.code).toBe(0);
+    const runs = runsOf(first);
+    expect(runs.map(({ stream, pass, outcome }) => [stream, pass, outcome])).toEqual(
+      STREAMS.map((stream) => [`tiledesk.${stream}`, 'backfill', 'succeeded']),
+    );
+    const fields =
+      'connection stream pass outcome requests pages read created updated unchanged deleted quarantined watermark started_at ended_at error';
+    for (const run of runs) {
+      expect(Object.keys(run)).toEqual(fields.split(' '));
+      expect(run).toMatchObject({
+        connection: `tiledesk:${sandbox.projectId}`,
+        updated: 0,
+        quarantined: 0,
+        error: null,
+      });
+      expect(run).toMatchObject({ started_at: expect.stringMatching(/Z$/), ended_at: expect.stringMatching(/Z$/) });
+    }
+    expect(await differences()).toEqual(ALL_EQUAL);
+
+    const [lead] = [...sandbox.data.leads.keys()];
+    sandbox.data.editLead(String(lead), { fullname: 'Changed Meanwhile' });
+    const second = await cli.run(['sync', '--json', 'tiledesk.leads', 'tiledesk.requests'], { env: env() });
+    expect(second.code).toBe(0);
+    const [leads, requests] = runsOf(second);
+    expect(leads).toMatchObject({ pass: 'incremental', created: 0, updated: 1, watermark: expect.any(Object) });
+    expect(requests).toMatchObject({ pass: 'incremental', created: 0 });
+    expect(await differences()).toEqual(ALL_EQUAL);
+  });
+
+  it('prints one line a stream for people', async () => {
+    const { code, stdout, stderr } = await cli.run(['sync'], { env: env({ TILEDESK_STREAMS: 'leads,departments' }) });
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout.trimEnd().split('\n')).toEqual([
+      expect.stringMatching(
+        /^tiledesk:\w+ tiledesk\.leads backfill: succeeded, 250 created, 0 updated, \d+ unchanged \(\d+ requests, /,
+      ),
+      expect.stringMatching(/^tiledesk:\w+ tiledesk\.departments backfill: succeeded, \d+ created/),
+    ]);
+  });
+
+  it('that is partial ends with 0 and says why', async () => {
+    const { departments } = sandbox.data;
+    departments.push({ ...departments[0], _id: undefined } as never);
+    const [text, status] = [
+      await cli.run(['sync', 'tiledesk.departments'], { env: env() }),
+      await cli.run(['status', '--json'], { env: env() }),
+    ];
+    expect(text.code).toBe(0);
+    expect(text.stdout).toMatch(/: partial, .*1 in quarantine.*\n {2}quarantined: 1 record.* sync\.quarantine\n$/);
+    expect(JSON.parse(status.stdout).streams).toContainEqual(
+      expect.objectContaining({ stream: 'tiledesk.departments', open_quarantine: 1 }),
+    );
+  });
+
+  it('waits 15 s for a stream that another run holds, then leaves it alone and ends with 1', async () => {
+    const settings = env({ TILEDESK_STREAMS: 'leads,departments' });
+    await cli.run(['sync', 'tiledesk.departments'], { env: settings });
+    await admin.query(
+      `insert into sync.checkpoints (connection_id, stream, pass, lease_token, lease_until)
+       values ($1, 'tiledesk.leads', 'backfill', 1, now() + interval '1 day')`,
+      [`tiledesk:${sandbox.projectId}`],
+    );
+    const { code, stdout, ms } = await cli.run(['sync', '--json'], { env: settings });
+    expect(code).toBe(1);
+    expect(ms).toBeGreaterThan(15_000);
+    expect(ms).toBeLessThan(25_000);
+    expect(JSON.parse(stdout).runs).toMatchObject([
+      {
+        stream: 'tiledesk.leads',
+        outcome: 'cancelled',
+        error: { code: 'lease_busy', message: expect.stringContaining('another process') },
+      },
+      { stream: 'tiledesk.departments', outcome: 'succeeded' },
+    ]);
+  });
+
+  it.each(['SIGINT', 'SIGTERM'] as const)(
+    'stopped by %s ends with 130, and the next one goes on from there',
+    async (signal) => {
+      sandbox.faults.push({ kind: 'slow', delayMs: 150, match: ({ list }) => list === 'requests', times: 100 });
+      const running = cli.start(['sync', '--json'], { env: env({ TILEDESK_PAGE_SIZE: '20' }) });
+      const pages = () => admin.query("select pages from sync.runs where stream = 'tiledesk.requests' and pages >= 2");
+      await until('two pages of requests are written', async () => (await pages()).rowCount === 1);
+      running.kill(signal);
+      const stopped = await running.ended;
+      expect(stopped.code).toBe(130);
+      expect(JSON.parse(stopped.stdout).runs.at(-1)).toMatchObject({
+        stream: 'tiledesk.requests',
+        outcome: 'cancelled',
+        error: { code: 'stopped' },
+      });
+      const { rows } = await admin.query(
+        "select cursor is not null as has_cursor, lease_until from sync.checkpoints where stream = 'tiledesk.requests' and pass = 'backfill'",
+      );
+      expect(rows).toEqual([{ has_cursor: true, lease_until: null }]);
+      const written = Number((await admin.query('select count(*) from tiledesk.requests')).rows[0].count);
+      expect(written).toBeGreaterThanOrEqual(20);
+
+      sandbox.faults.clear();
+      const next = await cli.run(['sync', '--json'], { env: env() });
+      expect(next.code).toBe(0);
+      const requests = runsOf(next).find(({ stream }) => stream === 'tiledesk.requests');
+      expect(requests).toMatchObject({
+        pass: 'backfill',
+        outcome: 'succeeded',
+        created: sandbox.data.requests.size - written,
+      });
+      expect(await differences()).toEqual(ALL_EQUAL);
+    },
+  );
+
+  it('stopped while it waits for another run still prints its one document', async () => {
+    await admin.query(
+      `insert into sync.checkpoints (connection_id, stream, pass, lease_token, lease_until)
+       values ($1, 'tiledesk.leads', 'backfill', 1, now() + interval '1 day')`,
+      [`tiledesk:${sandbox.projectId}`],
+    );
+    const running = cli.start(['sync', '--json', 'tiledesk.leads'], { env: env() });
+    const isRegistered = "select from sync.streams where stream = 'tiledesk.leads'";
+    await until('it has begun', async () => (await admin.query(isRegistered)).rowCount === 1);
+    running.kill('SIGTERM');
+    const { code, stdout } = await running.ended;
+    expect(code).toBe(130);
+    // Stopped just before its first run, there is nothing to report.
+    for (const run of JSON.parse(stdout).runs)
+      expect(run).toMatchObject({ outcome: 'cancelled', error: { code: 'stopped' } });
+  });
+});
+
+describe('status, runs and migrate', () => {
+  it('answer before the first sync, with how to begin', async () => {
+    const [status, json, runs, runsJson] = await Promise.all(
+      [['status'], ['status', '--json'], ['runs'], ['runs', '--json']].map((args) => cli.run(args, { env: env() })),
+    );
+    expect([status?.code, json?.code, runs?.code, runsJson?.code]).toEqual([0, 0, 0, 0]);
+    expect(status?.stdout).toBe('Nothing is mirrored yet. Start with: leadmirror sync\n');
+    expect(runs?.stdout).toBe('No run yet. Start one with: leadmirror sync\n');
+    expect(JSON.parse(json?.stdout ?? '')).toEqual({ streams: [] });
+    expect(JSON.parse(runsJson?.stdout ?? '')).toEqual({ runs: [] });
+  });
+
+  it('tell what a sync did', async () => {
+    await cli.run(['sync'], { env: env() });
+    const [status, json, runs, runsJson] = await Promise.all(
+      [['status'], ['status', '--json'], ['runs'], ['runs', '--limit', '2', '--json']].map((args) =>
+        cli.run(args, { env: env() }),
+      ),
+    );
+    expect([status?.code, json?.code, runs?.code, runsJson?.code]).toEqual([0, 0, 0, 0]);
+    const { streams } = JSON.parse(json?.stdout ?? '') as {
+      streams: { stream: string; state: string; rows: number }[];
+    };
+    expect(streams.map(({ stream, state }) => [stream, state])).toEqual(
+      [...STREAMS].sort().map((stream) => [`tiledesk.${stream}`, 'fresh']),
+    );
+    const alive = [...sandbox.data.leads.values()].filter((lead) => lead.status !== 1000).length;
+    expect(streams.find(({ stream }) => stream === 'tiledesk.leads')?.rows).toBe(alive);
+    expect(status?.stdout).toMatch(/^connection +stream +state +as of +rows +last success +why/);
+    expect(status?.stdout).toMatch(/tiledesk\.leads +fresh +\d+ s ago/);
+    expect(status?.stdout).toContain('leadmirror start');
+    expect(runs?.stdout).toMatch(/tiledesk\.requests +backfill +succeeded +450/);
+    expect(JSON.parse(runsJson?.stdout ?? '').runs).toHaveLength(2);
+  });
+
+  it('migrate says what is applied and what is not, and applies it once', async () => {
+    const empty = await createTestDatabase({ migrated: false });
+    try {
+      const settings = { DATABASE_URL: empty.url };
+      const before = await cli.run(['migrate', '--status'], { env: settings });
+      expect(before.stdout).toMatch(/^(pending {2}\d+_\w+\n)+$/);
+      const first = await cli.run(['migrate'], { env: settings });
+      expect(first.stdout).toMatch(/: applied \d+_\w+/);
+      const [second, after] = await Promise.all([
+        cli.run(['migrate'], { env: settings }),
+        cli.run(['migrate', '--status'], { env: settings }),
+      ]);
+      expect(second.stdout).toMatch(/^127\.0\.0\.1:\d+\/\w+ is up to date\n$/);
+      expect(after.stdout).toBe(before.stdout.replaceAll('pending', 'applied'));
+      expect([before, first, second, after].map(({ code, stderr }) => [code, stderr])).toEqual(Array(4).fill([0, '']));
+    } finally {
+      await empty.drop();
+    }
+  });
+});
+
+describe('sandbox', () => {
+  it('prints variables that work with sync, and ends at a signal', async () => {
+    const options = { isUnguarded: true };
+    const args = ['sandbox', '--port', '0', '--leads', '30', '--requests', '40', '--seed', '7'];
+    const running = cli.start(args, options);
+    await running.says(/Ctrl-C stops it/);
+    const given = Object.fromEntries(
+      running.stdout
+        .trimEnd()
+        .split('\n')
+        .map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]),
+    );
+    expect(Object.keys(given)).toEqual([
+      'TILEDESK_BASE_URL',
+      'TILEDESK_PROJECT_ID',
+      'TILEDESK_EMAIL',
+      'TILEDESK_PASSWORD',
+    ]);
+    const { code, stdout } = await cli.run(['sync', '--json'], { env: { ...given, DATABASE_URL: database.url } });
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout).runs).toMatchObject([{ created: 30 }, { created: 40 }, {}, {}]);
+
+    const { port } = new URL(given.TILEDESK_BASE_URL ?? '');
+    const taken = await cli.run(['sandbox', '--port', port], options);
+    expect(taken.code).toBe(2);
+    expect(taken.stderr).toMatch(new RegExp(`^Port ${port} .*--port.*\\n$`));
+    running.kill('SIGTERM');
+    expect((await running.ended).code).toBe(0);
+  });
+});
+
+it('output that nobody reads to its end disturbs nothing', async () => {
+  await cli.run(['sync', 'tiledesk.departments'], { env: env() });
+  const running = cli.start(['runs', '--json'], { env: env() });
+  running.closeOutput();
+  expect(await running.ended).toMatchObject({ code: 0, stderr: '' });
+});
