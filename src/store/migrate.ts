@@ -165,7 +165,7 @@ class AtomicScripts extends PrismaPg {
       const pool = connection.underlyingDriver();
       const { rows } = await pool.query("select to_regclass('sync._prisma_migrations') is not null as present");
       const close = rows[0]?.present
-        ? 'update sync._prisma_migrations set finished_at = now(), applied_steps_count = 1 where finished_at is null and rolled_back_at is null'
+        ? 'update sync._prisma_migrations set finished_at = now(), applied_steps_count = 0 where finished_at is null and rolled_back_at is null'
         : '';
       await pool.query(`${script}\n;\n${close}`);
     };

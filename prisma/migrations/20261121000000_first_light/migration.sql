@@ -393,6 +393,18 @@ CROSS JOIN LATERAL (
 ) v;
 
 COMMENT ON VIEW "sync"."status" IS 'One row per configured stream: its state (fresh, syncing, stale, partial, blocked, paused, never), why and since when.';
+COMMENT ON COLUMN "sync"."status"."connection_id" IS 'Configured account';
+COMMENT ON COLUMN "sync"."status"."stream" IS 'Source and kind: tiledesk.leads';
+COMMENT ON COLUMN "sync"."status"."state" IS 'fresh, syncing, stale, partial, blocked, paused or never';
+COMMENT ON COLUMN "sync"."status"."reason" IS 'Why it is in this state, for people';
+COMMENT ON COLUMN "sync"."status"."since" IS 'Since when the reason holds (UTC)';
+COMMENT ON COLUMN "sync"."status"."running_pass" IS 'Pass that runs now; null when none does';
+COMMENT ON COLUMN "sync"."status"."last_success_at" IS 'A pass last ended complete (UTC)';
+COMMENT ON COLUMN "sync"."status"."as_of" IS 'The mirror holds everything that was there then (UTC); null before the first full read';
+COMMENT ON COLUMN "sync"."status"."lag_seconds" IS 'Seconds since as_of';
+COMMENT ON COLUMN "sync"."status"."watermark" IS 'Greatest upstream change time safely stored, by list (UTC)';
+COMMENT ON COLUMN "sync"."status"."backfill_completed_at" IS 'The first full read ended complete (UTC)';
+COMMENT ON COLUMN "sync"."status"."open_quarantine" IS 'Records set aside and not resolved';
 
 COMMENT ON TABLE "tiledesk"."leads" IS 'Contacts of a Tiledesk project (upstream: leads). Statuses 50 (temporary), 100 (normal) and 1000 (deleted).';
 COMMENT ON COLUMN "tiledesk"."leads"."connection_id" IS 'Configured account: tiledesk:<project id>';
