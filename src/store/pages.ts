@@ -50,6 +50,8 @@ export interface SavePage {
   readonly counts: RunCounts;
   /** The run ends with this page. */
   readonly end: RunEnd | null;
+  /** The rows are on their way: for some milliseconds this process has nothing to do. */
+  readonly onSent?: () => void;
 }
 
 const upsertSqlByTable = new WeakMap<TableSpec, string>();
@@ -119,13 +121,17 @@ interface UpsertPart {
 }
 
 async function upsertRows(tx: Prisma.TransactionClient, { save, page, json, counts }: UpsertPart): Promise<void> {
-  const [result] = await tx.$queryRawUnsafe<{ read: number; created: number; updated: number }[]>(
+  const answer = tx.$queryRawUnsafe<{ read: number; created: number; updated: number }[]>(
     upsertSql(page.table),
     json,
     save.lease.connectionId,
     save.lease.runId,
     page.replaceWrittenBefore,
   );
+  // Prisma sends when somebody waits; only then is there time to spare.
+  const sent = answer.then((rows) => rows);
+  save.onSent?.();
+  const [result] = await sent;
   if (result === undefined) throw new Error('the upsert answered no line');
   counts.read += page.rowCount;
   counts.created += result.created;

@@ -234,7 +234,7 @@ class PassRun {
       walkedAt: this.#job.pass === 'incremental' ? this.#walkedAt : null,
       completed: isListRead && next === null,
     };
-    this.#counts = await this.#save({ page, checkpoint, end: ending });
+    this.#counts = await this.#save({ page, checkpoint, end: ending, onSent: walked.fetchAhead });
     return ending;
   }
 
@@ -280,7 +280,7 @@ class PassRun {
   }
 
   /** Deadlocks, serialisation failures and lost connections are retried as a page: nothing of a failed try was kept. */
-  async #save(save: Pick<SavePage, 'page' | 'checkpoint' | 'end'>): Promise<RunCounts> {
+  async #save(save: Pick<SavePage, 'page' | 'checkpoint' | 'end' | 'onSent'>): Promise<RunCounts> {
     const { prisma, clock, logger } = this.#parts;
     for (let attempt = 1; ; attempt++) {
       try {

@@ -5,6 +5,8 @@ export interface WalkedPage<T> {
   /** The page as the consumer prepared it for writing. */
   readonly prepared: T;
   readonly step: WalkStep;
+  /** Starts fetching the next page. To be called when this one is on its way to the database; without it, that begins with the next turn. */
+  readonly fetchAhead: () => void;
 }
 
 interface Fetched<T> {
@@ -20,7 +22,7 @@ export interface WalkOptions<T> extends FetchOptions {
 }
 
 /**
- * The pages of one list, in the order of its walk. While the consumer writes a page, the next one is already being fetched; never more than that
+ * The pages of one list, in the order of its walk. While the consumer writes a page, the next one is already being fetched and prepared; never more than that
  * one, so memory holds two pages, and a kill repeats at most two.
  */
 export async function* walkPages<T>(
@@ -37,12 +39,17 @@ export async function* walkPages<T>(
     return fetched;
   };
   try {
-    let pending: Promise<Fetched<T>> | null = fetch(from);
-    while (pending !== null) {
-      const { query, state, page, prepared } = await pending;
+    let pending: Promise<Fetched<T>> | null = null;
+    for (let next = from; ; ) {
+      const { query, state, page, prepared } = await (pending ?? fetch(next));
       const step = list.walk.accept(state, query, page);
-      pending = step.end === null ? fetch(step.state) : null;
-      yield { prepared, step };
+      pending = null;
+      const fetchAhead = () => {
+        if (step.end === null) pending ??= fetch(step.state);
+      };
+      yield { prepared, step, fetchAhead };
+      if (step.end !== null) return;
+      next = step.state;
     }
   } finally {
     ahead.abort();
