@@ -1,9 +1,9 @@
-import { PrismaPg } from '@prisma/adapter-pg';
 import pg from 'pg';
 import { DatabaseError, LeadmirrorError } from '../errors.ts';
 import { PrismaClient } from '../generated/prisma/client.ts';
 import type { Logger } from '../logger.ts';
 import { describeDatabaseFault } from './faults.ts';
+import { attachLargeTexts, LargeTexts, PrismaPgWithLargeTexts } from './large-texts.ts';
 
 export interface Database {
   readonly prisma: PrismaClient;
@@ -38,7 +38,8 @@ export function poolConfig(url: string, max: number): pg.PoolConfig {
 /** Opens the pool lazily: nothing connects before the first query. Call `assertReachable` to know. */
 export function createDatabase(options: DatabaseOptions): Database {
   const { url, logger, maxConnections = 10 } = options;
-  const adapter = new PrismaPg(poolConfig(url, maxConnections), {
+  const texts = new LargeTexts();
+  const adapter = new PrismaPgWithLargeTexts(texts, poolConfig(url, maxConnections), {
     // An idle connection that the server closed is replaced by the next query; without a listener it would end the process.
     onPoolError: (error) => logger.debug({ err: error.message }, 'idle database connection closed'),
     onConnectionError: (error) => logger.debug({ err: error.message }, 'database connection closed'),
@@ -48,6 +49,7 @@ export function createDatabase(options: DatabaseOptions): Database {
     errorFormat: 'minimal',
     transactionOptions: { maxWait: 15_000, timeout: 60_000 },
   });
+  attachLargeTexts(prisma, texts);
   return { prisma, place: placeOf(url), close: () => prisma.$disconnect() };
 }
 

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { LeaseLostError } from '../errors.ts';
 import type { Prisma, PrismaClient } from '../generated/prisma/client.ts';
 import type { Row, TableSpec } from '../stream.ts';
+import { lendText } from './large-texts.ts';
 import { LEASE_MS, type Lease } from './leases.ts';
 import { encodeRows, repairText } from './page-json.ts';
 import { foldIdleRun, type RunCounts, type RunEnd, writeRun } from './runs.ts';
@@ -73,23 +74,26 @@ function upsertSql(table: TableSpec): string {
  */
 export async function savePage(prisma: PrismaClient, save: SavePage): Promise<RunCounts> {
   const { lease, page, end } = save;
-  return prisma.$transaction(async (tx) => {
-    await lockCheckpoint(tx, save);
-    const counts = { ...save.counts };
-    if (page !== null) {
-      counts.pages += 1;
-      if (page.json !== null) await upsertRows(tx, { save, page, json: page.json, counts });
-      for (const record of page.bad) await quarantine(tx, lease, record);
-      counts.quarantined += page.bad.length;
-      counts.read += page.bad.length;
-    }
-    if (end !== null && isIdle(counts) && end.outcome === 'succeeded') {
-      await foldIdleRun(tx, lease, save.startedAt, counts, end);
-    } else if (end !== null || !isIdle(counts) || counts.pages > 1) {
-      await writeRun(tx, lease, save.startedAt, counts, end);
-    }
-    return counts;
-  });
+  const { json } = page ?? { json: null };
+  return lendText(prisma, json ?? '', (reference) =>
+    prisma.$transaction(async (tx) => {
+      await lockCheckpoint(tx, save);
+      const counts = { ...save.counts };
+      if (page !== null) {
+        counts.pages += 1;
+        if (json !== null) await upsertRows(tx, { save, page, json: reference, counts });
+        for (const record of page.bad) await quarantine(tx, lease, record);
+        counts.quarantined += page.bad.length;
+        counts.read += page.bad.length;
+      }
+      if (end !== null && isIdle(counts) && end.outcome === 'succeeded') {
+        await foldIdleRun(tx, lease, save.startedAt, counts, end);
+      } else if (end !== null || !isIdle(counts) || counts.pages > 1) {
+        await writeRun(tx, lease, save.startedAt, counts, end);
+      }
+      return counts;
+    }),
+  );
 }
 
 async function lockCheckpoint(tx: Prisma.TransactionClient, save: SavePage): Promise<void> {
