@@ -120,6 +120,8 @@ export interface WalkBeginning {
  * @throws UpstreamContractError from `accept` when a page contradicts the upstream's own rules.
  */
 export interface Walk<S extends WalkState = WalkState> {
+  /** Which walk in which order: a state is only understood by a walk of the same kind. */
+  readonly kind: string;
   /** The state before the first request. */
   start(): S;
   /** The state to go on from after a stop: same place, fresh patience. */

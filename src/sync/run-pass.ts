@@ -155,7 +155,7 @@ class PassRun {
     );
     for (const [index, list] of lists.entries()) {
       if (index < first) continue;
-      const isResumed = index === first && cursor?.listId === list.id;
+      const isResumed = index === first && cursor?.listId === list.id && cursor.kind === list.walk.kind;
       const start = isResumed && cursor !== null ? list.walk.resume(cursor.walk) : list.walk.start();
       const ending = await this.#walkList(list, start, lists[index + 1] ?? null);
       if (ending !== null) return ending;
@@ -239,8 +239,8 @@ class PassRun {
   }
 
   #cursorAfter(list: List, { step }: WalkedPage<PageWrite>, next: List | null): unknown {
-    if (step.end?.kind !== 'complete') return encodeCursor({ listId: list.id, walk: step.state });
-    return next === null ? null : encodeCursor({ listId: next.id, walk: next.walk.start() });
+    if (step.end?.kind !== 'complete') return encodeCursor({ listId: list.id, kind: list.walk.kind, walk: step.state });
+    return next === null ? null : encodeCursor({ listId: next.id, kind: next.walk.kind, walk: next.walk.start() });
   }
 
   #endingAt(step: WalkStep, next: List | null, page: PageWrite): Ending | null {

@@ -109,6 +109,7 @@ export function createKeysetWalk(options: KeysetOptions): Walk<KeysetState> {
   }
 
   return {
+    kind: 'keyset.created_at',
     start: () => ({ phase: 'windows', toMs: null, inner: null, size: pageSize, doubts: 0 }),
     resume: (state) => ({
       ...state,

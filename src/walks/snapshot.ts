@@ -5,6 +5,7 @@ export type SnapshotState = { readonly [key: string]: unknown };
 
 export function createSnapshotWalk(): Walk<SnapshotState> {
   return {
+    kind: 'snapshot',
     start: () => ({}),
     resume: (state) => state,
     next: (): ListQuery => ({

@@ -239,6 +239,7 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
   }
 
   return {
+    kind: `stitch.${sort}`,
     start: () => ({
       frontier: null,
       start: 0,

@@ -7,9 +7,9 @@ const walk = fc.dictionary(fc.string(), fc.jsonValue()).map((state) => JSON.pars
 describe('a cursor', () => {
   it('comes back from the checkpoint as it was', () => {
     fc.assert(
-      fc.property(fc.string(), walk, (listId, state) => {
-        const stored: unknown = JSON.parse(JSON.stringify(encodeCursor({ listId, walk: state })));
-        expect(decodeCursor(stored)).toEqual({ listId, walk: state });
+      fc.property(fc.string(), fc.string(), walk, (listId, kind, state) => {
+        const stored: unknown = JSON.parse(JSON.stringify(encodeCursor({ listId, kind, walk: state })));
+        expect(decodeCursor(stored)).toEqual({ listId, kind, walk: state });
       }),
     );
   });
@@ -27,11 +27,12 @@ describe('a cursor', () => {
     ['no version', { version: undefined }],
     ['no list', { list: undefined }],
     ['a list that is no name', { list: 100 }],
+    ['no kind', { kind: undefined }],
     ['no walk', { walk: null }],
     ['a walk that is a word', { walk: 'all' }],
     ['a walk that is a list', { walk: [] }],
   ])('with %s is none', (_, change) => {
-    const whole = encodeCursor({ listId: 'all', walk: { start: 0 } }) as object;
+    const whole = encodeCursor({ listId: 'all', kind: 'snapshot', walk: { start: 0 } }) as object;
     expect(decodeCursor(whole)).not.toBeNull();
     expect(decodeCursor({ ...whole, ...change })).toBeNull();
   });

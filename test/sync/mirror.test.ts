@@ -154,3 +154,33 @@ describe('a list that changes while it is read', () => {
     }
   });
 });
+
+describe('a server that stops filtering by date in the middle of a first full read', () => {
+  it('is found out, probed again, and read by id from the beginning', async () => {
+    const setup = await setupMirror({ leads: 50, requests: 900, serverVersion: 'old', now: Date.now() - HOUR });
+    try {
+      const { prisma } = setup.app.database;
+      const connectionId = setup.app.connections[0]?.id ?? '';
+      // As it was remembered before the server changed, with a walk half done.
+      const cursor = {
+        version: 1,
+        list: 'all',
+        kind: 'keyset.created_at',
+        walk: { phase: 'windows', toMs: Date.now() - 60 * 24 * HOUR, inner: null, size: 100, doubts: 0 },
+      };
+      await prisma.$executeRaw`update sync.streams set capabilities = '{"createdAtWindows": true}'
+        where connection_id = ${connectionId} and stream = 'tiledesk.requests'`;
+      await prisma.$executeRaw`insert into sync.checkpoints (connection_id, stream, pass, cursor, started_at)
+        values (${connectionId}, 'tiledesk.requests', 'backfill', ${JSON.stringify(cursor)}::jsonb, now())`;
+
+      const first = await setup.run('requests', 'backfill');
+      expect(first).toMatchObject({ outcome: 'failed', error: { code: 'window_ignored' } });
+
+      const second = await setup.run('requests', 'backfill');
+      expect(second.outcome).toBe('succeeded');
+      expect(await compareMirror(setup.database.url, setup.sandbox, 'requests')).toEqual(EQUAL);
+    } finally {
+      await setup.close();
+    }
+  });
+});

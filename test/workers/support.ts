@@ -113,6 +113,7 @@ export class StubUpstream {
 
   #walk(): Walk {
     return {
+      kind: 'in-memory',
       start: () => ({ page: 0 }),
       resume: (state) => state,
       next: ({ page }) => ({
