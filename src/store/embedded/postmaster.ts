@@ -88,10 +88,10 @@ async function servesOnLinux(pid: number, dataDirectory: string): Promise<boolea
   if (status === null) return false;
   // A zombie: dead, and kept by a first process of a container that never asks for its children's end.
   if (/^[ZX]/.test(status.slice(status.lastIndexOf(')') + 2))) return false;
-  const cwd = await readlink(`${proc}/cwd`).then(
-    () => stat(`${proc}/cwd`),
-    () => null,
-  );
+  // Null as well for a process that ended between the two looks.
+  const cwd = await readlink(`${proc}/cwd`)
+    .then(() => stat(`${proc}/cwd`))
+    .catch(() => null);
   if (cwd !== null) {
     const data = await stat(dataDirectory);
     return cwd.dev === data.dev && cwd.ino === data.ino;
