@@ -11,5 +11,7 @@ export default {
     ],
   },
   modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/.leadmirror/'],
+  // The tests wait for other processes more than they compute; jest alone would use one worker on two cores.
+  maxWorkers: 2,
   testTimeout: 60_000,
 };
