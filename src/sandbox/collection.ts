@@ -4,8 +4,11 @@
  * mutated in place: a write stores a new object, so whoever holds the old one holds the state of that moment.
  */
 
-export interface StoredDocument {
+export interface Identified {
   readonly _id: string;
+}
+
+export interface StoredDocument extends Identified {
   readonly [field: string]: unknown;
 }
 
@@ -34,9 +37,11 @@ interface Filtered<D> {
 
 const maxFilteredLists = 64;
 
+const fieldOf = (doc: Identified, field: string): unknown => (doc as StoredDocument)[field];
+
 /** The value at a path; dots walk into objects, as in the database. */
-export function valueAt(doc: StoredDocument, path: string): unknown {
-  if (Object.hasOwn(doc, path)) return doc[path];
+export function valueAt(doc: Identified, path: string): unknown {
+  if (Object.hasOwn(doc, path)) return fieldOf(doc, path);
   if (!path.includes('.')) return undefined;
   let value: unknown = doc;
   for (const step of path.split('.')) {
@@ -63,7 +68,7 @@ export function compareValues(a: unknown, b: unknown): number {
   return 0;
 }
 
-export class Collection<D extends StoredDocument> {
+export class Collection<D extends Identified> {
   readonly docs = new Map<string, D>();
   readonly #entries = new Map<string, Entry<D>>();
   readonly #orders = new Map<string, Order<D>>();
@@ -139,12 +144,8 @@ export class Collection<D extends StoredDocument> {
   }
 }
 
-function createOrder<D extends StoredDocument>(
-  field: string,
-  direction: Direction,
-  entries: Iterable<Entry<D>>,
-): Order<D> {
-  const keyOf = field.includes('.') ? (doc: D) => valueAt(doc, field) : (doc: D) => doc[field];
+function createOrder<D extends Identified>(field: string, direction: Direction, entries: Iterable<Entry<D>>): Order<D> {
+  const keyOf = field.includes('.') ? (doc: D) => valueAt(doc, field) : (doc: D) => fieldOf(doc, field);
   const order: Order<D> = { keyOf, direction, entries: [...entries] };
   order.entries.sort((a, b) => compareIn(order, a, b));
   return order;

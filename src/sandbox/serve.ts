@@ -45,6 +45,10 @@ export interface ServeOptions {
   readonly requestsPerMinute: number | null;
   readonly retryAfter: RetryAfterForm;
   readonly rateWindowMs: number;
+  /** What every answer carries besides its own headers; those of Express with a session unless told. */
+  readonly headers?: () => Readonly<Record<string, string>>;
+  /** The answer of the fault `401-text`; Passport's refusal unless told. */
+  readonly unauthorized?: (call: Call) => Answer;
 }
 
 export const json = (value: unknown, status = 200): Answer => ({ status, body: JSON.stringify(value), type: 'json' });
@@ -98,7 +102,8 @@ export class HttpShell {
         this.#handle(message, Buffer.concat(chunks).toString('utf8'), response);
       } catch (error) {
         // A mistake in the sandbox or in a test's hook must be visible, not look like the upstream's own 500.
-        send(response, { status: 599, body: String(error instanceof Error ? error.stack : error), type: 'text' }, 0);
+        const body = String(error instanceof Error ? error.stack : error);
+        this.#send(response, { status: 599, body, type: 'text' });
       }
     });
   }
@@ -126,7 +131,7 @@ export class HttpShell {
         status: 429,
         ...(limited.retryAfterMs !== undefined && { retryAfterMs: limited.retryAfterMs }),
       });
-      send(response, limited.answer, faults.dateOffsetMs);
+      this.#send(response, limited.answer);
       return;
     }
     const fault = faults.take(call);
@@ -143,7 +148,16 @@ export class HttpShell {
   ): void {
     this.#note(call, { status: answer === 'hang' ? 0 : answer.status, ...(fault !== undefined && { fault }) });
     if (answer === 'hang') return;
-    send(response, answer, this.#options.faults.dateOffsetMs, message.headers['if-none-match']);
+    this.#send(response, answer, message.headers['if-none-match']);
+  }
+
+  #send(response: ServerResponse, answer: Answer, ifNoneMatch?: string): void {
+    const { faults } = this.#options;
+    send(response, answer, { common: this.#commonHeaders(), dateOffsetMs: faults.dateOffsetMs, ifNoneMatch });
+  }
+
+  #commonHeaders(): Readonly<Record<string, string>> {
+    return (this.#options.headers ?? expressHeaders)();
   }
 
   #spoil(call: Call, fault: FaultRule, message: IncomingMessage, response: ServerResponse): void {
@@ -155,11 +169,13 @@ export class HttpShell {
         const hint = retryAfterHeader(form, fault.retryAfterMs ?? 1000);
         const status = Number(kind);
         this.#note(call, { status, fault: kind, ...(hint.ms !== undefined && { retryAfterMs: hint.ms }) });
-        send(response, { ...gatewayAnswer(status), headers: hint.headers }, this.#options.faults.dateOffsetMs);
+        this.#send(response, { ...gatewayAnswer(status), headers: hint.headers });
         return;
       }
-      case '500':
       case '401-text':
+        this.#reply(call, this.#options.unauthorized?.(call) ?? unauthorized, message, response, kind);
+        return;
+      case '500':
       case 'html-200':
       case 'hang':
         this.#reply(call, cannedAnswers[kind], message, response, kind);
@@ -176,7 +192,7 @@ export class HttpShell {
       case 'cut': {
         const answer = this.#options.answer(call);
         this.#note(call, { status: answer === 'hang' ? 0 : answer.status, fault: kind });
-        if (answer !== 'hang') sendHalf(response, answer);
+        if (answer !== 'hang') sendHalf(response, answer, this.#commonHeaders());
         return;
       }
       case 'garbled-json':
@@ -233,7 +249,6 @@ export const unauthorized: Answer = {
 
 const cannedAnswers = {
   500: json({ err: 'error' }, 500),
-  '401-text': unauthorized,
   'html-200': { status: 200, body: gatewayPage, type: 'html' },
   hang: 'hang',
 } as const;
@@ -267,20 +282,32 @@ function bytesOf(body: string | Buffer): Buffer {
   return typeof body === 'string' ? Buffer.from(body, 'utf8') : body;
 }
 
-function headersOf(answer: Answer, length: number): Record<string, string | number> {
+/** A new session at each call (seen in server 2.19): a client that keeps cookies would collect them. */
+const expressHeaders = (): Record<string, string> => ({
+  'X-Powered-By': 'Express',
+  'Set-Cookie': `connect.sid=s%3A${randomBytes(12).toString('hex')}; Path=/; HttpOnly`,
+});
+
+type Headers = Readonly<Record<string, string>>;
+
+function headersOf(answer: Answer, length: number, common: Headers): Record<string, string | number> {
   return {
-    'X-Powered-By': 'Express',
     'Content-Type': `${contentTypes[answer.type]}; charset=utf-8`,
     'Content-Length': length,
-    // A new one at each call (seen in server 2.19): a client that keeps cookies would collect sessions.
-    'Set-Cookie': `connect.sid=s%3A${randomBytes(12).toString('hex')}; Path=/; HttpOnly`,
+    ...common,
     ...answer.headers,
   };
 }
 
-function send(response: ServerResponse, answer: Answer, dateOffsetMs: number, ifNoneMatch?: string): void {
+interface Envelope {
+  readonly common: Headers;
+  readonly dateOffsetMs: number;
+  readonly ifNoneMatch: string | undefined;
+}
+
+function send(response: ServerResponse, answer: Answer, { common, dateOffsetMs, ifNoneMatch }: Envelope): void {
   const bytes = bytesOf(answer.body);
-  const headers = headersOf(answer, bytes.length);
+  const headers = headersOf(answer, bytes.length, common);
   const hash = createHash('sha1')
     .update(answer.tag ?? bytes)
     .digest('base64')
@@ -295,9 +322,9 @@ function send(response: ServerResponse, answer: Answer, dateOffsetMs: number, if
   response.writeHead(answer.status, headers).end(bytes);
 }
 
-function sendHalf(response: ServerResponse, answer: Answer): void {
+function sendHalf(response: ServerResponse, answer: Answer, common: Headers): void {
   const bytes = bytesOf(answer.body);
-  response.writeHead(answer.status, headersOf(answer, bytes.length));
+  response.writeHead(answer.status, headersOf(answer, bytes.length, common));
   // Destroyed only once the half is on its way: the client must see a body that stops, not a refused connection.
   response.write(bytes.subarray(0, bytes.length >> 1), () => response.destroy());
 }

@@ -1,0 +1,188 @@
+/** Builds one object of each kind as the account's people would have made it. Proportions and names are invented. */
+import type { Random } from './random.ts';
+import type { ItemFields, ProjectFields, TokenFields, UserFields, VisitFields } from './tilkee-documents.ts';
+import * as words from './words.ts';
+
+const day = 24 * 3600_000;
+
+const offers = ['Offer', 'Proposition', 'Preventivo', 'Renewal', 'Tender', 'Présentation', '提案書'] as const;
+const documents = ['Brochure', 'Price list', 'Contract', 'Démo', 'References', 'Terms & conditions', 'Планы'] as const;
+const dealTags = ['q1', 'q2', 'vip', 'à relancer', 'north, south', 'b2b'] as const;
+const positions = ['Sales', 'Account manager', 'Directrice commerciale', null] as const;
+
+const elementTypes = [
+  ['Doc', 'pdf'],
+  ['Doc', 'docx'],
+  ['Excel', 'xlsx'],
+  ['Image', 'png'],
+  ['Video', 'mp4'],
+  ['Iframe', null],
+  ['Texte', null],
+] as const;
+
+const devices = [
+  ['desktop', 'Linux'],
+  ['desktop', 'Windows'],
+  ['phone', 'iOS'],
+  ['tablet', 'Android'],
+] as const;
+
+const pickTags = (random: Random): string[] => (random.chance(0.3) ? [random.pick(dealTags)] : []);
+
+export const personName = (random: Random): string =>
+  `${random.pick(words.firstNames)} ${random.pick(words.lastNames)}`;
+
+export function createUser(random: Random, { id, at }: { id: number; at: number }): UserFields {
+  const name = random.hex(6);
+  return {
+    id,
+    first_name: random.pick(words.firstNames),
+    last_name: random.pick(words.lastNames),
+    email: `colleague.${name}@example.com`,
+    created_at: at,
+    updated_at: at,
+    deleted_at: null,
+    last_sign_in_at: random.chance(0.9) ? at + random.int(1, 30) * day : null,
+    position: random.pick(positions),
+    locale: random.pick(['fr', 'en', 'it']),
+    is_owner: false,
+    level_id: random.int(1, 4),
+  };
+}
+
+export interface NewItem {
+  readonly id: number;
+  readonly at: number;
+  readonly ownerId: number;
+}
+
+export function createItem(random: Random, { id, at, ownerId }: NewItem): ItemFields {
+  const [elementType, extension] = random.pick(elementTypes);
+  const wasReplaced = random.chance(0.1);
+  const updatedAt = at + (wasReplaced ? random.int(1, 3 * day) : 0);
+  return {
+    id,
+    name: `${random.pick(documents)} ${random.int(1, 999)}`,
+    owner_id: ownerId,
+    created_at: at,
+    updated_at: updatedAt,
+    replaced_at: wasReplaced ? updatedAt : null,
+    external_id: random.chance(0.1) ? `FILE:${random.int(1, 9999)}` : null,
+    tags: pickTags(random),
+    favorite: random.chance(0.1),
+    element_type: elementType,
+    extension,
+    file_version: wasReplaced ? 2 : 1,
+    processed: random.chance(0.97),
+    pages_count: elementType === 'Doc' ? random.int(1, 40) : null,
+    retention: random.chance(0.05),
+    retention_delay: random.chance(0.05) ? random.int(1, 60) : null,
+  };
+}
+
+export interface NewProject extends NewItem {
+  readonly itemIds: readonly number[];
+  readonly sharedWith: readonly number[];
+}
+
+export function createProject(random: Random, { id, at, ownerId, itemIds, sharedWith }: NewProject): ProjectFields {
+  const isTemplate = random.chance(0.06);
+  return {
+    id,
+    name: `${random.pick(offers)} ${random.pick(words.companies)} ${random.int(1, 999)}`,
+    owner_id: ownerId,
+    created_at: at,
+    updated_at: at + (random.chance(0.7) ? random.int(1, 2 * day) : 0),
+    archived_at: null,
+    expires_at: random.chance(0.2) ? at + random.int(10, 90) * day : null,
+    external_id: random.chance(0.3) ? `DEAL:${random.int(1, 9999)}` : null,
+    tags: pickTags(random),
+    is_template: isTemplate,
+    signable: random.chance(0.2),
+    processed: random.chance(0.98),
+    downloadable: random.chance(0.8),
+    favorite: random.chance(0.1),
+    notifications_enabled: random.chance(0.9),
+    verdict: random.pick(['won', 'lost', 'na', 'unset', 'unset']),
+    duration: isTemplate ? random.pick([30, 60, 90]) : null,
+    theme_id: random.int(10, 13),
+    vcard_id: random.chance(0.5) ? random.int(1, 9) : null,
+    email_cible: random.chance(0.1) ? [`watch.${random.hex(4)}@example.com`] : [],
+    item_ids: itemIds,
+    shared_user_ids: sharedWith,
+  };
+}
+
+/** Somebody known elsewhere, for whom a link was made. */
+export interface LinkedLead {
+  readonly id: string;
+  readonly lead_id?: string;
+  readonly fullname?: string;
+  readonly email?: string;
+}
+
+export interface NewToken {
+  readonly id: number;
+  readonly at: number;
+  readonly projectId: number;
+  readonly creatorId: number;
+  readonly lead?: LinkedLead | undefined;
+}
+
+/** The sales people wrote down the one or the other: the contact's id in some product, or only a name or an address. */
+function recipient(random: Random, lead: LinkedLead | undefined): Pick<TokenFields, 'name' | 'external_id' | 'lead'> {
+  if (!lead) {
+    return {
+      name: personName(random),
+      external_id: random.chance(0.3) ? `CONTACT:${random.int(1, 99999)}` : null,
+      lead: null,
+    };
+  }
+  const name = lead.fullname ?? lead.email ?? personName(random);
+  const isNamed = lead.fullname !== undefined || lead.email !== undefined;
+  const externalIds = [lead.id, lead.lead_id ?? lead.id, ...(isNamed ? [null] : [])];
+  return { name, external_id: random.pick(externalIds.map((id) => ({ id }))).id, lead: lead.id };
+}
+
+export function createToken(random: Random, { id, at, projectId, creatorId, lead }: NewToken): TokenFields {
+  return {
+    id,
+    project_id: projectId,
+    creator_id: creatorId,
+    ...recipient(random, lead),
+    created_at: at,
+    archived_at: null,
+    won: random.pick(['na', 'na', 'ac', 'won', 'lost']),
+    signed_status: random.pick(['no_init', 'no_init', 'no_init', 'init', 'waiting', 'signed', 'signed_complete']),
+    generated_by_prospect: random.chance(0.05),
+  };
+}
+
+export interface NewVisit {
+  readonly id: number;
+  readonly at: number;
+  readonly tokenId: number;
+  readonly itemIds: readonly number[];
+  readonly isOpen: boolean;
+}
+
+export function createVisit(random: Random, { id, at, tokenId, itemIds, isOpen }: NewVisit): VisitFields {
+  const [deviceType, os] = random.pick(devices);
+  return {
+    id,
+    token_id: tokenId,
+    created_at: at,
+    access_date: at,
+    total_time: random.int(1, 600) * 1000 + random.int(0, 999),
+    percentage_read: random.int(1, isOpen ? 40 : 100),
+    downloaded: random.chance(0.1),
+    signed: random.chance(0.03),
+    new_person: random.chance(0.4),
+    platform_id: random.int(1, 400),
+    device_type: deviceType,
+    browser: random.pick(['Chrome', 'Firefox', 'Safari']),
+    os,
+    most_visited_item_id: itemIds.length > 0 ? random.pick(itemIds) : null,
+    is_open: isOpen,
+  };
+}
