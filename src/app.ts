@@ -1,17 +1,27 @@
 import { type Clock, systemClock } from './clock.ts';
-import type { Config, ConnectionConfig } from './config.ts';
+import type { Config, ConnectionConfig, TiledeskConnectionConfig, TilkeeConnectionConfig } from './config.ts';
 import { DatabaseError } from './errors.ts';
 import type { PrismaClient } from './generated/prisma/client.ts';
+import type { RequestBudget } from './http/budget.ts';
 import { HttpClient } from './http/client.ts';
-import { createUpstream, type Upstream } from './http/upstream.ts';
+import { createUpstream } from './http/upstream.ts';
 import type { Logger } from './logger.ts';
 import { createTiledeskConnection, createTiledeskSignIn, tiledeskCredential } from './sources/tiledesk/index.ts';
-import type { SignIn } from './sources/tiledesk/sign-in.ts';
+import {
+  createMemoryVault,
+  createTilkeeConnection,
+  createTilkeeSignIn,
+  type KeptSignIn,
+  type TokenVault,
+  tilkeeCredential,
+  vaultName,
+} from './sources/tilkee/index.ts';
 import { createDatabaseBudget } from './store/budgets.ts';
 import { assertReachable, createDatabase, type Database } from './store/database.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './store/embedded.ts';
 import { migrate } from './store/migrate.ts';
 import { registerStreams } from './store/streams.ts';
+import { createDatabaseVault } from './store/vault.ts';
 import type { Connection, Stream } from './stream.ts';
 import { type PassJob, type RunResult, runPass } from './sync/run-pass.ts';
 import { freshWithinSeconds } from './sync/schedule.ts';
@@ -59,6 +69,7 @@ export async function createApp(config: Config, options: AppOptions): Promise<Ap
     clock,
     client,
     budgetOf: (credential, requestsPerMinute) => createDatabaseBudget(database.prisma, credential, requestsPerMinute),
+    vaultOf: vaultsIn(config, database),
   });
   const schedule = { cron: config.sync.incrementalCron, timezone: config.sync.timezone };
   await registerStreams(
@@ -72,6 +83,7 @@ export async function createApp(config: Config, options: AppOptions): Promise<Ap
     clock,
     logger,
     lookbackMs: config.sync.lookbackSeconds * 1000,
+    deleteBrake: config.sync.deleteBrake,
   };
   let closing: Promise<void> | null = null;
   return {
@@ -155,30 +167,59 @@ export interface ConnectParts {
   readonly logger: Logger;
   readonly clock: Clock;
   readonly client: HttpClient;
-  readonly budgetOf: (credential: string, requestsPerMinute: number) => ReturnType<typeof createDatabaseBudget>;
+  readonly budgetOf: (credential: string, requestsPerMinute: number) => RequestBudget;
+  /** Where an account's sign-in is kept, by its name. */
+  readonly vaultOf: (name: string) => TokenVault;
 }
 
 /** All configured accounts. Those that share a credential share its budget and its sign-in. */
 export function connect(config: Config, parts: ConnectParts): readonly Connection[] {
-  const shared = new Map<string, { upstream: Upstream; signIn: SignIn }>();
-  const sharedBy = (settings: ConnectionConfig) => {
-    const credential = tiledeskCredential(settings);
-    let found = shared.get(credential);
-    if (found === undefined) {
-      const upstream = createUpstream({
-        client: parts.client,
-        budget: parts.budgetOf(credential, settings.requestsPerMinute),
-        clock: parts.clock,
-        logger: parts.logger,
-        attempts: config.http.retryAttempts,
-        maxTotalMs: config.http.retryMaxMs,
-      });
-      found = { upstream, signIn: createTiledeskSignIn(settings, upstream) };
-      shared.set(credential, found);
+  const { logger, clock } = parts;
+  const { privacy } = config;
+  const upstreams = shared((credential: string, { requestsPerMinute }: ConnectionConfig) =>
+    createUpstream({
+      client: parts.client,
+      budget: parts.budgetOf(credential, requestsPerMinute),
+      clock,
+      logger,
+      attempts: config.http.retryAttempts,
+      maxTotalMs: config.http.retryMaxMs,
+    }),
+  );
+  const tiledeskSignIns = shared((credential: string, settings: TiledeskConnectionConfig) =>
+    createTiledeskSignIn(settings, upstreams(credential, settings)),
+  );
+  const tilkeeSignIns = shared((credential: string, settings: TilkeeConnectionConfig) => {
+    const vault = parts.vaultOf(vaultName(settings));
+    return createTilkeeSignIn({ settings, upstream: upstreams(credential, settings), vault, clock, logger });
+  });
+  return config.connections.map((settings) => {
+    if (settings.source === 'tilkee') {
+      const credential = tilkeeCredential(settings);
+      const upstream = upstreams(credential, settings);
+      return createTilkeeConnection({ settings, upstream, signIn: tilkeeSignIns(credential, settings), privacy });
     }
+    const credential = tiledeskCredential(settings);
+    const upstream = upstreams(credential, settings);
+    return createTiledeskConnection({ settings, upstream, signIn: tiledeskSignIns(credential, settings), privacy });
+  });
+}
+
+/** One part for each key, made when it is first asked for. */
+function shared<S, T>(create: (key: string, settings: S) => T): (key: string, settings: S) => T {
+  const made = new Map<string, T>();
+  return (key, settings) => {
+    const found = made.get(key) ?? create(key, settings);
+    made.set(key, found);
     return found;
   };
-  return config.connections.map((settings) =>
-    createTiledeskConnection({ settings, ...sharedBy(settings), privacy: config.privacy }),
-  );
+}
+
+/** Sign-ins are kept in the database when there is a key to encrypt them with, else only as long as this process lives. */
+export function vaultsIn({ secretKey }: Config, database: MirrorDatabase | null): ConnectParts['vaultOf'] {
+  const memory = shared<null, TokenVault>(() => createMemoryVault());
+  return (name) =>
+    database === null || secretKey === null
+      ? memory(name, null)
+      : createDatabaseVault<KeptSignIn>(database.prisma, { name, secretKey });
 }

@@ -31,6 +31,11 @@ export interface TableSpec {
   readonly schema: string;
   readonly name: string;
   readonly columns: Readonly<Record<string, ColumnType>>;
+  /**
+   * Columns that can also be known from the request (see `ListPage.known`) instead of the record. What is stored there stays when a later answer does
+   * not tell, and an answer that tells is a change.
+   */
+  readonly attributed?: readonly string[];
 }
 
 /** A mapped record: the typed columns of its table by name, plus what every table has. Dates are ISO 8601 strings in UTC. */
@@ -49,11 +54,13 @@ export interface Row {
 export interface Privacy {
   /** IP addresses and user agents of visitors. */
   readonly storeVisitorPii: boolean;
+  /** Public links to documents, previews, iframes. */
+  readonly storeLinks: boolean;
 }
 
 export type SortKey = 'id' | 'created_at' | 'updated_at';
 
-/** One question to a list, in the walk's terms. `offset` is always a multiple of `limit`: some servers only know page × limit. */
+/** One question to a list, in the walk's terms. In sorted walks `offset` is a multiple of `limit`: some servers only know page × limit. */
 export interface ListQuery {
   readonly sort: SortKey;
   readonly direction: 'desc' | 'asc';
@@ -87,6 +94,10 @@ export interface ListPage {
   readonly pageSize: number | null;
   /** How many rows match in all; null when not asked or not told. */
   readonly total: number | null;
+  /** The server's own word on whether rows follow; null or absent where it has none. */
+  readonly hasMore?: boolean | null;
+  /** Values of `TableSpec.attributed` columns that the request tells about all its rows. They fill what the record leaves null. */
+  readonly known?: Readonly<Record<string, unknown>>;
   /** The `Date` header of the answer, ms since 1970; null when absent. The only clock a watermark may be capped by. */
   readonly serverTime: number | null;
 }
@@ -99,16 +110,24 @@ export type WalkEnd =
   /** Too much moved under the reader: progress is kept, completeness is not claimed. */
   | { readonly kind: 'gave_up'; readonly reason: string };
 
+/**
+ * What a walk asks to be told about the ids of a page: which of them this walk has met before (`walk`; the engine then keeps them), or which of them
+ * the mirror holds in exactly this version (`mirror`).
+ */
+export type Memory = 'walk' | 'mirror';
+
 /** The outcome of looking at one page. */
 export interface WalkStep<S extends WalkState = WalkState> {
   readonly state: S;
   /** Null while the walk goes on. */
   readonly end: WalkEnd | null;
+  /** With `memory: 'walk'`: ids to be kept from now on, stored together with the page. */
+  readonly met?: readonly string[];
 }
 
 /** Times in ms since 1970; null where a walk keeps none or the server told none. */
 export interface WalkBeginning {
-  /** Newest change on the first page: the next watermark. */
+  /** The next watermark: newest change on the first page, or newest creation met by a walk that is not sorted by change. */
   readonly newest: number | null;
   /** The server's clock at the first page. */
   readonly serverTime: number | null;
@@ -122,14 +141,18 @@ export interface WalkBeginning {
 export interface Walk<S extends WalkState = WalkState> {
   /** Which walk in which order: a state is only understood by a walk of the same kind. */
   readonly kind: string;
+  readonly memory?: Memory;
+  /** With `memory: 'walk'`: how many ids the engine must hold for this state; a mismatch begins the walk anew. */
+  memorized?(state: S): number;
   /** The state before the first request. */
   start(): S;
   /** The state to go on from after a stop: same place, fresh patience. */
   resume(state: S): S;
   /** The next question. */
   next(state: S): ListQuery;
-  accept(state: S, query: ListQuery, page: ListPage): WalkStep<S>;
-  /** What the first page told; it stays the same when the walk is resumed. */
+  /** `familiar`: the ids of the page that `memory` knows; absent for a walk without one. */
+  accept(state: S, query: ListQuery, page: ListPage, familiar?: ReadonlySet<string>): WalkStep<S>;
+  /** What the walk tells for the next one; nothing of it is forgotten when the walk is resumed. */
   beginning(state: S): WalkBeginning;
   /** Asks for half as many rows a page from now on, after an answer over the size limit; null when it cannot get smaller. */
   shrink(state: S): S | null;
@@ -154,7 +177,7 @@ export interface List {
 }
 
 /** Facts found out about a server once and remembered (`sync.streams.capabilities`). */
-export type Capabilities = { readonly [name: string]: boolean };
+export type Capabilities = { readonly [name: string]: boolean | number };
 
 /** What a stream needs to know to lay out its lists. */
 export interface PlanContext {
@@ -164,8 +187,20 @@ export interface PlanContext {
   learn(facts: Capabilities): Promise<void>;
   /** Where an incremental pass of this list stops (ms): watermark − lookback; null: read to the end. */
   stopBefore(listId: string): number | null;
+  /** The watermark of a list (ms), for streams that know their own overlap; null: none yet. */
+  watermark(listId: string): number | null;
+  /**
+   * Ids of the rows that the mirror holds of another stream of this connection, newest first, deleted ones left out. Null until that stream was read
+   * whole once.
+   */
+  mirroredIds(stream: string, limit?: number): Promise<readonly string[] | null>;
+  /** What people should know about how this stream is read, until the next run says otherwise; null: nothing out of the ordinary. */
+  notice(text: string | null): void;
   readonly fetch: FetchOptions;
 }
+
+/** A row of the mirror that a full walk did not meet: its typed columns, dates as ISO 8601. */
+export type MirroredRow = { readonly id: string; readonly [column: string]: unknown };
 
 /** One kind of object of one connection, ready to be read. */
 export interface Stream {
@@ -178,6 +213,16 @@ export interface Stream {
   mapRecord(record: unknown): Row;
   /** The lists that together hold every object of the stream, in the order in which they are to be read. */
   planLists(context: PlanContext): Promise<readonly List[]>;
+  /** What a full walk makes of rows that it did not meet. Absent: its walks do not find deletions. */
+  readonly deletions?: Deletions;
+}
+
+export interface Deletions {
+  /**
+   * Asks for one object by its id: true, false (404 or 410), or null when this server cannot be asked. Absent: no such request is known, and absence from
+   * a second walk counts.
+   */
+  readonly exists?: (row: MirroredRow, options: FetchOptions) => Promise<boolean | null>;
 }
 
 /** What a connection knows of its account after `open`. */
@@ -199,4 +244,12 @@ export interface Connection {
   open(options: FetchOptions): Promise<AccountFacts>;
   /** Names the budget row that all connections with this credential share. No secret. */
   readonly credential: string;
+  /** What `check` shows beside the streams: one line per door of the account. */
+  readonly doors?: readonly Door[];
+}
+
+export interface Door {
+  readonly name: string;
+  /** @throws what `open` throws. Answers a line for people. */
+  knock(options: FetchOptions): Promise<string>;
 }

@@ -41,8 +41,18 @@ const entry = (changes: Readonly<Record<string, string | null>> = {}): string =>
 describe('leadmirror.yaml', () => {
   test('the example loads', () => {
     const example = readFileSync(new URL('../leadmirror.example.yaml', import.meta.url), 'utf8');
-    const { load } = setup(example.replace('/run/secrets/support-token', 'token'), { token: 'JWT x.y.z\n' });
-    const { connections, notes } = load({ SHOP_EMAIL: 'ada@example.com', SHOP_PASSWORD: 'pw' });
+    const { load } = setup(example.replaceAll(/\/run\/secrets\/(\S*)token/g, '$1token'), {
+      'support-token': 'JWT x.y.z\n',
+      'staging-refresh-token': 'r1\n',
+    });
+    const { connections, notes } = load({
+      SHOP_EMAIL: 'ada@example.com',
+      SHOP_PASSWORD: 'pw',
+      SALES_USERNAME: 'eve@example.com',
+      SALES_PASSWORD: 'word',
+      STAGING_CLIENT_SECRET: 's1',
+      LEADMIRROR_SECRET_KEY: 'a-long-enough-secret',
+    });
     expect(notes).toEqual([]);
     expect(connections).toEqual([
       {
@@ -68,6 +78,64 @@ describe('leadmirror.yaml', () => {
         pageSize: 50,
         fullWalkKey: 'created_at',
         allowCustomRole: false,
+      },
+      {
+        id: 'tilkee:default',
+        source: 'tilkee',
+        auth: {
+          kind: 'oauth',
+          username: 'eve@example.com',
+          password: 'word',
+          clientId: null,
+          clientSecret: null,
+          refreshToken: null,
+        },
+        v3Url: 'https://endpoints.tilkee.com/v3',
+        v2Url: 'https://api.tilkee.com/v2',
+        authUrl: 'https://endpoints.tilkee.com/v3',
+        appUrl: 'https://app.tilkee.com',
+        authBody: 'form',
+        scope: null,
+        streams: ['projects', 'items', 'tokens', 'connexions', 'users'],
+        projectsApi: 'v3',
+        requestsPerMinute: 100,
+        pageSize: 50,
+        ref: 'leadmirror',
+        extras: ['templates', 'archived_projects', 'archived_tokens'],
+        arrayParams: 'repeat',
+        timeUnit: 's',
+        visitsBy: 'auto',
+        orderByUpdate: false,
+        actAs: [],
+      },
+      {
+        id: 'tilkee:staging',
+        source: 'tilkee',
+        auth: {
+          kind: 'oauth',
+          username: null,
+          password: null,
+          clientId: 'app-1',
+          clientSecret: 's1',
+          refreshToken: 'r1',
+        },
+        v3Url: 'https://endpoints-staging.tilkee.com/v3',
+        v2Url: 'https://api-staging.tilkee.com/v2',
+        authUrl: 'https://endpoints-staging.tilkee.com/v3',
+        appUrl: 'https://app-staging.tilkee.com',
+        authBody: 'json',
+        scope: 'all',
+        streams: ['projects', 'tokens', 'connexions'],
+        projectsApi: 'v2',
+        requestsPerMinute: 60,
+        pageSize: 20,
+        ref: 'leadmirror-staging',
+        extras: ['templates', 'archived_projects', 'colleagues_projects'],
+        arrayParams: 'csv',
+        timeUnit: 'ms',
+        visitsBy: 'project',
+        orderByUpdate: true,
+        actAs: ['7', '12'],
       },
     ]);
   });
@@ -115,7 +183,9 @@ describe('leadmirror.yaml', () => {
   });
 
   test.each(['', 'connections:\n', '# nothing yet\n'])('%j holds no connection', (yaml) => {
-    expect(setup(yaml).problems()).toEqual([expect.stringContaining('no Tiledesk project is configured')]);
+    expect(setup(yaml).problems()).toEqual([
+      expect.stringContaining('no Tiledesk project and no Tilkee account is configured'),
+    ]);
   });
 
   test('leadmirror.yml is told to be renamed', () => {
@@ -134,9 +204,13 @@ describe('leadmirror.yaml: problems', () => {
     ['conections: []\n', 'leadmirror.yaml: conections: is not a known key; did you mean connections?'],
     ['connections: x\n', 'leadmirror.yaml: connections: must be a list'],
     ['connections: [x]\n', `${at}: must have keys`],
-    [entry({ source: null }), `${at}.source: is missing; write "source: tiledesk"`],
-    [entry({ source: 'tilkee' }), `${at}.source: tilkee is not mirrored by this version yet`],
-    [entry({ source: 'other' }), `${at}.source: must be tiledesk`],
+    [entry({ source: null }), `${at}.source: is missing; write "source: tiledesk" or "source: tilkee"`],
+    [entry({ source: 'other' }), `${at}.source: must be tiledesk or tilkee`],
+    [entry({ source: `\${NOWHERE}` }), `${at}.source: refers to \${NOWHERE}, which is not set`],
+    [
+      entry({ username: 'x' }),
+      `${at}.username: is no setting of a Tiledesk project; leave it out, or correct the source`,
+    ],
     [entry({ projectId: null }), `${at}.projectId: is missing`],
     [entry({ projectId: '' }), `${at}.projectId: is missing`],
     [entry({ projectId: 'x' }), `${at}.projectId: must be a Tiledesk project id`],

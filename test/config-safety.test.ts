@@ -39,6 +39,12 @@ describe('secrets', () => {
     REDIS_URL: `redis://:${CANARY}@redis.example:6379`,
     OPS_TOKEN: CANARY,
     HTTPS_PROXY: `http://user:${CANARY}@proxy.example:3128`,
+    TILKEE_USERNAME: `${CANARY}@example.com`,
+    TILKEE_PASSWORD: CANARY,
+    TILKEE_CLIENT_ID: CANARY,
+    TILKEE_CLIENT_SECRET: CANARY,
+    TILKEE_REFRESH_TOKEN: CANARY,
+    LEADMIRROR_SECRET_KEY: `${CANARY}${CANARY}${CANARY}`,
   };
 
   test('are in no summary and no note', () => {

@@ -3,7 +3,14 @@ import { tmpdir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 import { parseEnv } from 'node:util';
 import { afterEach, describe, expect, test } from '@jest/globals';
-import { type Config, type ConfigSources, type LoadOptions, loadConfig, VARIABLES } from '../src/config.ts';
+import {
+  type Config,
+  type ConfigSources,
+  type LoadOptions,
+  loadConfig,
+  type TiledeskConnectionConfig,
+  VARIABLES,
+} from '../src/config.ts';
 import { ConfigError } from '../src/errors.ts';
 
 const PROJECT = '5f3c1d2e4b6a7f8091a2b3c4';
@@ -65,6 +72,7 @@ describe('defaults', () => {
       workers: { concurrency: 4, bulkConcurrency: 2, shutdownTimeoutMs: 20_000 },
       ops: { host: '127.0.0.1', port: 8080, token: null },
       privacy: { storeVisitorPii: false, storeLinks: false },
+      secretKey: null,
       runRetentionDays: 90,
       log: { level: 'info', format: 'json', colors: false },
       notes: [],
@@ -93,14 +101,20 @@ describe('defaults', () => {
   });
 });
 
+/** The first connection, which is one of Tiledesk. */
+function tiledesk({ connections: [connection] }: Config): TiledeskConnectionConfig {
+  if (connection?.source !== 'tiledesk') throw new Error('no Tiledesk connection');
+  return connection;
+}
+
 describe('values that are taken', () => {
   const cases: [ConfigSources['env'], (config: Config) => unknown, unknown][] = [
-    [{ TILEDESK_BASE_URL: 'https://x.example/api/' }, (c) => c.connections[0]?.baseUrl, 'https://x.example/api'],
-    [{ TILEDESK_BASE_URL: 'http://127.0.0.1:3000/' }, (c) => c.connections[0]?.baseUrl, 'http://127.0.0.1:3000'],
-    [{ TILEDESK_BASE_URL: 'http://[::1]:3000' }, (c) => c.connections[0]?.baseUrl, 'http://[::1]:3000'],
+    [{ TILEDESK_BASE_URL: 'https://x.example/api/' }, (c) => tiledesk(c).baseUrl, 'https://x.example/api'],
+    [{ TILEDESK_BASE_URL: 'http://127.0.0.1:3000/' }, (c) => tiledesk(c).baseUrl, 'http://127.0.0.1:3000'],
+    [{ TILEDESK_BASE_URL: 'http://[::1]:3000' }, (c) => tiledesk(c).baseUrl, 'http://[::1]:3000'],
     [
       { TILEDESK_BASE_URL: 'http://chat.internal', ALLOW_INSECURE_HTTP: 'YES' },
-      (c) => c.connections[0]?.baseUrl,
+      (c) => tiledesk(c).baseUrl,
       'http://chat.internal',
     ],
     [{ TILEDESK_AUTH: 'basic' }, (c) => c.connections[0]?.auth.kind, 'basic'],
@@ -109,10 +123,10 @@ describe('values that are taken', () => {
       (c) => c.connections[0]?.auth,
       { kind: 'jwt', email: 'ada@example.com', password: ' p#w ' },
     ],
-    [{ TILEDESK_SCAN_KEY: 'createdAt' }, (c) => c.connections[0]?.fullWalkKey, 'created_at'],
+    [{ TILEDESK_SCAN_KEY: 'createdAt' }, (c) => tiledesk(c).fullWalkKey, 'created_at'],
     [{ TILEDESK_STREAMS: 'requests, leads,requests' }, (c) => c.connections[0]?.streams, ['requests', 'leads']],
     [{ TILEDESK_PAGE_SIZE: '10\r' }, (c) => c.connections[0]?.pageSize, 10],
-    [{ TILEDESK_ALLOW_CUSTOM_ROLE: '1' }, (c) => c.connections[0]?.allowCustomRole, true],
+    [{ TILEDESK_ALLOW_CUSTOM_ROLE: '1' }, (c) => tiledesk(c).allowCustomRole, true],
     [{ TILEDESK_PROJECT_ID: PROJECT.toUpperCase() }, (c) => c.connections[0]?.id, `tiledesk:${PROJECT}`],
     [{ TILEDESK_PROJECT_ID: 'twelve-chars' }, (c) => c.connections[0]?.id, 'tiledesk:twelve-chars'],
     [{ DATABASE_URL: 'postgresql:///db?host=/run/pg' }, (c) => c.databaseUrl, 'postgresql:///db?host=/run/pg'],
@@ -136,6 +150,7 @@ describe('values that are taken', () => {
       (c) => c.privacy,
       { storeVisitorPii: true, storeLinks: true },
     ],
+    [{ LEADMIRROR_SECRET_KEY: ' sixteen-letters- ' }, (c) => c.secretKey, 'sixteen-letters-'],
     [{ DATABASE_URL: '', TILEDESK_PAGE_SIZE: '  ' }, (c) => [c.databaseUrl, c.connections[0]?.pageSize], [null, 100]],
   ];
   test.each(cases)('%j', (env, pick, expected) => {
@@ -232,6 +247,8 @@ describe('values that are refused', () => {
     [{ LOG_LEVEL: 'loud' }, 'LOG_LEVEL: must be trace, debug, info, warn, error, fatal or silent'],
     [{ LOG_FORMAT: 'xml' }, 'LOG_FORMAT: must be json or pretty'],
     [{ STORE_VISITOR_PII: 'on' }, 'STORE_VISITOR_PII: must be true or false'],
+    [{ TILKEE_STORE_LINKS: 'on' }, 'TILKEE_STORE_LINKS: must be true or false'],
+    [{ LEADMIRROR_SECRET_KEY: 'fifteen-letters' }, 'LEADMIRROR_SECRET_KEY: must be at least 16 characters'],
     [{ RUN_RETENTION_DAYS: '0' }, 'RUN_RETENTION_DAYS: must be'],
   ];
   test.each(cases)('%j gives %s', (env, expected) => {
@@ -266,8 +283,12 @@ describe('values that are refused', () => {
 
   test('nothing configured leads the newcomer to the demo', () => {
     const { problems, load } = setup();
-    expect(problems()).toEqual([expect.stringContaining('TILEDESK_PROJECT_ID: no Tiledesk project is configured')]);
+    expect(problems()).toEqual([
+      expect.stringContaining('TILEDESK_PROJECT_ID: no Tiledesk project and no Tilkee account is configured'),
+    ]);
     expect(problems()[0]).toContain('npm run demo');
+    for (const name of ['TILEDESK_TOKEN', 'TILKEE_USERNAME', 'TILKEE_ACCESS_TOKEN'])
+      expect(problems()[0]).toContain(name);
     expect(problems({ TILEDESK_PAGE_SIZE: 'x' })).toHaveLength(2);
     expect(load({}, { requireConnections: false }).connections).toEqual([]);
   });
@@ -350,11 +371,8 @@ describe('NAME_FILE', () => {
 
 describe('notes', () => {
   const cases: [ConfigSources['env'], string[]][] = [
-    [
-      { TILKEE_USERNAME: 'x', TILKEE_ENV: 'staging' },
-      ['Tilkee is not mirrored by this version yet: TILKEE_USERNAME, TILKEE_ENV ignored'],
-    ],
-    [{ LEADMIRROR_SECRET_KEY: 'x' }, ['Not used by this version yet: LEADMIRROR_SECRET_KEY ignored']],
+    [{ LEADMIRROR_SECRET_KEY: 'a-long-enough-secret' }, []],
+    [{ TILKEE_USERNAM: 'x' }, ['TILKEE_USERNAM is not known; did you mean TILKEE_USERNAME?']],
     [{ TILEDESK_PROJECTID: 'x' }, ['TILEDESK_PROJECTID is not known; did you mean TILEDESK_PROJECT_ID?']],
     [{ TILDESK_BASE_URL: 'x' }, ['TILDESK_BASE_URL is not known; did you mean TILEDESK_BASE_URL?']],
     [{ SYNC_INCREMENTL_CRON: 'x' }, ['SYNC_INCREMENTL_CRON is not known; did you mean SYNC_INCREMENTAL_CRON?']],
@@ -374,7 +392,7 @@ describe('.env.example', () => {
   const text = readFileSync(new URL('../.env.example', import.meta.url), 'utf8');
 
   test('names every variable once, with its default', () => {
-    const lines = [...text.matchAll(/^#?([A-Z][A-Z_]*)=(.*)$/gm)].map(([, name, value]) => [name, value]);
+    const lines = [...text.matchAll(/^#?([A-Z][A-Z0-9_]*)=(.*)$/gm)].map(([, name, value]) => [name, value]);
     const table = VARIABLES.map(({ name, default: fallback }) => [name, fallback ?? '']);
     expect(lines.toSorted()).toEqual(table.toSorted());
   });
@@ -382,7 +400,7 @@ describe('.env.example', () => {
   test('copied as it is, or with every line switched on, changes nothing', () => {
     const options = { requireConnections: false };
     const defaults = setup().load({}, options);
-    const all = text.replace(/^#([A-Z_]+=)/gm, '$1');
+    const all = text.replace(/^#([A-Z0-9_]+=)/gm, '$1');
     for (const env of [parseEnv(text), parseEnv(all)]) {
       expect(setup().load(env, options)).toEqual({ ...defaults, home: expect.any(String) });
     }

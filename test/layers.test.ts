@@ -23,6 +23,8 @@ type Part =
   | 'leaf';
 
 const LEAVES = ['src/stream.ts', 'src/errors.ts', 'src/logger.ts', 'src/clock.ts'];
+/** Pure helpers of all sources, below each of them. */
+const SHARED_BY_SOURCES = ['src/sources/coerce.ts', 'src/sources/redact.ts'];
 const LOWER = ['store', 'http', 'walks', 'config', 'generated', 'leaf'] as const;
 const MIDDLE = ['sources', 'sync', 'ops'] as const;
 
@@ -55,7 +57,7 @@ function partOf(file: string): Part | null {
   if (LEAVES.includes(file)) return 'leaf';
   if (file === 'src/app.ts') return 'app';
   if (file === 'src/config.ts') return 'config';
-  if (file === 'src/sources/coerce.ts') return 'coerce';
+  if (SHARED_BY_SOURCES.includes(file)) return 'coerce';
   if (file.startsWith('workers/')) return 'workers';
   const [, folder] = /^src\/([a-z]+)\//.exec(file) ?? [];
   return folder !== undefined && folder in MAY_IMPORT ? (folder as Part) : null;
@@ -140,6 +142,7 @@ describe('a wrong arrow is caught', () => {
     ['a source that knows another', 'src/sources/tiledesk/x.ts', "import { a } from '../tilkee/api.ts';"],
     ['a source that reads settings', 'src/sources/tiledesk/x.ts', "import { a } from '../../config.ts';"],
     ['ops that knows the engine', 'src/ops/x.ts', "import { a } from '../sync/run-pass.ts';"],
+    ['a helper of all sources that knows one', 'src/sources/redact.ts', "import { a } from './tilkee/api.ts';"],
     ['http that knows the database', 'src/http/x.ts', "import type { A } from '../generated/prisma/client.ts';"],
     ['a source that knows the database', 'src/sources/x.ts', "import { A } from '../generated/prisma/client.ts';"],
     ['a leaf that knows anything', 'src/errors.ts', "import { a } from './stream.ts';\nimport b from './http/a.ts';"],
@@ -161,6 +164,7 @@ describe('a wrong arrow is caught', () => {
   it.each([
     ['src/cli/x.ts', "import { a } from '../sandbox/tiledesk.ts';"],
     ['src/sources/tiledesk/x.ts', "import { a } from '../coerce.ts';\nimport { b } from '../../walks/stitch.ts';"],
+    ['src/sources/tilkee/rows/x.ts', "import { a } from '../../coerce.ts';\nimport { b } from '../../redact.ts';"],
     ['src/sources/index.ts', "import { a } from './tiledesk/index.ts';"],
     ['src/store/budgets.ts', "import { a } from '../http/budget.ts';"],
     ['src/config/x.ts', 'const value = process.env.ANY;'],

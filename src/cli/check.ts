@@ -1,9 +1,10 @@
 import { createQueues } from '../../workers/queues.ts';
-import { connect, createHttpClient, type MirrorDatabase, openMirrorDatabase } from '../app.ts';
+import { connect, createHttpClient, type MirrorDatabase, openMirrorDatabase, vaultsIn } from '../app.ts';
 import { systemClock } from '../clock.ts';
 import { describeConfig } from '../config.ts';
 import { errorCode, isAbort, LeadmirrorError } from '../errors.ts';
 import { createLocalBudget } from '../http/budget.ts';
+import { readMirroredIds } from '../store/mirrored.ts';
 import type { Capabilities, Connection, FetchOptions, Stream } from '../stream.ts';
 import { type CommandContext, runCommand } from './command.ts';
 import { EXIT } from './exit-codes.ts';
@@ -31,7 +32,7 @@ export async function check(options: { readonly json?: boolean }): Promise<void>
     const database = await checkDatabase(context, report);
     try {
       if (database !== null) await checkQueue(context, database, report);
-      await checkConnections(context, report);
+      await checkConnections(context, database, report);
     } finally {
       await database?.close();
     }
@@ -92,29 +93,53 @@ async function checkQueue({ config, logger }: CommandContext, database: MirrorDa
   });
 }
 
-async function checkConnections({ config, logger, signal }: CommandContext, report: Report): Promise<void> {
+async function checkConnections(
+  { config, logger, signal }: CommandContext,
+  database: MirrorDatabase | null,
+  report: Report,
+): Promise<void> {
   const client = createHttpClient(config, systemClock);
   try {
     // A budget of its own: the check has to work without the database, and takes a handful of requests.
     const budgetOf = (_credential: string, perMinute: number) => createLocalBudget(perMinute, systemClock);
-    const connections = connect(config, { logger, clock: systemClock, client, budgetOf });
+    const vaultOf = vaultsIn(config, database);
+    const connections = connect(config, { logger, clock: systemClock, client, budgetOf, vaultOf });
     const fetch = { signal, maxWaitMs: config.http.retryMaxMs, onRequest: () => {} };
     for (const connection of connections) {
       const isOpen = await attempt(connection.id, report, async () => {
         const { summary } = await connection.open(fetch);
         return { value: true, detail: summary };
       });
-      if (isOpen) for (const stream of connection.streams) await checkStream(connection, stream, fetch, report);
+      for (const { name, knock } of connection.doors ?? []) {
+        await attempt(`${connection.id} ${name}`, report, async () => ({ value: null, detail: await knock(fetch) }));
+      }
+      if (isOpen) {
+        for (const stream of connection.streams) await checkStream({ connection, stream, database }, fetch, report);
+      }
     }
   } finally {
     await client.close();
   }
 }
 
+interface StreamToCheck {
+  readonly connection: Connection;
+  readonly stream: Stream;
+  readonly database: MirrorDatabase | null;
+}
+
+/** A stream that is read parent by parent may have thousands of lists: a few of them show enough. */
+const LISTS_TO_TRY = 3;
+
 /** Probes what the server can do, and reads one page of each list. */
-async function checkStream(connection: Connection, stream: Stream, fetch: FetchOptions, report: Report): Promise<void> {
+async function checkStream(
+  { connection, stream, database }: StreamToCheck,
+  fetch: FetchOptions,
+  report: Report,
+): Promise<void> {
   await attempt(`${connection.id} ${stream.name}`, report, async () => {
     let learnt: Capabilities = {};
+    let notice: string | null = null;
     const lists = await stream.planLists({
       pass: 'incremental',
       capabilities: {},
@@ -122,14 +147,28 @@ async function checkStream(connection: Connection, stream: Stream, fetch: FetchO
         learnt = { ...learnt, ...facts };
       },
       stopBefore: () => null,
+      watermark: () => null,
+      mirroredIds: async (of, limit) =>
+        database === null
+          ? null
+          : readMirroredIds(database.prisma, { connectionId: connection.id, stream: of }, limit ?? LISTS_TO_TRY),
+      notice: (text) => {
+        notice = text;
+      },
       fetch,
     });
     let total = 0;
-    for (const { walk, fetchPage } of lists) {
+    let isWhole = lists.length <= LISTS_TO_TRY;
+    for (const { walk, fetchPage } of lists.slice(0, LISTS_TO_TRY)) {
       const page = await fetchPage(walk.next(walk.start()), fetch);
       total += page.total ?? page.records.length;
+      isWhole &&= page.total !== null;
     }
-    const facts = Object.entries(learnt).map(([name, isTrue]) => `${name}: ${isTrue ? 'yes' : 'no'}`);
-    return { value: null, detail: [`${total.toLocaleString('en-US')} upstream`, ...facts].join(', ') };
+    const facts = Object.entries(learnt).map(([name, value]) => `${name}: ${describeFact(value)}`);
+    const count = `${isWhole ? '' : 'at least '}${total.toLocaleString('en-US')} upstream`;
+    return { value: null, detail: [count, ...facts, ...(notice === null ? [] : [notice])].join(', ') };
   });
 }
+
+const describeFact = (value: boolean | number): string =>
+  typeof value === 'number' ? String(value) : value ? 'yes' : 'no';

@@ -22,7 +22,9 @@ export async function main(argv: readonly string[]): Promise<void> {
 
 export function createProgram(): Command {
   const program = new Command('leadmirror')
-    .description('Keeps a faithful, queryable copy of Tiledesk leads and requests in Postgres.')
+    .description(
+      'Keeps a faithful, queryable copy of Tiledesk (leads, requests) and Tilkee (links, visits) in Postgres.',
+    )
     .version(readVersion(), '-V, --version')
     .showSuggestionAfterError()
     .showHelpAfterError('(leadmirror --help lists the commands)')
@@ -43,7 +45,10 @@ Exit codes: 0 done, 1 a stream failed or has to wait, 2 usage or configuration, 
   program
     .command('sync')
     .description('run now, in this process; the first time a full read, later only what changed')
-    .argument('[stream...]', 'streams (tiledesk.leads) or a source for all of its streams (tiledesk)')
+    .argument(
+      '[stream...]',
+      'streams (tiledesk.leads, tilkee.tokens) or a source for all of its streams (tiledesk, tilkee)',
+    )
     .addOption(new Option('--pass <pass>', 'what to do').choices(PASSES))
     .option('--connection <id>', 'only this connection')
     .option('--json', 'one JSON document on stdout')
@@ -71,7 +76,7 @@ Exit codes: 0 done, 1 a stream failed or has to wait, 2 usage or configuration, 
   program
     .command('trigger')
     .description('ask a running daemon to run a stream now')
-    .argument('<stream>', 'tiledesk.leads, or a source for all of its streams')
+    .argument('<stream>', 'tiledesk.leads, tilkee.tokens, or a source for all of its streams')
     .addOption(new Option('--pass <pass>', 'what to do').choices(PASSES).default('incremental'))
     .option('--connection <id>', 'only this connection')
     .action(async (stream, options) => (await import('./trigger.ts')).trigger(stream, options));
@@ -83,18 +88,28 @@ Exit codes: 0 done, 1 a stream failed or has to wait, 2 usage or configuration, 
     .action(async (options) => (await import('./migrate.ts')).migrateCommand(options));
 
   program
+    .command('tilkee')
+    .description('the Tilkee account')
+    .command('login')
+    .description('sign in with the browser, once; the sign-in is kept encrypted in the database')
+    .option('--connection <id>', 'which Tilkee account, when there are several')
+    .option('--redirect-uri <uri>', 'as registered with Tilkee', 'http://127.0.0.1:8765/callback')
+    .option('--no-listen', 'do not listen for the browser; the code is pasted')
+    .action(async (options) => (await import('./tilkee-login.ts')).tilkeeLogin(options));
+
+  program
     .command('sandbox')
-    .description('a simulated Tiledesk on loopback, with invented data')
-    .option('--port <port>', 'port; 0 picks a free one', port, 4010)
+    .description('a simulated Tiledesk and Tilkee on loopback, with invented data')
+    .option('--port <port>', 'port of Tiledesk, Tilkee takes the next one; 0 picks free ones', port, 4010)
     .option('--seed <n>', 'data and changes follow from it', positiveInteger, 1)
-    .option('--leads <n>', 'how many leads', positiveInteger, 1500)
-    .option('--requests <n>', 'how many requests', positiveInteger, 4000)
+    .option('--leads <n>', 'how many leads (Tiledesk)', positiveInteger, 1500)
+    .option('--requests <n>', 'how many requests (Tiledesk)', positiveInteger, 4000)
     .option('--live', 'things change while you watch')
     .action(async (options) => (await import('./sandbox.ts')).sandbox(options));
 
   program
     .command('demo')
-    .description('everything simulated, no configuration: database, Tiledesk, daemon')
+    .description('everything simulated, no configuration: database, Tiledesk, Tilkee, daemon')
     .option('--once', 'mirror everything, print the summary and some queries, exit')
     .action(async (options) => (await import('./demo.ts')).demo(options));
 

@@ -36,7 +36,7 @@ export async function status(options: { readonly json?: boolean }): Promise<void
         formatAge(line.as_of, now),
         formatCount(line.rows),
         formatAge(line.last_success_at, now),
-        line.reason,
+        line.notice === null ? line.reason : `${line.reason}; ${line.notice}`,
       ]);
       if (rows.length > 0) {
         print(formatTable(['connection', 'stream', 'state', 'as of', 'rows', 'last success', 'why'], rows));

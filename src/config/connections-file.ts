@@ -9,10 +9,15 @@ export const CONNECTIONS_FILE = 'leadmirror.yaml';
 
 /** One item of `connections`, references resolved. */
 export interface FileEntry {
+  /** As written, of those that any entry may have. */
+  readonly keys: readonly string[];
   given(key: string): Given | null;
   /** `leadmirror.yaml: connections[1].projectId` */
   label(key: string): string;
 }
+
+/** The keys that an entry may have: of one source, or of any when the source is not known. */
+export type EntryKeys = (source?: unknown) => readonly string[];
 
 interface Context {
   readonly cwd: string;
@@ -20,8 +25,8 @@ interface Context {
   readonly findings: Findings;
 }
 
-/** Reads the optional file of the working directory. `entryKeys` are the keys that an item of `connections` may have. */
-export function readConnectionsFile(entryKeys: readonly string[], context: Context): readonly FileEntry[] {
+/** Reads the optional file of the working directory. */
+export function readConnectionsFile(keysOf: EntryKeys, context: Context): readonly FileEntry[] {
   const { cwd, findings } = context;
   const read = readOptionalText(join(cwd, CONNECTIONS_FILE));
   if (read === null) {
@@ -36,13 +41,14 @@ export function readConnectionsFile(entryKeys: readonly string[], context: Conte
   }
   const content = parseYaml(read.text, findings);
   if (content === null || content === '' || content === undefined) return [];
-  findings.check(fileSchema(entryKeys), content, {
+  const items: unknown[] = isMapping(content) && Array.isArray(content.connections) ? content.connections : [];
+  const sourceOf = (item: unknown): unknown => (isMapping(item) ? item.source : undefined);
+  findings.check(fileSchema(keysOf()), content, {
     label: labelOf,
-    knownKeys: (path) => (path.length === 0 ? ['connections'] : entryKeys),
+    knownKeys: ([, index]) => (index === undefined ? ['connections'] : keysOf(sourceOf(items[Number(index)]))),
   });
   // What fits of a file with problems is read all the same, so that the problems of its values are told along with them.
-  const items = isMapping(content) && Array.isArray(content.connections) ? content.connections : [];
-  return items.flatMap((item: unknown, index) => (isMapping(item) ? [readEntry(item, index, entryKeys, context)] : []));
+  return items.flatMap((item, index) => (isMapping(item) ? [readEntry(item, index, keysOf(), context)] : []));
 }
 
 /** A text, or a list of texts as if comma separated. */
@@ -119,16 +125,18 @@ function readEntry(
 ): FileEntry {
   const label = (key: string): string => labelOf(['connections', index, key]);
   const texts = new Map<string, Given>();
-  for (const key of entryKeys.filter((name) => item[name] !== undefined)) {
+  const keys = entryKeys.filter((name) => item[name] !== undefined);
+  for (const key of keys) {
     const { data = null } = simpleValue.safeParse(item[key]);
     const resolved = data === null ? null : resolveReferences(data, { label: label(key), environment, findings });
     // Passwords keep their spaces, as in the environment.
     const text = key === 'password' ? resolved : (resolved?.trim() ?? null);
     if (text !== '') texts.set(key, { label: label(key), text });
   }
-  for (const key of ['password', 'token']) {
-    const file = texts.get(`${key}File`);
+  for (const fileKey of keys.filter((name) => name.endsWith('File'))) {
+    const file = texts.get(fileKey);
     if (file === undefined) continue;
+    const key = fileKey.slice(0, -'File'.length);
     const isGivenToo = texts.has(key);
     if (isGivenToo) findings.problem(file.label, `is set, and ${key} too; keep one of them`);
     const isReadable = !isGivenToo && file.text !== null;
@@ -137,7 +145,7 @@ function readEntry(
       text: isReadable ? readSecretFile(resolve(cwd, file.text), file.label, findings) : null,
     });
   }
-  return { label, given: (key) => texts.get(key) ?? null };
+  return { keys, label, given: (key) => texts.get(key) ?? null };
 }
 
 /** Puts the values of `${NAME}` in. Null when one is missing, which is reported. */

@@ -1,112 +1,190 @@
-import { z } from 'zod';
-import { account, entry as entrySchema, manners, type Rules, toConnection } from './account.ts';
+import type { AccountSource, Rules } from './account-source.ts';
 import { CONNECTIONS_FILE, type FileEntry } from './connections-file.ts';
 import { type Environment, type Given, textOf } from './environment.ts';
 import type { Findings, Place } from './findings.ts';
+import { tiledeskAccounts } from './tiledesk.ts';
+import { tilkeeAccounts } from './tilkee.ts';
 import type { ConnectionConfig } from './types.ts';
-import { projectIds, required } from './values.ts';
-import type { VariableName } from './variables.ts';
+import { flag } from './values.ts';
 
-/** One account can be described twice over: by variables, or by an entry of leadmirror.yaml. Same settings, same schemas. */
-const SETTINGS = {
-  projectId: 'TILEDESK_PROJECT_ID',
-  email: 'TILEDESK_EMAIL',
-  password: 'TILEDESK_PASSWORD',
-  token: 'TILEDESK_TOKEN',
-  auth: 'TILEDESK_AUTH',
-  baseUrl: 'TILEDESK_BASE_URL',
-  streams: 'TILEDESK_STREAMS',
-  requestsPerMinute: 'TILEDESK_REQUESTS_PER_MINUTE',
-  pageSize: 'TILEDESK_PAGE_SIZE',
-  scanKey: 'TILEDESK_SCAN_KEY',
-  allowCustomRole: 'TILEDESK_ALLOW_CUSTOM_ROLE',
-} as const satisfies Readonly<Record<string, VariableName>>;
+const SOURCES: readonly AccountSource[] = [tiledeskAccounts, tilkeeAccounts];
 
-type SettingKey = keyof typeof SETTINGS;
-
-const SETTING_KEYS = Object.keys(SETTINGS) as SettingKey[];
-
-const CREDENTIALS = ['email', 'password', 'token'] as const satisfies readonly SettingKey[];
-
-/** The keys of an entry of leadmirror.yaml. */
-export const ENTRY_KEYS: readonly string[] = ['id', 'source', ...SETTING_KEYS, 'passwordFile', 'tokenFile'];
+/** The keys of an entry of leadmirror.yaml: of one source, or of any when the source is not known. */
+export function entryKeysOf(source?: unknown): readonly string[] {
+  const named = SOURCES.filter((each) => each.source === source);
+  const keys = (named.length > 0 ? named : SOURCES).flatMap(({ settings, secrets }) => [
+    ...Object.keys(settings),
+    ...secrets.map((key) => `${key}File`),
+  ]);
+  return [...new Set(['id', 'source', ...keys])];
+}
 
 interface Context {
   readonly environment: Environment;
   readonly findings: Findings;
   readonly allowInsecureHttp: boolean;
+  /** Whether it is a problem when there is nothing to mirror. */
+  readonly isRequired: boolean;
 }
 
-interface Found {
-  readonly connection: ConnectionConfig;
+/** An account that somebody set out to describe, in the environment or in an entry. What did not work out is reported. */
+interface Account {
+  /** Undefined for an entry whose source is not known. */
+  readonly source?: AccountSource;
+  readonly connections: readonly ConnectionConfig[];
+  /** Where to look for what tells it apart from the others. */
   readonly label: string;
+  /** For the operator, if it is mirrored. */
+  readonly notes: readonly string[];
 }
 
 /** All connections of environment and file. `entries` must be read before, so that variables used by the file are known. */
 export function readConnections(entries: readonly FileEntry[], context: Context): readonly ConnectionConfig[] {
-  const found = [
-    ...fromEnvironment(entries.length > 0, context),
-    ...entries.flatMap((entry) => fromEntry(entry, context)),
+  const { environment, findings } = context;
+  const described = SOURCES.map((source) => fromEnvironment(source, context));
+  const accounts = [
+    ...described.flatMap(({ account }) => account ?? []),
+    ...entries.map((entry) => fromEntry(entry, context)),
   ];
-  const ids = new Set<string>();
-  for (const { connection, label } of found) {
-    if (ids.has(connection.id)) {
-      const remedy = `keep one, or give the one in ${CONNECTIONS_FILE} an "id" of its own`;
-      context.findings.problem(label, `this connection is configured twice; ${remedy}`);
-    }
-    ids.add(connection.id);
+  refuseDuplicates(accounts, findings);
+  // Where there is nothing at all, the newcomer is told something better.
+  if (accounts.length > 0) noteIdleSettings(described, { entries, findings });
+
+  const isOff = ({ source }: Account): boolean => source !== undefined && isSwitchedOff(source, environment);
+  for (const { source, connections } of accounts.filter(isOff)) {
+    for (const { id } of connections) findings.note(`${source?.enabledBy} is false: ${id} is not mirrored`);
   }
-  return found.map(({ connection }) => connection);
+  const mirrored = accounts.filter((account) => !isOff(account));
+  for (const note of mirrored.flatMap(({ notes }) => notes)) findings.note(note);
+  if (mirrored.length === 0 && context.isRequired) explainNoConnection(accounts, findings);
+  return mirrored.flatMap(({ connections }) => connections);
 }
 
-function fromEnvironment(hasEntries: boolean, { environment, findings, allowInsecureHttp }: Context): Found[] {
-  const project = environment.given(SETTINGS.projectId);
-  // Without a project, what leadmirror.yaml refers to is the file's, and perhaps only a part of a value.
-  const given = (key: SettingKey): Given | null =>
-    project === null && environment.isReferenced(SETTINGS[key]) ? null : environment.given(SETTINGS[key]);
-  const place = placeOf(given, (key) => SETTINGS[key]);
-  const rules: Rules = { allowInsecureHttp, name: (key) => SETTINGS[key] };
-  const credential = CREDENTIALS.find((key) => given(key) !== null);
-  if (project === null && credential === undefined) {
-    // Settings of an account without a project do nothing, which is never what the operator wanted. They are checked all the same.
-    findings.check(z.object(manners(rules)), textsOf(given), place);
-    const idle = SETTING_KEYS.filter((key) => given(key) !== null).map((key) => SETTINGS[key]);
-    if (hasEntries && idle.length > 0) {
-      findings.note(
-        `${idle.join(', ')} without effect: connections of ${CONNECTIONS_FILE} take their settings from there only`,
-      );
-    }
-    return [];
-  }
-  const missing = `is not set, but ${SETTINGS[credential ?? 'email']} is; name the project to mirror`;
-  const schema = z.object({ projectId: required(missing).pipe(projectIds), ...account(rules) });
-  const checked = findings.check(schema, textsOf(given), place);
-  if (checked === undefined) return [];
-  const { projectId: ids, ...rest } = checked;
-  const label = place.label(['projectId']);
-  return ids.map((id) => ({ connection: toConnection({ projectId: id, ...rest }), label }));
+interface Described {
+  readonly source: AccountSource;
+  /** Null when the variables name no account. */
+  readonly account: Account | null;
+  /** Variables that are set and do nothing without an account. */
+  readonly idle: readonly string[];
 }
 
-function fromEntry({ given, label }: FileEntry, { findings, allowInsecureHttp }: Context): Found[] {
+function fromEnvironment(source: AccountSource, context: Context): Described {
+  const { environment, findings } = context;
+  const variable = (key: string): string => source.settings[key] ?? key;
+  const set: Lookup = (key) => (key in source.settings ? environment.given(variable(key)) : null);
+  const isFree = (key: string): boolean => !environment.isReferenced(variable(key));
+  // What leadmirror.yaml refers to is the file's, and perhaps only a part of a value, unless there is an account without it.
+  const isOwn = set(source.identity) !== null || source.anchors.some((key) => isFree(key) && set(key) !== null);
+  const given: Lookup = (key) => (isOwn || isFree(key) ? set(key) : null);
+  const place = placeOf(given, variable);
+  const rules = rulesOf({ given, name: variable }, context);
+  const texts = textsOf(source, given);
+  if (!isOwn) {
+    // Settings without an account do nothing, which is never what the operator wanted. They are checked all the same.
+    findings.check(source.idle(rules), texts, place);
+    const idle = Object.keys(source.settings).filter((key) => given(key) !== null);
+    return { source, account: null, idle: idle.map(variable) };
+  }
+  const connections = findings.check(source.environment(rules), texts, place) ?? [];
+  const notes = notesOf(source, rules, place);
+  return { source, account: { source, connections, label: place.label([source.identity]), notes }, idle: [] };
+}
+
+function fromEntry({ keys, given, label }: FileEntry, context: Context): Account {
+  const { findings } = context;
+  const name = given('source');
+  const source = SOURCES.find((each) => each.source === name?.text);
+  if (source === undefined) {
+    const words = SOURCES.map((each) => each.source);
+    const missing = `is missing; write ${words.map((word) => `"source: ${word}"`).join(' or ')}`;
+    // A text of null could not be read, which is reported already.
+    if (name?.text !== null)
+      findings.problem(label('source'), name === null ? missing : `must be ${words.join(' or ')}`);
+    return { connections: [], label: label('source'), notes: [] };
+  }
+  const known = entryKeysOf(source.source);
+  for (const key of keys.filter((each) => !known.includes(each))) {
+    findings.problem(label(key), `is no setting of a ${source.title}; leave it out, or correct the source`);
+  }
   const place = placeOf(given, label);
-  const schema = entrySchema({ allowInsecureHttp, name: (key) => key });
-  const input = { source: given('source')?.text, id: given('id')?.text, ...textsOf(given) };
-  const connection = findings.check(schema, input, place);
-  if (connection === undefined) return [];
-  return [{ connection, label: place.label([given('id') === null ? 'projectId' : 'id']) }];
+  const rules = rulesOf({ given, name: (key) => key }, context);
+  const connection = findings.check(source.entry(rules), { id: given('id')?.text, ...textsOf(source, given) }, place);
+  return {
+    source,
+    connections: connection === undefined ? [] : [connection],
+    label: place.label([given('id') === null ? source.identity : 'id']),
+    notes: notesOf(source, rules, place),
+  };
 }
 
-type Lookup<K extends string> = (key: K) => Given | null;
+function refuseDuplicates(accounts: readonly Account[], findings: Findings): void {
+  const ids = new Set<string>();
+  for (const { connections, label } of accounts) {
+    for (const { id } of connections) {
+      if (ids.has(id)) {
+        const remedy = `keep one, or give the one in ${CONNECTIONS_FILE} an "id" of its own`;
+        findings.problem(label, `this connection is configured twice; ${remedy}`);
+      }
+      ids.add(id);
+    }
+  }
+}
 
-const placeOf = <K extends string>(given: Lookup<K>, label: (key: K) => string): Place => ({
+function noteIdleSettings(
+  described: readonly Described[],
+  { entries, findings }: { readonly entries: readonly FileEntry[]; readonly findings: Findings },
+): void {
+  for (const { source, idle } of described.filter((each) => each.idle.length > 0)) {
+    const isInFile = entries.some(({ given }) => given('source')?.text === source.source);
+    const reason = isInFile
+      ? `connections of ${CONNECTIONS_FILE} take their settings from there only`
+      : `no ${source.title} is configured`;
+    findings.note(`${idle.join(', ')} without effect: ${reason}`);
+  }
+}
+
+const isSwitchedOff = ({ enabledBy }: AccountSource, environment: Environment): boolean =>
+  enabledBy !== undefined && !flag.catch(true).parse(environment.given(enabledBy)?.text);
+
+/** Only where nothing is configured at all: half a connection has its own, more exact problems. */
+function explainNoConnection(accounts: readonly Account[], findings: Findings): void {
+  const [switchedOff] = accounts.flatMap(({ source }) => source?.enabledBy ?? []);
+  if (switchedOff !== undefined) {
+    findings.problem(switchedOff, 'is false, and no other connection is configured; set it to true, or add one');
+    return;
+  }
+  if (findings.problems.some(({ variable }) => variable.startsWith(CONNECTIONS_FILE))) return;
+  findings.problem(
+    'TILEDESK_PROJECT_ID',
+    'no Tiledesk project and no Tilkee account is configured; set TILEDESK_PROJECT_ID, TILEDESK_EMAIL and TILEDESK_PASSWORD ' +
+      '(or TILEDESK_TOKEN), or TILKEE_USERNAME and TILKEE_PASSWORD (or TILKEE_ACCESS_TOKEN), ' +
+      `in the environment or in .env (.env.example shows all), or write a ${CONNECTIONS_FILE}. ` +
+      'To look around first, run `npm run demo`: it needs no configuration',
+  );
+}
+
+type Lookup = (key: string) => Given | null;
+
+const placeOf = (given: Lookup, label: (key: string) => string): Place => ({
   label: (path) => {
-    const key = path.at(-1) as K;
+    const key = String(path.at(-1));
     return given(key)?.label ?? label(key);
   },
 });
 
+function rulesOf(
+  { given, name }: { given: Lookup; name: (key: string) => string },
+  { environment, allowInsecureHttp }: Context,
+): Rules {
+  const hasSecretKey = environment.given('LEADMIRROR_SECRET_KEY') !== null;
+  return { allowInsecureHttp, hasSecretKey, name, isGiven: (key) => given(key) !== null };
+}
+
+const notesOf = ({ advice }: AccountSource, rules: Rules, place: Place): readonly string[] =>
+  advice?.(rules).map(({ key, message }) => `${place.label([key])}: ${message}`) ?? [];
+
 /** The settings of an account as its schemas take them. */
-function textsOf(given: Lookup<SettingKey>) {
-  const texts = Object.fromEntries(SETTING_KEYS.map((key) => [key, textOf(given(key), SETTINGS[key])]));
+function textsOf({ settings }: AccountSource, given: Lookup) {
+  const texts = Object.fromEntries(Object.entries(settings).map(([key, name]) => [key, textOf(given(key), name)]));
   return { ...texts, auth: texts };
 }

@@ -1,4 +1,4 @@
-import type { Config, ConnectionConfig } from './types.ts';
+import type { Config, ConnectionConfig, TiledeskConnectionConfig, TilkeeConnectionConfig } from './types.ts';
 
 export interface ConfigLine {
   readonly name: string;
@@ -35,7 +35,7 @@ export function describeConfig(config: Config): readonly ConfigLine[] {
     },
     {
       name: 'privacy',
-      value: `IP addresses and user agents of visitors ${privacy.storeVisitorPii ? 'stored' : 'left out'}`,
+      value: `IP addresses and user agents of visitors ${storedOrNot(privacy.storeVisitorPii)}, public links and previews ${storedOrNot(privacy.storeLinks)}`,
     },
     { name: 'runs kept', value: `${config.runRetentionDays} days` },
     { name: 'log', value: `${log.level}, ${log.format}` },
@@ -50,11 +50,33 @@ function describeDatabase({ databaseUrl, home }: Config): string {
   return `Postgres at ${host}, database ${url.pathname.slice(1) || '(default)'}`;
 }
 
-function describeConnection(connection: ConnectionConfig): string {
+const storedOrNot = (isStored: boolean): string => (isStored ? 'stored' : 'left out');
+
+const describeConnection = (connection: ConnectionConfig): string =>
+  connection.source === 'tiledesk' ? describeTiledesk(connection) : describeTilkee(connection);
+
+function describeTiledesk(connection: TiledeskConnectionConfig): string {
   const { baseUrl, auth, streams, requestsPerMinute, pageSize, fullWalkKey, allowCustomRole } = connection;
   const account = auth.kind === 'token' ? 'token' : `e-mail and password (${auth.kind})`;
   const pace = `${requestsPerMinute} requests a minute, pages of ${pageSize}, full walks by ${fullWalkKey}`;
   return `${baseUrl}, ${account}, ${streams.join(' ')}, ${pace}${allowCustomRole ? ', any role accepted' : ''}`;
+}
+
+function describeTilkee(connection: TilkeeConnectionConfig): string {
+  const { auth, v3Url, v2Url, authUrl, streams, projectsApi, requestsPerMinute, pageSize, extras, actAs } = connection;
+  // A static key opens V2 only, and signs in nowhere.
+  const urls = auth.kind === 'key' ? [v2Url] : [v3Url, v2Url, authUrl];
+  const hosts = [...new Set(urls.map(hostOf))].join(' ');
+  const pace = `${requestsPerMinute} requests a minute, pages of ${pageSize}`;
+  const also = extras.length === 0 ? '' : `, also ${extras.join(' ')}`;
+  const colleagues = actAs.length === 0 ? '' : `, also as ${actAs.length} colleague${actAs.length === 1 ? '' : 's'}`;
+  return `${hosts}, ${describeSignIn(auth)}, ${streams.join(' ')}, projects by ${projectsApi}, ${pace}${also}${colleagues}`;
+}
+
+function describeSignIn(auth: TilkeeConnectionConfig['auth']): string {
+  if (auth.kind === 'key') return 'static key';
+  const ways = [auth.refreshToken === null ? [] : 'refresh token', auth.password === null ? [] : 'password'].flat();
+  return ways.length === 0 ? 'code flow (leadmirror tilkee login)' : ways.join(' and ');
 }
 
 const hostOf = (url: string): string => new URL(url).host;

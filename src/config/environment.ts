@@ -3,7 +3,7 @@ import { parseEnv } from 'node:util';
 import type { Findings } from './findings.ts';
 import { readOptionalText, readSecretFile } from './read-file.ts';
 import { closest } from './suggest.ts';
-import { defaultOf, LATER_VARIABLES, VARIABLES } from './variables.ts';
+import { defaultOf, VARIABLES, type VariableName } from './variables.ts';
 
 /** A setting that somebody gave. `text` is null when it was given but cannot be read, which is then already reported. */
 export interface Given {
@@ -15,6 +15,9 @@ export interface Given {
 /** What is to be validated: the text, the default of `name` when unset, or null when it cannot be read. */
 export const textOf = (given: Given | null, name: string): string | null | undefined =>
   given === null ? defaultOf(name) : given.text;
+
+/** A password may begin or end with a space. Elsewhere a stray space or carriage return is never meant. */
+const KEEPS_SPACES: ReadonlySet<string> = new Set(['TILEDESK_PASSWORD', 'TILKEE_PASSWORD'] satisfies VariableName[]);
 
 /**
  * The variables of the process and of `.env`, each also as NAME_FILE.
@@ -63,8 +66,7 @@ export class Environment {
     // Lower case wins where both are set, as with curl.
     const lower = /^(HTTPS?|NO)_PROXY$/.test(name) ? this.given(name.toLowerCase()) : null;
     if (lower !== null) return lower;
-    // A password may begin or end with a space. Elsewhere a stray space or carriage return is never meant.
-    const text = name === 'TILEDESK_PASSWORD' ? this.#values.get(name) : this.#values.get(name)?.trim();
+    const text = KEEPS_SPACES.has(name) ? this.#values.get(name) : this.#values.get(name)?.trim();
     const fileName = `${name}_FILE`;
     const file = this.#values.get(fileName)?.trim();
     if (!file) return text ? { label: name, text } : null;
@@ -132,7 +134,7 @@ const PREFIXES = [...new Set(VARIABLES.map(({ name }) => `${name.split('_')[0]}_
 
 /** Hints at variables that look like misspelt ones of ours. Most of an environment is somebody else's, so only near misses count. */
 export function hintAtTypos(environment: Environment, findings: Findings): void {
-  const known = [...VARIABLES.map(({ name }) => name), ...LATER_VARIABLES];
+  const known: readonly string[] = VARIABLES.map(({ name }) => name);
   for (const name of environment.names()) {
     const base = baseName(name);
     if (known.includes(name) || known.includes(base) || environment.isReferenced(base)) continue;

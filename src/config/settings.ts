@@ -13,6 +13,7 @@ import {
   proxyUrl,
   redisUrls,
   secondsAsMs,
+  secretKey,
   share,
   text,
   timeZone,
@@ -59,8 +60,10 @@ export const settingsSchema = ({ cwd, isTerminal, timezone, hasOpsToken }: Surro
       OPS_TOKEN: opsToken.optional(),
       OPS_PORT: integer(0, 65_535),
       STORE_VISITOR_PII: flag,
-      // Nothing of this version stores links; a value that is not a clear yes keeps them out.
-      TILKEE_STORE_LINKS: flag.catch(false),
+      TILKEE_STORE_LINKS: flag,
+      // Only checked here: it decides about connections.
+      TILKEE_ENABLED: flag,
+      LEADMIRROR_SECRET_KEY: secretKey.optional(),
       RUN_RETENTION_DAYS: integer(1, 3650),
       LOG_LEVEL: oneOf(LOG_LEVELS),
       NO_COLOR: text.optional(),
@@ -99,6 +102,8 @@ export const settingsSchema = ({ cwd, isTerminal, timezone, hasOpsToken }: Surro
         /** Without a token the page is read-only, and `host` is loopback. */
         ops: { host: variables.OPS_HOST, port: variables.OPS_PORT, token: variables.OPS_TOKEN ?? null },
         privacy: { storeVisitorPii: variables.STORE_VISITOR_PII, storeLinks: variables.TILKEE_STORE_LINKS },
+        /** Encrypts what sign-ins leave behind. Null: nothing of them is kept beyond the process. */
+        secretKey: variables.LEADMIRROR_SECRET_KEY ?? null,
         runRetentionDays: variables.RUN_RETENTION_DAYS,
         log: {
           level: variables.LOG_LEVEL,

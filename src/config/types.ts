@@ -1,19 +1,23 @@
 import type { z } from 'zod';
-import type { tiledeskAuth, tiledeskEntry } from './account.ts';
 import type { LOG_LEVELS, settingsSchema } from './settings.ts';
-import type { TILEDESK_STREAM_NAMES } from './values.ts';
+import type { TILEDESK_STREAM_NAMES, tiledeskAuth, tiledeskEntry } from './tiledesk.ts';
+import type { TILKEE_STREAM_NAMES, tilkeeEntry } from './tilkee.ts';
 
 /** Readonly all the way down, as the loader freezes it. */
 type Frozen<T> = { readonly [K in keyof T]: Frozen<T[K]> };
 
 export type TiledeskStreamName = (typeof TILEDESK_STREAM_NAMES)[number];
 
+export type TilkeeStreamName = (typeof TILKEE_STREAM_NAMES)[number];
+
 export type TiledeskAuth = Frozen<z.output<typeof tiledeskAuth>>;
 
 export type TiledeskConnectionConfig = Frozen<z.output<ReturnType<typeof tiledeskEntry>>>;
 
-/** One account to mirror; a union as soon as there is a second source. */
-export type ConnectionConfig = TiledeskConnectionConfig;
+export type TilkeeConnectionConfig = Frozen<z.output<ReturnType<typeof tilkeeEntry>>>;
+
+/** One account to mirror. */
+export type ConnectionConfig = TiledeskConnectionConfig | TilkeeConnectionConfig;
 
 export type LogLevel = (typeof LOG_LEVELS)[number];
 

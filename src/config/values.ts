@@ -112,19 +112,15 @@ export function isLoopback(host: string): boolean {
 
 const webUrl = (error: string) => text.pipe(z.url({ protocol: /^(http|https)$/, error }));
 
-/** Address of the upstream, prefix included, without a trailing slash. */
-export function baseUrl(allowInsecureHttp: boolean) {
-  return webUrl('must be a full address such as https://api.tiledesk.com/v3')
+/** Address of an upstream, prefix included, without a trailing slash. */
+export function baseUrl({ allowInsecureHttp, example }: { allowInsecureHttp: boolean; example: string }) {
+  return webUrl(`must be a full address such as ${example}`)
     .transform((address) => new URL(address))
     .refine(
       ({ username, password }) => username === '' && password === '',
       first('must not hold a user name or password; give them in their own settings'),
     )
     .refine(({ href }) => !/[?#]/.test(href), first('must not have a query or fragment: nothing from "?" or "#" on'))
-    .refine(
-      ({ pathname }) => !/\/[0-9a-f]{24}(\/|$)/i.test(pathname),
-      first('must end before the project id, which has its own setting'),
-    )
     .refine(
       ({ protocol, hostname }) => protocol === 'https:' || allowInsecureHttp || isLoopback(hostname),
       'must begin with https://; to send credentials unencrypted on purpose, set ALLOW_INSECURE_HTTP=true',
@@ -162,33 +158,12 @@ export const listenHost = text
 /** A token that fits into a header: the browser could not send any other. */
 export const opsToken = text.regex(/^[\x21-\x7e]+$/, 'must be plain letters, digits and signs without spaces');
 
-const HEX_ID = /^[0-9a-f]{24}$/i;
+export const secretKey = text.regex(/^.{16,}$/s, 'must be at least 16 characters; make one with: openssl rand -hex 24');
 
-/** Tiledesk takes 24 hex digits, or any 12 characters; of those only such that leave the request path as it is. */
-export const projectId = text
-  .refine(
-    (id) => HEX_ID.test(id) || (/^[!-~]{12}$/.test(id) && !/[/\\?#%,]/.test(id)),
-    'must be a Tiledesk project id: 24 hexadecimal digits, as in the address bar of the dashboard',
-  )
-  .transform((id) => (HEX_ID.test(id) ? id.toLowerCase() : id));
-
-export const projectIds = list
-  .refine(({ length }) => length > 0, first('names no project'))
-  .transform((items, context) =>
-    items.map((item, index) => {
-      const { data, error } = projectId.safeParse(item);
-      for (const { message } of error?.issues ?? []) {
-        context.addIssue(items.length === 1 ? message : `entry ${index + 1} ${message}`);
-      }
-      return data ?? z.NEVER;
-    }),
-  );
-
-export const email = text.regex(/^[^\s@:]+@[^\s@:]+$/, 'must be an e-mail address');
-
-export const tiledeskToken = text.regex(
-  /^JWT [\x21-\x7e]+$/,
-  'must be the token as the sign-in returns it: "JWT", one space, then the long text (not "Bearer")',
+/** A text that names us in a header. */
+export const headerValue = text.regex(
+  /^[\x21-\x7e]([\x20-\x7e]{0,98}[\x21-\x7e])?$/,
+  'must be up to 100 plain letters, digits and signs: it is sent in a header',
 );
 
 /** Part of job ids and web addresses; a dot is what job ids are joined with. */
@@ -197,26 +172,48 @@ export const connectionId = text.regex(
   'must be up to 64 letters, digits, "-", "_" or ":", such as tiledesk:shop',
 );
 
-/** The streams of Tiledesk that this version mirrors. */
-export const TILEDESK_STREAM_NAMES = ['leads', 'requests', 'departments', 'project_users'] as const;
-
-const PLANNED_STREAMS: readonly string[] = ['messages', 'bots', 'tags', 'groups'];
-
-export const tiledeskStreams = list
-  .transform((items) => [...new Set(items)])
-  .superRefine((items, context) => {
-    const known: readonly string[] = TILEDESK_STREAM_NAMES;
-    const knownOnes = `known are ${known.join(', ')}`;
-    if (items.length === 0) context.addIssue(`names no stream; ${knownOnes}`);
-    for (const [index, item] of items.entries()) {
-      if (known.includes(item)) continue;
-      if (PLANNED_STREAMS.includes(item)) {
-        context.addIssue(`"${item}" is not mirrored by this version yet; leave it out (${knownOnes})`);
-        continue;
+/**
+ * Some of the known words, comma separated, each once. `planned` are words that a later version understands. With `none`, that
+ * word alone stands for an empty list.
+ */
+export function someOf<const T extends readonly string[]>(
+  words: T,
+  { noun, planned = [], none = false }: { noun: string; planned?: readonly string[]; none?: boolean },
+) {
+  const known: readonly string[] = none ? [...words, 'none'] : words;
+  const knownOnes = `known are ${known.join(', ')}`;
+  return list
+    .transform((items) => [...new Set(items)])
+    .superRefine((items, context) => {
+      if (items.length === 0) context.addIssue(`names no ${noun}; ${knownOnes}`);
+      if (none && items.length > 1 && items.includes('none')) {
+        context.addIssue('has "none" beside other words; keep either');
       }
-      const meant = closest(item, [...known, ...PLANNED_STREAMS]);
-      const advice = meant === null ? `; ${knownOnes}` : `, did you mean "${meant}"?`;
-      context.addIssue(`entry ${index + 1} is not a stream${advice}`);
-    }
-  })
-  .pipe(z.array(z.enum(TILEDESK_STREAM_NAMES)));
+      for (const [index, item] of items.entries()) {
+        if (known.includes(item)) continue;
+        if (planned.includes(item)) {
+          context.addIssue(`"${item}" is not mirrored by this version yet; leave it out (${knownOnes})`);
+          continue;
+        }
+        const meant = closest(item, [...known, ...planned]);
+        const advice = meant === null ? `; ${knownOnes}` : `, did you mean "${meant}"?`;
+        context.addIssue(`entry ${index + 1} is not a ${noun}${advice}`);
+      }
+    })
+    .transform((items) => (none ? items.filter((item) => item !== 'none') : items))
+    .pipe(z.array(z.enum(words)));
+}
+
+/** Several values, comma separated, each checked by itself: a problem says which of them it is about. */
+export const eachOf = <T>(value: z.ZodType<T, string>, missing: string) =>
+  list
+    .refine(({ length }) => length > 0, first(missing))
+    .transform((items, context) =>
+      items.map((item, index) => {
+        const { data, error } = value.safeParse(item);
+        for (const { message } of error?.issues ?? []) {
+          context.addIssue(items.length === 1 ? message : `entry ${index + 1} ${message}`);
+        }
+        return data ?? z.NEVER;
+      }),
+    );

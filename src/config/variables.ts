@@ -15,6 +15,7 @@ export interface Variable {
 
 export type VariableGroup =
   | 'Tiledesk'
+  | 'Tilkee'
   | 'Storage'
   | 'Schedule'
   | 'Requests'
@@ -95,6 +96,161 @@ export const VARIABLES = [
     description: 'Accept an account that is neither owner nor admin; it may see only a part of the requests.',
   },
   {
+    name: 'TILKEE_ENABLED',
+    group: 'Tilkee',
+    default: 'true',
+    description: 'False: Tilkee is configured and not mirrored.',
+  },
+  {
+    name: 'TILKEE_USERNAME',
+    group: 'Tilkee',
+    default: null,
+    description: 'Login of the Tilkee account to read with; goes with TILKEE_PASSWORD.',
+    secret: true,
+  },
+  {
+    name: 'TILKEE_PASSWORD',
+    group: 'Tilkee',
+    default: null,
+    description: 'Password of that account.',
+    secret: true,
+  },
+  {
+    name: 'TILKEE_CLIENT_ID',
+    group: 'Tilkee',
+    default: null,
+    description: 'Id of an application from the developer area of Tilkee; goes with TILKEE_CLIENT_SECRET.',
+  },
+  {
+    name: 'TILKEE_CLIENT_SECRET',
+    group: 'Tilkee',
+    default: null,
+    description: 'Secret of that application.',
+    secret: true,
+  },
+  {
+    name: 'TILKEE_REFRESH_TOKEN',
+    group: 'Tilkee',
+    default: null,
+    description: 'Instead of user name and password: a refresh token; set LEADMIRROR_SECRET_KEY along with it.',
+    secret: true,
+  },
+  {
+    name: 'TILKEE_ACCESS_TOKEN',
+    group: 'Tilkee',
+    default: null,
+    description: 'Instead of all of these: a static key of the V2 API, without "Bearer".',
+    secret: true,
+  },
+  {
+    name: 'TILKEE_ENV',
+    group: 'Tilkee',
+    default: 'production',
+    description: 'production or staging: decides the four addresses.',
+  },
+  {
+    name: 'TILKEE_V3_URL',
+    group: 'Tilkee',
+    default: null,
+    description: 'Address of the V3 API with its prefix; without it, the one of TILKEE_ENV.',
+  },
+  {
+    name: 'TILKEE_V2_URL',
+    group: 'Tilkee',
+    default: null,
+    description: 'Address of the V2 API with its prefix; without it, the one of TILKEE_ENV.',
+  },
+  {
+    name: 'TILKEE_AUTH_URL',
+    group: 'Tilkee',
+    default: null,
+    description: 'Where leadmirror signs in; without it, the address of the V3 API.',
+  },
+  {
+    name: 'TILKEE_APP_URL',
+    group: 'Tilkee',
+    default: null,
+    description: 'Where a person signs in with the browser; without it, the one of TILKEE_ENV.',
+  },
+  {
+    name: 'TILKEE_AUTH_BODY',
+    group: 'Tilkee',
+    default: 'form',
+    description: 'How the sign-in is written: form or json.',
+  },
+  {
+    name: 'TILKEE_SCOPE',
+    group: 'Tilkee',
+    default: null,
+    description: 'Scope that the sign-in asks for; without it, none is sent.',
+  },
+  {
+    name: 'TILKEE_STREAMS',
+    group: 'Tilkee',
+    default: 'projects,items,tokens,connexions,users',
+    description: 'What to mirror, comma separated; tokens are access links, connexions are visits.',
+  },
+  {
+    name: 'TILKEE_PROJECTS_API',
+    group: 'Tilkee',
+    default: 'v3',
+    description: 'API that projects and items are read from: v3 or v2; with TILKEE_ACCESS_TOKEN it is v2.',
+  },
+  {
+    name: 'TILKEE_REQUESTS_PER_MINUTE',
+    group: 'Tilkee',
+    default: '100',
+    description: 'Requests in any minute, all processes together (10 to 100000).',
+  },
+  {
+    name: 'TILKEE_PAGE_SIZE',
+    group: 'Tilkee',
+    default: '50',
+    description: 'Rows asked for at once (2 to 100).',
+  },
+  {
+    name: 'TILKEE_REF',
+    group: 'Tilkee',
+    default: 'leadmirror',
+    description: 'How leadmirror names itself to the V2 API (header x-tilk-ref).',
+  },
+  {
+    name: 'TILKEE_INCLUDE',
+    group: 'Tilkee',
+    default: 'templates,archived_projects,archived_tokens',
+    description: 'Lists read besides: templates, archived_projects, colleagues_projects, archived_tokens; or none.',
+  },
+  {
+    name: 'TILKEE_ARRAY_PARAMS',
+    group: 'Tilkee',
+    default: 'repeat',
+    description: 'How several values of a parameter are written: repeat (a=1&a=2) or csv (a=1,2).',
+  },
+  {
+    name: 'TILKEE_TIME_UNIT',
+    group: 'Tilkee',
+    default: 's',
+    description: 'Unit of times in the questions about visits: s or ms.',
+  },
+  {
+    name: 'TILKEE_VISITS_BY',
+    group: 'Tilkee',
+    default: 'auto',
+    description: 'Where visits are read: list (all at once), project, token (link by link), or auto.',
+  },
+  {
+    name: 'TILKEE_ORDER_BY_UPDATE',
+    group: 'Tilkee',
+    default: 'false',
+    description: 'Ask the V2 API for projects by last change; used only where the answer obeys.',
+  },
+  {
+    name: 'TILKEE_ACT_AS',
+    group: 'Tilkee',
+    default: null,
+    description: 'User numbers of colleagues to read as, too, comma separated; without it, only as the account itself.',
+  },
+  {
     name: 'DATABASE_URL',
     group: 'Storage',
     default: null,
@@ -120,6 +276,13 @@ export const VARIABLES = [
     group: 'Storage',
     default: '90',
     description: 'How long the records of finished runs are kept (1 to 3650).',
+  },
+  {
+    name: 'LEADMIRROR_SECRET_KEY',
+    group: 'Storage',
+    default: null,
+    description: 'Encrypts the sign-ins kept in the database, 16 characters or more; without it, none is kept.',
+    secret: true,
   },
   {
     name: 'SYNC_INCREMENTAL_CRON',
@@ -239,6 +402,12 @@ export const VARIABLES = [
     description: "Store visitors' IP addresses and user agents.",
   },
   {
+    name: 'TILKEE_STORE_LINKS',
+    group: 'Privacy',
+    default: 'false',
+    description: 'Store public links, previews and iframes of Tilkee.',
+  },
+  {
     name: 'LOG_LEVEL',
     group: 'Logging',
     default: 'info',
@@ -259,27 +428,6 @@ export const VARIABLES = [
 ] as const satisfies readonly Variable[];
 
 export type VariableName = (typeof VARIABLES)[number]['name'];
-
-/** Names that a later version gives a meaning. They are no typos, and setting one early does no harm. */
-export const LATER_VARIABLES: readonly string[] = [
-  'LEADMIRROR_SECRET_KEY',
-  'TILKEE_ENV',
-  'TILKEE_V3_URL',
-  'TILKEE_V2_URL',
-  'TILKEE_AUTH_URL',
-  'TILKEE_USERNAME',
-  'TILKEE_PASSWORD',
-  'TILKEE_CLIENT_ID',
-  'TILKEE_CLIENT_SECRET',
-  'TILKEE_REFRESH_TOKEN',
-  'TILKEE_ACCESS_TOKEN',
-  'TILKEE_STREAMS',
-  'TILKEE_PROJECTS_API',
-  'TILKEE_REQUESTS_PER_MINUTE',
-  'TILKEE_PAGE_SIZE',
-  'TILKEE_REF',
-  'TILKEE_STORE_LINKS',
-];
 
 const DEFAULTS: ReadonlyMap<string, string | null> = new Map(VARIABLES.map((entry) => [entry.name, entry.default]));
 

@@ -9,6 +9,20 @@ export function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+/** The object, or an empty one: its fields are then all absent. */
+export function asObject(value: unknown): JsonObject {
+  return isObject(value) ? value : {};
+}
+
+/** The first of several places that holds something readable. */
+export function firstOf<T>(read: (value: unknown) => T | null, ...values: readonly unknown[]): T | null {
+  for (const value of values) {
+    const found = read(value);
+    if (found !== null) return found;
+  }
+  return null;
+}
+
 /** Text; numbers and booleans as written. Null for the rest. */
 export function asText(value: unknown): string | null {
   if (typeof value === 'string') return value;
@@ -44,6 +58,14 @@ export function asBoolean(value: unknown): boolean | null {
   return null;
 }
 
+/** As `asBoolean`, and a count: none is false, any other number is true. Numbers as text too. */
+export function asFlag(value: unknown): boolean | null {
+  const flag = asBoolean(value);
+  if (flag !== null) return flag;
+  const count = asNumber(value);
+  return count === null ? null : count !== 0;
+}
+
 /** Years that both JavaScript and Postgres write with four digits. */
 const FIRST_MS = Date.UTC(1000, 0, 1);
 const LAST_MS = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
@@ -72,6 +94,12 @@ function parseIso(text: string): number {
 export function asTime(value: unknown): string | null {
   const ms = asMs(value);
   return ms === null ? null : new Date(ms).toISOString();
+}
+
+/** ISO 8601 in UTC, of seconds since 1970 (also as text) or an ISO 8601 text. */
+export function asEpochSecondsTime(value: unknown): string | null {
+  const seconds = asNumber(value);
+  return asTime(seconds === null ? value : Math.round(seconds * 1000));
 }
 
 /** The id of a reference: the id itself, or that of a populated object. */

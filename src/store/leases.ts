@@ -22,6 +22,8 @@ export interface Checkpoint {
   /** The server's time when each list was last read to its stop: ISO 8601 by list id. */
   readonly walkedAt: Readonly<Record<string, string>> | null;
   readonly cursor: unknown;
+  /** The walk under way began, by the database's clock. */
+  readonly startedAt: Date;
   /** When this pass last ended complete. */
   readonly completedAt: Date | null;
 }
@@ -44,6 +46,7 @@ interface LeaseRow {
   watermark: Record<string, string> | null;
   walked_at: Record<string, string> | null;
   cursor: unknown;
+  started_at: Date;
   completed_at: Date | null;
   database_now: Date;
   previous_run_id: bigint | null;
@@ -66,12 +69,12 @@ export async function acquireLease(prisma: PrismaClient, key: CheckpointKey): Pr
         lease_until = clock_timestamp() + make_interval(secs => ${LEASE_MS / 1000}::float8),
         lease_owner = ${leaseOwner},
         run_id = nextval(pg_get_serial_sequence('sync.runs', 'id')),
-        started_at = case when c.cursor is null then now() else c.started_at end,
+        started_at = case when c.cursor is null or c.started_at is null then now() else c.started_at end,
         updated_at = now()
       from held
       where c.connection_id = ${connectionId} and c.stream = ${stream} and c.pass = ${pass}
         and (held.lease_until is null or held.lease_until < clock_timestamp())
-      returning c.lease_token, c.run_id, c.watermark, c.walked_at, c.cursor, c.completed_at, clock_timestamp() as database_now,
+      returning c.lease_token, c.run_id, c.watermark, c.walked_at, c.cursor, c.started_at, c.completed_at, clock_timestamp() as database_now,
         case when held.lease_until is not null then held.previous_run_id end as previous_run_id
     )
     select * from taken`;
@@ -87,6 +90,7 @@ export async function acquireLease(prisma: PrismaClient, key: CheckpointKey): Pr
       watermark: row.watermark,
       walkedAt: row.walked_at,
       cursor: row.cursor,
+      startedAt: row.started_at,
       completedAt: row.completed_at,
     },
   };

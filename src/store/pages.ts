@@ -6,6 +6,8 @@ import { lendText } from './large-texts.ts';
 import { LEASE_MS, type Lease } from './leases.ts';
 import { encodeRows, repairText } from './page-json.ts';
 import { foldIdleRun, type RunCounts, type RunEnd, writeRun } from './runs.ts';
+import { keepSeenIds } from './seen-ids.ts';
+import { setTombstones } from './tombstones.ts';
 import { buildUpsertSql } from './upsert-sql.ts';
 
 /** A record that could not be mapped, on its way to quarantine. */
@@ -46,6 +48,10 @@ export interface SavePage {
   readonly lease: Lease;
   readonly startedAt: Date;
   readonly page: PageWrite | null;
+  /** Ids that the walk met for the first time: kept with the page, so that they never claim more than the checkpoint. */
+  readonly met?: { readonly list: string; readonly ids: readonly string[] };
+  /** Rows found to be gone. */
+  readonly tombstones?: { readonly table: TableSpec; readonly before: Date; readonly ids: readonly string[] };
   readonly checkpoint: CheckpointWrite;
   /** The run's counts before this page; the counts after it are returned, nothing is changed in place. */
   readonly counts: RunCounts;
@@ -86,6 +92,8 @@ export async function savePage(prisma: PrismaClient, save: SavePage): Promise<Ru
         counts.quarantined += page.bad.length;
         counts.read += page.bad.length;
       }
+      if (save.met !== undefined) await keepSeenIds(tx, lease, save.met.list, save.met.ids);
+      if (save.tombstones !== undefined) counts.deleted += await setTombstones(tx, lease, save.tombstones);
       if (end !== null && isIdle(counts) && end.outcome === 'succeeded') {
         await foldIdleRun(tx, lease, save.startedAt, counts, end);
       } else if (end !== null || !isIdle(counts) || counts.pages > 1) {

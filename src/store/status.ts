@@ -17,6 +17,8 @@ export interface StreamStatus {
   readonly watermark: Readonly<Record<string, string>> | null;
   readonly backfill_completed_at: Date | null;
   readonly open_quarantine: bigint;
+  /** What people should know about how the stream is read; null: nothing out of the ordinary. */
+  readonly notice: string | null;
 }
 
 export async function readStatus(prisma: PrismaClient): Promise<StreamStatus[]> {

@@ -51,3 +51,11 @@ export async function forgetCapabilities(prisma: PrismaClient, key: StreamKey): 
     update sync.streams set capabilities = '{}', updated_at = now()
     where connection_id = ${key.connectionId} and stream = ${key.stream}`;
 }
+
+/** What people should know about how a stream is read; null: nothing out of the ordinary. */
+export async function noteOnStream(prisma: PrismaClient, key: StreamKey, notice: string | null): Promise<void> {
+  await prisma.$executeRaw`
+    insert into sync.streams (connection_id, stream, notice) values (${key.connectionId}, ${key.stream}, ${notice})
+    on conflict (connection_id, stream) do update set notice = excluded.notice, updated_at = now()
+    where sync.streams.notice is distinct from excluded.notice`;
+}

@@ -9,7 +9,7 @@ import type { ColumnType, TableSpec } from '../stream.ts';
  * Answers one line: `read` (distinct ids), `created`, `updated`.
  */
 export function buildUpsertSql(table: TableSpec): string {
-  const target = `${quote(table.schema)}.${quote(table.name)}`;
+  const target = tableName(table);
   const typed = Object.keys(table.columns);
   const stored = [...typed, 'raw', 'content_hash', 'text_repaired', 'deleted_at'];
   const recordset = [
@@ -37,13 +37,13 @@ with incoming as materialized (
   left join lateral (
     select * from ${target} s where s.connection_id = $2 and s.id = i.id limit 1
   ) t on true
-  where t.id is null or (${isDifferent('i')} and ${mayReplace('i')})
+  where t.id is null or (${isDifferent(table, 'i')} and ${mayReplace('i')})
 ), written as (
   insert into ${target} as t (connection_id, id, ${list(stored)}, run_id, first_seen_at, synced_at)
   select $2, id, ${list(stored)}, $3::bigint, now(), now() from changed order by id
   on conflict (connection_id, id) do update set
-    ${stored.map((name) => `${quote(name)} = excluded.${quote(name)}`).join(', ')}, run_id = excluded.run_id, synced_at = excluded.synced_at
-  where ${isDifferent('excluded')} and ${mayReplace('excluded')}
+    ${stored.map((name) => `${quote(name)} = ${replacement(table, name)}`).join(', ')}, run_id = excluded.run_id, synced_at = excluded.synced_at
+  where ${isDifferent(table, 'excluded')} and ${mayReplace('excluded')}
   returning (xmax = 0) as is_new
 )
 select (select count(*) from incoming)::int as read,
@@ -52,14 +52,29 @@ select (select count(*) from incoming)::int as read,
 from written`.trim();
 }
 
-/** The content changed, or the row vanished or came back. */
-function isDifferent(incoming: string): string {
-  return `(t.content_hash is distinct from ${incoming}.content_hash or t.deleted_at is distinct from ${incoming}.deleted_at)`;
+/** The content changed, the row vanished or came back, or an attributed column is told what it did not hold; `raw` need not show the latter. */
+function isDifferent(table: TableSpec, incoming: string): string {
+  const told = (table.attributed ?? []).map((name) => {
+    const column = quote(name);
+    return ` or (${incoming}.${column} is not null and t.${column} is distinct from ${incoming}.${column})`;
+  });
+  return `(t.content_hash is distinct from ${incoming}.content_hash or t.deleted_at is distinct from ${incoming}.deleted_at${told.join('')})`;
+}
+
+/** What is stored in an attributed column stays when the answer does not tell. */
+function replacement(table: TableSpec, name: string): string {
+  const column = quote(name);
+  return table.attributed?.includes(name) ? `coalesce(excluded.${column}, t.${column})` : `excluded.${column}`;
 }
 
 /** Not older than what is stored; rows without dates are always written. */
 function mayReplace(incoming: string): string {
   return `((t.updated_at > ${incoming}.updated_at) is not true or t.synced_at < $4::timestamptz)`;
+}
+
+/** Schema and table, as SQL writes them. */
+export function tableName({ schema, name }: Pick<TableSpec, 'schema' | 'name'>): string {
+  return `${quote(schema)}.${quote(name)}`;
 }
 
 function quote(name: string): string {

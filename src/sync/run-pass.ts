@@ -1,73 +1,26 @@
-import type { Clock } from '../clock.ts';
-import {
-  DatabaseError,
-  errorCode,
-  isAbort,
-  LeadmirrorError,
-  LeaseLostError,
-  RateLimitedError,
-  RecordError,
-} from '../errors.ts';
-import type { PrismaClient } from '../generated/prisma/client.ts';
-import type { Logger } from '../logger.ts';
+import { DatabaseError, errorCode, isAbort, LeadmirrorError, LeaseLostError, RateLimitedError } from '../errors.ts';
 import { databaseError } from '../store/database.ts';
-import { isRetryableDatabaseError } from '../store/faults.ts';
-import { type Lease, releaseLease } from '../store/leases.ts';
-import {
-  type BadRecord,
-  type CheckpointWrite,
-  type PageWrite,
-  preparePage,
-  type SavePage,
-  savePage,
-} from '../store/pages.ts';
-import { endRun, noCounts, type RunCounts, type RunEnd } from '../store/runs.ts';
-import { forgetCapabilities, learnCapabilities, readCapabilities } from '../store/streams.ts';
+import { releaseLease } from '../store/leases.ts';
+import { readMirroredIds } from '../store/mirrored.ts';
+import { endRun, type RunCounts } from '../store/runs.ts';
+import { countSeenIds, forgetSeenIds } from '../store/seen-ids.ts';
+import { forgetCapabilities, learnCapabilities, noteOnStream, readCapabilities } from '../store/streams.ts';
 import { isBackfillComplete, readWatermark, seedIncremental } from '../store/watermarks.ts';
-import type {
-  Capabilities,
-  Connection,
-  FetchOptions,
-  List,
-  ListPage,
-  Outcome,
-  Pass,
-  Row,
-  Stream,
-  WalkState,
-  WalkStep,
-} from '../stream.ts';
-import { decodeCursor, encodeCursor } from './cursor.ts';
+import type { Capabilities, List, Outcome, Pass } from '../stream.ts';
+import { decodeCursor, type PassCursor } from './cursor.ts';
 import { keepLease, takeLease } from './lease-keeper.ts';
-import { type WalkedPage, walkPages } from './walk-pages.ts';
+import { reconcile } from './reconcile.ts';
+import { type Ending, type PassJob, type PassParts, Run } from './run.ts';
+import { walkLists } from './walk-lists.ts';
 import { advanceWatermark, seedWatermark, stopBefore, type Watermarks } from './watermark.ts';
 
+export type { PassJob, PassParts } from './run.ts';
+
 /**
- * The loop: lease → lists → pages → rows → upsert + checkpoint → end. One call is one run of one pass of one stream.
+ * One call is one run of one pass of one stream: lease → lists → pages → rows → upsert + checkpoint → end.
  *
  * Whatever stops it (a crash, a refusal, a stop signal), the checkpoint holds the last page that was written, and the next run goes on from there.
  */
-export interface PassParts {
-  readonly prisma: PrismaClient;
-  /** For messages: `host:port/name`. */
-  readonly databasePlace: string;
-  readonly clock: Clock;
-  readonly logger: Logger;
-  readonly lookbackMs: number;
-}
-
-export interface PassJob {
-  readonly connection: Connection;
-  readonly stream: Stream;
-  readonly pass: Pass;
-  readonly signal: AbortSignal;
-  /** The longest wait in place for the upstream; beyond it the run ends `postponed`. */
-  readonly maxWaitMs: number;
-  /** How long to wait for a lease that another process holds. */
-  readonly leaseWaitMs: number;
-  readonly onProgress?: (counts: RunCounts) => void;
-}
-
 export interface RunResult extends RunCounts {
   readonly runId: bigint;
   readonly connection: string;
@@ -94,10 +47,10 @@ export async function runPass(parts: PassParts, job: PassJob): Promise<RunResult
     throw databaseError(error, parts.databasePlace);
   });
   const keeper = keepLease(parts, lease);
-  const run = new PassRun(parts, job, lease, AbortSignal.any([job.signal, keeper.lost]));
+  const run = new Run(parts, job, lease, AbortSignal.any([job.signal, keeper.lost]));
   try {
-    const end = await run.execute().catch((error) => run.endFor(error));
-    return await run.close(end);
+    const ending = await execute(run).catch((error) => endingFor(run, error));
+    return await close(run, ending);
   } catch (error) {
     throw databaseError(error, parts.databasePlace);
   } finally {
@@ -107,250 +60,145 @@ export async function runPass(parts: PassParts, job: PassJob): Promise<RunResult
   }
 }
 
-interface Ending extends RunEnd {
-  readonly retryInMs: number | null;
-  /** The run's line is already written, with its last page. */
-  readonly isRecorded: boolean;
+async function execute(run: Run): Promise<Ending> {
+  const { connection, stream, pass } = run.job;
+  const waiting = await whatToWaitFor(run);
+  if (waiting !== null) return waiting;
+  // Sign-in and role check belong to the connection, not to this stream's count of requests.
+  await connection.open({ ...run.fetch, onRequest: () => {} });
+  const lists = await planLists(run);
+  if (pass === 'backfill') await seedWatermarks(run, lists);
+  const from = await findPlace(run, lists);
+  if (pass === 'reconcile' && stream.deletions !== undefined) {
+    return reconcile(run, { lists, deletions: stream.deletions, from });
+  }
+  const ending = await walkLists(run, lists, { from, afterwards: null });
+  if (ending === null) throw new Error(`${stream.name} has no list`);
+  if (ending.error === null && remembers(lists)) await forgetSeenIds(run.parts.prisma, run.lease);
+  return ending;
 }
 
-class PassRun {
-  readonly startedAt: Date;
-  readonly #parts: PassParts;
-  readonly #job: PassJob;
-  readonly #lease: Lease;
-  readonly #fetch: FetchOptions;
-  #counts: RunCounts = noCounts();
-  /** Counted apart, because requests go out while a page is written. */
-  #requests = 0;
-  #watermark: Watermarks | null;
-  #walkedAt: Watermarks | null;
-
-  constructor(parts: PassParts, job: PassJob, lease: Lease, signal: AbortSignal) {
-    this.#parts = parts;
-    this.#job = job;
-    this.#lease = lease;
-    this.startedAt = new Date(parts.clock.now());
-    this.#watermark = lease.checkpoint.watermark;
-    this.#walkedAt = lease.checkpoint.walkedAt;
-    this.#fetch = {
-      signal,
-      maxWaitMs: job.maxWaitMs,
-      onRequest: () => {
-        this.#requests += 1;
-      },
-    };
-  }
-
-  async execute(): Promise<Ending> {
-    const waiting = await this.#whatToWaitFor();
-    if (waiting !== null) return waiting;
-    // Sign-in and role check belong to the connection, not to this stream's count of requests.
-    await this.#job.connection.open({ ...this.#fetch, onRequest: () => {} });
-    const lists = await this.#planLists();
-    if (this.#job.pass === 'backfill') await this.#seedWatermarks(lists);
-    const cursor = decodeCursor(this.#lease.checkpoint.cursor);
-    const first = Math.max(
-      0,
-      lists.findIndex(({ id }) => id === cursor?.listId),
-    );
-    for (const [index, list] of lists.entries()) {
-      if (index < first) continue;
-      const isResumed = index === first && cursor?.listId === list.id && cursor.kind === list.walk.kind;
-      const start = isResumed && cursor !== null ? list.walk.resume(cursor.walk) : list.walk.start();
-      const ending = await this.#walkList(list, start, lists[index + 1] ?? null);
-      if (ending !== null) return ending;
-    }
-    throw new Error(`${this.#job.stream.name} has no list`);
-  }
-
-  /** An incremental pass needs the watermark that a backfill seeds; a reconcile does not overtake an unfinished backfill. */
-  async #whatToWaitFor(): Promise<Ending | null> {
-    const { pass } = this.#job;
-    if (pass === 'backfill') return null;
-    const isReady =
-      pass === 'incremental'
-        ? this.#lease.checkpoint.watermark !== null
-        : await isBackfillComplete(this.#parts.prisma, this.#lease);
-    if (isReady) return null;
-    const message = `the ${pass} pass waits for the first full read (backfill) of ${this.#job.stream.name}`;
-    return this.#ending('postponed', { code: 'backfill_first', message });
-  }
-
-  /** One question per list, before the first full read: changes made while it runs are then found by the incremental passes. */
-  async #seedWatermarks(lists: readonly List[]): Promise<void> {
-    const { prisma } = this.#parts;
-    if ((await readWatermark(prisma, this.#lease, 'incremental')) !== null) return;
-    let watermark: Watermarks = {};
-    let walkedAt: Watermarks = {};
-    for (const list of lists) {
-      if (list.fetchNewestChange === undefined) continue;
-      const { newest, serverTime } = await list.fetchNewestChange(this.#fetch);
-      watermark = advanceWatermark(watermark, list.id, seedWatermark(newest, serverTime));
-      // What is there now is read by the full walk that follows.
-      walkedAt = advanceWatermark(walkedAt, list.id, serverTime);
-    }
-    await seedIncremental(prisma, this.#lease, { watermark, walkedAt });
-  }
-
-  async #planLists(): Promise<readonly List[]> {
-    const { stream, pass } = this.#job;
-    const key = { connectionId: this.#lease.connectionId, stream: stream.name };
-    const capabilities = await readCapabilities(this.#parts.prisma, key);
-    return stream.planLists({
-      pass,
-      capabilities,
-      learn: (facts: Capabilities) => learnCapabilities(this.#parts.prisma, key, facts),
-      stopBefore: (listId) =>
-        pass === 'incremental'
-          ? stopBefore({ watermark: this.#watermark, walkedAt: this.#walkedAt }, listId, this.#parts.lookbackMs)
-          : null,
-      fetch: this.#fetch,
-    });
-  }
-
-  /** Null when there are more lists to read. */
-  async #walkList(list: List, start: WalkState, next: List | null) {
-    const prepare = (page: ListPage, askedAt: number) => this.#mapPage(page, askedAt);
-    for await (const walked of walkPages(list, start, { ...this.#fetch, prepare })) {
-      const ending = await this.#savePage(list, walked, next);
-      this.#job.onProgress?.({ ...this.#counts, requests: this.#requests });
-      if (ending !== null) return ending;
-    }
-    return null;
-  }
-
-  async #savePage(list: List, walked: WalkedPage<PageWrite>, next: List | null): Promise<Ending | null> {
-    const { step, prepared: page } = walked;
-    const isListRead = step.end?.kind === 'complete';
-    if (isListRead && this.#job.pass === 'incremental') {
-      const { newest, serverTime } = list.walk.beginning(step.state);
-      this.#watermark = advanceWatermark(this.#watermark, list.id, newest);
-      this.#walkedAt = advanceWatermark(this.#walkedAt, list.id, serverTime);
-    }
-    const ending = this.#endingAt(step, next, page);
-    const checkpoint: CheckpointWrite = {
-      cursor: this.#cursorAfter(list, walked, next),
-      watermark: this.#job.pass === 'incremental' ? this.#watermark : null,
-      walkedAt: this.#job.pass === 'incremental' ? this.#walkedAt : null,
-      completed: isListRead && next === null,
-    };
-    this.#counts = await this.#save({ page, checkpoint, end: ending, onSent: walked.fetchAhead });
-    return ending;
-  }
-
-  #cursorAfter(list: List, { step }: WalkedPage<PageWrite>, next: List | null): unknown {
-    if (step.end?.kind !== 'complete') return encodeCursor({ listId: list.id, kind: list.walk.kind, walk: step.state });
-    return next === null ? null : encodeCursor({ listId: next.id, kind: next.walk.kind, walk: next.walk.start() });
-  }
-
-  #endingAt(step: WalkStep, next: List | null, page: PageWrite): Ending | null {
-    if (step.end === null) return null;
-    if (step.end.kind === 'gave_up') {
-      const message = `${step.end.reason}; progress is kept and the next run goes on from it`;
-      return { ...this.#ending('partial', { code: 'walk_gave_up', message }), isRecorded: true };
-    }
-    if (next !== null) return null;
-    const bad = this.#counts.quarantined + page.bad.length;
-    const error =
-      bad === 0 ? null : { code: 'quarantined', message: `${bad} records could not be mapped; see sync.quarantine` };
-    return { ...this.#ending(error === null ? 'succeeded' : 'partial', error), isRecorded: true };
-  }
-
-  #mapPage(page: ListPage, askedAt: number): PageWrite {
-    const { stream, pass } = this.#job;
-    const rows: Row[] = [];
-    const bad: BadRecord[] = [];
-    for (const record of page.records) {
-      const kept = stream.redactRecord(record);
-      try {
-        rows.push(stream.mapRecord(kept));
-      } catch (error) {
-        if (!(error instanceof RecordError)) throw error;
-        bad.push({ recordId: error.recordId, reason: error.code, rawText: JSON.stringify(kept) ?? 'undefined' });
-      }
-    }
-    const replaceWrittenBefore = pass === 'incremental' ? null : this.#databaseTime(askedAt);
-    return preparePage({ table: stream.table, rows, bad, replaceWrittenBefore });
-  }
-
-  /** The database's clock at a moment of ours, a second early: between reading the two clocks some time passed. */
-  #databaseTime(at: number): Date {
-    const { databaseNow, readAt } = this.#lease;
-    return new Date(databaseNow.getTime() + (at - readAt) - 1000);
-  }
-
-  /** Deadlocks, serialisation failures and lost connections are retried as a page: nothing of a failed try was kept. */
-  async #save(save: Pick<SavePage, 'page' | 'checkpoint' | 'end' | 'onSent'>): Promise<RunCounts> {
-    const { prisma, clock, logger } = this.#parts;
-    for (let attempt = 1; ; attempt++) {
-      try {
-        const counts = { ...this.#counts, requests: this.#requests };
-        return await savePage(prisma, { ...save, lease: this.#lease, startedAt: this.startedAt, counts });
-      } catch (error) {
-        if (!isRetryableDatabaseError(error) || attempt >= SAVE_ATTEMPTS) throw error;
-        const waitMs = Math.min(SAVE_CAP_MS, SAVE_BASE_MS * 2 ** (attempt - 1));
-        logger.warn({ stream: this.#job.stream.name, attempt, waitMs }, 'page not written, trying again');
-        await clock.sleep(waitMs, this.#fetch.signal);
-      }
-    }
-  }
-
-  /** What an error means for the run. Errors of the mirror's own database leave nothing to be written and are thrown on. */
-  async endFor(error: unknown): Promise<Ending> {
-    const { signal } = this.#fetch;
-    const cause = signal.aborted && isAbort(error) ? signal.reason : error;
-    if (cause instanceof LeaseLostError) {
-      return { ...this.#ending('cancelled', { code: cause.code, message: cause.message }), isRecorded: true };
-    }
-    if (isAbort(cause) || (signal.aborted && cause === signal.reason)) {
-      return this.#ending('cancelled', {
-        code: 'stopped',
-        message: 'stopped; the next run goes on from the checkpoint',
-      });
-    }
-    const wrapped = databaseError(cause, this.#parts.databasePlace);
-    if (wrapped instanceof DatabaseError) throw wrapped;
-    if (cause instanceof RateLimitedError) {
-      return this.#ending('postponed', { code: cause.code, message: cause.message }, cause.waitMs);
-    }
-    if (!(cause instanceof LeadmirrorError)) {
-      this.#parts.logger.error({ err: cause, stream: this.#job.stream.name }, 'unexpected error: please report it');
-      return this.#ending('failed', {
-        code: 'bug',
-        message: 'an error that leadmirror did not foresee; its log has it',
-      });
-    }
-    if (cause.code === 'window_ignored') {
-      const key = { connectionId: this.#lease.connectionId, stream: this.#job.stream.name };
-      await forgetCapabilities(this.#parts.prisma, key);
-    }
-    return this.#ending('failed', { code: errorCode(cause), message: cause.message });
-  }
-
-  async close(ending: Ending): Promise<RunResult> {
-    const counts = { ...this.#counts, requests: this.#requests };
-    if (!ending.isRecorded) await endRun(this.#parts.prisma, this.#lease, this.startedAt, counts, ending);
-    const { outcome, error, retryInMs } = ending;
-    return {
-      ...counts,
-      runId: this.#lease.runId,
-      connection: this.#lease.connectionId,
-      stream: this.#lease.stream,
-      pass: this.#lease.pass,
-      outcome,
-      error,
-      retryInMs,
-      watermark: this.#watermark,
-      startedAt: this.startedAt,
-      endedAt: new Date(this.#parts.clock.now()),
-    };
-  }
-
-  #ending(outcome: Outcome, error: RunEnd['error'], retryInMs: number | null = null): Ending {
-    return { outcome, error, watermark: this.#watermark, retryInMs, isRecorded: false };
-  }
+/** An incremental pass needs the watermark that a backfill seeds; a reconcile does not overtake an unfinished backfill. */
+async function whatToWaitFor(run: Run): Promise<Ending | null> {
+  const { pass, stream } = run.job;
+  if (pass === 'backfill') return null;
+  const isReady =
+    pass === 'incremental'
+      ? run.lease.checkpoint.watermark !== null
+      : await isBackfillComplete(run.parts.prisma, run.lease);
+  if (isReady) return null;
+  const message = `the ${pass} pass waits for the first full read (backfill) of ${stream.name}`;
+  return run.ending('postponed', { code: 'backfill_first', message });
 }
 
-const SAVE_ATTEMPTS = 8;
-const SAVE_BASE_MS = 100;
-const SAVE_CAP_MS = 5_000;
+/** One question per list, before the first full read: changes made while it runs are then found by the incremental passes. */
+async function seedWatermarks(run: Run, lists: readonly List[]): Promise<void> {
+  const { prisma } = run.parts;
+  if ((await readWatermark(prisma, run.lease, 'incremental')) !== null) return;
+  let watermark: Watermarks = {};
+  let walkedAt: Watermarks = {};
+  for (const list of lists) {
+    if (list.fetchNewestChange === undefined) continue;
+    const { newest, serverTime } = await list.fetchNewestChange(run.fetch);
+    watermark = advanceWatermark(watermark, list.id, seedWatermark(newest, serverTime));
+    // What is there now is read by the full walk that follows.
+    walkedAt = advanceWatermark(walkedAt, list.id, serverTime);
+  }
+  await seedIncremental(prisma, run.lease, { watermark, walkedAt });
+}
+
+async function planLists(run: Run): Promise<readonly List[]> {
+  const { stream, pass } = run.job;
+  const { prisma, lookbackMs } = run.parts;
+  const key = { connectionId: run.lease.connectionId, stream: stream.name };
+  const capabilities = await readCapabilities(prisma, key);
+  let notice: string | null | undefined;
+  const lists = await stream.planLists({
+    pass,
+    capabilities,
+    learn: (facts: Capabilities) => learnCapabilities(prisma, key, facts),
+    stopBefore: (listId) => (pass === 'incremental' ? stopBefore(run, listId, lookbackMs) : null),
+    watermark: (listId) => {
+      const at = run.watermark?.[listId];
+      return at === undefined ? null : Date.parse(at);
+    },
+    mirroredIds: (of, limit) => readMirroredIds(prisma, { connectionId: key.connectionId, stream: of }, limit),
+    notice: (text) => {
+      notice = text;
+    },
+    fetch: run.fetch,
+  });
+  if (notice !== undefined) await noteOnStream(prisma, key, notice);
+  return lists;
+}
+
+const remembers = (lists: readonly List[]): boolean => lists.some(({ walk }) => walk.memory === 'walk');
+
+/** Where to go on, or null for the beginning. What an unsorted walk met must be as the cursor says; otherwise (a restored backup) it begins anew. */
+async function findPlace(run: Run, lists: readonly List[]): Promise<PassCursor | null> {
+  const { prisma } = run.parts;
+  const cursor = decodeCursor(run.lease.checkpoint.cursor);
+  if (!remembers(lists)) return cursor;
+  const name = cursor?.listId.replace(/^again\./, '');
+  const walk = lists.find(({ id }) => id === name)?.walk;
+  const isSame = walk === undefined ? cursor?.kind === 'suspects' : walk.kind === cursor?.kind;
+  if (cursor !== null && isSame) {
+    const expected = walk?.memorized?.(cursor.walk);
+    if (expected === undefined || expected === (await countSeenIds(prisma, run.lease, cursor.listId))) return cursor;
+  }
+  await forgetSeenIds(prisma, run.lease);
+  return null;
+}
+
+/** What an error means for the run. Errors of the mirror's own database leave nothing to be written and are thrown on. */
+async function endingFor(run: Run, error: unknown): Promise<Ending> {
+  const { signal } = run.fetch;
+  const { databasePlace, logger, prisma } = run.parts;
+  const cause = signal.aborted && isAbort(error) ? signal.reason : error;
+  if (cause instanceof LeaseLostError) {
+    return { ...run.ending('cancelled', { code: cause.code, message: cause.message }), isRecorded: true };
+  }
+  if (isAbort(cause) || (signal.aborted && cause === signal.reason)) {
+    return run.ending('cancelled', { code: 'stopped', message: 'stopped; the next run goes on from the checkpoint' });
+  }
+  const wrapped = databaseError(cause, databasePlace);
+  if (wrapped instanceof DatabaseError) throw wrapped;
+  if (cause instanceof RateLimitedError) {
+    return run.ending('postponed', { code: cause.code, message: cause.message }, cause.waitMs);
+  }
+  if (!(cause instanceof LeadmirrorError)) {
+    logger.error({ err: cause, stream: run.job.stream.name }, 'unexpected error: please report it');
+    return run.ending('failed', { code: 'bug', message: 'an error that leadmirror did not foresee; its log has it' });
+  }
+  if (PROVEN_OTHERWISE.has(cause.code)) {
+    await forgetCapabilities(prisma, { connectionId: run.lease.connectionId, stream: run.job.stream.name });
+  }
+  return run.ending('failed', { code: errorCode(cause), message: cause.message });
+}
+
+/** Answers that contradict what was learnt about the server: it is asked again the next time. */
+const PROVEN_OTHERWISE: ReadonlySet<string> = new Set([
+  'window_ignored',
+  'not_found',
+  'not_permitted',
+  'bad_parameter',
+]);
+
+async function close(run: Run, ending: Ending): Promise<RunResult> {
+  const { lease, counts, startedAt } = run;
+  if (!ending.isRecorded) await endRun(run.parts.prisma, lease, startedAt, counts, ending);
+  const { outcome, error, retryInMs } = ending;
+  return {
+    ...counts,
+    runId: lease.runId,
+    connection: lease.connectionId,
+    stream: lease.stream,
+    pass: lease.pass,
+    outcome,
+    error,
+    retryInMs,
+    watermark: run.watermark,
+    startedAt,
+    endedAt: new Date(run.parts.clock.now()),
+  };
+}

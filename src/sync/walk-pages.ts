@@ -17,6 +17,8 @@ interface Fetched<T> {
 }
 
 export interface WalkOptions<T> extends FetchOptions {
+  /** Which ids of a page the walk's memory knows; asked when everything before the page is written. */
+  readonly recall: (page: ListPage, prepared: T) => Promise<ReadonlySet<string>>;
   /** Called as soon as a page has arrived, while the one before it is still being written. `askedAt`: `performance.now()` before the request. */
   readonly prepare: (page: ListPage, askedAt: number) => T;
 }
@@ -42,7 +44,8 @@ export async function* walkPages<T>(
     let pending: Promise<Fetched<T>> | null = null;
     for (let next = from; ; ) {
       const { query, state, page, prepared } = await (pending ?? fetch(next));
-      const step = list.walk.accept(state, query, page);
+      const familiar = list.walk.memory === undefined ? undefined : await options.recall(page, prepared);
+      const step = list.walk.accept(state, query, page, familiar);
       pending = null;
       const fetchAhead = () => {
         if (step.end === null) pending ??= fetch(step.state);

@@ -111,7 +111,7 @@ try {
     api: { get: () => Promise.reject(new Error('not asked')), verify: () => Promise.reject(new Error('not asked')) },
     pageSize: PAGE,
     fullWalkKey: 'id',
-    privacy: { storeVisitorPii: false },
+    privacy: { storeVisitorPii: false, storeLinks: false },
   });
   const pages: string[] = [];
   await drain(upstream, (text) => {

@@ -12,7 +12,7 @@ beforeAll(async () => {
 });
 afterAll(() => cli.close());
 
-const COMMANDS = ['start', 'sync', 'check', 'status', 'runs', 'trigger', 'migrate', 'sandbox', 'demo'];
+const COMMANDS = ['start', 'sync', 'check', 'status', 'runs', 'trigger', 'migrate', 'tilkee', 'sandbox', 'demo'];
 
 describe('help', () => {
   it('lists every command with a line of its own, and the exit codes', async () => {
@@ -35,6 +35,16 @@ describe('help', () => {
     expect(stdout).toMatch(new RegExp(`^Usage: leadmirror ${command}`));
     const options = stdout.split('\n').filter((line) => /^ {2}(-|\w+ {2})/.test(line));
     for (const line of options) expect(line).toMatch(/^ {2}\S.* {2}\S/);
+  });
+
+  it('of sandbox says which port each simulated upstream takes', async () => {
+    const { stdout } = await cli.run(['sandbox', '--help']);
+    expect(stdout.replace(/\s+/g, ' ')).toContain('port of Tiledesk, Tilkee takes the next one; 0 picks free ones');
+  });
+
+  it('of a group of commands names its commands', async () => {
+    const { stdout } = await cli.run(['tilkee', '--help']);
+    expect(stdout).toMatch(/^ {2}login\b.* {2}\S/m);
   });
 
   it('without a command is shown as a mistake', async () => {

@@ -66,7 +66,7 @@ async function catalog(client: pg.Client, schemas: readonly string[]): Promise<{
   };
 }
 
-const OURS = ['sync', 'tiledesk'];
+const OURS = ['sync', 'tiledesk', 'tilkee'];
 
 const exists = async (client: pg.Client, name: string): Promise<boolean> =>
   (await client.query('select to_regclass($1) is not null as present', [name])).rows[0].present;

@@ -2,8 +2,11 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import fc from 'fast-check';
 import { LeaseLostError } from '../../src/errors.ts';
 import type { Lease } from '../../src/store/leases.ts';
-import type { Row } from '../../src/stream.ts';
-import { DONE, expireLeases, lead, type Store, setupStore } from './support.ts';
+import { preparePage, savePage } from '../../src/store/pages.ts';
+import { noCounts, type RunCounts } from '../../src/store/runs.ts';
+import { buildUpsertSql } from '../../src/store/upsert-sql.ts';
+import type { Row, TableSpec } from '../../src/stream.ts';
+import { DONE, expireLeases, LEADS, lead, type Store, setupStore } from './support.ts';
 
 interface Stored {
   readonly id: string;
@@ -22,7 +25,7 @@ beforeAll(async () => {
 });
 afterAll(() => store.close());
 beforeEach(async () => {
-  await store.query('truncate tiledesk.leads, sync.checkpoints, sync.runs, sync.quarantine');
+  await store.query('truncate tiledesk.leads, tilkee.connexions, sync.checkpoints, sync.runs, sync.quarantine');
   lease = await store.lease();
 });
 
@@ -110,6 +113,105 @@ describe('a row', () => {
   it('names the run that wrote it', async () => {
     await store.save(lease, [lead('a', 1)]);
     expect((await only()).run_id).toBe(String(lease.runId));
+  });
+});
+
+describe('a column that the request may tell about instead of the record', () => {
+  const VISITS: TableSpec = {
+    schema: 'tilkee',
+    name: 'connexions',
+    columns: { title: 'text', token_id: 'text', project_id: 'text', updated_at: 'timestamptz' },
+    attributed: ['token_id', 'project_id'],
+  };
+  interface Visit extends Stored {
+    readonly title: string | null;
+    readonly token_id: string | null;
+    readonly project_id: string | null;
+  }
+
+  const visit = (fields: Partial<Row> = {}): Row => ({
+    id: '1',
+    title: 'Jane',
+    token_id: null,
+    project_id: null,
+    updated_at: null,
+    deleted_at: null,
+    raw: { id: 1 },
+    ...fields,
+  });
+  const save = (...rows: Row[]): Promise<RunCounts> =>
+    savePage(store.prisma, {
+      lease,
+      startedAt: new Date(),
+      checkpoint: { cursor: null, watermark: null, walkedAt: null, completed: false },
+      counts: noCounts(),
+      end: null,
+      page: preparePage({ table: VISITS, rows, bad: [], replaceWrittenBefore: null }),
+    });
+  const kept = async (): Promise<Visit | undefined> =>
+    (await store.query<Visit>('select *, xmin::text from tilkee.connexions'))[0];
+
+  it('is filled by a later answer that tells, though the record is the same', async () => {
+    expect(await save(visit())).toMatchObject({ created: 1 });
+    expect(await save(visit({ project_id: '7' }))).toMatchObject({ updated: 1, unchanged: 0 });
+    expect(await save(visit({ token_id: '8' }))).toMatchObject({ updated: 1, unchanged: 0 });
+    expect(await kept()).toMatchObject({ token_id: '8', project_id: '7' });
+  });
+
+  it('stays as it is when a later answer does not tell, and that is no change', async () => {
+    await save(visit({ token_id: '8', project_id: '7' }));
+    const before = await kept();
+
+    expect(await save(visit())).toMatchObject({ unchanged: 1, updated: 0 });
+    expect(await save(visit({ token_id: '8' }))).toMatchObject({ unchanged: 1, updated: 0 });
+    expect(await save(visit({ token_id: '8', project_id: '7' }))).toMatchObject({ unchanged: 1, updated: 0 });
+
+    expect(await kept()).toEqual(before);
+  });
+
+  it('stays as it is when the record changes and does not tell', async () => {
+    await save(visit({ token_id: '8', project_id: '7' }));
+    expect(await save(visit({ title: 'John', raw: { id: 1, title: 'John' } }))).toMatchObject({ updated: 1 });
+    expect(await kept()).toMatchObject({ title: 'John', token_id: '8', project_id: '7' });
+  });
+
+  it('follows an answer that tells otherwise', async () => {
+    await save(visit({ token_id: '8', project_id: '7' }));
+    expect(await save(visit({ token_id: '9' }))).toMatchObject({ updated: 1 });
+    expect(await kept()).toMatchObject({ token_id: '9', project_id: '7' });
+  });
+
+  it('is kept when two runs write the row at once, in either order', async () => {
+    const lanes = [lease, await store.lease({ pass: 'reconcile' })];
+    const rows = Array.from({ length: 50 }, (_, index) => String(index));
+    await Promise.all(
+      lanes.map((lane, index) =>
+        savePage(store.prisma, {
+          lease: lane,
+          startedAt: new Date(),
+          checkpoint: { cursor: null, watermark: null, walkedAt: null, completed: false },
+          counts: noCounts(),
+          end: null,
+          page: preparePage({
+            table: VISITS,
+            rows: rows.map((id) => visit({ id, ...(index === 0 ? { token_id: '8' } : { project_id: '7' }) })),
+            bad: [],
+            replaceWrittenBefore: null,
+          }),
+        }),
+      ),
+    );
+    const { rows: written } = await store.sql.query('select distinct token_id, project_id from tilkee.connexions');
+    expect(written).toEqual([{ token_id: '8', project_id: '7' }]);
+  });
+
+  it('leaves the statement of tables without any as it is', () => {
+    expect(buildUpsertSql({ ...LEADS, attributed: [] })).toBe(buildUpsertSql(LEADS));
+    const columns = Object.keys(LEADS.columns).map((name) => `"${name}" = excluded."${name}"`);
+    expect(buildUpsertSql(LEADS)).toContain(columns.join(', '));
+    expect(buildUpsertSql(LEADS)).toContain(
+      'where (t.content_hash is distinct from excluded.content_hash or t.deleted_at is distinct from excluded.deleted_at) and',
+    );
   });
 });
 

@@ -180,7 +180,7 @@ export async function createStubApp(options: StubAppOptions): Promise<App> {
     connections.map(({ id }) => ({ connectionId: id, stream: STREAM })),
     900,
   );
-  const parts = { prisma, databasePlace: place, clock: systemClock, logger, lookbackMs: 300_000 };
+  const parts = { prisma, databasePlace: place, clock: systemClock, logger, lookbackMs: 300_000, deleteBrake: 0.1 };
   return {
     config,
     logger,

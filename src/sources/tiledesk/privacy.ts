@@ -1,4 +1,5 @@
 import type { Privacy } from '../../stream.ts';
+import { dropEntries } from '../redact.ts';
 
 /**
  * Where Tiledesk keeps IP addresses and user agents of visitors: `userAgent` and `location.ipAddress` of requests, `last_ip` of project users,
@@ -24,30 +25,10 @@ const DROPPED = new Set([
 const USER_AGENT_TEXT = /^(Mozilla|Opera|Dalvik|okhttp)\/\d/;
 
 /** A copy without what `STORE_VISITOR_PII=false` forbids; the same object when there is nothing to drop. */
-export function redactVisitor(record: unknown, privacy: Privacy): unknown {
-  return privacy.storeVisitorPii ? record : drop(record);
+export function redactVisitor(record: unknown, privacy: Pick<Privacy, 'storeVisitorPii'>): unknown {
+  return privacy.storeVisitorPii ? record : dropEntries(record, isVisitorTrace);
 }
 
-function drop(value: unknown): unknown {
-  if (typeof value !== 'object' || value === null) return value;
-  if (Array.isArray(value)) {
-    const copy = value.map(drop);
-    return copy.some((entry, index) => entry !== value[index]) ? copy : value;
-  }
-  let changed: Record<string, unknown> | null = null;
-  const source = value as Record<string, unknown>;
-  for (const key in source) {
-    const inner = source[key];
-    if (DROPPED.has(key) || (key === 'client' && typeof inner === 'string' && USER_AGENT_TEXT.test(inner))) {
-      changed ??= { ...source };
-      delete changed[key];
-      continue;
-    }
-    if (typeof inner !== 'object' || inner === null) continue;
-    const kept = drop(inner);
-    if (kept === inner) continue;
-    changed ??= { ...source };
-    changed[key] = kept;
-  }
-  return changed ?? value;
+function isVisitorTrace(key: string, value: unknown): boolean {
+  return DROPPED.has(key) || (key === 'client' && typeof value === 'string' && USER_AGENT_TEXT.test(value));
 }

@@ -165,7 +165,7 @@ export function createRequestsStream({ api, pageSize, fullWalkKey, privacy }: Ti
         if (found !== null) await context.learn({ createdAtWindows: found });
         knowsWindows = found ?? false;
       }
-      const isKnowing = knowsWindows;
+      const isKnowing = knowsWindows === true;
       const ties = { kind: isKnowing ? 'second' : 'day' } as const;
       const fullWalk = () =>
         isKnowing ? createKeysetWalk({ pageSize }) : createStitchWalk({ sort: fullWalkKey, pageSize });

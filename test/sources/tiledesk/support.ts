@@ -61,7 +61,7 @@ export async function setupUpstream(options: TiledeskSandboxOptions = {}): Promi
     reach(account = {}) {
       const { baseUrl = url, projectId = sandbox.projectId, allowCustomRole = false, pageSize = 10 } = account;
       const auth = account.auth ?? { kind: 'jwt', email: sandbox.email, password: sandbox.password };
-      const privacy = { storeVisitorPii: account.storeVisitorPii ?? false };
+      const privacy = { storeVisitorPii: account.storeVisitorPii ?? false, storeLinks: false };
       const upstream = createUpstream({
         client,
         budget: createLocalBudget(1_000_000, systemClock),
@@ -124,6 +124,9 @@ export async function plan(stream: Stream, pass: Pass, capabilities: Capabilitie
       learnt = { ...learnt, ...facts };
     },
     stopBefore: () => null,
+    watermark: () => null,
+    mirroredIds: async () => null,
+    notice: () => {},
     fetch: fetchOptions(),
   });
   return { lists, learnt };

@@ -1,0 +1,245 @@
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:http';
+import { createInterface } from 'node:readline';
+import { createHttpClient, openMirrorDatabase } from '../app.ts';
+import { systemClock } from '../clock.ts';
+import type { Config, TilkeeConnectionConfig } from '../config.ts';
+import { AuthError, ConfigError, type ConfigProblem } from '../errors.ts';
+import { abortError } from '../http/abort.ts';
+import { isLoopback } from '../http/secure-url.ts';
+import { createUpstream } from '../http/upstream.ts';
+import { authorizeUrl, grantByCode, type OauthAuth } from '../sources/tilkee/oauth.ts';
+import { tilkeeCredential, vaultName } from '../sources/tilkee/sign-in.ts';
+import type { KeptSignIn } from '../sources/tilkee/vault.ts';
+import { createDatabaseBudget } from '../store/budgets.ts';
+import { createDatabaseVault } from '../store/vault.ts';
+import { runCommand, UsageError } from './command.ts';
+import { EXIT } from './exit-codes.ts';
+import { print } from './format.ts';
+
+const EXAMPLE = 'http://127.0.0.1:8765/callback';
+
+/** Longer than a killed process keeps the vault locked: the code works once, so what it brought must not be lost for lack of patience. */
+const VAULT_WAIT_MS = 90_000;
+
+export interface TilkeeLoginOptions {
+  readonly connection?: string;
+  readonly redirectUri: string;
+  /** False: the code is pasted, nothing listens. */
+  readonly listen: boolean;
+}
+
+/**
+ * A person signs in with the browser, once; what Tilkee hands out is kept encrypted in the database, and the daemon renews it from there. No token, code
+ * or secret is ever printed.
+ */
+export async function tilkeeLogin(options: TilkeeLoginOptions): Promise<void> {
+  await runCommand({ requireConnections: false }, async (context) => {
+    const { config, logger, signal } = context;
+    // Sent as it was given: Tilkee compares letter by letter, and the parsed address may gain a slash.
+    const { redirectUri } = options;
+    assertRedirectUri(redirectUri);
+    const settings = findAccount(config, options.connection);
+    const { auth, clientId, secretKey } = readKeys(config, settings);
+    const database = await openMirrorDatabase(config, { logger, signal });
+    const client = createHttpClient(config, systemClock);
+    try {
+      const state = randomBytes(24).toString('base64url');
+      const address = authorizeUrl(settings, { clientId, redirectUri, state });
+      const code = await receiveCode({ address, redirectUri, state, isListening: options.listen, signal });
+      const upstream = createUpstream({
+        client,
+        budget: createDatabaseBudget(database.prisma, tilkeeCredential(settings), settings.requestsPerMinute),
+        clock: systemClock,
+        logger,
+        attempts: config.http.retryAttempts,
+        maxTotalMs: config.http.retryMaxMs,
+      });
+      const waits = { signal, maxWaitMs: config.http.retryMaxMs };
+      const grant = { settings, auth, upstream, clock: systemClock };
+      const kept = await grantByCode(grant, { code, redirectUri }, waits);
+      const vault = createDatabaseVault<KeptSignIn>(database.prisma, { name: vaultName(settings), secretKey });
+      const patience = { signal, maxWaitMs: VAULT_WAIT_MS, overwriteUnreadable: true };
+      await vault.exclusive(async () => ({ value: null, store: kept }), patience);
+      report(kept, { connection: settings.id, place: database.place });
+      return EXIT.done;
+    } finally {
+      await client.close();
+      await database.close();
+    }
+  });
+}
+
+function report(kept: KeptSignIn, { connection, place }: { connection: string; place: string }): void {
+  print(`Signed in. The sign-in of ${connection} is kept, encrypted, in the database ${place}.`);
+  if (kept.refreshToken === null) {
+    const end = new Date(kept.expiresAt).toISOString().slice(0, 16).replace('T', ' ');
+    print(`Tilkee gave no refresh token: it ends at ${end} UTC, and then somebody has to sign in again.`);
+  } else {
+    print('From now on leadmirror renews it by itself. To try it: leadmirror check');
+  }
+}
+
+function findAccount({ connections }: Config, id: string | undefined): TilkeeConnectionConfig {
+  const accounts = connections.filter((connection) => connection.source === 'tilkee');
+  const ids = accounts.map((account) => account.id).join(', ');
+  const [first] = accounts;
+  if (first === undefined) {
+    const remedy = 'set TILKEE_CLIENT_ID and TILKEE_CLIENT_SECRET, which the developer area of Tilkee has';
+    throw new ConfigError([
+      { variable: 'TILKEE_CLIENT_ID', message: `is not set, and no Tilkee account is configured; ${remedy}` },
+    ]);
+  }
+  if (id === undefined && accounts.length > 1) {
+    throw new UsageError(`Several Tilkee accounts are configured; choose one with --connection: ${ids}`);
+  }
+  const found = id === undefined ? first : accounts.find((account) => account.id === id);
+  if (found === undefined) throw new UsageError(`There is no Tilkee connection ${id}; configured: ${ids}`);
+  return found;
+}
+
+/** What the sign-in needs from the configuration. @throws ConfigError with everything that is missing */
+function readKeys(
+  { secretKey }: Config,
+  { auth }: TilkeeConnectionConfig,
+): { auth: OauthAuth; clientId: string; secretKey: string } {
+  if (auth.kind === 'key') {
+    const message = 'is a key that needs no sign-in; to sign in with the browser, remove it and set TILKEE_CLIENT_ID';
+    throw new ConfigError([{ variable: 'TILKEE_ACCESS_TOKEN', message }]);
+  }
+  const { clientId, clientSecret } = auth;
+  const missing: ConfigProblem[] = [];
+  const remedy = 'is not set; the browser sign-in needs it (the developer area of Tilkee has it)';
+  if (clientId === null) missing.push({ variable: 'TILKEE_CLIENT_ID', message: remedy });
+  if (clientSecret === null) missing.push({ variable: 'TILKEE_CLIENT_SECRET', message: remedy });
+  if (secretKey === null) {
+    const message =
+      'is not set; the sign-in is kept in the database only encrypted: set a long random text, such as `openssl rand -base64 32` prints, and keep it';
+    missing.push({ variable: 'LEADMIRROR_SECRET_KEY', message });
+  }
+  if (clientId === null || secretKey === null || missing.length > 0) throw new ConfigError(missing);
+  return { auth, clientId, secretKey };
+}
+
+function assertRedirectUri(text: string): void {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (url === null || !/^https?:$/.test(url.protocol) || url.hash !== '' || url.username !== '') {
+    throw new UsageError(`--redirect-uri must be an address as it is registered with Tilkee, such as ${EXAMPLE}`);
+  }
+}
+
+interface CodeRequest {
+  readonly address: string;
+  readonly redirectUri: string;
+  readonly state: string;
+  readonly isListening: boolean;
+  readonly signal: AbortSignal;
+}
+
+/** What the browser came back with. */
+type Reply =
+  | { readonly kind: 'code'; readonly code: string }
+  | { readonly kind: 'declined' }
+  /** Of another attempt, or somebody else's. */
+  | { readonly kind: 'foreign' };
+
+/** The code, by whichever way it comes first: the browser's own request, or what a person pastes. */
+async function receiveCode(request: CodeRequest): Promise<string> {
+  const { address, state, signal } = request;
+  const target = new URL(request.redirectUri);
+  const isListening = request.isListening && target.protocol === 'http:' && isLoopback(target);
+  const server = isListening ? await listen(target) : null;
+  const input = createInterface({ input: process.stdin });
+  try {
+    print(`Open this address in a browser and sign in to Tilkee:\n\n  ${address}\n`);
+    print(`The redirect URI ${request.redirectUri} has to be registered with Tilkee for this client id.`);
+    print(
+      isListening
+        ? 'Waiting for the browser. Is it on another machine? Then paste the address it ends on, or the code alone, here.'
+        : 'Then paste the address that the browser ends on, or the code alone, here:',
+    );
+    return await new Promise((resolve, reject) => {
+      const settle = (reply: Reply) => {
+        if (reply.kind === 'code') resolve(reply.code);
+        if (reply.kind === 'declined') reject(declined());
+        if (reply.kind === 'foreign') process.stderr.write(`${FOREIGN} Still waiting.\n`);
+      };
+      if (signal.aborted) reject(abortError(signal));
+      signal.addEventListener('abort', () => reject(abortError(signal)), { once: true });
+      server?.on('request', (incoming, response) => {
+        const url = new URL(incoming.url ?? '/', target);
+        const isOurs = incoming.method === 'GET' && url.pathname === target.pathname;
+        const reply = isOurs ? readReply(url.searchParams, state) : null;
+        const [status, text] = reply === null ? ([404, 'There is nothing here.'] as const) : ANSWERS[reply.kind];
+        response.writeHead(status, PAGE_HEADERS).end(page(text), () => reply !== null && settle(reply));
+      });
+      input.on('line', (line) => {
+        const reply = readPasted(line.trim(), state);
+        if (reply !== null) settle(reply);
+        else if (line.trim() !== '') process.stderr.write('That is neither an address nor a code. Still waiting.\n');
+      });
+      // Without a terminal there is nothing to read, and the browser may still come.
+      if (!isListening) input.on('close', () => reject(new UsageError('No code was given; nothing is changed.')));
+    });
+  } finally {
+    input.close();
+    server?.close();
+    server?.closeAllConnections();
+  }
+}
+
+async function listen({ hostname, port }: URL): Promise<Server> {
+  const server = createServer().listen(Number(port || 80), hostname.replace(/^\[|\]$/g, ''));
+  try {
+    await once(server, 'listening');
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'EADDRINUSE' && code !== 'EACCES' && code !== 'EADDRNOTAVAIL') throw error;
+    throw new UsageError(
+      `Port ${port || 80} of ${hostname} cannot be used (${code}); end what uses it, choose another one with --redirect-uri (registered with Tilkee too), or paste the code by hand with --no-listen`,
+    );
+  }
+  return server;
+}
+
+function readReply(query: URLSearchParams, state: string): Reply {
+  if (query.get('state') !== state) return { kind: 'foreign' };
+  const code = query.get('code');
+  return code === null || code === '' ? { kind: 'declined' } : { kind: 'code', code };
+}
+
+/** A whole address, its query, or the code alone, which a person has taken from the right window. Null: none of them. */
+function readPasted(text: string, state: string): Reply | null {
+  if (/^https?:/i.test(text)) return URL.canParse(text) ? readReply(new URL(text).searchParams, state) : null;
+  if (/(^|[?&])(code|state)=/.test(text)) return readReply(new URLSearchParams(text.replace(/^.*\?/, '')), state);
+  return /^[\x21-\x7e]{4,2048}$/.test(text) ? { kind: 'code', code: text } : null;
+}
+
+function declined(): AuthError {
+  return new AuthError('auth_failed', 'Tilkee did not allow the sign-in in the browser; nothing is changed. Try again');
+}
+
+const FOREIGN = 'The answer does not belong to this sign-in; open the address above, in one window only.';
+
+const ANSWERS: Readonly<Record<Reply['kind'], readonly [number, string]>> = {
+  code: [200, 'Tilkee has answered. leadmirror goes on in the terminal; this page can be closed.'],
+  declined: [200, 'Tilkee did not allow the sign-in. The terminal says more; this page can be closed.'],
+  foreign: [400, FOREIGN],
+};
+
+const PAGE_HEADERS = {
+  'content-type': 'text/html; charset=utf-8',
+  'content-security-policy': "default-src 'none'; style-src 'unsafe-inline'",
+  'referrer-policy': 'no-referrer',
+  'cache-control': 'no-store',
+  connection: 'close',
+};
+
+const page = (text: string): string => `<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><title>leadmirror</title>
+<style>body { font: 1.1rem/1.5 system-ui, sans-serif; max-width: 34rem; margin: 20vh auto; padding: 0 1rem }</style></head>
+<body><h1>leadmirror</h1><p>${text}</p></body>
+</html>
+`;

@@ -1,0 +1,40 @@
+import type { z } from 'zod';
+import type { ConnectionConfig } from './types.ts';
+import type { VariableName } from './variables.ts';
+
+/** What the check of an account's settings has to know beyond their values. */
+export interface Rules<Key extends string = string> {
+  readonly allowInsecureHttp: boolean;
+  /** Whether what a sign-in leaves behind can be kept for the next start. */
+  readonly hasSecretKey: boolean;
+  /** How the operator knows a setting: `TILEDESK_EMAIL`, or `email` in the file. */
+  name(key: Key): string;
+  /** Whether somebody gave it, right or wrong; a default is not given. */
+  isGiven(key: Key): boolean;
+}
+
+/**
+ * How the accounts of one source are described: by variables, or by an entry of leadmirror.yaml. Same settings, same schemas. The
+ * schemas take the settings as text under their keys, and a second time as the group `auth`, for what depends on one another.
+ */
+export interface AccountSource {
+  readonly source: ConnectionConfig['source'];
+  /** What one account is called: `Tiledesk project`. */
+  readonly title: string;
+  /** The keys of an entry, and the variables that say the same. */
+  readonly settings: Readonly<Record<string, VariableName>>;
+  /** Any of them among the variables makes an account; without, the other settings do nothing. */
+  readonly anchors: readonly string[];
+  /** Those that an entry may also have in a file: `password` as `passwordFile`. */
+  readonly secrets: readonly string[];
+  /** The key by which accounts are told apart where none has an id. */
+  readonly identity: string;
+  /** The variable that switches the whole source off. */
+  readonly enabledBy?: VariableName;
+  /** Of the settings that have a meaning without an account. */
+  idle(rules: Rules): z.ZodType;
+  environment(rules: Rules): z.ZodType<readonly ConnectionConfig[]>;
+  entry(rules: Rules): z.ZodType<ConnectionConfig>;
+  /** What to tell the operator of an account that is right. */
+  advice?(rules: Rules): readonly { readonly key: string; readonly message: string }[];
+}

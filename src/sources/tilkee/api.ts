@@ -1,0 +1,194 @@
+import { AuthError, UpstreamContractError, UpstreamRefusedError } from '../../errors.ts';
+import type { Upstream, UpstreamResponse } from '../../http/upstream.ts';
+import type { AccountFacts, FetchOptions } from '../../stream.ts';
+import { asBoolean, asInteger, asText, isObject } from '../coerce.ts';
+import type { GetOptions, TilkeeApi, TilkeeApiName, TilkeeSettings } from './parts.ts';
+import type { TilkeeSignIn } from './sign-in.ts';
+
+export interface TilkeeApiParts {
+  readonly settings: Pick<TilkeeSettings, 'auth' | 'v3Url' | 'v2Url' | 'ref'>;
+  readonly signIn: TilkeeSignIn;
+  readonly upstream: Upstream;
+}
+
+export interface TilkeeAccountApi extends TilkeeApi {
+  /** Asks for the account itself: the sign-in works, on V3 where the account has it. */
+  openAccount(options: FetchOptions): Promise<AccountFacts>;
+  /** One request: may the account use this API? Answers a line for people. @throws what `get` throws */
+  knock(api: TilkeeApiName, options: FetchOptions): Promise<string>;
+}
+
+export interface BadParameter {
+  readonly name: string;
+  /** What the server allows at most (or at least), where it says so. */
+  readonly limit: number | null;
+}
+
+/** A 422 with what the server says about the question. Its words are not kept, only names and numbers. */
+export class BadParameterError extends UpstreamRefusedError {
+  readonly parameters: readonly BadParameter[];
+
+  constructor(message: string, parameters: readonly BadParameter[]) {
+    super('bad_parameter', message, { status: 422 });
+    this.parameters = parameters;
+  }
+}
+
+export function createTilkeeApi({ settings, signIn, upstream }: TilkeeApiParts): TilkeeAccountApi {
+  const baseUrl = { v3: settings.v3Url, v2: settings.v2Url };
+  /** The header that an API refused though it was fresh: to sign in again for its sake would only use the account up. */
+  const refusedFresh: Record<TilkeeApiName, string | null> = { v3: null, v2: null };
+  const has = (api: TilkeeApiName) => api === 'v2' || signIn.kind === 'oauth';
+
+  async function get(api: TilkeeApiName, path: string, query: URLSearchParams, options: GetOptions) {
+    if (!has(api)) throw keyOpensV2Only();
+    const url = `${baseUrl[api]}${path}${query.size > 0 ? `?${query}` : ''}`;
+    const response = await send(api, url, options);
+    if (response.status !== 200) throw refusal(response, { api, path, query, signIn });
+    return response;
+  }
+
+  async function send(api: TilkeeApiName, url: string, options: GetOptions): Promise<UpstreamResponse> {
+    const header = await signIn.header(options);
+    const response = await sendWith(header, api, url, options);
+    if (response.status !== 401) refusedFresh[api] = null;
+    if (response.status !== 401 || header === refusedFresh[api]) return response;
+    const fresh = await signIn.renew(header, options);
+    const again = await sendWith(fresh, api, url, options);
+    refusedFresh[api] = again.status === 401 ? fresh : null;
+    return again;
+  }
+
+  function sendWith(authorization: string, api: TilkeeApiName, url: string, options: GetOptions) {
+    const headers: Record<string, string> = { authorization, accept: 'application/json' };
+    if (api === 'v2') headers['x-tilk-ref'] = settings.ref;
+    // With an underscore, as every public client writes it.
+    if (api === 'v2' && options.actAs !== undefined) headers.user_id = options.actAs;
+    return upstream.request({ method: 'GET', url, headers }, options);
+  }
+
+  /** The account as one API sees it. A base address without this is a wrong one. */
+  async function fetchMe(api: TilkeeApiName, options: FetchOptions): Promise<Readonly<Record<string, unknown>>> {
+    const variable = api === 'v3' ? 'TILKEE_V3_URL' : 'TILKEE_V2_URL';
+    try {
+      const { body } = await get(api, '/users/me/', new URLSearchParams(), options);
+      if (isObject(body)) return body;
+    } catch (error) {
+      if (!(error instanceof UpstreamRefusedError) || error.status !== 404) throw error;
+      const message = `${nameOf[api]} does not know /users/me/; check ${variable}`;
+      throw new UpstreamRefusedError('wrong_base_url', message, { status: 404, cause: error });
+    }
+    throw new UpstreamContractError(
+      'unexpected_shape',
+      `${nameOf[api]} did not describe the account; check ${variable}`,
+    );
+  }
+
+  return {
+    has,
+    get,
+    async openAccount(options) {
+      if (has('v3')) {
+        await fetchMe('v3', options);
+        return { summary: 'V3 sign-in' };
+      }
+      return { summary: `V2 key${companyWide(await fetchMe('v2', options))}` };
+    },
+    async knock(api, options) {
+      if (!has(api)) return 'closed to this account: TILKEE_ACCESS_TOKEN opens V2 only';
+      return `open${companyWide(await fetchMe(api, options))}`;
+    },
+  };
+}
+
+const nameOf: Readonly<Record<TilkeeApiName, string>> = { v3: 'Tilkee V3', v2: 'Tilkee V2' };
+
+/** Told by V2 only: the owner of the company sees more than their own. What `level_id` counts is not published. */
+function companyWide({ is_owner }: Readonly<Record<string, unknown>>): string {
+  const isOwner = asBoolean(is_owner);
+  return isOwner === null ? '' : `, company-wide: ${isOwner ? 'yes' : 'no'}`;
+}
+
+function keyOpensV2Only(): UpstreamRefusedError {
+  return new UpstreamRefusedError(
+    'not_permitted',
+    'TILKEE_ACCESS_TOKEN opens V2 only; for V3 set TILKEE_USERNAME and TILKEE_PASSWORD instead, or run `leadmirror tilkee login`',
+    { status: 403 },
+  );
+}
+
+interface Asked {
+  readonly api: TilkeeApiName;
+  readonly path: string;
+  readonly query: URLSearchParams;
+  readonly signIn: TilkeeSignIn;
+}
+
+function refusal({ status, body }: UpstreamResponse, asked: Asked): Error {
+  const { api, path } = asked;
+  const what = `${path} of ${nameOf[api]}`;
+  switch (status) {
+    case 401:
+      return stillRefused(asked);
+    case 403:
+      // Of one thing, not of the account: its other streams go on.
+      return new UpstreamRefusedError(
+        'not_permitted',
+        `the account's role does not allow ${what}; use an account that may see it, or leave this stream out (TILKEE_STREAMS)`,
+        { status },
+      );
+    case 404:
+      return new UpstreamRefusedError('not_found', `${what} is not there`, { status });
+    case 410:
+      return new UpstreamRefusedError('gone', `${what} was deleted`, { status });
+    case 422:
+      return badParameter(body, asked);
+    default:
+      if (status < 200 || status > 299) {
+        return new UpstreamRefusedError('refused', `${nameOf[api]} refused ${path} with status ${status}`, { status });
+      }
+      return new UpstreamContractError(
+        'unexpected_status',
+        `${nameOf[api]} answered ${path} with status ${status} where 200 is due`,
+      );
+  }
+}
+
+/** V2 may refuse a sign-in that V3 takes: then only the streams of V2 stand still. */
+function stillRefused({ api, signIn }: Asked): Error {
+  if (api === 'v3') {
+    return new AuthError(
+      'auth_failed',
+      'Tilkee V3 refuses the sign-in right after it was made; check that TILKEE_V3_URL and TILKEE_AUTH_URL are of the same environment (TILKEE_ENV)',
+    );
+  }
+  const message =
+    'Tilkee V2 refuses this sign-in, fresh as it is; check TILKEE_REF (ask Tilkee which value your account needs), or set a V2 key as TILKEE_ACCESS_TOKEN';
+  if (signIn.kind === 'key') return new AuthError('auth_failed', message);
+  return new UpstreamRefusedError('v2_sign_in_refused', message, { status: 401 });
+}
+
+function badParameter(body: unknown, { api, path, query }: Asked): BadParameterError {
+  const parameters = readParameters(body);
+  // Only names that were asked with are repeated: the rest of the answer is somebody else's text.
+  const ours = parameters.filter(({ name }) => query.has(name));
+  const named = ours.map(({ name, limit }) => (limit === null ? name : `${name} (limit ${limit})`)).join(', ');
+  const which = named === '' ? 'a parameter' : named;
+  return new BadParameterError(`${nameOf[api]} does not accept ${which} of ${path}`, parameters);
+}
+
+/** `{detail: [{loc: ["query", "limit"], msg, type, ctx: {limit_value}}]}`, as FastAPI writes it; places in lists are numbers. */
+function readParameters(body: unknown): readonly BadParameter[] {
+  const detail = isObject(body) && Array.isArray(body.detail) ? body.detail : [];
+  return detail.filter(isObject).flatMap(({ loc, msg, ctx }) => {
+    const names = Array.isArray(loc) ? loc.filter((step) => typeof step === 'string' && IDENTIFIER.test(step)) : [];
+    const name = names.at(-1);
+    if (name === undefined) return [];
+    const told = isObject(ctx) ? asInteger(ctx.limit_value) : null;
+    return [{ name, limit: told ?? lastNumber(asText(msg) ?? '') }];
+  });
+}
+
+const IDENTIFIER = /^[A-Za-z_][\w.-]{0,39}$/;
+
+const lastNumber = (text: string): number | null => asInteger(text.match(/\d+/g)?.at(-1));

@@ -1,0 +1,46 @@
+import { RateLimitedError } from '../../errors.ts';
+import type { List, PlanContext } from '../../stream.ts';
+import { existsAt, isRefused, type ListPlan, listOf, type Place } from './lists.ts';
+import type { TilkeeStreamParts } from './parts.ts';
+
+/** How many projects an incremental pass looks into when there is no list of everything: newest first, one request each. */
+export const RECENT_PROJECTS = 100;
+const PARENT_WAIT_MS = 60_000;
+
+/** Ids of the mirrored projects, for lists that exist once for each. */
+export async function mirroredProjects(context: PlanContext): Promise<readonly string[]> {
+  const limit = context.pass === 'incremental' ? RECENT_PROJECTS : undefined;
+  const ids = await context.mirroredIds('tilkee.projects', limit);
+  if (ids !== null) return ids;
+  throw new RateLimitedError(
+    'this account reads its list project by project, so it waits for the first full read of tilkee.projects',
+    { waitMs: PARENT_WAIT_MS, code: 'parent_first' },
+  );
+}
+
+/** The list of one project. A project that went away meanwhile has an empty one; a list that is refused for a project that is there is a refusal. */
+export function projectList(parts: TilkeeStreamParts, projectId: string, plan: ListPlan): List {
+  const list = listOf(plan);
+  return {
+    ...list,
+    async fetchPage(query, options) {
+      try {
+        return await list.fetchPage(query, options);
+      } catch (error) {
+        if (!isRefused(error) || (await isProjectThere(parts, projectId, options)) !== false) throw error;
+        return { records: [], entries: [], pageSize: null, total: 0, hasMore: false, serverTime: null };
+      }
+    },
+  };
+}
+
+function isProjectThere(parts: TilkeeStreamParts, id: string, options: Parameters<List['fetchPage']>[1]) {
+  const api = parts.settings.projectsApi;
+  return existsAt(parts, api, api === 'v3' ? `/projects/${id}/` : `/projects/${id}`, options);
+}
+
+export const projectPlace = (projectId: string, kind: 'tokens' | 'connexions'): Place => ({
+  api: 'v2',
+  path: `/projects/${encodeURIComponent(projectId)}/${kind}`,
+  known: { project_id: projectId },
+});

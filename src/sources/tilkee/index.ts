@@ -1,0 +1,51 @@
+import type { Upstream } from '../../http/upstream.ts';
+import type { AccountFacts, Connection, Privacy, Stream } from '../../stream.ts';
+import { createTilkeeApi } from './api.ts';
+import { createConnexionsStream } from './connexions.ts';
+import { createItemsStream } from './items.ts';
+import type { TilkeeSettings, TilkeeStreamName, TilkeeStreamParts } from './parts.ts';
+import { createProjectsStream } from './projects.ts';
+import { type TilkeeSignIn, tilkeeCredential } from './sign-in.ts';
+import { createTokensStream } from './tokens.ts';
+import { createUsersStream } from './users.ts';
+
+export type { TilkeeSettings } from './parts.ts';
+export { createTilkeeSignIn, tilkeeCredential, vaultName } from './sign-in.ts';
+export { createMemoryVault, type KeptSignIn, type TokenVault } from './vault.ts';
+
+/** The streams by the name that settings use; a new stream is one new file and one line here. */
+const STREAMS = {
+  projects: createProjectsStream,
+  items: createItemsStream,
+  tokens: createTokensStream,
+  connexions: createConnexionsStream,
+  users: createUsersStream,
+} satisfies Record<TilkeeStreamName, (parts: TilkeeStreamParts) => Stream>;
+
+export interface TilkeeParts {
+  readonly settings: TilkeeSettings;
+  readonly upstream: Upstream;
+  /** Shared by the connections of one credential. */
+  readonly signIn: TilkeeSignIn;
+  readonly privacy: Privacy;
+}
+
+/** One Tilkee account as a connection. */
+export function createTilkeeConnection({ settings, upstream, signIn, privacy }: TilkeeParts): Connection {
+  const api = createTilkeeApi({ settings, signIn, upstream });
+  let opened: AccountFacts | null = null;
+  return {
+    id: settings.id,
+    source: 'tilkee',
+    credential: tilkeeCredential(settings),
+    streams: settings.streams.map((name) => STREAMS[name]({ api, settings, privacy })),
+    async open(options) {
+      opened ??= await api.openAccount(options);
+      return opened;
+    },
+    doors: [
+      { name: 'V3', knock: (options) => api.knock('v3', options) },
+      { name: 'V2', knock: (options) => api.knock('v2', options) },
+    ],
+  };
+}

@@ -1,0 +1,32 @@
+import type { Stream } from '../../stream.ts';
+import { asEverybody, createReader, listOf, manyValues, type Place, probeWindow, recallOr, v3Window } from './lists.ts';
+import type { TilkeeStreamParts } from './parts.ts';
+import { redactTilkee } from './privacy.ts';
+import { ITEMS, mapItem } from './rows/item.ts';
+
+/** Whether bounds are inclusive, and in which zone they are read, is not published. */
+const OVERLAP_MS = 86_400_000;
+
+/** Items: the documents of the library. V3 by default, V2 by setting. No source knows a request for one item, so a second walk confirms deletions. */
+export function createItemsStream(parts: TilkeeStreamParts): Stream {
+  const { settings, privacy } = parts;
+  const api = settings.projectsApi;
+  // Images are left out on purpose: one entry a page of every document.
+  const expand = manyValues(parts, 'expand', ['tags', 'owner']);
+  const place: Place =
+    api === 'v3' ? { api, path: '/items/', parameters: expand, windowParameters: v3Window } : { api, path: '/items' };
+
+  return {
+    name: 'tilkee.items',
+    table: ITEMS,
+    redactRecord: (record) => redactTilkee(record, privacy),
+    mapRecord: (record) => mapItem(record, api),
+    async planLists(context) {
+      const reader = createReader(parts, context);
+      if (api === 'v2') return asEverybody(parts, 'all', place).map((one) => listOf({ ...one, reader, context }));
+      const hasWindows = await recallOr(context, 'createdWindows', () => probeWindow(reader, place, context.fetch));
+      return [listOf({ id: 'all', place, reader, context, ...(hasWindows === true ? { overlapMs: OVERLAP_MS } : {}) })];
+    },
+    deletions: {},
+  };
+}

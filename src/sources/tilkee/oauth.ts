@@ -1,0 +1,161 @@
+import type { Clock } from '../../clock.ts';
+import { AuthError, UpstreamContractError, UpstreamRefusedError } from '../../errors.ts';
+import type { RequestOptions, Upstream } from '../../http/upstream.ts';
+import { asNumber, asText, isObject } from '../coerce.ts';
+import type { TilkeeAuth, TilkeeSettings } from './parts.ts';
+import type { KeptSignIn } from './vault.ts';
+
+/**
+ * The ways into a Tilkee account, each one request that is answered with a sign-in. Password and refresh token go to the *authorize* address, only the code
+ * of the browser goes to the *token* address (published connector files of 2022; not tried on a live server).
+ *
+ * A refusal is told by its status alone: the text of the answer may repeat what was sent.
+ */
+
+export type OauthAuth = Extract<TilkeeAuth, { kind: 'oauth' }>;
+
+export interface GrantParts {
+  readonly settings: Pick<TilkeeSettings, 'authUrl' | 'authBody' | 'scope'>;
+  readonly auth: OauthAuth;
+  readonly upstream: Upstream;
+  readonly clock: Clock;
+}
+
+/** @throws AuthError (`auth_failed`) when Tilkee refuses, and what the http layer throws */
+export function grantByPassword(parts: GrantParts, options: RequestOptions): Promise<KeptSignIn> {
+  const { username, password } = parts.auth;
+  if (username === null || password === null) throw new Error('no user name and password to sign in with');
+  return ask(parts, { path: '/oauth/authorize/', options, refused: REFUSED.password }, [
+    ['grant_type', 'password'],
+    ['username', username],
+    ['password', password],
+    ['scope', parts.settings.scope],
+  ]);
+}
+
+/**
+ * The server may hand out a new refresh token and end the old one: what this returns must be kept, or the account is locked out.
+ * @throws AuthError (`auth_failed`) when Tilkee refuses, and what the http layer throws
+ */
+export async function grantByRefreshToken(
+  parts: GrantParts,
+  refreshToken: string,
+  options: RequestOptions,
+): Promise<KeptSignIn> {
+  const fresh = await ask(parts, { path: '/oauth/authorize/', options, refused: REFUSED.refreshToken }, [
+    ['grant_type', 'refresh_token'],
+    ['refresh_token', refreshToken],
+    ['scope', parts.settings.scope],
+  ]);
+  return { ...fresh, refreshToken: fresh.refreshToken ?? refreshToken };
+}
+
+/** @throws AuthError (`auth_failed`) when Tilkee refuses, and what the http layer throws */
+export function grantByCode(
+  parts: GrantParts,
+  { code, redirectUri }: { readonly code: string; readonly redirectUri: string },
+  options: RequestOptions,
+): Promise<KeptSignIn> {
+  return ask(parts, { path: '/oauth/token/', options, refused: REFUSED.code }, [
+    ['grant_type', 'authorization_code'],
+    ['code', code],
+    ['redirect_uri', redirectUri],
+  ]);
+}
+
+/** Where a person signs in with the browser; the web app's host, which is not the one that the grants go to. */
+export function authorizeUrl(
+  settings: Pick<TilkeeSettings, 'appUrl'>,
+  { clientId, redirectUri, state }: { readonly clientId: string; readonly redirectUri: string; readonly state: string },
+): string {
+  const query = new URLSearchParams({
+    response_type: 'code',
+    client_id: clientId,
+    redirect_uri: redirectUri,
+    state,
+    scope: 'all',
+  });
+  return `${settings.appUrl}/v3/oauth/authorize/?${query}`;
+}
+
+const REFUSED = {
+  password:
+    'Tilkee refused the user name or password; check TILKEE_USERNAME and TILKEE_PASSWORD (and TILKEE_CLIENT_ID and TILKEE_CLIENT_SECRET where they are set)',
+  refreshToken:
+    'Tilkee refused the refresh token; run `leadmirror tilkee login`, or set a fresh TILKEE_REFRESH_TOKEN (and check TILKEE_CLIENT_ID and TILKEE_CLIENT_SECRET where they are set)',
+  code: 'Tilkee refused the code of the browser; it works once and for a short time: run `leadmirror tilkee login` again (and check TILKEE_CLIENT_ID, TILKEE_CLIENT_SECRET, and that the redirect URI is the one registered with Tilkee)',
+} as const;
+
+/** Statuses by which servers of this kind say no to a grant; which of them Tilkee uses is not published. */
+const REFUSALS: readonly number[] = [400, 401, 403, 422];
+
+/** Where the answer does not say how long a token lives: asked for anew early rather than used too long. */
+const UNTOLD_LIFE_SECONDS = 3600;
+
+interface Question {
+  readonly path: string;
+  readonly options: RequestOptions;
+  /** What a refusal means, and what to do. */
+  readonly refused: string;
+}
+
+async function ask(
+  { settings, auth, upstream, clock }: GrantParts,
+  { path, options, refused }: Question,
+  fields: readonly (readonly [string, string | null])[],
+): Promise<KeptSignIn> {
+  const client = [['client_id', auth.clientId] as const, ['client_secret', auth.clientSecret] as const];
+  const given = [...fields, ...client].filter((field): field is [string, string] => field[1] !== null);
+  const isForm = settings.authBody === 'form';
+  // Of the try that was answered. Counted from the question, so that the time of the answer's way is never taken for life.
+  let askedAt = clock.now();
+  const onRequest = () => {
+    askedAt = clock.now();
+    options.onRequest?.();
+  };
+  const { status, body } = await upstream.request(
+    {
+      method: 'POST',
+      url: `${settings.authUrl}${path}`,
+      headers: {
+        'content-type': isForm ? 'application/x-www-form-urlencoded' : 'application/json',
+        accept: 'application/json',
+      },
+      body: isForm ? new URLSearchParams(given).toString() : JSON.stringify(Object.fromEntries(given)),
+    },
+    { ...options, onRequest },
+  );
+  if (REFUSALS.includes(status)) throw new AuthError('auth_failed', `${refused}${hint(status)}`);
+  if (status < 200 || status > 299) {
+    throw new UpstreamRefusedError(
+      'wrong_base_url',
+      `the sign-in address answered with status ${status}; check TILKEE_AUTH_URL`,
+      { status },
+    );
+  }
+  return readSignIn(body, askedAt);
+}
+
+/** The statuses by which a server also says that it could not read the question. */
+function hint(status: number): string {
+  return status === 400 || status === 422 ? '; if all of that is right, try the other TILKEE_AUTH_BODY' : '';
+}
+
+function readSignIn(body: unknown, askedAt: number): KeptSignIn {
+  const answer = isObject(body) ? body : {};
+  const accessToken = asText(answer.access_token);
+  if (accessToken === null || accessToken === '') {
+    throw new UpstreamContractError(
+      'unexpected_shape',
+      'the sign-in answer holds no access token; check TILKEE_AUTH_URL',
+    );
+  }
+  const told = asNumber(answer.expires_in);
+  const seconds = told !== null && told > 0 ? told : UNTOLD_LIFE_SECONDS;
+  return {
+    accessToken,
+    refreshToken: asText(answer.refresh_token) || null,
+    obtainedAt: askedAt,
+    expiresAt: Math.floor(askedAt + seconds * 1000),
+  };
+}

@@ -1,0 +1,90 @@
+import type { UpstreamResponse } from '../../http/upstream.ts';
+import type { FetchOptions, Privacy } from '../../stream.ts';
+
+/** How an account proves who it is. One V3 sign-in opens both APIs; a key of the old API opens V2 only (documented). */
+export type TilkeeAuth =
+  | {
+      readonly kind: 'oauth';
+      readonly username: string | null;
+      readonly password: string | null;
+      readonly clientId: string | null;
+      readonly clientSecret: string | null;
+      /** The one the operator configured; a newer one from the vault goes first. */
+      readonly refreshToken: string | null;
+    }
+  | { readonly kind: 'key'; readonly accessToken: string };
+
+export type TilkeeStreamName = 'projects' | 'items' | 'tokens' | 'connexions' | 'users';
+
+/** Lists that are read beside the plain ones, because nobody knows whether those hold them too. Rows met twice are one row. */
+export type TilkeeExtra = 'templates' | 'archived_projects' | 'colleagues_projects' | 'archived_tokens';
+
+export interface TilkeeSettings {
+  /** `tilkee:default`, or as leadmirror.yaml names it. */
+  readonly id: string;
+  readonly auth: TilkeeAuth;
+  /** The three without a trailing slash. */
+  readonly v3Url: string;
+  readonly v2Url: string;
+  readonly authUrl: string;
+  /** Where the browser signs in: the web app's host. */
+  readonly appUrl: string;
+  /** How the sign-in's body is written. Inferred: form. */
+  readonly authBody: 'form' | 'json';
+  /** Sent with the sign-in when not null; the code flow always asks for `all`. */
+  readonly scope: string | null;
+  readonly streams: readonly TilkeeStreamName[];
+  readonly projectsApi: 'v3' | 'v2';
+  readonly requestsPerMinute: number;
+  /** Rows a page, 2 to 100. A server that refuses it is asked for what it allows. */
+  readonly pageSize: number;
+  /** The `x-tilk-ref` of every V2 request. */
+  readonly ref: string;
+  readonly extras: readonly TilkeeExtra[];
+  /** How several values of one parameter are written: `a=1&a=2` or `a=1,2`. */
+  readonly arrayParams: 'repeat' | 'csv';
+  /** Unit of `start_date` and `end_date` of the visits. */
+  readonly timeUnit: 's' | 'ms';
+  /** Where visits are read: all in one list, project by project, link by link; `auto`: one list when it names link or project, else by project. */
+  readonly visitsBy: 'auto' | 'list' | 'project' | 'token';
+  /** Ask the V2 projects list for `-projects.updated_at`; used only when the answer obeys. */
+  readonly orderByUpdate: boolean;
+  /** Ids of colleagues as whom the V2 lists are read too (header `USER_ID`). */
+  readonly actAs: readonly string[];
+}
+
+export type TilkeeApiName = 'v3' | 'v2';
+
+export interface GetOptions extends FetchOptions {
+  /** Tries in all; probes take one. */
+  readonly attempts?: number;
+  /** V2 only: `USER_ID`. */
+  readonly actAs?: string;
+}
+
+/** GET requests to both APIs of one account, signed in, with refusals read. */
+export interface TilkeeApi {
+  /** True when this account has that API at all: a static key opens V2 only. */
+  has(api: TilkeeApiName): boolean;
+  /**
+   * The answer is 200 with JSON. `path` begins with a slash: `/projects/` on V3 (slash at the end), `/projects` on V2.
+   *
+   * @throws AuthError (`auth_failed` after a fresh sign-in), UpstreamRefusedError (`not_permitted` 403, `not_found` 404, `gone` 410,
+   * `bad_parameter` 422 with `detail`), and what the http layer throws
+   */
+  get(api: TilkeeApiName, path: string, query: URLSearchParams, options: GetOptions): Promise<UpstreamResponse>;
+}
+
+/** What every Tilkee stream is made from. */
+export interface TilkeeStreamParts {
+  readonly api: TilkeeApi;
+  readonly settings: TilkeeSettings;
+  readonly privacy: Privacy;
+}
+
+/** What a sign-in leaves behind. Times in ms since 1970 by our clock. */
+export interface StoredSignIn {
+  readonly accessToken: string;
+  readonly expiresAt: number;
+  readonly refreshToken: string | null;
+}

@@ -1,0 +1,104 @@
+import type { PlanContext, Stream } from '../../stream.ts';
+import { asMs, isObject } from '../coerce.ts';
+import {
+  asEverybody,
+  createReader,
+  existsAt,
+  type ListPlan,
+  listOf,
+  manyValues,
+  type Place,
+  probeWindow,
+  type Reader,
+  recallOr,
+  v3Window,
+} from './lists.ts';
+import type { TilkeeStreamParts } from './parts.ts';
+import { redactTilkee } from './privacy.ts';
+import { mapProject, PROJECTS } from './rows/project.ts';
+
+/** Whether bounds are inclusive, and in which zone they are read, is not published. */
+const OVERLAP_MS = 86_400_000;
+const ORDER_BY_UPDATE = '-projects.updated_at';
+
+interface NamedPlace {
+  readonly id: string;
+  readonly place: Place;
+}
+
+/**
+ * Projects. V3 by default: `created_at` windows find new ones, full walks find changes (nothing filters on them, and what moves `updated_at` is not
+ * known). V2 by setting: the front of the list. Neither says whether it holds templates, archived or colleagues' projects: those are lists of their own.
+ */
+export function createProjectsStream(parts: TilkeeStreamParts): Stream {
+  const { settings, privacy } = parts;
+  const api = settings.projectsApi;
+
+  function places(): readonly NamedPlace[] {
+    const wants = (extra: (typeof settings.extras)[number]) => settings.extras.includes(extra);
+    if (api === 'v3') {
+      // The owner comes only when asked for, and so do tags and counters.
+      const parameters = manyValues(parts, 'expand', ['owner', 'tags', 'data']);
+      const place: Place = { api, path: '/projects/', parameters, windowParameters: v3Window };
+      const templates: Place = { ...place, parameters: [...parameters, ['is_template', 'true']] };
+      return [{ id: 'all', place }, ...(wants('templates') ? [{ id: 'templates', place: templates }] : [])];
+    }
+    const place: Place = { api, path: '/projects' };
+    const only = (id: string, ...parameters: [string, string]) =>
+      asEverybody(parts, id, { ...place, parameters: [parameters] });
+    return [
+      ...asEverybody(parts, 'all', place),
+      ...(wants('templates') ? only('templates', 'is_template', 'true') : []),
+      ...(wants('archived_projects') ? only('archived', 'status', 'archived') : []),
+      ...(wants('colleagues_projects') ? only('colleagues', 'is_owner', 'false') : []),
+    ];
+  }
+
+  /** Archived ones are old: nothing new arrives at the front of that list. */
+  const isRead = (context: PlanContext) => (one: NamedPlace) =>
+    context.pass !== 'incremental' || !one.id.startsWith('archived');
+
+  return {
+    name: 'tilkee.projects',
+    table: PROJECTS,
+    redactRecord: (record) => redactTilkee(record, privacy),
+    mapRecord: (record) => mapProject(record, api),
+    async planLists(context) {
+      const reader = createReader(parts, context);
+      const all = places();
+      const [plain] = all;
+      if (plain === undefined) return [];
+      const shared = { reader, context } as const;
+      if (api === 'v3') {
+        const hasWindows = await recallOr(context, 'createdWindows', () =>
+          probeWindow(reader, plain.place, context.fetch),
+        );
+        const overlap = hasWindows === true ? { overlapMs: OVERLAP_MS } : {};
+        return all.map((one): ListPlan => ({ ...one, ...shared, ...overlap })).map(listOf);
+      }
+      const sorted =
+        settings.orderByUpdate && context.pass === 'incremental' ? await sortedByUpdate(reader, plain, context) : null;
+      return all
+        .filter(isRead(context))
+        .map((one) => (sorted !== null && one === plain ? sorted : listOf({ ...one, ...shared })));
+    },
+    deletions: {
+      exists: ({ id }, options) => existsAt(parts, api, api === 'v3' ? `/projects/${id}/` : `/projects/${id}`, options),
+    },
+  };
+
+  /** The list with the latest changes at its front, where the server obeys: it echoes the order, and the rows are in it. */
+  async function sortedByUpdate(reader: Reader, plain: NamedPlace, context: PlanContext) {
+    const place: Place = { ...plain.place, parameters: [['order', ORDER_BY_UPDATE]] };
+    const obeys = await recallOr(context, 'ordersByUpdate', async () => {
+      const query = new URLSearchParams({ offset: '0', limit: '10', order: ORDER_BY_UPDATE });
+      const { body } = await parts.api.get(api, place.path, query, context.fetch);
+      const rows = isObject(body) && Array.isArray(body.contents) ? body.contents : [];
+      const times = rows.map((row) => (isObject(row) ? asMs(row.updated_at) : null));
+      if (times.length < 2) return null;
+      const isSorted = times.every((at, i) => at !== null && (i === 0 || at <= (times[i - 1] ?? 0)));
+      return isObject(body) && body.order === ORDER_BY_UPDATE && isSorted;
+    });
+    return obeys === true ? listOf({ ...plain, id: 'by_update', place, reader, context, sortedBy: 'updatedAt' }) : null;
+  }
+}

@@ -1,0 +1,237 @@
+import { createHash } from 'node:crypto';
+import type { Clock } from '../../clock.ts';
+import { AuthError, ConfigError } from '../../errors.ts';
+import { abortError } from '../../http/abort.ts';
+import type { Upstream } from '../../http/upstream.ts';
+import type { Logger } from '../../logger.ts';
+import type { FetchOptions } from '../../stream.ts';
+import { grantByPassword, grantByRefreshToken, type OauthAuth } from './oauth.ts';
+import type { TilkeeSettings } from './parts.ts';
+import type { KeptSignIn, TokenVault } from './vault.ts';
+
+/**
+ * One account's way in, shared by everything in this process that uses the account, and through the vault by all processes.
+ *
+ *   session still good -> vault's tokens -> vault's refresh token -> the configured refresh token -> the password
+ *
+ * A refresh token may work only once. So a grant runs inside `vault.exclusive`, and whoever gets inside first looks whether somebody else has left
+ * a fresh sign-in there.
+ */
+export interface TilkeeSignIn {
+  readonly kind: 'oauth' | 'key';
+  /** The Authorization header; signs in when that was not done yet, or when the sign-in is about to expire. */
+  header(options: FetchOptions): Promise<string>;
+  /**
+   * Another header after `stale` was refused. Many callers at once cause one sign-in.
+   * @throws AuthError when there is none to be had
+   */
+  renew(stale: string, options: FetchOptions): Promise<string>;
+}
+
+export interface TilkeeSignInParts {
+  readonly settings: Pick<TilkeeSettings, 'id' | 'auth' | 'authUrl' | 'authBody' | 'scope'>;
+  readonly upstream: Upstream;
+  readonly vault: TokenVault;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+export function createTilkeeSignIn(parts: TilkeeSignInParts): TilkeeSignIn {
+  const { auth } = parts.settings;
+  return auth.kind === 'key' ? keySignIn(auth.accessToken) : oauthSignIn(parts, auth);
+}
+
+function keySignIn(accessToken: string): TilkeeSignIn {
+  return {
+    kind: 'key',
+    header: async () => `Bearer ${accessToken}`,
+    async renew() {
+      throw new AuthError(
+        'auth_failed',
+        'Tilkee V2 refuses this key; put a valid one into TILKEE_ACCESS_TOKEN (the developer area of the web app has it), and check TILKEE_REF',
+      );
+    },
+  };
+}
+
+function oauthSignIn({ settings, upstream, vault, clock, logger }: TilkeeSignInParts, auth: OauthAuth): TilkeeSignIn {
+  const grant = { settings, auth, upstream, clock };
+  const hasPassword = auth.username !== null && auth.password !== null;
+  let session: KeptSignIn | null = null;
+  /** The access token that Tilkee refused last, wherever it comes from. */
+  let refused: string | null = null;
+  /** What a grant brought and the vault could not keep, and what the vault held then. */
+  let unkept: { readonly fresh: KeptSignIn; readonly over: KeptSignIn | null } | null = null;
+
+  const isGood = (one: KeptSignIn | null): one is KeptSignIn =>
+    one !== null && one.accessToken !== refused && !isEnding(one, clock.now());
+
+  /** What is kept; whoever has a password does not need what cannot be opened. */
+  const peek = () =>
+    vault.peek().catch((error: unknown) => {
+      if (hasPassword && error instanceof ConfigError) return null;
+      throw error;
+    });
+
+  async function enter(options: FetchOptions): Promise<KeptSignIn> {
+    const kept = await peek();
+    if (isGood(kept)) return kept;
+    const found = await vault.exclusive(
+      async (stored) => {
+        if (isGood(stored)) return { value: stored };
+        const fresh = await signInAnew(stored, options);
+        // At once, so that a vault that cannot keep it does not lose it for this process too.
+        session = fresh;
+        unkept = { fresh, over: stored };
+        return { value: fresh, store: fresh };
+      },
+      { signal: options.signal, maxWaitMs: options.maxWaitMs, overwriteUnreadable: hasPassword },
+    );
+    unkept = null;
+    return found;
+  }
+
+  async function signInAnew(stored: KeptSignIn | null, options: FetchOptions): Promise<KeptSignIn> {
+    const ways = refreshTokens(stored);
+    for (const [index, token] of ways.entries()) {
+      const isLast = index === ways.length - 1 && !hasPassword;
+      try {
+        return await grantByRefreshToken(grant, token, options);
+      } catch (error) {
+        if (!(error instanceof AuthError)) throw error;
+        // Somebody whose turn had been given to us, because they slept too long in it, may have used the token up.
+        const left = await peek();
+        if (left?.accessToken !== stored?.accessToken && isGood(left)) return left;
+        if (isLast) throw error;
+        logger.warn({ connection: settings.id }, 'Tilkee refused a refresh token; trying the next way in');
+      }
+    }
+    if (hasPassword) return grantByPassword(grant, options);
+    throw new AuthError(
+      'auth_failed',
+      'there is no Tilkee sign-in to go on with; run `leadmirror tilkee login`, or set TILKEE_USERNAME and TILKEE_PASSWORD, or TILKEE_REFRESH_TOKEN',
+    );
+  }
+
+  /** In the order of trying. This process's own goes first only where the vault could not keep it, and while nobody has left another one there since. */
+  function refreshTokens(stored: KeptSignIn | null): readonly string[] {
+    const own = unkept !== null && unkept.over?.accessToken === stored?.accessToken ? unkept.fresh.refreshToken : null;
+    return [...new Set([own, stored?.refreshToken ?? null, auth.refreshToken])].filter((token) => token !== null);
+  }
+
+  const enterOnce = shared(enter);
+
+  async function goodSession(options: FetchOptions): Promise<KeptSignIn> {
+    if (!isGood(session)) session = await enterOnce(options);
+    return session;
+  }
+
+  return {
+    kind: 'oauth',
+    header: async (options) => headerOf(await goodSession(options)),
+    async renew(stale, options) {
+      // Somebody else signed in since: their session has not been refused yet.
+      if (session === null || headerOf(session) === stale) refused = stale.slice(SCHEME.length);
+      const fresh = headerOf(await goodSession(options));
+      // A sign-in that was under way already may have brought the refused one back from the vault.
+      return fresh === stale ? headerOf(await goodSession(options)) : fresh;
+    },
+  };
+}
+
+/**
+ * The name under which an account's sign-in is kept; no secret. Accounts that only a browser sign-in tells apart are told apart by their connection, so that
+ * two of them with one client id never take each other's place.
+ */
+export function vaultName(settings: Pick<TilkeeSettings, 'id' | 'auth' | 'authUrl'>): string {
+  return nameOf(settings.authUrl, settings);
+}
+
+/** Server and account in one word that holds no secret: connections with the same one share budget and sign-in. */
+export function tilkeeCredential(settings: Pick<TilkeeSettings, 'id' | 'auth' | 'v3Url'>): string {
+  return nameOf(settings.v3Url, settings);
+}
+
+function nameOf(url: string, { id, auth }: Pick<TilkeeSettings, 'id' | 'auth'>): string {
+  const digest = createHash('sha256').update(accountOf(id, auth)).digest('hex').slice(0, 16);
+  return `tilkee:${new URL(url).host}:${digest}`;
+}
+
+function accountOf(connectionId: string, auth: TilkeeSettings['auth']): string {
+  if (auth.kind === 'key') return `key ${auth.accessToken}`;
+  if (auth.username !== null) return `user ${auth.username.toLowerCase()}`;
+  if (auth.clientId !== null) return `client ${auth.clientId} ${connectionId}`;
+  return `refresh token ${auth.refreshToken ?? ''}`;
+}
+
+const SCHEME = 'Bearer ';
+
+const headerOf = ({ accessToken }: KeptSignIn): string => `${SCHEME}${accessToken}`;
+
+const EARLY_MS = 5 * 60_000;
+
+/** Less than five minutes left; for a token that lives less than ten, less than half of its life. */
+export function isEnding({ expiresAt, obtainedAt }: KeptSignIn, now: number): boolean {
+  const life = obtainedAt === undefined ? Number.POSITIVE_INFINITY : expiresAt - obtainedAt;
+  return expiresAt - now < Math.min(EARLY_MS, life / 2);
+}
+
+/** How long a request that is out is waited for after the last caller was stopped. */
+const GRACE_MS = 5_000;
+
+interface Running<T> {
+  readonly result: Promise<T>;
+  readonly stop: AbortController;
+  /** Callers who have not been stopped. */
+  waiting: number;
+  hasAsked: boolean;
+}
+
+/**
+ * One piece of work for all who ask at the same time. It stops when all of them were stopped, not when the first one was; and a request that is out is not
+ * cut off at once then: its answer may hold the only refresh token that works from now on.
+ */
+function shared<T>(work: (options: FetchOptions) => Promise<T>): (options: FetchOptions) => Promise<T> {
+  let running: Running<T> | null = null;
+
+  function start(options: FetchOptions): Running<T> {
+    const stop = new AbortController();
+    const onRequest = () => {
+      started.hasAsked = true;
+      options.onRequest();
+    };
+    const result = work({ ...options, onRequest, signal: stop.signal }).finally(() => {
+      if (running === started) running = null;
+    });
+    // Whoever was stopped does not look at it any more.
+    result.catch(() => {});
+    const started: Running<T> = { result, stop, waiting: 0, hasAsked: false };
+    return started;
+  }
+
+  return async (options) => {
+    const { signal } = options;
+    if (signal.aborted) throw abortError(signal);
+    if (running === null || running.stop.signal.aborted) running = start(options);
+    const mine = running;
+    mine.waiting += 1;
+    let timer: NodeJS.Timeout | undefined;
+    let onAbort = () => {};
+    const left = new Promise<never>((_, reject) => {
+      onAbort = () => {
+        mine.waiting -= 1;
+        if (mine.waiting > 0) return reject(abortError(signal));
+        const stop = () => mine.waiting === 0 && mine.stop.abort();
+        if (mine.hasAsked) timer = setTimeout(stop, GRACE_MS);
+        else stop();
+      };
+      signal.addEventListener('abort', onAbort, { once: true });
+    });
+    try {
+      return await Promise.race([mine.result, left]);
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', onAbort);
+    }
+  };
+}

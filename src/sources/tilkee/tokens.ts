@@ -1,0 +1,59 @@
+import type { List, PlanContext, Stream } from '../../stream.ts';
+import { asText } from '../coerce.ts';
+import { mirroredProjects, projectList, projectPlace, RECENT_PROJECTS } from './by-parent.ts';
+import { asEverybody, createReader, existsAt, isOpen, listOf, type Place, type Reader, recallOr } from './lists.ts';
+import type { TilkeeStreamParts } from './parts.ts';
+import { redactTilkee } from './privacy.ts';
+import { mapToken, TOKENS } from './rows/token.ts';
+
+const BULK: Place = { api: 'v2', path: '/tokens' };
+const ARCHIVED = [['archived_tokens', 'true']] as const;
+
+/**
+ * Tokens: the links, V2 only, without any time of change. The incremental pass reads the front of the list, full walks find the rest. Whether the plain list
+ * holds archived links is not known, so those are a second list. A server without a list of all links is read project by project.
+ */
+export function createTokensStream(parts: TilkeeStreamParts): Stream {
+  const { settings, privacy } = parts;
+
+  /** New links are not archived: the front of that list tells nothing. */
+  const wantsArchived = (context: PlanContext) =>
+    settings.extras.includes('archived_tokens') && context.pass !== 'incremental';
+
+  function bulkLists(reader: Reader, context: PlanContext): readonly List[] {
+    const archived = asEverybody(parts, 'archived', { ...BULK, parameters: ARCHIVED });
+    const all = [...asEverybody(parts, 'all', BULK), ...(wantsArchived(context) ? archived : [])];
+    return all.map((one) => listOf({ ...one, reader, context }));
+  }
+
+  async function listsByProject(reader: Reader, context: PlanContext): Promise<readonly List[]> {
+    const projects = await mirroredProjects(context);
+    return projects.flatMap((id) => {
+      const place = projectPlace(id, 'tokens');
+      const listAt = (name: string, at: Place) => projectList(parts, id, { id: name, place: at, reader, context });
+      const archived = listAt(`project.${id}.archived`, { ...place, parameters: ARCHIVED });
+      return [listAt(`project.${id}`, place), ...(wantsArchived(context) ? [archived] : [])];
+    });
+  }
+
+  return {
+    name: 'tilkee.tokens',
+    table: TOKENS,
+    redactRecord: (record) => redactTilkee(record, privacy),
+    mapRecord: mapToken,
+    async planLists(context) {
+      const reader = createReader(parts, context);
+      const hasBulk = await recallOr(context, 'allInOneList', () => isOpen(reader, BULK, context.fetch));
+      context.notice(hasBulk ? null : NOTICE);
+      return hasBulk ? bulkLists(reader, context) : listsByProject(reader, context);
+    },
+    deletions: {
+      async exists({ id, project_id }, options) {
+        const project = asText(project_id);
+        return project === null ? null : existsAt(parts, 'v2', `/projects/${project}/tokens/${id}`, options);
+      },
+    },
+  };
+}
+
+const NOTICE = `the list of all links is refused to this account, so they are read project by project: the full walk reads every project, the incremental pass the ${RECENT_PROJECTS} newest`;

@@ -1,0 +1,105 @@
+import type { Clock } from '../clock.ts';
+import type { PrismaClient } from '../generated/prisma/client.ts';
+import type { Logger } from '../logger.ts';
+import { isRetryableDatabaseError } from '../store/faults.ts';
+import type { Lease } from '../store/leases.ts';
+import { type SavePage, savePage } from '../store/pages.ts';
+import { noCounts, type RunCounts, type RunEnd } from '../store/runs.ts';
+import type { Connection, FetchOptions, Outcome, Pass, Stream } from '../stream.ts';
+import type { Watermarks } from './watermark.ts';
+
+export interface PassParts {
+  readonly prisma: PrismaClient;
+  /** For messages: `host:port/name`. */
+  readonly databasePlace: string;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly lookbackMs: number;
+  /** Share of a table, 0 to 1, that may vanish within a day before a person has to agree. */
+  readonly deleteBrake: number;
+}
+
+export interface PassJob {
+  readonly connection: Connection;
+  readonly stream: Stream;
+  readonly pass: Pass;
+  readonly signal: AbortSignal;
+  /** The longest wait in place for the upstream; beyond it the run ends `postponed`. */
+  readonly maxWaitMs: number;
+  /** How long to wait for a lease that another process holds. */
+  readonly leaseWaitMs: number;
+  readonly onProgress?: (counts: RunCounts) => void;
+}
+
+/** How a run ends. */
+export interface Ending extends RunEnd {
+  readonly retryInMs: number | null;
+  /** The run's line is already written, with its last page. */
+  readonly isRecorded: boolean;
+}
+
+/** One run under its lease: what was counted, how far the watermarks are, and the one way to write. */
+export class Run {
+  readonly parts: PassParts;
+  readonly job: PassJob;
+  readonly lease: Lease;
+  readonly fetch: FetchOptions;
+  readonly startedAt: Date;
+  watermark: Watermarks | null;
+  walkedAt: Watermarks | null;
+  #written: RunCounts = noCounts();
+  /** Counted apart, because requests go out while a page is written. */
+  #requests = 0;
+
+  constructor(parts: PassParts, job: PassJob, lease: Lease, signal: AbortSignal) {
+    this.parts = parts;
+    this.job = job;
+    this.lease = lease;
+    this.startedAt = new Date(parts.clock.now());
+    this.watermark = lease.checkpoint.watermark;
+    this.walkedAt = lease.checkpoint.walkedAt;
+    this.fetch = {
+      signal,
+      maxWaitMs: job.maxWaitMs,
+      onRequest: () => {
+        this.#requests += 1;
+      },
+    };
+  }
+
+  get counts(): RunCounts {
+    return { ...this.#written, requests: this.#requests };
+  }
+
+  ending(outcome: Outcome, error: RunEnd['error'] = null, retryInMs: number | null = null): Ending {
+    return { outcome, error, watermark: this.watermark, retryInMs, isRecorded: false };
+  }
+
+  /** Deadlocks, serialisation failures and lost connections are retried as a page: nothing of a failed try was kept. */
+  async save(save: Omit<SavePage, 'lease' | 'startedAt' | 'counts'>): Promise<void> {
+    const { prisma, clock, logger } = this.parts;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const { lease, startedAt, counts } = this;
+        this.#written = await savePage(prisma, { ...save, lease, startedAt, counts });
+        this.job.onProgress?.(this.counts);
+        return;
+      } catch (error) {
+        if (!isRetryableDatabaseError(error) || attempt >= SAVE_ATTEMPTS) throw error;
+        const waitMs = Math.min(SAVE_CAP_MS, SAVE_BASE_MS * 2 ** (attempt - 1));
+        logger.warn({ stream: this.job.stream.name, attempt, waitMs }, 'page not written, trying again');
+        await clock.sleep(waitMs, this.fetch.signal);
+      }
+    }
+  }
+
+  /** The database's clock at a moment of ours (`performance.now()`), a second early: between reading the two clocks some time passed. */
+  databaseTime(at: number): Date {
+    const { databaseNow, readAt } = this.lease;
+    return new Date(databaseNow.getTime() + (at - readAt) - 1000);
+  }
+}
+
+const SAVE_ATTEMPTS = 8;
+const SAVE_BASE_MS = 100;
+const SAVE_CAP_MS = 5_000;
