@@ -54,6 +54,15 @@ describe('README', () => {
     },
   );
 
+  const inner = commands.flatMap((group) =>
+    group.commands.map((command) => [`${group.name()} ${command.name()}`, command] as const),
+  );
+  it.each(inner)('names `%s` and all its options', (name, command) => {
+    const row = commandRows.find((cells) => cells.startsWith(`\`${name} `)) ?? '';
+    expect(row).not.toBe('');
+    expect(command.options.map(({ long }) => long).filter((long) => !row.includes(String(long)))).toEqual([]);
+  });
+
   it('names no command that is not there', () => {
     const names = commandRows.map((row) => words(row)[0]?.split(' ')[0]);
     expect(names.sort()).toEqual(commands.map((command) => command.name()).sort());
@@ -70,6 +79,13 @@ describe('README', () => {
     expect(codes.length).toBeGreaterThan(20);
     expect(codes.filter((code) => !source.includes(`'${code}'`))).toEqual([]);
   });
+});
+
+it('CHANGELOG names every variable of Tilkee, credentials apart', () => {
+  const changelog = read('CHANGELOG.md');
+  const isCredential = (name: string) => /(CLIENT_ID|CLIENT_SECRET|REFRESH_TOKEN|ACCESS_TOKEN)$/.test(name);
+  const names = VARIABLES.map(({ name }) => name).filter((name) => name.startsWith('TILKEE_') && !isCredential(name));
+  expect(names.filter((name) => !changelog.includes(`\`${name}`))).toEqual([]);
 });
 
 it('.env.example names every variable, on or off', () => {

@@ -5,71 +5,49 @@ import pg from 'pg';
 import { startDaemon } from '../../workers/main.ts';
 import { type App, createApp } from '../app.ts';
 import { type Config, loadConfig } from '../config.ts';
-import type { PrismaClient } from '../generated/prisma/client.ts';
-import { createTiledeskSandbox, type TiledeskSandbox } from '../sandbox/tiledesk.ts';
 import { poolConfig } from '../store/database.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../store/embedded.ts';
 import { type CommandContext, runCommand } from './command.ts';
+import { query, showQueries } from './demo-queries.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
-import { formatSeconds, formatTable, print } from './format.ts';
+import { formatSeconds, print } from './format.ts';
 import { createProgress } from './progress.ts';
+import { startUpstreams, type Upstreams } from './sandbox.ts';
 import { selectStreams } from './selection.ts';
 import { exitCodeOf, syncAll } from './sync.ts';
 import { summaryLine } from './sync-report.ts';
 
-/** Questions that show what the mirror is good for. */
-const QUERIES: readonly { readonly title: string; readonly sql: string }[] = [
-  {
-    title: 'Conversations by status (1000 is closed, 200 assigned, 100 waiting)',
-    sql: 'select status, count(*) as requests from tiledesk.requests group by status order by status',
-  },
-  {
-    title: 'Departments: conversations and minutes to the first answer',
-    sql: `select d.name as department, count(*) as requests,
-  round(avg(extract(epoch from r.first_response_at - r.created_at) / 60)::numeric, 1) as minutes
-from tiledesk.requests r join tiledesk.departments d on d.connection_id = r.connection_id and d.id = r.department_id
-group by d.name order by requests desc`,
-  },
-  {
-    title: 'New leads a month',
-    sql: `select to_char(date_trunc('month', created_at), 'YYYY-MM') as month, count(*) as leads
-from tiledesk.leads where deleted_at is null group by 1 order by 1`,
-  },
-];
-
 export async function demo(options: { readonly once?: boolean }): Promise<void> {
-  const tiledesk = createTiledeskSandbox({ seed: 1 });
+  const upstreams = await startUpstreams();
   try {
-    const { url } = await tiledesk.listen();
-    const config = await demoConfig(tiledesk, url);
+    const config = await demoConfig(upstreams);
     await runCommand({ config, isDaemon: !options.once }, async (context) => {
       const database = await openFreshDatabase(context);
       if (database === null) return EXIT.failed;
       try {
-        return options.once ? await runOnce(context, { tiledesk, url }) : await watch(context, { tiledesk, url });
+        return options.once ? await runOnce(context, upstreams) : await watch(context, upstreams);
       } finally {
         await database.close();
       }
     });
   } finally {
-    await tiledesk.close();
+    await upstreams.close();
   }
 }
 
 /** The demo keeps to itself: nothing of the caller's own settings is read, nothing of their data touched. */
-async function demoConfig(tiledesk: TiledeskSandbox, url: string): Promise<Config> {
+async function demoConfig({ variables }: Upstreams): Promise<Config> {
   const home = resolve(process.env.LEADMIRROR_HOME ?? '.leadmirror', 'demo');
   await mkdir(home, { recursive: true });
   return loadConfig({
     cwd: home,
     env: {
       LEADMIRROR_HOME: join(home),
-      TILEDESK_BASE_URL: url,
-      TILEDESK_PROJECT_ID: tiledesk.projectId,
-      TILEDESK_EMAIL: tiledesk.email,
-      TILEDESK_PASSWORD: tiledesk.password,
+      ...variables,
       TILEDESK_REQUESTS_PER_MINUTE: '6000',
       SYNC_INCREMENTAL_CRON: '*/5 * * * * *',
+      // What lists do not tell, such as an edited link, is found by full walks: often here, so that it can be watched.
+      SYNC_RECONCILE_CRON: '30 * * * * *',
       OPS_PORT: '0',
       ...(process.env.NO_COLOR === undefined ? {} : { NO_COLOR: process.env.NO_COLOR }),
       ...(process.env.LOG_LEVEL === undefined ? {} : { LOG_LEVEL: process.env.LOG_LEVEL }),
@@ -92,36 +70,36 @@ async function openFreshDatabase({ config, logger, signal }: CommandContext): Pr
       return null;
     }
     await client.query('set client_min_messages = warning');
-    await client.query('drop schema if exists sync, tiledesk, bullmq cascade');
+    await client.query('drop schema if exists sync, tiledesk, tilkee, bullmq cascade');
     return embedded;
   } finally {
     await client.end();
   }
 }
 
-interface Simulation {
-  readonly tiledesk: TiledeskSandbox;
-  readonly url: string;
-}
-
-async function runOnce(context: CommandContext, simulation: Simulation): Promise<ExitCode> {
-  return withMirror(context, simulation, async (app) => {
-    const lead = await renameSomeLead(simulation);
+async function runOnce(context: CommandContext, upstreams: Upstreams): Promise<ExitCode> {
+  return withMirror(context, upstreams, async (app) => {
+    const lead = await renameSomeLead(upstreams);
+    const visit = openSomeLink(upstreams);
     const from = performance.now();
-    print(`\nChanged upstream: lead ${lead.id} is now called "${lead.fullname}". Syncing again:`);
+    print(`\nChanged upstream: lead ${lead.id} is now called "${lead.fullname}", and somebody opened ${visit.link}.`);
+    print('Syncing again:');
     const exitCode = await mirrorAll(app, context.signal);
-    const sql = `select id, fullname, updated_at from tiledesk.leads where id = '${lead.id}'`;
-    print(`\n${sql}\n${await query(app.database.prisma, sql)}`);
+    const questions = [
+      `select id, fullname, updated_at from tiledesk.leads where id = '${lead.id}'`,
+      `select id, title as link, access_date from tilkee.connexions where id = '${visit.id}'`,
+    ];
+    for (const sql of questions) print(`\n${sql}\n${await query(app.database.prisma, sql)}`);
     print(`\nArrived ${formatSeconds(performance.now() - from)} later. Watch it live with: npm run demo`);
     return exitCode;
   });
 }
 
-async function watch(context: CommandContext, simulation: Simulation): Promise<ExitCode> {
+async function watch(context: CommandContext, upstreams: Upstreams): Promise<ExitCode> {
   const { logger, signal } = context;
-  return withMirror(context, simulation, async (app) => {
-    print(invitation(simulation));
-    simulation.tiledesk.startLive();
+  return withMirror(context, upstreams, async (app) => {
+    print(invitation(upstreams));
+    upstreams.startLive();
     const daemon = await startDaemon(app, { roles: ['scheduler', 'worker'], logger, signal });
     try {
       if (!signal.aborted) await once(signal, 'abort');
@@ -136,12 +114,12 @@ async function watch(context: CommandContext, simulation: Simulation): Promise<E
 /** The common beginning: everything mirrored once, and some questions answered from it. */
 async function withMirror(
   { config, logger, signal }: CommandContext,
-  simulation: Simulation,
+  upstreams: Upstreams,
   goOn: (app: App) => Promise<ExitCode>,
 ): Promise<ExitCode> {
   const app = await createApp(config, { logger, signal });
   try {
-    print(introduction(app, simulation));
+    print(introduction(app, upstreams));
     const first = await mirrorAll(app, signal);
     if (first !== EXIT.done) return first;
     await showQueries(app.database.prisma);
@@ -163,46 +141,38 @@ async function mirrorAll(app: App, signal: AbortSignal): Promise<ExitCode> {
   return exitCodeOf(reports, signal);
 }
 
-async function showQueries(prisma: PrismaClient): Promise<void> {
-  for (const { title, sql } of QUERIES) print(`\n${title}\n${sql}\n\n${await query(prisma, sql)}`);
-}
-
-async function query(prisma: PrismaClient, sql: string): Promise<string> {
-  const rows = await prisma.$queryRawUnsafe<Record<string, unknown>[]>(sql);
-  const [first] = rows;
-  if (first === undefined) return '(no rows)';
-  const cell = (value: unknown) => (value instanceof Date ? value.toISOString() : value === null ? '' : String(value));
-  return formatTable(
-    Object.keys(first),
-    rows.map((row) => Object.values(row).map(cell)),
-  );
-}
-
-function introduction({ database }: App, { tiledesk, url }: Simulation): string {
-  return `A simulated Tiledesk is at ${url} (project ${tiledesk.projectId}, invented data).
-Its mirror is a real Postgres. Ask it your questions with:
+function introduction({ database }: App, { tiledesk, tiledeskUrl, tilkeeAddress }: Upstreams): string {
+  return `A simulated Tiledesk is at ${tiledeskUrl} (project ${tiledesk.projectId}),
+a simulated Tilkee at ${tilkeeAddress.v3Url} and ${tilkeeAddress.v2Url}; all data is invented.
+The mirror of both is a real Postgres. Ask it your questions with:
   ${database.embedded?.psql ?? ''}
 `;
 }
 
-function invitation({ tiledesk, url }: Simulation): string {
-  const [lead] = [...tiledesk.data.leads.values()].filter(({ status }) => status === 100);
+function invitation({ tiledesk, tiledeskUrl }: Upstreams): string {
+  const lead = someLead(tiledesk);
   return `
 From now on things change upstream by themselves, and the mirror follows every five seconds. Change something yourself:
   curl -u ${tiledesk.email}:${tiledesk.password} -X PUT -H 'content-type: application/json' \\
-    -d '{"fullname":"Changed by me"}' ${url}/${tiledesk.projectId}/leads/${lead?._id}
-and look for it: select fullname, updated_at, synced_at from tiledesk.leads where id = '${lead?._id}';
+    -d '{"fullname":"Changed by me"}' ${tiledeskUrl}/${tiledesk.projectId}/leads/${lead}
+and look for it: select fullname, updated_at, synced_at from tiledesk.leads where id = '${lead}';
+The latest visits to Tilkee links: select title, access_date, total_time from tilkee.connexions order by access_date desc limit 5;
+Tilkee does not tell which links and projects were edited: the full walk finds out, here once a minute.
 Ctrl-C stops everything.
 `;
 }
 
+/** The id of a lead that is in use. */
+function someLead({ data }: Upstreams['tiledesk']): string {
+  return String([...data.leads.values()].find(({ status }) => status === 100)?._id);
+}
+
 /** As a person would: through the upstream's own interface. */
-async function renameSomeLead({ tiledesk, url }: Simulation): Promise<{ id: string; fullname: string }> {
-  const [lead] = [...tiledesk.data.leads.values()].filter(({ status }) => status === 100);
-  const id = String(lead?._id);
+async function renameSomeLead({ tiledesk, tiledeskUrl }: Upstreams): Promise<{ id: string; fullname: string }> {
+  const id = someLead(tiledesk);
   const fullname = 'Renamed In The Demo';
   const pair = Buffer.from(`${tiledesk.email}:${tiledesk.password}`).toString('base64');
-  const response = await fetch(`${url}/${tiledesk.projectId}/leads/${id}`, {
+  const response = await fetch(`${tiledeskUrl}/${tiledesk.projectId}/leads/${id}`, {
     method: 'PUT',
     headers: { authorization: `Basic ${pair}`, 'content-type': 'application/json' },
     body: JSON.stringify({ fullname }),
@@ -210,4 +180,11 @@ async function renameSomeLead({ tiledesk, url }: Simulation): Promise<{ id: stri
   if (!response.ok) throw new Error(`the simulated Tiledesk answered ${response.status}`);
   await response.text();
   return { id, fullname };
+}
+
+/** Visits are made in a browser, not through the interface that leadmirror reads. */
+function openSomeLink({ tilkee }: Upstreams): { id: number; link: string } {
+  const link = tilkee.data.all('token').findLast(({ archived_at }) => archived_at === null);
+  const { id } = tilkee.data.addVisit(link === undefined ? {} : { token_id: link.id });
+  return { id, link: link === undefined ? 'a new link' : `the link for "${link.name}"` };
 }

@@ -24,12 +24,14 @@ export type SyncReport = Pick<
 
 /** One line for one run. */
 export function summaryLine(report: SyncReport): string {
-  const { connection, stream, pass, outcome, created, updated, unchanged, quarantined, requests, error } = report;
+  const { connection, stream, pass, outcome, created, updated, unchanged, requests, error } = report;
+  const { deleted, quarantined } = report;
   const took = formatSeconds(report.endedAt.getTime() - report.startedAt.getTime());
   const counts = [
     `${formatCount(created)} created`,
     `${formatCount(updated)} updated`,
     `${formatCount(unchanged)} unchanged`,
+    ...(deleted > 0 ? [`${formatCount(deleted)} deleted`] : []),
     ...(quarantined > 0 ? [`${formatCount(quarantined)} in quarantine`] : []),
   ].join(', ');
   const head = `${connection} ${stream} ${pass}: ${outcome}, ${counts} (${formatCount(requests)} requests, ${took})`;

@@ -37,20 +37,20 @@ export async function readSuspects(
   return rows.map(({ row }) => row);
 }
 
-/** Some alive row that the walk did meet: what the upstream answers about it tells whether it can be asked at all. */
-export async function readMetRow(db: PrismaClient, { key, table }: SuspectQuery): Promise<MirroredRow | null> {
-  const [found] = await db.$queryRawUnsafe<{ row: MirroredRow }[]>(
+/** Some alive rows that the walk did meet: what the upstream answers about one of them tells whether it can be asked at all. */
+export async function readMetRows(db: PrismaClient, { key, table }: SuspectQuery): Promise<readonly MirroredRow[]> {
+  const found = await db.$queryRawUnsafe<{ row: MirroredRow }[]>(
     `select to_jsonb(t) - 'raw' as row from ${tableName(table)} t
       cross join lateral (
         select 1 from sync.seen_ids s
         where s.connection_id = $1 and s.stream = $2 and s.pass = $3 and s.id = t.id and s.list <> '@asked' limit 1
       ) met
-      where t.connection_id = $1 and t.deleted_at is null limit 1`,
+      where t.connection_id = $1 and t.deleted_at is null limit 20`,
     key.connectionId,
     key.stream,
     key.pass,
   );
-  return found?.row ?? null;
+  return found.map(({ row }) => row);
 }
 
 function suspectsOf(table: TableSpec): string {

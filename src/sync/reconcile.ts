@@ -2,7 +2,7 @@ import { forgetSeenIds } from '../store/seen-ids.ts';
 import {
   countSuspects,
   hasFreshQuarantine,
-  readMetRow,
+  readMetRows,
   readSuspects,
   readVanishing,
   type SuspectQuery,
@@ -104,9 +104,7 @@ type Exists = NonNullable<Deletions['exists']>;
 /** Asks for every suspect: those that are gone are marked, those that are there after all are left alone. False when some are still in doubt. */
 async function settleById(run: Run, query: SuspectQuery, exists: Exists): Promise<boolean> {
   const { prisma } = run.parts;
-  const control = await readMetRow(prisma, query);
-  // A server that does not know this request answers 404 to all of them: then a row that is surely there would be "gone" too.
-  if (control === null || (await exists(control, run.fetch)) !== true) return false;
+  if (!(await canBeAsked(run, query, exists))) return false;
   let isSettled = true;
   for (let after = ''; ; ) {
     const suspects: readonly MirroredRow[] = await readSuspects(prisma, query, { after, limit: BATCH });
@@ -123,6 +121,15 @@ async function settleById(run: Run, query: SuspectQuery, exists: Exists): Promis
     }
     await mark(run, query, { gone, there, walks: 1 });
   }
+}
+
+/** A server that does not know the request answers 404 to all of them: then a row that is surely there would be "gone" too. */
+async function canBeAsked(run: Run, query: SuspectQuery, exists: Exists): Promise<boolean> {
+  for (const row of await readMetRows(run.parts.prisma, query)) {
+    const answer = await exists(row, run.fetch);
+    if (answer !== null) return answer;
+  }
+  return false;
 }
 
 /** Two walks have missed them. */

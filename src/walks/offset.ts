@@ -110,7 +110,8 @@ export function createOffsetWalk(options: OffsetOptions): Walk<OffsetState> {
     if (ids.length === 0) return acceptNothing(state, query, page);
     if (!isTop && !wasMet.has(ids[0] ?? '')) return stepBack(state);
     if (goal === 'front') {
-      if (isTop && !isNewestFirst(page.entries, sortedBy)) return giveUp(state, NOT_NEWEST_FIRST);
+      const isWhole = isTop && looksLikeEnd(state, query, page) === 'yes';
+      if (isTop && !isWhole && !isNewestFirst(page.entries, sortedBy)) return giveUp(state, NOT_NEWEST_FIRST);
       if (ids.every((id) => familiar.has(id))) return finishFront(state);
     }
     const fresh = [...new Set(ids)].filter((id) => !wasMet.has(id));

@@ -238,37 +238,6 @@ describe('status, runs and migrate', () => {
   });
 });
 
-describe('sandbox', () => {
-  it('prints variables that work with sync, and ends at a signal', async () => {
-    const options = { isUnguarded: true };
-    const args = ['sandbox', '--port', '0', '--leads', '30', '--requests', '40', '--seed', '7'];
-    const running = cli.start(args, options);
-    await running.says(/Ctrl-C stops it/);
-    const given = Object.fromEntries(
-      running.stdout
-        .trimEnd()
-        .split('\n')
-        .map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]),
-    );
-    expect(Object.keys(given)).toEqual([
-      'TILEDESK_BASE_URL',
-      'TILEDESK_PROJECT_ID',
-      'TILEDESK_EMAIL',
-      'TILEDESK_PASSWORD',
-    ]);
-    const { code, stdout } = await cli.run(['sync', '--json'], { env: { ...given, DATABASE_URL: database.url } });
-    expect(code).toBe(0);
-    expect(JSON.parse(stdout).runs).toMatchObject([{ created: 30 }, { created: 40 }, {}, {}]);
-
-    const { port } = new URL(given.TILEDESK_BASE_URL ?? '');
-    const taken = await cli.run(['sandbox', '--port', port], options);
-    expect(taken.code).toBe(2);
-    expect(taken.stderr).toMatch(new RegExp(`^Port ${port} .*--port.*\\n$`));
-    running.kill('SIGTERM');
-    expect((await running.ended).code).toBe(0);
-  });
-});
-
 it('output that nobody reads to its end disturbs nothing', async () => {
   await cli.run(['sync', 'tiledesk.departments'], { env: env() });
   const running = cli.start(['runs', '--json'], { env: env() });

@@ -5,6 +5,8 @@ import './typescript.js';
  * Jest as before.
  */
 export default async function globalSetup() {
+  const { announceMissingRedis } = await import('./redis.ts');
+  await announceMissingRedis();
   const { startTestServer } = await import('./test-server.ts');
   globalThis.leadmirrorTestServer = await startTestServer();
 }

@@ -19,22 +19,32 @@ export interface TestRedis {
   close(): Promise<void>;
 }
 
+/** Where a Redis for the tests is to be had: a program to start or an address; null where there is none. */
+async function findRedis(): Promise<{ program: string } | { url: string } | null> {
+  const { TEST_REDIS_URL } = process.env;
+  if (TEST_REDIS_URL) return { url: TEST_REDIS_URL };
+  const program = (await findProgram('redis-server')) ?? (await findProgram('valkey-server'));
+  if (program !== null) return { program };
+  return (await answers(LOCAL)) ? { url: LOCAL } : null;
+}
+
+const LOCAL = 'redis://127.0.0.1:6379';
+const MISSING = 'No Redis: TEST_REDIS_URL is not set, no redis-server or valkey-server on PATH, none on 127.0.0.1:6379';
+
+/** Once before all tests: one line where half of them cannot run. */
+export async function announceMissingRedis(): Promise<void> {
+  if ((await findRedis()) === null) process.stderr.write(`${MISSING}. The tests on Redis do not run.\n`);
+}
+
 /**
- * TEST_REDIS_URL, else a server from PATH on a free port, else 127.0.0.1:6379; null where there is none, after saying so.
+ * TEST_REDIS_URL, else a server from PATH on a free port, else 127.0.0.1:6379; null where there is none.
  * @throws where there is none and `CI=true`
  */
 export async function startTestRedis(): Promise<TestRedis | null> {
-  const { TEST_REDIS_URL } = process.env;
-  if (TEST_REDIS_URL) return shared(TEST_REDIS_URL);
-  const program = (await findProgram('redis-server')) ?? (await findProgram('valkey-server'));
-  if (program !== null) return startServer(program);
-  const local = 'redis://127.0.0.1:6379';
-  if (await answers(local)) return shared(local);
-  const missing =
-    'No Redis: TEST_REDIS_URL is not set, no redis-server or valkey-server on PATH, none on 127.0.0.1:6379';
-  if (process.env.CI === 'true') throw new Error(missing);
-  process.stderr.write(`${missing}. The tests on Redis do not run.\n`);
-  return null;
+  const found = await findRedis();
+  if (found === null && process.env.CI === 'true') throw new Error(MISSING);
+  if (found === null) return null;
+  return 'url' in found ? shared(found.url) : startServer(found.program);
 }
 
 function shared(url: string): TestRedis {

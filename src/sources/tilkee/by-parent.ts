@@ -1,4 +1,4 @@
-import { RateLimitedError } from '../../errors.ts';
+import { RateLimitedError, UpstreamRefusedError } from '../../errors.ts';
 import type { List, PlanContext } from '../../stream.ts';
 import { existsAt, isRefused, type ListPlan, listOf, type Place } from './lists.ts';
 import type { TilkeeStreamParts } from './parts.ts';
@@ -8,7 +8,17 @@ export const RECENT_PROJECTS = 100;
 const PARENT_WAIT_MS = 60_000;
 
 /** Ids of the mirrored projects, for lists that exist once for each. */
-export async function mirroredProjects(context: PlanContext): Promise<readonly string[]> {
+export async function mirroredProjects(
+  { settings }: TilkeeStreamParts,
+  context: PlanContext,
+): Promise<readonly string[]> {
+  if (!settings.streams.includes('projects')) {
+    throw new UpstreamRefusedError(
+      'parent_missing',
+      'this account may only read this list project by project, and projects are not mirrored; add projects to TILKEE_STREAMS',
+      { status: 403 },
+    );
+  }
   const limit = context.pass === 'incremental' ? RECENT_PROJECTS : undefined;
   const ids = await context.mirroredIds('tilkee.projects', limit);
   if (ids !== null) return ids;

@@ -51,7 +51,7 @@ export function createConnexionsStream(parts: TilkeeStreamParts): Stream {
   }
 
   async function listsByProject(reader: Reader, context: PlanContext): Promise<readonly List[]> {
-    const projects = await mirroredProjects(context);
+    const projects = await mirroredProjects(parts, context);
     return projects.map((id) =>
       projectList(parts, id, { id: `project.${id}`, place: projectPlace(id, 'connexions'), reader, context }),
     );

@@ -27,7 +27,7 @@ export function createTokensStream(parts: TilkeeStreamParts): Stream {
   }
 
   async function listsByProject(reader: Reader, context: PlanContext): Promise<readonly List[]> {
-    const projects = await mirroredProjects(context);
+    const projects = await mirroredProjects(parts, context);
     return projects.flatMap((id) => {
       const place = projectPlace(id, 'tokens');
       const listAt = (name: string, at: Place) => projectList(parts, id, { id: name, place: at, reader, context });
