@@ -17,7 +17,7 @@ import {
   vaultName,
 } from './sources/tilkee/index.ts';
 import { createDatabaseBudget } from './store/budgets.ts';
-import { assertReachable, createDatabase, type Database } from './store/database.ts';
+import { assertReachable, createDatabase, type Database, databaseError } from './store/database.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './store/embedded.ts';
 import { migrate } from './store/migrate.ts';
 import { registerStreams } from './store/streams.ts';
@@ -25,6 +25,7 @@ import { createDatabaseVault } from './store/vault.ts';
 import type { Connection, Stream } from './stream.ts';
 import { type PassJob, type RunResult, runPass } from './sync/run-pass.ts';
 import { freshWithinSeconds } from './sync/schedule.ts';
+import { type VerifyJob, type VerifyReport, verifyStream } from './sync/verify.ts';
 
 /** The mirror's database, reached and migrated; the part of the app that needs no connection of any account. */
 export interface MirrorDatabase {
@@ -47,6 +48,7 @@ export interface App {
   /** Undefined when it is not configured (any more). */
   findStream(connectionId: string, stream: string): { connection: Connection; stream: Stream } | undefined;
   runPass(job: PassJob): Promise<RunResult>;
+  verifyStream(job: VerifyJob): Promise<VerifyReport>;
   /** Closes everything in reverse order; safe to call twice. */
   close(): Promise<void>;
 }
@@ -72,11 +74,20 @@ export async function createApp(config: Config, options: AppOptions): Promise<Ap
     vaultOf: vaultsIn(config, database),
   });
   const schedule = { cron: config.sync.incrementalCron, timezone: config.sync.timezone };
-  await registerStreams(
-    database.prisma,
-    connections.flatMap(({ id, streams }) => streams.map(({ name }) => ({ connectionId: id, stream: name }))),
-    freshWithinSeconds(schedule, clock.now()),
+  const streams = connections.flatMap(({ id, streams }) =>
+    streams.map(({ name }) => ({ connectionId: id, stream: name })),
   );
+  const isPatient = options.waitForDatabase ?? false;
+  const registered = patiently({ ...options, clock, isPatient }, () =>
+    registerStreams(database.prisma, streams, freshWithinSeconds(schedule, clock.now())).catch((error: unknown) => {
+      throw databaseError(error, database.place);
+    }),
+  );
+  await registered.catch(async (error: unknown) => {
+    await client.close();
+    await database.close();
+    throw error;
+  });
   const passParts = {
     prisma: database.prisma,
     databasePlace: database.place,
@@ -98,6 +109,7 @@ export async function createApp(config: Config, options: AppOptions): Promise<Ap
       return connection && stream ? { connection, stream } : undefined;
     },
     runPass: (job) => runPass(passParts, job),
+    verifyStream: (job) => verifyStream(passParts, job),
     close() {
       closing ??= client.close().then(() => database.close());
       return closing;
@@ -142,13 +154,19 @@ interface ReachOptions {
   readonly isPatient: boolean;
 }
 
-async function reachAndMigrate(url: string, { logger, signal, clock, isPatient }: ReachOptions): Promise<void> {
+async function reachAndMigrate(url: string, options: ReachOptions): Promise<void> {
+  await patiently(options, async () => {
+    await assertReachable(url);
+    const applied = await migrate({ url });
+    if (applied.length > 0) options.logger.info({ applied }, 'database migrated');
+  });
+}
+
+/** Tries again while the database is away, where the caller has the time; else the first failure is thrown. */
+async function patiently({ logger, signal, clock, isPatient }: ReachOptions, work: () => Promise<void>): Promise<void> {
   for (;;) {
     try {
-      await assertReachable(url);
-      const applied = await migrate({ url });
-      if (applied.length > 0) logger.info({ applied }, 'database migrated');
-      return;
+      return await work();
     } catch (error) {
       const isPassing = error instanceof DatabaseError && error.code === 'database_unavailable';
       if (!isPatient || !isPassing) throw error;

@@ -6,8 +6,11 @@
  * request. The engine runs the loop and knows nothing of any product.
  */
 
-/** What a run does. Backfill and reconcile are two modes of the same full walk. */
-export type Pass = 'backfill' | 'incremental' | 'reconcile';
+/** What a run does. Backfill, reconcile and verify are modes of the same full walk; verify only compares. */
+export type Pass = 'backfill' | 'incremental' | 'reconcile' | 'verify';
+
+/** Passes that the queue knows: a verify is run by a person. */
+export type QueuedPass = Exclude<Pass, 'verify'>;
 
 /** Queue and concurrency: `fast` for incremental passes, `bulk` for full walks, so new data arrives during a long backfill. */
 export type Lane = 'fast' | 'bulk';
@@ -49,6 +52,11 @@ export interface Row {
   readonly raw: unknown;
   readonly [column: string]: unknown;
 }
+
+export type JsonType = 'string' | 'number' | 'boolean' | 'object' | 'array' | 'null';
+
+/** The top-level fields of a record with the types that each is known to have; `null` is always allowed. */
+export type KnownFields = Readonly<Record<string, readonly JsonType[]>>;
 
 /** What the privacy settings allow to be stored. */
 export interface Privacy {
@@ -171,6 +179,8 @@ export interface List {
   /** Stable name inside the stream; watermarks are kept by it (`all`, or a lead status: `100`). */
   readonly id: string;
   readonly walk: Walk;
+  /** Never empty while the stream has objects: an empty answer then contradicts the rows of the mirror. */
+  readonly holdsAll?: boolean;
   fetchPage(query: ListQuery, options: FetchOptions): Promise<ListPage>;
   /** One request that finds the newest change time (ms), to seed the watermark before a full walk; null: nothing there. */
   fetchNewestChange?(options: FetchOptions): Promise<{ newest: number | null; serverTime: number | null }>;
@@ -207,6 +217,8 @@ export interface Stream {
   /** `tiledesk.leads`: source and kind, also the table's name. */
   readonly name: string;
   readonly table: TableSpec;
+  /** Fields that records are known to have: others are counted as drift. Absent: nobody watches. */
+  readonly fields?: KnownFields;
   /** What the privacy settings leave of a record. Nothing else of it is ever stored, quarantine included. */
   redactRecord(record: unknown): unknown;
   /** Redacted record to row. @throws RecordError when the record has no usable id. */

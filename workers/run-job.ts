@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type Lane, laneOf, type Pass } from '../src/stream.ts';
+import { type Lane, laneOf, type Pass, type QueuedPass } from '../src/stream.ts';
 
 /**
  * What is in a job, and what it is called. Names and ids are part of the data in Redis or Postgres: processes of two versions read them side by
@@ -11,7 +11,7 @@ export const QUEUE_NAMES: Readonly<Record<Lane, string>> = { fast: 'leadmirror-f
 export const RUN = 'run';
 export const TICK = 'tick';
 
-const passes = ['backfill', 'incremental', 'reconcile'] as const satisfies readonly Pass[];
+const passes = ['backfill', 'incremental', 'reconcile'] as const satisfies readonly QueuedPass[];
 
 /** Plain text in Redis: ids and counters only, never a secret. */
 const runJobSchema = z.object({

@@ -1,12 +1,12 @@
 import type { PrismaClient } from '../src/generated/prisma/client.ts';
-import type { Pass } from '../src/stream.ts';
+import type { QueuedPass } from '../src/stream.ts';
 import { isForPeople } from './verdict.ts';
 
 /** A full walk that the database says is not finished: the truth, whatever the queue has kept of it. */
 export interface UnfinishedPass {
   readonly connection: string;
   readonly stream: string;
-  readonly pass: Pass;
+  readonly pass: QueuedPass;
   /** Runs in a row that ended badly. */
   readonly failures: number;
   readonly lastCode: string | null;
@@ -17,7 +17,7 @@ export interface UnfinishedPass {
 interface Row {
   connection_id: string;
   stream: string;
-  pass: Pass;
+  pass: QueuedPass;
   failures: number;
   last_code: string | null;
   ended_ago_ms: number | null;

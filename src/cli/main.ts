@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import type { Pass } from '../stream.ts';
+import type { QueuedPass } from '../stream.ts';
 import { EXIT } from './exit-codes.ts';
 
 /**
  * The command line. Commands are loaded when they are run, so that `--help` answers at once.
  */
-const PASSES: readonly Pass[] = ['incremental', 'backfill', 'reconcile'];
+const PASSES: readonly QueuedPass[] = ['incremental', 'backfill', 'reconcile'];
 
 export async function main(argv: readonly string[]): Promise<void> {
   const program = createProgram();
@@ -33,7 +33,7 @@ export function createProgram(): Command {
       'after',
       `
 Settings come from the environment, .env and leadmirror.yaml; see README.md. Nothing set up yet? Try: leadmirror demo
-Exit codes: 0 done, 1 a stream failed or has to wait, 2 usage or configuration, 130 stopped by a signal.`,
+Exit codes: 0 done, 1 a stream failed, is braked or has to wait, 2 usage or configuration, 3 verify found differences, 130 stopped by a signal.`,
     );
 
   program
@@ -74,12 +74,53 @@ Exit codes: 0 done, 1 a stream failed or has to wait, 2 usage or configuration, 
     .action(async (options) => (await import('./runs.ts')).runs(options));
 
   program
+    .command('verify')
+    .description('compare the mirror with the upstream, row by row; lists what differs')
+    .argument('[stream...]', 'streams or sources; all of them unless given')
+    .option('--repair', 'read just what differs again, and write it')
+    .addOption(
+      new Option('--sample <share>', 'share of the rows to compare by content, such as 0.1; the rest by id and version')
+        .argParser(share)
+        .conflicts('full'),
+    )
+    .option('--full', 'compare all rows by content (the default)')
+    .option('--connection <id>', 'only this connection')
+    .option('--json', 'one JSON document on stdout')
+    .action(async (streams, options) => (await import('./verify.ts')).verify(streams, options));
+
+  program
     .command('trigger')
     .description('ask a running daemon to run a stream now')
     .argument('<stream>', 'tiledesk.leads, tilkee.tokens, or a source for all of its streams')
     .addOption(new Option('--pass <pass>', 'what to do').choices(PASSES).default('incremental'))
     .option('--connection <id>', 'only this connection')
     .action(async (stream, options) => (await import('./trigger.ts')).trigger(stream, options));
+
+  program
+    .command('accept-deletions')
+    .description('let the next full walk mark the deletions that the brake holds back, once')
+    .argument('<stream>', 'tiledesk.leads, tilkee.tokens, or a source for all of its streams')
+    .option('--connection <id>', 'only this connection')
+    .option('--json', 'one JSON document on stdout')
+    .action(async (stream, options) => (await import('./accept-deletions.ts')).acceptDeletions(stream, options));
+
+  program
+    .command('quarantine')
+    .description('records that could not be mapped or written, with the reason; try them again')
+    .argument('[list|retry]', 'list them, or map and write them again from their text, without a request', 'list')
+    .argument('[stream...]', 'streams or sources; all of them unless given')
+    .option('--connection <id>', 'only this connection')
+    .option('--raw', 'show the text of each record: it is personal data')
+    .option('--json', 'one JSON document on stdout')
+    .action(async (first, streams, options) => (await import('./quarantine.ts')).quarantine(first, streams, options));
+
+  program
+    .command('reproject')
+    .description('derive typed columns again from raw, without a request')
+    .argument('<stream>', 'tiledesk.leads, tilkee.tokens, or a source for all of its streams')
+    .option('--connection <id>', 'only this connection')
+    .option('--json', 'one JSON document on stdout')
+    .action(async (stream, options) => (await import('./reproject.ts')).reproject(stream, options));
 
   program
     .command('migrate')
@@ -132,6 +173,13 @@ function readVersion(): string {
     }
   }
   return 'unknown';
+}
+
+function share(text: string): number {
+  const number = Number(text);
+  if (!(number >= 0 && number <= 1) || text.trim() === '')
+    throw new InvalidArgumentError('a number from 0 to 1 is needed.');
+  return number;
 }
 
 function positiveInteger(text: string): number {

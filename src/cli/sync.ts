@@ -99,6 +99,10 @@ function explainMissingRun(error: unknown, signal: AbortSignal): Pick<SyncReport
 
 export function exitCodeOf(reports: readonly SyncReport[], signal: AbortSignal): ExitCode {
   if (signal.aborted) return EXIT.stoppedBySignal;
-  const isDone = reports.every(({ outcome }) => outcome === 'succeeded' || outcome === 'partial');
-  return isDone ? EXIT.done : EXIT.failed;
+  return reports.every(isDone) ? EXIT.done : EXIT.failed;
+}
+
+/** What a stream could not bring is told, and the next run goes on from it; a held brake waits for a person. */
+function isDone({ outcome, error }: SyncReport): boolean {
+  return outcome === 'succeeded' || (outcome === 'partial' && error?.code !== 'deletion_brake');
 }

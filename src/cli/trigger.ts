@@ -1,13 +1,13 @@
 import { createQueues, enqueueRun } from '../../workers/queues.ts';
 import { createApp } from '../app.ts';
-import type { Pass } from '../stream.ts';
+import type { QueuedPass } from '../stream.ts';
 import { runCommand } from './command.ts';
 import { EXIT } from './exit-codes.ts';
 import { print } from './format.ts';
 import { selectStreams } from './selection.ts';
 
 export interface TriggerOptions {
-  readonly pass: Pass;
+  readonly pass: QueuedPass;
   readonly connection?: string;
 }
 

@@ -56,6 +56,7 @@ export function createOpsServer({ prisma, pingQueue }: OpsParts): FastifyInstanc
         ...line,
         lag_seconds: line.lag_seconds === null ? null : Number(line.lag_seconds),
         open_quarantine: Number(line.open_quarantine),
+        proof_rows: line.proof_rows === null ? null : Number(line.proof_rows),
         rows: counts.get(line.stream)?.get(line.connection_id)?.alive ?? 0,
       })),
     };

@@ -102,11 +102,21 @@ export function asEpochSecondsTime(value: unknown): string | null {
   return asTime(seconds === null ? value : Math.round(seconds * 1000));
 }
 
-/** The id of a reference: the id itself, or that of a populated object. */
+/** Longer texts are no ids; Postgres cannot keep very long ones in an index. */
+const ID_MAX = 256;
+
+/**
+ * The id of a reference: the id itself, or that of a populated object. Written as Postgres can store it (no NUL, no lone surrogate), because ids are
+ * also kept apart from their rows.
+ */
 export function asId(value: unknown): string | null {
-  if (isObject(value)) return asId(value._id ?? value.id);
-  const text = asText(value);
-  return text === null || text === '' || typeof value === 'boolean' ? null : text;
+  let inner = value;
+  while (isObject(inner)) inner = inner._id ?? inner.id;
+  const text = asText(inner);
+  if (text === null || text === '' || text.length > ID_MAX || typeof inner === 'boolean') return null;
+  // What JSON.parse makes of 1e400.
+  if (typeof inner === 'number' && !Number.isFinite(inner)) return null;
+  return text.toWellFormed().replaceAll('\0', '\uFFFD');
 }
 
 /** A list of texts; entries that are none are left out. Null when it is no list. */

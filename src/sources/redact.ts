@@ -5,7 +5,9 @@
 export function dropEntries(value: unknown, isForbidden: (key: string, value: unknown) => boolean): unknown {
   if (typeof value !== 'object' || value === null) return value;
   if (Array.isArray(value)) {
-    const copy = value.map((entry) => dropEntries(entry, isForbidden));
+    // A loop: a callback would double the depth of the stack, and some records are nested deeply.
+    const copy: unknown[] = [];
+    for (const entry of value) copy.push(dropEntries(entry, isForbidden));
     return copy.some((entry, index) => entry !== value[index]) ? copy : value;
   }
   let changed: Record<string, unknown> | null = null;

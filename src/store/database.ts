@@ -29,8 +29,9 @@ export function poolConfig(url: string, max: number): pg.PoolConfig {
     idleTimeoutMillis: 30_000,
     keepAlive: true,
     // By SET, not by a start-up option: PgBouncer refuses unknown start-up options, but carries TimeZone from client to server.
+    // A process that is stopped in the middle of a page keeps its row locks; without the limit its successor would wait for ever.
     onConnect: async (client: pg.ClientBase) => {
-      await client.query("set time zone 'UTC'");
+      await client.query("set time zone 'UTC'; set idle_in_transaction_session_timeout = '10s'");
     },
   } as pg.PoolConfig;
 }

@@ -25,6 +25,15 @@ export function isRetryableDatabaseError(error: unknown): boolean {
   return codes.some((code) => code === '40P01' || code === '40001' || code === 'P2034') || isConnectionLoss(codes);
 }
 
+/**
+ * The database refuses what a statement carries, whatever state it is in: a data exception, a broken constraint, a limit of the program (an index entry too
+ * large, nested too deeply). Writing the same again is useless; writing the rest of the page is not.
+ */
+export function isRefusedContent(error: unknown): boolean {
+  const codes = codesOf(error);
+  return codes.some((code) => /^(22|23|54)[0-9A-Z]{3}$/.test(code)) && !isConnectionLoss(codes);
+}
+
 /** Null when the error is not about the state of the database: a mistake of ours, or data it refuses. */
 export function describeDatabaseFault(error: unknown): DatabaseFault | null {
   const codes = codesOf(error);

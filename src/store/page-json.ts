@@ -19,12 +19,18 @@ export function encodeRows(rows: readonly Row[]): string {
   );
 }
 
-/** The same value with every unstorable character replaced, in keys as well. */
+/** The same value with every unstorable character replaced, in keys as well. Loops: callbacks would double the depth of the stack. */
 function repair(value: unknown): unknown {
   if (typeof value === 'string') return repairText(value);
-  if (Array.isArray(value)) return value.map(repair);
   if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [repairText(key), repair(inner)]));
+  if (Array.isArray(value)) {
+    const copy: unknown[] = [];
+    for (const entry of value) copy.push(repair(entry));
+    return copy;
+  }
+  const entries: [string, unknown][] = [];
+  for (const [key, inner] of Object.entries(value)) entries.push([repairText(key), repair(inner)]);
+  return Object.fromEntries(entries);
 }
 
 export function repairText(text: string): string {

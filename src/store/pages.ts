@@ -1,16 +1,16 @@
-import { createHash } from 'node:crypto';
 import { LeaseLostError } from '../errors.ts';
 import type { Prisma, PrismaClient } from '../generated/prisma/client.ts';
 import type { Row, TableSpec } from '../stream.ts';
 import { lendText } from './large-texts.ts';
 import { LEASE_MS, type Lease } from './leases.ts';
-import { encodeRows, repairText } from './page-json.ts';
+import { encodeRows } from './page-json.ts';
+import { resolveWritten, setAside } from './quarantine.ts';
 import { foldIdleRun, type RunCounts, type RunEnd, writeRun } from './runs.ts';
 import { keepSeenIds } from './seen-ids.ts';
 import { setTombstones } from './tombstones.ts';
-import { buildUpsertSql } from './upsert-sql.ts';
+import { upsertSql } from './upsert-sql.ts';
 
-/** A record that could not be mapped, on its way to quarantine. */
+/** A record that could not be mapped or written, on its way to quarantine. */
 export interface BadRecord {
   readonly recordId: string | null;
   readonly reason: string;
@@ -25,6 +25,8 @@ export interface PageWrite {
   readonly bad: readonly BadRecord[];
   /** A stored row written before this time may be replaced by an older version; null: never. */
   readonly replaceWrittenBefore: Date | null;
+  /** Written whatever is stored: rows that were found to be wrong. */
+  readonly isForced?: boolean;
 }
 
 /** Encodes rows for writing. Apart from the transaction, so that it can be done while the page before is being written. */
@@ -61,17 +63,6 @@ export interface SavePage {
   readonly onSent?: () => void;
 }
 
-const upsertSqlByTable = new WeakMap<TableSpec, string>();
-
-function upsertSql(table: TableSpec): string {
-  let sql = upsertSqlByTable.get(table);
-  if (sql === undefined) {
-    sql = buildUpsertSql(table);
-    upsertSqlByTable.set(table, sql);
-  }
-  return sql;
-}
-
 /**
  * One page = one transaction: the checkpoint row is locked first (and with it the lease is proven), then rows, quarantine and the run's line follow.
  * Stored progress therefore never claims a row that is not there, and never forgets one that is.
@@ -83,12 +74,14 @@ export async function savePage(prisma: PrismaClient, save: SavePage): Promise<Ru
   const { json } = page ?? { json: null };
   return lendText(prisma, json ?? '', (reference) =>
     prisma.$transaction(async (tx) => {
-      await lockCheckpoint(tx, save);
+      const { has_open_quarantine: hasOpen } = await lockCheckpoint(tx, save);
       const counts = { ...save.counts };
       if (page !== null) {
         counts.pages += 1;
+        // Before the rows, as when a record is tried again by hand: everybody takes these locks in one order.
+        if (json !== null && hasOpen) await resolveWritten(tx, lease, reference, page.replaceWrittenBefore);
         if (json !== null) await upsertRows(tx, { save, page, json: reference, counts });
-        for (const record of page.bad) await quarantine(tx, lease, record);
+        for (const record of page.bad) await setAside(tx, lease, record);
         counts.quarantined += page.bad.length;
         counts.read += page.bad.length;
       }
@@ -104,25 +97,33 @@ export async function savePage(prisma: PrismaClient, save: SavePage): Promise<Ru
   );
 }
 
-async function lockCheckpoint(tx: Prisma.TransactionClient, save: SavePage): Promise<void> {
+interface Locked {
+  /** Records of this stream wait in quarantine: only then is it worth looking which of them the page holds. */
+  readonly has_open_quarantine: boolean;
+}
+
+async function lockCheckpoint(tx: Prisma.TransactionClient, save: SavePage): Promise<Locked> {
   const { lease, checkpoint, end } = save;
   const cursor = checkpoint.cursor === null ? null : JSON.stringify(checkpoint.cursor);
   const watermark = checkpoint.watermark === null ? null : JSON.stringify(checkpoint.watermark);
   const walkedAt = checkpoint.walkedAt === null ? null : JSON.stringify(checkpoint.walkedAt);
   // The lease ends with the run: whoever waits for it need not wait for its expiry.
   const leaseSeconds = end === null ? LEASE_MS / 1000 : null;
-  const held = await tx.$executeRaw`
+  const [held] = await tx.$queryRaw<Locked[]>`
     update sync.checkpoints set cursor = ${cursor}::jsonb, watermark = coalesce(${watermark}::jsonb, watermark),
       walked_at = coalesce(${walkedAt}::jsonb, walked_at),
       completed_at = case when ${checkpoint.completed} then now() else completed_at end,
       lease_until = clock_timestamp() + make_interval(secs => ${leaseSeconds}::float8), updated_at = now()
     where connection_id = ${lease.connectionId} and stream = ${lease.stream} and pass = ${lease.pass}
-      and lease_token = ${lease.token} and lease_until is not null`;
-  if (held !== 1) {
-    throw new LeaseLostError(
-      `${lease.stream} ${lease.pass} of ${lease.connectionId} was taken over by another run; this one stops, nothing is lost`,
-    );
-  }
+      and lease_token = ${lease.token} and lease_until is not null
+    returning exists (
+      select 1 from sync.quarantine q
+      where q.connection_id = ${lease.connectionId} and q.stream = ${lease.stream} and q.resolved_at is null
+    ) as has_open_quarantine`;
+  if (held !== undefined) return held;
+  throw new LeaseLostError(
+    `${lease.stream} ${lease.pass} of ${lease.connectionId} was taken over by another run; this one stops, nothing is lost`,
+  );
 }
 
 interface UpsertPart {
@@ -134,7 +135,7 @@ interface UpsertPart {
 
 async function upsertRows(tx: Prisma.TransactionClient, { save, page, json, counts }: UpsertPart): Promise<void> {
   const answer = tx.$queryRawUnsafe<{ read: number; created: number; updated: number }[]>(
-    upsertSql(page.table),
+    upsertSql(page.table, page.isForced === true),
     json,
     save.lease.connectionId,
     save.lease.runId,
@@ -149,16 +150,6 @@ async function upsertRows(tx: Prisma.TransactionClient, { save, page, json, coun
   counts.created += result.created;
   counts.updated += result.updated;
   counts.unchanged += result.read - result.created - result.updated;
-}
-
-async function quarantine(tx: Prisma.TransactionClient, lease: Lease, record: BadRecord): Promise<void> {
-  const rawText = repairText(record.rawText);
-  const recordId = record.recordId ?? `sha256:${createHash('sha256').update(rawText).digest('hex').slice(0, 32)}`;
-  await tx.$executeRaw`
-    insert into sync.quarantine (connection_id, stream, record_id, reason, raw_text, run_id)
-    values (${lease.connectionId}, ${lease.stream}, ${recordId}, ${record.reason}, ${rawText}, ${lease.runId})
-    on conflict (connection_id, stream, record_id) do update set reason = excluded.reason, raw_text = excluded.raw_text,
-      run_id = excluded.run_id, last_seen_at = now(), resolved_at = null`;
 }
 
 function isIdle(counts: RunCounts): boolean {

@@ -19,10 +19,28 @@ export interface StreamStatus {
   readonly open_quarantine: bigint;
   /** What people should know about how the stream is read; null: nothing out of the ordinary. */
   readonly notice: string | null;
+  /** The last verify; null: never. */
+  readonly proof_at: Date | null;
+  /** Rows upstream that it compared by id and version. */
+  readonly proof_rows: bigint | null;
+  /** Share of them that it compared by content too, 0 to 1. */
+  readonly proof_share: number | null;
+  /** What differed and was not repaired. */
+  readonly proof_differences: number | null;
 }
 
 export async function readStatus(prisma: PrismaClient): Promise<StreamStatus[]> {
   return prisma.$queryRaw<StreamStatus[]>`select * from sync.status order by connection_id, stream`;
+}
+
+/** The mirror of a stream holds everything that was there then; null: no full read yet. */
+export async function readAsOf(
+  prisma: PrismaClient,
+  { connectionId, stream }: { readonly connectionId: string; readonly stream: string },
+): Promise<Date | null> {
+  const [row] = await prisma.$queryRaw<{ as_of: Date | null }[]>`
+    select as_of from sync.status where connection_id = ${connectionId} and stream = ${stream}`;
+  return row?.as_of ?? null;
 }
 
 export interface RowCounts {

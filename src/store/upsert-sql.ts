@@ -6,20 +6,22 @@ import type { ColumnType, TableSpec } from '../stream.ts';
  * Parameters: $1 rows as a JSON array, $2 connection_id, $3 run_id, $4 time (or null): a stored row written before it may be replaced by
  * an older version, because a full walk asked for it afterwards.
  *
+ * `isForced` writes every row, whatever is stored: for rows that were found to be wrong.
+ *
  * Answers one line: `read` (distinct ids), `created`, `updated`.
  */
-export function buildUpsertSql(table: TableSpec): string {
+export function buildUpsertSql(table: TableSpec, { isForced = false } = {}): string {
   const target = tableName(table);
   const typed = Object.keys(table.columns);
   const stored = [...typed, 'raw', 'content_hash', 'text_repaired', 'deleted_at'];
   const recordset = [
     'id text',
-    ...Object.entries(table.columns).map(([name, type]: [string, ColumnType]) => `${quote(name)} ${type}`),
+    ...Object.entries(table.columns).map(([name, type]: [string, ColumnType]) => `${quoteName(name)} ${type}`),
     'raw jsonb',
     'text_repaired boolean',
     'deleted_at timestamptz',
   ].join(', ');
-  const list = (names: readonly string[], prefix = '') => names.map((name) => `${prefix}${quote(name)}`).join(', ');
+  const list = (names: readonly string[], prefix = '') => names.map((name) => `${prefix}${quoteName(name)}`).join(', ');
 
   // `distinct on … order by id`: the same id twice in one page is legal (keep the newer), and two lanes writing the same rows take
   // their locks in one order. Unchanged rows are left out by the join already, so that they are not even locked; the conflict clause
@@ -37,13 +39,13 @@ with incoming as materialized (
   left join lateral (
     select * from ${target} s where s.connection_id = $2 and s.id = i.id limit 1
   ) t on true
-  where t.id is null or (${isDifferent(table, 'i')} and ${mayReplace('i')})
+  where ${isForced ? ALWAYS : `t.id is null or (${isDifferent(table, 'i')} and ${mayReplace('i')})`}
 ), written as (
   insert into ${target} as t (connection_id, id, ${list(stored)}, run_id, first_seen_at, synced_at)
   select $2, id, ${list(stored)}, $3::bigint, now(), now() from changed order by id
   on conflict (connection_id, id) do update set
-    ${stored.map((name) => `${quote(name)} = ${replacement(table, name)}`).join(', ')}, run_id = excluded.run_id, synced_at = excluded.synced_at
-  where ${isDifferent(table, 'excluded')} and ${mayReplace('excluded')}
+    ${stored.map((name) => `${quoteName(name)} = ${replacement(table, name)}`).join(', ')}, run_id = excluded.run_id, synced_at = excluded.synced_at
+  where ${isForced ? ALWAYS : `${isDifferent(table, 'excluded')} and ${mayReplace('excluded')}`}
   returning (xmax = 0) as is_new
 )
 select (select count(*) from incoming)::int as read,
@@ -52,10 +54,26 @@ select (select count(*) from incoming)::int as read,
 from written`.trim();
 }
 
+const upsertSqlByTable = { plain: new WeakMap<TableSpec, string>(), forced: new WeakMap<TableSpec, string>() };
+
+/** As `buildUpsertSql`, built once per table. */
+export function upsertSql(table: TableSpec, isForced = false): string {
+  const known = isForced ? upsertSqlByTable.forced : upsertSqlByTable.plain;
+  let sql = known.get(table);
+  if (sql === undefined) {
+    sql = buildUpsertSql(table, { isForced });
+    known.set(table, sql);
+  }
+  return sql;
+}
+
+/** Names $4, which the driver sends in any case. */
+const ALWAYS = '($4::timestamptz is null or true)';
+
 /** The content changed, the row vanished or came back, or an attributed column is told what it did not hold; `raw` need not show the latter. */
 function isDifferent(table: TableSpec, incoming: string): string {
   const told = (table.attributed ?? []).map((name) => {
-    const column = quote(name);
+    const column = quoteName(name);
     return ` or (${incoming}.${column} is not null and t.${column} is distinct from ${incoming}.${column})`;
   });
   return `(t.content_hash is distinct from ${incoming}.content_hash or t.deleted_at is distinct from ${incoming}.deleted_at${told.join('')})`;
@@ -63,7 +81,7 @@ function isDifferent(table: TableSpec, incoming: string): string {
 
 /** What is stored in an attributed column stays when the answer does not tell. */
 function replacement(table: TableSpec, name: string): string {
-  const column = quote(name);
+  const column = quoteName(name);
   return table.attributed?.includes(name) ? `coalesce(excluded.${column}, t.${column})` : `excluded.${column}`;
 }
 
@@ -74,9 +92,9 @@ function mayReplace(incoming: string): string {
 
 /** Schema and table, as SQL writes them. */
 export function tableName({ schema, name }: Pick<TableSpec, 'schema' | 'name'>): string {
-  return `${quote(schema)}.${quote(name)}`;
+  return `${quoteName(schema)}.${quoteName(name)}`;
 }
 
-function quote(name: string): string {
+export function quoteName(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
 }

@@ -46,3 +46,18 @@ export async function isBackfillComplete(
   });
   return (row?.completed_at ?? null) !== null;
 }
+
+/** How far the incremental pass of a stream is. */
+export async function readProgress(
+  prisma: PrismaClient,
+  { connectionId, stream }: StreamOfConnection,
+): Promise<{ readonly watermark: Watermarks | null; readonly walkedAt: Watermarks | null }> {
+  const row = await prisma.syncCheckpoint.findUnique({
+    where: { connection_id_stream_pass: { connection_id: connectionId, stream, pass: 'incremental' } },
+    select: { watermark: true, walked_at: true },
+  });
+  return {
+    watermark: (row?.watermark ?? null) as Watermarks | null,
+    walkedAt: (row?.walked_at ?? null) as Watermarks | null,
+  };
+}

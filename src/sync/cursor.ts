@@ -9,7 +9,7 @@ export interface PassCursor {
 }
 
 /** Raised when the shape of a walk's state changes: an older cursor then starts its walk again instead of being misread. */
-const VERSION = 1;
+const VERSION = 2;
 
 export function encodeCursor(cursor: PassCursor): unknown {
   return { version: VERSION, list: cursor.listId, kind: cursor.kind, walk: cursor.walk };

@@ -1,3 +1,4 @@
+import { isAccepted, takeAcceptance } from '../store/deletions.ts';
 import { forgetSeenIds } from '../store/seen-ids.ts';
 import {
   countSuspects,
@@ -10,10 +11,10 @@ import {
 import type { Deletions, List, MirroredRow } from '../stream.ts';
 import { encodeCursor, type PassCursor } from './cursor.ts';
 import type { Ending, Run } from './run.ts';
-import { beginningOf, finalEnding, walkLists } from './walk-lists.ts';
+import { beginningOf, finalEnding, suddenlyEmpty, walkLists } from './walk-lists.ts';
 
 /**
- * What a full walk of an unsorted list does when it is through: rows that it did not meet are *suspects*. Nothing is marked on the strength of one
+ * What a full walk does when it is through: rows that it did not meet are *suspects*. Nothing is marked on the strength of one
  * answer: first the brake, then each suspect is asked for by its id, or, where the server does not answer that, a second walk has to miss it too.
  *
  *   lists ──> suspects ──none──> done
@@ -68,10 +69,12 @@ async function judgeSuspects(run: Run, deletions: Deletions, walks: number): Pro
   const suspects = await countSuspects(prisma, query);
   if (suspects === 0) return null;
   const vanishing = await readVanishing(prisma, lease, table);
-  if (brakeHolds({ ...vanishing, suspects, deleteBrake })) {
+  const isNothingMet = (await readMetRows(prisma, query)).length === 0;
+  if (isNothingMet && !(await isAccepted(prisma, lease))) return suddenlyEmpty(name, vanishing.alive);
+  if (brakeHolds({ ...vanishing, suspects, deleteBrake }) && !(await isAccepted(prisma, lease))) {
     return {
       code: 'deletion_brake',
-      message: `${suspects} of ${vanishing.alive} rows of ${name} were not in the upstream's list any more; that is more than SYNC_DELETE_BRAKE (${deleteBrake}) allows, so none was marked as deleted. Look at the upstream; if they are really gone, raise SYNC_DELETE_BRAKE for one pass`,
+      message: `${suspects} of ${vanishing.alive} rows of ${name} were not in the upstream's list any more; that is more than SYNC_DELETE_BRAKE (${deleteBrake}) allows, so none was marked as deleted. Look at the upstream; if they are really gone, run: leadmirror accept-deletions ${name}`,
     };
   }
   if (walks === 1) {
@@ -124,7 +127,7 @@ async function settleById(run: Run, query: SuspectQuery, exists: Exists): Promis
 }
 
 /** A server that does not know the request answers 404 to all of them: then a row that is surely there would be "gone" too. */
-async function canBeAsked(run: Run, query: SuspectQuery, exists: Exists): Promise<boolean> {
+export async function canBeAsked(run: Run, query: SuspectQuery, exists: Exists): Promise<boolean> {
   for (const row of await readMetRows(run.parts.prisma, query)) {
     const answer = await exists(row, run.fetch);
     if (answer !== null) return answer;
@@ -168,9 +171,12 @@ const unfinished = (at: PassCursor) => ({
 });
 
 async function finish(run: Run, doubt: Ending['error']): Promise<Ending> {
-  const ending = { ...(doubt === null ? finalEnding(run) : run.ending('partial', doubt)), isRecorded: true };
+  const outcome = doubt?.code === 'suddenly_empty' ? 'failed' : 'partial';
+  const ending = { ...(doubt === null ? finalEnding(run) : run.ending(outcome, doubt)), isRecorded: true };
   const checkpoint = { cursor: null, watermark: null, walkedAt: null, completed: doubt === null };
   await run.save({ page: null, checkpoint, end: ending });
+  // Only now: a run that is stopped half way and taken up again goes on with a person's word.
+  if (doubt === null) await takeAcceptance(run.parts.prisma, run.lease);
   await forgetSeenIds(run.parts.prisma, run.lease);
   return ending;
 }

@@ -1,18 +1,18 @@
 import { DatabaseError, errorCode, isAbort, LeadmirrorError, LeaseLostError, RateLimitedError } from '../errors.ts';
 import { databaseError } from '../store/database.ts';
 import { releaseLease } from '../store/leases.ts';
-import { readMirroredIds } from '../store/mirrored.ts';
 import { endRun, type RunCounts } from '../store/runs.ts';
 import { countSeenIds, forgetSeenIds } from '../store/seen-ids.ts';
-import { forgetCapabilities, learnCapabilities, noteOnStream, readCapabilities } from '../store/streams.ts';
+import { forgetCapabilities } from '../store/streams.ts';
 import { isBackfillComplete, readWatermark, seedIncremental } from '../store/watermarks.ts';
-import type { Capabilities, List, Outcome, Pass } from '../stream.ts';
+import type { List, Outcome, Pass } from '../stream.ts';
 import { decodeCursor, type PassCursor } from './cursor.ts';
 import { keepLease, takeLease } from './lease-keeper.ts';
+import { planLists } from './plan-lists.ts';
 import { reconcile } from './reconcile.ts';
 import { type Ending, type PassJob, type PassParts, Run } from './run.ts';
 import { walkLists } from './walk-lists.ts';
-import { advanceWatermark, seedWatermark, stopBefore, type Watermarks } from './watermark.ts';
+import { advanceWatermark, seedWatermark, type Watermarks } from './watermark.ts';
 
 export type { PassJob, PassParts } from './run.ts';
 
@@ -69,12 +69,13 @@ async function execute(run: Run): Promise<Ending> {
   const lists = await planLists(run);
   if (pass === 'backfill') await seedWatermarks(run, lists);
   const from = await findPlace(run, lists);
-  if (pass === 'reconcile' && stream.deletions !== undefined) {
+  if (run.findsDeletions && stream.deletions !== undefined) {
     return reconcile(run, { lists, deletions: stream.deletions, from });
   }
   const ending = await walkLists(run, lists, { from, afterwards: null });
   if (ending === null) throw new Error(`${stream.name} has no list`);
-  if (ending.error === null && remembers(lists)) await forgetSeenIds(run.parts.prisma, run.lease);
+  const isWhole = ending.error === null || ending.error.code === 'quarantined';
+  if (isWhole && remembers(lists)) await forgetSeenIds(run.parts.prisma, run.lease);
   return ending;
 }
 
@@ -107,38 +108,13 @@ async function seedWatermarks(run: Run, lists: readonly List[]): Promise<void> {
   await seedIncremental(prisma, run.lease, { watermark, walkedAt });
 }
 
-async function planLists(run: Run): Promise<readonly List[]> {
-  const { stream, pass } = run.job;
-  const { prisma, lookbackMs } = run.parts;
-  const key = { connectionId: run.lease.connectionId, stream: stream.name };
-  const capabilities = await readCapabilities(prisma, key);
-  let notice: string | null | undefined;
-  const lists = await stream.planLists({
-    pass,
-    capabilities,
-    learn: (facts: Capabilities) => learnCapabilities(prisma, key, facts),
-    stopBefore: (listId) => (pass === 'incremental' ? stopBefore(run, listId, lookbackMs) : null),
-    watermark: (listId) => {
-      const at = run.watermark?.[listId];
-      return at === undefined ? null : Date.parse(at);
-    },
-    mirroredIds: (of, limit) => readMirroredIds(prisma, { connectionId: key.connectionId, stream: of }, limit),
-    notice: (text) => {
-      notice = text;
-    },
-    fetch: run.fetch,
-  });
-  if (notice !== undefined) await noteOnStream(prisma, key, notice);
-  return lists;
-}
-
 const remembers = (lists: readonly List[]): boolean => lists.some(({ walk }) => walk.memory === 'walk');
 
 /** Where to go on, or null for the beginning. What an unsorted walk met must be as the cursor says; otherwise (a restored backup) it begins anew. */
 async function findPlace(run: Run, lists: readonly List[]): Promise<PassCursor | null> {
   const { prisma } = run.parts;
   const cursor = decodeCursor(run.lease.checkpoint.cursor);
-  if (!remembers(lists)) return cursor;
+  if (!remembers(lists) && !run.findsDeletions) return cursor;
   const name = cursor?.listId.replace(/^again\./, '');
   const walk = lists.find(({ id }) => id === name)?.walk;
   const isSame = walk === undefined ? cursor?.kind === 'suspects' : walk.kind === cursor?.kind;

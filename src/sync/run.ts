@@ -67,6 +67,11 @@ export class Run {
     };
   }
 
+  /** A full walk that also looks for what is gone: all ids it meets are kept. */
+  get findsDeletions(): boolean {
+    return this.job.pass === 'reconcile' && this.job.stream.deletions !== undefined;
+  }
+
   get counts(): RunCounts {
     return { ...this.#written, requests: this.#requests };
   }
@@ -77,20 +82,15 @@ export class Run {
 
   /** Deadlocks, serialisation failures and lost connections are retried as a page: nothing of a failed try was kept. */
   async save(save: Omit<SavePage, 'lease' | 'startedAt' | 'counts'>): Promise<void> {
-    const { prisma, clock, logger } = this.parts;
-    for (let attempt = 1; ; attempt++) {
-      try {
-        const { lease, startedAt, counts } = this;
-        this.#written = await savePage(prisma, { ...save, lease, startedAt, counts });
-        this.job.onProgress?.(this.counts);
-        return;
-      } catch (error) {
-        if (!isRetryableDatabaseError(error) || attempt >= SAVE_ATTEMPTS) throw error;
-        const waitMs = Math.min(SAVE_CAP_MS, SAVE_BASE_MS * 2 ** (attempt - 1));
-        logger.warn({ stream: this.job.stream.name, attempt, waitMs }, 'page not written, trying again');
-        await clock.sleep(waitMs, this.fetch.signal);
-      }
-    }
+    const { lease, startedAt } = this;
+    this.#written = await this.patiently(() =>
+      savePage(this.parts.prisma, { ...save, lease, startedAt, counts: this.counts }),
+    );
+    this.job.onProgress?.(this.counts);
+  }
+
+  patiently<T>(work: () => Promise<T>): Promise<T> {
+    return patiently({ ...this.parts, stream: this.job.stream.name, signal: this.fetch.signal }, work);
   }
 
   /** The database's clock at a moment of ours (`performance.now()`), a second early: between reading the two clocks some time passed. */
@@ -103,3 +103,20 @@ export class Run {
 const SAVE_ATTEMPTS = 8;
 const SAVE_BASE_MS = 100;
 const SAVE_CAP_MS = 5_000;
+
+/** Does a transaction again after a deadlock, a serialisation failure or a lost connection. */
+export async function patiently<T>(
+  { clock, logger, stream, signal }: Pick<PassParts, 'clock' | 'logger'> & { stream: string; signal: AbortSignal },
+  work: () => Promise<T>,
+): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!isRetryableDatabaseError(error) || attempt >= SAVE_ATTEMPTS) throw error;
+      const waitMs = Math.min(SAVE_CAP_MS, SAVE_BASE_MS * 2 ** (attempt - 1));
+      logger.warn({ stream, attempt, waitMs }, 'page not written, trying again');
+      await clock.sleep(waitMs, signal);
+    }
+  }
+}

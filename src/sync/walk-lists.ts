@@ -1,10 +1,15 @@
-import { RecordError } from '../errors.ts';
-import { type BadRecord, type PageWrite, preparePage } from '../store/pages.ts';
+import { UpstreamContractError } from '../errors.ts';
+import { isRefusedContent } from '../store/faults.ts';
+import type { PageWrite } from '../store/pages.ts';
 import { readSeenIds, readUnchangedIds } from '../store/seen-ids.ts';
-import type { List, ListPage, Row, WalkEnd, WalkState } from '../stream.ts';
+import { readVanishing } from '../store/tombstones.ts';
+import type { List, ListPage, WalkEnd, WalkState } from '../stream.ts';
 import { encodeCursor, type PassCursor } from './cursor.ts';
+import { type Drift, findDrift, reportDrift } from './drift.ts';
+import { mapPage, prepareMapped } from './map-page.ts';
 import type { Ending, Run } from './run.ts';
-import { type WalkedPage, walkPages } from './walk-pages.ts';
+import { saveSifted } from './save-sifted.ts';
+import { idsOn, type WalkedPage, walkPages } from './walk-pages.ts';
 import { advanceWatermark } from './watermark.ts';
 
 /** Where a list's walk begins, when no cursor says more. */
@@ -46,8 +51,8 @@ async function walkList(
   list: List,
   { start, next }: { start: WalkState; next: PassCursor | null },
 ): Promise<Ending | null> {
-  const prepare = (page: ListPage, askedAt: number) => mapPage(run, page, askedAt);
-  const recall = (page: ListPage, prepared: PageWrite) => recallIds(run, list, page, prepared);
+  const prepare = (page: ListPage, askedAt: number) => preparePageOf(run, page, askedAt);
+  const recall = (page: ListPage, prepared: PreparedPage) => recallIds(run, list, page, prepared);
   for await (const walked of walkPages(list, start, { ...run.fetch, prepare, recall })) {
     const ending = await writePage(run, list, walked, next);
     if (ending !== null) return ending;
@@ -58,33 +63,63 @@ async function walkList(
 async function writePage(
   run: Run,
   list: List,
-  walked: WalkedPage<PageWrite>,
+  walked: WalkedPage<PreparedPage>,
   next: PassCursor | null,
 ): Promise<Ending | null> {
-  const { step, prepared: page } = walked;
+  const { step, prepared } = walked;
   const isListRead = step.end?.kind === 'complete';
   const isIncremental = run.job.pass === 'incremental';
+  if (isListRead && list.holdsAll === true) await assertNotSuddenlyEmpty(run, prepared.page);
   if (isListRead && isIncremental) {
     const { newest, serverTime } = list.walk.beginning(step.state);
     run.watermark = advanceWatermark(run.watermark, list.id, newest);
     run.walkedAt = advanceWatermark(run.walkedAt, list.id, serverTime);
   }
   const here: PassCursor = { listId: list.id, kind: list.walk.kind, walk: step.state };
-  const ending = endingAt(run, step.end, next, page);
+  const before = run.counts;
+  let ending: Ending | null = null;
   const cursor = isListRead ? next : here;
-  await run.save({
-    page,
-    ...(step.met === undefined ? {} : { met: { list: list.id, ids: step.met } }),
-    checkpoint: {
-      cursor: cursor === null ? null : encodeCursor(cursor),
-      watermark: isIncremental ? run.watermark : null,
-      walkedAt: isIncremental ? run.walkedAt : null,
-      completed: isListRead && next === null,
-    },
-    end: ending,
-    onSent: walked.fetchAhead,
+  await saveSifted(run, prepared.page, (page) => {
+    ending = endingAt(run, step.end, next, page);
+    return run.save({
+      page,
+      ...metOn(run, list, walked),
+      checkpoint: {
+        cursor: cursor === null ? null : encodeCursor(cursor),
+        watermark: isIncremental ? run.watermark : null,
+        walkedAt: isIncremental ? run.walkedAt : null,
+        completed: isListRead && next === null,
+      },
+      end: ending,
+      onSent: walked.fetchAhead,
+    });
   });
+  const { created, updated } = run.counts;
+  await reportDrift(run, prepared.drift, { hasWritten: created + updated > before.created + before.updated });
   return ending;
+}
+
+/** Rows do not all go at once without a person's doing. A full walk that looks for deletions judges that itself, when all its lists are read. */
+async function assertNotSuddenlyEmpty(run: Run, page: PageWrite): Promise<void> {
+  if (run.findsDeletions || run.counts.read + page.rowCount + page.bad.length > 0) return;
+  const { table, name } = run.job.stream;
+  const { alive } = await readVanishing(run.parts.prisma, run.lease, table);
+  if (alive === 0) return;
+  throw suddenlyEmpty(name, alive);
+}
+
+export function suddenlyEmpty(name: string, alive: number): UpstreamContractError {
+  return new UpstreamContractError(
+    'suddenly_empty',
+    `the list of ${name} is empty, and the mirror has ${alive} rows of it; nothing is changed. If everything was really deleted upstream, run: leadmirror accept-deletions ${name}, then leadmirror sync ${name} --pass reconcile`,
+  );
+}
+
+/** The ids to keep: what the walk wants to remember, or, where deletions are looked for, everything that was shown. */
+function metOn(run: Run, list: List, { step, ids }: WalkedPage<PreparedPage>) {
+  if (step.met !== undefined) return { met: { list: list.id, ids: step.met } };
+  // A walk that remembers is the only one to say what it met: rows behind a gap are none of it.
+  return run.findsDeletions && list.walk.memory !== 'walk' ? { met: { list: list.id, ids } } : {};
 }
 
 function endingAt(run: Run, end: WalkEnd | null, next: PassCursor | null, page: PageWrite): Ending | null {
@@ -102,39 +137,35 @@ export function finalEnding(run: Run, justSetAside = 0): Ending {
   if (bad === 0) return run.ending('succeeded');
   return run.ending('partial', {
     code: 'quarantined',
-    message: `${bad} records could not be mapped; see sync.quarantine`,
+    message: `${bad} records could not be mapped or written; see leadmirror quarantine, or sync.quarantine`,
   });
 }
 
-function mapPage(run: Run, page: ListPage, askedAt: number): PageWrite {
+interface PreparedPage {
+  readonly page: PageWrite;
+  readonly drift: readonly Drift[];
+}
+
+function preparePageOf(run: Run, page: ListPage, askedAt: number): PreparedPage {
   const { stream, pass } = run.job;
-  const rows: Row[] = [];
-  const bad: BadRecord[] = [];
-  for (const record of page.records) {
-    const kept = stream.redactRecord(record);
-    try {
-      const row = stream.mapRecord(kept);
-      rows.push(page.known === undefined ? row : attribute(row, page.known));
-    } catch (error) {
-      if (!(error instanceof RecordError)) throw error;
-      bad.push({ recordId: error.recordId, reason: error.code, rawText: JSON.stringify(kept) ?? 'undefined' });
-    }
-  }
   const replaceWrittenBefore = pass === 'incremental' ? null : run.databaseTime(askedAt);
-  return preparePage({ table: stream.table, rows, bad, replaceWrittenBefore });
+  const mapped = mapPage(stream, page, run.parts.logger);
+  return {
+    page: prepareMapped(mapped, { table: stream.table, replaceWrittenBefore }),
+    drift: findDrift(stream, mapped.rows),
+  };
 }
 
-/** What the request tells fills what the record leaves open. */
-function attribute(row: Row, known: Readonly<Record<string, unknown>>): Row {
-  const filled = Object.entries(known).filter(([column]) => row[column] === null || row[column] === undefined);
-  return filled.length === 0 ? row : { ...row, ...Object.fromEntries(filled) };
-}
-
-function recallIds(run: Run, list: List, page: ListPage, prepared: PageWrite): Promise<ReadonlySet<string>> {
+function recallIds(run: Run, list: List, page: ListPage, prepared: PreparedPage): Promise<ReadonlySet<string>> {
   const { prisma } = run.parts;
   if (list.walk.memory === 'mirror') {
-    return readUnchangedIds(prisma, run.lease.connectionId, prepared.table, prepared.json);
+    const { table, json } = prepared.page;
+    const unchanged = readUnchangedIds(prisma, run.lease.connectionId, table, json);
+    // A page that cannot even be compared is surely not in the mirror as it is.
+    return unchanged.catch((error) => {
+      if (isRefusedContent(error)) return new Set<string>();
+      throw error;
+    });
   }
-  const ids = page.entries.map(({ id }) => id).filter((id): id is string => id !== null);
-  return readSeenIds(prisma, run.lease, list.id, ids);
+  return readSeenIds(prisma, run.lease, list.id, idsOn(page));
 }

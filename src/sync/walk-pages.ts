@@ -4,6 +4,8 @@ import type { FetchOptions, List, ListPage, ListQuery, WalkState, WalkStep } fro
 export interface WalkedPage<T> {
   /** The page as the consumer prepared it for writing. */
   readonly prepared: T;
+  /** Ids of its records; those without one left out. */
+  readonly ids: readonly string[];
   readonly step: WalkStep;
   /** Starts fetching the next page. To be called when this one is on its way to the database; without it, that begins with the next turn. */
   readonly fetchAhead: () => void;
@@ -50,7 +52,7 @@ export async function* walkPages<T>(
       const fetchAhead = () => {
         if (step.end === null) pending ??= fetch(step.state);
       };
-      yield { prepared, step, fetchAhead };
+      yield { prepared, ids: idsOn(page), step, fetchAhead };
       if (step.end !== null) return;
       next = step.state;
     }
@@ -73,4 +75,8 @@ async function fetchFitting<T>(list: List, from: WalkState, options: WalkOptions
       state = smaller;
     }
   }
+}
+
+export function idsOn(page: ListPage): readonly string[] {
+  return page.entries.map(({ id }) => id).filter((id): id is string => id !== null);
 }

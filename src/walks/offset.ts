@@ -44,8 +44,17 @@ export interface OffsetState {
   readonly tail: readonly string[];
   /** Distinct ids met so far (`all` only). */
   readonly met: number;
-  /** Rows met that have no id. */
+  /** Rows without an id, this round. */
   readonly nameless: number;
+  /** The furthest place this round has read to. */
+  readonly reached: number;
+  /** Pages in a row that should have gone further and were the first page once more. */
+  readonly echoes: number;
+  /** First and last id of the list's first page, and how many rows it had. */
+  readonly head: string;
+  /** What this round has shown, in its order, as a number; and what the round before has shown. */
+  readonly digest: number;
+  readonly digestBefore: number;
   /** This look at the top met a row for the first time that is older than the walk: it jumped there, and others may have since. */
   readonly hasJumped: boolean;
   /** Rows in the list when its end was met. */
@@ -69,6 +78,7 @@ type Step = WalkStep<OffsetState>;
 
 const MAX_ROUNDS = 3;
 const MAX_STALLS = 3;
+const MAX_ECHOES = 3;
 const DEFAULT_MAX_STEP_BACKS = 60;
 /** Servers may read a window's bounds in a time zone of their own, and include or exclude them. */
 const WINDOW_TOLERANCE_MS = 86_400_000;
@@ -84,6 +94,11 @@ export function createOffsetWalk(options: OffsetOptions): Walk<OffsetState> {
     tail: [],
     met: 0,
     nameless: 0,
+    reached: 0,
+    echoes: 0,
+    head: '',
+    digest: 0,
+    digestBefore: 0,
     hasJumped: false,
     length: 0,
     rounds: 1,
@@ -116,13 +131,31 @@ export function createOffsetWalk(options: OffsetOptions): Walk<OffsetState> {
     }
     const fresh = [...new Set(ids)].filter((id) => !wasMet.has(id));
     const hasJumped = state.hasJumped || (state.phase === 'top' && holdsOld(state, page, new Set(fresh)));
-    return goOn({ ...remember(state, ids, fresh, page.entries.length), hasJumped }, query, page, fresh);
+    return goOn({ ...remember(state, query, page, { ids, fresh }), hasJumped }, query, page, fresh);
   }
 
-  function remember(state: OffsetState, ids: readonly string[], fresh: readonly string[], rows: number): OffsetState {
-    const nameless = state.nameless + rows - ids.length;
-    if (goal === 'all') return { ...state, back: 0, nameless, met: state.met + fresh.length };
-    return { ...state, back: 0, nameless, tail: ids };
+  function remember(
+    state: OffsetState,
+    { offset }: ListQuery,
+    page: ListPage,
+    { ids, fresh }: { ids: readonly string[]; fresh: readonly string[] },
+  ): OffsetState {
+    const isDown = state.phase === 'down';
+    const reach = offset + page.entries.length;
+    const further = page.entries.slice(Math.max(0, state.reached - offset));
+    const isEcho =
+      reach > state.reached && fresh.length === 0 && offset > 0 && ids.length > 0 && signatureOf(page) === state.head;
+    if (isEcho && state.echoes + 1 >= MAX_ECHOES) throw offsetIgnored();
+    const read: OffsetState = {
+      ...state,
+      back: 0,
+      echoes: isEcho ? state.echoes + 1 : 0,
+      reached: Math.max(state.reached, reach),
+      head: offset === 0 ? signatureOf(page) : state.head,
+      nameless: state.nameless + (isDown ? further.filter(({ id }) => id === null).length : 0),
+      digest: isDown ? digestOf(state.digest, offset, ids) : state.digest,
+    };
+    return goal === 'all' ? { ...read, met: state.met + fresh.length } : { ...read, tail: ids };
   }
 
   function goOn(state: OffsetState, query: ListQuery, page: ListPage, fresh: readonly string[]): Step {
@@ -130,12 +163,14 @@ export function createOffsetWalk(options: OffsetOptions): Walk<OffsetState> {
     const reach = query.offset + page.entries.length;
     if (state.phase === 'top' && fresh.length === 0 && reachesQuiet(state, page)) return leaveTop(state);
     const end = looksLikeEnd(state, query, page);
+    // The same page again, however far the question went: the server knows no pages, and this was all.
+    if (end === 'same') return { ...complete(state), ...met };
     if (end === 'yes') return { ...atEnd({ ...state, doubts: 0, stalls: 0 }, reach, query.offset === 0), ...met };
-    const isStalled = reach - 1 <= query.offset && fresh.length === 0;
+    const isStalled = reach - 1 - namelessTail(page.entries) <= query.offset && fresh.length === 0;
     const stalls = isStalled ? state.stalls + 1 : 0;
     if (stalls >= MAX_STALLS) throw moreWithoutRows(reach);
     // The last row answers for itself only: what is behind it has to be asked without it.
-    const offset = Math.max(isStalled ? reach : reach - 1, 0);
+    const offset = Math.max(isStalled ? reach : reach - 1 - namelessTail(page.entries), 0);
     const doubts = end === 'doubtful' ? state.doubts + 1 : 0;
     return { state: { ...state, offset, stalls, doubts }, end: null, ...met };
   }
@@ -143,11 +178,17 @@ export function createOffsetWalk(options: OffsetOptions): Walk<OffsetState> {
   /** An empty answer at the top may be an empty list; further down it says that the list got shorter than the place, or that nothing follows it. */
   function acceptNothing(state: OffsetState, query: ListQuery, page: ListPage): Step {
     const { length: rows } = page.entries;
-    if (rows > 0) return goOn({ ...state, nameless: state.nameless + rows }, query, page, []);
+    if (rows > 0) return goOn(remember(state, query, page, { ids: state.tail, fresh: [] }), query, page, []);
     const isBeyond = state.stalls > 0;
     if (page.hasMore === true && (query.offset === 0 || isBeyond)) throw moreWithoutRows(query.offset);
     if (isBeyond) return atEnd({ ...state, stalls: 0 }, query.offset, false);
     if (query.offset > 0) return stepBack(state);
+    if (state.met > 0 || state.tail.length > 0) {
+      throw new UpstreamContractError(
+        'suddenly_empty',
+        'the list became empty while it was read; nothing is concluded from that, and the next run goes on from here',
+      );
+    }
     // A full walk does not take one empty answer for an empty account.
     if (goal === 'all' && state.doubts === 0) return { state: { ...state, doubts: 1 }, end: null };
     return complete(state);
@@ -162,7 +203,10 @@ export function createOffsetWalk(options: OffsetOptions): Walk<OffsetState> {
     }
     const back = state.back === 0 ? state.size - 1 : state.back * 2;
     const offset = Math.max(0, state.offset - back);
-    return { state: { ...state, offset, back, stepBacks: state.stepBacks + 1, stalls: 0, doubts: 0 }, end: null };
+    return {
+      state: { ...state, offset, back, stepBacks: state.stepBacks + 1, stalls: 0, doubts: 0 },
+      end: null,
+    };
   }
 
   function atEnd(state: OffsetState, length: number, isOnlyPage: boolean): Step {
@@ -181,16 +225,21 @@ export function createOffsetWalk(options: OffsetOptions): Walk<OffsetState> {
   /** Ends, because each look that is not the last met an old row that was not met before. */
   const leaveTop = (state: OffsetState): Step => (state.hasJumped ? lookAtTop(state) : close(state));
 
-  /** A list of so many rows has so many ids. Fewer met: some row was never shown, whatever it looked like. */
+  /**
+   * A list of so many rows has so many ids. Fewer met: some row was never shown, whatever it looked like. Unless two rounds have shown the same rows in the
+   * same order: then the list itself repeats some.
+   */
   function close(state: OffsetState): Step {
-    if (state.met + state.nameless >= state.length) return complete(state);
+    const isRepeated = state.digest !== 0 && state.digest === state.digestBefore;
+    if (state.met + state.nameless >= state.length || isRepeated) return complete(state);
     if (state.rounds >= MAX_ROUNDS) {
       return giveUp(
         state,
         `the list has ${state.length} rows and showed only ${state.met} of them in ${MAX_ROUNDS} rounds; its order seems to change with every question`,
       );
     }
-    return { state: { ...state, phase: 'down', offset: 0, rounds: state.rounds + 1 }, end: null };
+    const round = { rounds: state.rounds + 1, reached: 0, nameless: 0, digest: 0, digestBefore: state.digest };
+    return { state: { ...state, ...round, phase: 'down', offset: 0 }, end: null };
   }
 
   function finishFront(state: OffsetState): Step {
@@ -211,7 +260,10 @@ export function createOffsetWalk(options: OffsetOptions): Walk<OffsetState> {
       stalls: 0,
       doubts: 0,
       rounds: 1,
-      isResumed: state.offset > 0,
+      echoes: 0,
+      digest: 0,
+      digestBefore: 0,
+      isResumed: true,
     }),
     next,
     accept,
@@ -229,9 +281,32 @@ const complete = (state: OffsetState): Step => ({ state, end: { kind: 'complete'
 
 const giveUp = (state: OffsetState, reason: string): Step => ({ state, end: { kind: 'gave_up', reason } });
 
+function offsetIgnored(): UpstreamContractError {
+  return new UpstreamContractError(
+    'no_progress',
+    'the server sends the same rows whatever offset is asked for; this list cannot be read page by page',
+  );
+}
+
 function moreWithoutRows(rows: number): UpstreamContractError {
   const message = `the server says that more rows follow the first ${rows} and does not send any`;
   return new UpstreamContractError('more_without_rows', message);
+}
+
+/** Rows without an id at the end of a page: the overlap has to begin before them, with a row that can be known again. */
+function namelessTail(entries: readonly Entry[]): number {
+  const named = entries.findLastIndex(({ id }) => id !== null);
+  return named < 0 ? 0 : entries.length - 1 - named;
+}
+
+const signatureOf = ({ entries }: ListPage): string => `${entries[0]?.id} ${entries.at(-1)?.id} ${entries.length}`;
+
+/** FNV-1a: enough to tell two orders of the same rows apart. */
+function digestOf(digest: number, offset: number, ids: readonly string[]): number {
+  let hash = digest === 0 ? 0x811c9dc5 : digest;
+  for (const character of `${offset} ${ids.join(' ')}`)
+    hash = Math.imul(hash ^ (character.codePointAt(0) ?? 0), 0x01000193);
+  return hash >>> 0;
 }
 
 function idsOf(entries: readonly Entry[]): string[] {
@@ -258,14 +333,16 @@ function holdsOld({ serverTime }: OffsetState, page: ListPage, fresh: ReadonlySe
  * Whether nothing follows this page. The server's word goes first. Without one, a page is believed to be the last when it is shorter than the size the
  * server says it used and no count speaks against it; anything less is asked about once more, from its last row on: nothing behind that row is the end.
  */
-function looksLikeEnd(state: OffsetState, query: ListQuery, page: ListPage): 'yes' | 'no' | 'doubtful' {
+function looksLikeEnd(state: OffsetState, query: ListQuery, page: ListPage): 'yes' | 'no' | 'doubtful' | 'same' {
   if (typeof page.hasMore === 'boolean') return page.hasMore ? 'no' : 'yes';
   const count = page.entries.length;
   if (count >= query.limit) return 'no';
   const isShort = page.pageSize !== null && count < page.pageSize;
   const isCounted = page.total === null || query.offset + count >= page.total;
   if (isShort && isCounted) return 'yes';
-  return state.doubts > 0 && count <= 1 ? 'yes' : 'doubtful';
+  if (state.doubts === 0) return 'doubtful';
+  if (state.echoes >= 2) return 'same';
+  return count <= 1 ? 'yes' : 'doubtful';
 }
 
 function noteTimes(state: OffsetState, page: ListPage): OffsetState {

@@ -103,12 +103,13 @@ const perSecond = (ms: number) => Math.round((ROWS / ms) * 1000);
 
 const home = await mkdtemp(join(tmpdir(), 'leadmirror-bench-'));
 const postgres = await startEmbeddedPostgres({ home, logger: silentLogger() });
+const notAsked = () => Promise.reject(new Error('not asked'));
 const sandbox = startChild('sandbox-child', { BENCH_ROWS: String(ROWS) });
 try {
   const upstream = (await sandbox.message) as Upstream;
   await migrate({ url: postgres.url });
   const stream = createRequestsStream({
-    api: { get: () => Promise.reject(new Error('not asked')), verify: () => Promise.reject(new Error('not asked')) },
+    api: { get: notAsked, exists: notAsked, verify: notAsked },
     pageSize: PAGE,
     fullWalkKey: 'id',
     privacy: { storeVisitorPii: false, storeLinks: false },

@@ -12,7 +12,21 @@ beforeAll(async () => {
 });
 afterAll(() => cli.close());
 
-const COMMANDS = ['start', 'sync', 'check', 'status', 'runs', 'trigger', 'migrate', 'tilkee', 'sandbox', 'demo'];
+const COMMANDS = [
+  'start',
+  'sync',
+  'check',
+  'status',
+  'runs',
+  'trigger',
+  'accept-deletions',
+  'quarantine',
+  'reproject',
+  'migrate',
+  'tilkee',
+  'sandbox',
+  'demo',
+];
 
 describe('help', () => {
   it('lists every command with a line of its own, and the exit codes', async () => {
@@ -63,6 +77,7 @@ describe('a mistake on the command line', () => {
     { args: ['runs', '--limit', 'many'], says: ['--limit', 'a whole number from 1'] },
     { args: ['sandbox', '--port', '70000'], says: ['--port', '0 to 65535'] },
     { args: ['trigger'], says: ["missing required argument 'stream'"] },
+    { args: ['accept-deletions'], says: ["missing required argument 'stream'"] },
     { args: ['status', 'leads'], says: ['too many arguments'] },
   ])('$args ends with 2 and says what is right', async ({ args, says }) => {
     const { code, stdout, stderr } = await cli.run(args);

@@ -154,7 +154,7 @@ describe('start', () => {
     const daemon = cli.start(['start'], { env: env(wrong) });
     const ops = await opsOf(daemon);
     const blocked = async () => (await ops.streams()).filter(({ state }) => state === 'blocked');
-    await until('a stream is blocked', async () => (await blocked()).length > 0);
+    await until('every stream of the account is blocked', async () => (await blocked()).length === STREAMS.length);
     for (const { reason } of await blocked()) expect(reason).toMatch(/TILEDESK_EMAIL and TILEDESK_PASSWORD/);
     const skipped = () => daemon.stderr.split('run skipped: parked').length - 1;
     await until('the first tick is skipped', () => skipped() > 0);

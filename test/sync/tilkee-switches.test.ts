@@ -108,7 +108,7 @@ const CASES: readonly Case[] = [
   },
 ];
 
-const SIZES = { projects: 24, items: 30, tokens: 60, visits: 110, users: 5 };
+const SIZES = { projects: 14, items: 24, tokens: 45, visits: 60, users: 5 };
 
 function change({ sandbox: { data } }: TilkeeSetup): void {
   data.randomEdits(40);

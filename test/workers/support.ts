@@ -8,6 +8,7 @@ import { createDatabase } from '../../src/store/database.ts';
 import { registerStreams } from '../../src/store/streams.ts';
 import type { Connection, FetchOptions, List, Pass, Row, Stream, Walk } from '../../src/stream.ts';
 import { runPass } from '../../src/sync/run-pass.ts';
+import { verifyStream } from '../../src/sync/verify.ts';
 import type { RoundReport } from '../../workers/scheduler.ts';
 import type { JobReport } from '../../workers/sync-stream.ts';
 
@@ -193,6 +194,7 @@ export async function createStubApp(options: StubAppOptions): Promise<App> {
       return connection && stream ? { connection, stream } : undefined;
     },
     runPass: (job) => runPass(parts, job),
+    verifyStream: (job) => verifyStream(parts, job),
     close,
   };
 }

@@ -8,6 +8,8 @@ import type { SignIn } from './sign-in.ts';
 export interface TiledeskApi {
   /** GET below the project; the answer is 200 with JSON. */
   get(path: string, query: URLSearchParams, options: GetOptions): Promise<UpstreamResponse>;
+  /** Is the object there? Null: the server did not say in a way that can be trusted (a gateway's 404, a 500). */
+  exists(path: string, options: FetchOptions): Promise<boolean | null>;
   /** Is this account owner or admin of the project? A lesser role gets fewer requests, and no error says so. */
   verify(options: FetchOptions): Promise<AccountFacts>;
 }
@@ -73,6 +75,13 @@ export function createTiledeskApi(parts: TiledeskApiParts): TiledeskApi {
 
   return {
     get,
+    async exists(path, options) {
+      const response = await send(`${baseUrl}/${projectId}/${path}`, options);
+      if (response.status === 200) return isObject(response.body);
+      // `{"success":false,"msg":"Object not found."}`; the framework's own 404 is a page of HTML (seen in server 2.19).
+      if (response.status === 404) return isObject(response.body) ? false : null;
+      throw refusal(response, projectId);
+    },
     async verify(options) {
       const { role, projectName } = await fetchRole(options);
       if (role === null) throw notMember(projectId);

@@ -2,6 +2,7 @@ import { RecordError } from '../../errors.ts';
 import type { Row, Stream, TableSpec } from '../../stream.ts';
 import { createSnapshotWalk } from '../../walks/snapshot.ts';
 import { asBoolean, asId, asInteger, asJson, asText, asTime, isObject } from '../coerce.ts';
+import { DEPARTMENT_FIELDS } from './fields.ts';
 import { readArray } from './lists.ts';
 import type { TiledeskStreamParts } from './parts.ts';
 import { redactVisitor } from './privacy.ts';
@@ -62,11 +63,15 @@ export function createDepartmentsStream({ api, privacy }: TiledeskStreamParts): 
   return {
     name: 'tiledesk.departments',
     table: TABLE,
+    fields: DEPARTMENT_FIELDS,
     redactRecord: (record) => redactVisitor(record, privacy),
     mapRecord: mapDepartment,
+    // One short answer: read twice rather than asked for by id.
+    deletions: {},
     planLists: async () => [
       {
         id: 'all',
+        holdsAll: true,
         walk: createSnapshotWalk(),
         fetchPage: async (_query, options) =>
           readArray(await api.get('departments/allstatus', new URLSearchParams(), options), 'departments'),

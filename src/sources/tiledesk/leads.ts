@@ -2,6 +2,7 @@ import { RecordError } from '../../errors.ts';
 import type { FetchOptions, List, ListQuery, PlanContext, Row, Stream, TableSpec } from '../../stream.ts';
 import { createStitchWalk } from '../../walks/stitch.ts';
 import { asId, asInteger, asJson, asText, asTexts, asTime, isObject } from '../coerce.ts';
+import { LEAD_FIELDS } from './fields.ts';
 import { pageParameters, probe, readEnvelope } from './lists.ts';
 import type { TiledeskStreamParts } from './parts.ts';
 import { redactVisitor } from './privacy.ts';
@@ -128,8 +129,14 @@ export function createLeadsStream({ api, pageSize, fullWalkKey, privacy }: Tiled
   return {
     name: 'tiledesk.leads',
     table: TABLE,
+    fields: LEAD_FIELDS,
     redactRecord: (record) => redactVisitor(record, privacy),
     mapRecord: mapLead,
+    deletions: {
+      // An id of another form is answered with 500 (seen in server 2.19).
+      exists: async ({ id }, options) =>
+        /^[0-9a-f]{24}$/i.test(id) ? api.exists(`leads/${id}`, { ...options }) : null,
+    },
     async planLists(context) {
       let isJoined = context.capabilities.joinedLeadStatuses;
       if (isJoined === undefined) {
@@ -137,7 +144,7 @@ export function createLeadsStream({ api, pageSize, fullWalkKey, privacy }: Tiled
         if (found !== null) await context.learn({ joinedLeadStatuses: found });
         isJoined = found ?? false;
       }
-      if (isJoined) return [listOf('all', STATUSES, context)];
+      if (isJoined === true) return [{ ...listOf('all', STATUSES, context), holdsAll: true }];
       return STATUSES.map((status) => listOf(String(status), [status], context));
     },
   };

@@ -2,6 +2,7 @@ import { RecordError } from '../../errors.ts';
 import type { Row, Stream, TableSpec } from '../../stream.ts';
 import { createSnapshotWalk } from '../../walks/snapshot.ts';
 import { asBoolean, asId, asInteger, asJson, asText, asTexts, asTime, isObject } from '../coerce.ts';
+import { PROJECT_USER_FIELDS } from './fields.ts';
 import { readArray } from './lists.ts';
 import type { TiledeskStreamParts } from './parts.ts';
 import { redactVisitor } from './privacy.ts';
@@ -78,11 +79,15 @@ export function createProjectUsersStream({ api, privacy }: TiledeskStreamParts):
   return {
     name: 'tiledesk.project_users',
     table: TABLE,
+    fields: PROJECT_USER_FIELDS,
     redactRecord: (record) => redactVisitor(record, privacy),
     mapRecord: mapProjectUser,
+    // One short answer: read twice rather than asked for by id.
+    deletions: {},
     planLists: async () => [
       {
         id: 'all',
+        holdsAll: true,
         walk: createSnapshotWalk(),
         fetchPage: async (_query, options) =>
           readArray(await api.get('project_users', new URLSearchParams({ trashed: 'true' }), options), 'project users'),

@@ -15,6 +15,7 @@ import {
   isObject,
 } from '../coerce.ts';
 import type { GetOptions } from './api.ts';
+import { REQUEST_FIELDS } from './fields.ts';
 import { formatDateTime, formatDay, pageParameters, probe, readEnvelope } from './lists.ts';
 import type { TiledeskStreamParts } from './parts.ts';
 import { redactVisitor } from './privacy.ts';
@@ -156,8 +157,16 @@ export function createRequestsStream({ api, pageSize, fullWalkKey, privacy }: Ti
   return {
     name: 'tiledesk.requests',
     table: TABLE,
+    fields: REQUEST_FIELDS,
     redactRecord: (record) => redactVisitor(record, privacy),
     mapRecord: mapRequest,
+    deletions: {
+      // Single requests are found by request_id only; _id gives 404 (seen in server 2.19).
+      async exists({ request_id }, options) {
+        const requestId = asText(request_id);
+        return requestId === null ? null : api.exists(`requests/${encodeURIComponent(requestId)}`, options);
+      },
+    },
     async planLists(context) {
       let knowsWindows = context.capabilities.createdAtWindows;
       if (knowsWindows === undefined) {
@@ -172,6 +181,7 @@ export function createRequestsStream({ api, pageSize, fullWalkKey, privacy }: Ti
       const stopBefore = context.stopBefore('all');
       const list: List = {
         id: 'all',
+        holdsAll: true,
         walk:
           context.pass === 'incremental'
             ? createStitchWalk({ sort: 'updated_at', pageSize, stopBefore, ties })

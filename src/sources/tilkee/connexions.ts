@@ -1,6 +1,7 @@
 import type { List, ListWindow, PlanContext, Stream } from '../../stream.ts';
 import { asText } from '../coerce.ts';
 import { mirroredProjects, projectList, projectPlace, RECENT_PROJECTS } from './by-parent.ts';
+import { CONNEXION_FIELDS } from './fields.ts';
 import {
   asEverybody,
   createReader,
@@ -57,9 +58,16 @@ export function createConnexionsStream(parts: TilkeeStreamParts): Stream {
     );
   }
 
+  /** A server that ignores `tokens` would give every visit to every link: no visit belongs to link 0. */
+  async function probeTokenFilter(reader: Reader, context: PlanContext): Promise<boolean> {
+    const place: Place = { ...bulk, parameters: [['tokens', '0']] };
+    return (await reader.fetch(place, { offset: 0, limit: 2 }, context.fetch)).entries.length === 0;
+  }
+
   /** Lists that add nothing but the parents of visits: left out as long as those are not mirrored. */
   async function attributingLists(reader: Reader, context: PlanContext): Promise<readonly List[] | null> {
     const isByToken = settings.visitsBy === 'token';
+    if (isByToken && !(await recallOr(context, 'filtersByToken', () => probeTokenFilter(reader, context)))) return null;
     const ids = await context.mirroredIds(isByToken ? 'tilkee.tokens' : 'tilkee.projects');
     if (ids === null) return null;
     return ids.map((id) => {
@@ -81,6 +89,7 @@ export function createConnexionsStream(parts: TilkeeStreamParts): Stream {
   return {
     name: 'tilkee.connexions',
     table: CONNEXIONS,
+    fields: CONNEXION_FIELDS,
     redactRecord: (record) => redactTilkee(record, privacy),
     mapRecord: mapConnexion,
     async planLists(context) {
@@ -90,7 +99,9 @@ export function createConnexionsStream(parts: TilkeeStreamParts): Stream {
         context.notice(BY_PROJECT);
         return listsByProject(reader, context);
       }
-      const hasWindows = await recallOr(context, 'createdWindows', () => probeWindow(reader, bulk, context.fetch));
+      const hasWindows = await recallOr(context, `createdWindows.${settings.timeUnit}`, () =>
+        probeWindow(reader, bulk, context.fetch),
+      );
       const overlap = hasWindows === true ? { overlapMs: OVERLAP_MS } : {};
       const lists = asEverybody(parts, 'all', bulk).map((one) => listOf({ ...one, reader, context, ...overlap }));
       const needsParents = await asksForParents(reader, context);
@@ -115,6 +126,6 @@ const BY_PROJECT = `the list of all visits is refused to this account, so they a
 const NO_WINDOWS =
   'the list of visits does not answer to start_date as expected, so only its front is read between full walks; check TILKEE_TIME_UNIT';
 const NO_PARENTS =
-  'visits name neither link nor project here, and those to ask by are not mirrored yet: they stay without until the next full walk';
+  'visits name neither link nor project here, and nobody can be asked for them: projects or links are not mirrored yet, or the server does not filter visits by link';
 const PARENTS_LATER =
   'visits name neither link nor project here: the full walk finds out by asking project by project (TILKEE_VISITS_BY), new visits stay without until then';

@@ -1,4 +1,5 @@
 import type { Stream } from '../../stream.ts';
+import { ITEM_FIELDS } from './fields.ts';
 import { asEverybody, createReader, listOf, manyValues, type Place, probeWindow, recallOr, v3Window } from './lists.ts';
 import type { TilkeeStreamParts } from './parts.ts';
 import { redactTilkee } from './privacy.ts';
@@ -19,13 +20,24 @@ export function createItemsStream(parts: TilkeeStreamParts): Stream {
   return {
     name: 'tilkee.items',
     table: ITEMS,
+    fields: ITEM_FIELDS,
     redactRecord: (record) => redactTilkee(record, privacy),
     mapRecord: (record) => mapItem(record, api),
     async planLists(context) {
       const reader = createReader(parts, context);
-      if (api === 'v2') return asEverybody(parts, 'all', place).map((one) => listOf({ ...one, reader, context }));
+      if (api === 'v2')
+        return asEverybody(parts, 'all', place).map((one) => listOf({ ...one, reader, context, holdsAll: true }));
       const hasWindows = await recallOr(context, 'createdWindows', () => probeWindow(reader, place, context.fetch));
-      return [listOf({ id: 'all', place, reader, context, ...(hasWindows === true ? { overlapMs: OVERLAP_MS } : {}) })];
+      return [
+        listOf({
+          id: 'all',
+          place,
+          reader,
+          context,
+          holdsAll: true,
+          ...(hasWindows === true ? { overlapMs: OVERLAP_MS } : {}),
+        }),
+      ];
     },
     deletions: {},
   };

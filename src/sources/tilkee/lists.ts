@@ -173,14 +173,17 @@ export async function probeWindow(reader: Reader, place: Place, options: FetchOp
   return since.entries.length > 0;
 }
 
-/** Asks `ask` unless the answer is remembered. An undecided answer is not kept. */
+/**
+ * Asks `ask` unless the answer is remembered. An undecided answer is not kept, and a no is asked again by every full walk that looks for deletions: rights are
+ * given, and servers learn. The name holds whatever setting decides the answer.
+ */
 export async function recallOr(
   context: PlanContext,
   name: string,
   ask: () => Promise<boolean | null>,
 ): Promise<boolean | null> {
   const remembered = context.capabilities[name];
-  if (typeof remembered === 'boolean') return remembered;
+  if (remembered === true || (remembered === false && context.pass !== 'reconcile')) return remembered;
   const found = await ask();
   if (found !== null) await context.learn({ [name]: found } satisfies Capabilities);
   return found;
@@ -195,10 +198,12 @@ export interface ListPlan {
   readonly overlapMs?: number;
   /** By which date the list shows the newest first; creation unless told. */
   readonly sortedBy?: 'createdAt' | 'updatedAt';
+  /** Never empty while the stream has objects. */
+  readonly holdsAll?: boolean;
 }
 
 /** The list as the pass reads it: whole, since a time of creation, or its front. */
-export function listOf({ id, place, reader, context, overlapMs, sortedBy = 'createdAt' }: ListPlan): List {
+export function listOf({ id, place, reader, context, overlapMs, sortedBy = 'createdAt', holdsAll }: ListPlan): List {
   const { pageSize } = reader;
   const watermark = overlapMs === undefined ? null : context.watermark(id);
   const isWindow = context.pass === 'incremental' && overlapMs !== undefined && watermark !== null;
@@ -208,6 +213,8 @@ export function listOf({ id, place, reader, context, overlapMs, sortedBy = 'crea
   return {
     id,
     walk,
+    // A window may well be empty.
+    holdsAll: holdsAll === true && !isWindow,
     fetchPage: (query, options) => reader.fetch(place, query, options),
     ...(overlapMs === undefined
       ? {}

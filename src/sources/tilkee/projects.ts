@@ -1,5 +1,6 @@
 import type { PlanContext, Stream } from '../../stream.ts';
 import { asMs, isObject } from '../coerce.ts';
+import { PROJECT_FIELDS } from './fields.ts';
 import {
   asEverybody,
   createReader,
@@ -61,6 +62,7 @@ export function createProjectsStream(parts: TilkeeStreamParts): Stream {
   return {
     name: 'tilkee.projects',
     table: PROJECTS,
+    fields: PROJECT_FIELDS,
     redactRecord: (record) => redactTilkee(record, privacy),
     mapRecord: (record) => mapProject(record, api),
     async planLists(context) {

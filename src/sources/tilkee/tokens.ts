@@ -1,6 +1,7 @@
 import type { List, PlanContext, Stream } from '../../stream.ts';
 import { asText } from '../coerce.ts';
 import { mirroredProjects, projectList, projectPlace, RECENT_PROJECTS } from './by-parent.ts';
+import { TOKEN_FIELDS } from './fields.ts';
 import { asEverybody, createReader, existsAt, isOpen, listOf, type Place, type Reader, recallOr } from './lists.ts';
 import type { TilkeeStreamParts } from './parts.ts';
 import { redactTilkee } from './privacy.ts';
@@ -39,6 +40,7 @@ export function createTokensStream(parts: TilkeeStreamParts): Stream {
   return {
     name: 'tilkee.tokens',
     table: TOKENS,
+    fields: TOKEN_FIELDS,
     redactRecord: (record) => redactTilkee(record, privacy),
     mapRecord: mapToken,
     async planLists(context) {

@@ -1,4 +1,5 @@
 import type { Stream } from '../../stream.ts';
+import { USER_FIELDS } from './fields.ts';
 import { createReader, listOf } from './lists.ts';
 import type { TilkeeStreamParts } from './parts.ts';
 import { redactTilkee } from './privacy.ts';
@@ -9,11 +10,12 @@ export function createUsersStream(parts: TilkeeStreamParts): Stream {
   return {
     name: 'tilkee.users',
     table: USERS,
+    fields: USER_FIELDS,
     redactRecord: (record) => redactTilkee(record, parts.privacy),
     mapRecord: mapUser,
     async planLists(context) {
       const reader = createReader(parts, context);
-      return [listOf({ id: 'all', place: { api: 'v2', path: '/users' }, reader, context })];
+      return [listOf({ id: 'all', place: { api: 'v2', path: '/users' }, reader, context, holdsAll: true })];
     },
     deletions: {},
   };

@@ -267,3 +267,19 @@ it('whatever comes, a reader gives a value of its type or null', () => {
     }),
   );
 });
+
+describe('an id', () => {
+  it.each([
+    ['text', 'a', 'a'],
+    ['a number', 7, '7'],
+    ['inside objects, however deep', JSON.parse(`${'{"_id":'.repeat(20_000)}"x"${'}'.repeat(20_000)}`), 'x'],
+    ['with what Postgres cannot store', 'a\0\uD800', 'a\uFFFD\uFFFD'],
+    ['as long as an index takes', 'x'.repeat(256), 'x'.repeat(256)],
+    ['that is longer', 'x'.repeat(257), null],
+    ['beyond all numbers', JSON.parse('1e400'), null],
+    ['that is none', true, null],
+    ['in a list', ['a'], null],
+  ])('%s', (_, value, expected) => {
+    expect(asId(value)).toBe(expected);
+  });
+});

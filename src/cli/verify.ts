@@ -1,0 +1,125 @@
+import type { App } from '../app.ts';
+import { createApp } from '../app.ts';
+import { DatabaseError, LeaseBusyError } from '../errors.ts';
+import { isBackfillComplete } from '../store/watermarks.ts';
+import type { Finding, FindingKind, VerifyReport } from '../sync/verify.ts';
+import { runCommand } from './command.ts';
+import { EXIT, type ExitCode } from './exit-codes.ts';
+import { formatCount, formatSeconds, print, printJson } from './format.ts';
+import { type Selected, selectStreams } from './selection.ts';
+
+export interface VerifyOptions {
+  readonly connection?: string;
+  readonly repair?: boolean;
+  /** Share of the rows to be compared by content, 0 to 1; all unless given. */
+  readonly sample?: number;
+  readonly json?: boolean;
+}
+
+const LEASE_WAIT_MS = 15_000;
+
+/** Compares mirror and upstream, stream by stream; lists what differs, and repairs just that when asked to. */
+export async function verify(words: readonly string[], options: VerifyOptions): Promise<void> {
+  await runCommand({ json: options.json }, async ({ config, logger, signal }) => {
+    const app = await createApp(config, { logger, signal });
+    try {
+      const results: Verified[] = [];
+      for (const selected of selectStreams(app.connections, words, options.connection)) {
+        if (signal.aborted) break;
+        const result = await verifyOne(app, selected, { ...options, signal });
+        results.push(result);
+        if (!options.json) for (const line of describe(result)) print(line);
+      }
+      if (options.json) printJson({ streams: results.map(toJson) });
+      return exitCodeOf(results, options, signal);
+    } finally {
+      await app.close();
+    }
+  });
+}
+
+type Verified = Pick<VerifyReport, 'connection' | 'stream' | 'error'> & { readonly report: VerifyReport | null };
+
+async function verifyOne(
+  app: App,
+  { connection, stream }: Selected,
+  { signal, repair = false, sample = 1 }: VerifyOptions & { readonly signal: AbortSignal },
+): Promise<Verified> {
+  const named = { connection: connection.id, stream: stream.name };
+  if (!(await isBackfillComplete(app.database.prisma, { connectionId: connection.id, stream: stream.name }))) {
+    const message = `the first full read is not finished; run: leadmirror sync ${stream.name}`;
+    return { ...named, report: null, error: { code: 'backfill_first', message } };
+  }
+  const waits = { signal, maxWaitMs: app.config.http.retryMaxMs, leaseWaitMs: LEASE_WAIT_MS };
+  try {
+    const report = await app.verifyStream({
+      ...{ connection, stream, sample, repair, ...waits },
+      async refresh() {
+        await app.runPass({ connection, stream, pass: 'incremental', ...waits });
+      },
+    });
+    return { ...named, report, error: report.error };
+  } catch (error) {
+    if (!(error instanceof LeaseBusyError) && !(error instanceof DatabaseError)) throw error;
+    return { ...named, report: null, error: { code: error.code, message: error.message } };
+  }
+}
+
+/** As many as a person reads; `--json` has all. */
+const SHOWN = 50;
+
+const MEANING: Readonly<Record<FindingKind, string>> = {
+  missing: 'missing in the mirror',
+  stale: 'older in the mirror',
+  different: 'different in the mirror',
+  extra: 'not in the upstream any more',
+};
+
+function describe({ connection, stream, report, error }: Verified): string[] {
+  const head = `${connection} ${stream}`;
+  const failure = error === null ? [] : [`  ${error.code}: ${error.message}`];
+  if (report === null || (error !== null && report.findings.length === 0)) return [`${head}: not proven`, ...failure];
+  const { findings, upstreamRows, comparedRows, repaired, unreadable } = report;
+  const took = formatSeconds(report.endedAt.getTime() - report.startedAt.getTime());
+  const share = upstreamRows === 0 ? 100 : Math.round((comparedRows / upstreamRows) * 100);
+  const looked = `${formatCount(upstreamRows)} rows, ${share} % by content (${took})`;
+  const odd =
+    unreadable === 0 ? [] : [`  ${formatCount(unreadable)} records could not be read: leadmirror quarantine list`];
+  if (findings.length === 0) return [`${head}: equal, ${looked}`, ...odd];
+  const counts = (Object.keys(MEANING) as FindingKind[])
+    .map((kind) => [findings.filter((finding) => finding.kind === kind).length, MEANING[kind]] as const)
+    .filter(([count]) => count > 0)
+    .map(([count, meaning]) => `${formatCount(count)} ${meaning}`);
+  const done = repaired === 0 ? '' : `; ${formatCount(repaired)} repaired`;
+  const more = findings.length - SHOWN;
+  return [
+    `${head}: ${counts.join(', ')}${done}; ${looked}`,
+    ...findings.slice(0, SHOWN).map(({ id, kind }: Finding) => `  ${kind}  ${id}`),
+    ...(more > 0 ? [`  and ${formatCount(more)} more: --json lists all`] : []),
+    ...odd,
+    ...failure,
+  ];
+}
+
+function toJson({ connection, stream, report, error }: Verified) {
+  const findings = report?.findings ?? [];
+  const ids = (kind: FindingKind) => findings.filter((finding) => finding.kind === kind).map(({ id }) => id);
+  return {
+    ...{ connection, stream, error },
+    rows: report?.upstreamRows ?? null,
+    compared: report?.comparedRows ?? null,
+    unreadable: report?.unreadable ?? null,
+    ...{ missing: ids('missing'), stale: ids('stale'), extra: ids('extra'), different: ids('different') },
+    repaired: report?.repaired ?? 0,
+    started_at: report?.startedAt ?? null,
+    ended_at: report?.endedAt ?? null,
+  };
+}
+
+/** Differences go before failures: they are what was asked for. */
+function exitCodeOf(results: readonly Verified[], { repair }: VerifyOptions, signal: AbortSignal): ExitCode {
+  if (signal.aborted) return EXIT.stoppedBySignal;
+  const isOpen = ({ report }: Verified) => report !== null && report.findings.length > (repair ? report.repaired : 0);
+  if (results.some(isOpen)) return EXIT.differences;
+  return results.some(({ error }) => error !== null) ? EXIT.failed : EXIT.done;
+}

@@ -1,0 +1,79 @@
+import type { Prisma, PrismaClient } from '../generated/prisma/client.ts';
+import type { ColumnType, Row, TableSpec } from '../stream.ts';
+import { encodeRows } from './page-json.ts';
+import { quoteName, tableName } from './upsert-sql.ts';
+
+/** How a row of the mirror differs from the upstream's. */
+export type DifferenceKind =
+  /** Upstream has it, the mirror has not, or calls it deleted. */
+  | 'missing'
+  /** The mirror has an older version. */
+  | 'stale'
+  /** The same version, or a newer one, with other content: in `raw`, in a typed column or in what the store derives from them. */
+  | 'different';
+
+export interface RowDifference {
+  readonly id: string;
+  readonly kind: DifferenceKind;
+  /** The mirror's row was written while this was going on. */
+  readonly is_fresh: boolean;
+}
+
+export interface Comparison {
+  readonly connectionId: string;
+  readonly table: TableSpec;
+  readonly rows: readonly Row[];
+  /** Ids to be compared by content; null: all. */
+  readonly byContent: readonly string[] | null;
+  /** The database's clock when the comparison began. */
+  readonly since: Date;
+}
+
+const sqlByTable = new WeakMap<TableSpec, string>();
+
+/**
+ * Compares rows with the mirror without writing: all by id and version, those in `byContent` (null: all) column by column as well.
+ */
+export async function compareRows(
+  db: PrismaClient | Prisma.TransactionClient,
+  { connectionId, table, rows, byContent, since }: Comparison,
+): Promise<readonly RowDifference[]> {
+  if (rows.length === 0) return [];
+  let sql = sqlByTable.get(table);
+  if (sql === undefined) {
+    sql = buildCompareSql(table);
+    sqlByTable.set(table, sql);
+  }
+  return db.$queryRawUnsafe<RowDifference[]>(sql, encodeRows(rows), connectionId, byContent, since);
+}
+
+/** Pure. Parameters: $1 rows as a JSON array, $2 connection_id, $3 ids to be compared by content, or null for all, $4 the time of `since`. */
+export function buildCompareSql(table: TableSpec): string {
+  const typed = Object.entries(table.columns).map(([name, type]: [string, ColumnType]) => `${quoteName(name)} ${type}`);
+  const isAttributed = (name: string) => table.attributed?.includes(name) === true;
+  const columns = Object.keys(table.columns).map((name) => {
+    const column = quoteName(name);
+    const differs = `t.${column} is distinct from i.${column}`;
+    return isAttributed(name) ? `(i.${column} is not null and ${differs})` : differs;
+  });
+  return `
+with incoming as (
+  select distinct on (r.id) r.*
+  from jsonb_to_recordset($1::jsonb) as r(id text, ${typed.join(', ')}, raw jsonb, deleted_at timestamptz)
+  order by r.id, r.updated_at desc nulls last
+), judged as (
+  select i.id, case
+    when t.id is null or (t.deleted_at is not null and i.deleted_at is null) then 'missing'
+    when t.updated_at < i.updated_at then 'stale'
+    when ($3::text[] is null or i.id = any($3::text[])) and (
+      t.raw is distinct from i.raw or t.content_hash is distinct from md5(i.raw::text)
+      or t.deleted_at is distinct from i.deleted_at or ${columns.join(' or ')}
+    ) then 'different'
+  end as kind, (t.synced_at >= $4::timestamptz) is true as is_fresh
+  from incoming i
+  left join lateral (
+    select * from ${tableName(table)} s where s.connection_id = $2 and s.id = i.id limit 1
+  ) t on true
+)
+select id, kind, is_fresh from judged where kind is not null order by id`.trim();
+}

@@ -1,0 +1,74 @@
+import { type QuarantinedRecord, readOpenQuarantine, writeQuarantined } from '../store/quarantine.ts';
+import type { Connection, Stream } from '../stream.ts';
+import { mapRecord } from './map-page.ts';
+import { type PassParts, patiently } from './run.ts';
+
+export interface RetryJob {
+  readonly connection: Connection;
+  readonly stream: Stream;
+  readonly signal: AbortSignal;
+}
+
+export interface RetryReport {
+  readonly connection: string;
+  readonly stream: string;
+  readonly tried: number;
+  /** Written, or found to be gone upstream: no longer in quarantine. */
+  readonly resolved: number;
+  /** Still in quarantine, with their reason. */
+  readonly left: number;
+}
+
+/** Texts may be large: a few at a time. */
+const BATCH = 20;
+
+/**
+ * Maps and writes every open record of a stream again from its text, without a request: after an update that can read it, or after the database was given
+ * what it lacked. What is told by a request alone (see `ListPage.known`) is not in the text; the next full walk tells it.
+ */
+export async function retryQuarantine(
+  parts: Pick<PassParts, 'prisma' | 'clock' | 'logger'>,
+  { connection, stream, signal }: RetryJob,
+): Promise<RetryReport> {
+  const filter = { connectionId: connection.id, streams: [stream.name] };
+  let [tried, resolved] = [0, 0];
+  for (let after = 0n; ; ) {
+    const records = await readOpenQuarantine(parts.prisma, filter, { after, limit: BATCH });
+    const last = records.at(-1);
+    if (last === undefined) break;
+    after = last.id;
+    for (const record of records) {
+      signal.throwIfAborted();
+      tried += 1;
+      if (await retryRecord(parts, { stream, signal, record })) resolved += 1;
+    }
+  }
+  return { connection: connection.id, stream: stream.name, tried, resolved, left: tried - resolved };
+}
+
+interface RecordJob extends Pick<RetryJob, 'stream' | 'signal'> {
+  readonly record: QuarantinedRecord;
+}
+
+async function retryRecord(
+  parts: Pick<PassParts, 'prisma' | 'clock' | 'logger'>,
+  { stream, signal, record }: RecordJob,
+): Promise<boolean> {
+  const parsed = parse(record.raw_text);
+  if (parsed === undefined) return false;
+  // Redacted again: the privacy settings may be stricter than they were.
+  const mapped = mapRecord(stream, parsed, { logger: parts.logger });
+  if ('bad' in mapped) return false;
+  const written = await patiently({ ...parts, stream: stream.name, signal }, () =>
+    writeQuarantined(parts.prisma, record, { table: stream.table, row: mapped.row }),
+  );
+  return written !== 'refused';
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
