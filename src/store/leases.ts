@@ -79,7 +79,7 @@ export async function acquireLease(prisma: PrismaClient, key: CheckpointKey): Pr
     )
     select * from taken`;
   if (row === undefined) return null;
-  if (row.previous_run_id !== null) await closeTakenOverRun(prisma, row.previous_run_id);
+  if (row.previous_run_id !== null) await closeTakenOverRuns(prisma, key, row.run_id);
   return {
     ...key,
     token: row.lease_token,
@@ -113,9 +113,14 @@ export async function releaseLease(prisma: PrismaClient, lease: Lease): Promise<
       and lease_token = ${lease.token}`;
 }
 
-async function closeTakenOverRun(prisma: PrismaClient, runId: bigint): Promise<void> {
+/** All open ones, not only the last: who took over before may have died before it came to this. */
+async function closeTakenOverRuns(
+  prisma: PrismaClient,
+  { connectionId, stream, pass }: CheckpointKey,
+  ownRunId: bigint,
+): Promise<void> {
   await prisma.$executeRaw`
     update sync.runs set outcome = 'cancelled', ended_at = now(), error_code = 'lease_lost',
       error_message = 'the process stopped without a word; its work was taken over at the stored checkpoint'
-    where id = ${runId} and outcome is null`;
+    where connection_id = ${connectionId} and stream = ${stream} and pass = ${pass} and id < ${ownRunId} and outcome is null`;
 }

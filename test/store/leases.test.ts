@@ -58,7 +58,13 @@ describe('a lease', () => {
     };
     await store.save(await store.lease(), [], { checkpoint, end: DONE });
     const { cursor, watermark, walkedAt } = checkpoint;
-    expect((await store.lease()).checkpoint).toEqual({ cursor, watermark, walkedAt, completedAt: expect.any(Date) });
+    expect((await store.lease()).checkpoint).toEqual({
+      cursor,
+      watermark,
+      walkedAt,
+      completedAt: expect.any(Date),
+      startedAt: expect.any(Date),
+    });
   });
 
   it('tells the database’s time of the moment it was taken', async () => {
@@ -120,6 +126,26 @@ async function setupWatcher(url: string) {
 }
 
 describe('a run that is taken over', () => {
+  it('is closed together with older ones, whose takers died before they came to it', async () => {
+    const first = await store.lease();
+    await store.save(first, [lead('a', 1)]);
+    await expireLeases(store);
+    const second = await store.lease();
+    await store.save(second, [lead('b', 1)]);
+    // As the second would have left it, killed right after it took the lease.
+    await store.sql.query('update sync.runs set outcome = null, ended_at = null, error_code = null where id = $1', [
+      String(first.runId),
+    ]);
+    await expireLeases(store);
+
+    await store.lease();
+
+    expect((await runs()).map(({ outcome }: { outcome: string | null }) => outcome)).toEqual([
+      'cancelled',
+      'cancelled',
+    ]);
+  });
+
   it('is closed as cancelled, its lease lost, and cannot write its line any more', async () => {
     const lease = await store.lease();
     await store.save(lease, [lead('a', 1)]);
