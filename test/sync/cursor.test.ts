@@ -23,7 +23,8 @@ describe('a cursor', () => {
   });
 
   it.each([
-    ['another version', { version: 2 }],
+    ['an older version', { version: 1 }],
+    ['a newer version', { version: 99 }],
     ['no version', { version: undefined }],
     ['no list', { list: undefined }],
     ['a list that is no name', { list: 100 }],

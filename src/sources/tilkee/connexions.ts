@@ -8,6 +8,7 @@ import {
   existsAt,
   isOpen,
   listOf,
+  noteOnReading,
   type Place,
   probeWindow,
   type Reader,
@@ -96,7 +97,7 @@ export function createConnexionsStream(parts: TilkeeStreamParts): Stream {
       const reader = createReader(parts, context);
       const hasBulk = await recallOr(context, 'allInOneList', () => isOpen(reader, bulk, context.fetch));
       if (!hasBulk) {
-        context.notice(BY_PROJECT);
+        noteOnReading(context, BY_PROJECT);
         return listsByProject(reader, context);
       }
       const hasWindows = await recallOr(context, `createdWindows.${settings.timeUnit}`, () =>
@@ -106,11 +107,8 @@ export function createConnexionsStream(parts: TilkeeStreamParts): Stream {
       const lists = asEverybody(parts, 'all', bulk).map((one) => listOf({ ...one, reader, context, ...overlap }));
       const needsParents = await asksForParents(reader, context);
       const more = needsParents && context.pass !== 'incremental' ? await attributingLists(reader, context) : [];
-      const notices = [
-        hasWindows === false ? NO_WINDOWS : null,
-        more === null ? NO_PARENTS : needsParents ? PARENTS_LATER : null,
-      ].filter((text) => text !== null);
-      context.notice(notices.length === 0 ? null : notices.join('; '));
+      const parents = more === null ? NO_PARENTS : needsParents ? PARENTS_LATER : null;
+      noteOnReading(context, hasWindows === false ? NO_WINDOWS : null, parents);
       return [...lists, ...(more ?? [])];
     },
     deletions: {

@@ -1,6 +1,16 @@
 import type { Stream } from '../../stream.ts';
 import { ITEM_FIELDS } from './fields.ts';
-import { asEverybody, createReader, listOf, manyValues, type Place, probeWindow, recallOr, v3Window } from './lists.ts';
+import {
+  asEverybody,
+  createReader,
+  listOf,
+  manyValues,
+  noteOnReading,
+  type Place,
+  probeWindow,
+  recallOr,
+  v3Window,
+} from './lists.ts';
 import type { TilkeeStreamParts } from './parts.ts';
 import { redactTilkee } from './privacy.ts';
 import { ITEMS, mapItem } from './rows/item.ts';
@@ -24,6 +34,7 @@ export function createItemsStream(parts: TilkeeStreamParts): Stream {
     redactRecord: (record) => redactTilkee(record, privacy),
     mapRecord: (record) => mapItem(record, api),
     async planLists(context) {
+      noteOnReading(context);
       const reader = createReader(parts, context);
       if (api === 'v2')
         return asEverybody(parts, 'all', place).map((one) => listOf({ ...one, reader, context, holdsAll: true }));

@@ -146,6 +146,13 @@ export async function isOpen(reader: Reader, place: Place, options: FetchOptions
   }
 }
 
+/** No list of Tilkee tells what changed: said in the status of every stream, beside what is out of the ordinary. */
+export function noteOnReading(context: PlanContext, ...texts: readonly (string | null)[]): void {
+  context.notice([EDITS_LATER, ...texts.filter((text) => text !== null)].join('; '));
+}
+
+const EDITS_LATER = 'new rows arrive with every pass, edits of older ones with the full walk';
+
 /** V3 wants full times; UTC, because nobody knows in which zone it reads others. */
 export const v3Window = ({ fromMs, toMs }: ListWindow): readonly (readonly [string, string])[] => [
   ...(fromMs === undefined ? [] : ([['created_at_start', new Date(fromMs).toISOString()]] as const)),

@@ -8,6 +8,7 @@ import {
   type ListPlan,
   listOf,
   manyValues,
+  noteOnReading,
   type Place,
   probeWindow,
   type Reader,
@@ -66,6 +67,7 @@ export function createProjectsStream(parts: TilkeeStreamParts): Stream {
     redactRecord: (record) => redactTilkee(record, privacy),
     mapRecord: (record) => mapProject(record, api),
     async planLists(context) {
+      noteOnReading(context);
       const reader = createReader(parts, context);
       const all = places();
       const [plain] = all;

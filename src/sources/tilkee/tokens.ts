@@ -2,7 +2,17 @@ import type { List, PlanContext, Stream } from '../../stream.ts';
 import { asText } from '../coerce.ts';
 import { mirroredProjects, projectList, projectPlace, RECENT_PROJECTS } from './by-parent.ts';
 import { TOKEN_FIELDS } from './fields.ts';
-import { asEverybody, createReader, existsAt, isOpen, listOf, type Place, type Reader, recallOr } from './lists.ts';
+import {
+  asEverybody,
+  createReader,
+  existsAt,
+  isOpen,
+  listOf,
+  noteOnReading,
+  type Place,
+  type Reader,
+  recallOr,
+} from './lists.ts';
 import type { TilkeeStreamParts } from './parts.ts';
 import { redactTilkee } from './privacy.ts';
 import { mapToken, TOKENS } from './rows/token.ts';
@@ -46,7 +56,7 @@ export function createTokensStream(parts: TilkeeStreamParts): Stream {
     async planLists(context) {
       const reader = createReader(parts, context);
       const hasBulk = await recallOr(context, 'allInOneList', () => isOpen(reader, BULK, context.fetch));
-      context.notice(hasBulk ? null : NOTICE);
+      noteOnReading(context, hasBulk ? null : NOTICE);
       return hasBulk ? bulkLists(reader, context) : listsByProject(reader, context);
     },
     deletions: {

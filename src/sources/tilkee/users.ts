@@ -1,6 +1,6 @@
 import type { Stream } from '../../stream.ts';
 import { USER_FIELDS } from './fields.ts';
-import { createReader, listOf } from './lists.ts';
+import { createReader, listOf, noteOnReading } from './lists.ts';
 import type { TilkeeStreamParts } from './parts.ts';
 import { redactTilkee } from './privacy.ts';
 import { mapUser, USERS } from './rows/user.ts';
@@ -14,6 +14,7 @@ export function createUsersStream(parts: TilkeeStreamParts): Stream {
     redactRecord: (record) => redactTilkee(record, parts.privacy),
     mapRecord: mapUser,
     async planLists(context) {
+      noteOnReading(context);
       const reader = createReader(parts, context);
       return [listOf({ id: 'all', place: { api: 'v2', path: '/users' }, reader, context, holdsAll: true })];
     },
