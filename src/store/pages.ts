@@ -4,18 +4,11 @@ import type { Row, TableSpec } from '../stream.ts';
 import { lendText } from './large-texts.ts';
 import { LEASE_MS, type Lease } from './leases.ts';
 import { encodeRows } from './page-json.ts';
-import { resolveWritten, setAside } from './quarantine.ts';
+import { type BadRecord, resolveWritten, setAside } from './quarantine.ts';
 import { foldIdleRun, type RunCounts, type RunEnd, writeRun } from './runs.ts';
 import { keepSeenIds } from './seen-ids.ts';
 import { setTombstones } from './tombstones.ts';
 import { upsertSql } from './upsert-sql.ts';
-
-/** A record that could not be mapped or written, on its way to quarantine. */
-export interface BadRecord {
-  readonly recordId: string | null;
-  readonly reason: string;
-  readonly rawText: string;
-}
 
 export interface PageWrite {
   readonly table: TableSpec;

@@ -3,10 +3,16 @@ import type { Prisma, PrismaClient } from '../generated/prisma/client.ts';
 import type { Row, TableSpec } from '../stream.ts';
 import { isRefusedContent } from './faults.ts';
 import { lendText } from './large-texts.ts';
-import type { Lease } from './leases.ts';
+import type { CheckpointKey, Lease } from './leases.ts';
 import { encodeRows, repairText } from './page-json.ts';
-import type { BadRecord } from './pages.ts';
 import { tableName, upsertSql } from './upsert-sql.ts';
+
+/** A record that could not be mapped or written, on its way to quarantine. */
+export interface BadRecord {
+  readonly recordId: string | null;
+  readonly reason: string;
+  readonly rawText: string;
+}
 
 /**
  * Records that could not be mapped or written: the reason and the text (redacted like everything that is stored), once per record. A row is open until
@@ -169,4 +175,18 @@ export async function knownStreams(prisma: PrismaClient): Promise<{ connection_i
     select: { connection_id: true, stream: true },
     orderBy: [{ connection_id: 'asc' }, { stream: 'asc' }],
   });
+}
+
+/** True when the walk met records without a usable id: then absence of an id proves nothing by itself. */
+export async function hasFreshQuarantine(
+  db: PrismaClient,
+  { connectionId, stream }: Pick<CheckpointKey, 'connectionId' | 'stream'>,
+  since: Date,
+): Promise<boolean> {
+  const found = await db.syncQuarantine.findFirst({
+    // Those with an id are kept under it, and are among the ids that the walk met.
+    where: { connection_id: connectionId, stream, last_seen_at: { gte: since }, record_id: { startsWith: NAMELESS } },
+    select: { id: true },
+  });
+  return found !== null;
 }

@@ -4,7 +4,8 @@ import { isRefusedContent } from './faults.ts';
 import { lendText } from './large-texts.ts';
 import type { Lease } from './leases.ts';
 import { encodeRows } from './page-json.ts';
-import type { BadRecord, PageWrite } from './pages.ts';
+import type { PageWrite } from './pages.ts';
+import type { BadRecord } from './quarantine.ts';
 import { upsertSql } from './upsert-sql.ts';
 
 /** The reason of a record that maps, but that Postgres does not take: an indexed text too long for an index, nesting too deep for it. */

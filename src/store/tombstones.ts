@@ -1,7 +1,6 @@
 import type { Prisma, PrismaClient } from '../generated/prisma/client.ts';
 import type { MirroredRow, TableSpec } from '../stream.ts';
 import type { CheckpointKey, Lease } from './leases.ts';
-import { NAMELESS } from './quarantine.ts';
 import { tableName } from './upsert-sql.ts';
 
 /**
@@ -98,18 +97,4 @@ export async function setTombstones(
     lease.runId,
     before,
   );
-}
-
-/** True when the walk met records without a usable id: then absence of an id proves nothing by itself. */
-export async function hasFreshQuarantine(
-  db: PrismaClient,
-  { connectionId, stream }: Pick<CheckpointKey, 'connectionId' | 'stream'>,
-  since: Date,
-): Promise<boolean> {
-  const found = await db.syncQuarantine.findFirst({
-    // Those with an id are kept under it, and are among the ids that the walk met.
-    where: { connection_id: connectionId, stream, last_seen_at: { gte: since }, record_id: { startsWith: NAMELESS } },
-    select: { id: true },
-  });
-  return found !== null;
 }

@@ -1,6 +1,7 @@
 import { RecordError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
-import { type BadRecord, type PageWrite, preparePage } from '../store/pages.ts';
+import { type PageWrite, preparePage } from '../store/pages.ts';
+import type { BadRecord } from '../store/quarantine.ts';
 import type { ListPage, Row, Stream } from '../stream.ts';
 
 export interface MappedPage {

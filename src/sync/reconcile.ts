@@ -1,13 +1,7 @@
 import { isAccepted, takeAcceptance } from '../store/deletions.ts';
+import { hasFreshQuarantine } from '../store/quarantine.ts';
 import { forgetSeenIds } from '../store/seen-ids.ts';
-import {
-  countSuspects,
-  hasFreshQuarantine,
-  readMetRows,
-  readSuspects,
-  readVanishing,
-  type SuspectQuery,
-} from '../store/tombstones.ts';
+import { countSuspects, readMetRows, readSuspects, readVanishing, type SuspectQuery } from '../store/tombstones.ts';
 import type { Deletions, List, MirroredRow } from '../stream.ts';
 import { encodeCursor, type PassCursor } from './cursor.ts';
 import type { Ending, Run } from './run.ts';

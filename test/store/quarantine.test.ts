@@ -3,9 +3,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { isRefusedContent, isRetryableDatabaseError } from '../../src/store/faults.ts';
 import type { Lease } from '../../src/store/leases.ts';
 import { preparePage } from '../../src/store/pages.ts';
-import { readOpenQuarantine, writeQuarantined } from '../../src/store/quarantine.ts';
+import { hasFreshQuarantine, readOpenQuarantine, writeQuarantined } from '../../src/store/quarantine.ts';
 import { findRefused, siftPage } from '../../src/store/sift-page.ts';
-import { hasFreshQuarantine } from '../../src/store/tombstones.ts';
 import type { Row } from '../../src/stream.ts';
 import { LEADS, lead, type Store, setupStore, versionTime } from './support.ts';
 
