@@ -75,7 +75,9 @@ export async function acquireLease(prisma: PrismaClient, key: CheckpointKey): Pr
       where c.connection_id = ${connectionId} and c.stream = ${stream} and c.pass = ${pass}
         and (held.lease_until is null or held.lease_until < clock_timestamp())
       returning c.lease_token, c.run_id, c.watermark, c.walked_at, c.cursor, c.started_at, c.completed_at, clock_timestamp() as database_now,
-        case when held.lease_until is not null then held.previous_run_id end as previous_run_id
+        case when held.lease_until is not null or exists (
+          select 1 from sync.runs r where r.id = held.previous_run_id and r.outcome is null
+        ) then held.previous_run_id end as previous_run_id
     )
     select * from taken`;
   if (row === undefined) return null;
@@ -113,7 +115,10 @@ export async function releaseLease(prisma: PrismaClient, lease: Lease): Promise<
       and lease_token = ${lease.token}`;
 }
 
-/** All open ones, not only the last: who took over before may have died before it came to this. */
+/**
+ * All open ones, not only the last: who took over before may have died before it came to this. A run that gave its lease back without a word, because the
+ * database failed it, is one of them.
+ */
 async function closeTakenOverRuns(
   prisma: PrismaClient,
   { connectionId, stream, pass }: CheckpointKey,

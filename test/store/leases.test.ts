@@ -126,6 +126,16 @@ async function setupWatcher(url: string) {
 }
 
 describe('a run that is taken over', () => {
+  it('is closed also when it gave its lease back and could not write how it ended', async () => {
+    const lease = await store.lease();
+    await store.save(lease, [lead('a', 1)]);
+    await releaseLease(store.prisma, lease);
+
+    await store.lease();
+
+    expect((await runs()).map(({ outcome }: { outcome: string | null }) => outcome)).toEqual(['cancelled']);
+  });
+
   it('is closed together with older ones, whose takers died before they came to it', async () => {
     const first = await store.lease();
     await store.save(first, [lead('a', 1)]);
