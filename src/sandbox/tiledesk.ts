@@ -3,6 +3,7 @@
  * 2.19 as far as a mirror can see, its traps included; what the hosted gateway adds (version prefixes, 429, 503) is on top.
  */
 import { Faults, type RetryAfterForm } from './faults.ts';
+import { createLiveChanges } from './live.ts';
 import { Random } from './random.ts';
 import { type Call, HttpShell, json, type RequestLogEntry } from './serve.ts';
 import { Gatekeeper } from './tiledesk-auth.ts';
@@ -87,16 +88,12 @@ export function createTiledeskSandbox(options: TiledeskSandboxOptions = {}): Til
     rateWindowMs: options.rateWindowMs ?? 60_000,
     retryAfter: options.retryAfter ?? 'seconds',
   });
-  let live: NodeJS.Timeout | undefined;
-  const stopLive = (): void => {
-    clearInterval(live);
-    live = undefined;
-  };
+  const live = createLiveChanges((count) => data.randomEdits(count));
   const main = data.team.accounts[0] as Account;
   return {
     listen: (where) => shell.listen(where),
     close: async () => {
-      stopLive();
+      live.stop();
       await shell.close();
     },
     projectId: data.team.projectId,
@@ -109,24 +106,9 @@ export function createTiledeskSandbox(options: TiledeskSandboxOptions = {}): Til
     clearLog: () => {
       shell.log.length = 0;
     },
-    startLive: ({ changesPerSecond = 5 } = {}) => {
-      stopLive();
-      live = startChanges(data, changesPerSecond);
-    },
-    stopLive,
+    startLive: live.start,
+    stopLive: live.stop,
   };
-}
-
-/** Timers fire at most every 20 ms, so a high rate makes several changes at once. */
-function startChanges(data: TiledeskData, changesPerSecond: number): NodeJS.Timeout {
-  const everyMs = Math.max(20, 1000 / changesPerSecond);
-  let owed = 0;
-  return setInterval(() => {
-    owed += (everyMs / 1000) * changesPerSecond;
-    const count = Math.floor(owed);
-    owed -= count;
-    data.randomEdits(count);
-  }, everyMs).unref();
 }
 
 const topRoutes: Readonly<Record<string, string>> = { '/auth/signin': 'signin', '/projects': 'projects' };

@@ -3,6 +3,7 @@
  * follows what was published; where that leaves something open, a switch decides (see tilkee-switches.ts).
  */
 import { Faults, type RetryAfterForm } from './faults.ts';
+import { createLiveChanges } from './live.ts';
 import { Random } from './random.ts';
 import { type Answer, type Call, HttpShell, type RequestLogEntry } from './serve.ts';
 import { type Api, type SignIns, TilkeeGatekeeper } from './tilkee-auth.ts';
@@ -119,11 +120,7 @@ export function createTilkeeSandbox(options: TilkeeSandboxOptions = {}): TilkeeS
     rateWindowMs: options.rateWindowMs ?? 60_000,
     retryAfter: options.retryAfter ?? 'seconds',
   });
-  let live: NodeJS.Timeout | undefined;
-  const stopLive = (): void => {
-    clearInterval(live);
-    live = undefined;
-  };
+  const live = createLiveChanges((count) => data.liveChanges(count));
   return {
     ...credentials,
     listen: async (where) => {
@@ -131,7 +128,7 @@ export function createTilkeeSandbox(options: TilkeeSandboxOptions = {}): TilkeeS
       return { port, url, v3Url: `${url}/v3`, v2Url: `${url}/v2`, authUrl: `${url}/v3` };
     },
     close: async () => {
-      stopLive();
+      live.stop();
       await shell.close();
     },
     data,
@@ -144,24 +141,9 @@ export function createTilkeeSandbox(options: TilkeeSandboxOptions = {}): TilkeeS
     },
     expireTokens: () => gatekeeper.expireTokens(),
     issueCode: (redirectUri) => gatekeeper.issueCode(redirectUri),
-    startLive: ({ changesPerSecond = 5 } = {}) => {
-      stopLive();
-      live = startChanges(data, changesPerSecond);
-    },
-    stopLive,
+    startLive: live.start,
+    stopLive: live.stop,
   };
-}
-
-/** Timers fire at most every 20 ms, so a high rate makes several changes at once. */
-function startChanges(data: TilkeeData, changesPerSecond: number): NodeJS.Timeout {
-  const everyMs = Math.max(20, 1000 / changesPerSecond);
-  let owed = 0;
-  return setInterval(() => {
-    owed += (everyMs / 1000) * changesPerSecond;
-    const count = Math.floor(owed);
-    owed -= count;
-    data.liveChanges(count);
-  }, everyMs).unref();
 }
 
 function loginRoutes(gatekeeper: TilkeeGatekeeper): TilkeeRoute[] {

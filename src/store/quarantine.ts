@@ -40,7 +40,7 @@ export interface QuarantineEntry {
 export type QuarantinedRecord = QuarantineEntry & { readonly raw_text: string };
 
 /** A record without a usable id is kept under a digest of its text. */
-export const NAMELESS = 'sha256:';
+const NAMELESS = 'sha256:';
 
 /** Longer ids are kept as a digest: this one stands in an index, which may be what refused the record. */
 const RECORD_ID_MAX = 256;

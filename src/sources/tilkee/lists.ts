@@ -135,7 +135,7 @@ export function isRefused(error: unknown): boolean {
   return error instanceof UpstreamRefusedError && [403, 404, 410].includes(error.status);
 }
 
-/** Whether a list is open to the account; null when it did not say just now. */
+/** Whether a list is open to the account. Throws when it did not say just now. */
 export async function isOpen(reader: Reader, place: Place, options: FetchOptions): Promise<boolean> {
   try {
     await reader.fetch(place, { offset: 0, limit: 2 }, options);
