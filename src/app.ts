@@ -1,30 +1,30 @@
+import { type ConnectParts, createConnector } from './app/connector.ts';
+import { createLiveStreams, type ScheduledStream } from './app/live-streams.ts';
+import { RunsUnderWay } from './app/runs-under-way.ts';
 import { type Clock, systemClock } from './clock.ts';
-import type { Config, ConnectionConfig, TiledeskConnectionConfig, TilkeeConnectionConfig } from './config.ts';
+import { type Config, type ConfigChanges, compareConfigs, type StreamSchedule, withLiveChanges } from './config.ts';
 import { DatabaseError } from './errors.ts';
 import type { PrismaClient } from './generated/prisma/client.ts';
-import type { RequestBudget } from './http/budget.ts';
 import { HttpClient } from './http/client.ts';
-import { createUpstream } from './http/upstream.ts';
 import type { Logger } from './logger.ts';
-import { createTiledeskConnection, createTiledeskSignIn, tiledeskCredential } from './sources/tiledesk/index.ts';
-import {
-  createMemoryVault,
-  createTilkeeConnection,
-  createTilkeeSignIn,
-  type KeptSignIn,
-  type TokenVault,
-  tilkeeCredential,
-  vaultName,
-} from './sources/tilkee/index.ts';
+import { Instruments, type RunFacts } from './ops/instruments.ts';
+import { createProcessMetrics, type ProcessMetrics } from './ops/metrics/process-metrics.ts';
+import { startTracing, type Tracing } from './ops/tracing.ts';
+import { createMemoryVault, type KeptSignIn, type TokenVault } from './sources/tilkee/index.ts';
 import { createDatabaseBudget } from './store/budgets.ts';
-import { assertReachable, createDatabase, type Database, databaseError } from './store/database.ts';
+import {
+  assertReachable,
+  createDatabase,
+  type Database,
+  type DatabaseOptions,
+  databaseError,
+} from './store/database.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './store/embedded.ts';
 import { migrate } from './store/migrate.ts';
 import { registerStreams } from './store/streams.ts';
 import { createDatabaseVault } from './store/vault.ts';
 import type { Connection, Stream } from './stream.ts';
 import { type PassJob, type RunResult, runPass } from './sync/run-pass.ts';
-import { freshWithinSeconds } from './sync/schedule.ts';
 import { type VerifyJob, type VerifyReport, verifyStream } from './sync/verify.ts';
 
 /** The mirror's database, reached and migrated; the part of the app that needs no connection of any account. */
@@ -39,16 +39,36 @@ export interface MirrorDatabase {
   close(): Promise<void>;
 }
 
+export type { ConnectParts } from './app/connector.ts';
+export type { ScheduledStream } from './app/live-streams.ts';
+
 export interface App {
+  /** As it is now: with `reload`, connections and streams change, so nobody keeps what these answer. */
   readonly config: Config;
+  readonly connections: readonly Connection[];
+  readonly streams: readonly ScheduledStream[];
   readonly logger: Logger;
   readonly clock: Clock;
   readonly database: MirrorDatabase;
-  readonly connections: readonly Connection[];
   /** Undefined when it is not configured (any more). */
   findStream(connectionId: string, stream: string): { connection: Connection; stream: Stream } | undefined;
+  /** Undefined when it is not configured (any more). */
+  scheduleOf(connectionId: string, stream: string): StreamSchedule | undefined;
+  /** What this process counts about itself. */
+  readonly metrics?: ProcessMetrics;
+  /** Null: no traces are wanted. */
+  readonly tracing?: Tracing | null;
   runPass(job: PassJob): Promise<RunResult>;
   verifyStream(job: VerifyJob): Promise<VerifyReport>;
+  /** Tells the database which streams are configured: the word of the leading scheduler, which counts. @throws DatabaseError */
+  assertStreams(): Promise<void>;
+  /**
+   * Takes another configuration over while runs go on. Unchanged connections keep their objects; runs of changed ones end with the old, later ones begin
+   * with the new; runs of removed ones are ended here, at their page. Settings of the process itself stay as they are, and are named in the answer.
+   */
+  reload(config: Config): Promise<ConfigChanges>;
+  /** Calls after every reload; returns the way to leave. */
+  onReload(listener: (changes: ConfigChanges) => void): () => void;
   /** Closes everything in reverse order; safe to call twice. */
   close(): Promise<void>;
 }
@@ -64,62 +84,111 @@ export interface AppOptions {
 /** Composition root: every part is made here and handed to the others as an argument. */
 export async function createApp(config: Config, options: AppOptions): Promise<App> {
   const { logger, clock = systemClock } = options;
-  const database = await openMirrorDatabase(config, options);
+  const metrics = createProcessMetrics();
+  const tracing = await startTracing(config.tracing, logger);
+  const instruments = new Instruments(metrics, tracing?.tracer ?? null);
+  const database = await openMirrorDatabase(config, { ...options, tracer: tracing?.tracer }).catch(async (error) => {
+    await tracing?.close();
+    throw error;
+  });
   const client = createHttpClient(config, clock);
-  const connections = connect(config, {
+  const connector = createConnector(config, {
     logger,
     clock,
     client,
-    budgetOf: (credential, requestsPerMinute) => createDatabaseBudget(database.prisma, credential, requestsPerMinute),
+    instruments,
+    budgetOf: (credential, requestsPerMinute) =>
+      createDatabaseBudget(database.prisma, credential, requestsPerMinute, { requestTimeoutMs: config.http.timeoutMs }),
     vaultOf: vaultsIn(config, database),
   });
-  const schedule = { cron: config.sync.incrementalCron, timezone: config.sync.timezone };
-  const streams = connections.flatMap(({ id, streams }) =>
-    streams.map(({ name }) => ({ connectionId: id, stream: name })),
-  );
-  const isPatient = options.waitForDatabase ?? false;
-  const registered = patiently({ ...options, clock, isPatient }, () =>
-    registerStreams(database.prisma, streams, freshWithinSeconds(schedule, clock.now())).catch((error: unknown) => {
+  const runs = new RunsUnderWay();
+  const listeners = new Set<(changes: ConfigChanges) => void>();
+  let current = config;
+  let live = createLiveStreams(config, connector(config.connections), clock.now());
+  const register = (retires: 'always' | 'unless_led'): Promise<void> =>
+    registerStreams(database.prisma, live.streams, { retires }).catch((error: unknown) => {
       throw databaseError(error, database.place);
-    }),
-  );
+    });
+  const isPatient = options.waitForDatabase ?? false;
+  const registered = patiently({ ...options, clock, isPatient }, () => register('unless_led'));
   await registered.catch(async (error: unknown) => {
     await client.close();
     await database.close();
+    await tracing?.close();
     throw error;
   });
-  const passParts = {
+  const passParts = () => ({
     prisma: database.prisma,
     databasePlace: database.place,
     clock,
     logger,
-    lookbackMs: config.sync.lookbackSeconds * 1000,
-    deleteBrake: config.sync.deleteBrake,
-  };
+    lookbackMs: current.sync.lookbackSeconds * 1000,
+    deleteBrake: current.sync.deleteBrake,
+    tracer: tracing?.tracer,
+    onPageWritten: instruments.onPageWritten,
+  });
+  const isConfigured = (connectionId: string, stream: string): boolean => live.find(connectionId, stream) !== undefined;
   let closing: Promise<void> | null = null;
   return {
-    config,
+    get config() {
+      return current;
+    },
+    get connections() {
+      return live.connections;
+    },
+    get streams() {
+      return live.streams;
+    },
     logger,
     clock,
     database,
-    connections,
-    findStream(connectionId, name) {
-      const connection = connections.find(({ id }) => id === connectionId);
-      const stream = connection?.streams.find((candidate) => candidate.name === name);
-      return connection && stream ? { connection, stream } : undefined;
+    metrics,
+    tracing,
+    findStream: (connectionId, name) => live.find(connectionId, name),
+    scheduleOf: (connectionId, name) => live.scheduleOf(connectionId, name),
+    runPass: (job) =>
+      runs.during({ connectionId: job.connection.id, stream: job.stream.name, signal: job.signal }, (signal) => {
+        // It may have been removed since the caller found it.
+        runs.endUnless(isConfigured);
+        return instruments.run(factsOf(job, job.pass), () => runPass(passParts(), { ...job, signal }));
+      }),
+    verifyStream: (job) => instruments.verify(factsOf(job, 'verify'), () => verifyStream(passParts(), job)),
+    assertStreams: () => register('always'),
+    async reload(next) {
+      const changes = compareConfigs(current, next);
+      current = withLiveChanges(current, next);
+      live = createLiveStreams(current, connector(current.connections), clock.now());
+      runs.endUnless(isConfigured);
+      await register('unless_led').catch((error: Error) =>
+        logger.warn(`${error.message} The leading scheduler tells the database what is configured as soon as it can.`),
+      );
+      for (const listener of listeners) listener(changes);
+      return changes;
     },
-    runPass: (job) => runPass(passParts, job),
-    verifyStream: (job) => verifyStream(passParts, job),
+    onReload(listener) {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
     close() {
-      closing ??= client.close().then(() => database.close());
+      closing ??= client
+        .close()
+        .then(() => database.close())
+        .finally(() => tracing?.close());
       return closing;
     },
   };
 }
 
+function factsOf({ connection, stream }: Pick<PassJob, 'connection' | 'stream'>, pass: string): RunFacts {
+  return { connection: connection.id, stream: stream.name, pass };
+}
+
 /** Finds or starts the database, and brings it to this program's version. */
-export async function openMirrorDatabase(config: Config, options: AppOptions): Promise<MirrorDatabase> {
-  const { logger, signal, clock = systemClock } = options;
+export async function openMirrorDatabase(
+  config: Config,
+  options: AppOptions & Pick<DatabaseOptions, 'tracer'>,
+): Promise<MirrorDatabase> {
+  const { logger, signal, clock = systemClock, tracer } = options;
   const embedded =
     config.databaseUrl === null ? await startEmbeddedPostgres({ home: config.home, logger, signal }) : null;
   const url = config.databaseUrl ?? embedded?.url ?? '';
@@ -127,7 +196,7 @@ export async function openMirrorDatabase(config: Config, options: AppOptions): P
   try {
     await reachAndMigrate(url, { logger, signal, clock, isPatient: options.waitForDatabase ?? false });
     const maxConnections = config.workers.concurrency + config.workers.bulkConcurrency + 4;
-    database = createDatabase({ url, logger, maxConnections });
+    database = createDatabase({ url, logger, maxConnections, tracer });
   } catch (error) {
     await embedded?.close();
     throw error;
@@ -181,63 +250,21 @@ export function createHttpClient(config: Config, clock: Clock): HttpClient {
   return new HttpClient({ timeoutMs, allowInsecureHttp, proxy, clock });
 }
 
-export interface ConnectParts {
-  readonly logger: Logger;
-  readonly clock: Clock;
-  readonly client: HttpClient;
-  readonly budgetOf: (credential: string, requestsPerMinute: number) => RequestBudget;
-  /** Where an account's sign-in is kept, by its name. */
-  readonly vaultOf: (name: string) => TokenVault;
-}
-
-/** All configured accounts. Those that share a credential share its budget and its sign-in. */
+/** All configured accounts, once. */
 export function connect(config: Config, parts: ConnectParts): readonly Connection[] {
-  const { logger, clock } = parts;
-  const { privacy } = config;
-  const upstreams = shared((credential: string, { requestsPerMinute }: ConnectionConfig) =>
-    createUpstream({
-      client: parts.client,
-      budget: parts.budgetOf(credential, requestsPerMinute),
-      clock,
-      logger,
-      attempts: config.http.retryAttempts,
-      maxTotalMs: config.http.retryMaxMs,
-    }),
-  );
-  const tiledeskSignIns = shared((credential: string, settings: TiledeskConnectionConfig) =>
-    createTiledeskSignIn(settings, upstreams(credential, settings)),
-  );
-  const tilkeeSignIns = shared((credential: string, settings: TilkeeConnectionConfig) => {
-    const vault = parts.vaultOf(vaultName(settings));
-    return createTilkeeSignIn({ settings, upstream: upstreams(credential, settings), vault, clock, logger });
-  });
-  return config.connections.map((settings) => {
-    if (settings.source === 'tilkee') {
-      const credential = tilkeeCredential(settings);
-      const upstream = upstreams(credential, settings);
-      return createTilkeeConnection({ settings, upstream, signIn: tilkeeSignIns(credential, settings), privacy });
-    }
-    const credential = tiledeskCredential(settings);
-    const upstream = upstreams(credential, settings);
-    return createTiledeskConnection({ settings, upstream, signIn: tiledeskSignIns(credential, settings), privacy });
-  });
-}
-
-/** One part for each key, made when it is first asked for. */
-function shared<S, T>(create: (key: string, settings: S) => T): (key: string, settings: S) => T {
-  const made = new Map<string, T>();
-  return (key, settings) => {
-    const found = made.get(key) ?? create(key, settings);
-    made.set(key, found);
-    return found;
-  };
+  return createConnector(config, parts)(config.connections);
 }
 
 /** Sign-ins are kept in the database when there is a key to encrypt them with, else only as long as this process lives. */
 export function vaultsIn({ secretKey }: Config, database: MirrorDatabase | null): ConnectParts['vaultOf'] {
-  const memory = shared<null, TokenVault>(() => createMemoryVault());
+  const kept = new Map<string, TokenVault>();
+  const memory = (name: string): TokenVault => {
+    const vault = kept.get(name) ?? createMemoryVault();
+    kept.set(name, vault);
+    return vault;
+  };
   return (name) =>
     database === null || secretKey === null
-      ? memory(name, null)
+      ? memory(name)
       : createDatabaseVault<KeptSignIn>(database.prisma, { name, secretKey });
 }

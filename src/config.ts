@@ -8,7 +8,10 @@ import { flag, timeZone } from './config/values.ts';
 import { VARIABLES } from './config/variables.ts';
 import { ConfigError } from './errors.ts';
 
+export { type Answers, decidedByProcess, loadAnswers, problemWith } from './config/answers.ts';
+export { type ConfigChanges, compareConfigs, isSameAccount, withLiveChanges } from './config/changes.ts';
 export { type ConfigLine, describeConfig } from './config/describe.ts';
+export { type ConnectionSchedules, type StreamSchedule, scheduleOf } from './config/schedules.ts';
 export { TILEDESK_STREAM_NAMES } from './config/tiledesk.ts';
 export { TILKEE_STREAM_NAMES } from './config/tilkee.ts';
 export type {
@@ -34,6 +37,8 @@ export interface ConfigSources {
 export interface LoadOptions {
   /** False for commands that only need the database. What is configured has to be right all the same. */
   readonly requireConnections?: boolean;
+  /** Told the absolute path of leadmirror.yaml and of every file that it names, also when there is none: what to watch for changes. */
+  readonly onFile?: (path: string) => void;
 }
 
 /**
@@ -47,9 +52,9 @@ export function loadConfig(sources: Partial<ConfigSources> = {}, options: LoadOp
   const findings = new Findings();
   const environment = new Environment({ env, cwd, findings });
 
-  const settings = readSettings(environment, { cwd, isTerminal, findings });
   const allowInsecureHttp = flag.catch(false).parse(environment.given('ALLOW_INSECURE_HTTP')?.text);
-  const entries = readConnectionsFile(entryKeysOf, { cwd, environment, findings });
+  const settings = readSettings(environment, { cwd, isTerminal, allowInsecureHttp, findings });
+  const entries = readConnectionsFile(entryKeysOf, { cwd, environment, findings, onFile: options.onFile });
   const isRequired = options.requireConnections !== false;
   const connections = readConnections(entries, { environment, findings, allowInsecureHttp, isRequired });
 
@@ -66,13 +71,18 @@ export function loadConfig(sources: Partial<ConfigSources> = {}, options: LoadOp
 
 function readSettings(
   environment: Environment,
-  { cwd, isTerminal, findings }: { cwd: string; isTerminal: boolean; findings: Findings },
+  {
+    cwd,
+    isTerminal,
+    allowInsecureHttp,
+    findings,
+  }: { cwd: string; isTerminal: boolean; allowInsecureHttp: boolean; findings: Findings },
 ): Settings | undefined {
   const texts = Object.fromEntries(VARIABLES.map(({ name }) => [name, textOf(environment.given(name), name)]));
   // The schedules are checked in their time zone; where that is wrong, it is one problem and not three.
   const timezone = timeZone.catch('UTC').parse(texts.SYNC_TIMEZONE);
   const hasOpsToken = texts.OPS_TOKEN !== undefined;
-  return findings.check(settingsSchema({ cwd, isTerminal, timezone, hasOpsToken }), texts, {
+  return findings.check(settingsSchema({ cwd, isTerminal, timezone, hasOpsToken, allowInsecureHttp }), texts, {
     label: ([name]) => environment.given(String(name))?.label ?? String(name),
   });
 }

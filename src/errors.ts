@@ -112,6 +112,17 @@ export class LeaseLostError extends LeadmirrorError {
   }
 }
 
+export type CancelCode = 'paused' | 'cancelled_by_person' | 'resync' | 'not_configured';
+
+/** A person, or a changed configuration, ended the run or keeps it from beginning. Its checkpoint is kept. */
+export class RunCancelledError extends LeadmirrorError {
+  declare readonly code: CancelCode;
+
+  constructor(code: CancelCode, message: string, options?: { cause?: unknown }) {
+    super(code, message, options);
+  }
+}
+
 /** Another run holds the checkpoint right now. */
 export class LeaseBusyError extends LeadmirrorError {
   constructor(message: string, options?: { cause?: unknown }) {

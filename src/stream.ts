@@ -170,6 +170,8 @@ export interface FetchOptions {
   readonly signal: AbortSignal;
   /** The longest single wait in place; beyond it RateLimitedError says how long to stay away. */
   readonly maxWaitMs: number;
+  /** Whose part of the request budget is used; default `fast`. */
+  readonly lane?: Lane;
   /** Called once for every request that goes out. */
   readonly onRequest: () => void;
 }

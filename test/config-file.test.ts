@@ -2,7 +2,18 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from '@jest/globals';
-import { type Config, type ConfigSources, loadConfig } from '../src/config.ts';
+import { LIVE_SETTINGS, RESTART_SETTINGS } from '../src/config/changes.ts';
+import {
+  type Config,
+  type ConfigSources,
+  compareConfigs,
+  describeConfig,
+  isSameAccount,
+  loadConfig,
+  scheduleOf,
+  VARIABLES,
+  withLiveChanges,
+} from '../src/config.ts';
 import { ConfigError } from '../src/errors.ts';
 
 const PROJECT = '5f3c1d2e4b6a7f8091a2b3c4';
@@ -78,6 +89,8 @@ describe('leadmirror.yaml', () => {
         pageSize: 50,
         fullWalkKey: 'created_at',
         allowCustomRole: false,
+        schedule: { incremental: '*/2 * * * *', reconcile: '0 4 * * *', timezone: 'Europe/Paris' },
+        streamSchedules: { leads: { incremental: '* * * * *' }, requests: { reconcile: null } },
       },
       {
         id: 'tilkee:default',
@@ -242,6 +255,37 @@ describe('leadmirror.yaml: problems', () => {
     ['connections: "x\n', 'leadmirror.yaml: line 2, column 1: a quote, bracket or ":" is missing'],
     ['connections: [\n', 'leadmirror.yaml: line 2, column 1: the indentation does not fit, or a bracket is not closed'],
     ['connections: []\nconnections: []\n', 'leadmirror.yaml: line 2, column 1: this key is there twice'],
+    [entry({ enabled: 'maybe' }), `${at}.enabled: must be true or false`],
+    [entry({ enabled: 'false' }), `${at}.enabled: is false, and no other connection is configured`],
+    [entry({ schedule: 'hunter2' }), `${at}.schedule: must have keys of its own, such as "incremental: off"`],
+    [
+      entry({ schedule: '{ reconsile: off }' }),
+      `${at}.schedule.reconsile: is not a known key; did you mean reconcile?`,
+    ],
+    [entry({ schedule: '{ incremental: hunter2 }' }), `${at}.schedule.incremental: must have five cron fields`],
+    [entry({ schedule: '{ incremental: { hunter2: x } }' }), `${at}.schedule.incremental: must be a simple value`],
+    [entry({ schedule: '{ reconcile: "61 * * * *" }' }), `${at}.schedule.reconcile: is not understood as cron`],
+    [entry({ schedule: '{ timezone: hunter2 }' }), `${at}.schedule.timezone: is not a known time zone`],
+    [entry({ schedule: `{ timezone: "\${NOWHERE}" }` }), `${at}.schedule.timezone: refers to \${NOWHERE}`],
+    [entry({ schedule: '{ incremental: *x }' }), 'leadmirror.yaml: has an alias'],
+    [entry({ streamSchedules: 'off' }), `${at}.streamSchedules: must have streams as keys`],
+    [entry({ streamSchedules: '{ leads: off }' }), `${at}.streamSchedules.leads: must have keys of its own`],
+    [
+      entry({ streamSchedules: '{ leeds: { reconcile: off } }' }),
+      `${at}.streamSchedules.leeds: is not a known key; did you mean leads?`,
+    ],
+    [
+      entry({ streamSchedules: '{ "hunter2 x": { reconcile: off } }' }),
+      `${at}.streamSchedules.(unknown key): is not a known key; known keys are leads, requests`,
+    ],
+    [
+      entry({ streams: '[leads]', streamSchedules: '{ requests: { reconcile: off } }' }),
+      `${at}.streamSchedules.requests: is not among the streams of this connection`,
+    ],
+    [
+      entry({ streamSchedules: '{ leads: { incremental: "* * * *" } }' }),
+      `${at}.streamSchedules.leads.incremental: must have five cron fields`,
+    ],
     [entry({ password: '*hunter2' }), 'leadmirror.yaml: has an alias (*name) without its anchor'],
     [entry({ password: '@hunter2' }), 'leadmirror.yaml: line 6, column 15: a text beginning with @'],
   ];
@@ -274,5 +318,134 @@ describe('leadmirror.yaml: problems', () => {
       'connections[1].source',
       'connections[2].source',
     ]);
+  });
+});
+
+describe('leadmirror.yaml: schedules', () => {
+  const sync = { incrementalCron: '*/5 * * * *', reconcileCron: '0 3 * * *', timezone: 'UTC' };
+  const schedules = (yaml: string, env: ConfigSources['env'] = {}) => {
+    const { connections, sync } = setup(yaml).load(env);
+    return (stream: string) => scheduleOf(sync, connections[0] ?? {}, stream);
+  };
+
+  test('a stream follows itself, else its connection, else the settings', () => {
+    const of = schedules(
+      entry({
+        schedule: `{ incremental: "*/2 * * * *", timezone: "\${ZONE}" }`,
+        streamSchedules: '{ leads: { incremental: off }, requests: { timezone: Asia/Tokyo, reconcile: Off } }',
+      }),
+      { ZONE: 'Europe/Paris', SYNC_RECONCILE_CRON: '0 1 * * *' },
+    );
+    expect(of('departments')).toEqual({ incremental: '*/2 * * * *', reconcile: '0 1 * * *', timezone: 'Europe/Paris' });
+    expect(of('leads')).toEqual({ incremental: null, reconcile: '0 1 * * *', timezone: 'Europe/Paris' });
+    expect(of('requests')).toEqual({ incremental: '*/2 * * * *', reconcile: null, timezone: 'Asia/Tokyo' });
+  });
+
+  test('empty ones say nothing', () => {
+    const config = setup(`${entry()}    schedule:\n    streamSchedules:\n`).load();
+    expect(config.connections[0]).not.toHaveProperty('schedule');
+    expect(config.sync).toMatchObject(sync);
+    expect(describeConfig(config).filter(({ name }) => name.endsWith('schedule'))).toHaveLength(1);
+  });
+
+  test('are shown where they differ from the settings', () => {
+    const yaml = entry({ schedule: '{ reconcile: off }', streamSchedules: '{ leads: { incremental: "* * * * *" } }' });
+    const lines = describeConfig(setup(yaml).load());
+    expect(lines.find(({ name }) => name === `tiledesk:${PROJECT} schedule`)?.value).toBe(
+      'changes */5 * * * *, everything off (UTC); leads: changes * * * * *, everything off (UTC)',
+    );
+  });
+
+  test('a connection that is off is left out, and said; its mistakes are told all the same', () => {
+    const second = `  - { source: tiledesk, projectId: twelve-chars, token: JWT x, enabled: no }\n`;
+    const config = setup(entry() + second).load();
+    expect(config.connections.map(({ id }) => id)).toEqual([`tiledesk:${PROJECT}`]);
+    expect(config.notes).toEqual([
+      'leadmirror.yaml: connections[1].enabled is false: tiledesk:twelve-chars is not mirrored',
+    ]);
+    expect(setup(entry() + second.replace('JWT x', 'x')).problems()).toEqual([
+      expect.stringContaining('connections[1].token: must be the token'),
+    ]);
+    const many = Array.from({ length: 8 }, (_, i) => second.replace('twelve-chars', `twelve-char${i}`)).join('');
+    expect(
+      setup(entry() + many)
+        .load()
+        .notes.slice(-2),
+    ).toEqual([
+      'leadmirror.yaml: connections[5].enabled is false: tiledesk:twelve-char4 is not mirrored',
+      '3 more connections are not mirrored: enabled is false',
+    ]);
+  });
+
+  test('all files that are looked at are named', () => {
+    const cwd = mkdtempSync(join(tmpdir(), 'leadmirror-config-'));
+    folders.push(cwd);
+    const files: string[] = [];
+    const load = () => loadConfig({ env: {}, cwd }, { requireConnections: false, onFile: (path) => files.push(path) });
+    load();
+    writeFileSync(join(cwd, 'leadmirror.yaml'), entry({ password: null, passwordFile: 'nowhere' }));
+    expect(load).toThrow(ConfigError);
+    expect(files).toEqual(['leadmirror.yaml', 'leadmirror.yaml', 'nowhere'].map((name) => join(cwd, name)));
+  });
+
+  test('thousands of connections take no longer than each of them does', () => {
+    const yaml = (count: number) => {
+      const one = (i: number) =>
+        `  - { source: tiledesk, projectId: ${i.toString(16).padStart(24, '0')}, email: a@example.com, password: "\${PW}", schedule: { incremental: "*/${1 + (i % 50)} * * * *" } }\n`;
+      return `connections:\n${Array.from({ length: count }, (_, i) => one(i)).join('')}`;
+    };
+    const cpuMs = (count: number): number => {
+      const { load } = setup(yaml(count));
+      const before = process.cpuUsage();
+      expect(load({ PW: 'pw' }).connections).toHaveLength(count);
+      const { user, system } = process.cpuUsage(before);
+      return (user + system) / 1000;
+    };
+    cpuMs(500);
+    expect(cpuMs(4_000)).toBeLessThan(Math.max(1_000, 24 * cpuMs(500)));
+  });
+});
+
+describe('a configuration that is read again', () => {
+  const yaml = (changes: Readonly<Record<string, string>> = {}) =>
+    `${entry(changes)}  - { id: two, source: tiledesk, projectId: twelve-chars, token: JWT x }\n`;
+  const old = () => setup(yaml()).load();
+
+  test('is the same when nothing was written', () => {
+    const none = { added: [], removed: [], changed: [], settings: [], restart: [] };
+    const [one, other] = [old(), old()];
+    expect(compareConfigs(one, { ...other, home: one.home })).toEqual(none);
+  });
+
+  test('tells what came, went and changed, and what has to wait', () => {
+    const third = '  - { id: three, source: tiledesk, projectId: twelve-chars, token: JWT y }\n';
+    const after = setup(entry({ schedule: '{ reconcile: off }' }) + third).load({
+      SYNC_TIMEZONE: 'Europe/Rome',
+      OPS_PORT: '1',
+      DATABASE_URL: 'postgres://h/db',
+    });
+    const one = old();
+    const changes = compareConfigs(one, { ...after, home: one.home });
+    expect(changes).toEqual({
+      added: ['three'],
+      removed: ['two'],
+      changed: [`tiledesk:${PROJECT}`],
+      settings: ['SYNC_TIMEZONE'],
+      restart: ['DATABASE_URL', 'OPS_PORT'],
+    });
+    const live = withLiveChanges(one, after);
+    expect([live.sync.timezone, live.ops.port, live.databaseUrl]).toEqual(['Europe/Rome', 8080, null]);
+    const [was, is] = [one.connections[0], after.connections[0]];
+    expect(was !== undefined && is !== undefined && isSameAccount(was, is)).toBe(true);
+  });
+
+  test('every setting of the process either takes effect or is named', () => {
+    const connectionSettings = /^(TILEDESK|TILKEE)_(?!STORE_LINKS)/;
+    const named = [...LIVE_SETTINGS, ...RESTART_SETTINGS].toSorted();
+    expect(named).toEqual(
+      VARIABLES.map(({ name }) => name)
+        .filter((name) => !connectionSettings.test(name))
+        .toSorted(),
+    );
   });
 });

@@ -87,6 +87,9 @@ describe('secrets', () => {
     'streams',
     'pageSize',
     'auth',
+    'enabled',
+    'schedule',
+    'streamSchedules',
   ])('pasted into %s of leadmirror.yaml are in no message', (key) => {
     for (const value of [
       ...shapes,
@@ -101,6 +104,19 @@ describe('secrets', () => {
       expect(visible({})).not.toContain(CANARY);
     }
   });
+
+  test.each(['incremental: VALUE', 'timezone: VALUE', 'VALUE: off'])(
+    'pasted as %s into a schedule of leadmirror.yaml are in no message',
+    (key) => {
+      for (const shape of shapes) {
+        const text = key.replace('VALUE', JSON.stringify(shape));
+        for (const place of [`schedule: { ${text} }`, `streamSchedules: { leads: { ${text} } }`]) {
+          writeFileSync(join(cwd, 'leadmirror.yaml'), `connections:\n  - source: tiledesk\n    ${place}\n`);
+          expect(visible({})).not.toContain(CANARY);
+        }
+      }
+    },
+  );
 
   test('in a broken .env are in no message', () => {
     writeFileSync(join(cwd, '.env'), `${CANARY}\nTILEDESK_PASSWORD ${CANARY}\nOPS_TOKEN=${CANARY}#${CANARY}\n`);

@@ -372,8 +372,8 @@ describe('Tilkee in leadmirror.yaml', () => {
     [{ ...ACCOUNT_KEYS, tokenFile: 'pw' }, `${at}.tokenFile: is no setting of a Tilkee account`],
     [{ ...ACCOUNT_KEYS, user_name: 'x' }, `${at}.user_name: is not a known key; did you mean username?`],
     [
-      { ...ACCOUNT_KEYS, enabled: 'false' },
-      `${at}.enabled: is not a known key; known keys are id, source, env, v3Url,`,
+      { ...ACCOUNT_KEYS, isEnabled: 'false' },
+      `${at}.isEnabled: is not a known key; known keys are id, source, enabled, schedule, streamSchedules, env, v3Url,`,
     ],
     [{ ...ACCOUNT_KEYS, include: '[none, templates]' }, `${at}.include: has "none" beside other words`],
     [{ ...ACCOUNT_KEYS, v3Url: 'http://x.example' }, `${at}.v3Url: must begin with https://`],

@@ -14,6 +14,7 @@ type Part =
   | 'coerce'
   | 'sync'
   | 'ops'
+  | 'alerts'
   | 'store'
   | 'http'
   | 'walks'
@@ -22,11 +23,11 @@ type Part =
   | 'generated'
   | 'leaf';
 
-const LEAVES = ['src/stream.ts', 'src/errors.ts', 'src/logger.ts', 'src/clock.ts'];
+const LEAVES = ['src/stream.ts', 'src/errors.ts', 'src/logger.ts', 'src/clock.ts', 'src/trace.ts', 'src/version.ts'];
 /** Pure helpers of all sources, below each of them. */
 const SHARED_BY_SOURCES = ['src/sources/coerce.ts', 'src/sources/redact.ts'];
 const LOWER = ['store', 'http', 'walks', 'config', 'generated', 'leaf'] as const;
-const MIDDLE = ['sources', 'sync', 'ops'] as const;
+const MIDDLE = ['sources', 'sync', 'ops', 'alerts'] as const;
 
 /** What each part may import besides itself. */
 const MAY_IMPORT: Readonly<Record<Part, readonly Part[]>> = {
@@ -37,6 +38,7 @@ const MAY_IMPORT: Readonly<Record<Part, readonly Part[]>> = {
   coerce: ['leaf'],
   sync: ['store', 'generated', 'leaf'],
   ops: ['store', 'generated', 'leaf'],
+  alerts: ['store', 'http', 'generated', 'leaf'],
   store: ['generated', 'leaf'],
   http: ['leaf'],
   walks: ['leaf'],
@@ -141,6 +143,8 @@ describe('a wrong arrow is caught', () => {
     ['a source that writes', 'src/sources/tiledesk/x.ts', "import { a } from '../../store/pages.ts';"],
     ['a source that knows another', 'src/sources/tiledesk/x.ts', "import { a } from '../tilkee/api.ts';"],
     ['a source that reads settings', 'src/sources/tiledesk/x.ts', "import { a } from '../../config.ts';"],
+    ['alerts that know the engine', 'src/alerts/x.ts', "import { a } from '../sync/run-pass.ts';"],
+    ['alerts that read settings', 'src/alerts/x.ts', "import { a } from '../config.ts';"],
     ['ops that knows the engine', 'src/ops/x.ts', "import { a } from '../sync/run-pass.ts';"],
     ['a helper of all sources that knows one', 'src/sources/redact.ts', "import { a } from './tilkee/api.ts';"],
     ['http that knows the database', 'src/http/x.ts', "import type { A } from '../generated/prisma/client.ts';"],

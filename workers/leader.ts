@@ -1,8 +1,7 @@
 import pg from 'pg';
 import { poolConfig } from '../src/store/database.ts';
+import { LEADER_LOCK } from '../src/store/streams.ts';
 
-/** Any fixed number: one leader per mirror database. */
-const LOCK_KEY = 7_233_071_927n;
 const HEARTBEAT_MS = 4_000;
 /** The server ends a leader that was silent for so long: frozen, or cut off. */
 const SILENCE_MS = 12_000;
@@ -31,7 +30,7 @@ export async function tryLead(databaseUrl: string): Promise<Leadership | null> {
     await client.query('begin read only');
     await client.query(`set local idle_in_transaction_session_timeout = ${SILENCE_MS}`);
     const { rows } = await client.query<{ held: boolean }>('select pg_try_advisory_xact_lock($1) as held', [
-      LOCK_KEY.toString(),
+      LEADER_LOCK.toString(),
     ]);
     if (rows[0]?.held !== true) {
       await client.end();

@@ -2,10 +2,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { App } from '../src/app.ts';
 import type { Logger } from '../src/logger.ts';
 import type { Lane } from '../src/stream.ts';
+import { LaneWorker } from './lane-worker.ts';
 import type { RunWorker } from './queue-backend.ts';
 import { createQueues, type QueueHealth, type QueueOverrides, type Queues } from './queues.ts';
 import { type RoundReport, type Scheduler, startScheduler } from './scheduler.ts';
 import { createProcessor, type JobReport } from './sync-stream.ts';
+import { Parking } from './verdict.ts';
 
 export type DaemonRole = 'scheduler' | 'worker';
 
@@ -15,6 +17,8 @@ export interface DaemonOptions {
   /** Stops the daemon, as `stop` does. */
   readonly signal: AbortSignal;
   readonly queueOptions?: QueueOverrides;
+  /** How long a run works before it lets others have their turn. */
+  readonly sliceMs?: number;
   readonly schedulerOptions?: { readonly roundMs?: number; readonly standbyMs?: number };
   /** Told of every job that ended and every round of the scheduler. */
   readonly observer?: { readonly onJob?: (report: JobReport) => void; readonly onRound?: (round: RoundReport) => void };
@@ -24,6 +28,8 @@ export interface Daemon {
   readonly queues: Queues;
   /** Whether this process leads the schedule now. */
   readonly isLeading: boolean;
+  /** Jobs that this process works on now. */
+  readonly activeJobs: number;
   /** @throws QueueUnavailableError */
   pingQueue(): Promise<void>;
   /** For readiness; never throws. */
@@ -41,19 +47,35 @@ export async function startDaemon(app: App, options: DaemonOptions): Promise<Dae
     logger,
     signal,
     isPatient: true,
+    telemetry: app.tracing?.queueTelemetry as QueueOverrides['telemetry'],
     ...queueOptions,
   });
   const stopping = new AbortController();
-  const workers: RunWorker[] = [];
+  const workers: LaneWorker[] = [];
+  const parking = new Parking();
+  // What a person had to do about a connection that is left alone may be just this.
+  const leave = app.onReload(({ added, changed }) => {
+    for (const id of [...added, ...changed]) parking.unpark(id);
+  });
   if (roles.includes('worker')) {
     const { concurrency, bulkConcurrency } = app.config.workers;
-    const processor = createProcessor({ app, queues, logger, signal: stopping.signal, onJob: observer.onJob });
+    const onJob = (report: JobReport) => {
+      if (report.skipped !== null) app.metrics?.jobsSkipped.inc({ reason: report.skipped });
+      observer.onJob?.(report);
+    };
+    const processor = createProcessor({
+      ...{ app, queues, logger, parking, sliceMs: options.sliceMs },
+      signal: stopping.signal,
+      onJob,
+    });
     const lanes: [Lane, number][] = [
       ['fast', concurrency],
       ['bulk', bulkConcurrency],
     ];
     for (const [lane, limit] of lanes) {
-      workers.push(watchWorker(queues.createWorker(lane, processor, { concurrency: limit }), logger));
+      const create = () => watchWorker(queues.createWorker(lane, processor, { concurrency: limit }), logger);
+      const { silenceMs } = queueOptions ?? {};
+      workers.push(new LaneWorker({ lane, create, ping: () => queues.ping(), logger, silenceMs }));
     }
   }
   const scheduler = roles.includes('scheduler')
@@ -63,6 +85,7 @@ export async function startDaemon(app: App, options: DaemonOptions): Promise<Dae
   let stopped: Promise<void> | null = null;
   const stop = (): Promise<void> => {
     signal.removeEventListener('abort', onAbort);
+    leave();
     stopping.abort();
     stopped ??= closeAll({ workers, scheduler, queues, logger, limitMs: app.config.workers.shutdownTimeoutMs });
     return stopped;
@@ -74,6 +97,9 @@ export async function startDaemon(app: App, options: DaemonOptions): Promise<Dae
     queues,
     get isLeading() {
       return scheduler?.isLeading ?? false;
+    },
+    get activeJobs() {
+      return workers.reduce((sum, worker) => sum + worker.activeJobs, 0);
     },
     pingQueue: () => queues.ping(),
     queueHealth: () => queues.health(),
@@ -93,7 +119,7 @@ function watchWorker(worker: RunWorker, logger: Logger): RunWorker {
 }
 
 interface Running {
-  readonly workers: readonly RunWorker[];
+  readonly workers: readonly LaneWorker[];
   readonly scheduler: Scheduler | null;
   readonly queues: Queues;
   readonly logger: Logger;
@@ -104,7 +130,7 @@ interface Running {
 async function closeAll({ workers, scheduler, queues, logger, limitMs }: Running): Promise<void> {
   const limit = new AbortController();
   const inTime = (async () => {
-    await Promise.all(workers.map((worker) => worker.pause(true)));
+    await Promise.all(workers.map((worker) => worker.pause()));
     await scheduler?.stop();
     if (!(await isReachable(queues))) await queues.disconnect();
     await Promise.all(workers.map((worker) => worker.close()));

@@ -4,6 +4,7 @@ import pg from 'pg';
 import { databaseError, poolConfig } from '../src/store/database.ts';
 import { describeDatabaseFault } from '../src/store/faults.ts';
 import type { QueueBackend } from './queue-backend.ts';
+import { describeError } from './queue-watch.ts';
 
 export interface PostgresBackendOptions {
   readonly databaseUrl: string;
@@ -59,6 +60,7 @@ export function createPostgresQueueBackend(options: PostgresBackendOptions): Que
     async ping() {
       await pool.query('select 1');
     },
+    explain: describeError,
     disconnect: async () => closing.abort(),
     async close() {
       closing.abort();

@@ -1,8 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type BackendFactory, createRedisBackend, type QueueOptions } from 'bullmq';
 import { Cluster, Redis, type RedisOptions } from 'ioredis';
+import standalone from 'ioredis/built/connectors/StandaloneConnector.js';
 import type { Logger } from '../src/logger.ts';
 import type { QueueBackend } from './queue-backend.ts';
+import { describeError } from './queue-watch.ts';
 
 /** In braces: a cluster keeps all keys with this prefix in one slot, and BullMQ's scripts touch several keys at once. */
 export const REDIS_PREFIX = '{leadmirror}';
@@ -11,27 +13,39 @@ export interface RedisBackendOptions {
   /** One server, or the nodes of one cluster. */
   readonly urls: readonly string[];
   readonly prefix?: string;
+  /** A connection that owes an answer for so long is broken off and made anew. Longer than a worker's blocking wait. */
+  readonly silenceMs?: number;
   readonly onError: (error: Error) => void;
 }
 
 /** One connection for all queues of the process; each worker adds one for its blocking wait. Connects in the background, and again for ever. */
 export function createRedisQueueBackend(options: RedisBackendOptions): QueueBackend {
+  const { urls, prefix = REDIS_PREFIX, silenceMs = SILENCE_MS, onError } = options;
   let isEnding = false;
   // The workers' own connections are copies with the same rule: all of them give up together.
-  const client = createClient(options.urls, (times) => (isEnding ? null : Math.min(times * 50, LONGEST_RETRY_MS)));
-  client.on('error', options.onError);
+  const retryStrategy = (times: number) => (isEnding ? null : Math.min(times * 50, LONGEST_RETRY_MS));
+  const client = createClient(urls, { retryStrategy, socketTimeout: silenceMs });
+  const how = urls[0]?.startsWith('rediss:') ? ', over TLS' : '';
+  let failure: Error | null = null;
+  client.on('error', (error: Error) => {
+    // A cluster says only that no node could be asked; why is known of the last one.
+    failure = (error as { lastNodeError?: Error }).lastNodeError ?? error;
+    onError(failure);
+  });
+  client.on('ready', () => {
+    failure = null;
+  });
   return {
     kind: 'redis',
     factory: createRedisBackend as unknown as BackendFactory,
-    options: {
-      connection: client as unknown as QueueOptions['connection'],
-      prefix: options.prefix ?? REDIS_PREFIX,
-    },
+    options: { connection: client as unknown as QueueOptions['connection'], prefix },
     async ping() {
       // While it reconnects, a command would wait in ioredis' own queue instead of failing.
-      if (client.status !== 'ready') throw new Error(`Redis is not connected (${client.status})`);
-      await client.ping();
+      if (client.status !== 'ready') throw failure ?? new Error(`Redis is not connected (${client.status}${how})`);
+      // Of a cluster, the node that holds the queue has to answer, not just any.
+      await client.exists(`${prefix}:ping`);
     },
+    explain,
     async disconnect() {
       isEnding = true;
       // While it waits for its next try, ioredis would neither connect nor end nor answer; the try itself then ends it.
@@ -68,29 +82,87 @@ export async function warnAboutEviction(backend: QueueBackend, logger: Logger): 
   }
 }
 
-type RetryStrategy = (times: number) => number | null;
+/** One line: what went wrong, and what to do about it where that is known. */
+function explain(error: unknown): string {
+  const text = describeError(error);
+  const hint = HINTS.find(([pattern]) => pattern.test(text))?.[1];
+  return hint === undefined ? text : `${text}: ${hint}`;
+}
 
-function createClient(urls: readonly string[], retryStrategy: RetryStrategy): Redis | Cluster {
+const HINTS: readonly (readonly [RegExp, string])[] = [
+  [/ALTNAME/, 'its certificate is for another name; check the host in REDIS_URL'],
+  [/CERT_(HAS_EXPIRED|NOT_YET_VALID)/, 'its certificate is outside its dates; check the clock of this machine'],
+  [
+    /CERT|SELF_SIGNED|UNABLE_TO_/,
+    'its certificate is signed by an authority that is not known here; put that authority in a PEM file and name it in NODE_EXTRA_CA_CERTS',
+  ],
+  [
+    /EPROTO|ERR_SSL_|over TLS/,
+    'check that the port speaks TLS; without TLS, write redis:// instead of rediss:// in REDIS_URL',
+  ],
+  [
+    /^MOVED/,
+    'this is one node of a Redis Cluster: name two or more in REDIS_URL, comma separated; where there is one address for all of them, name it twice',
+  ],
+  [/WRONGPASS|NOAUTH|invalid password/, 'check user and password in REDIS_URL'],
+  [/NOPERM/, 'the user in REDIS_URL needs more rights: +@all on the keys ~{leadmirror}*, INFO among them'],
+];
+
+interface ClientOptions {
+  readonly retryStrategy: (times: number) => number | null;
+  readonly socketTimeout: number;
+}
+
+function createClient(urls: readonly string[], { retryStrategy, socketTimeout }: ClientOptions): Redis | Cluster {
   const [first] = urls;
   if (first === undefined) throw new Error('no Redis URL');
-  if (urls.length === 1) return new Redis(first, { ...COMMON, retryStrategy });
+  const common = { ...COMMON, socketTimeout };
+  if (urls.length === 1) {
+    return new Redis(first, {
+      ...common,
+      ...(first.startsWith('rediss:') && { Connector: TlsConnector }),
+      retryStrategy,
+    });
+  }
   const nodes = urls.map((url) => new URL(url));
   const [{ username, password, protocol }] = nodes as [URL];
+  const isEncrypted = protocol === 'rediss:';
   return new Cluster(
-    nodes.map(({ hostname, port }) => ({ host: hostname, port: Number(port || 6379) })),
+    nodes.map(({ hostname, port }) => ({ host: hostname.replaceAll(/[[\]]/g, ''), port: Number(port || 6379) })),
     {
       clusterRetryStrategy: retryStrategy,
+      // A certificate names the host, so the host must not be replaced by its address.
+      ...(isEncrypted && { dnsLookup: (host, found) => found(null, host) }),
       redisOptions: {
-        ...COMMON,
+        ...common,
         ...(username && { username: decodeURIComponent(username) }),
         ...(password && { password: decodeURIComponent(password) }),
-        ...(protocol === 'rediss:' && { tls: {} }),
+        ...(isEncrypted && { tls: {}, Connector: TlsConnector }),
       },
     },
   );
 }
 
+/**
+ * A TLS connection that is given up while its certificate is being refused fails twice: for the certificate, and for the server's answer to the
+ * hang-up. ioredis 6.0 hears the first; nobody would hear the second, and an error that nobody hears ends the process (tried: 128 of 150).
+ */
+class TlsConnector extends standalone.default {
+  constructor(options: unknown) {
+    super(options as ConstructorParameters<typeof standalone.default>[0]);
+  }
+
+  override async connect(emit: Parameters<StandaloneConnector['connect']>[0]) {
+    const stream = await super.connect(emit);
+    stream.on('error', () => {});
+    return stream;
+  }
+}
+
+type StandaloneConnector = InstanceType<typeof standalone.default>;
+
 const LONGEST_RETRY_MS = 2_000;
+const SILENCE_MS = 30_000;
 
 const COMMON: RedisOptions = {
   connectionName: 'leadmirror',

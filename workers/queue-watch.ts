@@ -72,9 +72,14 @@ export class QueueWatch {
 
 /** One line, without user and password of a URL. */
 export function describeError(error: unknown): string {
-  if (!(error instanceof Error)) return 'unknown';
-  const { code } = error as { code?: unknown };
+  if (!hasMessage(error)) return 'unknown';
+  const { code, name } = error;
   const [line = ''] = error.message.split('\n');
-  const text = line.replaceAll(/\/\/[^/@\s]*@/g, '//').slice(0, 200);
-  return typeof code === 'string' && !text.includes(code) ? `${code} ${text}`.trim() : text || error.name;
+  const text = line.replaceAll(/\/\/[^/@\s]*@/g, '//').slice(0, 400);
+  return typeof code === 'string' && !text.includes(code) ? `${code} ${text}`.trim() : text || String(name);
+}
+
+/** By its shape: an error of Node itself is not an `Error` of ours when we run in a context of our own. */
+function hasMessage(error: unknown): error is { message: string; code?: unknown; name?: unknown } {
+  return typeof error === 'object' && error !== null && 'message' in error && typeof error.message === 'string';
 }

@@ -1,10 +1,16 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { Queue, type WorkerOptions } from 'bullmq';
+import { Queue, type Telemetry } from 'bullmq';
 import type { Config } from '../src/config.ts';
 import { DatabaseError, LeadmirrorError } from '../src/errors.ts';
 import type { Logger } from '../src/logger.ts';
 import { type Lane, laneOf } from '../src/stream.ts';
-import { type QueueBackend, type RunProcessor, type RunQueue, RunWorker } from './queue-backend.ts';
+import {
+  type QueueBackend,
+  type RunProcessor,
+  type RunQueue,
+  RunWorker,
+  type RunWorkerOptions,
+} from './queue-backend.ts';
 import { createPostgresQueueBackend, migrateQueue } from './queue-postgres.ts';
 import { createRedisQueueBackend, warnAboutEviction } from './queue-redis.ts';
 import { describeError, QueueWatch } from './queue-watch.ts';
@@ -58,6 +64,10 @@ export interface QueueOverrides {
   readonly reachMs?: number;
   /** How long after its last sign of life a worker's job is given to another one. */
   readonly lockMs?: number;
+  /** After how long a connection, or a worker, that should have heard from the queue is replaced. */
+  readonly silenceMs?: number;
+  /** Makes spans of jobs; what a job starts belongs to it. */
+  readonly telemetry?: Telemetry;
 }
 
 export interface CreateQueuesOptions extends QueueOverrides {
@@ -83,13 +93,17 @@ export async function createQueues(options: CreateQueuesOptions): Promise<Queues
   const backend: QueueBackend =
     config.redis === null
       ? createPostgresQueueBackend({ databaseUrl, maxConnections: options.maxConnections, onError })
-      : createRedisQueueBackend({ urls: config.redis.urls, prefix: options.prefix, onError });
-  const ping = () => answerWithin(ANSWER_MS, backend.ping());
-  const watch = new QueueWatch({ logger, ping });
-  const queues = new BackendQueues(backend, watch, ping, options.lockMs ?? LOCK_MS);
+      : createRedisQueueBackend({
+          urls: config.redis.urls,
+          prefix: options.prefix,
+          silenceMs: options.silenceMs,
+          onError,
+        });
+  const watch = new QueueWatch({ logger, ping: () => queues.ping() });
+  const queues = new BackendQueues(backend, watch, options);
   const signal = options.signal ? AbortSignal.any([options.signal, queues.closing]) : queues.closing;
   try {
-    await reach(backend, { ...options, signal });
+    await reach(queues, backend, { ...options, signal });
     return queues;
   } catch (error) {
     await queues.disconnect();
@@ -114,49 +128,76 @@ export async function enqueueRun(queues: Queues, job: RunJob): Promise<void> {
 
 class BackendQueues implements Queues {
   readonly kind: 'redis' | 'postgres';
-  readonly lanes: Readonly<Record<Lane, RunQueue>>;
-  readonly ping: () => Promise<void>;
+  readonly lanes: Record<Lane, RunQueue>;
   readonly #backend: QueueBackend;
   readonly #watch: QueueWatch;
-  readonly #lockMs: number;
+  readonly #overrides: QueueOverrides;
   readonly #closing = new AbortController();
   #closed: Promise<void> | null = null;
 
-  constructor(backend: QueueBackend, watch: QueueWatch, ping: () => Promise<void>, lockMs: number) {
+  constructor(backend: QueueBackend, watch: QueueWatch, overrides: QueueOverrides) {
     this.kind = backend.kind;
-    this.ping = ping;
     this.#backend = backend;
     this.#watch = watch;
-    this.#lockMs = lockMs;
+    this.#overrides = overrides;
     this.lanes = { fast: this.#createQueue('fast'), bulk: this.#createQueue('bulk') };
   }
 
   createWorker(lane: Lane, processor: RunProcessor, { concurrency }: LaneWorkerOptions): RunWorker {
-    const options: WorkerOptions = {
+    const { lockMs = LOCK_MS, silenceMs } = this.#overrides;
+    const options: RunWorkerOptions = {
       ...this.#backend.options,
       concurrency,
-      lockDuration: this.#lockMs,
-      stalledInterval: this.#lockMs,
+      longestWaitMs: silenceMs && silenceMs / 4,
+      lockDuration: lockMs,
+      stalledInterval: lockMs,
       // The lease and the checkpoint make it harmless to take a run over; giving it up after two crashes would not be.
       maxStalledCount: 20,
       runRetryDelay: RETRY_MS,
+      telemetry: this.#overrides.telemetry,
     };
-    const worker = new RunWorker(QUEUE_NAMES[lane], processor, options, this.#backend.factory as never);
+    const worker = new RunWorker(QUEUE_NAMES[lane], processor, options, this.#backend.factory);
     worker.on('error', this.#watch.report);
     return worker;
+  }
+
+  ping(): Promise<void> {
+    return this.#answer(this.#backend.ping());
+  }
+
+  /**
+   * Resolves when both lanes can be used. A queue of BullMQ that was refused once while it was being set up stays refused for good, so it is
+   * replaced: trying again may help.
+   *
+   * @throws QueueUnavailableError
+   */
+  async prepare(): Promise<void> {
+    await this.ping();
+    for (const lane of ['fast', 'bulk'] satisfies Lane[]) {
+      const queue = this.lanes[lane];
+      const ready = queue.waitUntilReady().catch((error: unknown) => {
+        if (this.lanes[lane] === queue && !this.closing.aborted) this.lanes[lane] = this.#createQueue(lane);
+        void queue.close().catch(() => {});
+        throw error;
+      });
+      await this.#answer(ready.then(() => {}));
+    }
   }
 
   async health(): Promise<QueueHealth> {
     const backend = this.kind;
     try {
-      const [fast, bulk] = await answerWithin(
-        ANSWER_MS,
+      const [fast, bulk] = await this.#answer(
         this.#backend.ping().then(() => Promise.all([countJobs(this.lanes.fast), countJobs(this.lanes.bulk)])),
       );
       return { backend, ok: true, error: null, lanes: { fast, bulk } };
     } catch (error) {
       return { backend, ok: false, error: describeError(error), lanes: null };
     }
+  }
+
+  #answer<T>(answer: Promise<T>): Promise<T> {
+    return answerWithin(ANSWER_MS, answer, this.#backend.explain);
   }
 
   get closing(): AbortSignal {
@@ -182,7 +223,11 @@ class BackendQueues implements Queues {
   }
 
   #createQueue(lane: Lane): RunQueue {
-    const options = { ...this.#backend.options, streams: { events: { maxLen: 1_000 } } };
+    const options = {
+      ...this.#backend.options,
+      streams: { events: { maxLen: 1_000 } },
+      telemetry: this.#overrides.telemetry,
+    };
     const queue: RunQueue = new Queue(QUEUE_NAMES[lane], options, this.#backend.factory as never);
     queue.on('error', this.#watch.report);
     return queue;
@@ -209,6 +254,7 @@ async function migrateOrWait({ databaseUrl, logger, isPatient, signal }: CreateQ
 
 /** A daemon starts without its Redis and works as soon as that is there; a command has to know now. */
 async function reach(
+  queues: BackendQueues,
   backend: QueueBackend,
   { logger, isPatient, signal, reachMs = REACH_MS }: CreateQueuesOptions,
 ): Promise<void> {
@@ -216,7 +262,7 @@ async function reach(
   const check = async () => {
     for (;;) {
       try {
-        await answerWithin(ANSWER_MS, backend.ping());
+        await queues.prepare();
         return await warnAboutEviction(backend, logger);
       } catch (error) {
         if (!isPatient && performance.now() > deadline) throw error;
@@ -228,7 +274,12 @@ async function reach(
   else await check();
 }
 
-async function answerWithin<T>(ms: number, answer: Promise<T>): Promise<T> {
+/** @throws QueueUnavailableError when it fails, or takes longer */
+export async function answerWithin<T>(
+  ms: number,
+  answer: Promise<T>,
+  explain: (error: unknown) => string = describeError,
+): Promise<T> {
   const limit = new AbortController();
   const late = delay(ms, undefined, { signal: limit.signal }).then(() => {
     throw new Error(`no answer within ${ms} ms`);
@@ -236,7 +287,7 @@ async function answerWithin<T>(ms: number, answer: Promise<T>): Promise<T> {
   try {
     return await Promise.race([answer, late]);
   } catch (cause) {
-    throw new QueueUnavailableError(`the queue cannot be reached: ${describeError(cause)}`, { cause });
+    throw new QueueUnavailableError(`the queue cannot be reached: ${explain(cause)}`, { cause });
   } finally {
     limit.abort();
     late.catch(() => {});

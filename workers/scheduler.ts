@@ -1,8 +1,9 @@
 import type { App } from '../src/app.ts';
+import type { ConfigChanges, StreamSchedule } from '../src/config.ts';
 import { isAbort } from '../src/errors.ts';
 import type { Logger } from '../src/logger.ts';
 import { pruneRuns } from '../src/store/runs.ts';
-import type { Lane } from '../src/stream.ts';
+import type { Lane, QueuedPass } from '../src/stream.ts';
 import { type Leadership, tryLead } from './leader.ts';
 import type { RunQueue } from './queue-backend.ts';
 import { describeError } from './queue-watch.ts';
@@ -12,14 +13,14 @@ import { type WantedSchedule, wantedSchedules } from './schedules.ts';
 import { findUnfinished, isDue } from './unfinished.ts';
 
 /**
- * Role scheduler. One process leads; it makes the queue agree with the configuration and the database, again and again, so that a queue that lost
- * everything is whole again within a round. It runs no stream itself.
+ * Role scheduler. One process leads; it makes the queue and the database agree with its configuration, again and again, so that a queue that lost
+ * everything is whole again within a round, and so is what a process with an older configuration wrote. It runs no stream itself.
  *
  * A schedule's job (a tick) only asks for the run: BullMQ makes the next tick when this one is taken, and a tick that carried the run itself, or its
  * deduplication, would either run beside a slow predecessor or break the chain.
  */
 export interface SchedulerParts {
-  readonly app: Pick<App, 'config' | 'connections' | 'database' | 'clock' | 'findStream'>;
+  readonly app: Pick<App, 'config' | 'streams' | 'database' | 'clock' | 'scheduleOf' | 'assertStreams' | 'onReload'>;
   readonly queues: Queues;
   readonly logger: Logger;
   /** Between two rounds of the leader. */
@@ -45,16 +46,20 @@ const ROUND_MS = 60_000;
 const STANDBY_MS = 5_000;
 const PRUNE_MS = 24 * 3_600_000;
 const AT_ONCE = 50;
+/** Fewer unfinished passes are simply asked for again. */
+const MANY = 200;
 
 export function startScheduler(parts: SchedulerParts): Scheduler {
   const stopping = new AbortController();
   const loop = new SchedulerLoop(parts, stopping.signal);
   const running = loop.run();
+  const leave = parts.app.onReload((changes) => loop.follow(changes));
   return {
     get isLeading() {
       return loop.isLeading;
     },
     async stop() {
+      leave();
       stopping.abort();
       await running;
     },
@@ -65,12 +70,27 @@ class SchedulerLoop {
   isLeading = false;
   readonly #parts: SchedulerParts;
   readonly #signal: AbortSignal;
+  /** Ends the pause between two rounds. */
+  #wake = new AbortController();
+  /** The picture that `wanted` was made from: a reload makes another one. */
+  #streams: App['streams'] | null = null;
+  #wanted: readonly WantedSchedule[] = [];
+  /** What the last complete round asked for, by id, so that a schedule whose cron changed since is put again. */
+  #asserted: ReadonlyMap<string, WantedSchedule> = new Map();
+  /** Connections that came or changed since the last round: what failed before may work now. */
+  #fresh = new Set<string>();
   #trouble: string | null = null;
   #prunedAt = Number.NEGATIVE_INFINITY;
 
   constructor(parts: SchedulerParts, signal: AbortSignal) {
     this.#parts = parts;
     this.#signal = signal;
+  }
+
+  /** The configuration is another one: no waiting for the next round. */
+  follow({ added, changed }: ConfigChanges): void {
+    for (const id of [...added, ...changed]) this.#fresh.add(id);
+    this.#wake.abort();
   }
 
   /** Until stopped; never rejects. */
@@ -89,9 +109,10 @@ class SchedulerLoop {
     logger.info('this process leads the schedule');
     let isFirst = true;
     while (!term.aborted) {
+      this.#wake = new AbortController();
       const done = await this.#attempt('go round', () => unlessAborted(this.#round(isFirst, term), term));
       if (done !== null) isFirst = false;
-      await this.#sleep(roundMs, term);
+      await this.#sleep(roundMs, AbortSignal.any([term, this.#wake.signal]));
     }
     this.isLeading = false;
     await leadership.resign();
@@ -101,37 +122,64 @@ class SchedulerLoop {
   /** `isFirst`: compare everything, and try at once what would otherwise be left alone after failures: the operator may just have repaired it. */
   async #round(isFirst: boolean, term: AbortSignal): Promise<RoundReport> {
     const { app, queues, onRound } = this.#parts;
-    const streams = app.connections.flatMap(({ id, streams }) =>
-      streams.map(({ name }) => ({ connection: id, stream: name })),
-    );
-    const wanted = wantedSchedules(streams, app.config.sync, app.clock.now());
+    const fresh = [...this.#fresh];
+    await app.assertStreams();
+    const wanted = this.#wantedNow();
     const report = { added: 0, removed: 0, enqueued: 0 };
     for (const lane of ['fast', 'bulk'] satisfies Lane[]) {
       const queue = queues.lanes[lane];
       const ours = wanted.filter((schedule) => schedule.lane === lane);
-      const { missing, foreign } = isFirst ? await compareAll(queue, ours) : await compareIds(queue, ours);
+      const { missing, foreign } = isFirst
+        ? await compareAll(queue, ours, term)
+        : await compareIds(queue, ours, (schedule) => this.#isChanged(schedule), term);
       report.added += missing.length;
       report.removed += foreign.length;
       await inGroups(missing, term, (schedule) => putSchedule(queue, schedule));
       await inGroups(foreign, term, (id) => queue.removeJobScheduler(id));
     }
-    report.enqueued = await this.#enqueueUnfinished(isFirst, term);
+    term.throwIfAborted();
+    this.#asserted = new Map(wanted.map((schedule) => [schedule.id, schedule]));
+    report.enqueued = await this.#enqueueUnfinished(isFirst ? null : new Set(fresh), term);
+    for (const id of fresh) this.#fresh.delete(id);
     await this.#prune();
     if (report.added + report.removed > 0) this.#parts.logger.info(report, 'schedules put right');
     onRound?.(report);
     return report;
   }
 
-  async #enqueueUnfinished(isFirst: boolean, term: AbortSignal): Promise<number> {
+  #wantedNow(): readonly WantedSchedule[] {
+    const { streams, clock } = this.#parts.app;
+    if (streams !== this.#streams) {
+      this.#wanted = wantedSchedules(streams, clock.now());
+      this.#streams = streams;
+    }
+    return this.#wanted;
+  }
+
+  /** What the queue holds is another cron or time zone than this. The queue itself is only asked for them in a first round. */
+  #isChanged(schedule: WantedSchedule): boolean {
+    const asserted = this.#asserted.get(schedule.id);
+    if (asserted === undefined || asserted === schedule) return false;
+    return asserted.cron !== schedule.cron || asserted.timezone !== schedule.timezone;
+  }
+
+  /** `hopeful`: connections whose failed walks are tried again at once; null: all. What is switched off is left to people. */
+  async #enqueueUnfinished(hopeful: ReadonlySet<string> | null, term: AbortSignal): Promise<number> {
     const { app, queues } = this.#parts;
     const unfinished = await findUnfinished(app.database.prisma);
     const due = unfinished.filter(
-      (pass) => app.findStream(pass.connection, pass.stream) !== undefined && (isFirst || isDue(pass)),
+      (walk) =>
+        isScheduled(walk.pass, app.scheduleOf(walk.connection, walk.stream)) &&
+        (hopeful === null || hopeful.has(walk.connection) || isDue(walk)),
     );
-    await inGroups(due, term, ({ connection, stream, pass }) =>
+    // Thousands of first reads wait for hours. As long as the queue holds as many jobs as there is to do, it has not forgotten them.
+    const isHeld = due.length > MANY && hopeful !== null && (await countRuns(queues.lanes.bulk)) >= due.length;
+    // What is new in the configuration was never in it.
+    const asked = isHeld ? due.filter(({ connection }) => hopeful?.has(connection)) : due;
+    await inGroups(asked, term, ({ connection, stream, pass }) =>
       enqueueRun(queues, { connection, stream, pass, trigger: 'schedule' }),
     );
-    return due.length;
+    return asked.length;
   }
 
   async #prune(): Promise<void> {
@@ -165,21 +213,35 @@ class SchedulerLoop {
   }
 }
 
+/** Whether the round may ask for an unfinished walk. A first full read belongs to any stream that is read by schedule at all. */
+function isScheduled(pass: QueuedPass, schedule: StreamSchedule | undefined): boolean {
+  if (schedule === undefined) return false;
+  return schedule.reconcile !== null || (pass === 'backfill' && schedule.incremental !== null);
+}
+
+/** Runs that wait or are under way. Each schedule has a job of its own among them, its next tick. */
+async function countRuns(queue: RunQueue): Promise<number> {
+  const [counts, ticks] = await Promise.all([
+    queue.getJobCounts('waiting', 'active', 'delayed', 'prioritized'),
+    queue.getJobSchedulersCount(),
+  ]);
+  return Object.values(counts).reduce((sum, count) => sum + count, 0) - ticks;
+}
+
 interface Differences {
   readonly missing: readonly WantedSchedule[];
   readonly foreign: readonly string[];
 }
 
 /** Every detail: a changed cron or time zone counts as missing. */
-async function compareAll(queue: RunQueue, wanted: readonly WantedSchedule[]): Promise<Differences> {
+async function compareAll(queue: RunQueue, wanted: readonly WantedSchedule[], term: AbortSignal): Promise<Differences> {
   const present = await queue.getJobSchedulers(0, -1, true);
   const byId = new Map(present.map((schedule) => [schedule.key, schedule]));
-  const changed = wanted.filter(({ id, cron, timezone }) => {
+  const isChanged = ({ id, cron, timezone }: WantedSchedule): boolean => {
     const found = byId.get(id);
     return found !== undefined && (found.pattern !== cron || found.tz !== timezone);
-  });
-  const { missing, foreign } = await compareIds(queue, wanted);
-  return { missing: [...new Set([...missing, ...changed])], foreign };
+  };
+  return compareIds(queue, wanted, isChanged, term);
 }
 
 const LATE_MS = 60_000;
@@ -188,23 +250,32 @@ const LATE_MS = 60_000;
  * Ids and times only: one question for any number of schedules. A schedule that is there and well is not touched, because putting it again would
  * take away a tick that waits for a free worker.
  */
-async function compareIds(queue: RunQueue, wanted: readonly WantedSchedule[]): Promise<Differences> {
+async function compareIds(
+  queue: RunQueue,
+  wanted: readonly WantedSchedule[],
+  isChanged: (schedule: WantedSchedule) => boolean,
+  term: AbortSignal,
+): Promise<Differences> {
   const flat = await queue.getBackend().getJobSchedulersRange(0, -1, true);
   const nextById = new Map<string, string>();
   for (let i = 0; i + 1 < flat.length; i += 2) nextById.set(flat[i] as string, flat[i + 1] as string);
   const missing: WantedSchedule[] = [];
+  const late: { readonly schedule: WantedSchedule; readonly next: number }[] = [];
   for (const schedule of wanted) {
     const next = nextById.get(schedule.id);
-    if (next === undefined || (await isBroken(queue, schedule.id, Number(next)))) missing.push(schedule);
+    if (next === undefined || isChanged(schedule)) missing.push(schedule);
+    else if (Date.now() - Number(next) >= LATE_MS) late.push({ schedule, next: Number(next) });
   }
+  await inGroups(late, term, async ({ schedule, next }) => {
+    if (!(await holdsTick(queue, schedule.id, next))) missing.push(schedule);
+  });
   const ids = new Set(wanted.map(({ id }) => id));
   return { missing, foreign: [...nextById.keys()].filter((id) => !ids.has(id)) };
 }
 
-/** Overdue, and the tick that would make the next one is gone. */
-async function isBroken(queue: RunQueue, id: string, next: number): Promise<boolean> {
-  if (Date.now() - next < LATE_MS) return false;
-  return (await queue.getJob(`repeat:${id}:${next}`)) === undefined;
+/** Overdue is a schedule whose tick waits for a free worker, or one whose tick is gone: then nothing would make the next one. */
+async function holdsTick(queue: RunQueue, id: string, next: number): Promise<boolean> {
+  return (await queue.getJob(`repeat:${id}:${next}`)) !== undefined;
 }
 
 async function putSchedule(queue: RunQueue, { id, cron, timezone, job }: WantedSchedule): Promise<void> {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import type { Config } from '../src/config.ts';
+import type { ScheduledStream } from '../src/app.ts';
 import { type Lane, laneOf } from '../src/stream.ts';
-import { nextTick, type Schedule } from '../src/sync/schedule.ts';
+import { pausesOf, type Schedule } from '../src/sync/schedule.ts';
 import { type RunJob, scheduleId } from './run-job.ts';
 
 /** One schedule that has to exist: pure data, made from the configuration. */
@@ -11,50 +11,81 @@ export interface WantedSchedule extends Schedule {
   readonly job: RunJob;
 }
 
-export interface ScheduledStream {
-  readonly connection: string;
-  readonly stream: string;
-}
+const PASSES = ['incremental', 'reconcile'] as const;
 
+/** What is switched off has no schedule. */
 export function wantedSchedules(
-  streams: readonly ScheduledStream[],
-  { incrementalCron, reconcileCron, timezone }: Config['sync'],
+  streams: readonly Pick<ScheduledStream, 'connectionId' | 'stream' | 'schedule'>[],
   nowMs: number,
 ): WantedSchedule[] {
-  const plans = [
-    { pass: 'incremental', cron: incrementalCron },
-    { pass: 'reconcile', cron: reconcileCron },
-  ] as const;
-  return plans.flatMap(({ pass, cron }) => {
-    const schedule = { cron, timezone };
-    const spreadSeconds = jitterLimitSeconds(schedule, nowMs);
-    return streams.map((stream) => ({
-      id: scheduleId({ ...stream, pass }),
-      lane: laneOf(pass),
-      job: { ...stream, pass, trigger: 'schedule' as const },
-      cron: withSecond(cron, spreadSeconds === 0 ? 0 : stableNumber(stream.connection) % spreadSeconds),
-      timezone,
-    }));
-  });
+  // Thousands of streams share a few crons, and a connection's streams one number.
+  const limits = new Map<string, number>();
+  const limitOf = (cron: string): number => {
+    const limit = limits.get(cron) ?? jitterLimitSeconds(cron, nowMs);
+    limits.set(cron, limit);
+    return limit;
+  };
+  const crowds = crowdsOf(streams);
+  const numbers = new Map<string, number>();
+  const numberOf = (connection: string): number => {
+    const number = numbers.get(connection) ?? stableNumber(connection);
+    numbers.set(connection, number);
+    return number;
+  };
+  return PASSES.flatMap((pass) =>
+    streams.flatMap(({ connectionId: connection, stream, schedule }) => {
+      const cron = schedule[pass];
+      if (cron === null) return [];
+      const number = numberOf(connection);
+      const isCrowded = (crowds.get(cron)?.size ?? 0) > CROWD;
+      return {
+        id: scheduleId({ connection, stream, pass }),
+        lane: laneOf(pass),
+        job: { connection, stream, pass, trigger: 'schedule' as const },
+        cron: (isCrowded ? overWholePause(cron, number) : null) ?? withinLimit(cron, number, limitOf(cron)),
+        timezone: schedule.timezone,
+      };
+    }),
+  );
 }
 
 /** A tenth of the shortest pause, so that the spread stays small beside it, and less than a minute, the only field that is ours to fill. */
-export function jitterLimitSeconds(schedule: Schedule, nowMs: number): number {
-  if (fieldsOf(schedule.cron).length === 6) return 0;
-  let shortest = Number.POSITIVE_INFINITY;
-  let at = nextTick(schedule, nowMs);
-  for (let i = 0; i < 12; i++) {
-    const next = nextTick(schedule, at);
-    shortest = Math.min(shortest, next - at);
-    at = next;
-  }
-  return Math.min(60, Math.floor(shortest / 10_000));
+export function jitterLimitSeconds(cron: string, nowMs: number): number {
+  if (fieldsOf(cron).length === 6) return 0;
+  return Math.min(60, Math.floor(pausesOf(cron, nowMs).shortestMs / 10_000));
 }
 
-/** Hundreds of connections on one cron would otherwise all tick in the same instant. A cron with seconds is taken as it is. */
-function withSecond(cron: string, second: number): string {
+/** Connections on one cron, from which on its ticks are spread over the whole pause: what is due in one minute would otherwise wait for most of it. */
+const CROWD = 100;
+
+function crowdsOf(
+  streams: readonly Pick<ScheduledStream, 'connectionId' | 'schedule'>[],
+): ReadonlyMap<string, ReadonlySet<string>> {
+  const crowds = new Map<string, Set<string>>();
+  for (const { connectionId, schedule } of streams) {
+    for (const pass of PASSES) {
+      const cron = schedule[pass];
+      if (cron === null) continue;
+      const crowd = crowds.get(cron) ?? new Set();
+      crowds.set(cron, crowd.add(connectionId));
+    }
+  }
+  return crowds;
+}
+
+/** Every n minutes is every n minutes, whichever it begins with. Null for a cron that names its minutes: those are meant. */
+function overWholePause(cron: string, number: number): string | null {
+  const [minute = '', ...rest] = fieldsOf(cron);
+  const step = Number(/^\*\/(\d+)$/.exec(minute)?.[1] ?? 0);
+  if (rest.length !== 4 || step < 2 || 60 % step !== 0) return null;
+  const at = number % (step * 60);
+  return [at % 60, `${Math.floor(at / 60)}-59/${step}`, ...rest].join(' ');
+}
+
+/** Connections on one cron would otherwise all tick in the same instant. A cron with seconds is taken as it is. */
+function withinLimit(cron: string, number: number, limit: number): string {
   const fields = fieldsOf(cron);
-  return fields.length === 5 ? [second, ...fields].join(' ') : cron;
+  return fields.length === 5 ? [limit === 0 ? 0 : number % limit, ...fields].join(' ') : cron;
 }
 
 const fieldsOf = (cron: string): string[] => cron.trim().split(/\s+/);

@@ -1,17 +1,20 @@
 import { DelayedError, UnrecoverableError, WaitingError } from 'bullmq';
 import type { App } from '../src/app.ts';
-import { DatabaseError, isAbort, LeaseBusyError } from '../src/errors.ts';
+import { DatabaseError, isAbort, LeaseBusyError, RunCancelledError } from '../src/errors.ts';
 import type { Logger } from '../src/logger.ts';
+import { isOver } from '../src/store/control.ts';
 import { databaseError } from '../src/store/database.ts';
+import { laneOf } from '../src/stream.ts';
 import type { RunResult } from '../src/sync/run-pass.ts';
+import { fairnessIn, sendToBack } from './fairness.ts';
 import type { QueuedRun, RunProcessor } from './queue-backend.ts';
 import { describeError } from './queue-watch.ts';
 import { enqueueRun, type Queues } from './queues.ts';
 import { parseRunJob, type RunJob, TICK } from './run-job.ts';
-import { Parking, verdictOf } from './verdict.ts';
+import { type Parking, verdictOf } from './verdict.ts';
 
 /** Why a job came to an end without a run. */
-export type SkipReason = 'not_configured' | 'paused' | 'parked' | 'busy' | 'stopping';
+export type SkipReason = 'not_configured' | 'paused' | 'parked' | 'busy' | 'stopping' | 'over';
 
 /** One job as it went, for logs, metrics and tests. */
 export interface JobReport extends RunJob {
@@ -20,11 +23,14 @@ export interface JobReport extends RunJob {
 }
 
 export interface ProcessorParts {
-  readonly app: Pick<App, 'findStream' | 'runPass' | 'database' | 'clock'>;
+  readonly app: Pick<App, 'findStream' | 'scheduleOf' | 'runPass' | 'database' | 'clock'>;
   readonly queues: Queues;
   readonly logger: Logger;
+  readonly parking: Parking;
   /** Aborts the waits of runs under way: this process stops. */
   readonly signal: AbortSignal;
+  /** How long a run works before it lets others have their turn; a minute unless told. */
+  readonly sliceMs?: number;
   readonly onJob?: (report: JobReport) => void;
 }
 
@@ -33,11 +39,10 @@ const MAX_WAIT_IN_PLACE_MS = 5_000;
 
 /** The processor of both lanes: a tick asks for a run, a run reads a stream. */
 export function createProcessor(parts: ProcessorParts): RunProcessor {
-  const parking = new Parking();
   return async (job, token) => {
     const payload = parsePayload(job, parts.logger);
     if (job.name === TICK) return enqueueRun(parts.queues, payload);
-    return observed(parts, job, payload, () => processRun(parts, parking, payload), token);
+    return observed(parts, job, payload, () => processRun(parts, payload), token);
   };
 }
 
@@ -48,25 +53,27 @@ interface Processed {
 
 const skipped = (reason: SkipReason): Processed => ({ result: null, skipped: reason });
 
-async function processRun(parts: ProcessorParts, parking: Parking, job: RunJob): Promise<Processed> {
-  const { app, queues, logger, signal } = parts;
+async function processRun(parts: ProcessorParts, job: RunJob): Promise<Processed> {
+  const { app, queues, logger, parking, signal } = parts;
   const { connection, stream, pass } = job;
   const found = app.findStream(connection, stream);
   if (found === undefined) return skipped('not_configured');
   if (job.trigger === 'schedule' && parking.isParked(connection, app.clock.now())) return skipped('parked');
   if (signal.aborted) return skipped('stopping');
-  if (await isPaused(app, job)) return skipped('paused');
+  if (await isRunOver(app, job)) return skipped('over');
+  const fairness = fairnessIn(queues.lanes[laneOf(pass)], parts.sliceMs);
   const result = await app
-    .runPass({ ...found, pass, signal, maxWaitMs: MAX_WAIT_IN_PLACE_MS, leaseWaitMs: 0 })
+    .runPass({ ...found, pass, signal, maxWaitMs: MAX_WAIT_IN_PLACE_MS, leaseWaitMs: 0, fairness })
     .catch((error: unknown) => {
       if (error instanceof LeaseBusyError) return 'busy' as const;
+      if (error instanceof RunCancelledError) return 'paused' as const;
       if (signal.aborted && (isAbort(error) || error === signal.reason)) return 'stopping' as const;
       throw error;
     });
   if (typeof result === 'string') return skipped(result);
   if (result.outcome === 'succeeded' || result.outcome === 'partial') parking.unpark(connection);
   // What changed during the first full read is not waited for until the next tick.
-  if (pass === 'backfill' && isComplete(result)) {
+  if (pass === 'backfill' && isComplete(result) && app.scheduleOf(connection, stream)?.incremental !== null) {
     await enqueueRun(queues, { connection, stream, pass: 'incremental', trigger: 'schedule' }).catch((error: unknown) =>
       logger.warn({ connection, stream, reason: describeError(error) }, 'the next tick brings what changed meanwhile'),
     );
@@ -111,7 +118,7 @@ async function observed(
 }
 
 async function settle(
-  { app, logger }: ProcessorParts,
+  { app, logger, queues }: ProcessorParts,
   job: QueuedRun,
   payload: RunJob,
   result: RunResult,
@@ -131,6 +138,11 @@ async function settle(
     case 'give_up':
       logger.warn({ connection, stream, pass }, 'run put off too often; the next tick goes on from the checkpoint');
       return;
+    case 'yield': {
+      const { postponed: _, ...rest } = payload;
+      await job.updateData({ ...rest, continues: String(result.runId) });
+      return sendToBack(queues, job, token);
+    }
     case 'hand_back':
       return handBack(job, token);
     case 'delay':
@@ -142,7 +154,7 @@ async function settle(
   }
 }
 
-/** Back to the front of the queue, for another process or the next start of this one. */
+/** Back into the queue, for another process or the next start of this one. */
 async function handBack(job: QueuedRun, token: string | undefined): Promise<never> {
   await job.moveToWait(token);
   throw new WaitingError();
@@ -154,6 +166,7 @@ function logResult(logger: Logger, facts: Record<string, unknown>, result: RunRe
   const line = { ...facts, run: String(runId), outcome, ...counts, ...(error && { error }) };
   const changed = created + updated + deleted + quarantined;
   if (outcome === 'failed' || outcome === 'partial') logger.warn(line, `run ${outcome}`);
+  else if (error?.code === 'yielded') logger.debug(line, 'run lets others have their turn');
   else if (outcome !== 'succeeded' || changed > 0) logger.info(line, `run ${outcome}`);
   else logger.debug(line, 'run found nothing new');
 }
@@ -168,16 +181,12 @@ function failureOf(error: unknown, logger: Logger, facts: Record<string, unknown
   return new UnrecoverableError('an error that leadmirror did not foresee; its log has it');
 }
 
-async function isPaused({ database }: Pick<App, 'database'>, { connection, stream }: RunJob): Promise<boolean> {
-  try {
-    const row = await database.prisma.syncStream.findUnique({
-      where: { connection_id_stream: { connection_id: connection, stream } },
-      select: { paused_at: true },
-    });
-    return (row?.paused_at ?? null) !== null;
-  } catch (error) {
+/** The run that the job goes on with ended meanwhile: a `sync` by hand brought it to its end, or a person cancelled it. */
+async function isRunOver({ database }: Pick<App, 'database'>, { continues }: RunJob): Promise<boolean> {
+  if (continues === undefined) return false;
+  return isOver(database.prisma, BigInt(continues)).catch((error: unknown) => {
     throw databaseError(error, database.place);
-  }
+  });
 }
 
 function parsePayload(job: QueuedRun, logger: Logger): RunJob {

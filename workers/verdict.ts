@@ -8,6 +8,8 @@ export type Verdict =
   | { readonly kind: 'delay'; readonly delayMs: number; readonly postponed: NonNullable<RunJob['postponed']> }
   /** Put off too often: the next tick begins anew, from the checkpoint. */
   | { readonly kind: 'give_up' }
+  /** Others wait for its place: behind them again. It made progress, so that what it was put off before no longer counts. */
+  | { readonly kind: 'yield' }
   /** A person has to act: no sign-in at every tick meanwhile. */
   | { readonly kind: 'park' }
   /** This process stops: another one goes on. */
@@ -33,6 +35,7 @@ export function verdictOf(
     case 'cancelled':
       return { kind: error?.code === 'stopped' ? 'hand_back' : 'done' };
     case 'postponed': {
+      if (error?.code === 'yielded') return { kind: 'yield' };
       // Without a time there is nothing to wait for here: a reconcile before the first full read, for one.
       if (retryInMs === null) return { kind: 'done' };
       const { count, since } = postponed ?? { count: 0, since: nowMs };

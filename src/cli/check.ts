@@ -101,7 +101,8 @@ async function checkConnections(
   const client = createHttpClient(config, systemClock);
   try {
     // A budget of its own: the check has to work without the database, and takes a handful of requests.
-    const budgetOf = (_credential: string, perMinute: number) => createLocalBudget(perMinute, systemClock);
+    const budgetOf = (_credential: string, perMinute: number) =>
+      createLocalBudget(perMinute, systemClock, { requestTimeoutMs: config.http.timeoutMs });
     const vaultOf = vaultsIn(config, database);
     const connections = connect(config, { logger, clock: systemClock, client, budgetOf, vaultOf });
     const fetch = { signal, maxWaitMs: config.http.retryMaxMs, onRequest: () => {} };

@@ -16,6 +16,7 @@ import { startUpstreams, type Upstreams } from './sandbox.ts';
 import { selectStreams } from './selection.ts';
 import { exitCodeOf, syncAll } from './sync.ts';
 import { summaryLine } from './sync-report.ts';
+import { startWeb } from './web.ts';
 
 export async function demo(options: { readonly once?: boolean }): Promise<void> {
   const upstreams = await startUpstreams();
@@ -98,11 +99,16 @@ async function runOnce(context: CommandContext, upstreams: Upstreams): Promise<E
 async function watch(context: CommandContext, upstreams: Upstreams): Promise<ExitCode> {
   const { logger, signal } = context;
   return withMirror(context, upstreams, async (app) => {
-    print(invitation(upstreams));
-    upstreams.startLive();
     const daemon = await startDaemon(app, { roles: ['scheduler', 'worker'], logger, signal });
     try {
-      if (!signal.aborted) await once(signal, 'abort');
+      const web = await startWeb(app, daemon, { logger });
+      try {
+        print(invitation(upstreams, web.url));
+        upstreams.startLive();
+        if (!signal.aborted) await once(signal, 'abort');
+      } finally {
+        await web.close();
+      }
     } finally {
       await daemon.stop();
     }
@@ -149,9 +155,11 @@ The mirror of both is a real Postgres. Ask it your questions with:
 `;
 }
 
-function invitation({ tiledesk, tiledeskUrl }: Upstreams): string {
+function invitation({ tiledesk, tiledeskUrl }: Upstreams, pageUrl: string): string {
   const lead = someLead(tiledesk);
   return `
+Watch it on the status page: ${pageUrl}
+
 From now on things change upstream by themselves, and the mirror follows every five seconds. Change something yourself:
   curl -u ${tiledesk.email}:${tiledesk.password} -X PUT -H 'content-type: application/json' \\
     -d '{"fullname":"Changed by me"}' ${tiledeskUrl}/${tiledesk.projectId}/leads/${lead}

@@ -1,48 +1,34 @@
-import Table from 'cli-table3';
+import { layOut } from './columns.ts';
 
 /** A plain table: columns set off by two spaces, no frame, readable in a pipe. */
 export function formatTable(head: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
-  const noFrame = Object.fromEntries(FRAME_PARTS.map((part) => [part, '']));
-  const table = new Table({
-    head: [...head],
-    chars: { ...noFrame, middle: '  ' },
-    style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
-  });
-  for (const row of rows) table.push([...row]);
-  return table
-    .toString()
-    .split('\n')
-    .map((line) => line.trimEnd())
-    .join('\n');
+  const columns = head.map((name, index) => ({
+    head: name,
+    cell: (row: readonly (string | number)[]) => String(row[index] ?? ''),
+  }));
+  return layOut(columns, rows, Number.POSITIVE_INFINITY).join('\n');
 }
-
-const FRAME_PARTS = [
-  'top',
-  'top-mid',
-  'top-left',
-  'top-right',
-  'bottom',
-  'bottom-mid',
-  'bottom-left',
-  'bottom-right',
-  'left',
-  'left-mid',
-  'mid',
-  'mid-mid',
-  'right',
-  'right-mid',
-];
 
 export const formatCount = (count: number | bigint): string => count.toLocaleString('en-US');
 
 /** `12 s ago`, `3 min ago`, `5 h ago`, `2 d ago`. */
 export function formatAge(since: Date | null, nowMs: number): string {
   if (since === null) return 'never';
-  const seconds = Math.max(0, Math.round((nowMs - since.getTime()) / 1000));
-  if (seconds < 120) return `${seconds} s ago`;
-  if (seconds < 7200) return `${Math.round(seconds / 60)} min ago`;
-  if (seconds < 172_800) return `${Math.round(seconds / 3600)} h ago`;
-  return `${Math.round(seconds / 86_400)} d ago`;
+  return `${formatSpan(Math.max(0, Math.round((nowMs - since.getTime()) / 1000)))} ago`;
+}
+
+/** `now`, `in 12 s`, `in 3 min`, `in 5 h`. */
+export function formatUntil(at: Date, nowMs: number): string {
+  const seconds = Math.round((at.getTime() - nowMs) / 1000);
+  return seconds <= 0 ? 'now' : `in ${formatSpan(seconds)}`;
+}
+
+/** `12 s`, `3 min`, `5 h`, `2 d`. */
+export function formatSpan(seconds: number): string {
+  if (seconds < 120) return `${seconds} s`;
+  if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 172_800) return `${Math.round(seconds / 3600)} h`;
+  return `${Math.round(seconds / 86_400)} d`;
 }
 
 export function formatSeconds(ms: number): string {

@@ -1,12 +1,13 @@
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import type { QueuedPass } from '../stream.ts';
 import { EXIT } from './exit-codes.ts';
+import { readVersion } from './version.ts';
 
 /**
  * The command line. Commands are loaded when they are run, so that `--help` answers at once.
  */
 const PASSES: readonly QueuedPass[] = ['incremental', 'backfill', 'reconcile'];
+const STREAM_OR_SOURCE = 'tiledesk.leads, tilkee.tokens, or a source for all of its streams';
 
 export async function main(argv: readonly string[]): Promise<void> {
   const program = createProgram();
@@ -32,9 +33,14 @@ export function createProgram(): Command {
     .addHelpText(
       'after',
       `
-Settings come from the environment, .env and leadmirror.yaml; see README.md. Nothing set up yet? Try: leadmirror demo
+Settings come from the environment, .env and leadmirror.yaml; see README.md. Nothing set up yet? Try: leadmirror demo, then leadmirror init
 Exit codes: 0 done, 1 a stream failed, is braked or has to wait, 2 usage or configuration, 3 verify found differences, 130 stopped by a signal.`,
     );
+
+  program
+    .command('init')
+    .description('ask a few questions, try the answers, write .env')
+    .action(async () => (await import('./init.ts')).init());
 
   program
     .command('start')
@@ -62,7 +68,8 @@ Exit codes: 0 done, 1 a stream failed, is braked or has to wait, 2 usage or conf
 
   program
     .command('status')
-    .description('state of each stream: fresh or not, why, since when')
+    .description('state of each stream: fresh or not, why, since when, what to do')
+    .addOption(new Option('--watch', 'look again every two seconds, until Ctrl-C').conflicts('json'))
     .option('--json', 'one JSON document on stdout')
     .action(async (options) => (await import('./status.ts')).status(options));
 
@@ -97,6 +104,39 @@ Exit codes: 0 done, 1 a stream failed, is braked or has to wait, 2 usage or conf
     .action(async (stream, options) => (await import('./trigger.ts')).trigger(stream, options));
 
   program
+    .command('pause')
+    .description('let a stream rest, on all machines, until it is resumed; progress is kept')
+    .argument('<stream>', STREAM_OR_SOURCE)
+    .option('--connection <id>', 'only this connection')
+    .option('--json', 'one JSON document on stdout')
+    .action(async (stream, options) => (await import('./pause.ts')).pause(stream, options));
+
+  program
+    .command('resume')
+    .description('take a paused stream up again, where it stopped')
+    .argument('<stream>', STREAM_OR_SOURCE)
+    .option('--connection <id>', 'only this connection')
+    .option('--json', 'one JSON document on stdout')
+    .action(async (stream, options) => (await import('./resume.ts')).resume(stream, options));
+
+  program
+    .command('cancel')
+    .description('end the runs of a stream that are under way, on any machine; progress is kept')
+    .argument('<stream>', STREAM_OR_SOURCE)
+    .addOption(new Option('--pass <pass>', 'only runs of this pass').choices([...PASSES, 'verify']))
+    .option('--connection <id>', 'only this connection')
+    .option('--json', 'one JSON document on stdout')
+    .action(async (stream, options) => (await import('./cancel.ts')).cancel(stream, options));
+
+  program
+    .command('resync')
+    .description('read a stream from zero again, rows kept; what changes meanwhile goes on arriving')
+    .argument('<stream>', STREAM_OR_SOURCE)
+    .option('--connection <id>', 'only this connection')
+    .option('--json', 'one JSON document on stdout')
+    .action(async (stream, options) => (await import('./resync.ts')).resync(stream, options));
+
+  program
     .command('accept-deletions')
     .description('let the next full walk mark the deletions that the brake holds back, once')
     .argument('<stream>', 'tiledesk.leads, tilkee.tokens, or a source for all of its streams')
@@ -127,6 +167,14 @@ Exit codes: 0 done, 1 a stream failed, is braked or has to wait, 2 usage or conf
     .description("bring the database to this version's schema")
     .option('--status', 'only say what is applied and what is not')
     .action(async (options) => (await import('./migrate.ts')).migrateCommand(options));
+
+  program
+    .command('alerts')
+    .description('messages to people when something is wrong, by webhook and e-mail')
+    .command('test')
+    .description('send a test message on every configured way, and say what came back')
+    .option('--json', 'one JSON document on stdout')
+    .action(async (options) => (await import('./alerts.ts')).alertsTest(options));
 
   program
     .command('tilkee')
@@ -160,19 +208,6 @@ Exit codes: 0 done, 1 a stream failed, is braked or has to wait, 2 usage or conf
 
 function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
   if (error.code !== 'EPIPE') throw error;
-}
-
-/** From package.json, found from the sources and from `dist/` alike. */
-function readVersion(): string {
-  for (const path of ['../../package.json', '../../../package.json']) {
-    try {
-      const { name, version } = JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8'));
-      if (name === 'leadmirror') return String(version);
-    } catch {
-      // Not at this depth.
-    }
-  }
-  return 'unknown';
 }
 
 function share(text: string): number {

@@ -1,41 +1,131 @@
 import ora from 'ora';
+import { progressOf } from '../ops/progress.ts';
 import type { RunCounts } from '../store/runs.ts';
+import type { Pass } from '../stream.ts';
 import { formatCount } from './format.ts';
+import { progressLine } from './progress-line.ts';
+import { type Output, screenOf } from './terminal.ts';
 
+/** Long work as it goes on, several runs side by side; on stderr, so that stdout stays the result. */
 export interface Progress {
-  show(label: string, counts: RunCounts): void;
+  /** True where a total is worth its query: somebody watches. */
+  readonly isLive: boolean;
+  track(label: string, walk?: Walk): Track;
   stop(): void;
 }
 
+export interface Track {
+  show(counts: Counts): void;
+  /** Records of this walk that an earlier run of it has read. */
+  readBefore(count: number): void;
+  end(): void;
+}
+
+/** What tells how much there is to read. */
+export interface Walk {
+  readonly pass: Pass;
+  readonly aliveRows: number;
+  readonly isFirstRead: boolean;
+}
+
+type Counts = Pick<RunCounts, 'read'> & Partial<Pick<RunCounts, 'requests' | 'pages'>>;
+
 /** A line every so often where nobody watches: enough to see in a log that it goes on. */
 const PLAIN_INTERVAL_MS = 10_000;
+/** Slower than the eye expects of a spinner, and calm. */
+const FRAME_MS = 200;
 
-/** On a terminal one living line, otherwise now and then a plain one; both on stderr, so that stdout stays the result. */
-export function createProgress({ isQuiet }: { readonly isQuiet: boolean }): Progress {
-  if (isQuiet) return { show: () => {}, stop: () => {} };
-  if (process.stderr.isTTY !== true) return createPlainProgress();
-  const spinner = ora({ stream: process.stderr, discardStdin: false });
+const NO_TRACK: Track = { show: () => {}, readBefore: () => {}, end: () => {} };
+
+/** On a terminal a living line for each run, otherwise now and then a plain one. */
+export function createProgress({
+  isQuiet,
+  output = process.stderr,
+}: {
+  readonly isQuiet: boolean;
+  readonly output?: Output;
+}): Progress {
+  if (isQuiet) return { isLive: false, track: () => NO_TRACK, stop: () => {} };
+  return screenOf(output).isLive ? createLiveProgress(output) : createPlainProgress(output);
+}
+
+interface Tracked {
+  readonly label: string;
+  readonly walk: Walk | undefined;
+  readonly startedAt: Date;
+  counts: Counts | null;
+  before: number;
+}
+
+function createLiveProgress(output: Output): Progress {
+  const spinner = ora({
+    stream: output as NodeJS.WriteStream,
+    discardStdin: false,
+    interval: FRAME_MS,
+    // Decided already, and by the same rule.
+    isEnabled: true,
+  });
+  const tracked = new Set<Tracked>();
+  const draw = () => {
+    const { width, height } = screenOf(output);
+    const lines = [...tracked].flatMap((one) => (one.counts === null ? [] : [describeLive(one, one.counts, width)]));
+    if (lines.length === 0) {
+      spinner.stop();
+      return;
+    }
+    // What is taller than the screen cannot be replaced any more.
+    const more = lines.length - (height - 2);
+    const shown = more > 0 ? [...lines.slice(0, height - 3), `and ${more + 1} more`] : lines;
+    spinner.text = shown.join('\n  ');
+    if (!spinner.isSpinning) spinner.start();
+  };
   return {
-    show(label, counts) {
-      spinner.text = describe(label, counts);
-      if (!spinner.isSpinning) spinner.start();
+    isLive: true,
+    track(label, walk) {
+      const one: Tracked = { label, walk, startedAt: new Date(), counts: null, before: 0 };
+      tracked.add(one);
+      return {
+        show(counts) {
+          one.counts = counts;
+          draw();
+        },
+        readBefore(count) {
+          one.before = count;
+        },
+        end() {
+          tracked.delete(one);
+          draw();
+        },
+      };
     },
-    stop: () => spinner.stop(),
+    stop: () => void spinner.stop(),
   };
 }
 
-function createPlainProgress(): Progress {
+function describeLive({ label, walk, startedAt, before }: Tracked, counts: Counts, width: number): string {
+  const { read, requests = 0, pages = 0 } = counts;
+  const { pass = 'incremental', aliveRows = 0, isFirstRead = true } = walk ?? {};
+  const running = { pass, started_at: startedAt, pages, requests, read, read_before: before };
+  const progress = progressOf(
+    { ...running, connection_id: '', stream: '', run_id: null },
+    { aliveRows, isFirstRead, nowMs: Date.now() },
+  );
+  return progressLine(label, progress, width);
+}
+
+function createPlainProgress(output: Output): Progress {
   let saidAt = performance.now();
   return {
-    show(label, counts) {
-      if (performance.now() - saidAt < PLAIN_INTERVAL_MS) return;
-      saidAt = performance.now();
-      process.stderr.write(`${describe(label, counts)}\n`);
-    },
+    isLive: false,
+    track: (label) => ({
+      ...NO_TRACK,
+      show({ read, requests }) {
+        if (performance.now() - saidAt < PLAIN_INTERVAL_MS) return;
+        saidAt = performance.now();
+        const asked = requests === undefined ? '' : `, ${formatCount(requests)} requests`;
+        output.write(`${label}: ${formatCount(read)} read${asked}\n`);
+      },
+    }),
     stop: () => {},
   };
-}
-
-function describe(label: string, { read, requests }: RunCounts): string {
-  return `${label}: ${formatCount(read)} read, ${formatCount(requests)} requests`;
 }

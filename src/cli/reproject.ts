@@ -1,5 +1,4 @@
 import { createApp } from '../app.ts';
-import { noCounts } from '../store/runs.ts';
 import { type ReprojectReport, reproject as reprojectStream } from '../sync/reproject.ts';
 import { runCommand } from './command.ts';
 import { EXIT } from './exit-codes.ts';
@@ -22,8 +21,9 @@ export async function reproject(word: string, options: ReprojectOptions): Promis
       const reports: ReprojectReport[] = [];
       for (const { connection, stream } of selectStreams(app.connections, [word], options.connection)) {
         const label = `${connection.id} ${stream.name} reproject`;
-        const onProgress = ({ read }: { readonly read: number }) => progress.show(label, { ...noCounts(), read });
-        reports.push(await reprojectStream(parts, { connection, stream, signal, onProgress }));
+        const track = progress.track(label);
+        reports.push(await reprojectStream(parts, { connection, stream, signal, onProgress: track.show }));
+        track.end();
       }
       progress.stop();
       if (options.json) printJson({ streams: reports });

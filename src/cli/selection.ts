@@ -1,3 +1,4 @@
+import type { StreamKey } from '../store/streams.ts';
 import type { Connection, Stream } from '../stream.ts';
 import { UsageError } from './command.ts';
 
@@ -30,4 +31,28 @@ export function selectStreams(
       (connectionId === undefined || connection.id === connectionId) &&
       (words.length === 0 || words.includes(stream.name) || words.includes(connection.source)),
   );
+}
+
+/**
+ * The same for streams that the database knows: on a machine that is not configured itself, and without changing what is.
+ * @throws UsageError that lists what there is
+ */
+export function selectKnown(known: readonly StreamKey[], word: string, connectionId: string | undefined): StreamKey[] {
+  if (known.length === 0) {
+    throw new UsageError(
+      'The database knows no stream yet: leadmirror start and leadmirror sync note those configured.',
+    );
+  }
+  const ids = [...new Set(known.map((key) => key.connectionId))];
+  if (connectionId !== undefined && !ids.includes(connectionId)) {
+    throw new UsageError(`There is no connection ${connectionId}. Known: ${ids.join(', ')}`);
+  }
+  const isMeant = ({ stream }: StreamKey) => stream === word || stream.startsWith(`${word}.`);
+  if (!known.some(isMeant)) {
+    const names = known.flatMap(({ stream }) => [stream.split('.')[0] ?? '', stream]);
+    throw new UsageError(`There is no stream ${word}. Known: ${[...new Set(names)].sort().join(', ')}`);
+  }
+  const selected = known.filter((key) => isMeant(key) && (connectionId ?? key.connectionId) === key.connectionId);
+  if (selected.length === 0) throw new UsageError(`The connection ${connectionId} has no stream ${word}.`);
+  return selected;
 }

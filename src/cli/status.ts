@@ -1,48 +1,44 @@
-import { openMirrorDatabase } from '../app.ts';
-import { countRows, readStatus, type StreamStatus } from '../store/status.ts';
+import { type MirrorDatabase, openMirrorDatabase } from '../app.ts';
+import { type Config, type StreamSchedule, scheduleOf } from '../config.ts';
+import type { NextRun } from '../ops/parts.ts';
+import { StatusReader } from '../ops/read-status.ts';
+import { databaseError } from '../store/database.ts';
+import { countRows, readStatus } from '../store/status.ts';
+import type { StreamKey } from '../store/streams.ts';
 import { nextTick } from '../sync/schedule.ts';
 import { runCommand } from './command.ts';
 import { EXIT } from './exit-codes.ts';
-import { formatAge, formatCount, formatTable, print, printJson } from './format.ts';
+import { print, printJson } from './format.ts';
+import { viewStatus } from './status-view.ts';
+import { type Screen, screenOf } from './terminal.ts';
+import { watch } from './watch.ts';
 
-export async function status(options: { readonly json?: boolean }): Promise<void> {
+export interface StatusOptions {
+  readonly json?: boolean;
+  readonly watch?: boolean;
+}
+
+const WATCH_MS = 2_000;
+
+export async function status(options: StatusOptions): Promise<void> {
   await runCommand({ requireConnections: false, json: options.json }, async ({ config, logger, signal }) => {
     const database = await openMirrorDatabase(config, { logger, signal });
     try {
-      const streams = await readStatus(database.prisma);
-      const names = [...new Set(streams.map(({ stream }) => stream))];
-      const counts = new Map(
-        await Promise.all(names.map(async (name) => [name, await countRows(database.prisma, name)] as const)),
-      );
-      const now = Date.now();
-      const { incrementalCron: cron, timezone } = config.sync;
-      const nextRun = new Date(nextTick({ cron, timezone }, now));
-      const lines = streams.map((line) => ({
-        ...line,
-        rows: counts.get(line.stream)?.get(line.connection_id)?.alive ?? 0,
-        deleted_rows: counts.get(line.stream)?.get(line.connection_id)?.deleted ?? 0,
-        // By the schedule; a daemon has to be running for it to happen.
-        next_run: nextRun,
-      }));
+      const nextRuns = createNextRuns(config);
       if (options.json) {
-        printJson({ streams: lines });
+        printJson({ streams: await readForScripts(database, nextRuns) });
         return EXIT.done;
       }
-      if (lines.length === 0) print('Nothing is mirrored yet. Start with: leadmirror sync');
-      const rows = lines.map((line) => [
-        line.connection_id,
-        line.stream,
-        line.running_pass === null ? line.state : `${line.state}, ${line.running_pass} running`,
-        formatAge(line.as_of, now),
-        formatCount(line.rows),
-        formatAge(line.last_success_at, now),
-        formatProof(line, now),
-        line.notice === null ? line.reason : `${line.reason}; ${line.notice}`,
-      ]);
-      if (rows.length > 0) {
-        print(formatTable(['connection', 'stream', 'state', 'as of', 'rows', 'last success', 'proved', 'why'], rows));
-        print(`\nNext scheduled run ${nextRun.toISOString()}, while the daemon (leadmirror start) is running.`);
-      }
+      const reader = new StatusReader({ prisma: database.prisma, nextRuns });
+      const look = async () => {
+        const document = await reader.read().catch((error: unknown) => {
+          throw databaseError(error, database.place);
+        });
+        return (screen: Screen) => viewStatus(document, screen, Date.now());
+      };
+      if (options.watch) return await watch(look, { output: process.stdout, intervalMs: WATCH_MS, signal });
+      const view = await look();
+      for (const line of view(screenOf(process.stdout))) print(line);
       return EXIT.done;
     } finally {
       await database.close();
@@ -50,14 +46,51 @@ export async function status(options: { readonly json?: boolean }): Promise<void
   });
 }
 
-/** `2 h ago: 25,000 rows, 100 %`; the share is of what was compared by content too, and is never rounded up to all of it. */
-export function formatProof(line: Proof, nowMs: number): string {
-  if (line.proof_at === null) return 'never';
-  const share = Math.floor((line.proof_share ?? 0) * 100 + 1e-9);
-  const differences = line.proof_differences ?? 0;
-  const parts = [`${formatCount(line.proof_rows ?? 0)} rows`, share === 100 ? '100 %' : `${share} % by content`];
-  if (differences > 0) parts.push(`${formatCount(differences)} differ`);
-  return `${formatAge(line.proof_at, nowMs)}: ${parts.join(', ')}`;
+type NextRuns = (key: StreamKey, nowMs: number) => readonly NextRun[];
+
+/** The document of `--json`; its names are a contract. */
+async function readForScripts({ prisma }: MirrorDatabase, nextRuns: NextRuns) {
+  const streams = await readStatus(prisma);
+  const names = [...new Set(streams.map(({ stream }) => stream))];
+  const counts = new Map(await Promise.all(names.map(async (name) => [name, await countRows(prisma, name)] as const)));
+  const now = Date.now();
+  return streams.map((line) => {
+    const rows = counts.get(line.stream)?.get(line.connection_id);
+    const ticks = nextRuns({ connectionId: line.connection_id, stream: line.stream }, now).map(({ at }) =>
+      at.getTime(),
+    );
+    return {
+      ...line,
+      rows: rows?.alive ?? 0,
+      deleted_rows: rows?.deleted ?? 0,
+      // By the schedule, null without one; a daemon has to be running for it to happen.
+      next_run: ticks.length === 0 ? null : new Date(Math.min(...ticks)),
+    };
+  });
 }
 
-type Proof = Pick<StreamStatus, 'proof_at' | 'proof_rows' | 'proof_share' | 'proof_differences'>;
+/** When a stream is read next, by its own schedule; nothing where it is not configured here. Thousands of streams share a few, so each tick is worked out once. */
+function createNextRuns(config: Config): NextRuns {
+  const connections = new Map(config.connections.map((connection) => [connection.id, connection]));
+  const ticks = new Map<string, number>();
+  const tickOf = (cron: string, timezone: string, nowMs: number): number => {
+    const key = `${cron} ${timezone}`;
+    const known = ticks.get(key);
+    if (known !== undefined && known > nowMs) return known;
+    const next = nextTick({ cron, timezone }, nowMs);
+    ticks.set(key, next);
+    return next;
+  };
+  const scheduleIn = ({ connectionId, stream }: StreamKey): StreamSchedule | undefined => {
+    const connection = connections.get(connectionId);
+    return connection && scheduleOf(config.sync, connection, stream.slice(connection.source.length + 1));
+  };
+  return (key, nowMs) => {
+    const schedule = scheduleIn(key);
+    if (schedule === undefined) return [];
+    return (['incremental', 'reconcile'] as const).flatMap((pass) => {
+      const cron = schedule[pass];
+      return cron === null ? [] : [{ pass, at: new Date(tickOf(cron, schedule.timezone, nowMs)) }];
+    });
+  };
+}

@@ -1,10 +1,11 @@
 import { type App, createApp } from '../app.ts';
-import { DatabaseError, isAbort, LeaseBusyError } from '../errors.ts';
+import { DatabaseError, isAbort, LeaseBusyError, RunCancelledError } from '../errors.ts';
 import { databaseError } from '../store/database.ts';
 import { isBackfillComplete } from '../store/watermarks.ts';
 import type { Pass } from '../stream.ts';
 import { runCommand } from './command.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
+import { followRun, type RunFollower } from './follow-run.ts';
 import { print, printJson } from './format.ts';
 import { createProgress, type Progress } from './progress.ts';
 import { type Selected, selectStreams } from './selection.ts';
@@ -65,8 +66,10 @@ async function syncOne(app: App, { connection, stream }: Selected, options: Sync
   let pass = options.pass ?? 'incremental';
   const startedAt = new Date();
   const label = app.connections.length > 1 ? `${connection.id} ${stream.name}` : stream.name;
+  let follow: RunFollower | null = null;
   try {
     if (options.pass === undefined && !(await isBackfillComplete(app.database.prisma, key))) pass = 'backfill';
+    follow = await followRun(app, key, { pass, label: `${label} ${pass}`, progress });
     return await app.runPass({
       connection,
       stream,
@@ -74,7 +77,7 @@ async function syncOne(app: App, { connection, stream }: Selected, options: Sync
       signal,
       maxWaitMs: app.config.http.retryMaxMs,
       leaseWaitMs: LEASE_WAIT_MS,
-      onProgress: (counts) => progress.show(`${label} ${pass}`, counts),
+      onProgress: follow.onProgress,
     });
   } catch (cause) {
     const failure = explainMissingRun(databaseError(cause, app.database.place), signal);
@@ -84,6 +87,8 @@ async function syncOne(app: App, { connection, stream }: Selected, options: Sync
       ...{ requests: 0, pages: 0, read: 0, created: 0, updated: 0, unchanged: 0, deleted: 0, quarantined: 0 },
       ...{ startedAt, endedAt: new Date() },
     };
+  } finally {
+    follow?.end();
   }
 }
 
@@ -92,9 +97,10 @@ function explainMissingRun(error: unknown, signal: AbortSignal): Pick<SyncReport
   if (signal.aborted && isAbort(error)) {
     return { outcome: 'cancelled', error: { code: 'stopped', message: 'stopped before it began' } };
   }
-  if (!(error instanceof LeaseBusyError) && !(error instanceof DatabaseError)) return null;
+  const isHeld = error instanceof LeaseBusyError || error instanceof RunCancelledError;
+  if (!isHeld && !(error instanceof DatabaseError)) return null;
   const { code, message } = error;
-  return { outcome: error instanceof LeaseBusyError ? 'cancelled' : 'failed', error: { code, message } };
+  return { outcome: isHeld ? 'cancelled' : 'failed', error: { code, message } };
 }
 
 export function exitCodeOf(reports: readonly SyncReport[], signal: AbortSignal): ExitCode {

@@ -1,5 +1,6 @@
 import { createQueues, enqueueRun } from '../../workers/queues.ts';
 import { createApp } from '../app.ts';
+import { isPaused } from '../store/control.ts';
 import type { QueuedPass } from '../stream.ts';
 import { runCommand } from './command.ts';
 import { EXIT } from './exit-codes.ts';
@@ -18,8 +19,15 @@ export async function trigger(word: string, options: TriggerOptions): Promise<vo
     try {
       const selected = selectStreams(app.connections, [word], options.connection);
       const queues = await createQueues({ config, databaseUrl: app.database.url, logger });
+      let isAnyPaused = false;
       try {
         for (const { connection, stream } of selected) {
+          if (await isPaused(app.database.prisma, { connectionId: connection.id, stream: stream.name })) {
+            isAnyPaused = true;
+            print(`${connection.id} ${stream.name} ${options.pass}: not asked for, the stream is paused`);
+            print(`  Take it up again with: leadmirror resume ${stream.name} --connection ${connection.id}`);
+            continue;
+          }
           await enqueueRun(queues, {
             connection: connection.id,
             stream: stream.name,
@@ -31,7 +39,7 @@ export async function trigger(word: string, options: TriggerOptions): Promise<vo
       } finally {
         await queues.close();
       }
-      return EXIT.done;
+      return isAnyPaused ? EXIT.failed : EXIT.done;
     } finally {
       await app.close();
     }

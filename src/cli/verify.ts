@@ -1,6 +1,6 @@
 import type { App } from '../app.ts';
 import { createApp } from '../app.ts';
-import { DatabaseError, LeaseBusyError } from '../errors.ts';
+import { DatabaseError, LeaseBusyError, RunCancelledError } from '../errors.ts';
 import { isBackfillComplete } from '../store/watermarks.ts';
 import type { Finding, FindingKind, VerifyReport } from '../sync/verify.ts';
 import { runCommand } from './command.ts';
@@ -60,7 +60,9 @@ async function verifyOne(
     });
     return { ...named, report, error: report.error };
   } catch (error) {
-    if (!(error instanceof LeaseBusyError) && !(error instanceof DatabaseError)) throw error;
+    const isExpected =
+      error instanceof LeaseBusyError || error instanceof RunCancelledError || error instanceof DatabaseError;
+    if (!isExpected) throw error;
     return { ...named, report: null, error: { code: error.code, message: error.message } };
   }
 }

@@ -21,6 +21,8 @@ export interface AccountSource {
   readonly source: ConnectionConfig['source'];
   /** What one account is called: `Tiledesk project`. */
   readonly title: string;
+  /** Its streams by the words of settings. */
+  readonly streams: readonly string[];
   /** The keys of an entry, and the variables that say the same. */
   readonly settings: Readonly<Record<string, VariableName>>;
   /** Any of them among the variables makes an account; without, the other settings do nothing. */

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import type { Environment, Given } from './environment.ts';
 import type { Findings } from './findings.ts';
 import { readOptionalText, readSecretFile } from './read-file.ts';
+import { SCHEDULE_KEYS } from './schedules.ts';
 
 export const CONNECTIONS_FILE = 'leadmirror.yaml';
 
@@ -11,10 +12,19 @@ export const CONNECTIONS_FILE = 'leadmirror.yaml';
 export interface FileEntry {
   /** As written, of those that any entry may have. */
   readonly keys: readonly string[];
-  given(key: string): Given | null;
+  /** The names under `streamSchedules`, as written. */
+  readonly scheduledStreams: readonly string[];
+  /** The text of a key; of one inside another by both names: `schedule`, `timezone`. */
+  readonly given: (...path: readonly string[]) => Given | null;
   /** `leadmirror.yaml: connections[1].projectId` */
-  label(key: string): string;
+  readonly label: (...path: readonly string[]) => string;
 }
+
+/** The keys whose values are mappings themselves: a schedule, and schedules by stream. */
+const NESTED: readonly string[] = ['schedule', 'streamSchedules'];
+
+/** Ten thousand connections take two; more is no list of connections. */
+const MAX_BYTES = 16 * 1024 * 1024;
 
 /** The keys that an entry may have: of one source, or of any when the source is not known. */
 export type EntryKeys = (source?: unknown) => readonly string[];
@@ -23,12 +33,16 @@ interface Context {
   readonly cwd: string;
   readonly environment: Environment;
   readonly findings: Findings;
+  /** Told the absolute path of every file that is looked at for connections, also of one that is missing. */
+  readonly onFile?: (path: string) => void;
 }
 
 /** Reads the optional file of the working directory. */
 export function readConnectionsFile(keysOf: EntryKeys, context: Context): readonly FileEntry[] {
-  const { cwd, findings } = context;
-  const read = readOptionalText(join(cwd, CONNECTIONS_FILE));
+  const { cwd, findings, onFile = () => {} } = context;
+  const path = join(cwd, CONNECTIONS_FILE);
+  onFile(path);
+  const read = readOptionalText(path, MAX_BYTES);
   if (read === null) {
     if (readOptionalText(join(cwd, 'leadmirror.yml')) !== null) {
       findings.note(`leadmirror.yml is not read; rename it to ${CONNECTIONS_FILE}`);
@@ -43,12 +57,16 @@ export function readConnectionsFile(keysOf: EntryKeys, context: Context): readon
   if (content === null || content === '' || content === undefined) return [];
   const items: unknown[] = isMapping(content) && Array.isArray(content.connections) ? content.connections : [];
   const sourceOf = (item: unknown): unknown => (isMapping(item) ? item.source : undefined);
-  findings.check(fileSchema(keysOf()), content, {
+  const anyKeys = keysOf();
+  findings.check(fileSchema(anyKeys), content, {
     label: labelOf,
-    knownKeys: ([, index]) => (index === undefined ? ['connections'] : keysOf(sourceOf(items[Number(index)]))),
+    knownKeys: ([, index, group]) => {
+      if (index === undefined) return ['connections'];
+      return group === undefined ? keysOf(sourceOf(items[Number(index)])) : SCHEDULE_KEYS;
+    },
   });
   // What fits of a file with problems is read all the same, so that the problems of its values are told along with them.
-  return items.flatMap((item, index) => (isMapping(item) ? [readEntry(item, index, keysOf(), context)] : []));
+  return items.flatMap((item, index) => (isMapping(item) ? [readEntry(item, index, anyKeys, context)] : []));
 }
 
 /** A text, or a list of texts as if comma separated. */
@@ -56,9 +74,32 @@ const simpleValue = z.union([z.string(), z.array(z.string()).transform((texts) =
   error: 'must be a simple value; a text with special characters needs quotes',
 });
 
+/** A key without anything behind it is as good as not there. */
+const emptyAsAbsent = (value: unknown): unknown => (value === '' ? undefined : value);
+
+const scheduleShape = z.preprocess(
+  emptyAsAbsent,
+  z
+    .strictObject(
+      Object.fromEntries(SCHEDULE_KEYS.map((key) => [key, simpleValue.optional()])),
+      'must have keys of its own, such as "incremental: off" or "timezone: Europe/Paris"',
+    )
+    .optional(),
+);
+
+const streamSchedulesShape = z.preprocess(
+  emptyAsAbsent,
+  z.record(z.string(), scheduleShape, 'must have streams as keys, such as "leads: { reconcile: off }"').optional(),
+);
+
 function fileSchema(entryKeys: readonly string[]) {
+  const simple = entryKeys.filter((key) => !NESTED.includes(key)).map((key) => [key, simpleValue.optional()]);
   const entry = z.strictObject(
-    Object.fromEntries(entryKeys.map((key) => [key, simpleValue.optional()])),
+    {
+      ...Object.fromEntries(simple),
+      schedule: scheduleShape.optional(),
+      streamSchedules: streamSchedulesShape.optional(),
+    },
     'must have keys such as "source: tiledesk"',
   );
   const connections = z.array(entry, 'must be a list, each item beginning with "- "');
@@ -117,21 +158,44 @@ type Mapping = Readonly<Record<string, unknown>>;
 const isMapping = (value: unknown): value is Mapping =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
+const EMPTY: Mapping = {};
+
+const mappingIn = (item: Mapping, key: string): Mapping => {
+  const value = Object.hasOwn(item, key) ? item[key] : undefined;
+  return isMapping(value) ? value : EMPTY;
+};
+
+/** Stands between the names of a path; no key of YAML text holds it. */
+const SEPARATOR = '\0';
+
 function readEntry(
   item: Mapping,
   index: number,
   entryKeys: readonly string[],
-  { cwd, environment, findings }: Context,
+  { cwd, environment, findings, onFile = () => {} }: Context,
 ): FileEntry {
-  const label = (key: string): string => labelOf(['connections', index, key]);
+  const label = (...path: readonly string[]): string => labelOf(['connections', index, ...path]);
   const texts = new Map<string, Given>();
-  const keys = entryKeys.filter((name) => item[name] !== undefined);
-  for (const key of keys) {
-    const { data = null } = simpleValue.safeParse(item[key]);
-    const resolved = data === null ? null : resolveReferences(data, { label: label(key), environment, findings });
+  const readText = (value: unknown, path: readonly string[]): void => {
+    const { data = null } = simpleValue.safeParse(value);
+    const resolved = data === null ? null : resolveReferences(data, { label: label(...path), environment, findings });
     // Passwords keep their spaces, as in the environment.
-    const text = key === 'password' ? resolved : (resolved?.trim() ?? null);
-    if (text !== '') texts.set(key, { label: label(key), text });
+    const text = path[0] === 'password' ? resolved : (resolved?.trim() ?? null);
+    if (text !== '') texts.set(path.join(SEPARATOR), { label: label(...path), text });
+  };
+  const keys = entryKeys.filter((name) => item[name] !== undefined);
+  for (const key of keys) if (!NESTED.includes(key)) readText(item[key], [key]);
+  const streamSchedules = mappingIn(item, 'streamSchedules');
+  const scheduledStreams = Object.keys(streamSchedules);
+  const groups: [readonly string[], Mapping][] = [
+    [['schedule'], mappingIn(item, 'schedule')],
+    ...scheduledStreams.map((name): [string[], Mapping] => [
+      ['streamSchedules', name],
+      mappingIn(streamSchedules, name),
+    ]),
+  ];
+  for (const [path, group] of groups) {
+    for (const key of SCHEDULE_KEYS) if (Object.hasOwn(group, key)) readText(group[key], [...path, key]);
   }
   for (const fileKey of keys.filter((name) => name.endsWith('File'))) {
     const file = texts.get(fileKey);
@@ -139,13 +203,11 @@ function readEntry(
     const key = fileKey.slice(0, -'File'.length);
     const isGivenToo = texts.has(key);
     if (isGivenToo) findings.problem(file.label, `is set, and ${key} too; keep one of them`);
-    const isReadable = !isGivenToo && file.text !== null;
-    texts.set(key, {
-      ...file,
-      text: isReadable ? readSecretFile(resolve(cwd, file.text), file.label, findings) : null,
-    });
+    const path = isGivenToo || file.text === null ? null : resolve(cwd, file.text);
+    if (path !== null) onFile(path);
+    texts.set(key, { ...file, text: path === null ? null : readSecretFile(path, file.label, findings) });
   }
-  return { keys, label, given: (key) => texts.get(key) ?? null };
+  return { keys, scheduledStreams, label, given: (...path) => texts.get(path.join(SEPARATOR)) ?? null };
 }
 
 /** Puts the values of `${NAME}` in. Null when one is missing, which is reported. */

@@ -1,7 +1,9 @@
+import type { z } from 'zod';
 import type { AccountSource, Rules } from './account-source.ts';
 import { CONNECTIONS_FILE, type FileEntry } from './connections-file.ts';
 import { type Environment, type Given, textOf } from './environment.ts';
 import type { Findings, Place } from './findings.ts';
+import { createScheduleReader } from './schedules.ts';
 import { tiledeskAccounts } from './tiledesk.ts';
 import { tilkeeAccounts } from './tilkee.ts';
 import type { ConnectionConfig } from './types.ts';
@@ -16,7 +18,7 @@ export function entryKeysOf(source?: unknown): readonly string[] {
     ...Object.keys(settings),
     ...secrets.map((key) => `${key}File`),
   ]);
-  return [...new Set(['id', 'source', ...keys])];
+  return [...new Set(['id', 'source', 'enabled', 'schedule', 'streamSchedules', ...keys])];
 }
 
 interface Context {
@@ -36,28 +38,35 @@ interface Account {
   readonly label: string;
   /** For the operator, if it is mirrored. */
   readonly notes: readonly string[];
+  /** What keeps it from being mirrored, as the operator knows it: `leadmirror.yaml: connections[2].enabled`. Null: it is. */
+  readonly offBy: string | null;
 }
 
 /** All connections of environment and file. `entries` must be read before, so that variables used by the file are known. */
 export function readConnections(entries: readonly FileEntry[], context: Context): readonly ConnectionConfig[] {
-  const { environment, findings } = context;
+  const { findings } = context;
   const described = SOURCES.map((source) => fromEnvironment(source, context));
-  const accounts = [
-    ...described.flatMap(({ account }) => account ?? []),
-    ...entries.map((entry) => fromEntry(entry, context)),
-  ];
+  const accounts = [...described.flatMap(({ account }) => account ?? []), ...entries.map(createEntryReader(context))];
   refuseDuplicates(accounts, findings);
   // Where there is nothing at all, the newcomer is told something better.
   if (accounts.length > 0) noteIdleSettings(described, { entries, findings });
 
-  const isOff = ({ source }: Account): boolean => source !== undefined && isSwitchedOff(source, environment);
-  for (const { source, connections } of accounts.filter(isOff)) {
-    for (const { id } of connections) findings.note(`${source?.enabledBy} is false: ${id} is not mirrored`);
-  }
-  const mirrored = accounts.filter((account) => !isOff(account));
+  noteWhatIsOff(accounts, findings);
+  const mirrored = accounts.filter(({ offBy }) => offBy === null);
   for (const note of mirrored.flatMap(({ notes }) => notes)) findings.note(note);
   if (mirrored.length === 0 && context.isRequired) explainNoConnection(accounts, findings);
   return mirrored.flatMap(({ connections }) => connections);
+}
+
+const SHOWN_OFF = 5;
+
+function noteWhatIsOff(accounts: readonly Account[], findings: Findings): void {
+  const off = accounts.flatMap(({ offBy, connections }) =>
+    offBy === null ? [] : connections.map(({ id }) => ({ offBy, id })),
+  );
+  for (const { offBy, id } of off.slice(0, SHOWN_OFF)) findings.note(`${offBy} is false: ${id} is not mirrored`);
+  if (off.length > SHOWN_OFF)
+    findings.note(`${off.length - SHOWN_OFF} more connections are not mirrored: enabled is false`);
 }
 
 interface Described {
@@ -87,34 +96,94 @@ function fromEnvironment(source: AccountSource, context: Context): Described {
   }
   const connections = findings.check(source.environment(rules), texts, place) ?? [];
   const notes = notesOf(source, rules, place);
-  return { source, account: { source, connections, label: place.label([source.identity]), notes }, idle: [] };
+  const offBy = switchOf(source, environment);
+  return { source, account: { source, connections, label: place.label([source.identity]), notes, offBy }, idle: [] };
 }
 
-function fromEntry({ keys, given, label }: FileEntry, context: Context): Account {
-  const { findings } = context;
-  const name = given('source');
-  const source = SOURCES.find((each) => each.source === name?.text);
-  if (source === undefined) {
-    const words = SOURCES.map((each) => each.source);
-    const missing = `is missing; write ${words.map((word) => `"source: ${word}"`).join(' or ')}`;
-    // A text of null could not be read, which is reported already.
-    if (name?.text !== null)
-      findings.problem(label('source'), name === null ? missing : `must be ${words.join(' or ')}`);
-    return { connections: [], label: label('source'), notes: [] };
-  }
-  const known = entryKeysOf(source.source);
-  for (const key of keys.filter((each) => !known.includes(each))) {
-    findings.problem(label(key), `is no setting of a ${source.title}; leave it out, or correct the source`);
-  }
-  const place = placeOf(given, label);
-  const rules = rulesOf({ given, name: (key) => key }, context);
-  const connection = findings.check(source.entry(rules), { id: given('id')?.text, ...textsOf(source, given) }, place);
-  return {
-    source,
-    connections: connection === undefined ? [] : [connection],
-    label: place.label([given('id') === null ? source.identity : 'id']),
-    notes: notesOf(source, rules, place),
+interface EntryReader {
+  readonly source: AccountSource;
+  readonly schema: z.ZodType<ConnectionConfig>;
+  readonly known: ReadonlySet<string>;
+  /** The variable that switches all entries of the source off. */
+  readonly offBy: string | null;
+}
+
+const enabled = flag.default(true);
+
+/** Reads one entry after the other. A schema takes longer to make than to use, so each source has one that asks about the entry at hand. */
+function createEntryReader(context: Context): (entry: FileEntry) => Account {
+  const { environment, findings } = context;
+  let atHand: Lookup = () => null;
+  const rules = rulesOf({ given: (key) => atHand(key), name: (key) => key }, context);
+  const readSchedules = createScheduleReader(findings);
+  const readers = new Map<string, EntryReader>();
+  const readerOf = (name: string | null | undefined): EntryReader | undefined => {
+    const source = SOURCES.find((each) => each.source === name);
+    if (source === undefined) return undefined;
+    const made = readers.get(source.source) ?? {
+      source,
+      schema: source.entry(rules),
+      known: new Set(entryKeysOf(source.source)),
+      offBy: switchOf(source, environment),
+    };
+    readers.set(source.source, made);
+    return made;
   };
+  return (entry) => {
+    const { keys, given, label } = entry;
+    atHand = given;
+    const reader = readerOf(given('source')?.text);
+    if (reader === undefined) {
+      explainUnknownSource(entry, findings);
+      return { connections: [], label: label('source'), notes: [], offBy: null };
+    }
+    const { source, schema, known } = reader;
+    for (const key of keys.filter((each) => !known.has(each))) {
+      findings.problem(label(key), `is no setting of a ${source.title}; leave it out, or correct the source`);
+    }
+    const place = placeOf(given, label);
+    const connection = findings.check(schema, { id: given('id')?.text, ...textsOf(source, given) }, place);
+    const schedules = readSchedules(entry, source.streams);
+    refuseStrangeStreams(entry, { source, mirrored: connection?.streams, findings });
+    const isEnabled = findings.check(enabled, given('enabled')?.text, { label: () => label('enabled') });
+    return {
+      source,
+      connections: connection === undefined ? [] : [{ ...connection, ...schedules }],
+      label: place.label([given('id') === null ? source.identity : 'id']),
+      notes: notesOf(source, rules, place),
+      offBy: isEnabled === false ? label('enabled') : reader.offBy,
+    };
+  };
+}
+
+function explainUnknownSource({ given, label }: FileEntry, findings: Findings): void {
+  const name = given('source');
+  // A text of null could not be read, which is reported already.
+  if (name?.text === null) return;
+  const words = SOURCES.map((each) => each.source);
+  const missing = `is missing; write ${words.map((word) => `"source: ${word}"`).join(' or ')}`;
+  findings.problem(label('source'), name === null ? missing : `must be ${words.join(' or ')}`);
+}
+
+/** Schedules of streams that there are not, or that this connection leaves out: they would do nothing. */
+function refuseStrangeStreams(
+  { scheduledStreams, label }: FileEntry,
+  {
+    source,
+    mirrored = source.streams,
+    findings,
+  }: { source: AccountSource; mirrored: readonly string[] | undefined; findings: Findings },
+): void {
+  for (const name of scheduledStreams) {
+    if (!source.streams.includes(name)) {
+      findings.unknownKey(name, source.streams, (shown) => label('streamSchedules', shown));
+    } else if (!mirrored.includes(name)) {
+      findings.problem(
+        label('streamSchedules', name),
+        'is not among the streams of this connection; add it there, or leave it out',
+      );
+    }
+  }
 }
 
 function refuseDuplicates(accounts: readonly Account[], findings: Findings): void {
@@ -143,13 +212,16 @@ function noteIdleSettings(
   }
 }
 
-const isSwitchedOff = ({ enabledBy }: AccountSource, environment: Environment): boolean =>
-  enabledBy !== undefined && !flag.catch(true).parse(environment.given(enabledBy)?.text);
+/** The variable that switches the whole source off, when it does. */
+function switchOf({ enabledBy }: AccountSource, environment: Environment): string | null {
+  if (enabledBy === undefined) return null;
+  return flag.catch(true).parse(environment.given(enabledBy)?.text) ? null : enabledBy;
+}
 
 /** Only where nothing is configured at all: half a connection has its own, more exact problems. */
 function explainNoConnection(accounts: readonly Account[], findings: Findings): void {
-  const [switchedOff] = accounts.flatMap(({ source }) => source?.enabledBy ?? []);
-  if (switchedOff !== undefined) {
+  const switchedOff = accounts.find(({ offBy }) => offBy !== null)?.offBy;
+  if (switchedOff) {
     findings.problem(switchedOff, 'is false, and no other connection is configured; set it to true, or add one');
     return;
   }

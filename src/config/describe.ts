@@ -1,3 +1,4 @@
+import { type StreamSchedule, scheduleOf } from './schedules.ts';
 import type { Config, ConnectionConfig, TiledeskConnectionConfig, TilkeeConnectionConfig } from './types.ts';
 
 export interface ConfigLine {
@@ -16,7 +17,10 @@ export function describeConfig(config: Config): readonly ConfigLine[] {
       name: 'queue',
       value: config.redis === null ? 'in Postgres' : `Redis at ${config.redis.urls.map(hostOf).join(', ')}`,
     },
-    ...config.connections.map((connection) => ({ name: connection.id, value: describeConnection(connection) })),
+    ...config.connections.flatMap((connection) => [
+      { name: connection.id, value: describeConnection(connection) },
+      ...describeSchedules(connection, config),
+    ]),
     {
       name: 'schedule',
       value: `changes ${sync.incrementalCron}, everything ${sync.reconcileCron} (${sync.timezone}), lookback ${sync.lookbackSeconds} s, deletion brake ${sync.deleteBrake}`,
@@ -37,6 +41,11 @@ export function describeConfig(config: Config): readonly ConfigLine[] {
       name: 'privacy',
       value: `IP addresses and user agents of visitors ${storedOrNot(privacy.storeVisitorPii)}, public links and previews ${storedOrNot(privacy.storeLinks)}`,
     },
+    { name: 'alerts', value: describeAlerts(config) },
+    {
+      name: 'traces',
+      value: config.tracing === null ? 'none' : `to ${hostOf(config.tracing.endpoint)}, ${config.tracing.sampler}`,
+    },
     { name: 'runs kept', value: `${config.runRetentionDays} days` },
     { name: 'log', value: `${log.level}, ${log.format}` },
   ];
@@ -50,10 +59,33 @@ function describeDatabase({ databaseUrl, home }: Config): string {
   return `Postgres at ${host}, database ${url.pathname.slice(1) || '(default)'}`;
 }
 
+function describeAlerts({ alerts: { webhook, email, afterMs } }: Config): string {
+  const ways = [
+    webhook === null ? [] : `webhook at ${hostOf(webhook.url)} (${webhook.format})`,
+    email === null ? [] : `e-mail to ${email.to.length} through ${hostOf(email.smtpUrl)}`,
+  ].flat();
+  return ways.length === 0 ? 'none' : `${ways.join(', ')}, after ${afterMs / 1000} s`;
+}
+
 const storedOrNot = (isStored: boolean): string => (isStored ? 'stored' : 'left out');
 
 const describeConnection = (connection: ConnectionConfig): string =>
   connection.source === 'tiledesk' ? describeTiledesk(connection) : describeTilkee(connection);
+
+/** A line for a connection whose schedule is another than the general one: of its streams together, then of those that differ. */
+function describeSchedules(connection: ConnectionConfig, { sync }: Config): ConfigLine[] {
+  const { schedule, streamSchedules = {} } = connection;
+  const all = scheduleOf(sync, { ...(schedule && { schedule }) }, '');
+  const parts = connection.schedule === undefined ? [] : [describeSchedule(all)];
+  for (const stream of Object.keys(streamSchedules)) {
+    const own = scheduleOf(sync, connection, stream);
+    if (describeSchedule(own) !== describeSchedule(all)) parts.push(`${stream}: ${describeSchedule(own)}`);
+  }
+  return parts.length === 0 ? [] : [{ name: `${connection.id} schedule`, value: parts.join('; ') }];
+}
+
+const describeSchedule = ({ incremental, reconcile, timezone }: StreamSchedule): string =>
+  `changes ${incremental ?? 'off'}, everything ${reconcile ?? 'off'} (${timezone})`;
 
 function describeTiledesk(connection: TiledeskConnectionConfig): string {
   const { baseUrl, auth, streams, requestsPerMinute, pageSize, fullWalkKey, allowCustomRole } = connection;

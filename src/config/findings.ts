@@ -30,7 +30,7 @@ export class Findings {
     for (const issue of error?.issues ?? []) {
       if (issue.code === 'unrecognized_keys') {
         const known = knownKeys(issue.path);
-        for (const key of issue.keys) this.#unknownKey(key, known, (shown) => label([...issue.path, shown]));
+        for (const key of issue.keys) this.unknownKey(key, known, (shown) => label([...issue.path, shown]));
       } else if (issue.message !== '') {
         this.problem(label(issue.path), issue.message);
       }
@@ -50,7 +50,8 @@ export class Findings {
     this.notes.push(text);
   }
 
-  #unknownKey(key: string, known: readonly string[], label: (shown: string) => string): void {
+  /** `label` is handed what may be shown of the key. */
+  unknownKey(key: string, known: readonly string[], label: (shown: string) => string): void {
     const meant = closest(key, known);
     // Only what looks like a key is repeated: a password on the wrong side of the colon is not.
     const isRepeatable = meant !== null || /^[a-z][a-zA-Z]{0,29}$/.test(key);

@@ -19,12 +19,14 @@ function codeOf(error: unknown): string {
   return typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : '';
 }
 
-function readText(path: string): ReadResult & { readonly code?: string } {
+function readText(path: string, maxBytes = MAX_BYTES): ReadResult & { readonly code?: string } {
   try {
     const stats = statSync(path);
     // A pipe is fine: `TILEDESK_PASSWORD_FILE=<(pass show tiledesk)`.
     if (!stats.isFile() && !stats.isFIFO()) return { why: 'cannot be read: it is not a file' };
-    if (stats.size > MAX_BYTES) return { why: 'cannot be used: the file is larger than 1 MB' };
+    if (stats.size > maxBytes) {
+      return { why: `cannot be used: the file is larger than ${maxBytes / MAX_BYTES} MB` };
+    }
     return { text: readFileSync(path, 'utf8').replace(/^\uFEFF/, '') };
   } catch (error) {
     const code = codeOf(error);
@@ -33,8 +35,8 @@ function readText(path: string): ReadResult & { readonly code?: string } {
 }
 
 /** A file that need not exist: null when it does not. */
-export function readOptionalText(path: string): ReadResult | null {
-  const result = readText(path);
+export function readOptionalText(path: string, maxBytes?: number): ReadResult | null {
+  const result = readText(path, maxBytes);
   return 'why' in result && result.code === 'ENOENT' ? null : result;
 }
 

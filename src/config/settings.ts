@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import { z } from 'zod';
+import { checkEmail, monitoringSettings, monitoringVariables } from './monitoring.ts';
 import {
   cron,
   databaseUrl,
@@ -28,10 +29,11 @@ interface Surroundings {
   /** Of the two schedules. Has to be a valid one. */
   readonly timezone: string;
   readonly hasOpsToken: boolean;
+  readonly allowInsecureHttp: boolean;
 }
 
 /** All variables but those of a connection, by name and as text, to the settings of the program. */
-export const settingsSchema = ({ cwd, isTerminal, timezone, hasOpsToken }: Surroundings) =>
+export const settingsSchema = ({ cwd, isTerminal, timezone, hasOpsToken, allowInsecureHttp }: Surroundings) =>
   z
     .object({
       REDIS_URL: redisUrls.optional(),
@@ -59,6 +61,7 @@ export const settingsSchema = ({ cwd, isTerminal, timezone, hasOpsToken }: Surro
       ),
       OPS_TOKEN: opsToken.optional(),
       OPS_PORT: integer(0, 65_535),
+      ...monitoringVariables({ allowInsecureHttp }),
       STORE_VISITOR_PII: flag,
       TILKEE_STORE_LINKS: flag,
       // Only checked here: it decides about connections.
@@ -68,6 +71,7 @@ export const settingsSchema = ({ cwd, isTerminal, timezone, hasOpsToken }: Surro
       LOG_LEVEL: oneOf(LOG_LEVELS),
       NO_COLOR: text.optional(),
     })
+    .superRefine(checkEmail)
     .transform((variables) => {
       const { HTTP_PROXY: httpProxy, HTTPS_PROXY: httpsProxy, NO_PROXY: noProxy } = variables;
       const proxy: { httpProxy?: string; httpsProxy?: string; noProxy?: string } = { httpProxy, httpsProxy, noProxy };
@@ -101,6 +105,7 @@ export const settingsSchema = ({ cwd, isTerminal, timezone, hasOpsToken }: Surro
         },
         /** Without a token the page is read-only, and `host` is loopback. */
         ops: { host: variables.OPS_HOST, port: variables.OPS_PORT, token: variables.OPS_TOKEN ?? null },
+        ...monitoringSettings(variables),
         privacy: { storeVisitorPii: variables.STORE_VISITOR_PII, storeLinks: variables.TILKEE_STORE_LINKS },
         /** Encrypts what sign-ins leave behind. Null: nothing of them is kept beyond the process. */
         secretKey: variables.LEADMIRROR_SECRET_KEY ?? null,

@@ -138,6 +138,7 @@ function tiledeskEnvironment(rules: Rules<Key>) {
 export const tiledeskAccounts: AccountSource = {
   source: 'tiledesk',
   title: 'Tiledesk project',
+  streams: TILEDESK_STREAM_NAMES,
   settings: SETTINGS,
   anchors: ['projectId', ...CREDENTIALS],
   secrets: ['password', 'token'],

@@ -172,6 +172,7 @@ export const tilkeeEntry = account;
 export const tilkeeAccounts: AccountSource = {
   source: 'tilkee',
   title: 'Tilkee account',
+  streams: TILKEE_STREAM_NAMES,
   settings: SETTINGS,
   anchors: [...OAUTH, 'accessToken'],
   secrets: SECRETS,

@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import type { ConnectionSchedules } from './schedules.ts';
 import type { LOG_LEVELS, settingsSchema } from './settings.ts';
 import type { TILEDESK_STREAM_NAMES, tiledeskAuth, tiledeskEntry } from './tiledesk.ts';
 import type { TILKEE_STREAM_NAMES, tilkeeEntry } from './tilkee.ts';
@@ -16,8 +17,8 @@ export type TiledeskConnectionConfig = Frozen<z.output<ReturnType<typeof tiledes
 
 export type TilkeeConnectionConfig = Frozen<z.output<ReturnType<typeof tilkeeEntry>>>;
 
-/** One account to mirror. */
-export type ConnectionConfig = TiledeskConnectionConfig | TilkeeConnectionConfig;
+/** One account to mirror. Schedules of its own come from leadmirror.yaml only. */
+export type ConnectionConfig = (TiledeskConnectionConfig | TilkeeConnectionConfig) & ConnectionSchedules;
 
 export type LogLevel = (typeof LOG_LEVELS)[number];
 

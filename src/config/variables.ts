@@ -21,6 +21,7 @@ export type VariableGroup =
   | 'Requests'
   | 'Workers'
   | 'Status page'
+  | 'Monitoring'
   | 'Privacy'
   | 'Logging';
 
@@ -394,6 +395,84 @@ export const VARIABLES = [
     default: null,
     description: 'Bearer token for the buttons of the page; without it, the page is read-only and local.',
     secret: true,
+  },
+  {
+    name: 'METRICS_MAX_STREAMS',
+    group: 'Monitoring',
+    default: '1000',
+    description:
+      'Up to so many streams, /metrics has series for each connection and stream; above, only sums (0 to 100000).',
+  },
+  {
+    name: 'ALERT_WEBHOOK_URL',
+    group: 'Monitoring',
+    default: null,
+    description: 'Address that alerts are posted to; without it, none are.',
+    secret: true,
+  },
+  {
+    name: 'ALERT_WEBHOOK_FORMAT',
+    group: 'Monitoring',
+    default: 'json',
+    description: 'What is posted: json, or slack (also Mattermost, Rocket.Chat).',
+  },
+  {
+    name: 'ALERT_EMAIL_TO',
+    group: 'Monitoring',
+    default: null,
+    description: 'Who gets alerts by e-mail, comma separated; goes with ALERT_EMAIL_FROM and SMTP_URL.',
+    secret: true,
+  },
+  {
+    name: 'ALERT_EMAIL_FROM',
+    group: 'Monitoring',
+    default: null,
+    description: 'Sender of these e-mails.',
+    secret: true,
+  },
+  {
+    name: 'SMTP_URL',
+    group: 'Monitoring',
+    default: null,
+    description: 'Mail server: smtps://user:password@host:465, or smtp://…:587 (then with STARTTLS).',
+    secret: true,
+  },
+  {
+    name: 'ALERT_AFTER_SECONDS',
+    group: 'Monitoring',
+    default: '60',
+    description: 'How long something has to last before it is told, and to be over before that is (0 to 86400).',
+  },
+  {
+    name: 'OTEL_EXPORTER_OTLP_ENDPOINT',
+    group: 'Monitoring',
+    default: null,
+    description: 'Collector that traces are sent to, such as http://localhost:4318; without it, none are made.',
+  },
+  {
+    name: 'OTEL_EXPORTER_OTLP_HEADERS',
+    group: 'Monitoring',
+    default: null,
+    description: 'Headers for it, as name=value, comma separated.',
+    secret: true,
+  },
+  {
+    name: 'OTEL_SERVICE_NAME',
+    group: 'Monitoring',
+    default: 'leadmirror',
+    description: 'Name of this service in traces.',
+  },
+  {
+    name: 'OTEL_TRACES_SAMPLER',
+    group: 'Monitoring',
+    default: 'parentbased_always_on',
+    description: 'Which traces are kept: always_on, always_off, traceidratio, each also with parentbased_ before it.',
+  },
+  {
+    name: 'OTEL_TRACES_SAMPLER_ARG',
+    group: 'Monitoring',
+    default: '1',
+    description: 'For traceidratio: the share (0 to 1) that is kept.',
   },
   {
     name: 'STORE_VISITOR_PII',

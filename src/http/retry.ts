@@ -29,6 +29,12 @@ export function isPushback(status: number | null): boolean {
   return status === 429 || status === 503;
 }
 
+/** What a failure says about the server: `network`, `timeout` or a 5xx status; null where a server that lives has answered. */
+export function failureReason({ code, status }: TransientError): string | null {
+  if (code === 'network' || code === 'timeout') return code;
+  return status !== null && status >= 500 ? String(status) : null;
+}
+
 export interface RetryLimits {
   /** Number of the attempt that failed, from 1. */
   readonly attempt: number;

@@ -1,18 +1,21 @@
 import pRetry from 'p-retry';
 import type { Clock } from '../clock.ts';
-import { RateLimitedError, TransientError } from '../errors.ts';
+import { LeadmirrorError, RateLimitedError, TransientError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
+import type { Lane } from '../stream.ts';
 import { abortError } from './abort.ts';
-import type { RequestBudget } from './budget.ts';
+import type { RequestBudget, Taken } from './budget.ts';
+import { type OpenCircuit, outageInWords, timeInWords } from './circuit.ts';
 import type { HttpClient, HttpRequest, HttpResponse } from './client.ts';
-import { givenUpError, isPushback, isTransientStatus, planRetry } from './retry.ts';
+import { parseRateLimit } from './rate-limit-headers.ts';
+import { failureReason, givenUpError, isPushback, isTransientStatus, planRetry } from './retry.ts';
 import { parseRetryAfter } from './retry-after.ts';
 import { hostAndPort, redactedPath } from './secure-url.ts';
 
 /**
  * The one place that waits: for a slot in the budget, for what the server asked, for a backoff. Around each attempt:
  *
- *   budget.take -> wait -> client.send -> an answer for the caller, or an error -> tell the budget -> wait or give up
+ *   budget.take -> wait -> client.send -> an answer for the caller, or an error -> tell budget and circuit -> wait or give up
  *
  * Callers interpret refusals (4xx) themselves; what passes by itself is retried here and nowhere above.
  */
@@ -22,6 +25,8 @@ export interface UpstreamOptions {
   readonly budget: RequestBudget;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Whose budget it is, for the log; no secret. */
+  readonly credential?: string;
   /** How often one request is sent at most; default 6. */
   readonly attempts?: number;
   /** Waiting and requests of one call together. No attempt *starts* later than this; one under way has its own limit. */
@@ -37,7 +42,9 @@ export interface RequestOptions {
   readonly maxWaitMs: number;
   /** Instead of the upstream's own. */
   readonly attempts?: number;
-  /** False: outside the budget, neither asked nor told. For a sign-in that the limit does not count. Default true. */
+  /** Default `fast`. */
+  readonly lane?: Lane;
+  /** False: outside the budget, neither asked nor told; an open circuit holds all the same. For a sign-in that the limit does not count. Default true. */
   readonly budget?: boolean;
   /** False: a 2xx body is taken as text, whatever it is. Default true. */
   readonly expectJson?: boolean;
@@ -80,26 +87,59 @@ export function createUpstream(parts: UpstreamOptions): Upstream {
     async request(request, options) {
       const { signal, maxWaitMs } = options;
       const attempts = Math.max(1, options.attempts ?? parts.attempts ?? DEFAULT_ATTEMPTS);
-      const budget = options.budget === false ? null : parts.budget;
+      const isCounted = options.budget !== false;
+      const { budget } = parts;
       const startedAt = clock.now();
       const elapsedMs = () => clock.now() - startedAt;
       const facts = { method: request.method, path: redactedPath(request.url) };
+      const host = hostAndPort(new URL(request.url));
+      const circuit = createCircuitReporter({ ...parts, host });
+      let taken: Taken | null = null;
+
+      /** A slot, waited for; while the circuit is open, its wake-up or the end of somebody's probe first. */
+      const enter = async (): Promise<void> => {
+        for (let waitedMs = 0; ; ) {
+          const patienceMs = Math.max(0, Math.min(maxWaitMs - waitedMs, maxTotalMs - elapsedMs()));
+          const entry = isCounted
+            ? await budget.take(patienceMs, options.lane ?? 'fast')
+            : await budget.circuit.enter();
+          if (entry.granted) {
+            taken = entry;
+            await sleep(entry.waitMs, signal);
+            // What was learnt while it waited holds for it too: a request sent now would fall into somebody's Retry-After.
+            const isStale = isCounted && entry.waitMs > 0 && entry.probe === undefined && (await budget.isClosed());
+            if (!isStale) return;
+            waitedMs += entry.waitMs;
+            continue;
+          }
+          if (entry.open === undefined) throw usedUpError(entry.waitMs);
+          if (entry.waitMs > patienceMs) throw circuitOpenError(host, entry.open, clock.now());
+          await sleep(entry.waitMs, signal);
+          waitedMs += entry.waitMs;
+        }
+      };
 
       const tryOnce = async (attempt: number): Promise<UpstreamResponse> => {
+        taken = null;
         if (signal.aborted) throw abortError(signal);
-        if (budget !== null) await sleep(await takeSlot(budget, Math.min(maxWaitMs, maxTotalMs - elapsedMs())), signal);
+        await enter();
         options.onRequest?.();
         const response = await client.send({ ...request, signal });
         const { status, durationMs } = response;
         logger.debug({ ...facts, status, attempt, durationMs: Math.round(durationMs) }, 'upstream answered');
-        const answer = interpret(response, request, { nowMs: clock.now(), expectJson: options.expectJson ?? true });
-        if (isSuccess(status)) await budget?.recover();
+        const usedUpForMs = isCounted ? await heedLimits(budget, response, clock.now()) : null;
+        const told = { nowMs: clock.now(), usedUpForMs, expectJson: options.expectJson ?? true };
+        const answer = interpret(response, request, told);
+        await circuit.answered();
+        if (isCounted && isSuccess(status)) await budget.recover();
         return answer;
       };
 
       const waitOrGiveUp = async (error: Error, attempt: number): Promise<void> => {
+        const tried = taken;
+        if (tried !== null) await circuit.ended(error, tried);
         if (!(error instanceof TransientError)) throw error;
-        if (budget !== null) await tellBudget(budget, error);
+        if (isCounted && tried !== null) await tellBudget(budget, error, tried);
         const limits = { attempt, attempts, elapsedMs: elapsedMs(), maxTotalMs, maxWaitMs, random };
         const plan = planRetry(error, limits);
         const { status, code } = error;
@@ -107,6 +147,12 @@ export function createUpstream(parts: UpstreamOptions): Upstream {
           { ...facts, status, code, attempt, waitMs: plan.waitMs, next: plan.kind },
           'upstream request failed',
         );
+        if (circuit.open !== null) {
+          // A probe is sent once. Others with tries left wait for the next one where they may, or are told when it is due.
+          if (tried?.probe !== undefined || attempt >= attempts)
+            throw circuitOpenError(host, circuit.open, clock.now(), error);
+          return;
+        }
         if (plan.kind === 'give_up') throw givenUpError(error, plan, attempt);
         await sleep(plan.waitMs, signal);
       };
@@ -121,19 +167,103 @@ export function createUpstream(parts: UpstreamOptions): Upstream {
   };
 }
 
-/** Reserves a slot and answers how long to wait for it. */
-async function takeSlot(budget: RequestBudget, maxWaitMs: number): Promise<number> {
-  const { granted, waitMs } = await budget.take(Math.max(0, maxWaitMs));
-  if (granted) return waitMs;
+function usedUpError(waitMs: number): RateLimitedError {
   const seconds = Math.ceil(waitMs / 1000);
-  throw new RateLimitedError(`the request budget is used up; the next free slot is in ${seconds} s`, { waitMs });
+  return new RateLimitedError(`the request budget is used up; the next free slot is in ${seconds} s`, { waitMs });
+}
+
+/** Postpones the work: since when the upstream does not answer, why, and when it is asked again. */
+function circuitOpenError(host: string, open: OpenCircuit, nowMs: number, cause?: unknown): RateLimitedError {
+  const now = new Date(nowMs);
+  const next =
+    open.nextTryAt > now ? `the next try is due at ${timeInWords(open.nextTryAt, now)}` : 'it is being tried now';
+  return new RateLimitedError(`${host} does not answer (${outageInWords(open, now)}); ${next}`, {
+    code: 'circuit_open',
+    waitMs: open.waitMs,
+    cause,
+  });
+}
+
+interface CircuitReporter {
+  /** As the last failure of this call left it; null: closed. */
+  readonly open: OpenCircuit | null;
+  answered(): Promise<void>;
+  /** What an attempt's error says about the server. */
+  ended(error: Error, taken: Taken): Promise<void>;
+}
+
+/** Tells the circuit how each attempt went, and the log when that opened or closed it: one line each over all processes. */
+function createCircuitReporter(parts: UpstreamOptions & { readonly host: string }): CircuitReporter {
+  const { budget, logger, host, credential, clock } = parts;
+  let open: OpenCircuit | null = null;
+
+  async function answered(): Promise<void> {
+    open = null;
+    const closed = await budget.circuit.answered();
+    if (closed === null) return;
+    const { reason, outageMs } = closed;
+    logger.info(
+      { event: 'circuit_closed', credential, host, reason, outageMs },
+      `${host} answers again after ${Math.round(outageMs / 1000)} s; everything goes on`,
+    );
+  }
+
+  async function failed(reason: string, probe: number | undefined): Promise<void> {
+    const told = await budget.circuit.failed(reason, probe);
+    open = told.open;
+    if (!told.opened || open === null) return;
+    const { failures, failingSince, nextTryAt } = open;
+    const now = new Date(clock.now());
+    logger.warn(
+      { event: 'circuit_open', credential, host, reason, failures, failingSince, nextTryAt },
+      `${host} does not answer (${outageInWords(open, now)}, ${failures} failures in a row); nobody asks it before ${timeInWords(nextTryAt, now)}`,
+    );
+  }
+
+  return {
+    get open() {
+      return open;
+    },
+    answered,
+    async ended(error, { probe }) {
+      const reason = error instanceof TransientError ? failureReason(error) : null;
+      if (reason !== null) return failed(reason, probe);
+      open = null;
+      // A refusal, a limit, an answer that is too large or unreadable: the server lives.
+      if (isAnswer(error)) return answered();
+      // Stopped, or never sent: nothing is known, and the next probe need not wait for this one. If that cannot be said now, it expires by itself.
+      if (probe !== undefined) await budget.circuit.release(probe).catch(() => {});
+    },
+  };
+}
+
+const ANSWERS: ReadonlySet<string> = new Set(['redirect_refused', 'response_too_large']);
+
+function isAnswer(error: Error): boolean {
+  return error instanceof TransientError || (error instanceof LeadmirrorError && ANSWERS.has(error.code));
+}
+
+/** What the headers say about limits: a lower one is learnt, and nothing left means nobody asks. Answers for how long. */
+async function heedLimits(budget: RequestBudget, response: HttpResponse, nowMs: number): Promise<number | null> {
+  const news = parseRateLimit(response.headers, nowMs, response.serverTime);
+  if (news === null) return null;
+  if (news.limit !== null) await budget.learn(news.limit);
+  // On a refusal that brings its own time, that time counts.
+  const isTold = isPushback(response.status) && response.headers['retry-after'] !== undefined;
+  if (news.usedUpForMs !== null && !isTold)
+    await budget.block(news.usedUpForMs, 'nothing left (RateLimit-Remaining 0)');
+  return news.usedUpForMs;
 }
 
 /** What everyone who shares the credential has to know about a refusal. */
-async function tellBudget(budget: RequestBudget, { status, retryAfterMs }: TransientError): Promise<void> {
+async function tellBudget(
+  budget: RequestBudget,
+  { status, retryAfterMs }: TransientError,
+  taken: Taken,
+): Promise<void> {
   if (!isPushback(status)) return;
   if (retryAfterMs !== null) return budget.block(retryAfterMs, `Retry-After on ${status}`);
-  if (status === 429) await budget.slowDown();
+  if (status === 429) await budget.slowDown(taken);
 }
 
 function isSuccess(status: number): boolean {
@@ -144,14 +274,15 @@ function isSuccess(status: number): boolean {
 function interpret(
   response: HttpResponse,
   request: UpstreamRequest,
-  { nowMs, expectJson }: { nowMs: number; expectJson: boolean },
+  { nowMs, usedUpForMs, expectJson }: { nowMs: number; usedUpForMs: number | null; expectJson: boolean },
 ): UpstreamResponse {
   const { status, headers, serverTime, text } = response;
   const where = () => `${hostAndPort(new URL(request.url))} answered ${request.method} ${redactedPath(request.url)}`;
   if (isTransientStatus(status)) {
     throw new TransientError('upstream_unavailable', `${where()} with status ${status}`, {
       status,
-      retryAfterMs: parseRetryAfter(headers['retry-after'], nowMs, serverTime),
+      // A refused request with nothing left is told the time by the reset as well as by Retry-After.
+      retryAfterMs: parseRetryAfter(headers['retry-after'], nowMs, serverTime) ?? (status === 429 ? usedUpForMs : null),
     });
   }
   if (!isSuccess(status)) return { ...response, body: parseJson(text)?.value ?? text };

@@ -1,77 +1,88 @@
-import fastify, { type FastifyInstance } from 'fastify';
-import type { PrismaClient } from '../generated/prisma/client.ts';
-import { countRows, readStatus } from '../store/status.ts';
+import fastify, { type FastifyInstance, LogController } from 'fastify';
+import { serveAssets } from './assets.ts';
+import { fragmentsOf } from './fragments.ts';
+import { createGate } from './guard/gate.ts';
+import { addSecurityHeaders } from './guard/headers.ts';
+import { LiveStatus } from './live.ts';
+import type { OpsParts } from './parts.ts';
+import { StatusReader } from './read-status.ts';
+import { addActionRoutes } from './routes/actions.ts';
+import { addApiRoutes } from './routes/api.ts';
+import { handleErrors } from './routes/errors.ts';
+import { addEventRoutes } from './routes/events.ts';
+import { addHealthRoutes } from './routes/health.ts';
+import { addPages } from './routes/pages.ts';
+import { addQueueBoard } from './routes/queues.ts';
+import { addSignInRoutes } from './routes/sign-in.ts';
 
-export interface OpsParts {
-  readonly prisma: PrismaClient;
-  /** Rejects when the queue does not answer; absent where this process has no queue. */
-  readonly pingQueue?: () => Promise<void>;
-}
+export type { Control, NextRun, OpsConnection, OpsParts, OpsPlugin, OpsQueue } from './parts.ts';
 
 export interface OpsServer {
   readonly url: string;
   close(): Promise<void>;
 }
 
-/** How long a probe may take before it counts as no answer. */
-const PROBE_MS = 3_000;
+const POLL_MS = 2_000;
+const BODY_LIMIT = 10_000;
 
-/** The process's own HTTP side: is it up, is it ready, what state are the streams in. Read-only, no personal data. */
+/** The process's own HTTP side: is it up, is it ready, what state are the streams in, and what a person may do about it. */
 export async function startOpsServer(
   parts: OpsParts,
   address: { readonly host: string; readonly port: number },
 ): Promise<OpsServer> {
-  const server = createOpsServer(parts);
-  const url = await server.listen(address);
+  const server = createOpsServer({ host: address.host, ...parts });
+  // A copy, because fastify writes into the object it is given.
+  const url = await server.listen({ ...address });
   return { url, close: () => server.close() };
 }
 
-export function createOpsServer({ prisma, pingQueue }: OpsParts): FastifyInstance {
-  const server = fastify({ logger: false, forceCloseConnections: true });
-  server.addHook('onSend', async (_request, reply) => {
-    reply.headers({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' });
-  });
-
-  server.get('/healthz', async () => ({ status: 'ok' }));
-
-  server.get('/readyz', async (_request, reply) => {
-    const [database, queue] = await Promise.all([
-      answers(async () => {
-        await prisma.$queryRaw`select 1 from sync.runs limit 1`;
+/** In the order in which a request meets them: headers, then the gate, then the routes. */
+export function createOpsServer(parts: OpsParts): FastifyInstance {
+  const { token = null, queue, control, plugins = [] } = parts;
+  const server = createHttpServer(parts);
+  const reader = new StatusReader(parts);
+  const live = new LiveStatus({
+    read: () => reader.read(),
+    fragmentsOf: (status) =>
+      fragmentsOf(status, {
+        canChange: token !== null && control !== undefined,
+        canCancel: control?.cancel !== undefined,
       }),
-      pingQueue === undefined ? true : answers(pingQueue),
-    ]);
-    reply.code(database && queue ? 200 : 503);
-    return { status: database && queue ? 'ready' : 'not ready', database, queue };
+    pollMs: parts.pollMs ?? POLL_MS,
   });
-
-  server.get('/api/status', async () => {
-    const streams = await readStatus(prisma);
-    const names = [...new Set(streams.map(({ stream }) => stream))];
-    const counts = new Map(
-      await Promise.all(names.map(async (name) => [name, await countRows(prisma, name)] as const)),
-    );
-    return {
-      streams: streams.map((line) => ({
-        ...line,
-        lag_seconds: line.lag_seconds === null ? null : Number(line.lag_seconds),
-        open_quarantine: Number(line.open_quarantine),
-        proof_rows: line.proof_rows === null ? null : Number(line.proof_rows),
-        rows: counts.get(line.stream)?.get(line.connection_id)?.alive ?? 0,
-      })),
-    };
+  server.addHook('preClose', async () => live.close());
+  server.register(async (routes) => {
+    await addSecurityHeaders(routes);
+    const gate = createGate(routes, { token, host: parts.host });
+    const assets = serveAssets(routes);
+    handleErrors(routes, assets);
+    addHealthRoutes(routes, parts);
+    addApiRoutes(routes, parts, live);
+    addEventRoutes(routes, live);
+    addActionRoutes(routes, parts, live);
+    addSignInRoutes(routes, gate, assets);
+    addPages(routes, parts, { live, gate, assets });
+    if (queue !== undefined && gate.canChange) await addQueueBoard(routes, queue);
+    for (const plugin of plugins) await plugin(routes);
   });
   return server;
 }
 
-async function answers(probe: () => Promise<void>): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<boolean>((resolve) => {
-    timer = setTimeout(() => resolve(false), PROBE_MS);
-  });
-  const answered = probe().then(
-    () => true,
-    () => false,
+function createHttpServer({ logger }: OpsParts): FastifyInstance {
+  const options = {
+    forceCloseConnections: true,
+    bodyLimit: BODY_LIMIT,
+    // A line for every look at the page would bury what matters.
+    logController: new LogController({ disableRequestLogging: true }),
+  };
+  const server: FastifyInstance =
+    logger === undefined
+      ? fastify({ ...options, logger: false })
+      : (fastify({ ...options, loggerInstance: logger }) as unknown as FastifyInstance);
+  server.addContentTypeParser(
+    'application/x-www-form-urlencoded',
+    { parseAs: 'string' },
+    async (_request: unknown, text: string) => Object.fromEntries(new URLSearchParams(text)),
   );
-  return Promise.race([answered, late]).finally(() => clearTimeout(timer));
+  return server;
 }

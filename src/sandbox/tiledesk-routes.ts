@@ -120,6 +120,19 @@ function getLead({ data, params: [id = ''] }: RouteInput): Reply {
   return lead ? json(lead) : notFound();
 }
 
+function getDepartment({ data, params: [id = ''] }: RouteInput): Reply {
+  if (!idForm.test(id)) return json({ success: false, msg: 'Error getting object.' }, 500);
+  // Hidden ones too, which no list shows.
+  const department = data.departments.find((one) => one._id === id.toLowerCase());
+  return department ? json(asDepartmentRow(department)) : notFound();
+}
+
+function getProjectUser({ data, params: [id = ''] }: RouteInput): Reply {
+  if (!idForm.test(id)) return json({ success: false, msg: 'Error getting object.' }, 500);
+  const member = data.projectUsers.find((one) => one._id === id.toLowerCase()) ?? data.guests.get(id.toLowerCase());
+  return member ? json(asProjectUserRow(member, data.team.users)) : notFound();
+}
+
 const leadFields =
   'lead_id fullname email phone company note streetAddress city region zipcode country tags attributes properties status'.split(
     ' ',
@@ -322,6 +335,8 @@ export const projectRoutes: readonly Route[] = [
     needs: 'agent',
     reply: listDepartments((status) => status >= 0),
   },
+  // Open to anybody, as the list without the hidden ones is (source of server 2.19).
+  { method: 'GET', pattern: /^\/departments\/([^/]+)$/, list: 'department', needs: null, reply: getDepartment },
   { method: 'GET', pattern: /^\/project_users$/, list: 'project_users', needs: 'agent', reply: listProjectUsers },
   {
     method: 'GET',
@@ -332,6 +347,13 @@ export const projectRoutes: readonly Route[] = [
       json(
         data.projectUsers.filter((one) => one.id_user === userId).map((one) => asProjectUserRow(one, data.team.users)),
       ),
+  },
+  {
+    method: 'GET',
+    pattern: /^\/project_users\/([^/]+)$/,
+    list: 'project_user',
+    needs: 'agent',
+    reply: getProjectUser,
   },
   { method: 'GET', pattern: /^\/groups$/, list: 'groups', needs: 'agent', reply: ({ data }) => json(data.team.groups) },
   {

@@ -2,6 +2,7 @@ import pg from 'pg';
 import { DatabaseError, LeadmirrorError } from '../errors.ts';
 import { PrismaClient } from '../generated/prisma/client.ts';
 import type { Logger } from '../logger.ts';
+import type { Tracer } from '../trace.ts';
 import { describeDatabaseFault } from './faults.ts';
 import { attachLargeTexts, LargeTexts, PrismaPgWithLargeTexts } from './large-texts.ts';
 
@@ -17,6 +18,7 @@ export interface DatabaseOptions {
   readonly logger: Logger;
   /** Upper bound of connections that this process opens through Prisma. */
   readonly maxConnections?: number;
+  readonly tracer?: Tracer;
 }
 
 /** Settings shared by every connection of ours: named in pg_stat_activity, in UTC, alive behind firewalls. */
@@ -45,6 +47,7 @@ export function createDatabase(options: DatabaseOptions): Database {
     onPoolError: (error) => logger.debug({ err: error.message }, 'idle database connection closed'),
     onConnectionError: (error) => logger.debug({ err: error.message }, 'database connection closed'),
   });
+  adapter.tracer = options.tracer;
   const prisma = new PrismaClient({
     adapter,
     errorFormat: 'minimal',

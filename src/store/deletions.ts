@@ -48,11 +48,31 @@ export async function acceptDeletions(
 }
 
 /** Whether a person accepted the deletions within the last day. */
-export async function isAccepted(prisma: PrismaClient, { connectionId, stream }: StreamKey): Promise<boolean> {
-  const [found] = await prisma.$queryRaw<{ is_valid: boolean }[]>`
-    select deletions_accepted_at > now() - make_interval(hours => ${VALID_HOURS}::int) as is_valid from sync.streams
-    where connection_id = ${connectionId} and stream = ${stream}`;
-  return found?.is_valid === true;
+export async function isAccepted(prisma: PrismaClient, key: StreamKey): Promise<boolean> {
+  return (await readAccepted(prisma, key)) !== null;
+}
+
+/**
+ * Whether a person accepted within the last day that the list is empty. Who was told of a few rows that vanished has not agreed to lose all of them, when
+ * the next answer happens to be an empty one.
+ */
+export async function isEmptinessAccepted(prisma: PrismaClient, key: StreamKey): Promise<boolean> {
+  return (await readAccepted(prisma, key)) === 'suddenly_empty';
+}
+
+/** The code of what was held when a person accepted it, as far as its run is still known. */
+async function readAccepted(prisma: PrismaClient, { connectionId, stream }: StreamKey): Promise<string | null> {
+  const [found] = await prisma.$queryRaw<{ code: string }[]>`
+    select coalesce(held.error_code, 'deletion_brake') as code from sync.streams s
+    left join lateral (
+      select r.error_code from sync.runs r
+      where r.connection_id = s.connection_id and r.stream = s.stream and r.ended_at <= s.deletions_accepted_at
+        and r.outcome in ('partial', 'failed') and r.error_code in ('deletion_brake', 'suddenly_empty')
+      order by r.id desc limit 1
+    ) held on true
+    where s.connection_id = ${connectionId} and s.stream = ${stream}
+      and s.deletions_accepted_at > now() - make_interval(hours => ${VALID_HOURS}::int)`;
+  return found?.code ?? null;
 }
 
 /** Uses the acceptance up. True for one caller only, and only within a day of its being given. */

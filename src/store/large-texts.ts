@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { PrismaPg } from '@prisma/adapter-pg';
 import type { SqlQuery, SqlQueryable } from '@prisma/driver-adapter-utils';
+import type { Tracer } from '../trace.ts';
+import { traceStatements } from './traced-sql.ts';
 
 /**
  * Large parameters by reference. Prisma writes the parameters of a raw query as JSON and reads them back before it hands them to the driver: for the
@@ -47,6 +49,8 @@ export function lendText<T>(client: object, text: string, work: (parameter: stri
 /** The usual adapter, with large texts put in their places. */
 export class PrismaPgWithLargeTexts extends PrismaPg {
   readonly #texts: LargeTexts;
+  /** Set where traces are wanted. */
+  tracer: Tracer | undefined;
 
   constructor(texts: LargeTexts, ...options: ConstructorParameters<typeof PrismaPg>) {
     super(...options);
@@ -63,6 +67,6 @@ export class PrismaPgWithLargeTexts extends PrismaPg {
   #resolving<T extends SqlQueryable>(queryable: T): T {
     const queryRaw = queryable.queryRaw.bind(queryable);
     queryable.queryRaw = (query) => queryRaw(this.#texts.resolve(query));
-    return queryable;
+    return this.tracer === undefined ? queryable : traceStatements(queryable, this.tracer);
   }
 }

@@ -37,6 +37,8 @@ export interface CheckpointWrite {
   readonly walkedAt: Readonly<Record<string, string>> | null;
   /** The walk ended complete: the pass is proven as of now. */
   readonly completed: boolean;
+  /** Of a full walk: the newest change on this page. */
+  readonly newestChange?: Date | null;
 }
 
 export interface SavePage {
@@ -52,6 +54,8 @@ export interface SavePage {
   readonly counts: RunCounts;
   /** The run ends with this page. */
   readonly end: RunEnd | null;
+  /** The run lets others have their turn: its lease ends with this page, its line stays open, and the next holder goes on with it. */
+  readonly yields?: boolean;
   /** The rows are on their way: for some milliseconds this process has nothing to do. */
   readonly onSent?: () => void;
 }
@@ -82,7 +86,7 @@ export async function savePage(prisma: PrismaClient, save: SavePage): Promise<Ru
       if (save.tombstones !== undefined) counts.deleted += await setTombstones(tx, lease, save.tombstones);
       if (end !== null && isIdle(counts) && end.outcome === 'succeeded') {
         await foldIdleRun(tx, lease, save.startedAt, counts, end);
-      } else if (end !== null || !isIdle(counts) || counts.pages > 1) {
+      } else if (end !== null || save.yields === true || !isIdle(counts) || counts.pages > 1) {
         await writeRun(tx, lease, save.startedAt, counts, end);
       }
       return counts;
@@ -101,12 +105,17 @@ async function lockCheckpoint(tx: Prisma.TransactionClient, save: SavePage): Pro
   const watermark = checkpoint.watermark === null ? null : JSON.stringify(checkpoint.watermark);
   const walkedAt = checkpoint.walkedAt === null ? null : JSON.stringify(checkpoint.walkedAt);
   // The lease ends with the run: whoever waits for it need not wait for its expiry.
-  const leaseSeconds = end === null ? LEASE_MS / 1000 : null;
+  const yields = save.yields === true;
+  const leaseSeconds = end === null && !yields ? LEASE_MS / 1000 : null;
   const [held] = await tx.$queryRaw<Locked[]>`
     update sync.checkpoints set cursor = ${cursor}::jsonb, watermark = coalesce(${watermark}::jsonb, watermark),
       walked_at = coalesce(${walkedAt}::jsonb, walked_at),
       completed_at = case when ${checkpoint.completed} then now() else completed_at end,
-      lease_until = clock_timestamp() + make_interval(secs => ${leaseSeconds}::float8), updated_at = now()
+      -- A walk begins where there is no cursor yet.
+      newest_change = case when cursor is null then ${checkpoint.newestChange ?? null}::timestamptz
+        else greatest(newest_change, ${checkpoint.newestChange ?? null}::timestamptz) end,
+      lease_until = clock_timestamp() + make_interval(secs => ${leaseSeconds}::float8),
+      yielded_run_id = case when ${yields} then run_id end, updated_at = now()
     where connection_id = ${lease.connectionId} and stream = ${lease.stream} and pass = ${lease.pass}
       and lease_token = ${lease.token} and lease_until is not null
     returning exists (

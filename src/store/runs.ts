@@ -96,6 +96,14 @@ export async function foldIdleRun(
   if (folded === 0) await writeRun(db, lease, startedAt, counts, end);
 }
 
+/** What an open run has counted so far. */
+export async function readCounts(prisma: PrismaClient, runId: bigint): Promise<RunCounts> {
+  const row = await prisma.syncRun.findUnique({ where: { id: runId } });
+  if (row === null) return noCounts();
+  const { requests, pages, read, created, updated, unchanged, deleted, quarantined } = row;
+  return { requests, pages, read, created, updated, unchanged, deleted, quarantined };
+}
+
 /** Ends a run outside a page: its line and its lease in one transaction, unless another run took over meanwhile. */
 export async function endRun(
   prisma: PrismaClient,

@@ -1,4 +1,4 @@
-import { isAccepted, takeAcceptance } from '../store/deletions.ts';
+import { isAccepted, isEmptinessAccepted, takeAcceptance } from '../store/deletions.ts';
 import { hasFreshQuarantine } from '../store/quarantine.ts';
 import { forgetSeenIds } from '../store/seen-ids.ts';
 import { countSuspects, readMetRows, readSuspects, readVanishing, type SuspectQuery } from '../store/tombstones.ts';
@@ -32,6 +32,7 @@ export async function reconcile(
   }
   if (isSuspects(at, 1)) {
     const verdict = await judgeSuspects(run, deletions, 1);
+    if (verdict === 'yielded') return run.yielded();
     if (verdict !== 'walk again') return finish(run, verdict);
     at = beginningOf(first);
     await run.save({ page: null, checkpoint: unfinished(at), end: null });
@@ -41,6 +42,7 @@ export async function reconcile(
     if (ending !== null) return ending;
   }
   const verdict = await judgeSuspects(run, deletions, 2);
+  if (verdict === 'yielded') return run.yielded();
   if (verdict === 'walk again') throw new Error('a third walk was asked for');
   return finish(run, verdict);
 }
@@ -53,7 +55,7 @@ const suspectsAfter = (walks: number): PassCursor => ({ listId: '@suspects', kin
 const isSuspects = (at: PassCursor, walks: number): boolean => at.kind === 'suspects' && at.walk.walks === walks;
 
 /** Null: everything suspicious was settled. */
-type Verdict = Ending['error'] | 'walk again';
+type Verdict = Ending['error'] | 'walk again' | 'yielded';
 
 async function judgeSuspects(run: Run, deletions: Deletions, walks: number): Promise<Verdict> {
   const { prisma, deleteBrake } = run.parts;
@@ -64,7 +66,7 @@ async function judgeSuspects(run: Run, deletions: Deletions, walks: number): Pro
   if (suspects === 0) return null;
   const vanishing = await readVanishing(prisma, lease, table);
   const isNothingMet = (await readMetRows(prisma, query)).length === 0;
-  if (isNothingMet && !(await isAccepted(prisma, lease))) return suddenlyEmpty(name, vanishing.alive);
+  if (isNothingMet && !(await isEmptinessAccepted(prisma, lease))) return suddenlyEmpty(name, vanishing.alive);
   if (brakeHolds({ ...vanishing, suspects, deleteBrake }) && !(await isAccepted(prisma, lease))) {
     return {
       code: 'deletion_brake',
@@ -72,8 +74,9 @@ async function judgeSuspects(run: Run, deletions: Deletions, walks: number): Pro
     };
   }
   if (walks === 1) {
-    const isSettled = deletions.exists !== undefined && (await settleById(run, query, deletions.exists));
-    return isSettled ? null : 'walk again';
+    const settled = deletions.exists !== undefined && (await settleById(run, query, deletions.exists));
+    if (settled === 'yielded') return settled;
+    return settled ? null : 'walk again';
   }
   if (await hasFreshQuarantine(prisma, lease, lease.checkpoint.startedAt)) {
     return {
@@ -99,7 +102,7 @@ export function brakeHolds(facts: {
 type Exists = NonNullable<Deletions['exists']>;
 
 /** Asks for every suspect: those that are gone are marked, those that are there after all are left alone. False when some are still in doubt. */
-async function settleById(run: Run, query: SuspectQuery, exists: Exists): Promise<boolean> {
+async function settleById(run: Run, query: SuspectQuery, exists: Exists): Promise<boolean | 'yielded'> {
   const { prisma } = run.parts;
   if (!(await canBeAsked(run, query, exists))) return false;
   let isSettled = true;
@@ -116,7 +119,10 @@ async function settleById(run: Run, query: SuspectQuery, exists: Exists): Promis
       else if (answer === true) there.push(suspect.id);
       else isSettled = false;
     }
-    await mark(run, query, { gone, there, walks: 1 });
+    // Only while nothing is in doubt: that is asked anew by whoever goes on.
+    const yields = isSettled && (await run.shallYield());
+    await mark(run, query, { gone, there, walks: 1, yields });
+    if (yields) return 'yielded';
   }
 }
 
@@ -136,17 +142,22 @@ async function markAll(run: Run, query: SuspectQuery): Promise<void> {
     const last = suspects.at(-1);
     if (last === undefined) return;
     after = last.id;
+    run.fetch.signal.throwIfAborted();
     await mark(run, query, { gone: suspects.map(({ id }) => id), there: [], walks: 2 });
   }
 }
 
-async function mark(
-  run: Run,
-  { table, before }: SuspectQuery,
-  { gone, there, walks }: { gone: readonly string[]; there: readonly string[]; walks: number },
-): Promise<void> {
+interface Marked {
+  readonly gone: readonly string[];
+  readonly there: readonly string[];
+  readonly walks: number;
+  readonly yields?: boolean;
+}
+
+async function mark(run: Run, { table, before }: SuspectQuery, { gone, there, walks, yields }: Marked): Promise<void> {
   await run.save({
     page: null,
+    ...(yields !== undefined && { yields }),
     // Those that are there are not asked for again when this run is stopped and another goes on.
     met: { list: '@asked', ids: there },
     tombstones: { table, before, ids: gone },

@@ -1,7 +1,16 @@
-import { DatabaseError, errorCode, isAbort, LeadmirrorError, LeaseLostError, RateLimitedError } from '../errors.ts';
+import {
+  DatabaseError,
+  errorCode,
+  isAbort,
+  LeadmirrorError,
+  LeaseLostError,
+  RateLimitedError,
+  RunCancelledError,
+} from '../errors.ts';
+import { readCancellation } from '../store/control.ts';
 import { databaseError } from '../store/database.ts';
 import { releaseLease } from '../store/leases.ts';
-import { endRun, type RunCounts } from '../store/runs.ts';
+import { endRun, noCounts, type RunCounts, readCounts } from '../store/runs.ts';
 import { countSeenIds, forgetSeenIds } from '../store/seen-ids.ts';
 import { forgetCapabilities } from '../store/streams.ts';
 import { isBackfillComplete, readWatermark, seedIncremental } from '../store/watermarks.ts';
@@ -14,7 +23,7 @@ import { type Ending, type PassJob, type PassParts, Run } from './run.ts';
 import { walkLists } from './walk-lists.ts';
 import { advanceWatermark, seedWatermark, type Watermarks } from './watermark.ts';
 
-export type { PassJob, PassParts } from './run.ts';
+export type { Fairness, PassJob, PassParts } from './run.ts';
 
 /**
  * One call is one run of one pass of one stream: lease → lists → pages → rows → upsert + checkpoint → end.
@@ -33,11 +42,13 @@ export interface RunResult extends RunCounts {
   readonly error: { readonly code: string; readonly message: string } | null;
   /** For `postponed`: how long to stay away. */
   readonly retryInMs: number | null;
+  /** What this call counted; of a run that goes on after others had their turn, the rest was counted before. */
+  readonly slice: RunCounts;
 }
 
 /**
- * @throws LeaseBusyError when another process runs this pass; DatabaseError when the mirror's database cannot be used. Everything else ends up in the
- * result.
+ * @throws LeaseBusyError when another process runs this pass; RunCancelledError when the stream is paused; DatabaseError when the mirror's database cannot
+ * be used. Everything else ends up in the result.
  */
 export async function runPass(parts: PassParts, job: PassJob): Promise<RunResult> {
   const { prisma, clock } = parts;
@@ -47,16 +58,18 @@ export async function runPass(parts: PassParts, job: PassJob): Promise<RunResult
     throw databaseError(error, parts.databasePlace);
   });
   const keeper = keepLease(parts, lease);
-  const run = new Run(parts, job, lease, AbortSignal.any([job.signal, keeper.lost]));
+  const startedAt = clock.now();
   try {
+    const before = lease.isContinued ? await readCounts(prisma, lease.runId) : noCounts();
+    const run = new Run(parts, job, lease, { signal: AbortSignal.any([job.signal, keeper.ended]), counts: before });
     const ending = await execute(run).catch((error) => endingFor(run, error));
-    return await close(run, ending);
+    return await close(run, ending, before);
   } catch (error) {
     throw databaseError(error, parts.databasePlace);
   } finally {
     keeper.stop();
     await releaseLease(prisma, lease).catch(() => {});
-    parts.logger.debug({ run: String(lease.runId), ms: clock.now() - run.startedAt.getTime() }, 'run closed');
+    parts.logger.debug({ run: String(lease.runId), ms: clock.now() - startedAt }, 'run closed');
   }
 }
 
@@ -65,7 +78,7 @@ async function execute(run: Run): Promise<Ending> {
   const waiting = await whatToWaitFor(run);
   if (waiting !== null) return waiting;
   // Sign-in and role check belong to the connection, not to this stream's count of requests.
-  await connection.open({ ...run.fetch, onRequest: () => {} });
+  await connection.open({ ...run.fetch, lane: 'fast', onRequest: () => {} });
   const lists = await planLists(run);
   if (pass === 'backfill') await seedWatermarks(run, lists);
   const from = await findPlace(run, lists);
@@ -132,7 +145,11 @@ async function endingFor(run: Run, error: unknown): Promise<Ending> {
   const { databasePlace, logger, prisma } = run.parts;
   const cause = signal.aborted && isAbort(error) ? signal.reason : error;
   if (cause instanceof LeaseLostError) {
-    return { ...run.ending('cancelled', { code: cause.code, message: cause.message }), isRecorded: true };
+    const told = (await readCancellation(prisma, run.lease.runId)) ?? { code: cause.code, message: cause.message };
+    return { ...run.ending('cancelled', told), isRecorded: true };
+  }
+  if (cause instanceof RunCancelledError) {
+    return run.ending('cancelled', { code: cause.code, message: cause.message });
   }
   if (isAbort(cause) || (signal.aborted && cause === signal.reason)) {
     return run.ending('cancelled', { code: 'stopped', message: 'stopped; the next run goes on from the checkpoint' });
@@ -160,7 +177,7 @@ const PROVEN_OTHERWISE: ReadonlySet<string> = new Set([
   'bad_parameter',
 ]);
 
-async function close(run: Run, ending: Ending): Promise<RunResult> {
+async function close(run: Run, ending: Ending, before: RunCounts): Promise<RunResult> {
   const { lease, counts, startedAt } = run;
   if (!ending.isRecorded) await endRun(run.parts.prisma, lease, startedAt, counts, ending);
   const { outcome, error, retryInMs } = ending;
@@ -176,5 +193,12 @@ async function close(run: Run, ending: Ending): Promise<RunResult> {
     watermark: run.watermark,
     startedAt,
     endedAt: new Date(run.parts.clock.now()),
+    slice: countsSince(before, counts),
   };
+}
+
+function countsSince(before: RunCounts, now: RunCounts): RunCounts {
+  const since = noCounts();
+  for (const name of Object.keys(since) as (keyof RunCounts)[]) since[name] = now[name] - before[name];
+  return since;
 }

@@ -5,7 +5,8 @@ import { isRetryableDatabaseError } from '../store/faults.ts';
 import type { Lease } from '../store/leases.ts';
 import { type SavePage, savePage } from '../store/pages.ts';
 import { noCounts, type RunCounts, type RunEnd } from '../store/runs.ts';
-import type { Connection, FetchOptions, Outcome, Pass, Stream } from '../stream.ts';
+import { type Connection, type FetchOptions, laneOf, type Outcome, type Pass, type Stream } from '../stream.ts';
+import type { Tracer } from '../trace.ts';
 import type { Watermarks } from './watermark.ts';
 
 export interface PassParts {
@@ -17,6 +18,10 @@ export interface PassParts {
   readonly lookbackMs: number;
   /** Share of a table, 0 to 1, that may vanish within a day before a person has to agree. */
   readonly deleteBrake: number;
+  /** Set where traces are wanted. */
+  readonly tracer?: Tracer;
+  /** Told of every page that was written, and how long its transaction took, tries that failed included. */
+  readonly onPageWritten?: (page: { readonly stream: string; readonly durationMs: number }) => void;
 }
 
 export interface PassJob {
@@ -28,7 +33,17 @@ export interface PassJob {
   readonly maxWaitMs: number;
   /** How long to wait for a lease that another process holds. */
   readonly leaseWaitMs: number;
+  /** Without it the run never lets others have their turn. */
+  readonly fairness?: Fairness;
   readonly onProgress?: (counts: RunCounts) => void;
+}
+
+/** One huge account does not starve small ones: after a slice of work a run yields, at a page's edge, to those that wait. */
+export interface Fairness {
+  /** How long a run works before it asks. */
+  readonly sliceMs: number;
+  /** Whether others wait for this run's place. Asked at the end of a slice only; never throws. */
+  readonly isWaitedFor: () => Promise<boolean>;
 }
 
 /** How a run ends. */
@@ -47,11 +62,21 @@ export class Run {
   readonly startedAt: Date;
   watermark: Watermarks | null;
   walkedAt: Watermarks | null;
-  #written: RunCounts = noCounts();
+  #written: RunCounts;
   /** Counted apart, because requests go out while a page is written. */
-  #requests = 0;
+  #requests: number;
+  #sliceEndsAt: number;
 
-  constructor(parts: PassParts, job: PassJob, lease: Lease, signal: AbortSignal) {
+  /** `counts`: of a run that goes on, what it counted before. */
+  constructor(
+    parts: PassParts,
+    job: PassJob,
+    lease: Lease,
+    { signal, counts = noCounts() }: { readonly signal: AbortSignal; readonly counts?: RunCounts },
+  ) {
+    this.#written = counts;
+    this.#requests = counts.requests;
+    this.#sliceEndsAt = performance.now() + (job.fairness?.sliceMs ?? Number.POSITIVE_INFINITY);
     this.parts = parts;
     this.job = job;
     this.lease = lease;
@@ -61,6 +86,7 @@ export class Run {
     this.fetch = {
       signal,
       maxWaitMs: job.maxWaitMs,
+      lane: laneOf(job.pass),
       onRequest: () => {
         this.#requests += 1;
       },
@@ -80,12 +106,30 @@ export class Run {
     return { outcome, error, watermark: this.watermark, retryInMs, isRecorded: false };
   }
 
+  /** Whether this run's slice is over and others wait. When nobody does, another slice begins. */
+  async shallYield(): Promise<boolean> {
+    const { fairness } = this.job;
+    if (fairness === undefined || performance.now() < this.#sliceEndsAt) return false;
+    if (await fairness.isWaitedFor()) return true;
+    this.#sliceEndsAt = performance.now() + fairness.sliceMs;
+    return false;
+  }
+
+  /** The slice is over, not the run: its line stays open, and whoever takes it up goes on with it. */
+  yielded(): Ending {
+    const message = 'lets other streams have their turn, and goes on from its checkpoint';
+    return { ...this.ending('postponed', { code: 'yielded', message }), isRecorded: true };
+  }
+
   /** Deadlocks, serialisation failures and lost connections are retried as a page: nothing of a failed try was kept. */
   async save(save: Omit<SavePage, 'lease' | 'startedAt' | 'counts'>): Promise<void> {
     const { lease, startedAt } = this;
+    const { onPageWritten } = this.parts;
+    const sentAt = performance.now();
     this.#written = await this.patiently(() =>
       savePage(this.parts.prisma, { ...save, lease, startedAt, counts: this.counts }),
     );
+    onPageWritten?.({ stream: this.job.stream.name, durationMs: performance.now() - sentAt });
     this.job.onProgress?.(this.counts);
   }
 

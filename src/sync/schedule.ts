@@ -7,6 +7,13 @@ export interface Schedule {
   readonly timezone: string;
 }
 
+/** When a stream is read. A pass of null is switched off: it is only run by hand. */
+export interface StreamSchedule {
+  readonly incremental: string | null;
+  readonly reconcile: string | null;
+  readonly timezone: string;
+}
+
 /** The next tick after `fromMs` (ms since 1970). */
 export function nextTick({ cron, timezone }: Schedule, fromMs: number): number {
   return CronExpressionParser.parse(cron, { tz: timezone, currentDate: new Date(fromMs) })
@@ -14,19 +21,66 @@ export function nextTick({ cron, timezone }: Schedule, fromMs: number): number {
     .getTime();
 }
 
-/** The longest pause between ticks within the next two dozen: schedules need not be even. */
-export function longestPauseMs(schedule: Schedule, fromMs: number): number {
-  let longest = 0;
-  let at = nextTick(schedule, fromMs);
-  for (let i = 0; i < 24; i++) {
-    const next = nextTick(schedule, at);
-    longest = Math.max(longest, next - at);
-    at = next;
-  }
-  return longest;
+export interface Pauses {
+  readonly shortestMs: number;
+  readonly longestMs: number;
 }
 
-/** A stream is late when it missed more than two ticks, with two minutes for the runs themselves. */
-export function freshWithinSeconds(schedule: Schedule, fromMs: number): number {
-  return Math.ceil((longestPauseMs(schedule, fromMs) * 2) / 1000) + 120;
+const SECOND = 1000;
+const DAY = 86_400;
+/** Of its days that a schedule has: enough for every weekday pattern, and for a year of months. */
+const DAYS_TO_SEE = 24;
+
+/**
+ * The pauses between the ticks of a cron, nights and weekends included: schedules need not be even. Days of 24 hours are assumed; the changes of the clock
+ * are well below what anybody builds on a pause.
+ */
+export function pausesOf(cron: string, fromMs: number): Pauses {
+  const { second, minute, hour } = CronExpressionParser.parse(cron, { tz: 'UTC' }).fields;
+  let [first, last, shortest, longest] = [-1, -1, DAY, 0];
+  for (const h of hour.values) {
+    for (const m of minute.values) {
+      for (const s of second.values) {
+        const at = h * 3600 + m * 60 + s;
+        if (first < 0) first = at;
+        else {
+          shortest = Math.min(shortest, at - last);
+          longest = Math.max(longest, at - last);
+        }
+        last = at;
+      }
+    }
+  }
+  const overnight = daysBetween(cron, fromMs).map((days) => days * DAY - last + first);
+  // A single tick a day leaves no pause inside of it.
+  const isOnce = first === last;
+  return {
+    shortestMs: Math.min(isOnce ? Number.POSITIVE_INFINITY : shortest, ...overnight) * SECOND,
+    longestMs: Math.max(longest, ...overnight) * SECOND,
+  };
+}
+
+/** The distances of its days from one another; every day: 1. */
+function daysBetween(cron: string, fromMs: number): number[] {
+  const days = cron.trim().split(/\s+/).slice(-3);
+  if (days.every((field) => field === '*' || field === '?')) return [1];
+  const ticks = CronExpressionParser.parse(`0 0 0 ${days.join(' ')}`, { tz: 'UTC', currentDate: new Date(fromMs) });
+  const distances: number[] = [];
+  let at = ticks.next().getTime();
+  for (let i = 0; i < DAYS_TO_SEE; i++) {
+    const next = ticks.next().getTime();
+    distances.push(Math.round((next - at) / (DAY * SECOND)));
+    at = next;
+  }
+  return distances;
+}
+
+/** Nothing keeps the stream up to date, so it is never called fresh. */
+export const NEVER_FRESH = 0;
+
+/** A stream is late when it missed more than two ticks, with two minutes for the runs themselves. Where only full walks are scheduled, these count. */
+export function freshWithinSeconds({ incremental, reconcile }: StreamSchedule, fromMs: number): number {
+  const cron = incremental ?? reconcile;
+  if (cron === null) return NEVER_FRESH;
+  return Math.ceil((pausesOf(cron, fromMs).longestMs * 2) / SECOND) + 120;
 }

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import { LeadmirrorError } from '../errors.ts';
+import { isAbort, LeadmirrorError, LeaseLostError } from '../errors.ts';
 import { compareRows, type DifferenceKind, type RowDifference } from '../store/compare.ts';
+import { readCancellation } from '../store/control.ts';
 import { databaseError } from '../store/database.ts';
-import { isAccepted } from '../store/deletions.ts';
+import { isAccepted, isEmptinessAccepted } from '../store/deletions.ts';
 import { releaseLease } from '../store/leases.ts';
 import { preparePage } from '../store/pages.ts';
 import { keepProof } from '../store/proofs.ts';
@@ -18,6 +19,7 @@ import { planLists } from './plan-lists.ts';
 import { brakeHolds, canBeAsked } from './reconcile.ts';
 import { type PassParts, Run } from './run.ts';
 import { saveSifted } from './save-sifted.ts';
+import { suddenlyEmpty } from './walk-lists.ts';
 import { walkPages } from './walk-pages.ts';
 import { stopBefore } from './watermark.ts';
 
@@ -68,7 +70,7 @@ export interface VerifyReport {
   readonly endedAt: Date;
 }
 
-/** @throws LeaseBusyError, DatabaseError, or what the signal aborts with */
+/** @throws LeaseBusyError, RunCancelledError while the stream is paused, DatabaseError, or what the signal aborts with */
 export async function verifyStream(parts: PassParts, job: VerifyJob): Promise<VerifyReport> {
   const { prisma, clock } = parts;
   const key = { connectionId: job.connection.id, stream: job.stream.name, pass: 'verify' as const };
@@ -76,11 +78,11 @@ export async function verifyStream(parts: PassParts, job: VerifyJob): Promise<Ve
   const keeper = keepLease(parts, lease);
   const { connection, stream, signal, maxWaitMs, leaseWaitMs } = job;
   const passJob = { connection, stream, signal, maxWaitMs, leaseWaitMs, pass: 'verify' as const };
-  const run = new Run(parts, passJob, lease, AbortSignal.any([signal, keeper.lost]));
+  const run = new Run(parts, passJob, lease, { signal: AbortSignal.any([signal, keeper.ended]) });
   const verifier = new Verifier(run, job);
   try {
     await forgetSeenIds(prisma, lease);
-    const error = await verifier.compare().catch((cause: unknown) => explain(cause, parts));
+    const error = await verifier.compare().catch((cause: unknown) => explain(cause, run));
     const report = verifier.report(error, new Date(clock.now()));
     // A verify that only looked leaves no line among the runs; one that wrote does.
     if (report.repaired > 0) {
@@ -97,8 +99,14 @@ export async function verifyStream(parts: PassParts, job: VerifyJob): Promise<Ve
 }
 
 /** Refusals and weather end up in the report; the rest is thrown on. */
-function explain(cause: unknown, { databasePlace }: PassParts): VerifyReport['error'] {
-  const error = databaseError(cause, databasePlace);
+async function explain(thrown: unknown, { parts, lease, fetch, job }: Run): Promise<VerifyReport['error']> {
+  const isEnded = isAbort(thrown) && fetch.signal.aborted && !job.signal.aborted;
+  const cause = isEnded ? fetch.signal.reason : thrown;
+  const error = databaseError(cause, parts.databasePlace);
+  if (error instanceof LeaseLostError) {
+    const told = await readCancellation(parts.prisma, lease.runId);
+    if (told !== null) return told;
+  }
   if (error instanceof LeadmirrorError && error === cause) return { code: error.code, message: error.message };
   throw error;
 }
@@ -292,6 +300,11 @@ class Verifier {
     const still = new Set(extras.map(({ id }) => id));
     for (const [id, kind] of this.#findings) if (kind === 'extra' && !still.has(id)) this.#findings.delete(id);
     if (!this.#job.repair || extras.length === 0) return null;
+    // An empty answer proves nothing, however few rows it would cost.
+    if (this.#upstreamRows === 0 && !(await isEmptinessAccepted(parts.prisma, lease))) {
+      const { code, message } = suddenlyEmpty(name, vanishing.alive);
+      return { code, message };
+    }
     if (isBraked && !(await isAccepted(parts.prisma, lease))) {
       const message = `${extras.length} rows of ${name} are not in the upstream any more, more than SYNC_DELETE_BRAKE (${parts.deleteBrake}) allows to be marked; look at the upstream, and let a reconcile find them`;
       return { code: 'deletion_brake', message };

@@ -53,8 +53,10 @@ async function walkList(
 ): Promise<Ending | null> {
   const prepare = (page: ListPage, askedAt: number) => preparePageOf(run, page, askedAt);
   const recall = (page: ListPage, prepared: PreparedPage) => recallIds(run, list, page, prepared);
-  for await (const walked of walkPages(list, start, { ...run.fetch, prepare, recall })) {
-    const ending = await writePage(run, list, walked, next);
+  const span = run.parts.tracer?.active();
+  for await (const walked of walkPages(list, start, { ...run.fetch, span, prepare, recall })) {
+    const write = () => writePage(run, list, walked, next);
+    const ending = await (walked.span?.run(write) ?? write());
     if (ending !== null) return ending;
   }
   return null;
@@ -78,25 +80,29 @@ async function writePage(
   const here: PassCursor = { listId: list.id, kind: list.walk.kind, walk: step.state };
   const before = run.counts;
   let ending: Ending | null = null;
+  const yields = step.end?.kind !== 'gave_up' && (!isListRead || next !== null) && (await run.shallYield());
   const cursor = isListRead ? next : here;
   await saveSifted(run, prepared.page, (page) => {
     ending = endingAt(run, step.end, next, page);
     return run.save({
       page,
+      yields,
       ...metOn(run, list, walked),
       checkpoint: {
         cursor: cursor === null ? null : encodeCursor(cursor),
         watermark: isIncremental ? run.watermark : null,
         walkedAt: isIncremental ? run.walkedAt : null,
         completed: isListRead && next === null,
+        newestChange: prepared.newestChange,
       },
       end: ending,
-      onSent: walked.fetchAhead,
+      // What would be fetched now would be fetched again.
+      ...(!yields && { onSent: walked.fetchAhead }),
     });
   });
   const { created, updated } = run.counts;
   await reportDrift(run, prepared.drift, { hasWritten: created + updated > before.created + before.updated });
-  return ending;
+  return yields ? run.yielded() : ending;
 }
 
 /** Rows do not all go at once without a person's doing. A full walk that looks for deletions judges that itself, when all its lists are read. */
@@ -144,6 +150,15 @@ export function finalEnding(run: Run, justSetAside = 0): Ending {
 interface PreparedPage {
   readonly page: PageWrite;
   readonly drift: readonly Drift[];
+  readonly newestChange: Date | null;
+}
+
+/** What incremental passes are shown has to come as far, or they miss something. */
+function newestChangeOn({ entries, serverTime }: ListPage): Date | null {
+  // Without the server's clock a wrong future date could not be told from a change.
+  if (serverTime === null) return null;
+  const times = entries.flatMap(({ updatedAt }) => updatedAt ?? []);
+  return times.length === 0 ? null : new Date(Math.min(serverTime, Math.max(...times)));
 }
 
 function preparePageOf(run: Run, page: ListPage, askedAt: number): PreparedPage {
@@ -153,6 +168,7 @@ function preparePageOf(run: Run, page: ListPage, askedAt: number): PreparedPage 
   return {
     page: prepareMapped(mapped, { table: stream.table, replaceWrittenBefore }),
     drift: findDrift(stream, mapped.rows),
+    newestChange: pass === 'incremental' ? null : newestChangeOn(page),
   };
 }
 

@@ -1,5 +1,6 @@
 import { ResponseTooLargeError } from '../errors.ts';
 import type { FetchOptions, List, ListPage, ListQuery, WalkState, WalkStep } from '../stream.ts';
+import type { Span } from '../trace.ts';
 
 export interface WalkedPage<T> {
   /** The page as the consumer prepared it for writing. */
@@ -9,6 +10,8 @@ export interface WalkedPage<T> {
   readonly step: WalkStep;
   /** Starts fetching the next page. To be called when this one is on its way to the database; without it, that begins with the next turn. */
   readonly fetchAhead: () => void;
+  /** Of this page; it ends when the next one is asked for. */
+  readonly span: Span | null;
 }
 
 interface Fetched<T> {
@@ -16,9 +19,12 @@ interface Fetched<T> {
   readonly state: WalkState;
   readonly page: ListPage;
   readonly prepared: T;
+  readonly span: Span | null;
 }
 
 export interface WalkOptions<T> extends FetchOptions {
+  /** The run's: each page becomes a part of it. */
+  readonly span?: Span | null;
   /** Which ids of a page the walk's memory knows; asked when everything before the page is written. */
   readonly recall: (page: ListPage, prepared: T) => Promise<ReadonlySet<string>>;
   /** Called as soon as a page has arrived, while the one before it is still being written. `askedAt`: `performance.now()` before the request. */
@@ -37,32 +43,61 @@ export async function* walkPages<T>(
   const ahead = new AbortController();
   const signal = AbortSignal.any([options.signal, ahead.signal]);
   const fetch = (state: WalkState): Promise<Fetched<T>> => {
-    const fetched = fetchFitting(list, state, { ...options, signal });
+    const fetched = fetchTraced(list, state, { ...options, signal });
     // It is awaited after the page before it is written; until then a failure must not count as unhandled.
     fetched.catch(() => {});
     return fetched;
   };
+  let pending: Promise<Fetched<T>> | null = null;
+  let current: Span | null = null;
   try {
-    let pending: Promise<Fetched<T>> | null = null;
     for (let next = from; ; ) {
-      const { query, state, page, prepared } = await (pending ?? fetch(next));
+      const { query, state, page, prepared, span } = await (pending ?? fetch(next));
+      current = span;
       const familiar = list.walk.memory === undefined ? undefined : await options.recall(page, prepared);
       const step = list.walk.accept(state, query, page, familiar);
       pending = null;
       const fetchAhead = () => {
         if (step.end === null) pending ??= fetch(step.state);
       };
-      yield { prepared, ids: idsOn(page), step, fetchAhead };
+      yield { prepared, ids: idsOn(page), step, fetchAhead, span };
+      current?.end();
+      current = null;
       if (step.end !== null) return;
       next = step.state;
     }
   } finally {
     ahead.abort();
+    current?.end();
+    // Fetched, and not looked at any more: the run ends before it.
+    const unused = pending as Promise<Fetched<T>> | null;
+    void unused?.then(
+      ({ span }) => span?.end(),
+      () => {},
+    );
+  }
+}
+
+/** Inside a span of its own where traces are wanted; what is done with the page later belongs to it as well. */
+async function fetchTraced<T>(list: List, from: WalkState, options: WalkOptions<T>): Promise<Fetched<T>> {
+  const span = options.span?.child('page', { 'leadmirror.list': list.id }) ?? null;
+  if (span === null) return { ...(await fetchFitting(list, from, options)), span };
+  try {
+    const fetched = await span.run(() => fetchFitting(list, from, options));
+    span.set({ 'leadmirror.page.rows': fetched.page.entries.length });
+    return { ...fetched, span };
+  } catch (error) {
+    span.end(error);
+    throw error;
   }
 }
 
 /** Asks with half the rows as long as the answer is over the size limit. */
-async function fetchFitting<T>(list: List, from: WalkState, options: WalkOptions<T>): Promise<Fetched<T>> {
+async function fetchFitting<T>(
+  list: List,
+  from: WalkState,
+  options: WalkOptions<T>,
+): Promise<Omit<Fetched<T>, 'span'>> {
   for (let state = from; ; ) {
     const query = list.walk.next(state);
     const askedAt = performance.now();

@@ -24,6 +24,11 @@ export interface OffsetOptions {
   readonly window?: ListWindow;
   /** `front`: by which date the list shows the newest first; creation unless told. */
   readonly sortedBy?: 'createdAt' | 'updatedAt';
+  /**
+   * `all`: the end is asked about once more where no count agrees with it. For walks that decide about deletions: a last page that was cut short says
+   * "no more" as well as a whole one.
+   */
+  readonly provesEnd?: boolean;
   readonly maxStepBacks?: number;
 }
 
@@ -84,7 +89,7 @@ const DEFAULT_MAX_STEP_BACKS = 60;
 const WINDOW_TOLERANCE_MS = 86_400_000;
 
 export function createOffsetWalk(options: OffsetOptions): Walk<OffsetState> {
-  const { pageSize, goal, window, sortedBy = 'createdAt' } = options;
+  const { pageSize, goal, window, sortedBy = 'createdAt', provesEnd = false } = options;
   const maxStepBacks = options.maxStepBacks ?? DEFAULT_MAX_STEP_BACKS;
 
   const start = (): OffsetState => ({
@@ -162,7 +167,8 @@ export function createOffsetWalk(options: OffsetOptions): Walk<OffsetState> {
     const met = goal === 'all' ? { met: fresh } : {};
     const reach = query.offset + page.entries.length;
     if (state.phase === 'top' && fresh.length === 0 && reachesQuiet(state, page)) return leaveTop(state);
-    const end = looksLikeEnd(state, query, page);
+    const seeming = looksLikeEnd(state, query, page);
+    const end = seeming === 'yes' && !isProven(state, reach, page, fresh) ? 'doubtful' : seeming;
     // The same page again, however far the question went: the server knows no pages, and this was all.
     if (end === 'same') return { ...complete(state), ...met };
     if (end === 'yes') return { ...atEnd({ ...state, doubts: 0, stalls: 0 }, reach, query.offset === 0), ...met };
@@ -174,6 +180,10 @@ export function createOffsetWalk(options: OffsetOptions): Walk<OffsetState> {
     const doubts = end === 'doubtful' ? state.doubts + 1 : 0;
     return { state: { ...state, offset, stalls, doubts }, end: null, ...met };
   }
+
+  /** The count agrees, or the question from the last row on brought nothing new. */
+  const isProven = ({ doubts }: OffsetState, reach: number, { total }: ListPage, fresh: readonly string[]): boolean =>
+    !provesEnd || (total !== null && reach >= total) || (doubts > 0 && fresh.length === 0);
 
   /** An empty answer at the top may be an empty list; further down it says that the list got shorter than the place, or that nothing follows it. */
   function acceptNothing(state: OffsetState, query: ListQuery, page: ListPage): Step {

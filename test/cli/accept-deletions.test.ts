@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { formatProof } from '../../src/cli/status.ts';
+import { formatProof } from '../../src/cli/status-view.ts';
 import { exitCodeOf } from '../../src/cli/sync.ts';
 import type { SyncReport } from '../../src/cli/sync-report.ts';
 import { createOpsServer } from '../../src/ops/server.ts';

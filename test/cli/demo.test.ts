@@ -98,6 +98,9 @@ it('live: mirrors, says how to join in, and ends with everything at Ctrl-C', asy
   const running = cli.start(['demo'], { cwd, isUnguarded: true });
   const said = (pattern: RegExp) => pattern.test(`${running.stdout}\n${running.stderr}`);
   await until('everything is mirrored', () => said(/Ctrl-C stops everything/), 90_000);
+  const [, page = ''] = /status page: (http:\S+)/.exec(running.stdout) ?? [];
+  const answer = await fetch(page, { headers: { accept: 'text/html' } });
+  expect([answer.status, await answer.text()]).toEqual([200, expect.stringMatching(/<h1>.*9 streams/)]);
   await until('the daemon runs', () => said(/leads the schedule/));
   await until('changes in Tiledesk arrive', () => said(/tiledesk\.requests.*"(created|updated)":[1-9]/));
   await until('visits in Tilkee arrive', () => said(/tilkee\.connexions.*"created":[1-9]/));

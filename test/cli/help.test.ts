@@ -13,12 +13,17 @@ beforeAll(async () => {
 afterAll(() => cli.close());
 
 const COMMANDS = [
+  'init',
   'start',
   'sync',
   'check',
   'status',
   'runs',
   'trigger',
+  'pause',
+  'resume',
+  'cancel',
+  'resync',
   'accept-deletions',
   'quarantine',
   'reproject',

@@ -84,7 +84,10 @@ describe('start', () => {
     const ops = await opsOf(daemon);
     await ops.allFresh();
     expect(await ops.get('/healthz')).toEqual({ status: 200, body: { status: 'ok' } });
-    expect(await ops.get('/readyz')).toEqual({ status: 200, body: { status: 'ready', database: true, queue: true } });
+    expect(await ops.get('/readyz')).toEqual({
+      status: 200,
+      body: { status: 'ready', database: true, queue: true, migrations: true },
+    });
 
     const [lead] = sandbox.data.leads.keys();
     sandbox.data.editLead(String(lead), { fullname: 'Arrives By Itself' });

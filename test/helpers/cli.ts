@@ -203,6 +203,8 @@ export async function buildProgram(): Promise<string> {
   });
   await writeFile(join(draft, 'package.json'), '{ "type": "module" }\n');
   await cp(join(ROOT, 'bin'), join(draft, 'bin'), { recursive: true });
+  const assets = 'src/ops/assets';
+  await cp(join(ROOT, assets), join(draft, 'dist', assets), { recursive: true });
   // Another test file may have been faster: its build is the same.
   await rename(draft, directory).catch(() => rm(draft, { recursive: true, force: true }));
   await removeOldBuilds();

@@ -7,6 +7,8 @@ export interface CuttableProxy {
   /** The server is away: connections break, new ones are refused. */
   cut(): Promise<void>;
   restore(): Promise<void>;
+  /** Connections that are open now stay open and carry nothing any more, as after a firewall forgot them; new ones work. */
+  freeze(): void;
   close(): Promise<void>;
 }
 
@@ -47,9 +49,13 @@ export async function createCuttableProxy(target: string): Promise<CuttableProxy
     await closed;
   }
 
+  function freeze() {
+    for (const socket of sockets) socket.unpipe().pause();
+  }
+
   await restore();
   const url = new URL(target);
   url.hostname = '127.0.0.1';
   url.port = String(ownPort);
-  return { url: url.href, cut, restore, close: cut };
+  return { url: url.href, cut, restore, freeze, close: cut };
 }

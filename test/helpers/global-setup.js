@@ -7,6 +7,8 @@ import './typescript.js';
 export default async function globalSetup() {
   const { announceMissingRedis } = await import('./redis.ts');
   await announceMissingRedis();
+  const { announceMissingChromium } = await import('./chromium.ts');
+  await announceMissingChromium();
   const { startTestServer } = await import('./test-server.ts');
   globalThis.leadmirrorTestServer = await startTestServer();
 }

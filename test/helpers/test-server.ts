@@ -10,18 +10,19 @@ import { startEmbeddedPostgres } from '../../src/store/embedded.ts';
 import { migrate } from '../../src/store/migrate.ts';
 import { ADMIN_URL_VARIABLE, databaseUrl, TEMPLATE } from './postgres.ts';
 
+export interface TestServerOptions {
+  /** As a server is run that keeps what it is given, autovacuum included; for measurements. */
+  readonly isDurable?: boolean;
+}
+
+const FAST = { fsync: 'off', full_page_writes: 'off', synchronous_commit: 'off', autovacuum: 'off' };
+
 /** One Postgres for the whole run: started and migrated once; each test file clones the migrated database. */
-export async function startTestServer(): Promise<{ stop(): Promise<void> }> {
+export async function startTestServer(options: TestServerOptions = {}): Promise<{ stop(): Promise<void> }> {
   const home = await mkdtemp(join(tmpdir(), 'leadmirror-test-'));
   // Postgres refuses to run as root and then works under an account of its own, which has to enter this directory.
   await chmod(home, 0o755);
-  const settings = {
-    fsync: 'off',
-    full_page_writes: 'off',
-    synchronous_commit: 'off',
-    max_connections: '300',
-    autovacuum: 'off',
-  };
+  const settings = { max_connections: '300', ...(options.isDurable === true ? {} : FAST) };
   const removeHome = () => rm(home, { recursive: true, force: true });
   const postgres = await startEmbeddedPostgres({ home, logger: silentLogger(), settings }).catch(async (error) => {
     await removeHome();

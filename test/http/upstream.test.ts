@@ -46,9 +46,18 @@ function createNotingBudget(): RequestBudget & { readonly calls: string[] } {
       calls.push('take');
       return { granted: true, waitMs: 0 };
     },
+    isClosed: async () => false,
     block: async (waitMs) => void calls.push(`block ${waitMs}`),
     slowDown: note('slowDown'),
     recover: note('recover'),
+    learn: async () => {},
+    // Always closed; the tests of the circuit have a real one.
+    circuit: {
+      enter: async () => ({ granted: true, waitMs: 0 }),
+      failed: async () => ({ opened: false, open: null }),
+      answered: async () => null,
+      release: async () => {},
+    },
   };
 }
 
@@ -377,6 +386,39 @@ describe('the budget', () => {
     const { get } = setup({ clock, budget: createLocalBudget(5, clock) });
     for (let i = 0; i < 3; i += 1) await get();
     expect(clock.waits).toEqual([12_000, 12_000]);
+  });
+
+  it('is asked in the lane of the caller, and in the fast one for who names none', async () => {
+    const lanes: unknown[] = [];
+    const budget: RequestBudget = {
+      ...createNotingBudget(),
+      take: async (_maxWaitMs, lane) => {
+        lanes.push(lane);
+        return { granted: true, waitMs: 0 };
+      },
+    };
+    const { get } = setup({ budget });
+    await get();
+    await get({ lane: 'bulk' });
+    expect(lanes).toEqual(['fast', 'bulk']);
+  });
+
+  it('that was closed while the request waited for its slot is asked again, and nothing is sent into a Retry-After', async () => {
+    const clock = createTestClock();
+    const asked: string[] = [];
+    const waits = [300, 4_000, 0];
+    const budget: RequestBudget = {
+      ...createNotingBudget(),
+      take: async () => {
+        asked.push('take');
+        return { granted: true, waitMs: waits.shift() ?? 0 };
+      },
+      isClosed: async () => asked.push('look') === 2,
+    };
+    const { get } = setup({ clock, budget });
+    await get();
+    expect(asked).toEqual(['take', 'look', 'take', 'look']);
+    expect(clock.waits).toEqual([300, 4_000]);
   });
 
   it('that has no slot in time postpones the work without a request', async () => {

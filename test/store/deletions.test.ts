@@ -1,5 +1,11 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { acceptDeletions, isAccepted, readHeldDeletions, takeAcceptance } from '../../src/store/deletions.ts';
+import {
+  acceptDeletions,
+  isAccepted,
+  isEmptinessAccepted,
+  readHeldDeletions,
+  takeAcceptance,
+} from '../../src/store/deletions.ts';
 import { endRun, noCounts, type RunEnd } from '../../src/store/runs.ts';
 import type { Pass } from '../../src/stream.ts';
 import { CONNECTION, DONE, type Store, setupStore } from './support.ts';
@@ -97,6 +103,16 @@ describe('an acceptance', () => {
     expect(await isAccepted(store.prisma, KEY)).toBe(false);
     expect(await takeAcceptance(store.prisma, KEY)).toBe(false);
     expect(await accepted()).toEqual([{ at: null }]);
+  });
+
+  it('of some deletions is none of an empty list, until that is accepted too', async () => {
+    await acceptDeletions(store.prisma, KEY);
+    expect(await isEmptinessAccepted(store.prisma, KEY)).toBe(false);
+    await run('reconcile', braked('suddenly_empty'));
+    expect(await isEmptinessAccepted(store.prisma, KEY)).toBe(false);
+    await acceptDeletions(store.prisma, KEY);
+    expect(await isEmptinessAccepted(store.prisma, KEY)).toBe(true);
+    expect(await isAccepted(store.prisma, KEY)).toBe(true);
   });
 
   it('that was never given is not there', async () => {

@@ -78,13 +78,13 @@ describe('a lease', () => {
   it('is renewed by the database’s clock as long as nobody took it', async () => {
     const lease = await store.lease();
     await expireLeases(store);
-    expect(await renewLease(store.prisma, lease)).toBe(true);
+    expect(await renewLease(store.prisma, lease)).toEqual({ isPaused: false, isConfigured: true });
     expect(await acquireLease(store.prisma, KEY)).toBeNull();
 
     await expireLeases(store);
     const successor = await store.lease();
-    expect(await renewLease(store.prisma, lease)).toBe(false);
-    expect(await renewLease(store.prisma, successor)).toBe(true);
+    expect(await renewLease(store.prisma, lease)).toBeNull();
+    expect(await renewLease(store.prisma, successor)).not.toBeNull();
   });
 
   it('that was lost is not given back by its former holder', async () => {

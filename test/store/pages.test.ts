@@ -379,6 +379,24 @@ describe('page, checkpoint and run line', () => {
     expect((await stored()).map(({ id }) => id)).toEqual(['a']);
   });
 
+  it('gather the newest change of a walk, whatever run goes on with it, and begin anew with the next', async () => {
+    const at = (day: number) => new Date(Date.UTC(2026, 0, day));
+    const save = (cursor: unknown, newestChange: Date | null) =>
+      store.save(lease, [], {
+        checkpoint: { cursor, watermark: null, walkedAt: null, completed: false, newestChange },
+      });
+    const kept = async () =>
+      (await store.query<{ newest_change: Date | null }>('select newest_change from sync.checkpoints'))[0]
+        ?.newest_change;
+    await save({ at: 1 }, at(3));
+    await save({ at: 2 }, at(5));
+    await save({ at: 3 }, null);
+    await save(null, at(4));
+    expect(await kept()).toEqual(at(5));
+    await save({ at: 1 }, at(2));
+    expect(await kept()).toEqual(at(2));
+  });
+
   it('leave a watermark alone that they do not bring', async () => {
     await store.save(lease, [], { checkpoint });
     await store.save(lease, [], { checkpoint: { cursor: null, watermark: null, walkedAt: null, completed: false } });

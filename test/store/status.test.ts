@@ -28,6 +28,7 @@ interface RunFacts {
   readonly connection?: string;
   readonly created?: number;
   readonly watermark?: string;
+  readonly newestChange?: string;
 }
 
 type Ended = 'succeeded' | 'partial' | 'failed' | 'postponed' | 'cancelled';
@@ -35,6 +36,7 @@ type Ended = 'succeeded' | 'partial' | 'failed' | 'postponed' | 'cancelled';
 /** A run that ended so many minutes ago and took one, and the checkpoint that it leaves behind. */
 async function run(pass: string, minutesAgo: number, outcome: Ended, code: string | null = null, facts: RunFacts = {}) {
   const { stream = 'leads', connection = ACCOUNT, created = 0, watermark = null } = facts;
+  const { newestChange = null } = facts;
   const marks = watermark === null ? null : JSON.stringify({ all: watermark });
   await store.query(
     `insert into sync.runs (connection_id, stream, pass, outcome, error_code, error_message, created, watermark, started_at, ended_at)
@@ -43,12 +45,12 @@ async function run(pass: string, minutesAgo: number, outcome: Ended, code: strin
   );
   const isComplete = outcome === 'succeeded' || code === 'quarantined';
   await store.query(
-    `insert into sync.checkpoints (connection_id, stream, pass, started_at, completed_at, watermark)
-     values ($1, $2, $3, now() - make_interval(mins => $4 + 1), case when $5 then now() - make_interval(mins => $4) end, $6)
+    `insert into sync.checkpoints (connection_id, stream, pass, started_at, completed_at, watermark, newest_change)
+     values ($1, $2, $3, now() - make_interval(mins => $4 + 1), case when $5 then now() - make_interval(mins => $4) end, $6, $7)
      on conflict (connection_id, stream, pass) do update set started_at = excluded.started_at,
        completed_at = coalesce(excluded.completed_at, checkpoints.completed_at),
-       watermark = coalesce(excluded.watermark, checkpoints.watermark)`,
-    [connection, stream, pass, minutesAgo, isComplete, marks],
+       watermark = coalesce(excluded.watermark, checkpoints.watermark), newest_change = excluded.newest_change`,
+    [connection, stream, pass, minutesAgo, isComplete, marks, newestChange],
   );
 }
 
@@ -291,6 +293,26 @@ describe('a watermark that stands still', () => {
   it('is well where the full walk found nothing new', async () => {
     await fullWalk(0);
     await run('incremental', 4, 'succeeded', null, { watermark: OLD });
+    expect((await seen())[0]).toBe('fresh');
+  });
+
+  it('although a full walk met later changes of rows that are there, is not fresh either', async () => {
+    await run('reconcile', 60, 'succeeded', null, { newestChange: NEW });
+    await run('incremental', 4, 'succeeded', null, { watermark: OLD });
+    expect(await seen()).toEqual([
+      'partial',
+      60,
+      'the last full walk met changes as late as 2026-01-02 00:00:00 UTC, and the watermark has not come so far since: incremental passes may not be shown what changes',
+    ]);
+    await run('incremental', 1, 'succeeded', null, { watermark: NEW });
+    expect((await seen())[0]).toBe('fresh');
+  });
+
+  it('is well where the full walk met nothing later, and while another one is under way', async () => {
+    await run('reconcile', 3, 'succeeded', null, { newestChange: OLD });
+    await run('incremental', 1, 'succeeded', null, { watermark: OLD });
+    expect((await seen())[0]).toBe('fresh');
+    await store.query(`update sync.checkpoints set newest_change = now(), cursor = '{}' where pass = 'reconcile'`);
     expect((await seen())[0]).toBe('fresh');
   });
 

@@ -46,6 +46,13 @@ describe('rows that were removed upstream for good', () => {
       expect(await tombstones(setup, 'leads')).toEqual(leads.map(({ _id }) => _id).sort());
       expect(await tombstones(setup, 'requests')).toEqual(requests.map(({ _id }) => _id).sort());
       expect(results.map(({ deleted }) => deleted)).toEqual([leads.length, requests.length, 0, 0]);
+      const walks = `select stream, newest_change from sync.checkpoints where pass = 'reconcile' and stream in ('tiledesk.leads', 'tiledesk.requests')`;
+      const newest = (all: Iterable<{ readonly updatedAt?: string | undefined }>) =>
+        new Date(Math.max(...[...all].map(({ updatedAt }) => Date.parse(updatedAt ?? ''))));
+      expect(await query(setup, `${walks} order by stream`)).toEqual([
+        { stream: 'tiledesk.leads', newest_change: newest(data.leads.values()) },
+        { stream: 'tiledesk.requests', newest_change: newest(data.requests.values()) },
+      ]);
     } finally {
       await setup.close();
     }
@@ -93,7 +100,31 @@ describe('rows that were removed upstream for good', () => {
     }
   });
 
-  it('in a short list are missed by two walks before they are marked', async () => {
+  it('that a person accepted are a few of them, not all, when the next answers are empty', async () => {
+    const setup = await setupMirror({ leads: 60, requests: 60, now: Date.now() - HOUR });
+    try {
+      await setup.syncAll();
+      const gone = every(setup.sandbox.data.requests.values(), 5, 0).map(({ _id }) => _id);
+      for (const id of gone) setup.sandbox.data.hardDeleteRequest(id);
+      const { prisma } = setup.app.database;
+      const key = { connectionId: setup.app.connections[0]?.id ?? '', stream: 'tiledesk.requests' };
+      expect(await setup.run('requests', 'reconcile')).toMatchObject({ error: { code: 'deletion_brake' } });
+      await acceptDeletions(prisma, key);
+      setup.sandbox.faults.push({ kind: 'empty-list', times: Number.POSITIVE_INFINITY });
+
+      const empty = await setup.run('requests', 'reconcile');
+
+      expect(empty).toMatchObject({ outcome: 'failed', deleted: 0, error: { code: 'suddenly_empty' } });
+      expect(await tombstones(setup, 'requests')).toEqual([]);
+      setup.sandbox.faults.clear();
+      expect(await setup.run('requests', 'reconcile')).toMatchObject({ outcome: 'succeeded', deleted: gone.length });
+      expect(await tombstones(setup, 'requests')).toEqual(gone.sort());
+    } finally {
+      await setup.close();
+    }
+  });
+
+  it('in a short list are asked for by their id, too', async () => {
     const setup = await setupMirror({ leads: 10, requests: 10 });
     try {
       await setup.syncAll();
@@ -104,12 +135,36 @@ describe('rows that were removed upstream for good', () => {
 
       const result = await setup.run('departments', 'reconcile');
 
-      expect(result).toMatchObject({ outcome: 'succeeded', deleted: 1, requests: 2 });
+      // The list, a department that is surely there, and the one in question.
+      expect(result).toMatchObject({ outcome: 'succeeded', deleted: 1, requests: 3 });
       expect(await tombstones(setup, 'departments')).toHaveLength(1);
     } finally {
       await setup.close();
     }
   });
+
+  it.each(['departments', 'project_users'] as const)(
+    'are not made of %s whose list is cut short again and again',
+    async (name) => {
+      const setup = await setupMirror({ leads: 10, requests: 10 });
+      try {
+        await setup.syncAll();
+        setup.sandbox.faults.push({ kind: 'truncated-page', match: { list: name }, times: Number.POSITIVE_INFINITY });
+
+        // As high as it goes: the brake must not be what saves them.
+        const { prisma } = setup.app.database;
+        const key = { connectionId: setup.app.connections[0]?.id ?? '', stream: `tiledesk.${name}` };
+        await setup.run(name, 'reconcile');
+        await acceptDeletions(prisma, key);
+        const result = await setup.run(name, 'reconcile');
+
+        expect(result).toMatchObject({ outcome: 'succeeded', deleted: 0 });
+        expect(await tombstones(setup, name)).toEqual([]);
+      } finally {
+        await setup.close();
+      }
+    },
+  );
 });
 
 describe('an upstream that answers empty lists for one night', () => {

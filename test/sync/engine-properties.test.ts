@@ -43,7 +43,9 @@ class Account {
   }
 
   async run(pass: Pass, { stopAt }: { stopAt?: number } = {}): Promise<RunResult> {
-    await registerStreams(database.prisma, [{ connectionId: this.id, stream: STREAM }], 900);
+    await registerStreams(database.prisma, [{ connectionId: this.id, stream: STREAM, freshWithinSeconds: 900 }], {
+      retires: 'always',
+    });
     const stopping = new AbortController();
     const before = this.asked;
     this.onAsk = (asked) => {

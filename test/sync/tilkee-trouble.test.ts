@@ -120,6 +120,26 @@ describe('an order that changes with every question', () => {
   });
 });
 
+describe('a last page that is cut short in both walks, and says that nothing follows', () => {
+  it('makes no deletions of the rows that it leaves out', async () => {
+    const setup = await setupTilkee({ items: 31, projects: 5, env: { TILKEE_PAGE_SIZE: '10' } });
+    try {
+      await setup.run('items', 'backfill');
+      const { faults } = setup.sandbox;
+      const isLast = (query: URLSearchParams) => query.get('skip') === '27';
+      const match: FaultRule['match'] = ({ list, query }) => list === 'v3.items' && isLast(query);
+      faults.push({ kind: 'truncated-page', match, times: Number.POSITIVE_INFINITY });
+
+      const result = await setup.run('items', 'reconcile');
+
+      expect(result).toMatchObject({ outcome: 'succeeded', deleted: 0 });
+      expect(await compareTilkee(setup, 'items')).toEqual(EQUAL);
+    } finally {
+      await setup.close();
+    }
+  });
+});
+
 describe('rows without an id', () => {
   it('are set aside, the others are written, and nothing is called deleted for want of an id', async () => {
     const setup = await setupTilkee({ switches: { rowWithoutId: true }, env: { TILKEE_PAGE_SIZE: '20' } });

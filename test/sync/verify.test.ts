@@ -97,6 +97,19 @@ describe('verify', () => {
     expect((await verify('leads')).findings).toEqual([]);
   });
 
+  it('marks nothing on the strength of empty answers, although a person agreed to some deletions', async () => {
+    const alive = 'select count(*)::int as n from tiledesk.departments where deleted_at is null';
+    const [before] = (await client.query(alive)).rows;
+    await client.query(`update sync.streams set deletions_accepted_at = now() where stream = 'tiledesk.departments'`);
+    setup.sandbox.faults.push({ kind: 'empty-list', times: Number.POSITIVE_INFINITY });
+    const report = await verify('departments', { repair: true });
+    setup.sandbox.faults.clear();
+    await client.query(`update sync.streams set deletions_accepted_at = null`);
+    expect(report).toMatchObject({ repaired: 0, error: { code: 'suddenly_empty' } });
+    expect((await client.query(alive)).rows).toEqual([before]);
+    expect(before.n).toBeGreaterThan(0);
+  });
+
   it('does not report what only changed while it looked', async () => {
     let answers = 0;
     setup.sandbox.faults.afterAnswer = ({ list }) => {

@@ -2,28 +2,29 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { afterAll, afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { Redis } from 'ioredis';
-import { pino } from 'pino';
-import { type Logger, silentLogger } from '../../src/logger.ts';
+import { silentLogger } from '../../src/logger.ts';
 import { type DaemonOptions, startDaemon } from '../../workers/main.ts';
 import { type CreateQueuesOptions, createQueues } from '../../workers/queues.ts';
 import { type CuttableProxy, createCuttableProxy } from '../helpers/cuttable-proxy.ts';
-import { startTestRedis } from '../helpers/redis.ts';
-import { type QueuePlace, queuePlaces } from './queue-places.ts';
-import { createGate, createStubApp, EVERY_SECOND, NEVER, Observer, StubUpstream, until } from './support.ts';
+import { openQueuePlaces, type QueuePlace } from './queue-places.ts';
+import {
+  createGate,
+  createRecorder,
+  createStubApp,
+  EVERY_SECOND,
+  NEVER,
+  Observer,
+  StubUpstream,
+  until,
+} from './support.ts';
 
-const redis = await startTestRedis();
-afterAll(() => redis?.close());
+const places = await openQueuePlaces();
+afterAll(() => places.close());
 
 const CONNECTION = 'tiledesk:one';
 const ROUNDS = { roundMs: 200, standbyMs: 200 };
 
-/** Keeps the messages of warnings and of what says that something is back. */
-function createRecorder(): { readonly logger: Logger; readonly lines: string[] } {
-  const lines: string[] = [];
-  return { lines, logger: pino({ level: 'info' }, { write: (line: string) => void lines.push(JSON.parse(line).msg) }) };
-}
-
-describe.each(queuePlaces(redis))('an outage of the queue in $name', (backend) => {
+describe.each(places.list)('an outage of the queue in $name', (backend) => {
   let place: QueuePlace;
   let database: CuttableProxy;
   let queue: CuttableProxy;
@@ -37,7 +38,7 @@ describe.each(queuePlaces(redis))('an outage of the queue in $name', (backend) =
     place = await backend.open();
     database = await createCuttableProxy(place.databaseUrl);
     // With the queue in Postgres both are away together.
-    queue = place.redisUrl === null ? database : await createCuttableProxy(place.redisUrl);
+    queue = place.redisUrl === null ? database : await place.cuttable();
   });
 
   afterEach(async () => {
@@ -119,7 +120,7 @@ describe.each(queuePlaces(redis))('an outage of the queue in $name', (backend) =
   it('fails a command within its time', async () => {
     await queue.cut();
     const options: CreateQueuesOptions = {
-      config: { redis: place.redisUrl === null ? null : { urls: [queue.url] } },
+      config: { redis: place.redisUrl === null ? null : { urls: queue.url.split(',') } },
       databaseUrl: database.url,
       logger: silentLogger(),
       reachMs: 500,
@@ -183,6 +184,7 @@ describe.each(queuePlaces(redis))('an outage of the queue in $name', (backend) =
 });
 
 // A shared server's settings are not ours to change.
+const { redis } = places;
 if (redis?.isOwn) {
   describe('a Redis that evicts keys', () => {
     it('is warned about at the start', async () => {

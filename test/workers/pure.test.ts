@@ -1,7 +1,8 @@
 import { describe, expect, it, jest } from '@jest/globals';
 import fc from 'fast-check';
+import type { StreamSchedule } from '../../src/config.ts';
 import { silentLogger } from '../../src/logger.ts';
-import { nextTick } from '../../src/sync/schedule.ts';
+import { freshWithinSeconds, nextTick, pausesOf } from '../../src/sync/schedule.ts';
 import { describeError, QueueWatch } from '../../workers/queue-watch.ts';
 import { deduplicationId, parseRunJob, parseScheduleId, scheduleId } from '../../workers/run-job.ts';
 import { jitterLimitSeconds, wantedSchedules } from '../../workers/schedules.ts';
@@ -47,6 +48,12 @@ describe('a payload', () => {
     expect(() => parseRunJob(null)).toThrow();
   });
 
+  it('says which run it goes on with in digits', () => {
+    const job = { connection: 'a', stream: 'b', pass: 'backfill', trigger: 'manual' };
+    expect(parseRunJob({ ...job, continues: '42' })).toEqual({ ...job, continues: '42' });
+    expect(() => parseRunJob({ ...job, continues: 'x' })).toThrow();
+  });
+
   it('loses what does not belong in a job', () => {
     const job = { connection: 'a', stream: 'b', pass: 'backfill', trigger: 'manual' };
     expect(parseRunJob({ ...job, password: 'x' })).toEqual(job);
@@ -54,11 +61,17 @@ describe('a payload', () => {
 });
 
 describe('schedules', () => {
-  const streams = Array.from({ length: 300 }, (_, i) => ({ connection: `tiledesk:${i}`, stream: 'tiledesk.leads' }));
-  const sync = { incrementalCron: '*/5 * * * *', reconcileCron: '0 3 * * *', timezone: 'Europe/Rome' };
   const now = Date.UTC(2026, 9, 24, 12);
-  const make = (changes: Partial<typeof sync> = {}) =>
-    wantedSchedules(streams, { ...sync, ...changes, lookbackSeconds: 300, deleteBrake: 0.1 }, now);
+  const general = { incremental: '*/5 * * * *', reconcile: '0 3 * * *', timezone: 'Europe/Rome' };
+  const make = (changes: Partial<StreamSchedule> = {}, length = 100) => {
+    const schedule = { ...general, ...changes };
+    const streams = Array.from({ length }, (_, i) => ({
+      connectionId: `tiledesk:${i}`,
+      stream: 'tiledesk.leads',
+      schedule,
+    }));
+    return wantedSchedules(streams, now);
+  };
 
   it('are the same whenever they are made', () => {
     expect(make()).toEqual(make());
@@ -75,8 +88,21 @@ describe('schedules', () => {
     expect(new Set(seconds('reconcile')).size).toBeGreaterThan(40);
   });
 
+  it('of a crowd are spread over the whole pause, where the cron names no minutes', () => {
+    const crons = make({ incremental: '*/10 8-18 * * *', reconcile: '7 3 * * *' }, 600);
+    const starts = crons.filter(({ job }) => job.pass === 'incremental').map(({ cron }) => cron.split(' '));
+    for (const [second, minute, ...rest] of starts) {
+      expect(Number(second)).toBeLessThan(60);
+      expect(minute).toMatch(/^[0-9]-59\/10$/);
+      expect(rest).toEqual(['8-18', '*', '*', '*']);
+    }
+    expect(new Set(starts.map(([, minute]) => minute)).size).toBe(10);
+    expect(new Set(starts.map(([second, minute]) => `${minute} ${second}`)).size).toBeGreaterThan(300);
+    for (const { cron } of crons.filter(({ job }) => job.pass === 'reconcile')) expect(cron).toMatch(/^\d+ 7 3 /);
+  });
+
   it('keep a cron with seconds as it is', () => {
-    expect(make({ incrementalCron: '*/10 * * * * *' })[0]?.cron).toBe('*/10 * * * * *');
+    expect(make({ incremental: '*/10 * * * * *' })[0]?.cron).toBe('*/10 * * * * *');
   });
 
   it('never tick before the cron nor later than the spread', () => {
@@ -85,18 +111,93 @@ describe('schedules', () => {
       fc.property(crons, fc.string({ minLength: 1 }), fc.integer({ min: 0, max: 4e8 }), (cron, connection, after) => {
         const schedule = { cron, timezone: 'UTC' };
         const from = now + after * 100;
-        const limit = jitterLimitSeconds(schedule, from);
-        const [wanted] = wantedSchedules(
-          [{ connection, stream: 's' }],
-          { ...sync, timezone: 'UTC', incrementalCron: cron, lookbackSeconds: 0, deleteBrake: 0 },
-          from,
-        );
+        const limit = jitterLimitSeconds(cron, from);
+        const own = { incremental: cron, reconcile: null, timezone: 'UTC' };
+        const [wanted] = wantedSchedules([{ connectionId: connection, stream: 's', schedule: own }], from);
         const base = nextTick(schedule, from);
         const spread = nextTick({ cron: wanted?.cron ?? '', timezone: 'UTC' }, base - 1) - base;
         expect(spread).toBeGreaterThanOrEqual(0);
         expect(spread).toBeLessThan(Math.max(1, limit) * 1000);
       }),
     );
+  });
+});
+
+describe('schedules of streams', () => {
+  const now = Date.UTC(2026, 9, 24, 12);
+  const at = (connectionId: string, changes: Partial<StreamSchedule>) => ({
+    connectionId,
+    stream: 'tiledesk.leads',
+    schedule: { incremental: '*/5 * * * *', reconcile: '0 3 * * *', timezone: 'UTC', ...changes },
+  });
+
+  it('are as each stream wants them; what is off has none', () => {
+    const streams = [
+      at('a', { incremental: '* * * * *', timezone: 'Europe/Paris' }),
+      at('b', { incremental: null }),
+      at('c', { incremental: null, reconcile: null }),
+    ];
+    expect(
+      wantedSchedules(streams, now).map(({ id, cron, timezone }) => [id, cron.replace(/^\d+ /, ''), timezone]),
+    ).toEqual([
+      ['a.tiledesk.leads.incremental', '* * * * *', 'Europe/Paris'],
+      ['a.tiledesk.leads.reconcile', '0 3 * * *', 'Europe/Paris'],
+      ['b.tiledesk.leads.reconcile', '0 3 * * *', 'UTC'],
+    ]);
+  });
+
+  it('are made for ten thousand connections in a moment', () => {
+    const streams = Array.from({ length: 40_000 }, (_, i) =>
+      at(`tiledesk:${i >> 2}`, { reconcile: `${i % 60} 3 * * *` }),
+    );
+    const cpu = process.cpuUsage();
+    expect(wantedSchedules(streams, now)).toHaveLength(80_000);
+    expect(process.cpuUsage(cpu).user / 1000).toBeLessThan(4_000);
+  });
+});
+
+describe('the pauses of a schedule', () => {
+  const now = Date.UTC(2026, 9, 24, 12);
+  const [minute, hour] = [60_000, 3_600_000];
+
+  it.each([
+    ['* * * * *', minute, minute],
+    ['*/5 * * * *', 5 * minute, 5 * minute],
+    ['*/7 * * * *', 4 * minute, 7 * minute],
+    ['0-30 * * * *', minute, 30 * minute],
+    ['*/10 * * * * *', 10_000, 10_000],
+    ['0 3 * * *', 24 * hour, 24 * hour],
+    ['0 0,12 * * *', 12 * hour, 12 * hour],
+    // The night, and the weekend.
+    ['*/5 9-17 * * *', 5 * minute, 15 * hour + 5 * minute],
+    ['*/5 9-17 * * 1-5', 5 * minute, 63 * hour + 5 * minute],
+    ['30 2 * * 0', 168 * hour, 168 * hour],
+    ['0 0 1 * *', 28 * 24 * hour, 31 * 24 * hour],
+  ])('%s', (cron, shortestMs, longestMs) => {
+    expect(pausesOf(cron, now)).toEqual({ shortestMs, longestMs });
+  });
+
+  it('are never wrong about a tick that comes', () => {
+    const crons = fc.constantFrom('*/7 3-5 * * *', '5,6 */5 * * 2,4', '1 2 3 * *', '59 23 28-31 1,6 *', '0 0 * * 1#2');
+    fc.assert(
+      fc.property(crons, fc.integer({ min: 0, max: 3e7 }), (cron, after) => {
+        const from = now + after * 1000;
+        const first = nextTick({ cron, timezone: 'UTC' }, from);
+        const pause = nextTick({ cron, timezone: 'UTC' }, first) - first;
+        const { shortestMs, longestMs } = pausesOf(cron, from);
+        expect(pause).toBeGreaterThanOrEqual(shortestMs);
+        expect(pause).toBeLessThanOrEqual(longestMs);
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  it('decide when a stream is late: its incremental pass, else its full walk; without both it is never fresh', () => {
+    const schedule = { incremental: '*/5 * * * *', reconcile: '0 3 * * *', timezone: 'UTC' };
+    expect(freshWithinSeconds(schedule, now)).toBe(720);
+    expect(freshWithinSeconds({ ...schedule, incremental: null }, now)).toBe(2 * 86_400 + 120);
+    expect(freshWithinSeconds({ ...schedule, reconcile: null }, now)).toBe(720);
+    expect(freshWithinSeconds({ ...schedule, incremental: null, reconcile: null }, now)).toBe(0);
   });
 });
 
@@ -131,8 +232,22 @@ describe('the verdict on a run', () => {
     [{ outcome: 'failed', error: { code: 'wrong_base_url', message: '' } }, 'park'],
     [{ outcome: 'cancelled', error: { code: 'stopped', message: '' } }, 'hand_back'],
     [{ outcome: 'cancelled', error: { code: 'lease_lost', message: '' } }, 'done'],
+    [{ outcome: 'cancelled', error: { code: 'paused', message: '' } }, 'done'],
+    [{ outcome: 'cancelled', error: { code: 'cancelled_by_person', message: '' } }, 'done'],
+    [{ outcome: 'cancelled', error: { code: 'resync', message: '' } }, 'done'],
+    [{ outcome: 'cancelled', error: { code: 'not_configured', message: '' } }, 'done'],
+    [{ outcome: 'postponed', error: { code: 'yielded', message: '' } }, 'yield'],
   ] as const)('%j is %s', (result, kind) => {
     expect(verdictOf({ ...result, retryInMs: null }, {}, 0).kind).toBe(kind);
+  });
+
+  it('never gives up a run that lets others have their turn, however often it was put off', () => {
+    const yielded = { outcome: 'postponed', error: { code: 'yielded', message: '' }, retryInMs: null } as const;
+    fc.assert(
+      fc.property(fc.nat(), fc.nat(), (count, now) => {
+        expect(verdictOf(yielded, { postponed: { count, since: 0 } }, now)).toEqual({ kind: 'yield' });
+      }),
+    );
   });
 
   it('parks a connection for a quarter of an hour', () => {

@@ -2,8 +2,10 @@ import { randomBytes } from 'node:crypto';
 import { Redis } from 'ioredis';
 import pg from 'pg';
 import type { Queues } from '../../workers/queues.ts';
+import { type CuttableProxy, createCuttableProxy } from '../helpers/cuttable-proxy.ts';
 import { createTestDatabase, databaseUrl } from '../helpers/postgres.ts';
-import type { TestRedis } from '../helpers/redis.ts';
+import { startTestRedis, type TestRedis } from '../helpers/redis.ts';
+import { startTestCluster, type TestCluster } from '../helpers/redis-cluster.ts';
 
 /** One mirror database and one place for its queue, both empty and of this test alone. */
 export interface QueuePlace {
@@ -12,21 +14,54 @@ export interface QueuePlace {
   readonly prefix: string | undefined;
   /** The queue loses everything: FLUSHALL, or what comes closest. */
   wipe(): Promise<void>;
+  /** The Redis by way of a proxy that can take it away; not with the queue in Postgres. */
+  cuttable(): Promise<CuttableProxy>;
   /** Connections that are still open. */
   openConnections(): Promise<number>;
   close(): Promise<void>;
 }
 
-export interface QueuePlaces {
+export interface QueueBackendPlace {
   readonly name: string;
   open(): Promise<QueuePlace>;
 }
 
-/** The two backends; without a Redis the first alone. */
-export function queuePlaces(redis: TestRedis | null): QueuePlaces[] {
-  const postgres = { name: 'Postgres', open: openInPostgres };
-  return redis === null ? [postgres] : [postgres, { name: 'Redis', open: () => openInRedis(redis) }];
+export interface QueuePlaces {
+  readonly list: readonly QueueBackendPlace[];
+  /** Null where there is none, or none is wanted. */
+  readonly redis: TestRedis | null;
+  close(): Promise<void>;
 }
+
+/**
+ * Postgres and Redis; without a Redis the first alone. `QUEUE_PLACES`, comma separated, chooses others: `postgres`, `redis`, `cluster`.
+ * @throws for a place that is named there and cannot be had
+ */
+export async function openQueuePlaces(wanted = process.env.QUEUE_PLACES): Promise<QueuePlaces> {
+  const names = (wanted ?? 'postgres,redis').split(',').map((name) => name.trim());
+  const redis = names.includes('redis') ? await startTestRedis() : null;
+  const cluster = names.includes('cluster') ? await startTestCluster() : null;
+  const known: Readonly<Record<string, QueueBackendPlace | null>> = {
+    postgres: { name: 'Postgres', open: openInPostgres },
+    redis: redis && { name: 'Redis', open: () => openInRedis(redis) },
+    cluster: cluster && clusterPlace(cluster),
+  };
+  const list = names.flatMap((name) => known[name] ?? []);
+  if (wanted !== undefined && list.length < names.length) throw new Error(`not all of these can be had: ${wanted}`);
+  return {
+    list,
+    redis,
+    async close() {
+      await redis?.close();
+      await cluster?.close();
+    },
+  };
+}
+
+export const clusterPlace = (cluster: TestCluster): QueueBackendPlace => ({
+  name: 'Redis Cluster',
+  open: () => openInCluster(cluster),
+});
 
 async function openInPostgres(): Promise<QueuePlace> {
   const database = await createTestDatabase();
@@ -38,6 +73,7 @@ async function openInPostgres(): Promise<QueuePlace> {
       withClient(database.url, async (client) => {
         await client.query('truncate bullmq.job, bullmq.scheduler, bullmq.dedup, bullmq.dedup_next cascade');
       }),
+    cuttable: () => Promise.reject(new Error('no Redis')),
     openConnections: () => countConnections(database.url),
     close: () => database.drop(),
   };
@@ -45,7 +81,7 @@ async function openInPostgres(): Promise<QueuePlace> {
 
 async function openInRedis(redis: TestRedis): Promise<QueuePlace> {
   const database = await createTestDatabase();
-  const prefix = `{test-${randomBytes(4).toString('hex')}}`;
+  const prefix = newPrefix();
   const client = new Redis(redis.url);
   client.on('error', () => {});
   const before = await countClients(client);
@@ -57,6 +93,7 @@ async function openInRedis(redis: TestRedis): Promise<QueuePlace> {
       if (redis.isOwn) await client.flushall();
       else await removeKeys(client, prefix);
     },
+    cuttable: () => createCuttableProxy(redis.url),
     openConnections: async () =>
       (await countConnections(database.url)) + (redis.isOwn ? (await countClients(client)) - before : 0),
     async close() {
@@ -66,6 +103,41 @@ async function openInRedis(redis: TestRedis): Promise<QueuePlace> {
     },
   };
 }
+
+async function openInCluster(cluster: TestCluster): Promise<QueuePlace> {
+  const database = await createTestDatabase();
+  const prefix = newPrefix();
+  const admins = cluster.nodes.map(({ admin }) => admin);
+  const count = async () => (await Promise.all(admins.map(countClients))).reduce((sum, n) => sum + n, 0);
+  const forAll = async (work: (proxy: CuttableProxy) => Promise<void>) => {
+    for (const { proxy } of cluster.nodes) await work(proxy);
+  };
+  const before = await count();
+  return {
+    databaseUrl: database.url,
+    redisUrl: cluster.url,
+    prefix,
+    wipe: () => cluster.flushAll(),
+    // Every client of a node comes through its proxy anyway, because that is the address that the nodes announce.
+    cuttable: async () => ({
+      url: cluster.url,
+      cut: () => forAll((proxy) => proxy.cut()),
+      restore: () => forAll((proxy) => proxy.restore()),
+      freeze: () => {
+        for (const { proxy } of cluster.nodes) proxy.freeze();
+      },
+      close: async () => {},
+    }),
+    openConnections: async () => (await countConnections(database.url)) + (await count()) - before,
+    async close() {
+      await Promise.all(admins.map((admin) => removeKeys(admin, prefix)));
+      await database.drop();
+    },
+  };
+}
+
+/** In braces, as the real one. */
+const newPrefix = (): string => `{test-${randomBytes(4).toString('hex')}}`;
 
 async function countClients(client: Redis): Promise<number> {
   return String(await client.client('LIST'))

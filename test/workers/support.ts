@@ -1,8 +1,9 @@
 import { EventEmitter, once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { App } from '../../src/app.ts';
+import { pino } from 'pino';
+import type { App, ScheduledStream } from '../../src/app.ts';
 import { systemClock } from '../../src/clock.ts';
-import type { Config } from '../../src/config.ts';
+import { type Config, compareConfigs } from '../../src/config.ts';
 import { type Logger, silentLogger } from '../../src/logger.ts';
 import { createDatabase } from '../../src/store/database.ts';
 import { registerStreams } from '../../src/store/streams.ts';
@@ -151,6 +152,12 @@ async function untilAborted(work: Promise<void>, signal: AbortSignal): Promise<v
   signal.throwIfAborted();
 }
 
+/** Keeps the messages of warnings and of what says that something is back. */
+export function createRecorder(): { readonly logger: Logger; readonly lines: string[] } {
+  const lines: string[] = [];
+  return { lines, logger: pino({ level: 'info' }, { write: (line: string) => void lines.push(JSON.parse(line).msg) }) };
+}
+
 /** A wait that a test ends. */
 export function createGate(): { readonly opened: Promise<void>; open(): void } {
   let open = () => {};
@@ -168,6 +175,8 @@ export interface StubAppOptions {
   readonly reconcileCron?: string;
   readonly logger?: Logger;
   readonly shutdownTimeoutMs?: number;
+  readonly concurrency?: number;
+  readonly bulkConcurrency?: number;
 }
 
 /** The real engine and the real database under stub connections. */
@@ -176,11 +185,17 @@ export async function createStubApp(options: StubAppOptions): Promise<App> {
   const { prisma, place, close } = createDatabase({ url: databaseUrl, logger, maxConnections: 8 });
   const config = stubConfig(options);
   const connections = upstreams.map((upstream) => upstream.connection());
-  await registerStreams(
-    prisma,
-    connections.map(({ id }) => ({ connectionId: id, stream: STREAM })),
-    900,
+  const { incrementalCron, reconcileCron, timezone } = config.sync;
+  const schedule = { incremental: incrementalCron, reconcile: reconcileCron, timezone };
+  const streams = connections.map(
+    ({ id }): ScheduledStream => ({ connectionId: id, stream: STREAM, schedule, freshWithinSeconds: 900 }),
   );
+  const findStream: App['findStream'] = (connectionId, name) => {
+    const connection = connections.find(({ id }) => id === connectionId);
+    const stream = connection?.streams.find((candidate) => candidate.name === name);
+    return connection && stream ? { connection, stream } : undefined;
+  };
+  await registerStreams(prisma, streams, { retires: 'unless_led' });
   const parts = { prisma, databasePlace: place, clock: systemClock, logger, lookbackMs: 300_000, deleteBrake: 0.1 };
   return {
     config,
@@ -188,13 +203,15 @@ export async function createStubApp(options: StubAppOptions): Promise<App> {
     clock: systemClock,
     database: { prisma, url: databaseUrl, place, embedded: null, close },
     connections,
-    findStream(connectionId, name) {
-      const connection = connections.find(({ id }) => id === connectionId);
-      const stream = connection?.streams.find((candidate) => candidate.name === name);
-      return connection && stream ? { connection, stream } : undefined;
-    },
+    streams,
+    findStream,
+    scheduleOf: (connectionId, name) => (findStream(connectionId, name) === undefined ? undefined : schedule),
     runPass: (job) => runPass(parts, job),
     verifyStream: (job) => verifyStream(parts, job),
+    assertStreams: () => registerStreams(prisma, streams, { retires: 'always' }),
+    // Its accounts are in memory: another configuration is tried with a real app.
+    reload: async (next) => compareConfigs(config, next),
+    onReload: () => () => {},
     close,
   };
 }
@@ -204,11 +221,13 @@ function stubConfig({
   incrementalCron = NEVER,
   reconcileCron = NEVER,
   shutdownTimeoutMs = 10_000,
+  concurrency = 4,
+  bulkConcurrency = 2,
 }: StubAppOptions) {
   return {
-    redis: redisUrl === null ? null : { urls: [redisUrl] },
+    redis: redisUrl === null ? null : { urls: redisUrl.split(',') },
     sync: { incrementalCron, reconcileCron, timezone: 'UTC', lookbackSeconds: 300, deleteBrake: 0.1 },
-    workers: { concurrency: 4, bulkConcurrency: 2, shutdownTimeoutMs },
+    workers: { concurrency, bulkConcurrency, shutdownTimeoutMs },
     runRetentionDays: 90,
     // The daemon reads nothing else.
   } as unknown as Config;

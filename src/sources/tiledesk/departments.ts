@@ -3,7 +3,7 @@ import type { Row, Stream, TableSpec } from '../../stream.ts';
 import { createSnapshotWalk } from '../../walks/snapshot.ts';
 import { asBoolean, asId, asInteger, asJson, asText, asTime, isObject } from '../coerce.ts';
 import { DEPARTMENT_FIELDS } from './fields.ts';
-import { readArray } from './lists.ts';
+import { existsById, readArray } from './lists.ts';
 import type { TiledeskStreamParts } from './parts.ts';
 import { redactVisitor } from './privacy.ts';
 
@@ -66,8 +66,8 @@ export function createDepartmentsStream({ api, privacy }: TiledeskStreamParts): 
     fields: DEPARTMENT_FIELDS,
     redactRecord: (record) => redactVisitor(record, privacy),
     mapRecord: mapDepartment,
-    // One short answer: read twice rather than asked for by id.
-    deletions: {},
+    // A bare array without a count: an answer that was cut short, and cut short again, looks like a deletion.
+    deletions: { exists: ({ id }, options) => existsById(api, 'departments', id, options) },
     planLists: async () => [
       {
         id: 'all',

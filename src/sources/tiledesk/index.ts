@@ -9,6 +9,8 @@ import { createProjectUsersStream } from './project-users.ts';
 import { createRequestsStream } from './requests.ts';
 import { type Credentials, createSignIn, type SignIn } from './sign-in.ts';
 
+export { fetchOwnProjects, type OwnProject } from './own-projects.ts';
+
 /** The streams by the name that settings use; a new stream is one new file and one line here. */
 const STREAMS = {
   leads: createLeadsStream,

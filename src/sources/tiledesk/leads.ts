@@ -3,7 +3,7 @@ import type { FetchOptions, List, ListQuery, PlanContext, Row, Stream, TableSpec
 import { createStitchWalk } from '../../walks/stitch.ts';
 import { asId, asInteger, asJson, asText, asTexts, asTime, isObject } from '../coerce.ts';
 import { LEAD_FIELDS } from './fields.ts';
-import { pageParameters, probe, readEnvelope } from './lists.ts';
+import { existsById, pageParameters, probe, readEnvelope } from './lists.ts';
 import type { TiledeskStreamParts } from './parts.ts';
 import { redactVisitor } from './privacy.ts';
 
@@ -133,9 +133,7 @@ export function createLeadsStream({ api, pageSize, fullWalkKey, privacy }: Tiled
     redactRecord: (record) => redactVisitor(record, privacy),
     mapRecord: mapLead,
     deletions: {
-      // An id of another form is answered with 500 (seen in server 2.19).
-      exists: async ({ id }, options) =>
-        /^[0-9a-f]{24}$/i.test(id) ? api.exists(`leads/${id}`, { ...options }) : null,
+      exists: ({ id }, options) => existsById(api, 'leads', id, options),
     },
     async planLists(context) {
       let isJoined = context.capabilities.joinedLeadStatuses;

@@ -1,7 +1,8 @@
 import { RateLimitedError, TransientError, UpstreamContractError } from '../../errors.ts';
 import type { UpstreamResponse } from '../../http/upstream.ts';
-import type { Entry, ListPage, ListQuery, SortKey } from '../../stream.ts';
+import type { Entry, FetchOptions, ListPage, ListQuery, SortKey } from '../../stream.ts';
 import { asId, asMs, asNumber, isObject } from '../coerce.ts';
+import type { TiledeskApi } from './api.ts';
 
 /** The server reads `sort`; the documented `sortField` is silently ignored (seen in server 2.19). */
 const SORT_FIELDS: Record<SortKey, string> = { id: '_id', created_at: 'createdAt', updated_at: 'updatedAt' };
@@ -65,6 +66,16 @@ export async function probe(ask: () => Promise<boolean | null>): Promise<boolean
     if (saysNothing) return null;
     throw error;
   }
+}
+
+/** Is the object there? An id of another form than the server's is answered with 500 (seen in server 2.19), so it is not asked for. */
+export async function existsById(
+  api: TiledeskApi,
+  path: string,
+  id: string,
+  options: FetchOptions,
+): Promise<boolean | null> {
+  return /^[0-9a-f]{24}$/i.test(id) ? api.exists(`${path}/${id}`, options) : null;
 }
 
 /** `DD/MM/YYYY HH:mm:ss` in UTC: the only form that every server reads rightly (others are misread without an error). */

@@ -3,7 +3,7 @@ import type { Row, Stream, TableSpec } from '../../stream.ts';
 import { createSnapshotWalk } from '../../walks/snapshot.ts';
 import { asBoolean, asId, asInteger, asJson, asText, asTexts, asTime, isObject } from '../coerce.ts';
 import { PROJECT_USER_FIELDS } from './fields.ts';
-import { readArray } from './lists.ts';
+import { existsById, readArray } from './lists.ts';
 import type { TiledeskStreamParts } from './parts.ts';
 import { redactVisitor } from './privacy.ts';
 
@@ -82,8 +82,8 @@ export function createProjectUsersStream({ api, privacy }: TiledeskStreamParts):
     fields: PROJECT_USER_FIELDS,
     redactRecord: (record) => redactVisitor(record, privacy),
     mapRecord: mapProjectUser,
-    // One short answer: read twice rather than asked for by id.
-    deletions: {},
+    // A bare array without a count: see departments.
+    deletions: { exists: ({ id }, options) => existsById(api, 'project_users', id, options) },
     planLists: async () => [
       {
         id: 'all',

@@ -47,7 +47,7 @@ export function createSignIn(parts: { baseUrl: string; credentials: Credentials;
         headers: { 'content-type': 'application/json', accept: 'application/json' },
         body: JSON.stringify({ email: credentials.email, password: credentials.password }),
       },
-      options,
+      { ...options, lane: 'fast' },
     );
     return readSession(response.status, response.body);
   }

@@ -216,7 +216,9 @@ export function listOf({ id, place, reader, context, overlapMs, sortedBy = 'crea
   const isWindow = context.pass === 'incremental' && overlapMs !== undefined && watermark !== null;
   const walk = isWindow
     ? createOffsetWalk({ pageSize, goal: 'window', window: { field: 'created_at', fromMs: watermark - overlapMs } })
-    : createOffsetWalk({ pageSize, goal: context.pass === 'incremental' ? 'front' : 'all', sortedBy });
+    : context.pass === 'incremental'
+      ? createOffsetWalk({ pageSize, goal: 'front', sortedBy })
+      : createOffsetWalk({ pageSize, goal: 'all', provesEnd: context.pass === 'reconcile' });
   return {
     id,
     walk,

@@ -123,7 +123,7 @@ async function ask(
       },
       body: isForm ? new URLSearchParams(given).toString() : JSON.stringify(Object.fromEntries(given)),
     },
-    { ...options, onRequest },
+    { ...options, lane: 'fast', onRequest },
   );
   if (REFUSALS.includes(status)) throw new AuthError('auth_failed', `${refused}${hint(status)}`);
   if (status < 200 || status > 299) {

@@ -1,0 +1,137 @@
+import { randomUUID } from 'node:crypto';
+import type { Clock } from '../clock.ts';
+import { isAbort } from '../errors.ts';
+import type { PrismaClient } from '../generated/prisma/client.ts';
+import type { ProxySettings } from '../http/client.ts';
+import type { Logger } from '../logger.ts';
+import { holdRound, pruneAlerts, type RoundResult } from '../store/alerts.ts';
+import type { Channel } from './channel.ts';
+import { decide } from './decide.ts';
+import { type DeliverParts, deliverDue } from './deliver.ts';
+import { createDigest } from './digest.ts';
+import { createEmail, type EmailSettings } from './email.ts';
+import { createWebhook, type WebhookSettings } from './webhook.ts';
+
+/**
+ * Tells people what is wrong, once, and when it is over. Any process of the daemon may look and send: the database decides whose turn it is, and what was
+ * told already. So alerts need no scheduler, and go on as long as one process lives.
+ */
+export interface AlertSettings {
+  readonly webhook: WebhookSettings | null;
+  readonly email: EmailSettings | null;
+  readonly afterMs: number;
+}
+
+export interface AlertParts {
+  readonly prisma: PrismaClient;
+  readonly logger: Logger;
+  readonly clock: Clock;
+  readonly settings: AlertSettings;
+  readonly channels: readonly Channel[];
+  readonly onAttempt?: DeliverParts['onAttempt'];
+  /** Between two looks of all processes together. */
+  readonly roundMs?: number;
+  /** Between two looks at what is to be sent. */
+  readonly deliverMs?: number;
+  readonly firstRetryMs?: number;
+}
+
+export interface Alerts {
+  /** Ends the look or the try under way; never throws. */
+  stop(): Promise<void>;
+}
+
+const ROUND_MS = 30_000;
+const DELIVER_MS = 5_000;
+const PRUNE_MS = 24 * 3_600_000;
+/** Looking takes at most this share of the time, however many streams there are. */
+const REST_SHARE = 10;
+
+/** The ways that are configured. */
+export function createChannels(
+  { webhook, email }: AlertSettings,
+  options: { readonly allowInsecureHttp: boolean; readonly proxy: ProxySettings | null },
+): readonly Channel[] {
+  return [webhook === null ? [] : createWebhook(webhook, options), email === null ? [] : createEmail(email)].flat();
+}
+
+/** Null when there is no way to tell anybody. */
+export function startAlerts(parts: AlertParts): Alerts | null {
+  if (parts.channels.length === 0) return null;
+  const stopping = new AbortController();
+  const loops = [
+    lookLoop(parts, stopping.signal),
+    ...parts.channels.map((channel) => sendLoop(parts, channel, stopping.signal)),
+  ];
+  return {
+    async stop() {
+      stopping.abort();
+      await Promise.all(parts.channels.map((channel) => channel.close().catch(() => {})));
+      await Promise.all(loops);
+    },
+  };
+}
+
+/** One look. Null when it was another process's turn. */
+export async function lookOnce({
+  prisma,
+  settings,
+  channels,
+  roundMs = ROUND_MS,
+}: AlertParts): Promise<RoundResult | null> {
+  return holdRound(prisma, {
+    // Processes do not tick together: a little early is in time.
+    minGapMs: roundMs * 0.9,
+    channels: channels.map(({ name }) => name),
+    decide(facts) {
+      const decision = decide(facts, { afterMs: settings.afterMs, maxGapMs: Math.max(settings.afterMs, roundMs * 4) });
+      const body = createDigest(decision, facts.now);
+      const { upserts, deletes, opened, closed } = decision;
+      const about = [...opened, ...closed].map(({ connection_id, stream, kind }) => ({ connection_id, stream, kind }));
+      return { upserts, deletes, message: body === null ? null : { id: randomUUID(), body, about } };
+    },
+  });
+}
+
+async function lookLoop(parts: AlertParts, signal: AbortSignal): Promise<void> {
+  const { prisma, logger, clock, roundMs = ROUND_MS } = parts;
+  let prunedAt = Number.NEGATIVE_INFINITY;
+  const attempt = createAttempt(logger, signal);
+  while (!signal.aborted) {
+    const startedAt = performance.now();
+    await attempt('look for what is wrong', async () => {
+      const result = await lookOnce(parts);
+      if (result?.message) logger.info({ changes: result.message.about.length }, 'alerts changed');
+      if (clock.now() - prunedAt < PRUNE_MS) return;
+      await pruneAlerts(prisma);
+      prunedAt = clock.now();
+    });
+    const tookMs = performance.now() - startedAt;
+    await clock.sleep(Math.max(roundMs, tookMs * REST_SHARE), signal).catch(() => {});
+  }
+}
+
+async function sendLoop(parts: AlertParts, channel: Channel, signal: AbortSignal): Promise<void> {
+  const { clock, deliverMs = DELIVER_MS } = parts;
+  const attempt = createAttempt(parts.logger, signal);
+  while (!signal.aborted) {
+    await attempt('send alerts', () => deliverDue({ ...parts, signal }, channel));
+    await clock.sleep(deliverMs, signal).catch(() => {});
+  }
+}
+
+/** Says what went wrong once, not every time. */
+function createAttempt(logger: Logger, signal: AbortSignal) {
+  let isFailing = false;
+  return async (what: string, work: () => Promise<void>): Promise<void> => {
+    try {
+      await work();
+      isFailing = false;
+    } catch (error) {
+      if (signal.aborted || isAbort(error)) return;
+      const { name, code } = error as { name?: string; code?: string };
+      if (!isFailing) logger.warn({ reason: code ?? name }, `could not ${what}; trying again`);
+      isFailing = true;
+    }
+  };
+}

@@ -1,0 +1,22 @@
+import { LeadmirrorError } from '../errors.ts';
+import type { Digest } from './digest.ts';
+
+/** A way to tell people. */
+export interface Channel {
+  readonly name: 'webhook' | 'email';
+  /** Where it goes, without anything secret: host and port. */
+  readonly place: string;
+  /**
+   * Tells it once. `id`: the same for every try, so that a receiver can drop a repetition.
+   * @throws DeliveryError
+   */
+  send(id: string, digest: Digest): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** A message was not accepted. The text names neither address nor recipient: an alert's address may itself be the secret. */
+export class DeliveryError extends LeadmirrorError {
+  constructor(message: string, options?: { cause?: unknown }) {
+    super('alert_not_delivered', message, options);
+  }
+}

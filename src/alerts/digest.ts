@@ -1,0 +1,189 @@
+import { z } from 'zod';
+import { ALERT_KINDS, type AlertKind } from '../store/alert-conditions.ts';
+import type { AlertRow } from '../store/alerts.ts';
+
+/**
+ * One message per round, however much changed: what has one kind and one reason is one entry, and long lists are cut. Two hundred accounts that go down at
+ * once are one line.
+ */
+interface Wording {
+  readonly one: string;
+  readonly many: string;
+  /** What to do; `{stream}` and `{connection}` become the first of the entry. */
+  readonly next: string;
+}
+
+const WORDINGS: Readonly<Record<AlertKind, Wording>> = {
+  stale: {
+    one: 'stream is stale',
+    many: 'streams are stale',
+    next: 'leadmirror status says why; leadmirror runs shows the last tries',
+  },
+  blocked: {
+    one: 'stream is blocked: a person has to act',
+    many: 'streams are blocked: a person has to act',
+    next: 'leadmirror check tries every connection and says what to change',
+  },
+  deletion_brake: {
+    one: 'stream has more deletions than the brake lets through',
+    many: 'streams have more deletions than the brake lets through',
+    next: 'leadmirror verify {stream} --connection {connection} lists them; if they are right: leadmirror accept-deletions {stream} --connection {connection}',
+  },
+  suddenly_empty: {
+    one: 'stream is suddenly empty upstream; nothing was deleted',
+    many: 'streams are suddenly empty upstream; nothing was deleted',
+    next: 'look upstream; if everything was really deleted: leadmirror accept-deletions {stream} --connection {connection}, then leadmirror sync {stream} --connection {connection} --pass reconcile',
+  },
+  circuit_open: {
+    one: 'account is left alone after repeated failures',
+    many: 'accounts are left alone after repeated failures',
+    next: 'nothing, if the upstream is down: it is tried again by itself; else leadmirror check',
+  },
+  quarantine_growing: {
+    one: 'stream sets records aside',
+    many: 'streams set records aside',
+    next: 'leadmirror quarantine lists them with the reason',
+  },
+  verify_differences: {
+    one: 'stream differs from the upstream',
+    many: 'streams differ from the upstream',
+    next: 'leadmirror verify {stream} --connection {connection} --repair reads just these again',
+  },
+};
+
+const MAX_ENTRIES = 20;
+const MAX_TARGETS = 10;
+
+const entrySchema = z.object({
+  kind: z.enum(ALERT_KINDS),
+  title: z.string(),
+  reason: z.string(),
+  /** ISO 8601: the earliest of what it is about. */
+  since: z.string().nullable(),
+  /** For what is over: when. */
+  until: z.string().nullable(),
+  connections: z.number(),
+  streams: z.number(),
+  /** The first of them. */
+  targets: z.array(z.object({ connection: z.string(), stream: z.string() })),
+  next: z.string().nullable(),
+});
+
+/** What is kept in `sync.alert_messages` and posted as JSON, with the message's id. */
+export const digestSchema = z.object({
+  type: z.enum(['leadmirror.alerts', 'leadmirror.test']),
+  created_at: z.string(),
+  summary: z.string(),
+  opened: z.array(entrySchema),
+  closed: z.array(entrySchema),
+  /** Entries that are not listed. */
+  more: z.number(),
+});
+
+export type Digest = z.infer<typeof digestSchema>;
+export type DigestEntry = z.infer<typeof entrySchema>;
+
+/** Null when there is nothing to tell. */
+export function createDigest(
+  { opened, closed }: { readonly opened: readonly AlertRow[]; readonly closed: readonly AlertRow[] },
+  now: Date,
+): Digest | null {
+  if (opened.length + closed.length === 0) return null;
+  const begun = group(opened, false);
+  const over = group(closed, true);
+  const shown = begun.slice(0, MAX_ENTRIES);
+  const shownOver = over.slice(0, MAX_ENTRIES);
+  return {
+    type: 'leadmirror.alerts',
+    created_at: now.toISOString(),
+    summary: summarize(opened, closed),
+    opened: shown,
+    closed: shownOver,
+    more: begun.length - shown.length + (over.length - shownOver.length),
+  };
+}
+
+export function createTestDigest(now: Date): Digest {
+  const summary = 'a test message: alerts of leadmirror arrive here';
+  return { type: 'leadmirror.test', created_at: now.toISOString(), summary, opened: [], closed: [], more: 0 };
+}
+
+/** What differs by the minute only is one reason: since when, when next. */
+const TIMES = /(\d{4}-\d\d-\d\d[ T])?(?<![\d.:])\d\d:\d\d(:\d\d(\.\d+)?)?(?![\d:])( UTC|Z)?/g;
+
+function group(rows: readonly AlertRow[], isOver: boolean): DigestEntry[] {
+  const groups = new Map<string, AlertRow[]>();
+  for (const row of rows) {
+    const key = JSON.stringify([row.kind, row.reason.replace(TIMES, '')]);
+    const members = groups.get(key);
+    if (members === undefined) groups.set(key, [row]);
+    else members.push(row);
+  }
+  return [...groups.values()]
+    .sort((one, other) => rankOf(one) - rankOf(other) || other.length - one.length)
+    .map((members) => toEntry(members, isOver));
+}
+
+/** What a person has to do something about comes first. */
+const ORDER: readonly AlertKind[] = [
+  'blocked',
+  'suddenly_empty',
+  'deletion_brake',
+  'circuit_open',
+  'stale',
+  'verify_differences',
+  'quarantine_growing',
+];
+const rankOf = ([first]: readonly AlertRow[]): number => (first === undefined ? 0 : ORDER.indexOf(first.kind));
+
+function toEntry(members: readonly AlertRow[], isOver: boolean): DigestEntry {
+  const [first] = members;
+  if (first === undefined) throw new Error('a group without members');
+  const { one, many, next } = WORDINGS[first.kind];
+  const began = members.map(({ since, opened_at }) => (since ?? opened_at)?.getTime()).filter((at) => at !== undefined);
+  return {
+    kind: first.kind,
+    title: `${members.length} ${members.length === 1 ? one : many}`,
+    reason: first.reason,
+    since: began.length === 0 ? null : new Date(Math.min(...began)).toISOString(),
+    until: isOver ? (first.seen_since.toISOString() ?? null) : null,
+    connections: new Set(members.map(({ connection_id }) => connection_id)).size,
+    streams: members.filter(({ stream }) => stream !== '').length,
+    targets: members.slice(0, MAX_TARGETS).map(({ connection_id: connection, stream }) => ({ connection, stream })),
+    next: isOver ? null : next.replaceAll('{stream}', first.stream).replaceAll('{connection}', first.connection_id),
+  };
+}
+
+function summarize(opened: readonly AlertRow[], closed: readonly AlertRow[]): string {
+  const begun = ORDER.flatMap((kind) => {
+    const count = opened.filter((row) => row.kind === kind).length;
+    const { one, many } = WORDINGS[kind];
+    return count === 0 ? [] : `${count} ${count === 1 ? one : many}`;
+  });
+  const over = closed.length === 0 ? [] : `${closed.length} ${closed.length === 1 ? 'alert is' : 'alerts are'} over`;
+  return [...begun, over].flat().join('; ');
+}
+
+/** The same for people, as lines of plain text. */
+export function describeDigest({ opened, closed, more }: Digest): string {
+  const parts = [
+    ...opened.map((entry) => [entry.title, ...details(entry)].join('\n')),
+    ...closed.map((entry) => [`Over: ${entry.title}`, ...details(entry)].join('\n')),
+    ...(more > 0 ? [`… and ${more} more; leadmirror status lists all`] : []),
+  ];
+  return parts.join('\n\n');
+}
+
+function details({ reason, since, until, targets, streams, connections, next }: DigestEntry): string[] {
+  const names = targets.map(({ connection, stream }) => (stream === '' ? connection : `${connection} ${stream}`));
+  const all = Math.max(streams, connections);
+  const rest = all > names.length ? `, and ${all - names.length} more` : '';
+  return [
+    `  Which: ${names.join(', ')}${rest}${connections > 1 ? ` (${connections} connections)` : ''}`,
+    `  Why: ${reason}`,
+    ...(since === null ? [] : [`  Since: ${forPeople(since)}${until === null ? '' : `, until ${forPeople(until)}`}`]),
+    ...(next === null ? [] : [`  Next: ${next}`]),
+  ];
+}
+
+const forPeople = (iso: string): string => `${iso.slice(0, 16).replace('T', ' ')} UTC`;

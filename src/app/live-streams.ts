@@ -1,0 +1,57 @@
+import { type Config, type StreamSchedule, scheduleOf } from '../config.ts';
+import type { ConfiguredStream } from '../store/streams.ts';
+import type { Connection, Stream } from '../stream.ts';
+import { freshWithinSeconds } from '../sync/schedule.ts';
+
+/** A stream as it is configured now. */
+export interface ScheduledStream extends ConfiguredStream {
+  readonly schedule: StreamSchedule;
+}
+
+/** What is configured now, as one consistent picture: a new configuration makes a new one. */
+export interface LiveStreams {
+  readonly connections: readonly Connection[];
+  readonly streams: readonly ScheduledStream[];
+  find(connectionId: string, stream: string): { readonly connection: Connection; readonly stream: Stream } | undefined;
+  scheduleOf(connectionId: string, stream: string): StreamSchedule | undefined;
+}
+
+export function createLiveStreams(config: Config, connections: readonly Connection[], nowMs: number): LiveStreams {
+  const settings = new Map(config.connections.map((each) => [each.id, each]));
+  const found = new Map<string, { readonly connection: Connection; readonly stream: Stream }>();
+  const schedules = new Map<string, StreamSchedule>();
+  const streams: ScheduledStream[] = [];
+  // Thousands of streams share a few schedules.
+  const fresh = new Map<string, number>();
+  const freshWithin = (schedule: StreamSchedule): number => {
+    const key = JSON.stringify([schedule.incremental, schedule.reconcile]);
+    const seconds = fresh.get(key) ?? freshWithinSeconds(schedule, nowMs);
+    fresh.set(key, seconds);
+    return seconds;
+  };
+  for (const connection of connections) {
+    for (const stream of connection.streams) {
+      const key = keyOf(connection.id, stream.name);
+      const word = stream.name.slice(connection.source.length + 1);
+      const schedule = scheduleOf(config.sync, settings.get(connection.id) ?? {}, word);
+      found.set(key, { connection, stream });
+      schedules.set(key, schedule);
+      streams.push({
+        connectionId: connection.id,
+        stream: stream.name,
+        schedule,
+        freshWithinSeconds: freshWithin(schedule),
+        credential: connection.credential,
+      });
+    }
+  }
+  return {
+    connections,
+    streams,
+    find: (connectionId, stream) => found.get(keyOf(connectionId, stream)),
+    scheduleOf: (connectionId, stream) => schedules.get(keyOf(connectionId, stream)),
+  };
+}
+
+/** No id of a connection holds a space. */
+const keyOf = (connectionId: string, stream: string): string => `${connectionId} ${stream}`;

@@ -1,0 +1,39 @@
+import { randomUUID } from 'node:crypto';
+import { createChannels } from '../alerts/alerts.ts';
+import { createTestDigest } from '../alerts/digest.ts';
+import { ConfigError, LeadmirrorError } from '../errors.ts';
+import { runCommand } from './command.ts';
+import { EXIT } from './exit-codes.ts';
+import { print, printJson } from './format.ts';
+
+/** Sends a message on every configured way, and says what came back. */
+export async function alertsTest(options: { readonly json?: boolean }): Promise<void> {
+  await runCommand({ json: options.json, requireConnections: false }, async ({ config }) => {
+    const { allowInsecureHttp, proxy } = config.http;
+    const channels = createChannels(config.alerts, { allowInsecureHttp, proxy });
+    if (channels.length === 0) {
+      const message = 'is not set, and ALERT_EMAIL_TO neither; set one of them to be told when something is wrong';
+      throw new ConfigError([{ variable: 'ALERT_WEBHOOK_URL', message }]);
+    }
+    const results = await Promise.all(
+      channels.map(async (channel) => {
+        const error = await channel.send(randomUUID(), createTestDigest(new Date())).then(
+          () => null,
+          (cause: unknown) => {
+            if (cause instanceof LeadmirrorError) return cause.message;
+            throw cause;
+          },
+        );
+        await channel.close();
+        return { channel: channel.name, place: channel.place, delivered: error === null, error };
+      }),
+    );
+    if (options.json) printJson({ channels: results });
+    else {
+      for (const { channel, place, error } of results) {
+        print(`${channel} (${place}): ${error === null ? 'accepted; look whether it arrived' : `failed: ${error}`}`);
+      }
+    }
+    return results.every(({ delivered }) => delivered) ? EXIT.done : EXIT.failed;
+  });
+}

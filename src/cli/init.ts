@@ -1,0 +1,130 @@
+import { join } from 'node:path';
+import type { Readable, Writable } from 'node:stream';
+import { type Answers, decidedByProcess, loadAnswers, loadConfig } from '../config.ts';
+import { ConfigError, isAbort } from '../errors.ts';
+import type { Logger } from '../logger.ts';
+import { runCommand, UsageError } from './command.ts';
+import { EXIT, type ExitCode } from './exit-codes.ts';
+import { type Asker, Cancelled, createAsker } from './init/ask.ts';
+import { type Changes, mergeDotEnv, UnwritableError } from './init/dot-env.ts';
+import { askStorage } from './init/storage.ts';
+import { askTiledesk } from './init/tiledesk.ts';
+import { askTilkee } from './init/tilkee.ts';
+import type { TrialParts } from './init/trial.ts';
+import { backUp, isOpenToGit, readIfThere, writePrivate } from './init/write.ts';
+
+/** Asks for what leadmirror needs, tries every answer, and writes `.env` at the very end. */
+export async function init(): Promise<void> {
+  if (process.stdin.isTTY !== true || process.stdout.isTTY !== true) {
+    throw new UsageError(
+      'init asks questions, and there is no terminal to ask on. Copy .env.example to .env and fill it in, or set the variables in the environment; then try it with: leadmirror check',
+    );
+  }
+  await runCommand({ config: loadAnswers({}) }, ({ logger, signal }) =>
+    runInit({ input: process.stdin, output: process.stdout, logger, signal, cwd: process.cwd() }),
+  );
+}
+
+export interface InitParts extends TrialParts {
+  readonly input: Readable;
+  readonly output: Writable;
+  readonly logger: Logger;
+}
+
+export async function runInit(parts: InitParts): Promise<ExitCode> {
+  const ask = createAsker(parts);
+  try {
+    return await setUp(ask, parts);
+  } catch (error) {
+    if (!(error instanceof Cancelled) && !isAbort(error)) throw error;
+    ask.cancel('Stopped. Nothing was written.');
+    return EXIT.stoppedBySignal;
+  }
+}
+
+async function setUp(ask: Asker, parts: InitParts): Promise<ExitCode> {
+  ask.begin('leadmirror: what shall be mirrored, and where?');
+  const sources = await ask.chooseSome(
+    'What shall be mirrored? (space selects, enter goes on)',
+    [
+      { value: 'tiledesk', label: 'Tiledesk', hint: 'leads and requests' },
+      { value: 'tilkee', label: 'Tilkee', hint: 'links and visits' },
+    ],
+    ['tiledesk'],
+  );
+  const tiledesk = sources.includes('tiledesk') ? await askTiledesk(ask, parts) : {};
+  const tilkee = sources.includes('tilkee') ? await askTilkee(ask, parts) : { answers: {}, needsLogin: false };
+  const storage = await askStorage(ask, parts);
+  const changes = { ...withoutFiles({ ...tiledesk, ...tilkee.answers, ...storage.answers }), ...storage.forCompose };
+  if (!(await write(ask, parts, changes))) return EXIT.stoppedBySignal;
+  await warn(ask, parts, Object.keys(changes));
+  ask.end(nextSteps({ needsLogin: tilkee.needsLogin, isCompose: storage.isCompose }));
+  return EXIT.done;
+}
+
+/** What was answered replaces a file that the same variable was read from. */
+function withoutFiles(answers: Answers): Changes {
+  const entries = Object.entries(answers).map(([name, value]): [string, string | null] => [name, value ?? null]);
+  return Object.fromEntries(
+    entries.flatMap(([name, value]) => [
+      [name, value],
+      [`${name}_FILE`, null],
+    ]),
+  );
+}
+
+const FRESH = '# Written by leadmirror init. All settings are in .env.example; try them with: leadmirror check\n\n';
+
+/** False when somebody would rather not. */
+async function write(ask: Asker, { cwd }: InitParts, changes: Changes): Promise<boolean> {
+  const path = join(cwd, '.env');
+  const before = await readIfThere(path);
+  let text: string;
+  try {
+    text = mergeDotEnv(before ?? FRESH, changes);
+  } catch (error) {
+    if (!(error instanceof UnwritableError)) throw error;
+    throw new UsageError(`${error.message} Correct it by hand, then start again. Nothing was written.`);
+  }
+  const question =
+    before === null
+      ? `Write ${path}?`
+      : `There is a ${path} already. Change these settings in it? The rest stays, and a copy is kept.`;
+  if (!(await ask.confirm(question))) {
+    ask.cancel('Nothing was written.');
+    return false;
+  }
+  if (before !== null) ask.say('info', `Kept the one before as ${await backUp(path)}`);
+  await writePrivate(path, text);
+  ask.say('success', `Wrote ${path}, readable by you only`);
+  return true;
+}
+
+/** What could still keep the answers from working. */
+async function warn(ask: Asker, { cwd, env }: InitParts, names: readonly string[]): Promise<void> {
+  for (const file of ['.env', '.env.bak']) {
+    if (await isOpenToGit(cwd, file)) ask.say('warn', `git does not ignore ${file} here: add it to .gitignore`);
+  }
+  const decided = decidedByProcess(
+    names.filter((name) => !name.endsWith('_FILE')),
+    { env },
+  );
+  if (decided.length > 0) {
+    ask.say('warn', `The environment wins over .env, and it has: ${decided.join(', ')}. Unset what is not meant.`);
+  }
+  try {
+    loadConfig({ cwd, ...(env !== undefined && { env }) }, { requireConnections: false });
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    ask.say('warn', `The configuration as a whole cannot be used yet:\n${error.message}`);
+  }
+}
+
+function nextSteps({ needsLogin, isCompose }: { readonly needsLogin: boolean; readonly isCompose: boolean }): string {
+  if (isCompose) {
+    const login = needsLogin ? 'docker compose run --rm leadmirror tilkee login --no-listen, then ' : '';
+    return `Next: ${login}docker compose up -d, then docker compose exec leadmirror node bin/leadmirror.js status`;
+  }
+  const login = needsLogin ? 'npx leadmirror tilkee login, then ' : '';
+  return `Next: ${login}npx leadmirror check (tries everything), then npm start (the daemon)`;
+}

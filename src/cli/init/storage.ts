@@ -1,0 +1,142 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseEnv } from 'node:util';
+import pg from 'pg';
+import { createQueues } from '../../../workers/queues.ts';
+import { type Answers, loadAnswers, problemWith } from '../../config.ts';
+import { ConfigError, DatabaseError, isAbort, LeadmirrorError } from '../../errors.ts';
+import { assertReachable, poolConfig } from '../../store/database.ts';
+import { startEmbeddedPostgres } from '../../store/embedded.ts';
+import type { Asker } from './ask.ts';
+import { messageOf, type TrialParts } from './trial.ts';
+import { askAfterWeather } from './weather.ts';
+import { writable } from './writable.ts';
+import { readIfThere } from './write.ts';
+
+export interface StorageAnswers {
+  readonly answers: Answers;
+  /** For docker-compose.yml, which reads the same `.env`; leadmirror itself knows no such variable. */
+  readonly forCompose: Readonly<Record<string, string>>;
+  readonly isCompose: boolean;
+}
+
+/** Asks where the mirror and its queue are, and tries both. */
+export async function askStorage(ask: Asker, parts: TrialParts): Promise<StorageAnswers> {
+  const where = await ask.choose('Where shall the mirror be?', [
+    { value: 'built-in', label: 'In the built-in Postgres', hint: 'nothing to set up; one machine' },
+    { value: 'own', label: 'In a Postgres of our own', hint: '13 or later' },
+    { value: 'compose', label: 'In Docker', hint: 'docker compose brings Postgres and Redis' },
+  ]);
+  if (where === 'compose') {
+    // What a running set-up was made with stays: Postgres takes its password at its first start only.
+    const known = parseEnv((await readIfThere(join(parts.cwd, '.env'))) ?? '');
+    const secret = (name: string) => known[name] || randomBytes(24).toString('hex');
+    return {
+      answers: { DATABASE_URL: null, REDIS_URL: null, OPS_TOKEN: secret('OPS_TOKEN') },
+      forCompose: { POSTGRES_PASSWORD: secret('POSTGRES_PASSWORD') },
+      isCompose: true,
+    };
+  }
+  const database = where === 'own' ? await askDatabase(ask, parts) : await tryBuiltIn(ask, parts);
+  const queue = await askQueue(ask, parts, database);
+  return { answers: { DATABASE_URL: database, REDIS_URL: queue }, forCompose: {}, isCompose: false };
+}
+
+async function tryBuiltIn(ask: Asker, { logger, signal }: TrialParts): Promise<null> {
+  ask.say('step', 'Starting the built-in Postgres, for a try …');
+  const home = await mkdtemp(join(tmpdir(), 'leadmirror-init-'));
+  try {
+    const embedded = await startEmbeddedPostgres({ home, logger, signal });
+    await embedded.close();
+    ask.say('success', 'The built-in Postgres works here');
+  } catch (error) {
+    if (!(error instanceof LeadmirrorError)) throw error;
+    ask.say('warn', `The built-in Postgres does not work here: ${messageOf(error)}`);
+  } finally {
+    await rm(home, { recursive: true, force: true });
+  }
+  return null;
+}
+
+async function askDatabase(ask: Asker, parts: TrialParts): Promise<string> {
+  for (;;) {
+    const url = (
+      await ask.secret({
+        message: 'DATABASE_URL: postgres://user:password@host:5432/database (not shown)',
+        validate: (text) =>
+          problemWith('DATABASE_URL', { DATABASE_URL: text }, parts) ?? writable('DATABASE_URL')(text),
+      })
+    ).trim();
+    const answer = await untilClear(ask, 'Connecting to the database …', () => tryDatabase(url));
+    if (answer !== 'change') return url;
+  }
+}
+
+/** Only looked at: the tables are made when leadmirror starts. */
+async function tryDatabase(url: string): Promise<string> {
+  await assertReachable(url);
+  const client = new pg.Client(poolConfig(url, 1));
+  try {
+    await client.connect();
+    const { rows } = await client.query<{ name: string; version: string; may_create: boolean }>(
+      `select current_database() as name, current_setting('server_version') as version,
+        has_database_privilege(current_database(), 'create') as may_create`,
+    );
+    const [found] = rows;
+    if (found?.may_create !== true) {
+      const remedy = 'as its owner: grant create on database <name> to <user>';
+      throw new DatabaseError('database_refused', `this user may not create schemas in the database; ${remedy}`);
+    }
+    return `Database ${found.name} on Postgres ${found.version}`;
+  } finally {
+    await client.end();
+  }
+}
+
+async function askQueue(ask: Asker, parts: TrialParts, database: string | null): Promise<string | null> {
+  const where = await ask.choose('Where shall the queue be?', [
+    { value: 'postgres', label: 'In the same Postgres', hint: 'nothing more to set up' },
+    { value: 'redis', label: 'In Redis', hint: '6.2 or later; for several machines' },
+  ]);
+  if (where === 'postgres') return null;
+  for (;;) {
+    const url = (
+      await ask.secret({
+        message: 'REDIS_URL: redis://host:6379 or rediss://… (not shown)',
+        validate: (text) => problemWith('REDIS_URL', { REDIS_URL: text }, parts) ?? writable('REDIS_URL')(text),
+      })
+    ).trim();
+    const work = () => tryQueue(parts, { REDIS_URL: url, ...(database !== null && { DATABASE_URL: database }) });
+    if ((await untilClear(ask, 'Connecting to Redis …', work)) !== 'change') return url;
+  }
+}
+
+const REACH_MS = 5_000;
+
+async function tryQueue(parts: TrialParts, answers: Answers): Promise<string> {
+  const config = loadAnswers(answers, parts);
+  const queues = await createQueues({ config, databaseUrl: '', logger: parts.logger, reachMs: REACH_MS });
+  try {
+    await queues.ping();
+  } finally {
+    await queues.close();
+  }
+  return 'Redis answers';
+}
+
+async function untilClear(ask: Asker, doing: string, work: () => Promise<string>): Promise<'done' | 'change'> {
+  for (;;) {
+    ask.say('step', doing);
+    try {
+      ask.say('success', await work());
+      return 'done';
+    } catch (error) {
+      if (isAbort(error) || !(error instanceof LeadmirrorError || error instanceof ConfigError)) throw error;
+      ask.say('error', messageOf(error));
+      const choice = await askAfterWeather(ask);
+      if (choice !== 'again') return choice === 'keep' ? 'done' : 'change';
+    }
+  }
+}

@@ -1,0 +1,124 @@
+import { isatty } from 'node:tty';
+import type { App } from '../app.ts';
+import { type Config, type ConfigChanges, loadConfig } from '../config.ts';
+import { ConfigError } from '../errors.ts';
+import type { Logger } from '../logger.ts';
+import { type FileStamps, isSameState, StampedFiles, stampsOf } from './file-stamps.ts';
+
+/** Between two looks at the files. */
+const LOOK_MS = 2_000;
+/** Thousands of secret files on a slow disk: looking takes at most this share of the time. */
+const LOOK_SHARE = 0.1;
+const LONGEST_MS = 30_000;
+
+export interface ReloaderParts {
+  readonly app: Pick<App, 'config' | 'reload' | 'clock'>;
+  readonly logger: Logger;
+  readonly signal: AbortSignal;
+  /** The files that the configuration in force was read from, as they were before it was read. */
+  readonly files: FileStamps;
+}
+
+/**
+ * Follows the configuration of a running daemon until stopped: on SIGHUP, and when leadmirror.yaml or a file that it names is another one.
+ *
+ * The files are looked at, not watched: that is right on every file system, for editors that rename, and for Kubernetes, which exchanges a symbolic link two
+ * folders away. A change counts once two looks in a row agree, so that a file is not read while it is being written.
+ */
+export async function followConfig(parts: ReloaderParts & { readonly requests: ReloadRequests }): Promise<void> {
+  const { app, signal, requests } = parts;
+  let known = parts.files;
+  let before = known;
+  while (!signal.aborted) {
+    const startedAt = performance.now();
+    const now = await stampsOf(known.keys());
+    const lookedMs = performance.now() - startedAt;
+    const isStill = isSameState(now, before);
+    before = now;
+    if (requests.take() || (isStill && !isSameState(now, known))) {
+      before = known = await reload(parts);
+    }
+    const pauseMs = Math.min(LONGEST_MS, Math.max(LOOK_MS, lookedMs / LOOK_SHARE));
+    await app.clock.sleep(pauseMs, AbortSignal.any([signal, requests.next])).catch(() => {});
+  }
+}
+
+/** Reads and takes over. Returns the files to look at from now on, as they were before they were read. */
+async function reload({ app, logger }: ReloaderParts): Promise<FileStamps> {
+  const files = new StampedFiles();
+  const config = read(logger, files.note);
+  if (config === null) return files.stamps;
+  for (const note of config.notes.filter((each) => !app.config.notes.includes(each))) logger.warn(note);
+  try {
+    logChanges(logger, await app.reload(config));
+  } catch (error) {
+    logger.error({ err: error }, 'unexpected error while the configuration was taken over: please report it');
+  }
+  return files.stamps;
+}
+
+/** Null when it cannot be used; every problem is logged. */
+function read(logger: Logger, onFile: (path: string) => void): Config | null {
+  try {
+    return loadConfig({}, { onFile });
+  } catch (error) {
+    if (error instanceof ConfigError) {
+      for (const { variable, message } of error.problems) logger.error({ setting: variable }, message);
+      logger.error({ problems: error.problems.length }, 'configuration not reloaded; the one before stays in force');
+    } else {
+      logger.error({ err: error }, 'unexpected error while the configuration was read: please report it');
+    }
+    return null;
+  }
+}
+
+const SHOWN = 20;
+
+/** A few names say more than a number, and a thousand names say less. */
+const shown = (names: readonly string[]): readonly string[] =>
+  names.length <= SHOWN ? names : [...names.slice(0, SHOWN), `and ${names.length - SHOWN} more`];
+
+function logChanges(logger: Logger, { added, removed, changed, settings, restart }: ConfigChanges): void {
+  if (restart.length > 0) logger.warn({ settings: restart }, 'changed settings that take effect after a restart');
+  const isSame = [added, removed, changed, settings].every((names) => names.length === 0);
+  if (isSame) logger.info('configuration read again; nothing in it takes effect now');
+  else {
+    const facts = { added: shown(added), removed: shown(removed), changed: shown(changed) };
+    logger.info({ ...facts, ...(settings.length > 0 && { settings }) }, 'configuration reloaded');
+  }
+}
+
+/** Wishes to have the configuration read again, from the first moment of the process on: SIGHUP would end it otherwise. */
+export class ReloadRequests {
+  #asked = new AbortController();
+  readonly #close: () => void;
+
+  constructor() {
+    // On Windows the signal says that the console is closed, and nothing can be done about it.
+    const hasSignal = process.platform !== 'win32';
+    const wasTerminal = isatty(0);
+    const onSignal = (): void => {
+      // A terminal that is gone sends the same signal as an operator. Who started us there expects us to go too.
+      if (wasTerminal && !isatty(0)) process.kill(process.pid, 'SIGTERM');
+      else this.#asked.abort();
+    };
+    if (hasSignal) process.on('SIGHUP', onSignal);
+    this.#close = () => void process.off('SIGHUP', onSignal);
+  }
+
+  /** Fires at the next wish, or at once when there is one. */
+  get next(): AbortSignal {
+    return this.#asked.signal;
+  }
+
+  /** Whether there was a wish; it counts as fulfilled. */
+  take(): boolean {
+    if (!this.#asked.signal.aborted) return false;
+    this.#asked = new AbortController();
+    return true;
+  }
+
+  close(): void {
+    this.#close();
+  }
+}

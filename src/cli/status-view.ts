@@ -1,0 +1,208 @@
+import type { StatusDocument, StreamFacts } from '../ops/status-document.ts';
+import { STATES_BY_URGENCY, urgencyOf } from '../ops/status-document.ts';
+import { describeProcesses } from '../store/processes.ts';
+import type { StreamState } from '../store/status.ts';
+import { type Column, layOut } from './columns.ts';
+import { formatAge, formatCount, formatUntil } from './format.ts';
+import { progressLine } from './progress-line.ts';
+import { type Paint, type Screen, wrap } from './terminal.ts';
+
+/** What is shown of a status document. */
+export type StatusShown = Pick<StatusDocument, 'streams' | 'connections' | 'processes' | 'summary'>;
+
+const COLORS: Readonly<Record<StreamState, Parameters<Paint>[0]>> = {
+  blocked: ['red', 'bold'],
+  partial: 'yellow',
+  stale: 'yellow',
+  never: 'gray',
+  syncing: 'cyan',
+  paused: 'magenta',
+  fresh: 'green',
+};
+
+/** In these states a stream goes its way. */
+const IN_ORDER: readonly StreamState[] = ['fresh', 'syncing'];
+
+/** Pure. The status as lines for people: accounts and streams that need somebody come first; why, and what to do, stands below the table. */
+export function viewStatus(status: StatusShown, screen: Screen, nowMs: number): string[] {
+  if (status.streams.length === 0) return ['Nothing is mirrored yet. Start with: leadmirror sync'];
+  const streams = byUrgency(status);
+  // In a pipe each stream is one line with all that is known, for grep; on a screen it has to fit.
+  const tables = Number.isFinite(screen.width)
+    ? viewAccounts(status, streams, screen, nowMs)
+    : layOut(wideColumns(screen.paint, nowMs), streams, screen.width);
+  return [
+    ...tables,
+    ...viewRunning(streams, screen),
+    ...viewProblems(streams, screen, nowMs),
+    ...viewNotices(streams, screen),
+    '',
+    ...viewSchedule(status, screen, nowMs),
+  ];
+}
+
+function byUrgency({ streams, connections }: StatusShown): StreamFacts[] {
+  const place = new Map(connections.map(({ id }, index) => [id, index]));
+  return [...streams].sort(
+    (one, other) =>
+      (place.get(one.connection_id) ?? 0) - (place.get(other.connection_id) ?? 0) ||
+      urgencyOf(one.state) - urgencyOf(other.state) ||
+      one.stream.localeCompare(other.stream),
+  );
+}
+
+const paintState = (paint: Paint, state: StreamState): string => paint(COLORS[state], state);
+
+function narrowColumns(paint: Paint, nowMs: number): Column<StreamFacts>[] {
+  return [
+    { head: '  stream', cell: ({ stream }) => `  ${stream}`, atLeast: 14 },
+    { head: 'state', cell: ({ state }) => paintState(paint, state) },
+    { head: 'rows', cell: ({ rows }) => formatCount(rows), align: 'right', yields: 1 },
+    { head: 'as of', cell: ({ as_of }) => formatAge(as_of, nowMs) },
+    { head: 'next run', cell: (line) => nextRunOf(line, nowMs), yields: 3 },
+    { head: 'proved', cell: (line) => briefProof(line, nowMs), yields: 2 },
+  ];
+}
+
+function wideColumns(paint: Paint, nowMs: number): Column<StreamFacts>[] {
+  return [
+    { head: 'connection', cell: ({ connection_id }) => connection_id },
+    { head: 'stream', cell: ({ stream }) => stream },
+    {
+      head: 'state',
+      cell: ({ state, running_pass }) =>
+        running_pass === null ? paintState(paint, state) : `${paintState(paint, state)}, ${running_pass} running`,
+    },
+    { head: 'as of', cell: ({ as_of }) => formatAge(as_of, nowMs) },
+    { head: 'rows', cell: ({ rows }) => formatCount(rows) },
+    { head: 'last success', cell: ({ last_success_at }) => formatAge(last_success_at, nowMs) },
+    { head: 'proved', cell: (line) => formatProof(line, nowMs) },
+    { head: 'why', cell: ({ reason, notice }) => (notice === null ? reason : `${reason}; ${notice}`) },
+  ];
+}
+
+function nextRunOf({ next_runs }: StreamFacts, nowMs: number): string {
+  const at = earliest(next_runs.map((run) => run.at));
+  return at === null ? '' : formatUntil(at, nowMs);
+}
+
+const earliest = (dates: readonly Date[]): Date | null =>
+  dates.reduce<Date | null>((first, date) => (first === null || date < first ? date : first), null);
+
+/** One table for each account, its columns in the same places as those of the others. */
+function viewAccounts(
+  { connections, summary }: StatusShown,
+  streams: readonly StreamFacts[],
+  { width, paint }: Screen,
+  nowMs: number,
+): string[] {
+  const [head = '', ...rows] = layOut(narrowColumns(paint, nowMs), streams, width);
+  const rowsOf = new Map<string, string[]>();
+  for (const [index, { connection_id }] of streams.entries()) {
+    const own = rowsOf.get(connection_id) ?? [];
+    own.push(rows[index] ?? '');
+    rowsOf.set(connection_id, own);
+  }
+  const lines = connections.length > 1 ? [...viewCounts(connections.length, summary, { width, paint }), ''] : [];
+  lines.push(paint('dim', head));
+  for (const { id } of connections) lines.push(paint('bold', id), ...(rowsOf.get(id) ?? []));
+  return lines;
+}
+
+/** `300 connections: 4 blocked, 1,196 fresh`; where colours would have to be wrapped, without. */
+function viewCounts(
+  connections: number,
+  { by_state }: StatusShown['summary'],
+  { width, paint }: Pick<Screen, 'width' | 'paint'>,
+): string[] {
+  const states = STATES_BY_URGENCY.filter((state) => by_state[state] > 0);
+  const describe = (style: (state: StreamState, text: string) => string) => {
+    const counts = states.map((state) => style(state, `${formatCount(by_state[state])} ${state}`));
+    return `${formatCount(connections)} connections: ${counts.join(', ')}`;
+  };
+  const plain = describe((_, text) => text);
+  return plain.length > width ? wrap(plain, width) : [describe((state, text) => paint(COLORS[state], text))];
+}
+
+function viewRunning(streams: readonly StreamFacts[], { width, paint }: Screen): string[] {
+  const lines = streams.flatMap(({ connection_id, stream, running }) =>
+    running === null
+      ? []
+      : [progressLine(`${nameIn(streams, { connection_id, stream })} ${running.pass}`, running, width)],
+  );
+  return lines.length === 0 ? [] : ['', paint('bold', 'Running now'), ...lines.map((line) => `  ${line}`)];
+}
+
+/** With one account its name would only be noise. */
+const nameIn = (
+  all: readonly StreamFacts[],
+  { connection_id, stream }: Pick<StreamFacts, 'connection_id' | 'stream'>,
+): string => (all.every((one) => one.connection_id === connection_id) ? stream : `${connection_id} ${stream}`);
+
+/** What is wrong once, with all the streams that it is wrong with: an account that cannot sign in is one trouble. */
+function viewProblems(streams: readonly StreamFacts[], { width, paint }: Screen, nowMs: number): string[] {
+  const troubles = new Map<string, StreamFacts[]>();
+  for (const line of streams) {
+    if (IN_ORDER.includes(line.state)) continue;
+    const key = JSON.stringify([line.connection_id, line.state, line.reason, line.next_step.text]);
+    troubles.set(key, [...(troubles.get(key) ?? []), line]);
+  }
+  const lines = [...troubles.values()].flatMap((group) => {
+    const [first] = group;
+    if (first === undefined) return [];
+    const { connection_id, state, reason, since, next_step } = first;
+    const commands = new Set(group.map((line) => line.next_step.command).filter((command) => command !== null));
+    const age = since === null ? '' : `, since ${formatAge(since, nowMs)}`;
+    const names = wrap(`${connection_id}: ${group.map(({ stream }) => stream).join(', ')}${age}`, width - 10);
+    return [
+      '',
+      ...names.map((line, index) => (index === 0 ? `${paintState(paint, state)}  ${line}` : `  ${line}`)),
+      ...wrap(reason, width, '  '),
+      ...wrap(`Next: ${next_step.text}`, width, '  '),
+      ...[...commands].map((command) => `    ${paint('cyan', command)}`),
+    ];
+  });
+  return lines;
+}
+
+function viewNotices(streams: readonly StreamFacts[], { width }: Screen): string[] {
+  const noted = streams.filter(({ notice }) => notice !== null);
+  const lines = noted.flatMap((line) => wrap(`Note on ${nameIn(streams, line)}: ${line.notice}`, width));
+  return lines.length === 0 ? [] : ['', ...lines];
+}
+
+function viewSchedule({ streams, processes }: StatusShown, { width }: Screen, nowMs: number): string[] {
+  const at = earliest(streams.flatMap(({ next_runs }) => next_runs.map((run) => run.at)));
+  const next =
+    at === null
+      ? 'Nothing is scheduled.'
+      : `Next scheduled run ${formatUntil(at, nowMs)} (${at.toISOString()}), while the daemon (leadmirror start) is running.`;
+  const daemon = describeProcesses(processes);
+  return [...wrap(next, width), ...(daemon === null ? [] : wrap(`Daemon: ${daemon}`, width))];
+}
+
+interface Proof {
+  readonly proof_at: Date | null;
+  readonly proof_rows: number | bigint | null;
+  readonly proof_share: number | null;
+  readonly proof_differences: number | null;
+}
+
+/** `2 h ago: 25,000 rows, 100 %`; the share is of what was compared by content too, and is never rounded up to all of it. */
+export function formatProof(line: Proof, nowMs: number): string {
+  if (line.proof_at === null) return 'never';
+  const share = shareOf(line);
+  const differences = line.proof_differences ?? 0;
+  const parts = [`${formatCount(line.proof_rows ?? 0)} rows`, share === 100 ? '100 %' : `${share} % by content`];
+  if (differences > 0) parts.push(`${formatCount(differences)} differ`);
+  return `${formatAge(line.proof_at, nowMs)}: ${parts.join(', ')}`;
+}
+
+/** `2 h ago, 100 %`. */
+function briefProof(line: Proof, nowMs: number): string {
+  if (line.proof_at === null) return 'never';
+  const differences = line.proof_differences ?? 0;
+  return `${formatAge(line.proof_at, nowMs)}, ${differences > 0 ? `${formatCount(differences)} differ` : `${shareOf(line)} %`}`;
+}
+
+const shareOf = ({ proof_share }: Proof): number => Math.floor((proof_share ?? 0) * 100 + 1e-9);

@@ -1,0 +1,44 @@
+import { styleText } from 'node:util';
+import isInteractive from 'is-interactive';
+
+type Style = Parameters<typeof styleText>[0];
+export type Paint = (style: Style, text: string) => string;
+
+/** Where text for people goes: how wide it is, and how it is coloured there. */
+export interface Screen {
+  /** Characters in a line; Infinity off a terminal, where nothing is shortened or wrapped. */
+  readonly width: number;
+  /** Lines; Infinity off a terminal. */
+  readonly height: number;
+  /** True where text that was written can be replaced: on a terminal that is not TERM=dumb, and not in CI. */
+  readonly isLive: boolean;
+  /** Node decides about colours: NO_COLOR, FORCE_COLOR, TERM=dumb, a pipe. */
+  readonly paint: Paint;
+}
+
+export type Output = NodeJS.WritableStream & Partial<Pick<NodeJS.WriteStream, 'isTTY' | 'columns' | 'rows'>>;
+
+/** How it is now: a window changes its size. A terminal that does not tell its size is taken for the usual 80 by 24. */
+export function screenOf(stream: Output): Screen {
+  const isTerminal = stream.isTTY === true;
+  return {
+    width: isTerminal ? Math.max(20, stream.columns || 80) : Number.POSITIVE_INFINITY,
+    height: isTerminal ? Math.max(5, stream.rows || 24) : Number.POSITIVE_INFINITY,
+    isLive: isInteractive({ stream: stream as NodeJS.WriteStream }),
+    // One style after the other: of several at once, Node 20 does not ask the stream whether it wants any.
+    paint: (style, text) => [style].flat().reduce((painted, one) => styleText(one, painted, { stream }), text),
+  };
+}
+
+/** Breaks at spaces; a word that is longer than the line stays whole, so that it can be copied. */
+export function wrap(text: string, width: number, indent = ''): string[] {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text.split(/\s+/).filter(Boolean)) {
+    if (line !== '' && indent.length + line.length + 1 + word.length > width) {
+      lines.push(indent + line);
+      line = word;
+    } else line = line === '' ? word : `${line} ${word}`;
+  }
+  return line === '' ? lines : [...lines, indent + line];
+}

@@ -1,0 +1,115 @@
+import { answerWithin, enqueueRun, type Queues, QueueUnavailableError } from '../../workers/queues.ts';
+import type { App } from '../app.ts';
+import { LeadmirrorError } from '../errors.ts';
+import type { Control } from '../ops/server.ts';
+import { cancelRuns, isPaused, pauseStream, resumeStream, resyncStream } from '../store/control.ts';
+import { acceptDeletions } from '../store/deletions.ts';
+import type { StreamKey } from '../store/streams.ts';
+import type { QueuedPass } from '../stream.ts';
+import { findDue } from './resume.ts';
+
+/** No run of it begins while it is paused, also none that is asked for by hand. */
+export class StreamPausedError extends LeadmirrorError {
+  constructor(message: string) {
+    super('stream_paused', message);
+  }
+}
+
+/** Putting a job into a queue that has just answered takes milliseconds. */
+const ASK_MS = 3_000;
+
+/**
+ * What the buttons of the status page do: the same functions as the commands of that name. Each answers what a person wants to know then, within seconds
+ * also while the queue is away: what is written to the database holds without it.
+ */
+export function createWebControl({ database: { prisma } }: Pick<App, 'database'>, queues: Queues): Control {
+  /** @throws QueueUnavailableError: commands to a Redis that is away would wait until it is back. */
+  const ask = async ({ connectionId, stream }: StreamKey, passes: readonly QueuedPass[]): Promise<void> => {
+    await queues.ping();
+    for (const pass of passes) {
+      await answerWithin(ASK_MS, enqueueRun(queues, { connection: connectionId, stream, pass, trigger: 'manual' }));
+    }
+  };
+  /** False when the queue is away. */
+  const tryToAsk = (key: StreamKey, ...passes: readonly QueuedPass[]): Promise<boolean> =>
+    ask(key, passes).then(
+      () => true,
+      (error: unknown) => {
+        if (error instanceof QueueUnavailableError) return false;
+        throw error;
+      },
+    );
+
+  return {
+    async trigger(key, pass) {
+      if (await isPaused(prisma, key)) {
+        throw new StreamPausedError(
+          `${key.stream} is paused, so nothing was asked for. Resume it first: ${command('resume', key)}`,
+        );
+      }
+      try {
+        await ask(key, [pass]);
+      } catch (error) {
+        if (!(error instanceof QueueUnavailableError)) throw error;
+        const message = `${sentence(error.message)} Nothing was asked for: try again when it answers, or run it without the queue: ${command('sync', key, pass)}`;
+        throw new QueueUnavailableError(message, { cause: error });
+      }
+      return `${WORDS[pass]} of ${key.stream} asked for; it begins as soon as a worker is free.`;
+    },
+    async pause(key) {
+      const { wasPaused } = await pauseStream(prisma, key);
+      return wasPaused
+        ? `${key.stream} was paused already.`
+        : `${key.stream} is paused: no run begins until it is resumed.`;
+    },
+    async resume(key) {
+      const since = await resumeStream(prisma, key);
+      if (since === null) return `${key.stream} was not paused.`;
+      const due = await findDue(prisma, key);
+      return (await tryToAsk(key, ...(due.length === 0 ? (['incremental'] as const) : due)))
+        ? `${key.stream} goes on: a run is asked for.`
+        : `${key.stream} is resumed. ${AWAY}: the next tick of a running daemon goes on with it; or now: ${command('sync', key)}`;
+    },
+    async resync(key) {
+      const resynced = await resyncStream(prisma, key);
+      if (resynced.isPaused) return `${key.stream} will be read again from zero when it is resumed.`;
+      return (await tryToAsk(key, 'backfill'))
+        ? `${key.stream} is read again from zero; its rows are kept.`
+        : `${key.stream} is to be read again from zero; its rows are kept. ${AWAY}: a running daemon begins within a minute after it can; or now: ${command('sync', key, 'backfill')}`;
+    },
+    async acceptDeletions(key) {
+      const held = await acceptDeletions(prisma, key);
+      if (held === null)
+        return 'The deletion brake does not hold: there is nothing to accept, and nothing was changed.';
+      const until = `that begins before ${held.validUntil.toISOString()}`;
+      if (await isPaused(prisma, key)) {
+        return `Accepted, but ${key.stream} is paused: after its resume, the next full walk ${until} marks as deleted what the upstream does not have any more.`;
+      }
+      return (await tryToAsk(key, 'reconcile'))
+        ? 'Accepted: a full walk is asked for, and marks as deleted what the upstream does not have any more.'
+        : `Accepted. ${AWAY}: the next full walk ${until} marks as deleted what the upstream does not have any more; or now: ${command('sync', key, 'reconcile')}`;
+    },
+    async cancel(key) {
+      const ended = await cancelRuns(prisma, key, null);
+      return ended.length === 0
+        ? 'No run was under way.'
+        : 'The run is stopped; the next one goes on from its checkpoint.';
+    },
+  };
+}
+
+const AWAY = 'The queue cannot be reached';
+
+const command = (name: string, { connectionId, stream }: StreamKey, pass?: QueuedPass): string =>
+  `leadmirror ${name} ${stream}${pass === undefined ? '' : ` --pass ${pass}`} --connection ${connectionId}`;
+
+const sentence = (text: string): string => {
+  const begun = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?]$/.test(begun) ? begun : `${begun}.`;
+};
+
+const WORDS: Readonly<Record<QueuedPass, string>> = {
+  backfill: 'A full read',
+  incremental: 'A run',
+  reconcile: 'A full walk',
+};

@@ -1,0 +1,107 @@
+import { z } from 'zod';
+import { eachOf, integer, isLoopback, oneOf, secondsAsMs, share, text } from './values.ts';
+
+/** The variables of metrics, alerts and traces. */
+
+const SAMPLERS = [
+  'always_on',
+  'always_off',
+  'traceidratio',
+  'parentbased_always_on',
+  'parentbased_always_off',
+  'parentbased_traceidratio',
+] as const;
+
+/** An address that something is sent to; its path or query may be a secret, so it is kept as it is. */
+function targetUrl(protocol: RegExp, example: string) {
+  return text.pipe(z.url({ protocol, error: `must be a full address such as ${example}` }));
+}
+
+function isPrivate(address: string, allowInsecureHttp: boolean): boolean {
+  if (!URL.canParse(address)) return true;
+  const { protocol, hostname } = new URL(address);
+  return protocol === 'https:' || allowInsecureHttp || isLoopback(hostname);
+}
+
+const httpUrl = (allowInsecureHttp: boolean, example: string) =>
+  targetUrl(/^(http|https)$/, example).refine(
+    (address) => isPrivate(address, allowInsecureHttp),
+    'must begin with https://; to send it unencrypted on purpose, set ALLOW_INSECURE_HTTP=true',
+  );
+
+/** Bare, or as `Name <address>`; the mail server decides what it takes. */
+const mailAddress = text.regex(/^([^<>\r\n]*<[^\s<>@]+@[^\s<>@]+>|[^\s<>@]+@[^\s<>@]+)$/, 'is not an e-mail address');
+
+/** As the standard writes them: `name=value,name=value`, percent-encoded. */
+const headers = text.transform((given, context) => {
+  const entries: [string, string][] = [];
+  for (const pair of given.split(',').filter((part) => part.trim() !== '')) {
+    const [, name, value] = /^\s*([A-Za-z0-9!#$%&'*+.^_`|~-]+)\s*=\s*([\x20-\x7e]*?)\s*$/.exec(pair) ?? [];
+    if (name === undefined || value === undefined || /%(?![0-9a-f]{2})/i.test(value)) {
+      context.addIssue('must be name=value, several comma separated, special characters percent-encoded');
+      return z.NEVER;
+    }
+    entries.push([name, decodeURIComponent(value)]);
+  }
+  return Object.fromEntries(entries);
+});
+
+export const monitoringVariables = ({ allowInsecureHttp }: { readonly allowInsecureHttp: boolean }) => ({
+  METRICS_MAX_STREAMS: integer(0, 100_000),
+  ALERT_WEBHOOK_URL: httpUrl(allowInsecureHttp, 'https://hooks.example.com/alerts')
+    .refine(
+      (address) => !URL.canParse(address) || new URL(address).username === '',
+      'must not hold a user name or password; most receivers take a secret in the path',
+    )
+    .optional(),
+  ALERT_WEBHOOK_FORMAT: oneOf(['json', 'slack']),
+  ALERT_EMAIL_TO: eachOf(mailAddress, 'names no e-mail address').optional(),
+  ALERT_EMAIL_FROM: mailAddress.optional(),
+  SMTP_URL: targetUrl(/^smtps?$/, 'smtps://user:password@mail.example.com:465').optional(),
+  ALERT_AFTER_SECONDS: secondsAsMs(0, 86_400),
+  OTEL_EXPORTER_OTLP_ENDPOINT: httpUrl(allowInsecureHttp, 'http://localhost:4318').optional(),
+  OTEL_EXPORTER_OTLP_HEADERS: headers.optional(),
+  OTEL_SERVICE_NAME: text,
+  OTEL_TRACES_SAMPLER: oneOf(SAMPLERS),
+  OTEL_TRACES_SAMPLER_ARG: share,
+});
+
+type Variables = z.output<z.ZodObject<ReturnType<typeof monitoringVariables>>> & {
+  readonly ALLOW_INSECURE_HTTP: boolean;
+};
+
+const EMAIL = ['ALERT_EMAIL_TO', 'ALERT_EMAIL_FROM', 'SMTP_URL'] as const;
+
+/** Half a set of mail settings would be a mail that never comes. */
+export function checkEmail(variables: Variables, context: z.RefinementCtx): void {
+  const missing = EMAIL.filter((name) => variables[name] === undefined);
+  const [given] = EMAIL.filter((name) => variables[name] !== undefined);
+  if (given === undefined) return;
+  for (const name of missing)
+    context.addIssue({ code: 'custom', path: [name], message: `is missing; ${given} needs it` });
+}
+
+export function monitoringSettings(variables: Variables) {
+  const { ALERT_WEBHOOK_URL: url, ALERT_EMAIL_TO: to, ALERT_EMAIL_FROM: from, SMTP_URL: smtpUrl } = variables;
+  const { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint } = variables;
+  const hasEmail = to !== undefined && from !== undefined && smtpUrl !== undefined;
+  return {
+    metrics: { maxStreams: variables.METRICS_MAX_STREAMS },
+    alerts: {
+      webhook: url === undefined ? null : { url, format: variables.ALERT_WEBHOOK_FORMAT },
+      email: hasEmail ? { to, from, smtpUrl, allowPlain: variables.ALLOW_INSECURE_HTTP } : null,
+      afterMs: variables.ALERT_AFTER_SECONDS,
+    },
+    /** Null: no traces. */
+    tracing:
+      endpoint === undefined
+        ? null
+        : {
+            endpoint,
+            headers: variables.OTEL_EXPORTER_OTLP_HEADERS ?? {},
+            serviceName: variables.OTEL_SERVICE_NAME,
+            sampler: variables.OTEL_TRACES_SAMPLER,
+            samplerRatio: variables.OTEL_TRACES_SAMPLER_ARG,
+          },
+  };
+}

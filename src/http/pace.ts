@@ -1,0 +1,172 @@
+/**
+ * How fast one credential may ask: plain arithmetic in milliseconds, no clock, no timer. `src/store/budgets.ts` says the same rule in SQL.
+ *
+ * The base is a leaky bucket (GCRA): each request moves a *theoretical time* one spacing on, and a request may come up to burst − 1 spacings before it.
+ * With spacing = 60 s / (limit − burst), any limit + 1 requests in a row span more than a minute, so no rolling minute exceeds the limit; counters per
+ * calendar minute let up to twice as many through at the turn of the minute.
+ */
+
+/** How many requests may come at once after a pause. */
+export const BURST = 5;
+
+/** The spacing never grows beyond this many times the configured one. */
+export const MAX_SLOWDOWN = 16;
+
+/** The burst that goes with {@link spacingMs}: a limit of five or less has no room for one. */
+export function burstOf(requestsPerMinute: number): number {
+  return requestsPerMinute > BURST ? BURST : 1;
+}
+
+/** The time between two requests in a steady row. Limits barely above the burst come out slow (6/min: one a minute), never fast. */
+export function spacingMs(requestsPerMinute: number): number {
+  return windowSpacingMs(requestsPerMinute, 60_000);
+}
+
+/** The same for a limit over any window. */
+function windowSpacingMs(requests: number, windowMs: number): number {
+  return requests > BURST ? windowMs / (requests - BURST) : windowMs / requests;
+}
+
+/** The spacing after one more 429 without guidance. */
+export function slowedSpacingMs(currentMs: number, requestsPerMinute: number): number {
+  return Math.min(currentMs * 2, spacingMs(requestsPerMinute) * MAX_SLOWDOWN);
+}
+
+/** What a success leaves of a slow-down: a tenth less, so that one lucky answer does not undo it at once. */
+export const RECOVERY = 0.9;
+
+/** The spacing after one more success. */
+export function recoveredSpacingMs(currentMs: number, requestsPerMinute: number): number {
+  return Math.max(currentMs * RECOVERY, spacingMs(requestsPerMinute));
+}
+
+/** A limit that the server announced in its headers. */
+export interface AnnouncedLimit {
+  readonly requests: number;
+  readonly windowMs: number;
+}
+
+/** An announced limit counts for so long after it was last seen. */
+export const LEARNT_FOR_MS = 60 * 60_000;
+
+/**
+ * The spacing that an announced limit asks for; null when it is no lower than the configured one. At most {@link MAX_SLOWDOWN} times the configured
+ * spacing: a header must not be able to stop the mirror.
+ */
+export function learntSpacingMs({ requests, windowMs }: AnnouncedLimit, requestsPerMinute: number): number | null {
+  const configured = spacingMs(requestsPerMinute);
+  const announced = windowSpacingMs(requests, windowMs);
+  return announced > configured ? Math.min(announced, configured * MAX_SLOWDOWN) : null;
+}
+
+/** Which of the two lanes asks. */
+export type PaceLane = 'fast' | 'bulk';
+
+export interface Pace {
+  /** Between two requests now. */
+  readonly spacingMs: number;
+  /** The same when nothing is slowed down. */
+  readonly normalMs: number;
+  readonly burst: number;
+}
+
+/** Where the credential stands, in ms of one clock; −Infinity for what never was. */
+export interface Line {
+  /** Theoretical time of the four fifths that both lanes may use. */
+  readonly sharedAt: number;
+  /** Theoretical time of the fifth that is the fast lane's, and of which bulk takes what nobody used. */
+  readonly fastAt: number;
+  /** Nobody asks before then. */
+  readonly blockedUntil: number;
+  /** A request of the fast lane waits until about then; the next one may follow it. Bulk keeps off its part meanwhile. */
+  readonly fastBusyUntil: number;
+  /** A request of the bulk lane waits, or was told to come back, until then. */
+  readonly bulkBusyUntil: number;
+}
+
+export const EMPTY_LINE: Line = {
+  sharedAt: Number.NEGATIVE_INFINITY,
+  fastAt: Number.NEGATIVE_INFINITY,
+  blockedUntil: Number.NEGATIVE_INFINITY,
+  fastBusyUntil: Number.NEGATIVE_INFINITY,
+  bulkBusyUntil: Number.NEGATIVE_INFINITY,
+};
+
+/** The fast lane's part of the allowance while it has work. */
+export const FAST_SHARE = 0.2;
+
+/**
+ * How early, in spacings of the whole, one part alone may be used: for the shared part it makes the burst of the whole; for the fast lane's it keeps
+ * three quarters of a request, so that nothing is lost when whoever uses it comes a little late. After each grant at a time `t` the shared part's
+ * theoretical time is at most t + 5 spacings and the fast part's t + 8.75; together that is 5.75 requests more than the spacing allows, and only six
+ * would break the rolling minute.
+ */
+export const EARLY = 3.75;
+
+/** How far ahead, in ms, the fast lane fills the shared part while bulk has work too: less than a worker waits in place, so bulk never starves. */
+export const FAST_AHEAD_MS = 2_000;
+
+/**
+ * How long, in spacings after a slot that the fast lane waited for, its part is kept for what follows: the time of one request. Less than {@link EARLY},
+ * so that nothing is lost when nothing follows.
+ */
+export const KEPT_FOR_FAST = 3;
+
+export interface SlotQuestion {
+  readonly now: number;
+  readonly lane: PaceLane;
+  readonly maxWaitMs: number;
+}
+
+/**
+ * The next slot for a lane, reserved when it is at most maxWaitMs away. Each slot is paid from one of three places, the earliest that is open:
+ *
+ *   whole    both parts move on by one spacing: plain GCRA. For the fast lane
+ *   shared   four fifths, 1.25 spacings each. For both lanes
+ *   fast     one fifth, 5 spacings each. For the fast lane; for bulk only what is free at once, because fast has no use for it
+ *
+ * So bulk alone gets all, bulk beside a busy fast lane at most 80 %, and a fast request never waits for the whole queue of bulk: at most 5 spacings when
+ * it is the only one.
+ */
+export function takeSlot(
+  line: Line,
+  pace: Pace,
+  question: SlotQuestion,
+): { readonly line: Line; readonly granted: boolean; readonly waitMs: number } {
+  const { now, lane, maxWaitMs } = question;
+  const spacing = pace.spacingMs;
+  // While slowed there is no burst: that is what was just refused.
+  const isSlowed = spacing > pace.normalMs;
+  // A limit without room for a burst has none for two parts either.
+  const hasLanes = pace.burst > 1;
+  const early = isSlowed ? 0 : EARLY * spacing;
+  const from = Math.max(now, line.blockedUntil);
+  const whole = Math.max(from, Math.max(line.sharedAt, line.fastAt) - (isSlowed ? 0 : (pace.burst - 1) * spacing));
+  const shared = Math.max(from, line.sharedAt - early);
+  const fast = Math.max(from, line.fastAt - early);
+
+  const isFast = lane === 'fast';
+  const mayFillShared = (at: number) => !isFast || now >= line.bulkBusyUntil || at <= from + FAST_AHEAD_MS;
+  const open = (at: number, isOpen: boolean) => (isOpen ? at : Number.POSITIVE_INFINITY);
+  const wholeAt = open(whole, !hasLanes || (isFast && mayFillShared(whole)));
+  const sharedAt = open(shared, hasLanes && mayFillShared(shared));
+  const fastAt = open(fast, hasLanes && (isFast || (fast <= from && now >= line.fastBusyUntil)));
+  const at = Math.min(wholeAt, sharedAt, fastAt);
+
+  // Whole milliseconds, rounded up: timers drop fractions, and a request must not leave early. Less than a hundredth is what
+  // floating-point sums of fractional spacings leave over, not a wait.
+  const waitMs = Math.max(0, Math.ceil(at - now - 0.01));
+  const granted = waitMs <= maxWaitMs;
+  const next = { ...line };
+  if (granted && at === wholeAt) {
+    next.sharedAt = Math.max(line.sharedAt, at) + spacing;
+    next.fastAt = Math.max(line.fastAt, at) + spacing;
+  } else if (granted && at === sharedAt) {
+    next.sharedAt = Math.max(line.sharedAt, at) + spacing / (1 - FAST_SHARE);
+  } else if (granted) {
+    next.fastAt = Math.max(line.fastAt, at) + spacing / FAST_SHARE;
+  }
+  if (waitMs > 0 && isFast) next.fastBusyUntil = Math.max(line.fastBusyUntil, at + KEPT_FOR_FAST * spacing);
+  if (waitMs > 0 && !isFast) next.bulkBusyUntil = Math.max(line.bulkBusyUntil, at + spacing / (1 - FAST_SHARE));
+  return { line: next, granted, waitMs };
+}

@@ -1,0 +1,137 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { Failures } from './failures.ts';
+import { hostName, isFromOurPage, isLoopbackName } from './origin.ts';
+import { isSameSecret } from './secret.ts';
+import { SESSION_HOURS, Sessions } from './sessions.ts';
+
+/**
+ * Who may do what.
+ *
+ * Without a token: anybody who reaches the page under a loopback name may read, nobody may change anything. The name is checked so that a page on the
+ * internet whose name suddenly points at 127.0.0.1 (DNS rebinding) reads nothing.
+ *
+ * With a token: only the probes, the sign-in page and its style are open. Everything else wants the token as a bearer, or the session of a person
+ * who signed in with it. Whatever changes something must come from this page itself, or from no browser at all.
+ */
+export interface GateOptions {
+  readonly token: string | null;
+  readonly host: string | undefined;
+}
+
+export interface Gate {
+  /** Without a token nobody may change anything. */
+  readonly canChange: boolean;
+  /** Compares, counts failures. `wait`: too many of them came from this address. */
+  tryToken(request: FastifyRequest, given: string): 'right' | 'wrong' | { readonly waitSeconds: number };
+  /** Sets the cookie. */
+  signIn(request: FastifyRequest, reply: FastifyReply): void;
+  signOut(request: FastifyRequest, reply: FastifyReply): void;
+  isSignedIn(request: FastifyRequest): boolean;
+}
+
+/** Answers to anybody: nothing on these tells about the mirror's accounts. */
+const OPEN = /^\/(healthz|readyz|sign-in|favicon\.ico|assets\/[\w.-]+)$/;
+const COOKIE = 'leadmirror_session';
+const READS = new Set(['GET', 'HEAD', 'OPTIONS']);
+
+export function createGate(server: FastifyInstance, { token, host }: GateOptions): Gate {
+  const sessions = new Sessions();
+  const failures = new Failures();
+
+  const gate: Gate = {
+    canChange: token !== null,
+    tryToken(request, given) {
+      const waitSeconds = failures.waitSeconds(request.ip);
+      if (waitSeconds > 0) return { waitSeconds };
+      if (token !== null && isSameSecret(given, token)) return 'right';
+      failures.note(request.ip);
+      request.log.warn({ address: request.ip }, 'a wrong OPS_TOKEN was given');
+      return 'wrong';
+    },
+    signIn(request, reply) {
+      setCookie(request, reply, sessions.begin(), SESSION_HOURS * 3600);
+    },
+    signOut(request, reply) {
+      const secret = sessionOf(request);
+      if (secret !== null) sessions.end(secret);
+      setCookie(request, reply, '', 0);
+    },
+    isSignedIn(request) {
+      const secret = sessionOf(request);
+      return secret !== null && sessions.isOpen(secret);
+    },
+  };
+
+  server.addHook('onRequest', async (request, reply) => {
+    const path = request.url.split('?', 1)[0] ?? '';
+    if (token === null && !isKnownHost(request, host)) {
+      return refuse(request, reply, 403, 'wrong_host', WRONG_HOST);
+    }
+    const changes = !READS.has(request.method);
+    const isOurs = changes ? isFromOurPage(request.headers) : null;
+    if (isOurs === false) return refuse(request, reply, 403, 'wrong_origin', WRONG_ORIGIN);
+    if (OPEN.test(path)) return;
+    if (token === null) {
+      if (changes || path === '/queues' || path.startsWith('/queues/')) {
+        return refuse(request, reply, 403, 'read_only', READ_ONLY);
+      }
+      return;
+    }
+    const given = bearerOf(request);
+    if (given !== null) {
+      const result = gate.tryToken(request, given);
+      if (result === 'right') return;
+      if (result === 'wrong') return refuse(request, reply, 401, 'wrong_token', WRONG_TOKEN);
+      reply.header('retry-after', result.waitSeconds);
+      return refuse(request, reply, 429, 'too_many_failures', tooMany(result.waitSeconds));
+    }
+    // A cookie is sent by the browser without the person's doing: then the browser has to say where the request comes from.
+    if (gate.isSignedIn(request) && (!changes || isOurs === true)) return;
+    if (wantsHtml(request) && request.method === 'GET') return reply.redirect('/sign-in', 303);
+    return refuse(request, reply, 401, 'token_needed', TOKEN_NEEDED);
+  });
+  return gate;
+}
+
+const WRONG_HOST = 'Without OPS_TOKEN the page answers only under a loopback name such as http://localhost.';
+const WRONG_ORIGIN = 'A request that changes something has to come from the status page itself.';
+const READ_ONLY = 'The page is read-only: set OPS_TOKEN to a secret of your own and restart leadmirror.';
+const WRONG_TOKEN = 'That is not the OPS_TOKEN of this process.';
+const TOKEN_NEEDED = 'Send the OPS_TOKEN: authorization: Bearer <token>; or sign in at /sign-in.';
+export const tooMany = (seconds: number): string =>
+  `Too many wrong tokens from this address; try again in ${seconds} s.`;
+
+function isKnownHost(request: FastifyRequest, host: string | undefined): boolean {
+  const name = hostName(request.headers.host);
+  return isLoopbackName(name) || (host !== undefined && name === host.toLowerCase());
+}
+
+function refuse(request: FastifyRequest, reply: FastifyReply, status: number, code: string, message: string) {
+  if (status === 401) reply.header('www-authenticate', 'Bearer realm="leadmirror"');
+  reply.code(status);
+  return wantsHtml(request)
+    ? reply.type('text/plain; charset=utf-8').send(`${message}\n`)
+    : reply.send({ error: { code, message } });
+}
+
+export const wantsHtml = (request: FastifyRequest): boolean => (request.headers.accept ?? '').includes('text/html');
+
+/** Null without an authorization header; one of another scheme is a wrong token. */
+function bearerOf(request: FastifyRequest): string | null {
+  const { authorization } = request.headers;
+  if (authorization === undefined) return null;
+  return /^bearer +(.+)$/i.exec(authorization)?.[1] ?? '';
+}
+
+function sessionOf(request: FastifyRequest): string | null {
+  const parts = (request.headers.cookie ?? '').split(';').map((part) => part.trim());
+  const found = parts.find((part) => part.startsWith(`${COOKIE}=`));
+  return found?.slice(COOKIE.length + 1) || null;
+}
+
+function setCookie(request: FastifyRequest, reply: FastifyReply, value: string, maxAgeSeconds: number): void {
+  // Behind a proxy that ends TLS. Who sends this header without one only makes their own cookie stricter.
+  const isSecure = request.headers['x-forwarded-proto'] === 'https';
+  const flags = `Path=/; Max-Age=${maxAgeSeconds}; HttpOnly; SameSite=Strict${isSecure ? '; Secure' : ''}`;
+  reply.header('set-cookie', `${COOKIE}=${value}; ${flags}`);
+}

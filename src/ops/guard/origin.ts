@@ -1,0 +1,36 @@
+/** Pure questions about where a request comes from. */
+
+/** `127.0.0.1:8080`, `[::1]`, `Example.org` to the bare name in lower case; empty when there is none. */
+export function hostName(host: string | undefined): string {
+  try {
+    return new URL(`http://${host ?? ''}`).hostname.toLowerCase().replace(/^\[|\]$/g, '');
+  } catch {
+    return '';
+  }
+}
+
+export const isLoopbackName = (name: string): boolean =>
+  name === 'localhost' || name.endsWith('.localhost') || name === '::1' || /^127(\.\d{1,3}){3}$/.test(name);
+
+export interface RequestHeaders {
+  readonly host?: string | undefined;
+  readonly origin?: string | undefined;
+  readonly 'sec-fetch-site'?: string | string[] | undefined;
+}
+
+/**
+ * Whether a request that changes something comes from this page itself. Browsers say so in `Sec-Fetch-Site`, which no page can set, and older ones, or
+ * those on plain http, in `Origin`.
+ * @returns null when neither is there: no browser sent it.
+ */
+export function isFromOurPage({ host, origin, 'sec-fetch-site': site }: RequestHeaders): boolean | null {
+  if (site !== undefined) return site === 'same-origin';
+  if (origin === undefined) return null;
+  try {
+    const { protocol, host: theirs } = new URL(origin);
+    // Of the same scheme, so that a default port counts as none in both.
+    return theirs !== '' && theirs === new URL(`${protocol}//${host ?? ''}`).host;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,80 @@
+import type { FastifyInstance } from 'fastify';
+import { collectDefaultMetrics, Gauge } from 'prom-client';
+import type { PrismaClient } from '../generated/prisma/client.ts';
+import type { Logger } from '../logger.ts';
+import { readMetricFacts, readRowFacts } from '../store/metric-facts.ts';
+import type { ProcessMetrics } from './metrics/process-metrics.ts';
+import { createRemembered, type Remembered } from './metrics/remembered.ts';
+import { renderStored, type StoredFacts } from './metrics/stored-metrics.ts';
+
+/** Jobs of one lane by state (waiting, active, delayed, failed, …). */
+export type LaneDepths = Readonly<Record<string, number>>;
+
+export interface MetricsParts {
+  readonly prisma: PrismaClient;
+  readonly logger: Logger;
+  readonly processMetrics: ProcessMetrics;
+  /** More streams than this get no series of their own; 0: none ever does. */
+  readonly maxStreams: number;
+  /** The depths of both lanes, null when the queue does not answer; never throws. Absent where this process has no queue. */
+  readonly readQueue?: () => Promise<Readonly<Record<string, LaneDepths>> | null>;
+}
+
+/** Prometheus gives up after ten seconds: rather older facts than none. */
+const ANSWER_MS = 5_000;
+
+/** `GET /metrics`: what this process did, and what the database says about all of them. */
+export function registerMetrics(server: FastifyInstance, parts: MetricsParts): void {
+  const { processMetrics, readQueue } = parts;
+  const { registry } = processMetrics;
+  // Only where somebody asks: watching the event loop costs a little all the time.
+  collectDefaultMetrics({ register: registry, prefix: 'leadmirror_' });
+  const stored = createStoredText(parts);
+  const registers = [registry];
+  const gauge = (name: string, help: string, labelNames: string[] = []) =>
+    new Gauge({ name, help, labelNames, registers });
+  const databaseUp = gauge('leadmirror_database_up', '1 when the database answered last, else 0.');
+  const factsAge = gauge('leadmirror_facts_age_seconds', 'How long ago the facts from the database were read.');
+  const factsSeconds = gauge('leadmirror_facts_read_seconds', 'How long that took.');
+  const queueUp = gauge('leadmirror_queue_up', '1 when the queue answers, else 0.');
+  const queueJobs = gauge('leadmirror_queue_jobs', 'Jobs in the queue.', ['lane', 'state']);
+
+  server.get('/metrics', async (_request, reply) => {
+    const [text, lanes] = await Promise.all([stored.read(ANSWER_MS), readQueue?.()]);
+    databaseUp.set(stored.isHealthy ? 1 : 0);
+    if (stored.readAt !== null) factsAge.set((performance.now() - stored.readAt) / 1000);
+    factsSeconds.set(stored.tookMs / 1000);
+    if (lanes !== undefined) queueUp.set(lanes === null ? 0 : 1);
+    queueJobs.reset();
+    for (const [lane, depths] of Object.entries(lanes ?? {})) {
+      for (const [state, count] of Object.entries(depths)) queueJobs.set({ lane, state }, count);
+    }
+    reply.header('content-type', registry.contentType);
+    return `${await registry.metrics()}\n${text ?? ''}`;
+  });
+}
+
+/** The database is asked for a small part of the time only, however often somebody scrapes and however many streams there are. */
+function createStoredText({ prisma, logger, maxStreams }: MetricsParts): Remembered<string> {
+  const rows = createRemembered({
+    read: async (streams: readonly string[]) => readRowFacts(prisma, streams),
+    minAgeMs: 60_000,
+    restShare: 50,
+  });
+  let isWarned = false;
+  return createRemembered({
+    read: async () => {
+      const facts = await readMetricFacts(prisma);
+      const names = [...new Set(facts.streams.map(({ stream }) => stream))].sort();
+      const all: StoredFacts = { ...facts, rows: await rows.read(ANSWER_MS / 2, names) };
+      isWarned = false;
+      return renderStored(all, { maxStreams });
+    },
+    minAgeMs: 5_000,
+    restShare: 10,
+    onError: (error) => {
+      if (!isWarned) logger.warn({ reason: (error as Error).name }, 'metrics: the database does not answer');
+      isWarned = true;
+    },
+  });
+}

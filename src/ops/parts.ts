@@ -1,0 +1,74 @@
+import type { Queue } from 'bullmq';
+import type { FastifyInstance } from 'fastify';
+import type { PrismaClient } from '../generated/prisma/client.ts';
+import type { Logger } from '../logger.ts';
+import type { StreamKey } from '../store/streams.ts';
+import type { Lane, QueuedPass } from '../stream.ts';
+
+/** What the web role is made of. Everything but the database may be missing: then the page says so. */
+export interface OpsParts {
+  readonly prisma: PrismaClient;
+  readonly logger?: Logger;
+  /** Absent where this process has no queue. */
+  readonly queue?: OpsQueue;
+  /** What the buttons do; without it (or without a token) the page is read-only. */
+  readonly control?: Control;
+  /** Null or absent: read-only, and only for who reaches it under a loopback name. */
+  readonly token?: string | null;
+  /** The name that the page is served under, besides loopback names. */
+  readonly host?: string;
+  /** The configured accounts, as they are now: a reload changes them. */
+  readonly connections?: () => readonly OpsConnection[];
+  /** When the schedule next asks for a run of this stream; a daemon has to be running for it to happen. */
+  readonly nextRuns?: (key: StreamKey, nowMs: number) => readonly NextRun[];
+  /** Names of the migrations that this program needs. */
+  readonly migrations?: readonly string[];
+  /** More routes, such as `/metrics`. They stand behind the same gate as all others. */
+  readonly plugins?: readonly OpsPlugin[];
+  /** Between two looks at the database while anybody watches. */
+  readonly pollMs?: number;
+}
+
+export type OpsPlugin = (server: FastifyInstance) => void | Promise<void>;
+
+export interface OpsConnection {
+  readonly id: string;
+  readonly source: string;
+  /** Whose budget it takes its requests from. */
+  readonly credential: string;
+  readonly requestsPerMinute: number;
+}
+
+export interface NextRun {
+  readonly pass: QueuedPass;
+  readonly at: Date;
+}
+
+export interface OpsQueue {
+  /** Rejects when the queue does not answer. */
+  ping(): Promise<void>;
+  /** Never rejects. */
+  health(): Promise<QueueHealth>;
+  /** For Bull Board, as they are now: one that was refused while it was being set up is replaced. */
+  readonly lanes?: () => readonly Queue[];
+}
+
+export interface QueueHealth {
+  readonly backend: 'redis' | 'postgres';
+  readonly ok: boolean;
+  /** Null while it answers. */
+  readonly error: string | null;
+  readonly lanes: Readonly<Record<Lane, Readonly<Record<'waiting' | 'active' | 'delayed' | 'failed', number>>>> | null;
+}
+
+/** What a person may do to a stream. Each answers a sentence for people, and throws a LeadmirrorError when it cannot be done. */
+export interface Control {
+  trigger(key: StreamKey, pass: QueuedPass): Promise<string>;
+  pause(key: StreamKey): Promise<string>;
+  resume(key: StreamKey): Promise<string>;
+  /** A full read from zero; rows are kept. */
+  resync(key: StreamKey): Promise<string>;
+  acceptDeletions(key: StreamKey): Promise<string>;
+  /** Stops the run under way; its checkpoint is kept. Absent where this process cannot. */
+  cancel?(key: StreamKey): Promise<string>;
+}

@@ -1,0 +1,45 @@
+import type { RunningPass } from '../store/run-history.ts';
+import type { Pass } from '../stream.ts';
+
+/** How far a pass under way is. */
+export interface Progress {
+  readonly pass: Pass;
+  readonly run_id: number | null;
+  readonly started_at: Date;
+  readonly pages: number;
+  readonly requests: number;
+  /** Records read by this walk, earlier runs of it included. */
+  readonly read: number;
+  /** About how many there are; null where nobody knows. */
+  readonly expected: number | null;
+  readonly rows_per_second: number | null;
+  readonly eta_seconds: number | null;
+}
+
+/** A rate from less is a guess. */
+const TELLING_MS = 1_000;
+
+/** Pure. A full walk reads about as many rows as the mirror has alive; of a first read nobody knows the end. */
+export function progressOf(
+  running: RunningPass,
+  {
+    aliveRows,
+    isFirstRead,
+    nowMs,
+  }: { readonly aliveRows: number; readonly isFirstRead: boolean; readonly nowMs: number },
+): Progress {
+  const { pass, run_id, started_at, pages, requests } = running;
+  const read = running.read_before + running.read;
+  const isWhole = pass === 'reconcile' || pass === 'verify' || (pass === 'backfill' && !isFirstRead);
+  // Pages of a walk overlap, so it reads somewhat more than there is.
+  const isNear = aliveRows > 0 && read <= aliveRows * 1.5;
+  const expected = isWhole && isNear ? Math.max(aliveRows, read) : null;
+  const elapsedMs = nowMs - started_at.getTime();
+  const rate = elapsedMs >= TELLING_MS && running.read > 0 ? running.read / (elapsedMs / 1000) : null;
+  return {
+    ...{ pass, started_at, pages, requests, read, expected },
+    run_id: run_id === null ? null : Number(run_id),
+    rows_per_second: rate === null ? null : Math.round(rate * 10) / 10,
+    eta_seconds: rate === null || expected === null ? null : Math.ceil((expected - read) / rate),
+  };
+}

@@ -1,0 +1,254 @@
+import { type BudgetStatus, readBudgets } from '../store/budget-status.ts';
+import { readProcesses } from '../store/processes.ts';
+import {
+  type Decisions,
+  findRuns,
+  type PassError,
+  type RunGroup,
+  type RunningPass,
+  readDecisions,
+  readPassErrors,
+  readRequestRates,
+  readRunGroups,
+  readRunning,
+} from '../store/run-history.ts';
+import type { RunRecord } from '../store/runs.ts';
+import { countRows, type RowCounts, readStatus, type StreamState, type StreamStatus } from '../store/status.ts';
+import { laneOf } from '../stream.ts';
+import { CostlyAnswer } from './costly.ts';
+import { EMPTY_DAY, summarizeDay } from './day-strip.ts';
+import { groupBy } from './group-by.ts';
+import { nextStep } from './next-step.ts';
+import type { OpsConnection, OpsParts } from './parts.ts';
+import { progressOf } from './progress.ts';
+import { RequestRates } from './request-rates.ts';
+import {
+  type BudgetFacts,
+  type ConnectionStatus,
+  type RunFacts,
+  STATES_BY_URGENCY,
+  STATUS_VERSION,
+  type StatusDocument,
+  type StreamFacts,
+  type Summary,
+  urgencyOf,
+} from './status-document.ts';
+
+/** Not asked more often than that: whole tables are counted, and the runs of a day are gone through. */
+const COSTLY_MS = 5_000;
+const LAST_RUNS = 20;
+
+/** Reads the whole status: a handful of set-based questions, whatever the number of streams. */
+export class StatusReader {
+  readonly #parts: OpsParts;
+  readonly #days: CostlyAnswer<ReadonlyMap<string, readonly RunGroup[]>>;
+  readonly #rates = new RequestRates();
+  readonly #counts = new Map<string, CostlyAnswer<Map<string, RowCounts>>>();
+
+  constructor(parts: OpsParts) {
+    this.#parts = parts;
+    this.#days = new CostlyAnswer(async () => groupBy(await readRunGroups(parts.prisma), keyOf), COSTLY_MS);
+  }
+
+  async read(): Promise<StatusDocument> {
+    const { prisma, queue } = this.#parts;
+    const connections = this.#parts.connections?.() ?? [];
+    const [lines, running, errors, decisions, budgets, byRuns, days, runs, processes, health] = await Promise.all([
+      readStatus(prisma),
+      readRunning(prisma),
+      readPassErrors(prisma),
+      readDecisions(prisma),
+      readBudgets(prisma),
+      readRequestRates(prisma),
+      this.#days.get(),
+      findRuns(prisma, { limit: LAST_RUNS }),
+      readProcesses(prisma),
+      queue?.health() ?? null,
+    ]);
+    const names = [...new Set(lines.map(({ stream }) => stream))];
+    const counts = new Map(await Promise.all(names.map(async (name) => [name, await this.#count(name)] as const)));
+    const nowMs = Date.now();
+    const known: Known = {
+      nowMs,
+      running: groupBy(running, keyOf),
+      errors: groupBy(errors, ({ connection_id }) => connection_id),
+      decisions: new Map(decisions.map((one) => [keyOf({ connection_id: one.connectionId, stream: one.stream }), one])),
+      days,
+      counts: ({ connection_id, stream }) => counts.get(stream)?.get(connection_id) ?? { alive: 0, deleted: 0 },
+      nextRuns: this.#parts.nextRuns ?? (() => []),
+    };
+    const streams = lines.map((line) => toFacts(line, known));
+    return {
+      version: STATUS_VERSION,
+      generated_at: new Date(nowMs),
+      summary: summarize(streams),
+      connections: toConnections(streams, connections),
+      streams,
+      budgets: toBudgets(budgets, connections, { exact: this.#rates.note(budgets, nowMs), byRuns }),
+      queue: health,
+      processes,
+      runs: runs.map(toRunFacts),
+    };
+  }
+
+  #count(name: string): Promise<Map<string, RowCounts>> {
+    const { prisma } = this.#parts;
+    const kept = this.#counts.get(name) ?? new CostlyAnswer(() => countRows(prisma, name), COSTLY_MS);
+    this.#counts.set(name, kept);
+    return kept.get();
+  }
+}
+
+interface Named {
+  readonly connection_id: string;
+  readonly stream: string;
+}
+
+const keyOf = ({ connection_id, stream }: Named): string => `${connection_id}/${stream}`;
+
+interface Known {
+  readonly nowMs: number;
+  readonly running: ReadonlyMap<string, readonly RunningPass[]>;
+  readonly errors: ReadonlyMap<string, readonly PassError[]>;
+  readonly decisions: ReadonlyMap<string, Decisions>;
+  readonly days: ReadonlyMap<string, readonly RunGroup[]>;
+  readonly counts: (line: Named) => RowCounts;
+  readonly nextRuns: NonNullable<OpsParts['nextRuns']>;
+}
+
+const numberOf = (value: bigint | number | null): number | null => (value === null ? null : Number(value));
+
+function toFacts(line: StreamStatus, known: Known): StreamFacts {
+  const { connection_id, stream, state, reason } = line;
+  const key = keyOf(line);
+  const { alive, deleted } = known.counts(line);
+  const decided = known.decisions.get(key);
+  const ofAccount = known.errors.get(connection_id) ?? [];
+  const own = ofAccount.filter((error) => error.stream === stream);
+  const isHeld = own.some(({ code }) => code === 'deletion_brake' || code === 'suddenly_empty');
+  const areAccepted = (decided?.deletionsAcceptedAt ?? null) !== null;
+  const running = known.running.get(key)?.find(({ pass }) => pass === line.running_pass);
+  const openQuarantine = Number(line.open_quarantine);
+  const proofDifferences = Number(line.proof_differences ?? 0);
+  const groups = known.days.get(key);
+  const [error] = own;
+  return {
+    ...{ connection_id, stream, state, reason },
+    since: line.since,
+    next_step: nextStep({
+      ...{ connectionId: connection_id, stream, state, openQuarantine, proofDifferences },
+      isRead: line.backfill_completed_at !== null,
+      // A state says its run's message, its own or behind a few words: the code that belongs to it tells what to do.
+      code: codeOf(reason, [...own, ...ofAccount]),
+      areDeletionsAccepted: areAccepted,
+    }),
+    as_of: line.as_of,
+    lag_seconds: numberOf(line.lag_seconds),
+    last_success_at: line.last_success_at,
+    backfill_completed_at: line.backfill_completed_at,
+    rows: alive,
+    deleted_rows: deleted,
+    watermark: line.watermark,
+    proof_at: line.proof_at,
+    proof_rows: numberOf(line.proof_rows),
+    proof_share: line.proof_share,
+    proof_differences: numberOf(line.proof_differences),
+    open_quarantine: openQuarantine,
+    notice: line.notice,
+    running_pass: line.running_pass,
+    running:
+      running === undefined
+        ? null
+        : progressOf(running, {
+            aliveRows: alive,
+            isFirstRead: line.backfill_completed_at === null,
+            nowMs: known.nowMs,
+          }),
+    next_runs: known.nextRuns({ connectionId: connection_id, stream }, known.nowMs),
+    paused_at: decided?.pausedAt ?? null,
+    deletions: areAccepted ? 'accepted' : isHeld ? 'held' : null,
+    last_error:
+      error === undefined
+        ? null
+        : { pass: error.pass, outcome: error.outcome, code: error.code, message: error.message, at: error.at },
+    last_24h: groups === undefined ? EMPTY_DAY : summarizeDay(groups),
+  };
+}
+
+/** The view's own words for an open circuit, which may have kept every run from beginning. */
+const UNANSWERED = 'the upstream does not answer (';
+
+const codeOf = (reason: string, errors: readonly PassError[]): string | null =>
+  errors.find(({ message }) => reason.endsWith(message))?.code ??
+  (reason.startsWith(UNANSWERED) ? 'circuit_open' : null);
+
+function summarize(streams: readonly StreamFacts[]): Summary {
+  const byState = Object.fromEntries(STATES_BY_URGENCY.map((state) => [state, 0])) as Record<StreamState, number>;
+  for (const { state } of streams) byState[state]++;
+  return {
+    streams: streams.length,
+    worst: STATES_BY_URGENCY.find((state) => byState[state] > 0) ?? null,
+    by_state: byState,
+  };
+}
+
+/** Those that most need a person first, then by name. */
+function toConnections(
+  streams: readonly StreamFacts[],
+  configured: readonly OpsConnection[],
+): readonly ConnectionStatus[] {
+  const credentials = new Map(configured.map(({ id, credential }) => [id, credential]));
+  const byId = groupBy(streams, ({ connection_id }) => connection_id);
+  const connections = [...byId].map(([id, own]) => ({
+    id,
+    source: own[0]?.stream.split('.')[0] ?? '',
+    state: STATES_BY_URGENCY.find((state) => own.some((stream) => stream.state === state)) ?? ('never' as const),
+    credential: credentials.get(id) ?? null,
+  }));
+  return connections.sort((a, b) => urgencyOf(a.state) - urgencyOf(b.state) || a.id.localeCompare(b.id));
+}
+
+interface Rates {
+  /** By credential, as far as it was looked at for long enough. */
+  readonly exact: ReadonlyMap<string, number>;
+  /** By connection. */
+  readonly byRuns: ReadonlyMap<string, number>;
+}
+
+function toBudgets(
+  rows: readonly BudgetStatus[],
+  configured: readonly OpsConnection[],
+  { exact, byRuns }: Rates,
+): BudgetFacts[] {
+  const byCredential = groupBy(configured, ({ credential }) => credential);
+  return rows.flatMap(({ credential, base_spacing_ms, spacing_ms, blocked_until, blocked_reason }) => {
+    const sharers = byCredential.get(credential) ?? [];
+    // A row that nobody uses any more says nothing about now.
+    if (configured.length > 0 && sharers.length === 0) return [];
+    const limit = sharers[0]?.requestsPerMinute ?? Math.round(60_000 / base_spacing_ms);
+    return [
+      {
+        credential,
+        connections: sharers.map(({ id }) => id),
+        used_per_minute: exact.get(credential) ?? sharers.reduce((sum, { id }) => sum + (byRuns.get(id) ?? 0), 0),
+        allowed_per_minute: spacing_ms > base_spacing_ms ? Math.max(1, Math.round(60_000 / spacing_ms)) : limit,
+        configured_per_minute: limit,
+        blocked_until,
+        blocked_reason,
+      },
+    ];
+  });
+}
+
+export function toRunFacts(run: RunRecord): RunFacts {
+  const { connection_id, stream, pass, requests, pages, read, created, updated, unchanged, deleted } = run;
+  const { quarantined, idle_runs, started_at, ended_at, error_code, error_message } = run;
+  return {
+    ...{ connection_id, stream, pass, requests, pages, read, created, updated, unchanged, deleted, quarantined },
+    ...{ idle_runs, started_at, ended_at },
+    id: Number(run.id),
+    lane: laneOf(pass),
+    outcome: run.outcome ?? 'running',
+    error: error_code === null ? null : { code: error_code, message: error_message ?? error_code },
+  };
+}

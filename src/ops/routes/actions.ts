@@ -1,0 +1,50 @@
+import type { FastifyInstance } from 'fastify';
+import { z } from 'zod';
+import type { StreamKey } from '../../store/streams.ts';
+import { wantsHtml } from '../guard/gate.ts';
+import type { LiveStatus } from '../live.ts';
+import type { Control, OpsParts } from '../parts.ts';
+import { streamPath } from '../view/words.ts';
+import { badRequest } from './errors.ts';
+
+const body = z
+  .object({ pass: z.enum(['backfill', 'incremental', 'reconcile']).default('incremental') })
+  .default({ pass: 'incremental' });
+
+type Act = (control: Control, key: StreamKey, options: z.infer<typeof body>) => Promise<string> | undefined;
+
+const ACTIONS: Readonly<Record<string, Act>> = {
+  trigger: (control, key, { pass }) => control.trigger(key, pass),
+  pause: (control, key) => control.pause(key),
+  resume: (control, key) => control.resume(key),
+  resync: (control, key) => control.resync(key),
+  'accept-deletions': (control, key) => control.acceptDeletions(key),
+  cancel: (control, key) => control.cancel?.(key),
+};
+
+/** What a person may do. The gate lets nobody here without the token. */
+export function addActionRoutes(server: FastifyInstance, { prisma, control }: OpsParts, live: LiveStatus): void {
+  if (control === undefined) return;
+  server.post<{ Params: { connection: string; stream: string; action: string } }>(
+    '/api/streams/:connection/:stream/:action',
+    async (request, reply) => {
+      const { connection, stream, action } = request.params;
+      const act = Object.hasOwn(ACTIONS, action) ? ACTIONS[action] : undefined;
+      if (act === undefined) return reply.callNotFound();
+      const key = { connectionId: connection, stream };
+      const found = await prisma.syncStream.findFirst({ where: { connection_id: connection, stream, enabled: true } });
+      if (found === null) return reply.callNotFound();
+      const options = body.safeParse(request.body ?? undefined);
+      if (!options.success) return badRequest(reply, options.error);
+      const message = await act(control, key, options.data);
+      if (message === undefined) return reply.callNotFound();
+      request.log.info(
+        { connection, stream, action, ...(action === 'trigger' && options.data) },
+        'asked for on the status page',
+      );
+      await live.refresh();
+      if (wantsHtml(request)) return reply.redirect(`/streams/${streamPath(connection, stream)}`, 303);
+      return reply.code(202).send({ connection, stream, action, message });
+    },
+  );
+}

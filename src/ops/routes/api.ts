@@ -1,0 +1,50 @@
+import type { FastifyInstance } from 'fastify';
+import { z } from 'zod';
+import { findRuns, readHours } from '../../store/run-history.ts';
+import type { LiveStatus } from '../live.ts';
+import type { OpsParts } from '../parts.ts';
+import { toRunFacts } from '../read-status.ts';
+import { STATUS_VERSION } from '../status-document.ts';
+import { badRequest } from './errors.ts';
+
+const runsQuery = z.object({
+  limit: z.coerce.number().int().min(1).max(500).default(50),
+  connection: z.string().optional(),
+  stream: z.string().optional(),
+  outcome: z.enum(['running', 'succeeded', 'partial', 'failed', 'postponed', 'cancelled']).optional(),
+  before: z.coerce.bigint().positive().optional(),
+});
+
+/** What scripts read. */
+export function addApiRoutes(server: FastifyInstance, { prisma }: OpsParts, live: LiveStatus): void {
+  server.get('/api/status', async () => live.current());
+
+  server.get('/api/runs', async (request, reply) => {
+    const query = runsQuery.safeParse(request.query);
+    if (!query.success) return badRequest(reply, query.error);
+    const { limit, connection, stream, outcome, before } = query.data;
+    const runs = await findRuns(prisma, {
+      limit,
+      ...(connection !== undefined && { connectionId: connection }),
+      ...(stream !== undefined && { stream }),
+      ...(outcome !== undefined && { outcome }),
+      ...(before !== undefined && { before }),
+    });
+    const last = runs.at(-1);
+    // Hand it back as `before` for the next page.
+    const next = last !== undefined && runs.length === limit ? Number(last.id) : null;
+    return { version: STATUS_VERSION, runs: runs.map(toRunFacts), next_before: next };
+  });
+
+  const history = async (connectionId: string, stream?: string) => ({
+    version: STATUS_VERSION,
+    hours: await readHours(prisma, { connectionId, ...(stream !== undefined && { stream }) }),
+  });
+  server.get<{ Params: { connection: string } }>('/api/history/:connection', async ({ params }) =>
+    history(params.connection),
+  );
+  server.get<{ Params: { connection: string; stream: string } }>(
+    '/api/history/:connection/:stream',
+    async ({ params }) => history(params.connection, params.stream),
+  );
+}

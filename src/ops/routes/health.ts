@@ -1,0 +1,38 @@
+import type { FastifyInstance } from 'fastify';
+import type { OpsParts } from '../parts.ts';
+
+/** How long a probe may take before it counts as no answer. */
+const PROBE_MS = 3_000;
+
+/** Is the process up; is everything there that it needs to work. Open to anybody, and tells nothing else. */
+export function addHealthRoutes(server: FastifyInstance, { prisma, queue, migrations = [] }: OpsParts): void {
+  server.get('/healthz', async () => ({ status: 'ok' }));
+
+  server.get('/readyz', async (_request, reply) => {
+    const [applied, isQueueThere] = await Promise.all([
+      inTime(async () => {
+        const rows = await prisma.$queryRaw<{ name: string }[]>`
+          select migration_name as name from sync._prisma_migrations where finished_at is not null and rolled_back_at is null`;
+        return new Set(rows.map(({ name }) => name));
+      }),
+      queue === undefined ? true : inTime(() => queue.ping().then(() => true)),
+    ]);
+    const answers = {
+      database: applied !== null,
+      queue: isQueueThere ?? false,
+      migrations: applied !== null && migrations.every((name) => applied.has(name)),
+    };
+    const isReady = Object.values(answers).every(Boolean);
+    reply.code(isReady ? 200 : 503);
+    return { status: isReady ? 'ready' : 'not ready', ...answers };
+  });
+}
+
+/** Null when it fails or takes too long. */
+async function inTime<T>(probe: () => Promise<T>): Promise<T | null> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<null>((resolve) => {
+    timer = setTimeout(() => resolve(null), PROBE_MS);
+  });
+  return Promise.race([probe().catch(() => null), late]).finally(() => clearTimeout(timer));
+}

@@ -1,0 +1,68 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { findRuns, readHours } from '../../store/run-history.ts';
+import type { StreamState } from '../../store/status.ts';
+import type { Gate } from '../guard/gate.ts';
+import type { LiveStatus } from '../live.ts';
+import type { OpsParts } from '../parts.ts';
+import { toRunFacts } from '../read-status.ts';
+import { STATES_BY_URGENCY } from '../status-document.ts';
+import { type AssetUrls, layout } from '../view/layout.ts';
+import { headline, overview } from '../view/overview.ts';
+import { streamPage } from '../view/stream-page.ts';
+
+const RUNS_OF_STREAM = 50;
+
+/** What people look at. Complete without the script, which only keeps it up to date. */
+export function addPages(
+  server: FastifyInstance,
+  { prisma, queue, control }: OpsParts,
+  { live, gate, assets }: { readonly live: LiveStatus; readonly gate: Gate; readonly assets: AssetUrls },
+): void {
+  const frame = (request: FastifyRequest) => ({
+    assets,
+    isSignedIn: gate.isSignedIn(request),
+    hasQueues: gate.canChange && (queue?.lanes?.() ?? []).length > 0,
+  });
+  const options = () => ({
+    nowMs: Date.now(),
+    canChange: gate.canChange && control !== undefined,
+    canCancel: control?.cancel !== undefined,
+  });
+
+  server.get<{ Querystring: Record<string, string | undefined> }>('/', async (request, reply) => {
+    const status = await live.current();
+    const { q = '', state, page } = request.query;
+    const query = {
+      q: String(q),
+      state: STATES_BY_URGENCY.find((one) => one === state) ?? (null as StreamState | null),
+      page: Number.parseInt(page ?? '1', 10) || 1,
+    };
+    const main = overview(status, query, options());
+    const title = `${status.streams.length === 0 ? 'Nothing is mirrored yet' : headline(status.summary)} · leadmirror`;
+    return reply
+      .type('text/html; charset=utf-8')
+      .send(layout({ ...frame(request), title, main, live: live.version }).text);
+  });
+
+  server.get<{ Params: { connection: string; stream: string } }>(
+    '/streams/:connection/:stream',
+    async (request, reply) => {
+      const { connection, stream: name } = request.params;
+      const status = await live.current();
+      const stream = status.streams.find((one) => one.connection_id === connection && one.stream === name);
+      if (stream === undefined) return reply.callNotFound();
+      const key = { connectionId: connection, stream: name };
+      const [hours, runs] = await Promise.all([
+        readHours(prisma, key),
+        findRuns(prisma, { ...key, limit: RUNS_OF_STREAM }),
+      ]);
+      const main = streamPage({ stream, hours, runs: runs.map(toRunFacts) }, options());
+      const title = `${stream.state}: ${name} · leadmirror`;
+      return reply
+        .type('text/html; charset=utf-8')
+        .send(layout({ ...frame(request), title, main, live: live.version }).text);
+    },
+  );
+
+  server.get('/favicon.ico', async (_request, reply) => reply.redirect(assets.icon, 302));
+}

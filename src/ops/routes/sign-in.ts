@@ -1,0 +1,34 @@
+import type { FastifyInstance } from 'fastify';
+import { z } from 'zod';
+import { type Gate, tooMany } from '../guard/gate.ts';
+import type { AssetUrls } from '../view/layout.ts';
+import { signInPage } from '../view/message-page.ts';
+
+const form = z.object({ token: z.string().max(1_000) });
+
+/** A person gives the token once; from then on a cookie that no script can read stands for it. */
+export function addSignInRoutes(server: FastifyInstance, gate: Gate, assets: AssetUrls): void {
+  if (!gate.canChange) return;
+  server.get('/sign-in', async (request, reply) => {
+    if (gate.isSignedIn(request)) return reply.redirect('/', 303);
+    return reply.type('text/html; charset=utf-8').send(signInPage({ assets }).text);
+  });
+
+  server.post('/sign-in', async (request, reply) => {
+    const { data } = form.safeParse(request.body);
+    const result = gate.tryToken(request, data?.token ?? '');
+    if (result === 'right') {
+      gate.signIn(request, reply);
+      return reply.redirect('/', 303);
+    }
+    if (result !== 'wrong') reply.header('retry-after', result.waitSeconds);
+    const problem = result === 'wrong' ? 'That is not the token.' : tooMany(result.waitSeconds);
+    reply.code(result === 'wrong' ? 401 : 429).type('text/html; charset=utf-8');
+    return reply.send(signInPage({ assets, problem }).text);
+  });
+
+  server.post('/sign-out', async (request, reply) => {
+    gate.signOut(request, reply);
+    return reply.redirect('/sign-in', 303);
+  });
+}

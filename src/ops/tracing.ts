@@ -1,0 +1,36 @@
+import type { Logger } from '../logger.ts';
+import type { Tracer } from '../trace.ts';
+
+export interface TracingSettings {
+  /** Base address of the collector's OTLP/HTTP side, such as http://localhost:4318. */
+  readonly endpoint: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly serviceName: string;
+  readonly sampler: SamplerName;
+  /** Share of traces that the ratio samplers keep, 0 to 1. */
+  readonly samplerRatio: number;
+}
+
+/** As the standard names them (OTEL_TRACES_SAMPLER). */
+export type SamplerName =
+  | 'always_on'
+  | 'always_off'
+  | 'traceidratio'
+  | 'parentbased_always_on'
+  | 'parentbased_always_off'
+  | 'parentbased_traceidratio';
+
+export interface Tracing {
+  readonly tracer: Tracer;
+  /** BullMQ's own spans, for its queues and workers (`telemetry`). */
+  readonly queueTelemetry: unknown;
+  /** Sends what is left, for a few seconds at most; never throws. */
+  close(): Promise<void>;
+}
+
+/** Null, and nothing of OpenTelemetry is loaded, when no collector is configured. */
+export async function startTracing(settings: TracingSettings | null, logger: Logger): Promise<Tracing | null> {
+  if (settings === null) return null;
+  const { createTracing } = await import('./tracing/otel.ts');
+  return createTracing(settings, logger);
+}

@@ -1,0 +1,78 @@
+import type { StreamFacts } from '../status-document.ts';
+import { type Html, html } from './html.ts';
+import { elementId, streamPath } from './words.ts';
+
+interface Action {
+  readonly action: string;
+  readonly label: string;
+  /** What comes of it. */
+  readonly effect: string;
+  /** Which pass a trigger asks for. */
+  readonly pass?: string;
+  /** Asked first, by the script. */
+  readonly confirm?: string;
+}
+
+const RUN: Action = { action: 'trigger', label: 'Run now', effect: 'Reads what changed.', pass: 'incremental' };
+const READ: Action = {
+  action: 'trigger',
+  label: 'Read now',
+  effect: 'Begins the first full read, or goes on with it.',
+  pass: 'backfill',
+};
+const WALK: Action = {
+  action: 'trigger',
+  label: 'Full walk',
+  effect: 'Reads everything and finds deletions.',
+  pass: 'reconcile',
+};
+const PAUSE: Action = { action: 'pause', label: 'Pause', effect: 'No run begins until it is resumed.' };
+const RESUME: Action = { action: 'resume', label: 'Resume', effect: 'Runs go on as scheduled.' };
+const CANCEL: Action = { action: 'cancel', label: 'Stop this run', effect: 'Its checkpoint is kept.' };
+const RESYNC: Action = {
+  action: 'resync',
+  label: 'Resync',
+  effect: 'Reads everything again from zero; rows are kept.',
+  confirm: 'Read the whole stream again from zero? Rows are kept; it costs as many requests as a first read.',
+};
+const ACCEPT: Action = {
+  action: 'accept-deletions',
+  label: 'Accept deletions',
+  effect: 'A full walk marks what the brake holds back.',
+  confirm: 'Were these rows really deleted upstream? A full walk will mark them as deleted.',
+};
+
+/** What may be done to a stream now, the likeliest first. */
+export function actionsFor(stream: StreamFacts, canCancel: boolean): readonly Action[] {
+  const isPaused = stream.paused_at !== null;
+  const isRead = stream.backfill_completed_at !== null;
+  return [
+    ...(stream.deletions === 'held' ? [ACCEPT] : []),
+    ...(isPaused ? [RESUME] : [isRead ? RUN : READ]),
+    ...(canCancel && stream.running !== null ? [CANCEL] : []),
+    ...(isPaused || !isRead ? [] : [WALK]),
+    ...(isPaused ? [] : [PAUSE]),
+    ...(isRead ? [RESYNC] : []),
+  ];
+}
+
+/** The first as a button, all of them in a sheet with what comes of each. Forms: they work without the script too. */
+export function actionButtons(stream: StreamFacts, { canCancel }: { readonly canCancel: boolean }): Html {
+  const { connection_id, stream: name } = stream;
+  const actions = actionsFor(stream, canCancel);
+  const [first] = actions;
+  const sheet = elementId('more', connection_id, name);
+  return html`<div class="actions">${first === undefined ? null : form(stream, first, 'row')}
+<button class="more" type="button" popovertarget="${sheet}" id="${`${sheet}_open`}">More<span class="hidden"> actions for ${name} of ${connection_id}</span></button>
+<div class="sheet" popover id="${sheet}" role="dialog" aria-label="Actions for ${name} of ${connection_id}"><p class="sheet-title"><b>${name}</b> ${connection_id}</p>
+${actions.map((action) => html`<div class="choice">${form(stream, action, 'sheet')}<span>${action.effect}</span></div>`)}
+<button type="button" class="link" popovertarget="${sheet}" popovertargetaction="hide">Close</button></div></div>`;
+}
+
+function form(stream: StreamFacts, { action, label, effect, pass, confirm }: Action, place: string): Html {
+  const { connection_id, stream: name } = stream;
+  const id = elementId(place, action, pass ?? '', connection_id, name);
+  return html`<form method="post" action="/api/streams/${streamPath(connection_id, name)}/${action}"${confirm === undefined ? null : html` data-confirm="${confirm}"`}>${
+    pass === undefined ? null : html`<input type="hidden" name="pass" value="${pass}">`
+  }<button id="${id}" title="${effect}">${label}<span class="hidden"> ${name} of ${connection_id}</span></button></form>`;
+}

@@ -1,0 +1,44 @@
+import { type Html, html } from './html.ts';
+
+/** Where the assets are, by name: addresses with a digest of their content. */
+export type AssetUrls = Readonly<Record<'css' | 'script' | 'icon' | 'chartScript' | 'chartCss', string>>;
+
+export interface LayoutOptions {
+  readonly title: string;
+  readonly assets: AssetUrls;
+  readonly main: Html;
+  /** Somebody is signed in, and may sign out. */
+  readonly isSignedIn?: boolean;
+  readonly hasQueues?: boolean;
+  /** Which state of the live page this is; absent: it does not change by itself. */
+  readonly live?: string;
+}
+
+export function layout({ title, assets, main, isSignedIn, hasQueues, live }: LayoutOptions): Html {
+  return html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>${title}</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta name="robots" content="noindex">
+<link rel="icon" type="image/svg+xml" href="${assets.icon}">
+<link rel="stylesheet" href="${assets.css}">
+<script type="module" src="${assets.script}"></script>
+</head>
+<body${live === undefined ? null : html` data-live="${live}" data-chart-script="${assets.chartScript}" data-chart-css="${assets.chartCss}"`}>
+<a class="skip" href="#main">Skip to the streams</a>
+<header class="bar">
+<a class="brand" href="/"><svg viewBox="0 0 24 24" aria-hidden="true"><path d="M12 3v18"/><path class="left" d="M9 6.5 4 12l5 5.5z"/><path class="right" d="M15 6.5 20 12l-5 5.5z"/></svg>leadmirror</a>
+<span class="live" id="live" role="status">${live === undefined ? null : html`<noscript>reload to see what is new</noscript>`}</span>
+<nav aria-label="More">${hasQueues ? html`<a href="/queues">Queues</a>` : null}${live === undefined ? null : html`<a href="/api/status">JSON</a>`}${
+    isSignedIn ? html`<form method="post" action="/sign-out"><button class="link">Sign out</button></form>` : null
+  }</nav>
+</header>
+<main id="main">${main}</main>
+<div class="toast" id="toast" role="status" aria-live="polite"></div>
+</body>
+</html>
+`;
+}

@@ -1,0 +1,28 @@
+import { type Html, html } from './html.ts';
+import { type AssetUrls, layout } from './layout.ts';
+
+export interface SignInPage {
+  readonly assets: AssetUrls;
+  /** What went wrong the last time. */
+  readonly problem?: string;
+}
+
+export function signInPage({ assets, problem }: SignInPage): Html {
+  const main = html`<section class="sign-in">
+<h1>Sign in</h1>
+<p>The page is behind the token that leadmirror was started with (<code>OPS_TOKEN</code>).</p>
+${problem === undefined ? null : html`<p class="problem" role="alert" id="problem">${problem}</p>`}
+<form method="post" action="/sign-in">
+<input type="text" name="username" value="leadmirror" autocomplete="username" hidden>
+<label for="token">Token</label>
+<input id="token" name="token" type="password" autocomplete="current-password" required autofocus${problem === undefined ? null : html` aria-describedby="problem"`}>
+<button class="primary">Sign in</button>
+</form>
+</section>`;
+  return layout({ title: 'Sign in · leadmirror', assets, main });
+}
+
+export function messagePage(assets: AssetUrls, title: string, text: string): Html {
+  const main = html`<section class="empty"><h1>${title}</h1><p>${text}</p><p><a href="/">Back to the overview</a></p></section>`;
+  return layout({ title: `${title} · leadmirror`, assets, main });
+}

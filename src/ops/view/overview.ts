@@ -1,0 +1,198 @@
+import { describeProcesses } from '../../store/processes.ts';
+import type { StreamState } from '../../store/status.ts';
+import type { QueueHealth } from '../parts.ts';
+import {
+  type ConnectionStatus,
+  isProblem,
+  STATES_BY_URGENCY,
+  type StatusDocument,
+  type StreamFacts,
+  type Summary,
+  urgencyOf,
+} from '../status-document.ts';
+import { indexOf } from '../status-index.ts';
+import { budgetGauge } from './gauge.ts';
+import { type Html, html } from './html.ts';
+import { runsTable } from './runs-table.ts';
+import { stateChip, stateIcon } from './state.ts';
+import { type RowOptions, streamRow } from './stream-row.ts';
+import { count, counted, elementId } from './words.ts';
+
+export interface OverviewQuery {
+  /** Part of a connection's or a stream's name. */
+  readonly q: string;
+  readonly state: StreamState | null;
+  /** From 1. */
+  readonly page: number;
+}
+
+/** Enough to see an agency at a glance, few enough for a phone. */
+const CONNECTIONS_PER_PAGE = 25;
+/** With fewer there is nothing to hide. */
+const ALWAYS_OPEN = 6;
+
+export function overview(status: StatusDocument, query: OverviewQuery, options: RowOptions): Html {
+  if (status.streams.length === 0)
+    return html`${queueLine(status.queue)}${emptyState()}${processesLine(status.processes)}`;
+  const { shown, pages, page } = selectConnections(status, query);
+  return html`${summaryLine(status.summary)}
+${queueLine(status.queue)}
+${filterForm(status, query)}
+${shown.length === 0 ? html`<p class="none">No stream matches. <a href="/">Show all</a></p>` : null}
+<div class="connections">${shown.map(({ connection, streams }) =>
+    connectionCard(connection, streams, status, {
+      ...options,
+      isOpen:
+        status.connections.length < ALWAYS_OPEN ||
+        isProblem(connection.state) ||
+        query.q !== '' ||
+        query.state !== null,
+    }),
+  )}</div>
+${pages > 1 ? pager(query, page, pages) : null}
+${lastRuns(status, options.nowMs)}
+${processesLine(status.processes)}`;
+}
+
+export const SUMMARY_ID = 'summary';
+export const QUEUE_ID = 'queue';
+export const PROCESSES_ID = 'processes';
+export const RUNS_ID = 'runs';
+export const headId = (connection: string): string => elementId('h', connection);
+export const gaugeId = (connection: string): string => elementId('g', connection);
+
+export function summaryLine(summary: Summary): Html {
+  const { by_state: states } = summary;
+  const chips = STATES_BY_URGENCY.filter((state) => states[state] > 0);
+  return html`<section class="summary is-${summary.worst ?? 'never'}" id="${SUMMARY_ID}"><h1>${headline(summary)}</h1>
+<ul class="tally" aria-label="Streams by state">${chips.map(
+    (state) =>
+      html`<li><a class="chip is-${state}" href="/?state=${state}">${stateIcon(state)}${count(states[state])} ${state}</a></li>`,
+  )}</ul></section>`;
+}
+
+export function headline({ streams, by_state: states }: Summary): string {
+  const problems = states.blocked + states.partial + states.stale;
+  if (problems > 0) {
+    return problems === streams
+      ? `${streams === 1 ? 'The stream needs' : `All ${count(streams)} streams need`} attention`
+      : `${count(problems)} of ${counted(streams, 'stream')} ${problems === 1 ? 'needs' : 'need'} attention`;
+  }
+  if (states.never === streams) return 'Ready for the first full read';
+  if (states.syncing + states.never > 0) return 'The first full read is under way';
+  if (states.paused > 0) return `${counted(states.paused, 'stream')} paused, all others fresh`;
+  return streams === 1 ? 'The stream is fresh' : `All ${count(streams)} streams are fresh`;
+}
+
+export function queueLine(queue: QueueHealth | null): Html {
+  if (queue === null) {
+    return html`<p class="queue" id="${QUEUE_ID}">This process has no queue: runs are neither seen nor started from here.</p>`;
+  }
+  const place = queue.backend === 'redis' ? 'Redis' : 'Postgres';
+  if (!queue.ok || queue.lanes === null) {
+    return html`<p class="queue banner" id="${QUEUE_ID}" role="alert"><b>The queue in ${place} does not answer</b> (${queue.error ?? 'no reason known'}). Scheduled runs wait until it does; <code>leadmirror sync</code> works without it.</p>`;
+  }
+  const { fast, bulk } = queue.lanes;
+  const words = (lane: typeof fast) =>
+    `${count(lane.active)} running, ${count(lane.waiting)} waiting${lane.failed > 0 ? `, ${count(lane.failed)} given up` : ''}`;
+  return html`<p class="queue" id="${QUEUE_ID}">Queue in ${place} · changes: ${words(fast)} · full walks: ${words(bulk)}</p>`;
+}
+
+/** `3 processes, leader host-a:4711; 1 silent since …`: of the daemon, on all machines. */
+export function processesLine(processes: StatusDocument['processes']): Html {
+  return html`<p class="queue" id="${PROCESSES_ID}">Daemon: ${describeProcesses(processes) ?? html`no process is known; <code>leadmirror start</code> runs one`}</p>`;
+}
+
+interface CardOptions extends RowOptions {
+  readonly isOpen: boolean;
+}
+
+function connectionCard(
+  connection: ConnectionStatus,
+  streams: readonly StreamFacts[],
+  status: StatusDocument,
+  options: CardOptions,
+): Html {
+  const { id } = connection;
+  return html`<details class="connection is-${connection.state}" id="${elementId('c', id)}"${options.isOpen ? html` open` : null}>
+<summary>${connectionHead(connection, status)}</summary>
+<div class="overhead">${connectionGauge(connection, status, options.nowMs)}
+<div class="charts" data-history="/api/history/${encodeURIComponent(id)}" data-name="${id}"></div></div>
+<div class="columns" aria-hidden="true"><span>Stream</span><span>State</span><span>As of</span><span>Rows</span><span>Proved</span><span>Next run</span><span>Last 24 hours</span></div>
+<ul class="streams">${streams.map((stream) => streamRow(stream, options))}</ul>
+</details>`;
+}
+
+export function connectionHead({ id, state }: ConnectionStatus, status: StatusDocument): Html {
+  const own = indexOf(status).streamsOf(id);
+  const rows = own.reduce((sum, stream) => sum + stream.rows, 0);
+  const worst = own.filter((stream) => stream.state === state).length;
+  return html`<span class="head" id="${headId(id)}"><h2>${id}</h2>${stateChip(state)}<span class="numbers">${
+    worst === own.length ? counted(own.length, 'stream') : `${count(worst)} of ${counted(own.length, 'stream')}`
+  } · ${counted(rows, 'row')}</span></span>`;
+}
+
+export function connectionGauge(connection: ConnectionStatus, status: StatusDocument, nowMs: number): Html {
+  const budget = indexOf(status).budgetOf(connection.credential);
+  return html`<div class="budget" id="${gaugeId(connection.id)}">${
+    budget === undefined ? html`<span class="gauge none">No request yet</span>` : budgetGauge(budget, nowMs)
+  }</div>`;
+}
+
+function filterForm({ connections, streams }: StatusDocument, { q, state }: OverviewQuery): Html | null {
+  if (streams.length < 10 && q === '' && state === null) return null;
+  const isWhole = connections.length <= CONNECTIONS_PER_PAGE;
+  return html`<form class="filter" role="search" method="get" action="/" data-whole="${isWhole ? 'yes' : 'no'}">
+<label for="q">Find</label><input id="q" name="q" type="search" value="${q}" placeholder="connection or stream" autocomplete="off">
+<label for="state">State</label><select id="state" name="state"><option value="">any</option>${STATES_BY_URGENCY.map(
+    (one) => html`<option value="${one}"${one === state ? html` selected` : null}>${one}</option>`,
+  )}</select><button>Show</button>${q !== '' || state !== null ? html`<a href="/">Show all</a>` : null}</form>`;
+}
+
+interface Selected {
+  readonly shown: readonly { readonly connection: ConnectionStatus; readonly streams: readonly StreamFacts[] }[];
+  readonly pages: number;
+  readonly page: number;
+}
+
+/** Pure: those that match, the ones that most need a person first, one page of them. */
+export function selectConnections(status: StatusDocument, { q, state, page }: OverviewQuery): Selected {
+  const word = q.trim().toLowerCase();
+  const matches = (stream: StreamFacts) =>
+    (state === null || stream.state === state) &&
+    (word === '' || `${stream.connection_id} ${stream.stream} ${stream.state}`.toLowerCase().includes(word));
+  const { streamsOf } = indexOf(status);
+  const all = status.connections
+    .map((connection) => ({
+      connection,
+      streams: streamsOf(connection.id)
+        .filter(matches)
+        .sort((a, b) => urgencyOf(a.state) - urgencyOf(b.state) || a.stream.localeCompare(b.stream)),
+    }))
+    .filter(({ streams }) => streams.length > 0);
+  const pages = Math.max(1, Math.ceil(all.length / CONNECTIONS_PER_PAGE));
+  const at = Math.min(Math.max(1, page), pages);
+  return { shown: all.slice((at - 1) * CONNECTIONS_PER_PAGE, at * CONNECTIONS_PER_PAGE), pages, page: at };
+}
+
+function pager({ q, state }: OverviewQuery, page: number, pages: number): Html {
+  const link = (to: number) => `/?${new URLSearchParams({ q, state: state ?? '', page: String(to) })}`;
+  return html`<nav class="pager" aria-label="Pages">${page > 1 ? html`<a href="${link(page - 1)}" rel="prev">Previous</a>` : null}<span>Page ${page} of ${pages}</span>${
+    page < pages ? html`<a href="${link(page + 1)}" rel="next">Next</a>` : null
+  }</nav>`;
+}
+
+export function lastRuns({ runs }: StatusDocument, nowMs: number): Html {
+  return html`<section class="runs" id="${RUNS_ID}"><h2>Last runs</h2>${runsTable(runs, { nowMs, isOfOneStream: false })}</section>`;
+}
+
+function emptyState(): Html {
+  return html`<section class="empty"><h1>Nothing is mirrored yet</h1>
+<p>No account is configured. Tell leadmirror where yours is, in the environment or in a file <code>.env</code> beside it, and restart it:</p>
+<pre><code>TILEDESK_PROJECT_ID=…
+TILEDESK_EMAIL=…
+TILEDESK_PASSWORD=…</code></pre>
+<p>For Tilkee: <code>TILKEE_USERNAME</code>, <code>TILKEE_PASSWORD</code>, <code>TILKEE_CLIENT_ID</code>, <code>TILKEE_CLIENT_SECRET</code>. Then see whether it works:</p>
+<pre><code>leadmirror check</code></pre>
+<p>To look around first, everything simulated: <code>leadmirror demo</code>. This page fills by itself.</p></section>`;
+}

@@ -1,0 +1,51 @@
+import type { Hour } from '../../store/run-history.ts';
+import type { RunFacts, StreamFacts } from '../status-document.ts';
+import { type Html, html } from './html.ts';
+import { runsTable } from './runs-table.ts';
+import { type RowOptions, streamRow, whatToDo } from './stream-row.ts';
+import { describeDay } from './strip.ts';
+import { ago, count, duration, PASS_WORDS, streamPath, until, utc } from './words.ts';
+
+export interface StreamPage {
+  readonly stream: StreamFacts;
+  readonly hours: readonly Hour[];
+  readonly runs: readonly RunFacts[];
+}
+
+/** Everything about one stream. */
+export function streamPage({ stream, hours, runs }: StreamPage, options: RowOptions): Html {
+  const { nowMs } = options;
+  const { connection_id, stream: name, last_error: error } = stream;
+  return html`<p class="crumbs"><a href="/">All streams</a> / ${connection_id}</p>
+<h1>${name}</h1>
+<ul class="streams single">${streamRow(stream, { ...options, isLinked: false })}</ul>
+${stream.state === 'fresh' && stream.deletions === null ? whatToDo(stream, nowMs) : null}
+<section><h2>Facts</h2><dl class="table">
+<dt>Last complete pass</dt><dd>${stream.last_success_at === null ? 'never' : ago(stream.last_success_at, nowMs)}</dd>
+<dt>First full read</dt><dd>${stream.backfill_completed_at === null ? 'not finished' : ago(stream.backfill_completed_at, nowMs)}</dd>
+<dt>Watermark</dt><dd>${watermark(stream.watermark)}</dd>
+<dt>Scheduled</dt><dd>${stream.next_runs.length === 0 ? '–' : stream.next_runs.map(({ pass, at }) => html`<span class="item">${PASS_WORDS[pass] ?? pass} ${until(at, nowMs)}</span> `)}</dd>
+<dt>In quarantine</dt><dd>${stream.open_quarantine === 0 ? 'no record' : html`<b class="warn">${count(stream.open_quarantine)}</b> <code>leadmirror quarantine list ${name}</code>`}</dd>
+<dt>Last 24 hours</dt><dd>${describeDay(stream.last_24h).replace('Last 24 hours: ', '')}</dd>
+${error === null ? null : html`<dt>Last error</dt><dd><code>${error.code}</code> ${error.message} <small>${PASS_WORDS[error.pass] ?? error.pass}, ${ago(error.at, nowMs)}</small></dd>`}
+</dl></section>
+<section><h2>By the hour</h2><div class="charts" data-history="/api/history/${streamPath(connection_id, name)}" data-name="${name}"></div>
+<details><summary>As a table</summary>${hoursTable(hours)}</details></section>
+<section class="runs"><h2>Runs</h2>${runsTable(runs, { nowMs, isOfOneStream: true })}</section>`;
+}
+
+function watermark(marks: StreamFacts['watermark']): Html | string {
+  const entries = Object.entries(marks ?? {});
+  if (entries.length === 0) return 'none: this stream is read in a way that needs none';
+  return html`${entries.map(([list, at]) => html`<span class="item">${list === 'all' ? null : html`<small>${list}</small> `}<time datetime="${at}">${utc(new Date(at))}</time></span> `)}`;
+}
+
+function hoursTable(hours: readonly Hour[]): Html {
+  return html`<div class="scroll" tabindex="0" role="region" aria-label="Rows and lag by the hour"><table><thead><tr><th scope="col">Hour (UTC)</th><th scope="col" class="n">Rows</th><th scope="col" class="n">Runs</th><th scope="col" class="n">Failed</th><th scope="col" class="n">Longest lag</th></tr></thead>
+<tbody>${[...hours]
+    .reverse()
+    .map(
+      ({ at, rows, runs, failed, lag_seconds: lag }) =>
+        html`<tr><td>${at.toISOString().slice(5, 16).replace('T', ' ')}</td><td class="n">${count(rows)}</td><td class="n">${count(runs)}</td><td class="n">${count(failed)}</td><td class="n">${lag === null ? '–' : duration(lag)}</td></tr>`,
+    )}</tbody></table></div>`;
+}

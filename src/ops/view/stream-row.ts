@@ -1,0 +1,101 @@
+import type { Progress } from '../progress.ts';
+import { isProblem, type StreamFacts } from '../status-document.ts';
+import { actionButtons } from './actions.ts';
+import { type Html, html } from './html.ts';
+import { stateChip } from './state.ts';
+import { dayStrip } from './strip.ts';
+import { ago, count, counted, duration, elementId, PASS_WORDS, percent, streamPath, until } from './words.ts';
+
+export interface RowOptions {
+  readonly nowMs: number;
+  /** Whether the buttons are shown. */
+  readonly canChange: boolean;
+  readonly canCancel: boolean;
+  /** On a page of its own a stream has no link to itself. */
+  readonly isLinked?: boolean;
+}
+
+export const rowId = ({ connection_id, stream }: Pick<StreamFacts, 'connection_id' | 'stream'>): string =>
+  elementId('s', connection_id, stream);
+
+/** One stream: a line of facts, and below it what goes on or what to do. */
+export function streamRow(stream: StreamFacts, options: RowOptions): Html {
+  const { nowMs, canChange } = options;
+  return html`<li class="stream is-${stream.state}" id="${rowId(stream)}" data-name="${`${stream.connection_id} ${stream.stream} ${stream.state}`.toLowerCase()}">
+<div class="facts">
+<h3 class="name">${nameOf(stream, options)}</h3>
+<div class="state">${stateChip(stream.state)}</div>
+<dl>
+<div><dt>As of</dt><dd>${stream.as_of === null ? '–' : ago(stream.as_of, nowMs)}</dd></div>
+<div><dt>Rows</dt><dd>${count(stream.rows)}${stream.deleted_rows > 0 ? html` <small>+ ${count(stream.deleted_rows)} deleted</small>` : null}</dd></div>
+<div><dt>Proved</dt><dd>${proofOf(stream, nowMs)}</dd></div>
+<div><dt>Next run</dt><dd>${nextRunOf(stream, nowMs)}</dd></div>
+<div class="day"><dt>Last 24 hours</dt><dd>${dayStrip(stream.last_24h)}</dd></div>
+</dl>
+${canChange ? actionButtons(stream, options) : null}
+</div>
+${stream.running !== null && isLong(stream.running, nowMs) ? progressLine(stream.running, nowMs) : null}
+${needsWords(stream) ? whatToDo(stream, nowMs) : null}
+${stream.notice === null ? null : html`<p class="notice"><b>Good to know:</b> ${stream.notice}.</p>`}
+</li>`;
+}
+
+function nameOf({ connection_id, stream }: StreamFacts, { isLinked = true }: RowOptions): Html {
+  const [source, kind = source] = stream.split('.');
+  const text = html`<span class="source">${source}.</span>${kind}`;
+  return isLinked ? html`<a href="/streams/${streamPath(connection_id, stream)}">${text}</a>` : text;
+}
+
+const needsWords = ({ state, deletions }: StreamFacts): boolean =>
+  isProblem(state) || state === 'never' || state === 'paused' || state === 'syncing' || deletions !== null;
+
+/** The reason, since when, and the next step. */
+export function whatToDo(stream: StreamFacts, nowMs: number): Html {
+  const { text, command } = stream.next_step;
+  return html`<div class="why"><p class="reason">${sentence(stream.reason)}${stream.since === null ? null : html` <small>since ${ago(stream.since, nowMs)}</small>`}</p>
+<p class="step"><b>What to do:</b> ${text}${command === null ? null : html` <code>${command}</code>`}</p></div>`;
+}
+
+const sentence = (text: string): string => {
+  const begun = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?]$/.test(begun) ? begun : `${begun}.`;
+};
+
+function proofOf({ proof_at, proof_rows, proof_share, proof_differences }: StreamFacts, nowMs: number): Html {
+  if (proof_at === null)
+    return html`<span title="leadmirror verify compares the mirror with the upstream">not yet</span>`;
+  const differ = proof_differences ?? 0;
+  const share = percent(proof_share ?? 0);
+  const title = `${counted(proof_rows ?? 0, 'row')} compared, ${share} of them by content`;
+  const verdict = differ > 0 ? html`<b class="warn">${count(differ)} differ</b>` : 'equal';
+  return html`<span title="${title}">${verdict} <small>${ago(proof_at, nowMs)}</small></span>`;
+}
+
+function nextRunOf({ paused_at, next_runs, running }: StreamFacts, nowMs: number): Html | string {
+  if (running !== null) return html`<span class="now">reading</span>`;
+  if (paused_at !== null) return 'paused';
+  const [next] = [...next_runs].sort((a, b) => a.at.getTime() - b.at.getTime());
+  return next === undefined ? '–' : until(next.at, nowMs);
+}
+
+/** Most runs are over before anybody could read how far they are: a line for each would only make the page jump. */
+const LONG_MS = 3_000;
+
+export const isLong = ({ started_at }: Progress, nowMs: number): boolean => nowMs - started_at.getTime() >= LONG_MS;
+
+export function progressLine(progress: Progress, nowMs: number): Html {
+  const { pass, read, expected, pages, rows_per_second: rate, eta_seconds: eta, started_at } = progress;
+  const share = expected === null ? null : Math.min(99, Math.floor((read / expected) * 100));
+  const words = [
+    expected === null ? `${count(read)} rows read` : `${count(read)} of about ${count(expected)} rows (${share} %)`,
+    counted(pages, 'page'),
+    ...(rate === null ? [] : [`${count(rate >= 10 ? Math.round(rate) : rate)} rows/s`]),
+    ...(eta === null ? [] : [`${duration(eta)} left`]),
+  ];
+  const label = `${PASS_WORDS[pass] ?? pass} under way`;
+  const bar =
+    share === null
+      ? html`<progress class="unknown" aria-label="${label}"></progress>`
+      : html`<progress max="100" value="${share}" aria-label="${label}">${share} %</progress>`;
+  return html`<div class="running"><span class="pass">${PASS_WORDS[pass] ?? pass}</span>${bar}<span class="numbers">${words.join(' · ')} · began ${ago(started_at, nowMs)}</span></div>`;
+}

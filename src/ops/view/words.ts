@@ -1,0 +1,53 @@
+import { type Html, html } from './html.ts';
+
+/** Numbers and times as people read them. Times are UTC; the page's script adds the reader's own time zone as a tooltip. */
+
+export const count = (value: number): string => value.toLocaleString('en-US');
+
+export const counted = (value: number, one: string, many = `${one}s`): string =>
+  `${count(value)} ${value === 1 ? one : many}`;
+
+/** `45 s`, `3 min`, `5 h`, `2 d`. Assets' page.js says the same. */
+export function duration(seconds: number): string {
+  const s = Math.max(0, Math.round(seconds));
+  if (s < 90) return `${s} s`;
+  if (s < 5_400) return `${Math.round(s / 60)} min`;
+  if (s < 129_600) return `${Math.round(s / 3_600)} h`;
+  return `${Math.round(s / 86_400)} d`;
+}
+
+/** `2026-11-22 03:04:05 UTC`. */
+export const utc = (at: Date): string => `${at.toISOString().slice(0, 19).replace('T', ' ')} UTC`;
+
+/** `2 min ago`; the script keeps it up to date. */
+export function ago(at: Date, nowMs = Date.now()): Html {
+  const text = `${duration((nowMs - at.getTime()) / 1000)} ago`;
+  return html`<time datetime="${at.toISOString()}" title="${utc(at)}" data-ago>${text}</time>`;
+}
+
+/** `in 3 min`, `now`. */
+export function until(at: Date, nowMs = Date.now()): Html {
+  const seconds = (at.getTime() - nowMs) / 1000;
+  const text = seconds < 1 ? 'now' : `in ${duration(seconds)}`;
+  return html`<time datetime="${at.toISOString()}" title="${utc(at)}" data-until>${text}</time>`;
+}
+
+/** The share is never rounded up to all of it. */
+export const percent = (share: number): string => `${Math.floor(share * 100 + 1e-9)} %`;
+
+export const PASS_WORDS: Readonly<Record<string, string>> = {
+  backfill: 'first full read',
+  incremental: 'changes',
+  reconcile: 'full walk',
+  verify: 'verify',
+};
+
+/** Letters, digits and dashes, one for each text: names an element. */
+export const elementId = (prefix: string, ...names: readonly string[]): string =>
+  [
+    prefix,
+    ...names.map((name) => name.replace(/[^a-zA-Z0-9]/g, (sign) => `-${sign.charCodeAt(0).toString(36)}-`)),
+  ].join('_');
+
+export const streamPath = (connection: string, stream: string): string =>
+  `${encodeURIComponent(connection)}/${encodeURIComponent(stream)}`;

@@ -1,0 +1,29 @@
+import type { Upstream } from '../../http/upstream.ts';
+import type { FetchOptions } from '../../stream.ts';
+import { asId, asText, isObject } from '../coerce.ts';
+import type { SignIn } from './sign-in.ts';
+
+/** A project that an account belongs to. */
+export interface OwnProject {
+  readonly id: string;
+  readonly name: string | null;
+  readonly role: string | null;
+}
+
+/** The projects of the signed-in account; null where the server does not tell them. @throws AuthError when it refuses the account */
+export async function fetchOwnProjects(
+  { baseUrl, signIn, upstream }: { readonly baseUrl: string; readonly signIn: SignIn; readonly upstream: Upstream },
+  options: FetchOptions,
+): Promise<readonly OwnProject[] | null> {
+  const authorization = await signIn.header(options);
+  const { status, body } = await upstream.request(
+    { method: 'GET', url: `${baseUrl}/projects`, headers: { authorization, accept: 'application/json' } },
+    options,
+  );
+  if (status !== 200 || !Array.isArray(body)) return null;
+  return body.filter(isObject).flatMap(({ id_project: project, role }) => {
+    const id = asId(project);
+    if (id === null) return [];
+    return [{ id, name: isObject(project) ? asText(project.name) : null, role: asText(role) }];
+  });
+}

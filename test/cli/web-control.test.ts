@@ -1,0 +1,75 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { createWebControl } from '../../src/cli/web-control.ts';
+import { silentLogger } from '../../src/logger.ts';
+import type { Control } from '../../src/ops/server.ts';
+import { createQueues, type Queues } from '../../workers/queues.ts';
+import { findClosedPort } from '../helpers/closed-port.ts';
+import { ACCOUNT, addFreshStream, addRun, clear, pause } from '../ops/support.ts';
+import { type Store, setupStore } from '../store/support.ts';
+
+const STREAM = 'tiledesk.departments';
+const key = { connectionId: ACCOUNT, stream: STREAM };
+
+let store: Store;
+let queues: Queues;
+let control: Control;
+beforeAll(async () => {
+  store = await setupStore();
+  const urls = [`redis://127.0.0.1:${await findClosedPort()}`];
+  queues = await createQueues({
+    config: { redis: { urls } } as Parameters<typeof createQueues>[0]['config'],
+    ...{ databaseUrl: store.url, logger: silentLogger(), isPatient: true },
+  });
+  control = createWebControl({ database: store as never }, queues);
+});
+afterAll(async () => {
+  await queues.disconnect();
+  await queues.close();
+  await store.close();
+});
+beforeEach(async () => {
+  await clear(store);
+  await addFreshStream(store, STREAM);
+});
+
+const facts = async () =>
+  (
+    await store.query<Record<string, unknown>>(
+      'select paused_at, resync_asked_at, deletions_accepted_at from sync.streams',
+    )
+  )[0];
+
+describe('the buttons while Redis is away', () => {
+  it('a run is refused within seconds, with what to do', async () => {
+    const message = `Nothing was asked for: try again when it answers, or run it without the queue: leadmirror sync ${STREAM} --pass reconcile --connection ${ACCOUNT}`;
+    await expect(control.trigger(key, 'reconcile')).rejects.toMatchObject({
+      code: 'queue_unavailable',
+      message: expect.stringContaining(message),
+    });
+  });
+
+  it('what is done in the database is done, and the rest is said', async () => {
+    await pause(store, STREAM);
+    expect(await control.resume(key)).toMatch(/is resumed\. The queue cannot be reached: .* leadmirror sync tiledesk/);
+    expect(await facts()).toMatchObject({ paused_at: null });
+    expect(await control.resync(key)).toMatch(/read again from zero.* The queue cannot be reached: .* --pass backfill/);
+    expect(await facts()).toMatchObject({ resync_asked_at: expect.any(Date) });
+  });
+});
+
+describe('a paused stream', () => {
+  it('gets no run', async () => {
+    await pause(store, STREAM);
+    await expect(control.trigger(key, 'incremental')).rejects.toMatchObject({
+      code: 'stream_paused',
+      message: `${STREAM} is paused, so nothing was asked for. Resume it first: leadmirror resume ${STREAM} --connection ${ACCOUNT}`,
+    });
+  });
+
+  it('has its deletions accepted, for when it is resumed', async () => {
+    await addRun(store, STREAM, 'reconcile', 3, 'partial', { code: 'deletion_brake', message: '40 of 90 rows' });
+    await pause(store, STREAM);
+    expect(await control.acceptDeletions(key)).toMatch(/^Accepted, but .* is paused: after its resume/);
+    expect(await facts()).toMatchObject({ deletions_accepted_at: expect.any(Date) });
+  });
+});

@@ -1,0 +1,35 @@
+import { describe, expect, it } from '@jest/globals';
+import { nextStep, type StreamSituation } from '../../src/ops/next-step.ts';
+
+const SYNC = 'leadmirror sync tiledesk.leads';
+const WHERE = '--connection tiledesk:agency';
+
+const stepOf = (situation: Partial<StreamSituation>) =>
+  nextStep({
+    ...{ connectionId: 'tiledesk:agency', stream: 'tiledesk.leads', state: 'partial', code: null, isRead: true },
+    ...{ openQuarantine: 0, proofDifferences: 0, areDeletionsAccepted: false },
+    ...situation,
+  });
+
+describe('the next step', () => {
+  it('is a full walk only for a stream that was read in full once', () => {
+    expect(stepOf({}).command).toBe(`${SYNC} --pass reconcile ${WHERE}`);
+    expect(stepOf({ isRead: false }).command).toBe(`${SYNC} ${WHERE}`);
+    expect(stepOf({ isRead: false, openQuarantine: 3 }).command).toBe(`${SYNC} ${WHERE}`);
+    expect(stepOf({ isRead: false, code: 'deletions_unconfirmed' }).command).toBe(`${SYNC} ${WHERE}`);
+  });
+
+  it('is to wait while the upstream does not answer', () => {
+    expect(stepOf({ state: 'blocked', code: 'circuit_open' }).text).toMatch(/^Nothing: it goes on by itself/);
+    expect(stepOf({ state: 'stale', code: 'circuit_open' }).command).toBe('leadmirror check');
+  });
+
+  it('asks for a restart only where a running daemon does not take a change over', () => {
+    for (const code of ['auth_failed', 'auth_not_member', 'project_not_found', 'wrong_base_url']) {
+      expect(stepOf({ state: 'blocked', code }).text).toMatch(/follows leadmirror.yaml by itself/);
+    }
+    expect(stepOf({ connectionId: 'tilkee:default', state: 'blocked', code: 'auth_failed' }).text).not.toMatch(
+      /restart/,
+    );
+  });
+});

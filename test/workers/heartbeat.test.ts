@@ -1,0 +1,85 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { silentLogger } from '../../src/logger.ts';
+import { createDatabase, type Database } from '../../src/store/database.ts';
+import { readProcesses } from '../../src/store/processes.ts';
+import { type Heartbeat, startHeartbeat } from '../../workers/heartbeat.ts';
+import { type CuttableProxy, createCuttableProxy } from '../helpers/cuttable-proxy.ts';
+import { type Store, setupStore } from '../store/support.ts';
+import { until } from './support.ts';
+
+let store: Store;
+beforeAll(async () => {
+  store = await setupStore();
+});
+afterAll(() => store.close());
+
+describe('a heartbeat', () => {
+  let proxy: CuttableProxy;
+  let database: Database;
+  let heartbeat: Heartbeat;
+  const state = { isLeading: false, isQueueThere: true, runs: 0 };
+
+  beforeEach(async () => {
+    await store.query('truncate sync.processes');
+    Object.assign(state, { isLeading: false, isQueueThere: true, runs: 0 });
+    proxy = await createCuttableProxy(store.url);
+    database = createDatabase({ url: proxy.url, logger: silentLogger() });
+    heartbeat = startHeartbeat({
+      prisma: database.prisma,
+      logger: silentLogger(),
+      roles: ['worker', 'web'],
+      version: '1.2.3',
+      isLeading: () => state.isLeading,
+      pingQueue: async () => {
+        if (!state.isQueueThere) throw new Error('away');
+      },
+      runningRuns: () => state.runs,
+      intervalMs: 30,
+    });
+  });
+
+  afterEach(async () => {
+    await heartbeat.stop();
+    await database.close();
+    await proxy.close();
+  });
+
+  const read = async () => (await readProcesses(store.prisma))[0];
+
+  it('tells how the process is, again and again', async () => {
+    await until(async () => (await read()) !== undefined);
+    expect(await read()).toMatchObject({
+      id: heartbeat.id,
+      pid: process.pid,
+      roles: ['worker', 'web'],
+      is_leading: false,
+      queue_ok: true,
+      running_runs: 0,
+      is_alive: true,
+    });
+    Object.assign(state, { isLeading: true, isQueueThere: false, runs: 2 });
+    await until(async () => (await read())?.running_runs === 2);
+    expect(await read()).toMatchObject({ id: heartbeat.id, is_leading: true, queue_ok: false });
+  });
+
+  it('ends with a farewell', async () => {
+    await until(async () => (await read()) !== undefined);
+    await heartbeat.stop();
+    expect(await read()).toBeUndefined();
+  });
+
+  it('goes on after the database was away, also when its row is gone', async () => {
+    await until(async () => (await read()) !== undefined);
+    await proxy.cut();
+    await store.query('delete from sync.processes');
+    await proxy.restore();
+    await until(async () => (await read())?.id === heartbeat.id);
+  });
+
+  it('does not hold up the stop while the database is away', async () => {
+    await proxy.cut();
+    const startedAt = performance.now();
+    await heartbeat.stop();
+    expect(performance.now() - startedAt).toBeLessThan(3_000);
+  });
+});

@@ -1,0 +1,46 @@
+import { DelayedError, WaitingError } from 'bullmq';
+import type { Fairness } from '../src/sync/run-pass.ts';
+import type { QueuedRun, RunQueue } from './queue-backend.ts';
+import { answerWithin, type Queues } from './queues.ts';
+
+/*
+ * A run holds one of its lane's few places. After a slice it asks the queue whether others wait for one, and if so, goes to the back of the lane.
+ */
+export const SLICE_MS = 60_000;
+/** A queue that is away does not hold up a page. */
+const ANSWER_MS = 1_000;
+
+export function fairnessIn(queue: RunQueue, sliceMs = SLICE_MS): Fairness {
+  return {
+    sliceMs,
+    isWaitedFor: () => answerWithin(ANSWER_MS, isWaitedFor(queue)).catch(() => false),
+  };
+}
+
+async function isWaitedFor(queue: RunQueue): Promise<boolean> {
+  if ((await queue.getWaitingCount()) > 0) return true;
+  // Jobs whose time has come count among the delayed until a worker asks for its next job, and all workers may be busy. The queue does not say when a job
+  // that was put off is due; not before its last run began plus the delay. To yield too early only costs a look into the queue.
+  const [first] = await queue.getDelayed(0, 0);
+  if (first === undefined) return false;
+  return Math.max(first.timestamp, first.processedOn ?? 0) + first.delay <= Date.now();
+}
+
+/**
+ * The job waits again, behind all that wait now; no attempt is counted, and its deduplication is held.
+ *
+ * The backends differ: in Redis a job that is moved to wait is the next one, and one whose delay is over comes last; in Postgres the former is put last,
+ * and the latter gets its old place back, which is the first.
+ */
+export async function sendToBack(
+  { kind }: Pick<Queues, 'kind'>,
+  job: QueuedRun,
+  token: string | undefined,
+): Promise<never> {
+  if (kind === 'postgres') {
+    await job.moveToWait(token);
+    throw new WaitingError();
+  }
+  await job.moveToDelayed(Date.now() + 1, token);
+  throw new DelayedError();
+}

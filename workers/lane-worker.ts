@@ -1,0 +1,115 @@
+import type { Logger } from '../src/logger.ts';
+import type { Lane } from '../src/stream.ts';
+import type { RunWorker } from './queue-backend.ts';
+
+export interface LaneWorkerParts {
+  readonly lane: Lane;
+  readonly create: () => RunWorker;
+  /** Rejects while the queue is away. */
+  readonly ping: () => Promise<void>;
+  readonly logger: Logger;
+  /** How long the queue may be there without the worker having asked it for a job. */
+  readonly silenceMs?: number;
+}
+
+const SILENCE_MS = 60_000;
+const CHECKS_PER_SILENCE = 12;
+
+/**
+ * The worker of one lane, replaced in place when it is stuck: the queue has answered for a while, there is room for a job, and yet it does not ask for
+ * one. BullMQ mends its connections by itself; what it does not mend is a worker that was refused once while it was being set up, one whose loop has
+ * ended, or one that waits for an answer that never comes.
+ */
+export class LaneWorker {
+  readonly #parts: LaneWorkerParts;
+  readonly #silenceMs: number;
+  readonly #timer: NodeJS.Timeout;
+  /** Replaced, and still at the runs that they had begun. */
+  readonly #retired = new Set<RunWorker>();
+  #worker: RunWorker;
+  /** Since when it has been able to ask for a job, and an answer could be had. */
+  #ableSince: number | null = null;
+  #checkedAt = performance.now();
+  #isChecking = false;
+  #isStopping = false;
+
+  constructor(parts: LaneWorkerParts) {
+    this.#parts = parts;
+    this.#silenceMs = parts.silenceMs ?? SILENCE_MS;
+    this.#worker = parts.create();
+    this.#timer = setInterval(() => void this.#check(), this.#silenceMs / CHECKS_PER_SILENCE);
+    this.#timer.unref();
+  }
+
+  /** Runs under way, those of replaced workers too. */
+  get activeJobs(): number {
+    return [this.#worker, ...this.#retired].reduce((sum, worker) => sum + worker.activeJobs, 0);
+  }
+
+  /** Takes no new job; does not wait for those under way. */
+  async pause(): Promise<void> {
+    this.#stopWatching();
+    await this.#worker.pause(true);
+  }
+
+  /** Waits for the jobs under way. */
+  async close(): Promise<void> {
+    this.#stopWatching();
+    await Promise.all([this.#worker.close(), ...[...this.#retired].map((worker) => worker.close(true))]);
+  }
+
+  /** Lets go of everything at once, also when `close` waits for a server that is away. */
+  async abandon(): Promise<void> {
+    this.#stopWatching();
+    await Promise.all([this.#worker, ...this.#retired].map((worker) => worker.abandon()));
+  }
+
+  #stopWatching(): void {
+    this.#isStopping = true;
+    clearInterval(this.#timer);
+  }
+
+  async #check(): Promise<void> {
+    if (this.#isChecking) return;
+    this.#isChecking = true;
+    const isReachable = await this.#parts.ping().then(
+      () => true,
+      () => false,
+    );
+    this.#isChecking = false;
+    if (this.#isStopping) return;
+    const now = performance.now();
+    // A process that was frozen finds its worker as silent as itself.
+    const hasSlept = now - this.#checkedAt > this.#silenceMs;
+    this.#checkedAt = now;
+    if (!isReachable || hasSlept || !this.#worker.hasRoom) this.#ableSince = null;
+    if (!isReachable) return;
+    this.#releaseRetired();
+    this.#ableSince ??= now;
+    if (now - this.#ableSince >= this.#silenceMs && this.#isStuck()) this.#replace();
+  }
+
+  #isStuck(): boolean {
+    const { hasRoom, unansweredMs } = this.#worker;
+    return !this.#worker.isRunning() || (hasRoom && unansweredMs > this.#silenceMs);
+  }
+
+  #replace(): void {
+    const { lane, logger, create } = this.#parts;
+    logger.warn({ lane }, 'a worker takes no jobs although the queue answers; it is replaced');
+    const stuck = this.#worker;
+    this.#worker = create();
+    this.#ableSince = null;
+    this.#retired.add(stuck);
+    void stuck.pause(true).catch(() => {});
+  }
+
+  /** Runs that a stuck worker had begun go on to their end; their locks are renewed until then. */
+  #releaseRetired(): void {
+    for (const worker of this.#retired) {
+      if (worker.activeJobs > 0) continue;
+      this.#retired.delete(worker);
+      void worker.close(true).catch(() => {});
+    }
+  }
+}
