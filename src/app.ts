@@ -1,4 +1,4 @@
-import { type ConnectParts, createConnector } from './app/connector.ts';
+import { type ConnectParts, createConnector, type Vaults } from './app/connector.ts';
 import { createLiveStreams, type ScheduledStream } from './app/live-streams.ts';
 import { RunsUnderWay } from './app/runs-under-way.ts';
 import { type Clock, systemClock } from './clock.ts';
@@ -10,7 +10,7 @@ import type { Logger } from './logger.ts';
 import { Instruments, type RunFacts } from './ops/instruments.ts';
 import { createProcessMetrics, type ProcessMetrics } from './ops/metrics/process-metrics.ts';
 import { startTracing, type Tracing } from './ops/tracing.ts';
-import { createMemoryVault, type KeptSignIn, type TokenVault } from './sources/tilkee/index.ts';
+import { createMemoryVault, type Vault } from './sources/vault.ts';
 import { createDatabaseBudget } from './store/budgets.ts';
 import {
   assertReachable,
@@ -99,7 +99,7 @@ export async function createApp(config: Config, options: AppOptions): Promise<Ap
     instruments,
     budgetOf: (credential, requestsPerMinute) =>
       createDatabaseBudget(database.prisma, credential, requestsPerMinute, { requestTimeoutMs: config.http.timeoutMs }),
-    vaultOf: vaultsIn(config, database),
+    vaults: vaultsIn(config, database),
   });
   const runs = new RunsUnderWay();
   const listeners = new Set<(changes: ConfigChanges) => void>();
@@ -256,15 +256,18 @@ export function connect(config: Config, parts: ConnectParts): readonly Connectio
 }
 
 /** Sign-ins are kept in the database when there is a key to encrypt them with, else only as long as this process lives. */
-export function vaultsIn({ secretKey }: Config, database: MirrorDatabase | null): ConnectParts['vaultOf'] {
-  const kept = new Map<string, TokenVault>();
-  const memory = (name: string): TokenVault => {
-    const vault = kept.get(name) ?? createMemoryVault();
-    kept.set(name, vault);
-    return vault;
-  };
-  return (name) =>
-    database === null || secretKey === null
-      ? memory(name)
-      : createDatabaseVault<KeptSignIn>(database.prisma, { name, secretKey });
+export function vaultsIn({ secretKey }: Pick<Config, 'secretKey'>, database: MirrorDatabase | null): Vaults {
+  return { tiledesk: vaultsOf(), tilkee: vaultsOf() };
+
+  function vaultsOf<T>(): (name: string) => Vault<T> {
+    if (database !== null && secretKey !== null) {
+      return (name) => createDatabaseVault<T>(database.prisma, { name, secretKey });
+    }
+    const kept = new Map<string, Vault<T>>();
+    return (name) => {
+      const vault = kept.get(name) ?? createMemoryVault<T>();
+      kept.set(name, vault);
+      return vault;
+    };
+  }
 }

@@ -11,7 +11,7 @@ type Part =
   | 'workers'
   | 'app'
   | 'sources'
-  | 'coerce'
+  | 'below_sources'
   | 'sync'
   | 'ops'
   | 'alerts'
@@ -24,18 +24,23 @@ type Part =
   | 'leaf';
 
 const LEAVES = ['src/stream.ts', 'src/errors.ts', 'src/logger.ts', 'src/clock.ts', 'src/trace.ts', 'src/version.ts'];
-/** Pure helpers of all sources, below each of them. */
-const SHARED_BY_SOURCES = ['src/sources/coerce.ts', 'src/sources/redact.ts'];
+/** Helpers of all sources, below each of them. */
+const SHARED_BY_SOURCES = [
+  'src/sources/coerce.ts',
+  'src/sources/redact.ts',
+  'src/sources/shared-work.ts',
+  'src/sources/vault.ts',
+];
 const LOWER = ['store', 'http', 'walks', 'config', 'generated', 'leaf'] as const;
 const MIDDLE = ['sources', 'sync', 'ops', 'alerts'] as const;
 
 /** What each part may import besides itself. */
 const MAY_IMPORT: Readonly<Record<Part, readonly Part[]>> = {
-  cli: ['workers', 'app', ...MIDDLE, ...LOWER, 'sandbox'],
+  cli: ['workers', 'app', ...MIDDLE, 'below_sources', ...LOWER, 'sandbox'],
   workers: ['app', ...MIDDLE, ...LOWER],
-  app: [...MIDDLE, ...LOWER],
-  sources: ['coerce', 'http', 'walks', 'leaf'],
-  coerce: ['leaf'],
+  app: [...MIDDLE, 'below_sources', ...LOWER],
+  sources: ['below_sources', 'http', 'walks', 'leaf'],
+  below_sources: ['http', 'leaf'],
   sync: ['store', 'generated', 'leaf'],
   ops: ['store', 'generated', 'leaf'],
   alerts: ['store', 'http', 'generated', 'leaf'],
@@ -59,7 +64,7 @@ function partOf(file: string): Part | null {
   if (LEAVES.includes(file)) return 'leaf';
   if (file === 'src/app.ts') return 'app';
   if (file === 'src/config.ts') return 'config';
-  if (SHARED_BY_SOURCES.includes(file)) return 'coerce';
+  if (SHARED_BY_SOURCES.includes(file)) return 'below_sources';
   if (file.startsWith('workers/')) return 'workers';
   const [, folder] = /^src\/([a-z]+)\//.exec(file) ?? [];
   return folder !== undefined && folder in MAY_IMPORT ? (folder as Part) : null;

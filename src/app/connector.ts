@@ -6,7 +6,12 @@ import type { HttpClient } from '../http/client.ts';
 import { createUpstream, type Upstream } from '../http/upstream.ts';
 import type { Logger } from '../logger.ts';
 import type { Instruments } from '../ops/instruments.ts';
-import { createTiledeskConnection, createTiledeskSignIn, tiledeskCredential } from '../sources/tiledesk/index.ts';
+import {
+  createTiledeskConnection,
+  createTiledeskSignIn,
+  type KeptSession,
+  tiledeskCredential,
+} from '../sources/tiledesk/index.ts';
 import {
   createTilkeeConnection,
   createTilkeeSignIn,
@@ -14,6 +19,7 @@ import {
   tilkeeCredential,
   vaultName,
 } from '../sources/tilkee/index.ts';
+import type { Vault } from '../sources/vault.ts';
 import type { Connection } from '../stream.ts';
 
 export interface ConnectParts {
@@ -23,8 +29,13 @@ export interface ConnectParts {
   /** Counts, times and traces requests; a command that ends at once needs none. */
   readonly instruments?: Instruments;
   readonly budgetOf: (credential: string, requestsPerMinute: number) => RequestBudget;
-  /** Where an account's sign-in is kept, by its name. */
-  readonly vaultOf: (name: string) => TokenVault;
+  readonly vaults: Vaults;
+}
+
+/** Where an account's sign-in is kept, by its name. */
+export interface Vaults {
+  readonly tiledesk: (name: string) => Vault<KeptSession>;
+  readonly tilkee: (name: string) => TokenVault;
 }
 
 /** Makes the connections of a configuration, and of the next one again: an account that stays as it is keeps its very objects, session and all. */
@@ -70,13 +81,15 @@ export function createConnector({ http, privacy }: Pick<Config, 'http' | 'privac
   }
 
   function connectTiledesk(settings: TiledeskConnectionConfig, upstream: Upstream, key: string): Connection {
-    const signIn = tiledeskSignIns.of(key, () => createTiledeskSignIn(settings, upstream));
+    const signIn = tiledeskSignIns.of(key, () =>
+      createTiledeskSignIn(settings, upstream, parts.vaults.tiledesk(tiledeskCredential(settings))),
+    );
     return createTiledeskConnection({ settings, upstream, signIn, privacy });
   }
 
   function connectTilkee(settings: TilkeeConnectionConfig, upstream: Upstream, key: string): Connection {
     const signIn = tilkeeSignIns.of(key, () => {
-      const vault = parts.vaultOf(vaultName(settings));
+      const vault = parts.vaults.tilkee(vaultName(settings));
       return createTilkeeSignIn({ settings, upstream, vault, clock, logger });
     });
     return createTilkeeConnection({ settings, upstream, signIn, privacy });

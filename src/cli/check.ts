@@ -103,8 +103,9 @@ async function checkConnections(
     // A budget of its own: the check has to work without the database, and takes a handful of requests.
     const budgetOf = (_credential: string, perMinute: number) =>
       createLocalBudget(perMinute, systemClock, { requestTimeoutMs: config.http.timeoutMs });
-    const vaultOf = vaultsIn(config, database);
-    const connections = connect(config, { logger, clock: systemClock, client, budgetOf, vaultOf });
+    // The password itself is on trial, not a session that was got with it once. A refresh token of Tilkee's works once: that one comes from the vault.
+    const vaults = { ...vaultsIn(config, database), tiledesk: vaultsIn(config, null).tiledesk };
+    const connections = connect(config, { logger, clock: systemClock, client, budgetOf, vaults });
     const fetch = { signal, maxWaitMs: config.http.retryMaxMs, onRequest: () => {} };
     for (const connection of connections) {
       const isOpen = await attempt(connection.id, report, async () => {

@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, randomBytes, type ScryptOptions, scrypt } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHash, randomBytes, type ScryptOptions, scrypt } from 'node:crypto';
 import { type Clock, systemClock } from '../clock.ts';
 import { ConfigError, RateLimitedError } from '../errors.ts';
 import type { PrismaClient } from '../generated/prisma/client.ts';
@@ -176,20 +176,18 @@ const HEAD_BYTES = 1 + SALT_BYTES + NONCE_BYTES + TAG_BYTES;
 /** About 50 ms and 16 MB, once per process and salt. */
 const SCRYPT: ScryptOptions = { N: 2 ** 14, r: 8, p: 1 };
 
-function createCipher({ name, secretKey }: VaultParts) {
-  let derived: { readonly salt: Buffer; readonly key: Promise<Buffer> } | null = null;
-  const additional = Buffer.concat([Buffer.from([VERSION]), Buffer.from(name, 'utf8')]);
+/** For what this process stores first: one key to derive, for it and for whoever reads that, however many accounts there are. */
+const PROCESS_SALT = randomBytes(SALT_BYTES);
 
-  function keyOf(salt: Buffer): Promise<Buffer> {
-    if (derived === null || !derived.salt.equals(salt)) derived = { salt, key: deriveKey(secretKey, salt) };
-    return derived.key;
-  }
+function createCipher({ name, secretKey }: VaultParts) {
+  const additional = Buffer.concat([Buffer.from([VERSION]), Buffer.from(name, 'utf8')]);
+  const keyOf = (salt: Buffer): Promise<Buffer> => deriveOnce(secretKey, salt);
 
   return {
     /** Keeps the salt of the payload that is replaced: its key is known already. */
     async seal(value: unknown, replaced: Buffer | null): Promise<Buffer> {
       const isOurs = replaced !== null && replaced.length > HEAD_BYTES && replaced[0] === VERSION;
-      const salt = isOurs ? replaced.subarray(1, 1 + SALT_BYTES) : randomBytes(SALT_BYTES);
+      const salt = isOurs ? replaced.subarray(1, 1 + SALT_BYTES) : PROCESS_SALT;
       const nonce = randomBytes(NONCE_BYTES);
       const cipher = createCipheriv('aes-256-gcm', await keyOf(salt), nonce).setAAD(additional);
       const text = Buffer.concat([cipher.update(JSON.stringify(value), 'utf8'), cipher.final()]);
@@ -213,6 +211,19 @@ function createCipher({ name, secretKey }: VaultParts) {
       }
     },
   };
+}
+
+/** By secret key and salt. A few dozen bytes for each process that ever stored something. */
+const derivedKeys = new Map<string, Promise<Buffer>>();
+
+function deriveOnce(secretKey: string, salt: Buffer): Promise<Buffer> {
+  const name = createHash('sha256').update(salt).update(secretKey).digest('base64');
+  const known = derivedKeys.get(name);
+  if (known !== undefined) return known;
+  const key = deriveKey(secretKey, salt);
+  derivedKeys.set(name, key);
+  key.catch(() => derivedKeys.delete(name));
+  return key;
 }
 
 function deriveKey(secretKey: string, salt: Buffer): Promise<Buffer> {

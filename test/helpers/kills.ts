@@ -28,7 +28,7 @@ export interface KillsReport {
   /** Answers to a question that had been answered before. */
   readonly pagesTwice: number;
   readonly differences: readonly Difference[];
-  /** Everything that was asked with the kills: sign-ins, role checks and incremental passes at each new start included. */
+  /** Everything that was asked with the kills: the sign-in, role checks and incremental passes at each new start included. */
   readonly requests: number;
   /** Exit code and output of the sync that was left alone. */
   readonly end: { readonly code: number | null; readonly stdout: string; readonly stderr: string };
@@ -122,7 +122,12 @@ function countingPages({ log }: TiledeskSandbox): () => number {
 }
 
 function settings(sandbox: TiledeskSandbox, url: string, databaseUrl: string, { pageSize }: KillsOptions) {
-  return { ...variables(sandbox, url, databaseUrl), TILEDESK_PAGE_SIZE: String(pageSize) };
+  return {
+    ...variables(sandbox, url, databaseUrl),
+    TILEDESK_PAGE_SIZE: String(pageSize),
+    // So that a restart goes on with the session that is there.
+    LEADMIRROR_SECRET_KEY: 'a-key-that-is-long-enough-for-a-test',
+  };
 }
 
 /**

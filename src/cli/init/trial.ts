@@ -11,6 +11,7 @@ import {
   type OwnProject,
   tiledeskCredential,
 } from '../../sources/tiledesk/index.ts';
+import { createMemoryVault } from '../../sources/vault.ts';
 import type { Connection, FetchOptions } from '../../stream.ts';
 
 export interface TrialParts {
@@ -31,8 +32,8 @@ export async function tryConnections<T>(
   const client = createHttpClient(config, systemClock);
   try {
     const budgetOf = (_credential: string, perMinute: number) => budgetIn(config, perMinute);
-    const vaultOf = vaultsIn(config, null);
-    const connections = connect(config, { logger: parts.logger, clock: systemClock, client, budgetOf, vaultOf });
+    const vaults = vaultsIn(config, null);
+    const connections = connect(config, { logger: parts.logger, clock: systemClock, client, budgetOf, vaults });
     return await work(connections, fetchOptions(config, parts));
   } finally {
     await client.close();
@@ -51,7 +52,7 @@ export async function tryTiledeskAccount(parts: TrialParts, answers: Answers): P
       budget: budgetIn(config, settings.requestsPerMinute),
       ...{ attempts: config.http.retryAttempts, maxTotalMs: config.http.retryMaxMs },
     });
-    const signIn = createTiledeskSignIn(settings, upstream);
+    const signIn = createTiledeskSignIn(settings, upstream, createMemoryVault());
     return await fetchOwnProjects({ baseUrl: settings.baseUrl, signIn, upstream }, fetchOptions(config, parts));
   } finally {
     await client.close();

@@ -1,15 +1,17 @@
 import { createHash } from 'node:crypto';
 import type { Upstream } from '../../http/upstream.ts';
 import type { AccountFacts, Connection, Privacy, Stream } from '../../stream.ts';
+import type { Vault } from '../vault.ts';
 import { createTiledeskApi } from './api.ts';
 import { createDepartmentsStream } from './departments.ts';
 import { createLeadsStream } from './leads.ts';
 import type { TiledeskStreamParts } from './parts.ts';
 import { createProjectUsersStream } from './project-users.ts';
 import { createRequestsStream } from './requests.ts';
-import { type Credentials, createSignIn, type SignIn } from './sign-in.ts';
+import { type Credentials, createSignIn, type KeptSession, type SignIn } from './sign-in.ts';
 
 export { fetchOwnProjects, type OwnProject } from './own-projects.ts';
+export type { KeptSession } from './sign-in.ts';
 
 /** The streams by the name that settings use; a new stream is one new file and one line here. */
 const STREAMS = {
@@ -47,8 +49,12 @@ export function tiledeskCredential({ baseUrl, auth }: Pick<TiledeskSettings, 'ba
   return `tiledesk:${host}:${createHash('sha256').update(account).digest('hex').slice(0, 16)}`;
 }
 
-export function createTiledeskSignIn(settings: Pick<TiledeskSettings, 'baseUrl' | 'auth'>, upstream: Upstream): SignIn {
-  return createSignIn({ baseUrl: settings.baseUrl, credentials: settings.auth, upstream });
+export function createTiledeskSignIn(
+  { baseUrl, auth }: Pick<TiledeskSettings, 'baseUrl' | 'auth'>,
+  upstream: Upstream,
+  vault: Vault<KeptSession>,
+): SignIn {
+  return createSignIn({ baseUrl, credentials: auth, upstream, vault });
 }
 
 /** One Tiledesk project as a connection. */

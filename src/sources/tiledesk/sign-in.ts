@@ -1,7 +1,10 @@
-import { AuthError, UpstreamContractError, UpstreamRefusedError } from '../../errors.ts';
+import { createHash } from 'node:crypto';
+import { AuthError, ConfigError, UpstreamContractError, UpstreamRefusedError } from '../../errors.ts';
 import type { Upstream } from '../../http/upstream.ts';
 import type { FetchOptions } from '../../stream.ts';
 import { asId, asText, isObject } from '../coerce.ts';
+import { shared } from '../shared-work.ts';
+import type { Vault } from '../vault.ts';
 
 /** How an account proves who it is. */
 export type Credentials =
@@ -27,58 +30,112 @@ interface Session {
   readonly userId: string | null;
 }
 
-export function createSignIn(parts: { baseUrl: string; credentials: Credentials; upstream: Upstream }): SignIn {
-  const { baseUrl, credentials, upstream } = parts;
-  let session: Session | null = null;
-  let pending: Promise<Session> | null = null;
+/** What the vault keeps of a sign-in, so that a restart or another machine needs none of its own. */
+export interface KeptSession extends Session {
+  /** Of the password that it was got with: with another one in the configuration it is not used, since that one may be wrong. */
+  readonly passwordDigest: string;
+}
 
-  if (credentials.kind === 'token') session = { header: credentials.token, userId: null };
-  if (credentials.kind === 'basic') {
-    const pair = Buffer.from(`${credentials.email}:${credentials.password}`, 'utf8').toString('base64');
-    session = { header: `Basic ${pair}`, userId: null };
+export interface SignInParts {
+  readonly baseUrl: string;
+  readonly credentials: Credentials;
+  readonly upstream: Upstream;
+  readonly vault: Vault<KeptSession>;
+}
+
+export function createSignIn({ credentials, ...parts }: SignInParts): SignIn {
+  if (credentials.kind === 'token') {
+    const message = 'Tiledesk refused the token; put a fresh one into TILEDESK_TOKEN';
+    return fixedSignIn('token', credentials.token, () => new AuthError('auth_failed', message));
   }
+  const { email, password } = credentials;
+  if (credentials.kind === 'jwt') return sessionSignIn({ ...parts, email, password });
+  const pair = Buffer.from(`${email}:${password}`, 'utf8').toString('base64');
+  return fixedSignIn('basic', `Basic ${pair}`, wrongPassword);
+}
 
-  async function enter(options: FetchOptions): Promise<Session> {
-    if (credentials.kind === 'token') throw new Error('a token cannot sign in');
+function fixedSignIn(kind: SignIn['kind'], header: string, refused: () => AuthError): SignIn {
+  return {
+    kind,
+    userId: () => null,
+    header: async () => header,
+    async renew() {
+      throw refused();
+    },
+  };
+}
+
+type SessionParts = Omit<SignInParts, 'credentials'> & { readonly email: string; readonly password: string };
+
+/** This process's session, else the vault's, else a sign-in. Inside the vault whoever comes second finds what the first one has left there. */
+function sessionSignIn({ baseUrl, upstream, vault, email, password }: SessionParts): SignIn {
+  const passwordDigest = createHash('sha256').update(password).digest('hex');
+  let session: KeptSession | null = null;
+  /** The header that Tiledesk refused last, wherever it comes from. */
+  let refused: string | null = null;
+
+  const isGood = (one: KeptSession | null): one is KeptSession =>
+    one !== null && one.header !== refused && one.passwordDigest === passwordDigest;
+
+  async function signIn(options: FetchOptions): Promise<KeptSession> {
     const response = await upstream.request(
       {
         method: 'POST',
         url: `${baseUrl}/auth/signin`,
         headers: { 'content-type': 'application/json', accept: 'application/json' },
-        body: JSON.stringify({ email: credentials.email, password: credentials.password }),
+        body: JSON.stringify({ email, password }),
       },
       { ...options, lane: 'fast' },
     );
-    return readSession(response.status, response.body);
+    return { ...readSession(response.status, response.body), passwordDigest };
   }
 
-  function signIn(options: FetchOptions): Promise<Session> {
-    pending ??= enter(options)
-      .then((fresh) => {
+  async function enter(options: FetchOptions): Promise<KeptSession> {
+    const kept = await peek(vault);
+    if (isGood(kept)) return kept;
+    return vault.exclusive(
+      async (stored) => {
+        if (isGood(stored)) return { value: stored };
+        const fresh = await signIn(options);
+        // Two sign-ins within a second may bring the very same token.
+        refused = null;
+        // At once, so that a vault that cannot keep it does not lose it for this process too.
         session = fresh;
-        return fresh;
-      })
-      .finally(() => {
-        pending = null;
-      });
-    return pending;
+        return { value: fresh, store: fresh };
+      },
+      { signal: options.signal, maxWaitMs: options.maxWaitMs, overwriteUnreadable: true },
+    );
+  }
+
+  const enterOnce = shared(enter);
+
+  async function goodSession(options: FetchOptions): Promise<KeptSession> {
+    if (!isGood(session)) session = await enterOnce(options);
+    return session;
   }
 
   return {
-    kind: credentials.kind,
+    kind: 'jwt',
     userId: () => session?.userId ?? null,
-    header: async (options) => (session ?? (await signIn(options))).header,
+    header: async (options) => (await goodSession(options)).header,
     async renew(stale, options) {
-      if (credentials.kind === 'token') {
-        throw new AuthError('auth_failed', 'Tiledesk refused the token; put a fresh one into TILEDESK_TOKEN');
-      }
-      if (credentials.kind === 'basic') throw wrongPassword();
       // Somebody else signed in since: their session has not been refused yet.
-      if (session !== null && session.header !== stale) return session.header;
-      session = null;
-      return (await signIn(options)).header;
+      if (session === null || session.header === stale) refused = stale;
+      const { header } = await goodSession(options);
+      // A sign-in that was under way already may have brought the refused one back from the vault.
+      return header === stale ? (await goodSession(options)).header : header;
     },
   };
+}
+
+/** What is kept; with a password nobody needs what cannot be opened. */
+async function peek(vault: Vault<KeptSession>): Promise<KeptSession | null> {
+  try {
+    return await vault.peek();
+  } catch (error) {
+    if (error instanceof ConfigError) return null;
+    throw error;
+  }
 }
 
 /** The token already begins with the word `JWT` and is sent as it is; it has no expiry (seen in server 2.19). */

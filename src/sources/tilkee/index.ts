@@ -11,7 +11,7 @@ import { createUsersStream } from './users.ts';
 
 export type { TilkeeSettings } from './parts.ts';
 export { createTilkeeSignIn, tilkeeCredential, vaultName } from './sign-in.ts';
-export { createMemoryVault, type KeptSignIn, type TokenVault } from './vault.ts';
+export type { KeptSignIn, TokenVault } from './vault.ts';
 
 /** The streams by the name that settings use; a new stream is one new file and one line here. */
 const STREAMS = {

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import type { Clock } from '../../clock.ts';
 import { AuthError, ConfigError } from '../../errors.ts';
-import { abortError } from '../../http/abort.ts';
 import type { Upstream } from '../../http/upstream.ts';
 import type { Logger } from '../../logger.ts';
 import type { FetchOptions } from '../../stream.ts';
+import { shared } from '../shared-work.ts';
 import { grantByPassword, grantByRefreshToken, type OauthAuth } from './oauth.ts';
 import type { TilkeeSettings } from './parts.ts';
 import type { KeptSignIn, TokenVault } from './vault.ts';
@@ -174,64 +174,4 @@ const EARLY_MS = 5 * 60_000;
 export function isEnding({ expiresAt, obtainedAt }: KeptSignIn, now: number): boolean {
   const life = obtainedAt === undefined ? Number.POSITIVE_INFINITY : expiresAt - obtainedAt;
   return expiresAt - now < Math.min(EARLY_MS, life / 2);
-}
-
-/** How long a request that is out is waited for after the last caller was stopped. */
-const GRACE_MS = 5_000;
-
-interface Running<T> {
-  readonly result: Promise<T>;
-  readonly stop: AbortController;
-  /** Callers who have not been stopped. */
-  waiting: number;
-  hasAsked: boolean;
-}
-
-/**
- * One piece of work for all who ask at the same time. It stops when all of them were stopped, not when the first one was; and a request that is out is not
- * cut off at once then: its answer may hold the only refresh token that works from now on.
- */
-function shared<T>(work: (options: FetchOptions) => Promise<T>): (options: FetchOptions) => Promise<T> {
-  let running: Running<T> | null = null;
-
-  function start(options: FetchOptions): Running<T> {
-    const stop = new AbortController();
-    const onRequest = () => {
-      started.hasAsked = true;
-      options.onRequest();
-    };
-    const result = work({ ...options, onRequest, signal: stop.signal }).finally(() => {
-      if (running === started) running = null;
-    });
-    // Whoever was stopped does not look at it any more.
-    result.catch(() => {});
-    const started: Running<T> = { result, stop, waiting: 0, hasAsked: false };
-    return started;
-  }
-
-  return async (options) => {
-    const { signal } = options;
-    if (signal.aborted) throw abortError(signal);
-    if (running === null || running.stop.signal.aborted) running = start(options);
-    const mine = running;
-    mine.waiting += 1;
-    let timer: NodeJS.Timeout | undefined;
-    let onAbort = () => {};
-    const left = new Promise<never>((_, reject) => {
-      onAbort = () => {
-        mine.waiting -= 1;
-        if (mine.waiting > 0) return reject(abortError(signal));
-        const stop = () => mine.waiting === 0 && mine.stop.abort();
-        if (mine.hasAsked) timer = setTimeout(stop, GRACE_MS);
-        else stop();
-      };
-      signal.addEventListener('abort', onAbort, { once: true });
-    });
-    try {
-      return await Promise.race([mine.result, left]);
-    } finally {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', onAbort);
-    }
-  };
 }

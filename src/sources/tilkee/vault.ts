@@ -1,3 +1,4 @@
+import type { Vault } from '../vault.ts';
 import type { StoredSignIn } from './parts.ts';
 
 /** What the vault keeps of a sign-in. */
@@ -6,44 +7,4 @@ export interface KeptSignIn extends StoredSignIn {
   readonly obtainedAt?: number;
 }
 
-export interface VaultOptions {
-  readonly signal: AbortSignal;
-  /** How long somebody else's work may be waited for. */
-  readonly maxWaitMs: number;
-  /** What is kept but cannot be opened counts as nothing, and is replaced. For who can sign in without it. */
-  readonly overwriteUnreadable?: boolean;
-}
-
-/** The place of one account's sign-in, shared by everybody who uses the account: all processes on all machines, where it is in the database. */
-export interface TokenVault {
-  /**
-   * Runs `work` alone: nobody else who uses this vault is inside at the same time. What it returns as `store` is kept for the next one.
-   *
-   * @throws RateLimitedError while somebody else is inside for longer than `maxWaitMs`, ConfigError when what is kept cannot be opened, an AbortError
-   */
-  exclusive<T>(
-    work: (stored: KeptSignIn | null) => Promise<{ value: T; store?: KeptSignIn }>,
-    options: VaultOptions,
-  ): Promise<T>;
-  /** What is kept now, without waiting for anybody. @throws ConfigError when it cannot be opened */
-  peek(): Promise<KeptSignIn | null>;
-}
-
-/** For one process: forgotten when it ends. Whoever shares it waits in one line, in the order of asking. */
-export function createMemoryVault(): TokenVault {
-  let stored: KeptSignIn | null = null;
-  let last: Promise<unknown> = Promise.resolve();
-  return {
-    exclusive(work, { signal }) {
-      const mine = last.then(async () => {
-        signal.throwIfAborted();
-        const { value, store } = await work(stored);
-        if (store !== undefined) stored = store;
-        return value;
-      });
-      last = mine.catch(() => {});
-      return mine;
-    },
-    peek: async () => stored,
-  };
-}
+export type TokenVault = Vault<KeptSignIn>;

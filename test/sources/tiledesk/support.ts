@@ -11,7 +11,8 @@ import {
 } from '../../../src/sandbox/tiledesk.ts';
 import { createTiledeskApi, type TiledeskApi } from '../../../src/sources/tiledesk/api.ts';
 import { createTiledeskConnection } from '../../../src/sources/tiledesk/index.ts';
-import { type Credentials, createSignIn } from '../../../src/sources/tiledesk/sign-in.ts';
+import { type Credentials, createSignIn, type KeptSession } from '../../../src/sources/tiledesk/sign-in.ts';
+import { createMemoryVault, type Vault } from '../../../src/sources/vault.ts';
 import type { Capabilities, Connection, FetchOptions, List, Pass, Stream } from '../../../src/stream.ts';
 
 export type Json = Record<string, unknown>;
@@ -32,6 +33,8 @@ export interface Account {
   readonly allowCustomRole?: boolean;
   readonly storeVisitorPii?: boolean;
   readonly pageSize?: number;
+  /** Shared with other clients; else a new one. */
+  readonly vault?: Vault<KeptSession>;
 }
 
 export interface Upstream {
@@ -71,7 +74,12 @@ export async function setupUpstream(options: TiledeskSandboxOptions = {}): Promi
         maxTotalMs: 3000,
         random: () => 0,
       });
-      const signIn = createSignIn({ baseUrl, credentials: auth, upstream });
+      const signIn = createSignIn({
+        baseUrl,
+        credentials: auth,
+        upstream,
+        vault: account.vault ?? createMemoryVault(),
+      });
       const connection = createTiledeskConnection({
         settings: {
           id: `tiledesk:${projectId}`,

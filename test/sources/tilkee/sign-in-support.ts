@@ -7,7 +7,8 @@ import { createTilkeeApi, type TilkeeAccountApi } from '../../../src/sources/til
 import type { OauthAuth } from '../../../src/sources/tilkee/oauth.ts';
 import type { TilkeeAuth, TilkeeSettings } from '../../../src/sources/tilkee/parts.ts';
 import { createTilkeeSignIn, type TilkeeSignIn } from '../../../src/sources/tilkee/sign-in.ts';
-import { createMemoryVault, type KeptSignIn, type TokenVault } from '../../../src/sources/tilkee/vault.ts';
+import type { KeptSignIn, TokenVault } from '../../../src/sources/tilkee/vault.ts';
+import { createMemoryVault } from '../../../src/sources/vault.ts';
 import type { FetchOptions } from '../../../src/stream.ts';
 import { createLogCapture } from '../../http/support.ts';
 
@@ -106,7 +107,12 @@ export async function setupTilkee(options: TilkeeSandboxOptions = {}): Promise<T
     upstream,
     settings: common,
     logged: lines,
-    start({ auth = password, settings: changed = {}, vault = createMemoryVault(), clock = systemClock } = {}) {
+    start({
+      auth = password,
+      settings: changed = {},
+      vault = createMemoryVault<KeptSignIn>(),
+      clock = systemClock,
+    } = {}) {
       const settings = { ...common, auth, ...changed };
       const signIn = createTilkeeSignIn({ settings, upstream, vault, clock, logger });
       return { settings, signIn, vault, api: createTilkeeApi({ settings, signIn, upstream }) };
@@ -140,7 +146,7 @@ export const minutes = (count: number): number => count * 60_000;
 
 /** A vault that holds this, from another process. */
 export async function vaultWith(kept: KeptSignIn): Promise<TokenVault> {
-  const vault = createMemoryVault();
+  const vault = createMemoryVault<KeptSignIn>();
   await vault.exclusive(async () => ({ value: null, store: kept }), fetchOptions());
   return vault;
 }

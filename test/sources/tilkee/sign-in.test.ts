@@ -3,7 +3,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { ConfigError } from '../../../src/errors.ts';
 import { secretCanary } from '../../../src/sandbox/tilkee.ts';
 import { isEnding, tilkeeCredential, vaultName } from '../../../src/sources/tilkee/sign-in.ts';
-import { createMemoryVault, type KeptSignIn, type TokenVault } from '../../../src/sources/tilkee/vault.ts';
+import type { KeptSignIn, TokenVault } from '../../../src/sources/tilkee/vault.ts';
+import { createMemoryVault } from '../../../src/sources/vault.ts';
 import { createTestClock, everythingIn, failureOf, type TestClock } from '../../http/support.ts';
 import {
   fetchOptions,
@@ -101,7 +102,7 @@ describe('a sign-in', () => {
 
   it('is taken from the vault when another process made it', async () => {
     const auth = await byRefreshToken();
-    const vault = createMemoryVault();
+    const vault = createMemoryVault<KeptSignIn>();
     const header = await start({ auth, vault }).signIn.header(fetchOptions());
     expect(await start({ auth, vault }).signIn.header(fetchOptions())).toBe(header);
     expect(signIns()).toEqual({ password: 0, refresh: 1, burnt: 0 });
@@ -109,7 +110,7 @@ describe('a sign-in', () => {
 
   it('from the vault that is about to end is refreshed, and never with the configured token that was used up', async () => {
     const auth = await byRefreshToken();
-    const vault = createMemoryVault();
+    const vault = createMemoryVault<KeptSignIn>();
     await start({ auth, vault }).signIn.header(fetchOptions());
     clock.advance(minutes(12 * 60 - 4));
     await start({ auth, vault }).signIn.header(fetchOptions());
@@ -151,7 +152,7 @@ describe('many callers at once', () => {
 
   it('of two processes cause one refresh', async () => {
     const auth = await byRefreshToken();
-    const vault = createMemoryVault();
+    const vault = createMemoryVault<KeptSignIn>();
     const processes = [start({ auth, vault }), start({ auth, vault })];
     const headers = await Promise.all(
       Array.from({ length: 12 }, (_, index) => processes[index % 2]?.signIn.header(fetchOptions())),
@@ -233,7 +234,7 @@ describe('a stop', () => {
 
 describe('a refused token', () => {
   it('is not taken from the vault again', async () => {
-    const vault = createMemoryVault();
+    const vault = createMemoryVault<KeptSignIn>();
     const { signIn } = start({ vault });
     const stale = await signIn.header(fetchOptions());
     const fresh = await start({ vault }).signIn.renew(stale, fetchOptions());
@@ -242,7 +243,7 @@ describe('a refused token', () => {
   });
 
   it('is replaced by what another process has left, without a request', async () => {
-    const vault = createMemoryVault();
+    const vault = createMemoryVault<KeptSignIn>();
     const [one, other] = [start({ vault }), start({ vault })];
     const stale = await one.signIn.header(fetchOptions());
     await other.signIn.header(fetchOptions());
@@ -314,7 +315,7 @@ describe('a refused refresh', () => {
   });
 
   it('is tried again the next time: the person may have signed in', async () => {
-    const vault = createMemoryVault();
+    const vault = createMemoryVault<KeptSignIn>();
     const { signIn } = start({ auth: { ...NOBODY, ...tilkee.client }, vault });
     const error = await failureOf(signIn.header(fetchOptions()));
     expect(error).toMatchObject({ code: 'auth_failed', message: expect.stringContaining('`leadmirror tilkee login`') });
@@ -337,7 +338,7 @@ describe('trouble', () => {
 
 describe('a vault that does not open', () => {
   const unreadable = () => {
-    const inner = createMemoryVault();
+    const inner = createMemoryVault<KeptSignIn>();
     const refuse = async (): Promise<never> => {
       throw new ConfigError([{ variable: 'LEADMIRROR_SECRET_KEY', message: 'does not open it' }]);
     };
