@@ -2,10 +2,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import fc from 'fast-check';
 import { closest, editDistance } from '../src/config/suggest.ts';
 import { describeConfig, loadConfig, VARIABLES } from '../src/config.ts';
 import { ConfigError } from '../src/errors.ts';
+import fc from './helpers/property.ts';
 
 const PROJECT = '5f3c1d2e4b6a7f8091a2b3c4';
 const CANARY = 'c4n4ry';

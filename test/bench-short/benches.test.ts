@@ -74,7 +74,15 @@ describe('bench:fairness', () => {
   it('keeps small connections fresh beside a large first full read', async () => {
     const report = await onQueue((queue) =>
       measureFairness({
-        ...{ cli, queue, rows: 1_000_000, largeStreams: 'requests', bulkConcurrency: 2, requestsPerMinute: 1_200 },
+        ...{
+          cli,
+          queue,
+          joins: 'small',
+          rows: 1_000_000,
+          largeStreams: 'requests',
+          bulkConcurrency: 2,
+          requestsPerMinute: 1_200,
+        },
         ...{ smallConnections: 2, smallRows: 30, intervalSeconds: 3, incrementalCron: '*/3 * * * * *' },
         ...{ reconcileCron: '0 0 1 1 *', forMs: 30_000, enoughMs: 4_000 },
       }),

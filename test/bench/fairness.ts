@@ -1,10 +1,10 @@
 /**
- * Do small connections stay fresh beside a first full read of a million rows? One worker process, one large connection whose full read is at the head of
- * the queue already, nine small ones of 300 rows with an incremental pass every ten seconds and a full walk every minute. Three variants: BULK_CONCURRENCY
- * 1 and 2 with a large upstream that lets everything through, and 1 with a large upstream of 200 requests a minute, where the full read would take
- * most of an hour.
+ * Do small connections stay fresh beside a first full read of a million rows? One worker process, one large connection, nine small ones of 300 rows with an
+ * incremental pass every ten seconds and a full walk every minute. Four variants: 1, the small ones are mirrored and the large one joins them, one place in
+ * the bulk lane; 2, its full read is at the head of the queue already when the small ones join, with first reads of their own; 3, so with two places in the
+ * bulk lane; 4, as 2 with a large upstream of 200 requests a minute, where the full read would take most of an hour.
  *
- * ROWS (1,000,000) and MINUTES (5, at most; a variant ends with its large full read) choose others, VARIANT=1, 2 or 3 one of them, QUEUE=postgres the
+ * ROWS (1,000,000) and MINUTES (5, at most; a variant ends with its large full read) choose others, VARIANT=1 to 4 one of them, QUEUE=postgres the
  * other queue; OUT=file adds the reports to it as JSON lines. Ends with 1 when a small stream's lag exceeded two intervals and a second after its
  * first full read, or that first full read was not complete before the large one.
  */
@@ -19,9 +19,10 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => 
 
 const INTERVAL_SECONDS = 10;
 const variants = [
-  { bulkConcurrency: 1, requestsPerMinute: 100_000 },
-  { bulkConcurrency: 2, requestsPerMinute: 100_000 },
-  { bulkConcurrency: 1, requestsPerMinute: 200 },
+  { joins: 'large', bulkConcurrency: 1, requestsPerMinute: 100_000 },
+  { joins: 'small', bulkConcurrency: 1, requestsPerMinute: 100_000 },
+  { joins: 'small', bulkConcurrency: 2, requestsPerMinute: 100_000 },
+  { joins: 'small', bulkConcurrency: 1, requestsPerMinute: 200 },
 ] as const;
 
 const server = await startTestServer();
@@ -35,8 +36,8 @@ try {
       largeStreams: 'leads,requests',
       ...{ intervalSeconds: INTERVAL_SECONDS, incrementalCron: '*/10 * * * * *', reconcileCron: '* * * * *' },
     });
-    const { bulkConcurrency, requestsPerMinute } = variant;
-    const title = `${ROWS} rows at ${requestsPerMinute} requests a minute, BULK_CONCURRENCY=${bulkConcurrency}, queue in ${QUEUE}`;
+    const { joins, bulkConcurrency, requestsPerMinute } = variant;
+    const title = `${joins === 'large' ? `${ROWS} rows join the small ones` : `the small ones join ${ROWS} rows`}, ${requestsPerMinute} requests a minute, BULK_CONCURRENCY=${bulkConcurrency}, queue in ${QUEUE}`;
     if (report === null) {
       process.stdout.write(`\n${title}: no Redis, left out\n`);
       continue;

@@ -6,7 +6,6 @@ import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { parseEnv } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import fc from 'fast-check';
 import { formatEntry, mergeDotEnv } from '../../src/cli/init/dot-env.ts';
 import { runInit } from '../../src/cli/init.ts';
 import { loadConfig } from '../../src/config.ts';
@@ -17,6 +16,7 @@ import { createCli } from '../helpers/cli.ts';
 import { findClosedPort } from '../helpers/closed-port.ts';
 import { FakeTerminal, pretendTerminal } from '../helpers/fake-terminal.ts';
 import { createTestDatabase, type TestDatabase } from '../helpers/postgres.ts';
+import fc from '../helpers/property.ts';
 
 const ENTER = '\r';
 const DOWN = '\u001b[B';

@@ -1,5 +1,4 @@
 import { describe, expect, it } from '@jest/globals';
-import fc from 'fast-check';
 import {
   BURST,
   createLocalBudget,
@@ -8,6 +7,7 @@ import {
   slowedSpacingMs,
   spacingMs,
 } from '../../src/http/budget.ts';
+import fc from '../helpers/property.ts';
 import { createTestClock } from './support.ts';
 
 function setup(requestsPerMinute: number) {

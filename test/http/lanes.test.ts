@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import fc from 'fast-check';
 import { createLocalBudget, type PaceLane, type RequestBudget, spacingMs } from '../../src/http/budget.ts';
+import fc from '../helpers/property.ts';
 
 /** Callers of both lanes over one budget, on a clock of their own: nothing here waits. */
 interface Caller {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import fc from 'fast-check';
 import { parseRateLimit } from '../../src/http/rate-limit-headers.ts';
+import fc from '../helpers/property.ts';
 
 const NOW = Date.UTC(2026, 0, 15, 12);
 const parse = (headers: Record<string, string>) => parseRateLimit(headers, NOW, null);

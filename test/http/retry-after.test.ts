@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import fc from 'fast-check';
 import { backoffMs, MAX_RETRY_AFTER_MS, parseHttpDate, parseRetryAfter } from '../../src/http/retry-after.ts';
+import fc from '../helpers/property.ts';
 
 const NOW = Date.UTC(2026, 0, 15, 12, 0, 0);
 const HOUR = 3_600_000;

@@ -1,5 +1,4 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import fc from 'fast-check';
 import {
   isAbort,
   RateLimitedError,
@@ -12,6 +11,7 @@ import { createLocalBudget, type RequestBudget } from '../../src/http/budget.ts'
 import { HttpClient } from '../../src/http/client.ts';
 import { isTransientStatus, planRetry } from '../../src/http/retry.ts';
 import { createUpstream, type RequestOptions, type UpstreamOptions } from '../../src/http/upstream.ts';
+import fc from '../helpers/property.ts';
 import {
   createLogCapture,
   createTestClock,

@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import fc from 'fast-check';
 import {
   CIRCUIT_FAILURES,
   createLocalBudget,
@@ -12,6 +11,7 @@ import { createDatabaseBudget } from '../../src/store/budgets.ts';
 import { createDatabase, type Database } from '../../src/store/database.ts';
 import { readStatus } from '../../src/store/status.ts';
 import { registerStreams } from '../../src/store/streams.ts';
+import fc from '../helpers/property.ts';
 import { type Store, setupStore } from './support.ts';
 
 /** The budget as many workers see it: lanes, slow-downs, announced limits and the circuit, in one row. */

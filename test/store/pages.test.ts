@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import fc from 'fast-check';
 import { LeaseLostError } from '../../src/errors.ts';
 import type { Lease } from '../../src/store/leases.ts';
 import { preparePage, savePage } from '../../src/store/pages.ts';
 import { noCounts, type RunCounts } from '../../src/store/runs.ts';
 import { buildUpsertSql } from '../../src/store/upsert-sql.ts';
 import type { Row, TableSpec } from '../../src/stream.ts';
+import fc from '../helpers/property.ts';
 import { DONE, expireLeases, LEADS, lead, type Store, setupStore } from './support.ts';
 
 interface Stored {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import fc from 'fast-check';
 import { decodeCursor, encodeCursor } from '../../src/sync/cursor.ts';
+import fc from '../helpers/property.ts';
 
 const walk = fc.dictionary(fc.string(), fc.jsonValue()).map((state) => JSON.parse(JSON.stringify(state)));
 

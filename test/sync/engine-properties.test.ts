@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import fc from 'fast-check';
 import { systemClock } from '../../src/clock.ts';
 import { silentLogger } from '../../src/logger.ts';
 import { createDatabase, type Database } from '../../src/store/database.ts';
@@ -8,6 +7,7 @@ import type { List, ListPage, ListQuery, Pass, Row, SortKey, Stream, Walk } from
 import { type RunResult, runPass } from '../../src/sync/run-pass.ts';
 import { createStitchWalk } from '../../src/walks/stitch.ts';
 import { createTestDatabase, type TestDatabase } from '../helpers/postgres.ts';
+import fc from '../helpers/property.ts';
 import { type ListRow, objectId, ShiftingList, seededRandom } from '../helpers/shifting-list.ts';
 
 /** What the engine promises of any list, with a real database under it; fast-check prints the seed of what it finds. */

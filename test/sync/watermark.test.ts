@@ -1,8 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
-import fc from 'fast-check';
 import type { ListPage } from '../../src/stream.ts';
 import { advanceWatermark, seedWatermark, stopBefore, type Watermarks } from '../../src/sync/watermark.ts';
 import { createStitchWalk } from '../../src/walks/stitch.ts';
+import fc from '../helpers/property.ts';
 
 const T0 = Date.UTC(2026, 0, 1);
 const LOOKBACK = 300_000;

@@ -1,5 +1,4 @@
 import { describe, expect, it, jest } from '@jest/globals';
-import fc from 'fast-check';
 import type { StreamSchedule } from '../../src/config.ts';
 import { silentLogger } from '../../src/logger.ts';
 import { freshWithinSeconds, nextTick, pausesOf } from '../../src/sync/schedule.ts';
@@ -8,6 +7,7 @@ import { deduplicationId, parseRunJob, parseScheduleId, scheduleId } from '../..
 import { jitterLimitSeconds, wantedSchedules } from '../../workers/schedules.ts';
 import { isDue, type UnfinishedPass } from '../../workers/unfinished.ts';
 import { Parking, verdictOf } from '../../workers/verdict.ts';
+import fc from '../helpers/property.ts';
 
 const passes = fc.constantFrom('backfill', 'incremental', 'reconcile');
 const connections = fc.oneof(

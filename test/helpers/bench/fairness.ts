@@ -1,11 +1,12 @@
 /**
- * Do small connections stay fresh beside a very large first full read? One worker mirrors one connection with a million rows, whose first full read is at
- * the head of the queue already when nine small connections join it. The lag of each small stream, as `sync.status` tells it, is looked at every second.
+ * Do small connections stay fresh beside a very large first full read? Either small ones that are mirrored already are joined by one of a million rows, or
+ * the large full read is at the head of the queue when the small ones join it, with first reads of their own. One worker does it all. The lag of each small
+ * stream, as `sync.status` tells it, is looked at every second.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { createTiledeskSandbox, type TiledeskSandbox } from '../../../src/sandbox/tiledesk.ts';
-import { type Cli, until } from '../cli.ts';
+import { type Cli, type Running, until } from '../cli.ts';
 import { ENDLESS_ACCOUNT, endlessProjectId, startEndlessTiledesk } from '../endless-tiledesk.ts';
 import { createTestDatabase } from '../postgres.ts';
 import { writeConnections } from './connections.ts';
@@ -15,6 +16,8 @@ export interface FairnessOptions {
   readonly cli: Cli;
   readonly queue: QueueKind;
   readonly bulkConcurrency: number;
+  /** Who comes second. */
+  readonly joins: 'large' | 'small';
   readonly rows: number;
   /** Of the large connection, which all of the rows are shared by: `leads,requests` keeps two places of the bulk lane busy. */
   readonly largeStreams: string;
@@ -25,7 +28,7 @@ export interface FairnessOptions {
   readonly intervalSeconds: number;
   readonly incrementalCron: string;
   readonly reconcileCron: string;
-  /** The longest time to look, from when the daemon runs; it ends earlier when the large full read does. */
+  /** The longest time to look, from when both are there; it ends earlier when the large full read does. */
   readonly forMs: number;
   /** And this long after the last small stream was read for the first time; unless told, it goes on. */
   readonly enoughMs?: number;
@@ -34,7 +37,7 @@ export interface FairnessOptions {
 export interface SmallStream {
   readonly connection: string;
   readonly stream: string;
-  /** From the start of the daemon to the end of the first full read; null: not within the time. */
+  /** From the start of the look to the end of the first full read, negative when it was before; null: not within the time. */
   readonly firstReadMs: number | null;
   /** The worst lag seen after that: how old the mirror was. Null before it. */
   readonly maxLagMs: number | null;
@@ -77,7 +80,7 @@ export async function measureFairness(options: FairnessOptions): Promise<Fairnes
   };
   const database = await createTestDatabase();
   const client = new pg.Client({ connectionString: database.url });
-  const folder = await writeConnections([large]);
+  const folder = await writeConnections(options.joins === 'small' ? [large] : small);
   const daemons = new Daemons(
     cli,
     {
@@ -89,16 +92,36 @@ export async function measureFairness(options: FairnessOptions): Promise<Fairnes
     },
     folder.path,
   );
-  try {
-    await client.connect();
-    // Alone first: its job is then the oldest of the queue, and stays so over the restart.
+
+  /** The large one alone first: its job is then the oldest of the queue, and stays so over the restart. */
+  async function joinSmall(): Promise<Running> {
     await daemons.start('scheduler,worker');
     await until('the large full read is under way', async () => (await countRows(client)) > 0, 60_000);
     await daemons.stop();
     await folder.write([large, ...small]);
-    const startedAt = Date.now();
     const daemon = await daemons.start('scheduler,worker');
+    startChanges();
+    return daemon;
+  }
+
+  /** The daemon reads its changed file by itself. */
+  async function joinLarge(): Promise<Running> {
+    const daemon = await daemons.start('scheduler,worker');
+    startChanges();
+    await until('the small ones are mirrored', () => areMirrored(client, smallConnections), 240_000);
+    await folder.write([...small, large]);
+    await until('the large full read is under way', async () => (await countRows(client)) > 0, 120_000);
+    return daemon;
+  }
+
+  function startChanges(): void {
     for (const sandbox of sandboxes) sandbox.startLive({ changesPerSecond: 0.5 });
+  }
+
+  try {
+    await client.connect();
+    const daemon = await (options.joins === 'small' ? joinSmall() : joinLarge());
+    const startedAt = Date.now();
     const lags = new Lags(startedAt);
     let largeReadMs: number | null = null;
     let peakMemoryMb = 0;
@@ -194,6 +217,14 @@ async function isLargeRead(client: pg.Client): Promise<boolean> {
     `select from sync.status where connection_id = '${LARGE}' and backfill_completed_at is null`,
   );
   return rowCount === 0;
+}
+
+async function areMirrored(client: pg.Client, connections: number): Promise<boolean> {
+  const { rows } = await client.query<{ are: boolean }>(
+    'select count(distinct connection_id) = $1 and bool_and(backfill_completed_at is not null) as are from sync.status',
+    [connections],
+  );
+  return rows[0]?.are ?? false;
 }
 
 async function countRows(client: pg.Client): Promise<number> {

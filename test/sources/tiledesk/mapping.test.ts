@@ -1,5 +1,4 @@
 import { describe, expect, it } from '@jest/globals';
-import fc from 'fast-check';
 import {
   asBigint,
   asBoolean,
@@ -15,6 +14,7 @@ import { mapDepartment } from '../../../src/sources/tiledesk/departments.ts';
 import { mapLead } from '../../../src/sources/tiledesk/leads.ts';
 import { mapProjectUser } from '../../../src/sources/tiledesk/project-users.ts';
 import { mapRequest } from '../../../src/sources/tiledesk/requests.ts';
+import fc from '../../helpers/property.ts';
 import { fixtures, type Json } from './support.ts';
 
 const ID = '6b01f6b302cc2a3f90319305';

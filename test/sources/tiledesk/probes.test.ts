@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
-import fc from 'fast-check';
 import { parseEnd, parseOldDay, parseStart } from '../../../src/sandbox/dates.ts';
 import type { TiledeskSandboxOptions } from '../../../src/sandbox/tiledesk.ts';
 import { formatDateTime, formatDay } from '../../../src/sources/tiledesk/lists.ts';
+import fc from '../../helpers/property.ts';
 import { fetchOptions, plan, setupUpstream, type Upstream } from './support.ts';
 
 let upstream: Upstream | null = null;

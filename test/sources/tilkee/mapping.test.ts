@@ -1,5 +1,4 @@
 import { describe, expect, it } from '@jest/globals';
-import fc from 'fast-check';
 import { RecordError } from '../../../src/errors.ts';
 import { asEpochSecondsTime, asFlag, asObject, asText, firstOf } from '../../../src/sources/coerce.ts';
 import { CONNEXIONS, mapConnexion } from '../../../src/sources/tilkee/rows/connexion.ts';
@@ -8,6 +7,7 @@ import { mapProject, PROJECTS } from '../../../src/sources/tilkee/rows/project.t
 import { mapToken, TOKENS } from '../../../src/sources/tilkee/rows/token.ts';
 import { mapUser, USERS } from '../../../src/sources/tilkee/rows/user.ts';
 import type { ColumnType, Row, TableSpec } from '../../../src/stream.ts';
+import fc from '../../helpers/property.ts';
 
 type Json = Record<string, unknown>;
 
