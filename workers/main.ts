@@ -5,6 +5,7 @@ import type { Lane } from '../src/stream.ts';
 import { LaneWorker } from './lane-worker.ts';
 import type { RunWorker } from './queue-backend.ts';
 import { createQueues, type QueueHealth, type QueueOverrides, type Queues } from './queues.ts';
+import { ReportRefresher } from './report-refresher.ts';
 import { type RoundReport, type Scheduler, startScheduler } from './scheduler.ts';
 import { createProcessor, type JobReport } from './sync-stream.ts';
 import { Parking } from './verdict.ts';
@@ -19,6 +20,8 @@ export interface DaemonOptions {
   readonly queueOptions?: QueueOverrides;
   /** How long a run works before it lets others have their turn. */
   readonly sliceMs?: number;
+  /** Least time between two refreshes of the reporting tables. */
+  readonly refreshGapMs?: number;
   readonly schedulerOptions?: { readonly roundMs?: number; readonly standbyMs?: number };
   /** Told of every job that ended and every round of the scheduler. */
   readonly observer?: { readonly onJob?: (report: JobReport) => void; readonly onRound?: (round: RoundReport) => void };
@@ -52,6 +55,7 @@ export async function startDaemon(app: App, options: DaemonOptions): Promise<Dae
   });
   const stopping = new AbortController();
   const workers: LaneWorker[] = [];
+  const refresher = new ReportRefresher({ database: app.database, logger, gapMs: options.refreshGapMs });
   const parking = new Parking();
   // What a person had to do about a connection that is left alone may be just this.
   const leave = app.onReload(({ added, changed }) => {
@@ -61,6 +65,8 @@ export async function startDaemon(app: App, options: DaemonOptions): Promise<Dae
     const { concurrency, bulkConcurrency } = app.config.workers;
     const onJob = (report: JobReport) => {
       if (report.skipped !== null) app.metrics?.jobsSkipped.inc({ reason: report.skipped });
+      // Also when nothing was new: that it is as of now is worth telling.
+      else refresher.ask();
       observer.onJob?.(report);
     };
     const processor = createProcessor({
@@ -87,7 +93,14 @@ export async function startDaemon(app: App, options: DaemonOptions): Promise<Dae
     signal.removeEventListener('abort', onAbort);
     leave();
     stopping.abort();
-    stopped ??= closeAll({ workers, scheduler, queues, logger, limitMs: app.config.workers.shutdownTimeoutMs });
+    stopped ??= closeAll({
+      workers,
+      scheduler,
+      refresher,
+      queues,
+      logger,
+      limitMs: app.config.workers.shutdownTimeoutMs,
+    });
     return stopped;
   };
   const onAbort = () => void stop();
@@ -121,17 +134,19 @@ function watchWorker(worker: RunWorker, logger: Logger): RunWorker {
 interface Running {
   readonly workers: readonly LaneWorker[];
   readonly scheduler: Scheduler | null;
+  readonly refresher: ReportRefresher;
   readonly queues: Queues;
   readonly logger: Logger;
   readonly limitMs: number;
 }
 
 /** In reverse order of opening. A job that is not given back in time is taken over by another worker when its lock ends. */
-async function closeAll({ workers, scheduler, queues, logger, limitMs }: Running): Promise<void> {
+async function closeAll({ workers, scheduler, refresher, queues, logger, limitMs }: Running): Promise<void> {
   const limit = new AbortController();
   const inTime = (async () => {
     await Promise.all(workers.map((worker) => worker.pause()));
     await scheduler?.stop();
+    await refresher.stop();
     if (!(await isReachable(queues))) await queues.disconnect();
     await Promise.all(workers.map((worker) => worker.close()));
     await queues.close();

@@ -14,7 +14,7 @@ import { formatSeconds, print } from './format.ts';
 import { createProgress } from './progress.ts';
 import { startUpstreams, type Upstreams } from './sandbox.ts';
 import { selectStreams } from './selection.ts';
-import { exitCodeOf, syncAll } from './sync.ts';
+import { exitCodeOf, refreshAfter, syncAll } from './sync.ts';
 import { summaryLine } from './sync-report.ts';
 import { startWeb } from './web.ts';
 
@@ -71,7 +71,7 @@ async function openFreshDatabase({ config, logger, signal }: CommandContext): Pr
       return null;
     }
     await client.query('set client_min_messages = warning');
-    await client.query('drop schema if exists sync, tiledesk, tilkee, bullmq cascade');
+    await client.query('drop schema if exists reporting, sync, tiledesk, tilkee, bullmq cascade');
     return embedded;
   } finally {
     await client.end();
@@ -142,6 +142,7 @@ async function mirrorAll(app: App, signal: AbortSignal): Promise<ExitCode> {
     signal,
     progress,
   });
+  await refreshAfter(app);
   progress.stop();
   for (const report of reports) print(summaryLine(report));
   return exitCodeOf(reports, signal);

@@ -169,6 +169,24 @@ Exit codes: 0 done, 1 a stream failed, is braked or has to wait, 2 usage or conf
     .action(async (options) => (await import('./migrate.ts')).migrateCommand(options));
 
   program
+    .command('report')
+    .description('the tables that the views of schema reporting read')
+    .command('refresh')
+    .description('bring them up to the mirror now; the daemon does it every minute, sync at its end')
+    .option('--full', 'compute them anew from all rows')
+    .option('--time-zone <name>', 'from now on days begin there, such as Europe/Rome')
+    .option('--connection <id>', 'only the days of this connection')
+    .option('--json', 'one JSON document on stdout')
+    .action(async (options) => (await import('./report.ts')).reportRefresh(options));
+
+  program
+    .command('grant-readonly')
+    .description('let a database role read the mirror and the reports, and write nothing')
+    .argument('<role>', 'a role that exists')
+    .option('--json', 'one JSON document on stdout')
+    .action(async (role, options) => (await import('./grant-readonly.ts')).grantReadonly(role, options));
+
+  program
     .command('alerts')
     .description('messages to people when something is wrong, by webhook and e-mail')
     .command('test')

@@ -1,6 +1,7 @@
 import { type App, createApp } from '../app.ts';
 import { DatabaseError, isAbort, LeaseBusyError, RunCancelledError } from '../errors.ts';
 import { databaseError } from '../store/database.ts';
+import { refreshReporting } from '../store/reporting.ts';
 import { isBackfillComplete } from '../store/watermarks.ts';
 import type { Pass } from '../stream.ts';
 import { runCommand } from './command.ts';
@@ -27,6 +28,7 @@ export async function sync(words: readonly string[], options: SyncOptions): Prom
       const selected = selectStreams(app.connections, words, options.connection);
       const progress = createProgress({ isQuiet: options.json === true });
       const reports = await syncAll(app, selected, { pass: options.pass, signal, progress });
+      await refreshAfter(app);
       progress.stop();
       if (options.json) printJson({ runs: reports.map(toJson) });
       else for (const report of reports) print(summaryLine(report));
@@ -34,6 +36,14 @@ export async function sync(words: readonly string[], options: SyncOptions): Prom
     } finally {
       await app.close();
     }
+  });
+}
+
+/** What the runs brought is worked into the reporting tables; that they could not be refreshed fails no run. */
+export async function refreshAfter({ database, logger }: App): Promise<void> {
+  await refreshReporting(database).catch((error: unknown) => {
+    const reason = error instanceof Error ? error.message : String(error);
+    logger.warn({ reason }, 'the reporting tables stay as they were; leadmirror report refresh tries again');
   });
 }
 

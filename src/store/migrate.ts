@@ -16,7 +16,7 @@ import { databaseError, poolConfig } from './database.ts';
  */
 
 /** Postgres schemas that belong to leadmirror alone. `bullmq` is made by the queue, when it lives in Postgres. */
-const OWN_SCHEMAS = ['sync', 'tiledesk', 'tilkee'] as const;
+const OWN_SCHEMAS = ['sync', 'tiledesk', 'tilkee', 'reporting'] as const;
 /** Any fixed number; taken by nobody else as far as we know. */
 const LOCK_KEY = 7_233_071_926n;
 

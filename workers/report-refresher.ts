@@ -1,0 +1,61 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { App } from '../src/app.ts';
+import type { Logger } from '../src/logger.ts';
+import { type RefreshOutcome, refreshReporting } from '../src/store/reporting.ts';
+import { describeError } from './queue-watch.ts';
+
+export interface ReportRefresherOptions {
+  readonly database: Pick<App['database'], 'prisma' | 'place'>;
+  readonly logger: Logger;
+  /** At most one refresh in this time per database, by all processes together; a minute unless told. */
+  readonly gapMs?: number;
+  readonly onRefresh?: (outcome: RefreshOutcome | 'failed') => void;
+}
+
+/**
+ * Keeps schema `reporting` current: after a run, apart from it and never holding it up. Whatever a run brought is worked in by a refresh that begins after
+ * its end: asked for while one is under way, or too early, it follows later. A failure is logged and tried again; runs do not notice.
+ */
+export class ReportRefresher {
+  readonly #options: ReportRefresherOptions;
+  readonly #stopping = new AbortController();
+  #isAsked = false;
+  #work: Promise<void> | null = null;
+
+  constructor(options: ReportRefresherOptions) {
+    this.#options = options;
+  }
+
+  /** A run ended. Returns at once. */
+  ask(): void {
+    this.#isAsked = true;
+    if (this.#stopping.signal.aborted) return;
+    this.#work ??= this.#refreshUntilDone().finally(() => {
+      this.#work = null;
+      // Asked for between the last look and this moment.
+      if (this.#isAsked) this.ask();
+    });
+  }
+
+  /** Begins no more; waits for the one under way. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.#work;
+  }
+
+  async #refreshUntilDone(): Promise<void> {
+    const { database, logger, gapMs = 60_000, onRefresh } = this.#options;
+    const { signal } = this.#stopping;
+    while (this.#isAsked && !signal.aborted) {
+      this.#isAsked = false;
+      const outcome = await refreshReporting(database, { minGapMs: gapMs }).catch((error: unknown) => {
+        logger.warn({ reason: describeError(error) }, 'the reporting tables stay as they are; tried again in a minute');
+        return 'failed' as const;
+      });
+      onRefresh?.(outcome);
+      if (outcome === 'refreshed' || outcome === 'rebuilt') continue;
+      this.#isAsked = true;
+      await delay(gapMs, undefined, { signal }).catch(() => {});
+    }
+  }
+}
