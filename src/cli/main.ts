@@ -80,6 +80,29 @@ Exit codes: 0 done, 1 a stream failed, is braked or has to wait, 2 usage or conf
     .option('--json', 'one JSON document on stdout')
     .action(async (options) => (await import('./runs.ts')).runs(options));
 
+  const report = program
+    .command('report')
+    .description('the main figures of some days, and the same with charts as one HTML file; no personal data')
+    .option('--from <day>', 'first day, as 2026-01-31; 30 days that end with --to unless given')
+    .option('--to <day>', 'last day; today unless given')
+    .option('--connection <id>', 'only this connection')
+    .option('--html <file>', 'where to write the page (default: leadmirror-report-<from>-to-<to>.html in this folder)')
+    .option('--no-html', 'write no page')
+    .option('--json', 'one JSON document on stdout; no page unless --html names one')
+    // `refresh` has some options of the same names.
+    .enablePositionalOptions()
+    .action(async (options) => (await import('./report.ts')).report(options));
+  report
+    .command('refresh')
+    .description(
+      'bring the tables that the views of schema reporting read up to the mirror; the daemon does it, and sync at its end',
+    )
+    .option('--full', 'compute them anew from all rows')
+    .option('--time-zone <name>', 'from now on days begin there, such as Europe/Rome')
+    .option('--connection <id>', 'only the days of this connection')
+    .option('--json', 'one JSON document on stdout')
+    .action(async (options) => (await import('./report-refresh.ts')).reportRefresh(options));
+
   program
     .command('verify')
     .description('compare the mirror with the upstream, row by row; lists what differs')
@@ -169,17 +192,6 @@ Exit codes: 0 done, 1 a stream failed, is braked or has to wait, 2 usage or conf
     .action(async (options) => (await import('./migrate.ts')).migrateCommand(options));
 
   program
-    .command('report')
-    .description('the tables that the views of schema reporting read')
-    .command('refresh')
-    .description('bring them up to the mirror now; the daemon does it every minute, sync at its end')
-    .option('--full', 'compute them anew from all rows')
-    .option('--time-zone <name>', 'from now on days begin there, such as Europe/Rome')
-    .option('--connection <id>', 'only the days of this connection')
-    .option('--json', 'one JSON document on stdout')
-    .action(async (options) => (await import('./report.ts')).reportRefresh(options));
-
-  program
     .command('grant-readonly')
     .description('let a database role read the mirror and the reports, and write nothing')
     .argument('<role>', 'a role that exists')
@@ -220,7 +232,7 @@ Exit codes: 0 done, 1 a stream failed, is braked or has to wait, 2 usage or conf
     .option('--once', 'mirror everything, print the summary and some queries, exit')
     .action(async (options) => (await import('./demo.ts')).demo(options));
 
-  for (const command of program.commands) command.exitOverride().showSuggestionAfterError();
+  for (const command of [...program.commands, ...report.commands]) command.exitOverride().showSuggestionAfterError();
   return program;
 }
 

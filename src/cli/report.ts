@@ -1,43 +1,83 @@
+import { randomBytes } from 'node:crypto';
+import { rename, rm, writeFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { openMirrorDatabase } from '../app.ts';
-import { refreshReporting, setTimeZone } from '../store/reporting.ts';
+import { reportFile } from '../ops/report/file.ts';
+import { databaseError } from '../store/database.ts';
+import { parseDay, readReport, readReportedConnections } from '../store/report.ts';
+import { refreshReporting } from '../store/reporting.ts';
 import { runCommand, UsageError } from './command.ts';
 import { EXIT } from './exit-codes.ts';
-import { formatSeconds, print, printJson } from './format.ts';
+import { print, printJson } from './format.ts';
+import { viewReport } from './report-view.ts';
+import { screenOf } from './terminal.ts';
 
-export interface ReportRefreshOptions {
-  readonly full?: boolean;
-  readonly timeZone?: string;
+export interface ReportOptions {
+  readonly from?: string;
+  readonly to?: string;
   readonly connection?: string;
+  /** A file name; false: none is written. */
+  readonly html?: string | boolean;
   readonly json?: boolean;
 }
 
-const SENTENCES = {
-  refreshed: 'The reporting tables hold what the mirror holds',
-  rebuilt: 'The reporting tables were computed anew from all rows',
-  busy: 'Another refresh is under way; look at reporting.freshness, or try again',
-  early: 'The reporting tables were refreshed just now',
-} as const;
-
-/** Brings the precomputed tables of schema `reporting` up to the mirror; the daemon and `sync` do the same after their runs. */
-export async function reportRefresh(options: ReportRefreshOptions): Promise<void> {
-  await runCommand({ json: options.json, requireConnections: false }, async ({ config, logger, signal }) => {
-    if (options.connection !== undefined && options.timeZone === undefined) {
-      throw new UsageError('--connection says whose --time-zone it is: give both, or none');
+/** Prints the main figures, and writes them with charts into one HTML file. The precomputed tables are brought up to the mirror first. */
+export async function report(options: ReportOptions): Promise<void> {
+  const { from, to, connection } = options;
+  for (const day of [from, to]) {
+    if (day !== undefined && parseDay(day) === null) {
+      throw new UsageError(`${day} is no day; write it as 2026-01-31.`);
     }
+  }
+  if (from !== undefined && to !== undefined && from > to) throw new UsageError('--from is later than --to.');
+  await runCommand({ requireConnections: false, json: options.json }, async ({ config, logger, signal }) => {
     const database = await openMirrorDatabase(config, { logger, signal });
     try {
-      const { timeZone } = options;
-      if (timeZone !== undefined && !(await setTimeZone(database.prisma, options.connection ?? null, timeZone))) {
-        throw new UsageError(`Postgres knows no time zone ${timeZone}; give a name such as Europe/Rome`);
+      await refreshReporting(database);
+      if (connection !== undefined) {
+        const known = await readReportedConnections(database.prisma);
+        if (!known.includes(connection)) {
+          throw new UsageError(
+            known.length === 0
+              ? 'Nothing is mirrored yet. Start with: leadmirror sync'
+              : `There is no account ${connection}; there is ${known.slice(0, 10).join(', ')}${known.length > 10 ? ', ...' : ''}.`,
+          );
+        }
       }
-      const from = performance.now();
-      const outcome = await refreshReporting(database, { isFull: options.full === true });
-      const ms = Math.round(performance.now() - from);
-      if (options.json) printJson({ outcome, ms });
-      else print(`${SENTENCES[outcome]} (${formatSeconds(ms)}).`);
-      return outcome === 'busy' ? EXIT.failed : EXIT.done;
+      const found = await readReport(database.prisma, { from, to, connection }).catch((error: unknown) => {
+        throw databaseError(error, database.place);
+      });
+      const file = fileName(options, found);
+      if (file !== null) await writeWhole(file, reportFile(found, Date.now()));
+      if (options.json) printJson(found);
+      else {
+        for (const line of viewReport(found, screenOf(process.stdout), Date.now())) print(line);
+        if (file !== null) print(`\nWith charts: ${file}`);
+      }
+      return EXIT.done;
     } finally {
       await database.close();
     }
   });
+}
+
+/** Null: none. With `--json` only one that was asked for. */
+function fileName({ html, json }: ReportOptions, { from, to }: { from: string; to: string }): string | null {
+  if (typeof html === 'string') return resolve(html);
+  return html === false || json === true ? null : resolve(`leadmirror-report-${from}-to-${to}.html`);
+}
+
+/** All of it or nothing: whoever has the old one open keeps it. */
+async function writeWhole(path: string, text: string): Promise<void> {
+  const draft = `${path}.${randomBytes(4).toString('hex')}.tmp`;
+  try {
+    await writeFile(draft, text, { flag: 'wx' });
+    await rename(draft, path);
+  } catch (error) {
+    await rm(draft, { force: true }).catch(() => {});
+    const code = (error as NodeJS.ErrnoException).code ?? 'unknown reason';
+    throw new UsageError(
+      `${path} cannot be written (${code}). Name another file with --html, or leave it out with --no-html.`,
+    );
+  }
 }

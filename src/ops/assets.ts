@@ -19,6 +19,7 @@ const FILES: Readonly<
     type: 'text/javascript; charset=utf-8',
     path: () => resolve('uplot/dist/uPlot.iife.min.js'),
   },
+  reportScript: { name: 'report.js', type: 'text/javascript; charset=utf-8', path: () => own('report.js') },
   chartCss: { name: 'uplot.css', type: 'text/css; charset=utf-8', path: () => resolve('uplot/dist/uPlot.min.css') },
 };
 
@@ -37,3 +38,6 @@ export function serveAssets(server: FastifyInstance): AssetUrls {
   }
   return urls as AssetUrls;
 }
+
+/** For a file that carries its assets within. */
+export const assetText = (key: keyof AssetUrls): string => readFileSync(FILES[key].path(), 'utf8');

@@ -13,6 +13,7 @@ import { addEventRoutes } from './routes/events.ts';
 import { addHealthRoutes } from './routes/health.ts';
 import { addPages } from './routes/pages.ts';
 import { addQueueBoard } from './routes/queues.ts';
+import { addReportRoutes } from './routes/report.ts';
 import { addSignInRoutes } from './routes/sign-in.ts';
 
 export type { Control, NextRun, OpsConnection, OpsParts, OpsPlugin, OpsQueue } from './parts.ts';
@@ -62,6 +63,7 @@ export function createOpsServer(parts: OpsParts): FastifyInstance {
     addActionRoutes(routes, parts, live);
     addSignInRoutes(routes, gate, assets);
     addPages(routes, parts, { live, gate, assets });
+    addReportRoutes(routes, parts, { gate, assets });
     if (queue !== undefined && gate.canChange) await addQueueBoard(routes, queue);
     for (const plugin of plugins) await plugin(routes);
   });

@@ -41,7 +41,7 @@ export function addPages(
     const title = `${status.streams.length === 0 ? 'Nothing is mirrored yet' : headline(status.summary)} · leadmirror`;
     return reply
       .type('text/html; charset=utf-8')
-      .send(layout({ ...frame(request), title, main, live: live.version }).text);
+      .send(layout({ ...frame(request), tab: 'streams', title, main, live: live.version }).text);
   });
 
   server.get<{ Params: { connection: string; stream: string } }>(
@@ -60,7 +60,7 @@ export function addPages(
       const title = `${stream.state}: ${name} · leadmirror`;
       return reply
         .type('text/html; charset=utf-8')
-        .send(layout({ ...frame(request), title, main, live: live.version }).text);
+        .send(layout({ ...frame(request), tab: 'streams', title, main, live: live.version }).text);
     },
   );
 

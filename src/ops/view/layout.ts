@@ -1,7 +1,9 @@
 import { type Html, html } from './html.ts';
 
 /** Where the assets are, by name: addresses with a digest of their content. */
-export type AssetUrls = Readonly<Record<'css' | 'script' | 'icon' | 'chartScript' | 'chartCss', string>>;
+export type AssetUrls = Readonly<
+  Record<'css' | 'script' | 'icon' | 'chartScript' | 'chartCss' | 'reportScript', string>
+>;
 
 export interface LayoutOptions {
   readonly title: string;
@@ -12,9 +14,16 @@ export interface LayoutOptions {
   readonly hasQueues?: boolean;
   /** Which state of the live page this is; absent: it does not change by itself. */
   readonly live?: string;
+  /** Which of the page's parts this is; absent: none, and there is no way to them, as before the sign-in. */
+  readonly tab?: 'streams' | 'report';
 }
 
-export function layout({ title, assets, main, isSignedIn, hasQueues, live }: LayoutOptions): Html {
+const TABS = [
+  ['streams', '/', 'Streams'],
+  ['report', '/report', 'Report'],
+] as const;
+
+export function layout({ title, assets, main, isSignedIn, hasQueues, live, tab }: LayoutOptions): Html {
   return html`<!doctype html>
 <html lang="en">
 <head>
@@ -25,14 +34,21 @@ export function layout({ title, assets, main, isSignedIn, hasQueues, live }: Lay
 <meta name="robots" content="noindex">
 <link rel="icon" type="image/svg+xml" href="${assets.icon}">
 <link rel="stylesheet" href="${assets.css}">
-<script type="module" src="${assets.script}"></script>
+<script type="module" src="${assets.script}"></script>${
+    tab === 'report'
+      ? html`
+<link rel="stylesheet" href="${assets.chartCss}">
+<script defer src="${assets.chartScript}"></script>
+<script defer src="${assets.reportScript}"></script>`
+      : null
+  }
 </head>
 <body${live === undefined ? null : html` data-live="${live}" data-chart-script="${assets.chartScript}" data-chart-css="${assets.chartCss}"`}>
-<a class="skip" href="#main">Skip to the streams</a>
+<a class="skip" href="#main">Skip to the ${tab === 'report' ? 'report' : 'streams'}</a>
 <header class="bar">
 <a class="brand" href="/"><svg viewBox="0 0 24 24" aria-hidden="true"><path d="M12 3v18"/><path class="left" d="M9 6.5 4 12l5 5.5z"/><path class="right" d="M15 6.5 20 12l-5 5.5z"/></svg>leadmirror</a>
 <span class="live" id="live" role="status">${live === undefined ? null : html`<noscript>reload to see what is new</noscript>`}</span>
-<nav aria-label="More">${hasQueues ? html`<a href="/queues">Queues</a>` : null}${live === undefined ? null : html`<a href="/api/status">JSON</a>`}${
+<nav aria-label="More">${tab === undefined ? null : TABS.map(([name, href, text]) => html`<a href="${href}"${name === tab ? html` aria-current="page"` : null}>${text}</a>`)}${hasQueues ? html`<a href="/queues">Queues</a>` : null}${live === undefined ? null : html`<a href="/api/status">JSON</a>`}${
     isSignedIn ? html`<form method="post" action="/sign-out"><button class="link">Sign out</button></form>` : null
   }</nav>
 </header>

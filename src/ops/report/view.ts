@@ -1,0 +1,199 @@
+import { FUNNEL, type Report, type Share } from '../../store/report.ts';
+import { type Html, html } from '../view/html.ts';
+import { ago, count, counted, duration, utc } from '../view/words.ts';
+import { type TimeChart, timeCharts } from './charts.ts';
+
+/** The figures of a report as a page part: whole without a script, which only draws the charts over time. Used by the page's tab and by the file. */
+export function reportView(report: Report, nowMs: number): Html {
+  if (report.refreshed_at === null) return notYet();
+  return html`${basis(report, nowMs)}
+${tiles(report, nowMs)}
+<div class="figures">
+${requestFigures(report)}
+${leadFigures(report)}
+${timeFigures(report)}
+${linkFigures(report)}
+${report.backlog.open === 0 ? null : bars('Open now, by age', 'Age', backlogBars(report.backlog))}
+</div>`;
+}
+
+function requestFigures({ requests, ...report }: Report): Html {
+  if (requests.opened + requests.closed === 0) {
+    return html`<section class="figure wide"><h2>Requests</h2><p class="none">No request was opened or closed in these days.</p></section>`;
+  }
+  const hours = requests.by_hour.map((value, hour) => ({ name: `${String(hour).padStart(2, '0')}:00`, value }));
+  const days = requests.by_weekday.map((value, day) => ({ name: WEEKDAYS[day] ?? '', value }));
+  return html`${timeChart(timeCharts({ requests, ...report }).volume)}
+${bars('By channel', 'Channel', shares(requests.by_channel, 'no channel'))}
+${bars('By department', 'Department', shares(requests.by_department, 'no department'))}
+${bars('By hour of the day', 'Hour', hours, { isDense: true })}
+${bars('By day of the week', 'Day', days)}`;
+}
+
+function leadFigures({ funnel }: Report): Html | null {
+  if (funnel.leads === 0) return null;
+  const steps = FUNNEL.map((step) => ({ name: STEPS[step], value: funnel[step] }));
+  return bars('What became of new leads', 'Step', steps, { whole: funnel.leads });
+}
+
+function timeFigures(report: Report): readonly (Html | null)[] {
+  const { answers, resolutions, ratings } = timeCharts(report);
+  return [
+    report.response_times.answered === 0 ? null : timeChart(answers),
+    report.response_times.resolved === 0 ? null : timeChart(resolutions),
+    report.satisfaction.rated === 0 ? null : timeChart(ratings),
+  ];
+}
+
+function linkFigures(report: Report): Html | null {
+  const { links } = report;
+  if (links.sent === 0) return null;
+  return html`${timeChart(timeCharts(report).links)}
+${bars('What became of the links', 'Step', linkBars(links), { whole: links.sent })}`;
+}
+
+const WEEKDAYS = ['Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday', 'Sunday'];
+const STEPS: Readonly<Record<(typeof FUNNEL)[number], string>> = {
+  leads: 'lead',
+  with_request: 'had a conversation',
+  answered: 'was answered',
+  closed: 'was closed',
+  rated: 'was rated',
+};
+
+const notYet = (): Html =>
+  html`<p class="none">The reporting tables have not been computed yet. A running daemon does that after its next run; by hand: <code>leadmirror report refresh</code></p>`;
+
+function basis({ from, to, connections, time_zones: zones, as_of: asOf, refreshed_at }: Report, nowMs: number): Html {
+  return html`<p class="basis"><b>${from} to ${to}</b> (${zones.join(', ') || 'UTC'}) · ${counted(connections.length, 'account')} · ${
+    asOf === null
+      ? html`<b class="warn">not complete: a first full read is under way</b>`
+      : html`as of ${ago(asOf, nowMs)}`
+  }${refreshed_at === null ? null : html` · computed <time datetime="${refreshed_at.toISOString()}">${utc(refreshed_at)}</time>`}</p>`;
+}
+
+/** `42 s`, `5 min`, `3.2 h`, `4.1 d`: one digit where whole hours would hide the difference. */
+export function span(seconds: number | null): string {
+  if (seconds === null) return '–';
+  if (seconds < 5_400) return duration(seconds);
+  return seconds < 129_600 ? `${(seconds / 3_600).toFixed(1)} h` : `${(seconds / 86_400).toFixed(1)} d`;
+}
+
+const share = (part: number, whole: number): string => (whole === 0 ? '–' : `${Math.round((100 * part) / whole)} %`);
+
+function tiles({ requests, response_times: times, satisfaction, backlog, funnel, links }: Report, nowMs: number): Html {
+  const tile = (label: string, value: string, more: string) =>
+    html`<div class="tile"><dt>${label}</dt><dd><b>${value}</b> <span>${more}</span></dd></div>`;
+  const oldest = backlog.oldest_opened_at;
+  return html`<dl class="tiles">${[
+    tile(
+      'Requests opened',
+      count(requests.opened),
+      `${count(requests.closed)} closed, ${count(requests.abandoned)} abandoned`,
+    ),
+    tile(
+      'First answer',
+      span(times.first_response_median_seconds),
+      `median; 90 % within ${span(times.first_response_p90_seconds)}`,
+    ),
+    tile(
+      'Closed after',
+      span(times.resolution_median_seconds),
+      `median; 90 % within ${span(times.resolution_p90_seconds)}`,
+    ),
+    tile(
+      'Satisfaction',
+      share(satisfaction.satisfied, satisfaction.rated),
+      satisfaction.rated === 0
+        ? 'no ratings'
+        : `average ${satisfaction.average_rating?.toFixed(1)} of ${counted(satisfaction.rated, 'rating')}`,
+    ),
+    tile(
+      'Open now',
+      count(backlog.open),
+      oldest === null
+        ? 'nothing is waiting'
+        : `${count(backlog.unanswered)} without an answer, oldest ${span((nowMs - oldest.getTime()) / 1000)}`,
+    ),
+    tile('New leads', count(funnel.leads), `${share(funnel.answered, funnel.leads)} were answered`),
+    links.sent === 0
+      ? null
+      : tile(
+          'Links sent',
+          count(links.sent),
+          `${share(links.opened, links.sent)} opened, ${count(links.signed)} signed`,
+        ),
+    links.sent === 0
+      ? null
+      : tile(
+          'Time read',
+          span(links.time_read_seconds),
+          `${counted(links.visits, 'visit')}${links.percent_read === null ? '' : `, ${Math.round(links.percent_read)} % read on average`}`,
+        ),
+  ]}</dl>`;
+}
+
+function shares(parts: readonly Share[], none: string): Bar[] {
+  return parts.map(({ name, opened, isRest }) => ({ name: isRest ? 'all others' : (name ?? none), value: opened }));
+}
+
+function backlogBars(backlog: Report['backlog']): Bar[] {
+  return [
+    { name: 'under an hour', value: backlog.under_1_hour },
+    { name: '1 to 24 hours', value: backlog.under_1_day },
+    { name: '1 to 7 days', value: backlog.under_7_days },
+    { name: 'a week or more', value: backlog.older },
+  ];
+}
+
+function linkBars(links: Report['links']): Bar[] {
+  return [
+    { name: 'sent', value: links.sent },
+    { name: 'opened', value: links.opened },
+    { name: 'downloaded', value: links.downloaded },
+    { name: 'signed', value: links.signed },
+    { name: 'won', value: links.won },
+    { name: 'lost', value: links.lost },
+  ];
+}
+
+interface Bar {
+  readonly name: string;
+  readonly value: number;
+}
+
+const BAR_WIDTH = 200;
+
+/** A table whose second column is drawn. With `whole`, each number is also told as a share of it. */
+function bars(
+  title: string,
+  head: string,
+  rows: readonly Bar[],
+  { whole, isDense = false }: { readonly whole?: number; readonly isDense?: boolean } = {},
+): Html {
+  const most = Math.max(1, ...rows.map(({ value }) => value));
+  const width = (value: number) => (value === 0 ? 0 : Math.max(1, Math.round((value / most) * BAR_WIDTH)));
+  return html`<section class="figure${isDense ? ' tall' : ''}"><h2>${title}</h2>
+<table class="hbars${isDense ? ' dense' : ''}"><thead class="unseen"><tr><th scope="col">${head}</th><th scope="col">Share</th><th scope="col" class="n">Number</th></tr></thead>
+<tbody>${rows.map(
+    ({ name, value }) =>
+      html`<tr><th scope="row">${name}</th><td><svg viewBox="0 0 ${BAR_WIDTH} 10" preserveAspectRatio="none" aria-hidden="true"><rect width="${width(value)}" height="10"/></svg></td><td class="n">${count(value)}${whole === undefined ? null : html` <small>${share(value, whole)}</small>`}</td></tr>`,
+  )}</tbody></table></section>`;
+}
+
+function timeChart(chart: TimeChart): Html {
+  const { id, title, summary, at, series } = chart;
+  const write = (value: number | null): string =>
+    value === null
+      ? '–'
+      : chart.write === 'duration'
+        ? span(value)
+        : chart.write === 'rating'
+          ? value.toFixed(1)
+          : count(value);
+  return html`<section class="figure wide"><h2 id="${id}-title">${title}</h2>
+<figure class="chart plot" data-plot="${JSON.stringify(chart)}" role="img" aria-label="${title}: ${summary}"><noscript>The table below says the same.</noscript></figure>
+<p class="legend" aria-hidden="true">${series.map(({ label, color, kind }) => html`<span class="key is-${color} is-${kind}">${label}</span>`)}</p>
+<details><summary>As a table</summary><div class="scroll" tabindex="0" role="region" aria-labelledby="${id}-title"><table><thead><tr><th scope="col">From</th>${series.map(({ label }) => html`<th scope="col" class="n">${label}</th>`)}</tr></thead>
+<tbody>${at.map((day, index) => html`<tr><td>${day}</td>${series.map(({ values }) => html`<td class="n">${write(values[index] ?? null)}</td>`)}</tr>`)}</tbody></table></div></details></section>`;
+}

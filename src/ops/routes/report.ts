@@ -1,0 +1,52 @@
+import type { FastifyInstance } from 'fastify';
+import { type Report, type ReportQuery, readReport, readReportedConnections } from '../../store/report.ts';
+import { CostlyAnswer } from '../costly.ts';
+import type { Gate } from '../guard/gate.ts';
+import type { OpsParts } from '../parts.ts';
+import { type ReportForm, readReportForm, reportPage } from '../report/page.ts';
+import { reportView } from '../report/view.ts';
+import { type AssetUrls, layout } from '../view/layout.ts';
+
+/** Looks at the same days within a minute, or more where they cost much, get the same answer; for so many choices. */
+const KEPT_MS = 10_000;
+const KEPT_CHOICES = 20;
+
+/** The report tab: the main figures of schema `reporting`. The same behind `/api/report` for scripts. */
+export function addReportRoutes(
+  server: FastifyInstance,
+  { prisma, queue }: OpsParts,
+  { gate, assets }: { readonly gate: Gate; readonly assets: AssetUrls },
+): void {
+  const kept = new Map<string, CostlyAnswer<Report>>();
+  const answerTo = (query: ReportQuery): Promise<Report> => {
+    const key = JSON.stringify([query.from, query.to, query.connection]);
+    const answer = kept.get(key) ?? new CostlyAnswer(() => readReport(prisma, query), KEPT_MS);
+    kept.delete(key);
+    kept.set(key, answer);
+    const [oldest] = kept.keys();
+    if (kept.size > KEPT_CHOICES && oldest !== undefined) kept.delete(oldest);
+    return answer.get();
+  };
+  const look = async (fields: unknown): Promise<{ form: ReportForm; accounts: readonly string[]; report: Report }> => {
+    const accounts = await readReportedConnections(prisma);
+    const form = readReportForm(fields as Record<string, unknown>, accounts);
+    return { form, accounts, report: await answerTo(form.query) };
+  };
+
+  server.get('/report', async (request, reply) => {
+    const { form, accounts, report } = await look(request.query);
+    const main = reportPage({ form, accounts, shown: report, view: reportView(report, Date.now()) });
+    const title = `Report, ${report.from} to ${report.to} · leadmirror`;
+    const isSignedIn = gate.isSignedIn(request);
+    const hasQueues = gate.canChange && (queue?.lanes?.() ?? []).length > 0;
+    return reply
+      .type('text/html; charset=utf-8')
+      .send(layout({ assets, isSignedIn, hasQueues, tab: 'report', title, main }).text);
+  });
+
+  server.get('/api/report', async (request, reply) => {
+    const { form, report } = await look(request.query);
+    if (form.problem === null) return report;
+    return reply.code(400).send({ error: { code: 'bad_request', message: form.problem } });
+  });
+}
