@@ -8,9 +8,9 @@ import { createTestDigest } from '../../src/alerts/digest.ts';
 import { createEmail } from '../../src/alerts/email.ts';
 import { createWebhook } from '../../src/alerts/webhook.ts';
 import { systemClock } from '../../src/clock.ts';
-import { silentLogger } from '../../src/logger.ts';
 import { createDatabase } from '../../src/store/database.ts';
 import { findClosedPort } from '../helpers/closed-port.ts';
+import { unheardLogger } from '../helpers/unheard-logger.ts';
 import { type Store, setupStore } from '../store/support.ts';
 import { type Receiver, startMailServer, startReceiver } from './receivers.ts';
 
@@ -334,7 +334,7 @@ describe('several processes', () => {
       select 'tiledesk:' || n, 'tiledesk.leads', p, now() - interval '1 day', now() - interval '1 day' from generate_series(1, 40) n, (values ('backfill'), ('incremental')) v(p)`);
     await store.query(`update sync.checkpoints set completed_at = now() - interval '1 hour', started_at = now() - interval '1 hour'
       where pass = 'incremental'`);
-    const databases = [1, 2].map(() => createDatabase({ url: store.url, logger: silentLogger(), maxConnections: 3 }));
+    const databases = [1, 2].map(() => createDatabase({ url: store.url, logger: unheardLogger(), maxConnections: 3 }));
     const running = databases.flatMap(
       ({ prisma }) => startAlerts(createProcess({ prisma, roundMs: 50, deliverMs: 20 })) ?? [],
     ) as Alerts[];

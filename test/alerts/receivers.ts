@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { record } from '../helpers/said/record.ts';
 
 /** A webhook receiver that answers as it is told and keeps what it accepted. */
 export interface Receiver {
@@ -19,6 +20,7 @@ export async function startReceiver(path = '/hooks/T0SECRET'): Promise<Receiver>
       text += part;
     });
     request.on('end', () => {
+      record({ kind: 'message', what: 'webhook', text });
       if (receiver.status < 300) {
         receiver.accepted.push(JSON.parse(text));
         receiver.headers.push(request.headers);
@@ -62,7 +64,9 @@ function talk(
   const onLine = (line: string) => {
     if (data !== null) {
       if (line !== '.') return void data.push(line.replace(/^\.\./, '.'));
-      mails.push({ from, to, text: data.join('\n') });
+      const text = data.join('\n');
+      mails.push({ from, to, text });
+      record({ kind: 'message', what: 'mail', text });
       data = null;
       to = [];
       return say('250 taken');

@@ -4,12 +4,12 @@ import { networkInterfaces } from 'node:os';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Browser, BrowserContext, BrowserContextOptions, Locator, Page } from 'playwright-core';
 import { startWeb } from '../../src/cli/web.ts';
-import { silentLogger } from '../../src/logger.ts';
 import type { OpsServer } from '../../src/ops/server.ts';
 import { type Daemon, startDaemon } from '../../workers/main.ts';
 import { startChromium } from '../helpers/chromium.ts';
 import { until } from '../helpers/cli.ts';
 import { type MirrorSetup, setupMirror } from '../helpers/mirror.ts';
+import { unheardLogger } from '../helpers/unheard-logger.ts';
 import {
   ACCOUNT,
   addEveryState,
@@ -338,7 +338,7 @@ inBrowser('with a running daemon', () => {
       },
     );
     await mirror.syncAll();
-    const logger = silentLogger();
+    const logger = unheardLogger();
     daemon = await startDaemon(mirror.app, {
       roles: ['worker', 'scheduler'],
       logger,

@@ -9,7 +9,6 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { formatEntry, mergeDotEnv } from '../../src/cli/init/dot-env.ts';
 import { runInit } from '../../src/cli/init.ts';
 import { loadConfig } from '../../src/config.ts';
-import { silentLogger } from '../../src/logger.ts';
 import { createTiledeskSandbox, type TiledeskSandbox } from '../../src/sandbox/tiledesk.ts';
 import { createTilkeeSandbox, type TilkeeSandbox } from '../../src/sandbox/tilkee.ts';
 import { createCli } from '../helpers/cli.ts';
@@ -17,6 +16,7 @@ import { findClosedPort } from '../helpers/closed-port.ts';
 import { FakeTerminal, pretendTerminal } from '../helpers/fake-terminal.ts';
 import { createTestDatabase, type TestDatabase } from '../helpers/postgres.ts';
 import fc from '../helpers/property.ts';
+import { unheardLogger } from '../helpers/unheard-logger.ts';
 
 const ENTER = '\r';
 const DOWN = '\u001b[B';
@@ -74,7 +74,7 @@ function begin(environment: Record<string, string> = env()): Session {
   const output = new FakeTerminal({ columns: 120, rows: 50 });
   const input = new Keyboard();
   const { signal } = new AbortController();
-  const ended = runInit({ input, output, logger: silentLogger(), signal, cwd, env: environment });
+  const ended = runInit({ input, output, logger: unheardLogger(), signal, cwd, env: environment });
   let from = 0;
   const sees = async (text: string) => {
     while (!output.text.slice(from).includes(text)) {

@@ -4,7 +4,6 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
-import { silentLogger } from '../../src/logger.ts';
 import { createTilkeeSandbox, secretCanary, type TilkeeAddress, type TilkeeSandbox } from '../../src/sandbox/tilkee.ts';
 import { vaultName } from '../../src/sources/tilkee/sign-in.ts';
 import type { KeptSignIn } from '../../src/sources/tilkee/vault.ts';
@@ -13,6 +12,7 @@ import { createDatabaseVault } from '../../src/store/vault.ts';
 import { type Cli, createCli, type Running } from '../helpers/cli.ts';
 import { findClosedPort } from '../helpers/closed-port.ts';
 import { createTestDatabase, type TestDatabase } from '../helpers/postgres.ts';
+import { unheardLogger } from '../helpers/unheard-logger.ts';
 import { NOBODY } from '../sources/tilkee/sign-in-support.ts';
 
 /** The browser sign-in as an operator does it, the browser being `fetch`. */
@@ -69,7 +69,7 @@ const browserUrl = async (running: Running): Promise<string> =>
   (await running.says(/^ {2}(http\S+\/oauth\/authorize\/\S+)$/m))[1] ?? '';
 
 async function stored(secretKey = SECRET_KEY): Promise<KeptSignIn | null> {
-  const { prisma, close } = createDatabase({ url: database.url, logger: silentLogger() });
+  const { prisma, close } = createDatabase({ url: database.url, logger: unheardLogger() });
   const auth = { ...NOBODY, clientId: sandbox.clientId };
   const name = vaultName({ id: 'tilkee:default', auth, authUrl: address.authUrl });
   return createDatabaseVault<KeptSignIn>(prisma, { name, secretKey }).peek().finally(close);

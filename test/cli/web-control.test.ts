@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { createWebControl } from '../../src/cli/web-control.ts';
-import { silentLogger } from '../../src/logger.ts';
 import type { Control } from '../../src/ops/server.ts';
 import { createQueues, type Queues } from '../../workers/queues.ts';
 import { findClosedPort } from '../helpers/closed-port.ts';
+import { unheardLogger } from '../helpers/unheard-logger.ts';
 import { ACCOUNT, addFreshStream, addRun, clear, pause } from '../ops/support.ts';
 import { type Store, setupStore } from '../store/support.ts';
 
@@ -18,7 +18,7 @@ beforeAll(async () => {
   const urls = [`redis://127.0.0.1:${await findClosedPort()}`];
   queues = await createQueues({
     config: { redis: { urls } } as Parameters<typeof createQueues>[0]['config'],
-    ...{ databaseUrl: store.url, logger: silentLogger(), isPatient: true },
+    ...{ databaseUrl: store.url, logger: unheardLogger(), isPatient: true },
   });
   control = createWebControl({ database: store as never }, queues);
 });

@@ -3,7 +3,6 @@ import pg from 'pg';
 import { type App, createApp } from '../../src/app.ts';
 import type { Clock } from '../../src/clock.ts';
 import { loadConfig } from '../../src/config.ts';
-import { silentLogger } from '../../src/logger.ts';
 import type { Faults } from '../../src/sandbox/faults.ts';
 import type { Random } from '../../src/sandbox/random.ts';
 import type { RequestLogEntry } from '../../src/sandbox/serve.ts';
@@ -11,6 +10,7 @@ import type { Pass } from '../../src/stream.ts';
 import type { RunResult } from '../../src/sync/run-pass.ts';
 import type { Difference } from '../helpers/compare.ts';
 import { createTestDatabase, type TestDatabase } from '../helpers/postgres.ts';
+import { unheardLogger } from '../helpers/unheard-logger.ts';
 
 export type ChangeKind = 'inserts' | 'edits' | 'status changes' | 'soft deletes' | 'hard deletes';
 /** How many rows were changed, and how. */
@@ -63,7 +63,7 @@ export async function openMirror(ground: Ground, variables: Readonly<Record<stri
   const url = await ground.clear();
   const config = loadConfig({ env: { ...variables, DATABASE_URL: url }, cwd: '/', isTerminal: false });
   const { signal } = new AbortController();
-  const app = await createApp(config, { logger: silentLogger(), signal, clock: hastyClock });
+  const app = await createApp(config, { logger: unheardLogger(), signal, clock: hastyClock });
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   const connectionId = app.connections[0]?.id ?? '';

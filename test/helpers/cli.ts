@@ -8,6 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { TiledeskSandbox } from '../../src/sandbox/tiledesk.ts';
+import { declareSecrets } from './said/record.ts';
 
 /** The compiled program, run as users run it: a process of its own, with nothing but the given environment. */
 export interface Cli {
@@ -77,6 +78,7 @@ export async function createCli(options: { readonly program?: string } = {}): Pr
 
   function start(args: readonly string[], options: RunOptions = {}): Running {
     const { PATH = '', HOME = '' } = process.env;
+    declareSecrets(options.env ?? {});
     const child = spawn(process.execPath, [program, ...args], {
       cwd: options.cwd ?? cwd,
       env: { PATH, HOME, ...options.env },

@@ -1,6 +1,7 @@
 import { clearLine, cursorTo, moveCursor } from 'node:readline';
 import { PassThrough } from 'node:stream';
 import { stripVTControlCharacters } from 'node:util';
+import { record } from './said/record.ts';
 
 /** A stream that says it is a terminal, keeps what is written, and, read from, gives the keys that are typed. */
 export class FakeTerminal extends PassThrough {
@@ -20,6 +21,7 @@ export class FakeTerminal extends PassThrough {
   override write(chunk: unknown): boolean {
     this.written += String(chunk);
     this.emit('written');
+    record({ kind: 'message', what: 'terminal', text: stripVTControlCharacters(String(chunk)) });
     return true;
   }
 

@@ -1,3 +1,7 @@
+import { rmSync } from 'node:fs';
+import { mkdtemp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import './typescript.js';
 
 /**
@@ -11,4 +15,9 @@ export default async function globalSetup() {
   await announceMissingChromium();
   const { startTestServer } = await import('./test-server.ts');
   globalThis.leadmirrorTestServer = await startTestServer();
+  const { SAID_DIRECTORY_VARIABLE } = await import('./said/record.ts');
+  const directory = await mkdtemp(join(tmpdir(), 'leadmirror-said-'));
+  // Also where a run is cut short.
+  process.once('exit', () => rmSync(directory, { recursive: true, force: true }));
+  process.env[SAID_DIRECTORY_VARIABLE] = directory;
 }

@@ -1,6 +1,5 @@
 import { type App, createApp } from '../../src/app.ts';
 import { loadConfig } from '../../src/config.ts';
-import { silentLogger } from '../../src/logger.ts';
 import {
   createTiledeskSandbox,
   type TiledeskSandbox,
@@ -9,6 +8,8 @@ import {
 import type { Pass } from '../../src/stream.ts';
 import type { RunResult } from '../../src/sync/run-pass.ts';
 import { createTestDatabase, type TestDatabase } from './postgres.ts';
+import { declareSecrets } from './said/record.ts';
+import { unheardLogger } from './unheard-logger.ts';
 
 /** A sandbox, a mirror database of its own, and an app between them. */
 export interface MirrorSetup {
@@ -32,9 +33,11 @@ export async function setupMirror(
   const sandbox = createTiledeskSandbox({ leads: 300, requests: 500, ...options });
   const { url } = await sandbox.listen();
   const database = await createTestDatabase();
-  const config = loadConfig({ env: { ...variables(sandbox, url, database.url), ...env }, cwd: '/', isTerminal: false });
+  const given = { ...variables(sandbox, url, database.url), ...env };
+  declareSecrets(given);
+  const config = loadConfig({ env: given, cwd: '/', isTerminal: false });
   const never = new AbortController();
-  const app = await createApp(config, { logger: silentLogger(), signal: never.signal });
+  const app = await createApp(config, { logger: unheardLogger(), signal: never.signal });
   const connectionId = app.connections[0]?.id ?? '';
   const run: MirrorSetup['run'] = (name, pass, { signal = never.signal, maxWaitMs = 120_000 } = {}) => {
     const found = app.findStream(connectionId, `tiledesk.${name}`);

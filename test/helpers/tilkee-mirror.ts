@@ -1,7 +1,7 @@
 import pg from 'pg';
 import { type App, createApp } from '../../src/app.ts';
 import { loadConfig } from '../../src/config.ts';
-import { type Logger, silentLogger } from '../../src/logger.ts';
+import type { Logger } from '../../src/logger.ts';
 import {
   createTilkeeSandbox,
   type TilkeeAddress,
@@ -13,6 +13,8 @@ import type { Pass } from '../../src/stream.ts';
 import type { RunResult } from '../../src/sync/run-pass.ts';
 import type { Difference } from './compare.ts';
 import { createTestDatabase, type TestDatabase } from './postgres.ts';
+import { declareSecrets } from './said/record.ts';
+import { unheardLogger } from './unheard-logger.ts';
 
 /** In the order in which they are synced: the fallbacks of the later ones need the projects. */
 export const TILKEE_STREAMS = ['projects', 'items', 'tokens', 'connexions', 'users'] as const;
@@ -38,7 +40,7 @@ export interface TilkeeSetupOptions extends TilkeeSandboxOptions {
   readonly logger?: Logger;
 }
 
-export async function setupTilkee({ env = {}, logger = silentLogger(), ...options }: TilkeeSetupOptions = {}) {
+export async function setupTilkee({ env = {}, logger = unheardLogger(), ...options }: TilkeeSetupOptions = {}) {
   const sandbox = createTilkeeSandbox({ projects: 40, items: 60, tokens: 150, visits: 300, users: 5, ...options });
   const address = await sandbox.listen();
   const database = await createTestDatabase();
@@ -46,6 +48,7 @@ export async function setupTilkee({ env = {}, logger = silentLogger(), ...option
   const create = (more: Readonly<Record<string, string>> = {}) => {
     const variables = { ...tilkeeVariables(sandbox, address, database.url), ...env, ...more };
     const given = Object.fromEntries(Object.entries(variables).filter(([, value]) => value !== ''));
+    declareSecrets(given);
     return createApp(loadConfig({ env: given, cwd: '/', isTerminal: false }), { logger, signal: never });
   };
   const app = await create();

@@ -6,12 +6,12 @@ import type { FastifyInstance } from 'fastify';
 import parsePrometheusTextFormat from 'parse-prometheus-text-format';
 import { parse as parseYaml } from 'yaml';
 import { TransientError } from '../../src/errors.ts';
-import { silentLogger } from '../../src/logger.ts';
 import { Instruments } from '../../src/ops/instruments.ts';
 import { createProcessMetrics, type ProcessMetrics } from '../../src/ops/metrics/process-metrics.ts';
 import { createRemembered } from '../../src/ops/metrics/remembered.ts';
 import { registerMetrics } from '../../src/ops/metrics.ts';
 import { createOpsServer } from '../../src/ops/server.ts';
+import { unheardLogger } from '../helpers/unheard-logger.ts';
 import { type Store, setupStore } from '../store/support.ts';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
@@ -70,7 +70,7 @@ function serve(options: { maxStreams?: number; prisma?: Store['prisma'] } = {}):
   processMetrics = createProcessMetrics();
   const { maxStreams = 1000, prisma = store.prisma } = options;
   const lanes = { fast: { waiting: 3, active: 1 }, bulk: { waiting: 0, active: 2 } };
-  const metrics = { prisma, logger: silentLogger(), processMetrics, maxStreams, readQueue: async () => lanes };
+  const metrics = { prisma, logger: unheardLogger(), processMetrics, maxStreams, readQueue: async () => lanes };
   server = createOpsServer({ prisma, plugins: [(routes) => registerMetrics(routes, metrics)] });
 }
 

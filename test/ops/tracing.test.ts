@@ -6,13 +6,14 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { silentLogger } from '../../src/logger.ts';
 import { startTracing } from '../../src/ops/tracing.ts';
 import { summarize } from '../../src/store/traced-sql.ts';
 import { type Daemon, startDaemon } from '../../workers/main.ts';
 import { enqueueRun } from '../../workers/queues.ts';
 import { findClosedPort } from '../helpers/closed-port.ts';
 import { type MirrorSetup, setupMirror } from '../helpers/mirror.ts';
+import { record } from '../helpers/said/record.ts';
+import { unheardLogger } from '../helpers/unheard-logger.ts';
 
 interface Span {
   readonly name: string;
@@ -32,6 +33,7 @@ async function startCollector() {
       text += part;
     });
     request.on('end', () => {
+      record({ kind: 'message', what: 'trace', text });
       const body = JSON.parse(text) as {
         resourceSpans: { resource: { attributes: Span['attributes'] }; scopeSpans: { spans: Span[] }[] }[];
       };
@@ -77,7 +79,7 @@ describe('the trace of a run', () => {
     const observer = { onJob: ({ result }: { result: unknown }) => result !== null && onEnd(result) };
     daemon = await startDaemon(mirror.app, {
       roles: ['worker'],
-      logger: silentLogger(),
+      logger: unheardLogger(),
       signal: new AbortController().signal,
       observer,
     });
@@ -162,7 +164,7 @@ describe('a collector that is away', () => {
       sampler: 'always_on' as const,
       samplerRatio: 1,
     };
-    const tracing = await startTracing(settings, silentLogger());
+    const tracing = await startTracing(settings, unheardLogger());
     tracing?.tracer.open('something').end();
     const startedAt = performance.now();
     await tracing?.close();
@@ -172,7 +174,7 @@ describe('a collector that is away', () => {
 
 describe('without a collector', () => {
   it('nothing of the SDK is loaded', async () => {
-    expect(await startTracing(null, silentLogger())).toBeNull();
+    expect(await startTracing(null, unheardLogger())).toBeNull();
     const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
     const script = `
       const { createRequire } = await import('node:module');

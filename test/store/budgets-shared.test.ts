@@ -6,12 +6,12 @@ import {
   spacingMs,
   type Taken,
 } from '../../src/http/budget.ts';
-import { silentLogger } from '../../src/logger.ts';
 import { createDatabaseBudget } from '../../src/store/budgets.ts';
 import { createDatabase, type Database } from '../../src/store/database.ts';
 import { readStatus } from '../../src/store/status.ts';
 import { registerStreams } from '../../src/store/streams.ts';
 import fc from '../helpers/property.ts';
+import { unheardLogger } from '../helpers/unheard-logger.ts';
 import { type Store, setupStore } from './support.ts';
 
 /** The budget as many workers see it: lanes, slow-downs, announced limits and the circuit, in one row. */
@@ -20,7 +20,7 @@ let other: Database;
 let names = 0;
 beforeAll(async () => {
   store = await setupStore();
-  other = createDatabase({ url: store.url, logger: silentLogger() });
+  other = createDatabase({ url: store.url, logger: unheardLogger() });
 });
 afterAll(async () => {
   await other.close();

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { PrismaClient } from '../../src/generated/prisma/client.ts';
 import { BURST, MAX_SLOWDOWN, type RequestBudget, spacingMs } from '../../src/http/budget.ts';
-import { silentLogger } from '../../src/logger.ts';
 import { createDatabaseBudget } from '../../src/store/budgets.ts';
 import { createDatabase, type Database } from '../../src/store/database.ts';
+import { unheardLogger } from '../helpers/unheard-logger.ts';
 import { type Store, setupStore } from './support.ts';
 
 let store: Store;
@@ -11,7 +11,7 @@ let other: Database;
 let names = 0;
 beforeAll(async () => {
   store = await setupStore();
-  other = createDatabase({ url: store.url, logger: silentLogger() });
+  other = createDatabase({ url: store.url, logger: unheardLogger() });
 });
 afterAll(async () => {
   await other.close();

@@ -6,7 +6,6 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import pg from 'pg';
-import { silentLogger } from '../../src/logger.ts';
 import { type Account, findAccount } from '../../src/store/embedded/account.ts';
 import { placeIn } from '../../src/store/embedded/place.ts';
 import { parseLockFile } from '../../src/store/embedded/postmaster.ts';
@@ -15,6 +14,7 @@ import {
   type EmbeddedPostgresOptions,
   startEmbeddedPostgres,
 } from '../../src/store/embedded.ts';
+import { unheardLogger } from '../helpers/unheard-logger.ts';
 
 /** The server is one for several processes, so these tests need processes: plain Node on the compiled sources. */
 const CHILD = `
@@ -112,7 +112,7 @@ export async function setup() {
   }
 
   async function start(options: Partial<EmbeddedPostgresOptions> & { home: string }): Promise<EmbeddedPostgres> {
-    const server = await startEmbeddedPostgres({ logger: silentLogger(), settings: FAST, ...options });
+    const server = await startEmbeddedPostgres({ logger: unheardLogger(), settings: FAST, ...options });
     servers.push(server);
     return server;
   }

@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import { Prisma } from '../../src/generated/prisma/client.ts';
-import { silentLogger } from '../../src/logger.ts';
 import { createDatabase } from '../../src/store/database.ts';
 import { describeDatabaseFault, isRetryableDatabaseError } from '../../src/store/faults.ts';
 import { compareMirror, EQUAL } from '../helpers/compare.ts';
 import { setupMirror } from '../helpers/mirror.ts';
+import { unheardLogger } from '../helpers/unheard-logger.ts';
 import { lead, type Store, setupStore } from './support.ts';
 
 let store: Store;
@@ -95,7 +95,7 @@ describe('a failure that passes is told from one that stays', () => {
   });
 
   it('a server that is not there', async () => {
-    const { prisma, close } = createDatabase({ url: 'postgres://nobody@127.0.0.1:1/none', logger: silentLogger() });
+    const { prisma, close } = createDatabase({ url: 'postgres://nobody@127.0.0.1:1/none', logger: unheardLogger() });
     const error = await failureOf(prisma.$queryRaw`select 1`);
     expect(isRetryableDatabaseError(error)).toBe(true);
     expect(describeDatabaseFault(error)).toMatchObject({ code: 'database_unavailable' });
@@ -106,7 +106,7 @@ describe('a failure that passes is told from one that stays', () => {
     ['a wrong password', (url: URL) => Object.assign(url, { password: 'wrong' })],
     ['a database of another name', (url: URL) => Object.assign(url, { pathname: '/not_there' })],
   ])('%s is final', async (_, change) => {
-    const { prisma, close } = createDatabase({ url: change(new URL(store.url)).href, logger: silentLogger() });
+    const { prisma, close } = createDatabase({ url: change(new URL(store.url)).href, logger: unheardLogger() });
     const error = await failureOf(prisma.$queryRaw`select 1`);
     expect(isRetryableDatabaseError(error)).toBe(false);
     expect(describeDatabaseFault(error)).toMatchObject({ code: 'database_refused' });

@@ -1,15 +1,15 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { silentLogger } from '../../src/logger.ts';
 import { createDatabase, type Database } from '../../src/store/database.ts';
 import { LargeTexts, lendText } from '../../src/store/large-texts.ts';
 import { createTestDatabase, type TestDatabase } from '../helpers/postgres.ts';
+import { unheardLogger } from '../helpers/unheard-logger.ts';
 
 describe('a large parameter by reference', () => {
   let test: TestDatabase;
   let database: Database;
   beforeAll(async () => {
     test = await createTestDatabase();
-    database = createDatabase({ url: test.url, logger: silentLogger() });
+    database = createDatabase({ url: test.url, logger: unheardLogger() });
   });
   afterAll(async () => {
     await database.close();

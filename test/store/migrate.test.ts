@@ -5,7 +5,6 @@ import { afterEach, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import { createApp } from '../../src/app.ts';
 import { loadConfig } from '../../src/config.ts';
-import { silentLogger } from '../../src/logger.ts';
 import { createTiledeskSandbox } from '../../src/sandbox/tiledesk.ts';
 import {
   createSchemaEngine,
@@ -18,6 +17,7 @@ import {
 import { compareMirror, EQUAL } from '../helpers/compare.ts';
 import { variables } from '../helpers/mirror.ts';
 import { createTestDatabase, type TestDatabase } from '../helpers/postgres.ts';
+import { unheardLogger } from '../helpers/unheard-logger.ts';
 
 const opened: { close(): Promise<unknown> }[] = [];
 afterEach(async () => {
@@ -232,7 +232,7 @@ describe('migrating', () => {
     opened.push(sandbox);
     const env = variables(sandbox, (await sandbox.listen()).url, url.href);
     const { signal } = new AbortController();
-    const app = await createApp(loadConfig({ env, cwd: '/', isTerminal: false }), { logger: silentLogger(), signal });
+    const app = await createApp(loadConfig({ env, cwd: '/', isTerminal: false }), { logger: unheardLogger(), signal });
     opened.push(app);
     const found = app.findStream(app.connections[0]?.id ?? '', 'tiledesk.leads');
     if (found === undefined) throw new Error('no stream');

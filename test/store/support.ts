@@ -1,12 +1,12 @@
 import pg from 'pg';
 import type { PrismaClient } from '../../src/generated/prisma/client.ts';
-import { silentLogger } from '../../src/logger.ts';
 import { createDatabase } from '../../src/store/database.ts';
 import { acquireLease, type CheckpointKey, type Lease } from '../../src/store/leases.ts';
 import { type PageWrite, preparePage, type SavePage, savePage } from '../../src/store/pages.ts';
 import { noCounts, type RunCounts, type RunEnd } from '../../src/store/runs.ts';
 import type { Row, TableSpec } from '../../src/stream.ts';
 import { createTestDatabase } from '../helpers/postgres.ts';
+import { unheardLogger } from '../helpers/unheard-logger.ts';
 
 /** A part of the real table's columns: enough to see what is written. */
 export const LEADS: TableSpec = {
@@ -36,7 +36,7 @@ export interface Store {
 /** A migrated database, the pool as the program opens it, and the shortest way to write a page. */
 export async function setupStore(): Promise<Store> {
   const database = await createTestDatabase();
-  const { prisma, close } = createDatabase({ url: database.url, logger: silentLogger() });
+  const { prisma, close } = createDatabase({ url: database.url, logger: unheardLogger() });
   const sql = new pg.Client({ connectionString: database.url });
   await sql.connect();
   return {

@@ -2,11 +2,11 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { systemClock } from '../../src/clock.ts';
 import { ConfigError, RateLimitedError } from '../../src/errors.ts';
 import type { PrismaClient } from '../../src/generated/prisma/client.ts';
-import { silentLogger } from '../../src/logger.ts';
 import { vaultName } from '../../src/sources/tilkee/sign-in.ts';
 import type { KeptSignIn, TokenVault } from '../../src/sources/tilkee/vault.ts';
 import { createDatabase } from '../../src/store/database.ts';
 import { createDatabaseVault } from '../../src/store/vault.ts';
+import { unheardLogger } from '../helpers/unheard-logger.ts';
 import { failureOf } from '../http/support.ts';
 import { NOBODY, setupTilkee } from '../sources/tilkee/sign-in-support.ts';
 import { type Store, setupStore } from './support.ts';
@@ -16,7 +16,7 @@ let store: Store;
 let other: ReturnType<typeof createDatabase>;
 beforeAll(async () => {
   store = await setupStore();
-  other = createDatabase({ url: store.url, logger: silentLogger() });
+  other = createDatabase({ url: store.url, logger: unheardLogger() });
 });
 afterAll(async () => {
   await other.close();

@@ -3,13 +3,13 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import { pino } from 'pino';
 import { RecordError } from '../../src/errors.ts';
-import { silentLogger } from '../../src/logger.ts';
 import type { Stream } from '../../src/stream.ts';
 import { mapPage } from '../../src/sync/map-page.ts';
 import { reproject } from '../../src/sync/reproject.ts';
 import { retryQuarantine } from '../../src/sync/retry-quarantine.ts';
 import { type MirrorSetup, setupMirror } from '../helpers/mirror.ts';
 import { setupTilkee } from '../helpers/tilkee-mirror.ts';
+import { unheardLogger } from '../helpers/unheard-logger.ts';
 
 let setup: MirrorSetup;
 let sql: pg.Client;
@@ -31,7 +31,7 @@ const open = () =>
 const drift = () =>
   query(`select stream, path, kind, types, seen_count::int, cardinality(record_ids) as ids from sync.schema_drift
     order by stream, path, kind`);
-const parts = () => ({ prisma: setup.app.database.prisma, clock: setup.app.clock, logger: silentLogger() });
+const parts = () => ({ prisma: setup.app.database.prisma, clock: setup.app.clock, logger: unheardLogger() });
 const never = new AbortController().signal;
 
 function streamNamed(name: string) {

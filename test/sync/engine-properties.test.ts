@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { systemClock } from '../../src/clock.ts';
-import { silentLogger } from '../../src/logger.ts';
 import { createDatabase, type Database } from '../../src/store/database.ts';
 import { registerStreams } from '../../src/store/streams.ts';
 import type { List, ListPage, ListQuery, Pass, Row, SortKey, Stream, Walk } from '../../src/stream.ts';
@@ -9,6 +8,7 @@ import { createStitchWalk } from '../../src/walks/stitch.ts';
 import { createTestDatabase, type TestDatabase } from '../helpers/postgres.ts';
 import fc from '../helpers/property.ts';
 import { type ListRow, objectId, ShiftingList, seededRandom } from '../helpers/shifting-list.ts';
+import { unheardLogger } from '../helpers/unheard-logger.ts';
 
 /** What the engine promises of any list, with a real database under it; fast-check prints the seed of what it finds. */
 const STREAM = 'tiledesk.departments';
@@ -20,7 +20,7 @@ let mirror: TestDatabase;
 let database: Database;
 beforeAll(async () => {
   mirror = await createTestDatabase();
-  database = createDatabase({ url: mirror.url, logger: silentLogger(), maxConnections: 6 });
+  database = createDatabase({ url: mirror.url, logger: unheardLogger(), maxConnections: 6 });
 });
 afterAll(async () => {
   await database.close();
@@ -77,7 +77,7 @@ class Account {
       prisma: database.prisma,
       databasePlace: database.place,
       clock: systemClock,
-      logger: silentLogger(),
+      logger: unheardLogger(),
       lookbackMs: LOOKBACK_MS,
       deleteBrake: 0.1,
     };

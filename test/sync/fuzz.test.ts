@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { systemClock } from '../../src/clock.ts';
-import { type Logger, silentLogger } from '../../src/logger.ts';
+import type { Logger } from '../../src/logger.ts';
 import { asId, asMs, isObject } from '../../src/sources/coerce.ts';
 import { createLeadsStream } from '../../src/sources/tiledesk/leads.ts';
 import type { TiledeskStreamParts } from '../../src/sources/tiledesk/parts.ts';
@@ -11,6 +11,7 @@ import { createTokensStream } from '../../src/sources/tilkee/tokens.ts';
 import type { Connection, List, Stream } from '../../src/stream.ts';
 import { type PassParts, runPass } from '../../src/sync/run-pass.ts';
 import { createSnapshotWalk } from '../../src/walks/snapshot.ts';
+import { unheardLogger } from '../helpers/unheard-logger.ts';
 import { type Store, setupStore } from '../store/support.ts';
 
 /**
@@ -225,7 +226,7 @@ describe.each(KINDS)(`${PAYLOADS} payloads of all kinds as $name`, (kind) => {
       const stream = serve(kind, payloads);
       const signal = new AbortController().signal;
 
-      const result = await runPass(partsOf(silentLogger()), {
+      const result = await runPass(partsOf(unheardLogger()), {
         ...{ connection: connect(stream), stream, pass: 'backfill', signal, maxWaitMs: 1000, leaseWaitMs: 0 },
       });
 

@@ -1,9 +1,9 @@
 import { afterAll, afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
-import { silentLogger } from '../../src/logger.ts';
 import { type DaemonOptions, startDaemon } from '../../workers/main.ts';
 import { createQueues, type QueueOverrides } from '../../workers/queues.ts';
 import { scheduleId } from '../../workers/run-job.ts';
 import { startTestCluster } from '../helpers/redis-cluster.ts';
+import { unheardLogger } from '../helpers/unheard-logger.ts';
 import { clusterPlace, type QueuePlace } from './queue-places.ts';
 import {
   createGate,
@@ -48,7 +48,7 @@ if (cluster !== null) {
       const observer = new Observer();
       const daemon = await startDaemon(app, {
         roles: ['scheduler', 'worker'],
-        logger: silentLogger(),
+        logger: unheardLogger(),
         signal: new AbortController().signal,
         // A worker that the crash left stuck is replaced after a minute otherwise, which is longer than the tests wait.
         queueOptions: { prefix, lockMs: 2_000, silenceMs: 8_000 },
@@ -62,8 +62,8 @@ if (cluster !== null) {
 
     const connect = (
       urls: readonly string[],
-      overrides: QueueOverrides & { logger?: ReturnType<typeof silentLogger> },
-    ) => createQueues({ config: { redis: { urls } }, databaseUrl: '', logger: silentLogger(), ...overrides });
+      overrides: QueueOverrides & { logger?: ReturnType<typeof unheardLogger> },
+    ) => createQueues({ config: { redis: { urls } }, databaseUrl: '', logger: unheardLogger(), ...overrides });
 
     const owner = () => cluster.ownerOf(`${place.prefix}:any`);
     const countRows = (app: Awaited<ReturnType<typeof start>>['app']) => app.database.prisma.tiledeskDepartment.count();

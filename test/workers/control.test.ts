@@ -1,12 +1,12 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { App } from '../../src/app.ts';
-import { silentLogger } from '../../src/logger.ts';
 import { cancelRuns, pauseStream, resumeStream, resyncStream } from '../../src/store/control.ts';
 import { readStatus } from '../../src/store/status.ts';
 import { registerStreams } from '../../src/store/streams.ts';
 import { type DaemonOptions, startDaemon } from '../../workers/main.ts';
 import { enqueueRun } from '../../workers/queues.ts';
 import { createTestDatabase, type TestDatabase } from '../helpers/postgres.ts';
+import { unheardLogger } from '../helpers/unheard-logger.ts';
 import {
   createGate,
   createStubApp,
@@ -43,7 +43,7 @@ async function setup(upstream: StubUpstream, options: Partial<StubAppOptions & D
   const observer = new Observer();
   const daemon = await startDaemon(app, {
     roles: ['scheduler', 'worker'],
-    logger: silentLogger(),
+    logger: unheardLogger(),
     signal: new AbortController().signal,
     schedulerOptions: { roundMs: 200, standbyMs: 100 },
     observer,

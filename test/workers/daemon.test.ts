@@ -1,10 +1,10 @@
 import { afterAll, afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { App } from '../../src/app.ts';
 import { AuthError, RateLimitedError } from '../../src/errors.ts';
-import { silentLogger } from '../../src/logger.ts';
 import { type Daemon, type DaemonOptions, startDaemon } from '../../workers/main.ts';
 import { createQueues, enqueueRun } from '../../workers/queues.ts';
 import { scheduleId } from '../../workers/run-job.ts';
+import { unheardLogger } from '../helpers/unheard-logger.ts';
 import { countRuns, cutConnections, openQueuePlaces, type QueuePlace } from './queue-places.ts';
 import {
   createGate,
@@ -49,7 +49,7 @@ describe.each(places.list)('the daemon with its queue in $name', (backend) => {
     const observer = new Observer();
     const daemon = await startDaemon(app, {
       roles: ['scheduler', 'worker'],
-      logger: silentLogger(),
+      logger: unheardLogger(),
       signal: new AbortController().signal,
       queueOptions: { prefix: place.prefix },
       schedulerOptions: { roundMs: 200, standbyMs: 100 },
@@ -340,7 +340,7 @@ describe.each(places.list)('the daemon with its queue in $name', (backend) => {
     const options = {
       config: app.config,
       databaseUrl: place.databaseUrl,
-      logger: silentLogger(),
+      logger: unheardLogger(),
       prefix: place.prefix,
     };
     const queues = await createQueues(options);

@@ -1,10 +1,10 @@
 import { afterAll, afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { App } from '../../src/app.ts';
-import { silentLogger } from '../../src/logger.ts';
 import { cancelRuns } from '../../src/store/control.ts';
 import { readStatus } from '../../src/store/status.ts';
 import { type Daemon, startDaemon } from '../../workers/main.ts';
 import { enqueueRun } from '../../workers/queues.ts';
+import { unheardLogger } from '../helpers/unheard-logger.ts';
 import { countRuns, openQueuePlaces, type QueuePlace } from './queue-places.ts';
 import { createGate, createStubApp, Observer, STREAM, StubUpstream, until } from './support.ts';
 
@@ -40,7 +40,7 @@ describe.each(places.list)('turns in a queue in $name', (backend) => {
     const observer = new Observer();
     const daemon = await startDaemon(app, {
       roles: ['worker'],
-      logger: silentLogger(),
+      logger: unheardLogger(),
       signal: new AbortController().signal,
       queueOptions: { prefix: place.prefix },
       sliceMs: SLICE_MS,

@@ -1,9 +1,9 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { silentLogger } from '../../src/logger.ts';
 import { createDatabase, type Database } from '../../src/store/database.ts';
 import { readProcesses } from '../../src/store/processes.ts';
 import { type Heartbeat, startHeartbeat } from '../../workers/heartbeat.ts';
 import { type CuttableProxy, createCuttableProxy } from '../helpers/cuttable-proxy.ts';
+import { unheardLogger } from '../helpers/unheard-logger.ts';
 import { type Store, setupStore } from '../store/support.ts';
 import { until } from './support.ts';
 
@@ -23,10 +23,10 @@ describe('a heartbeat', () => {
     await store.query('truncate sync.processes');
     Object.assign(state, { isLeading: false, isQueueThere: true, runs: 0 });
     proxy = await createCuttableProxy(store.url);
-    database = createDatabase({ url: proxy.url, logger: silentLogger() });
+    database = createDatabase({ url: proxy.url, logger: unheardLogger() });
     heartbeat = startHeartbeat({
       prisma: database.prisma,
-      logger: silentLogger(),
+      logger: unheardLogger(),
       roles: ['worker', 'web'],
       version: '1.2.3',
       isLeading: () => state.isLeading,

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, describe, expect, it } from '@jest/globals';
-import { silentLogger } from '../../src/logger.ts';
 import { type Daemon, startDaemon } from '../../workers/main.ts';
 import { scheduleId } from '../../workers/run-job.ts';
+import { unheardLogger } from '../helpers/unheard-logger.ts';
 import { openQueuePlaces, type QueuePlace } from './queue-places.ts';
 import { createStubApp, EVERY_SECOND, Observer, STREAM, StubUpstream, until } from './support.ts';
 
@@ -26,7 +26,7 @@ async function prepare(place: QueuePlace, closers: (() => Promise<void>)[]) {
     const observer = new Observer();
     const daemon = await startDaemon(app, {
       roles: ['scheduler', 'worker'],
-      logger: silentLogger(),
+      logger: unheardLogger(),
       signal: new AbortController().signal,
       queueOptions: { prefix },
       schedulerOptions: { roundMs: 100, standbyMs: 100 },

@@ -2,10 +2,10 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { afterAll, afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { Redis } from 'ioredis';
-import { silentLogger } from '../../src/logger.ts';
 import { type DaemonOptions, startDaemon } from '../../workers/main.ts';
 import { type CreateQueuesOptions, createQueues } from '../../workers/queues.ts';
 import { type CuttableProxy, createCuttableProxy } from '../helpers/cuttable-proxy.ts';
+import { unheardLogger } from '../helpers/unheard-logger.ts';
 import { openQueuePlaces, type QueuePlace } from './queue-places.ts';
 import {
   createGate,
@@ -63,7 +63,7 @@ describe.each(places.list)('an outage of the queue in $name', (backend) => {
     const observer = new Observer();
     const daemon = await startDaemon(app, {
       roles: ['scheduler', 'worker'],
-      logger: silentLogger(),
+      logger: unheardLogger(),
       signal: new AbortController().signal,
       queueOptions: { prefix: place.prefix, lockMs: 2_000 },
       schedulerOptions: ROUNDS,
@@ -122,7 +122,7 @@ describe.each(places.list)('an outage of the queue in $name', (backend) => {
     const options: CreateQueuesOptions = {
       config: { redis: place.redisUrl === null ? null : { urls: queue.url.split(',') } },
       databaseUrl: database.url,
-      logger: silentLogger(),
+      logger: unheardLogger(),
       reachMs: 500,
     };
     const code = place.redisUrl === null ? 'database_unavailable' : 'queue_unavailable';

@@ -1,6 +1,5 @@
 import { describe, expect, it, jest } from '@jest/globals';
 import type { StreamSchedule } from '../../src/config.ts';
-import { silentLogger } from '../../src/logger.ts';
 import { freshWithinSeconds, nextTick, pausesOf } from '../../src/sync/schedule.ts';
 import { describeError, QueueWatch } from '../../workers/queue-watch.ts';
 import { deduplicationId, parseRunJob, parseScheduleId, scheduleId } from '../../workers/run-job.ts';
@@ -8,6 +7,7 @@ import { jitterLimitSeconds, wantedSchedules } from '../../workers/schedules.ts'
 import { isDue, type UnfinishedPass } from '../../workers/unfinished.ts';
 import { Parking, verdictOf } from '../../workers/verdict.ts';
 import fc from '../helpers/property.ts';
+import { unheardLogger } from '../helpers/unheard-logger.ts';
 
 const passes = fc.constantFrom('backfill', 'incremental', 'reconcile');
 const connections = fc.oneof(
@@ -295,7 +295,7 @@ describe('an unfinished walk', () => {
 describe('the watch on the queue', () => {
   it('says once that the queue is away and once that it is back', async () => {
     const lines: string[] = [];
-    const logger = silentLogger();
+    const logger = unheardLogger();
     const say = (level: string) => (_facts: unknown, text?: string) => void lines.push(`${level} ${text ?? _facts}`);
     jest.spyOn(logger, 'warn').mockImplementation(say('warn'));
     jest.spyOn(logger, 'info').mockImplementation(say('info'));

@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { silentLogger } from '../../src/logger.ts';
 import { createQueues } from '../../workers/queues.ts';
 import { createTestDatabase, type TestDatabase } from '../helpers/postgres.ts';
 import { serverProgramForTests, startRedisOverTls, type TestRedisOverTls } from '../helpers/redis.ts';
+import { unheardLogger } from '../helpers/unheard-logger.ts';
 import { createSelfSigned } from '../http/self-signed.ts';
 
 const PASSWORD = 'p@ss:word';
@@ -61,7 +61,7 @@ if (redis !== null) {
       createQueues({
         config: { redis: { urls: [redisUrl] } },
         databaseUrl: '',
-        logger: silentLogger(),
+        logger: unheardLogger(),
         reachMs: 300,
       }).then(
         () => 'reached',

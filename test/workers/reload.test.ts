@@ -5,12 +5,12 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import pg from 'pg';
 import { type App, createApp } from '../../src/app.ts';
 import { type Config, loadConfig } from '../../src/config.ts';
-import { silentLogger } from '../../src/logger.ts';
 import { createTiledeskSandbox, type TiledeskSandbox } from '../../src/sandbox/tiledesk.ts';
 import { LEADER_LOCK, registerStreams } from '../../src/store/streams.ts';
 import { startDaemon } from '../../workers/main.ts';
 import { type Cli, createCli } from '../helpers/cli.ts';
 import { createTestDatabase, type TestDatabase } from '../helpers/postgres.ts';
+import { unheardLogger } from '../helpers/unheard-logger.ts';
 import { Observer, until } from './support.ts';
 
 let sandbox: TiledeskSandbox;
@@ -53,7 +53,7 @@ function config(entries: readonly string[], env: Readonly<Record<string, string>
 
 async function open(...entries: string[]): Promise<App> {
   const signal = new AbortController().signal;
-  const app = await createApp(config(entries), { logger: silentLogger(), signal });
+  const app = await createApp(config(entries), { logger: unheardLogger(), signal });
   closers.push(() => app.close());
   return app;
 }
@@ -62,7 +62,7 @@ async function start(app: App, roundMs = 60_000) {
   const observer = new Observer();
   const daemon = await startDaemon(app, {
     roles: ['scheduler', 'worker'],
-    logger: silentLogger(),
+    logger: unheardLogger(),
     signal: new AbortController().signal,
     schedulerOptions: { roundMs, standbyMs: 100 },
     observer,

@@ -4,7 +4,7 @@ import { pino } from 'pino';
 import type { App, ScheduledStream } from '../../src/app.ts';
 import { systemClock } from '../../src/clock.ts';
 import { type Config, compareConfigs } from '../../src/config.ts';
-import { type Logger, silentLogger } from '../../src/logger.ts';
+import type { Logger } from '../../src/logger.ts';
 import { createDatabase } from '../../src/store/database.ts';
 import { registerStreams } from '../../src/store/streams.ts';
 import type { Connection, FetchOptions, List, Pass, Row, Stream, Walk } from '../../src/stream.ts';
@@ -12,6 +12,7 @@ import { runPass } from '../../src/sync/run-pass.ts';
 import { verifyStream } from '../../src/sync/verify.ts';
 import type { RoundReport } from '../../workers/scheduler.ts';
 import type { JobReport } from '../../workers/sync-stream.ts';
+import { unheardLogger } from '../helpers/unheard-logger.ts';
 
 export const STREAM = 'tiledesk.departments';
 /** Six fields: every second, without spread. */
@@ -181,7 +182,7 @@ export interface StubAppOptions {
 
 /** The real engine and the real database under stub connections. */
 export async function createStubApp(options: StubAppOptions): Promise<App> {
-  const { databaseUrl, upstreams, logger = silentLogger() } = options;
+  const { databaseUrl, upstreams, logger = unheardLogger() } = options;
   const { prisma, place, close } = createDatabase({ url: databaseUrl, logger, maxConnections: 8 });
   const config = stubConfig(options);
   const connections = upstreams.map((upstream) => upstream.connection());

@@ -3,7 +3,6 @@ import { systemClock } from '../../../src/clock.ts';
 import { createLocalBudget } from '../../../src/http/budget.ts';
 import { HttpClient } from '../../../src/http/client.ts';
 import { createUpstream } from '../../../src/http/upstream.ts';
-import { silentLogger } from '../../../src/logger.ts';
 import {
   createTiledeskSandbox,
   type TiledeskSandbox,
@@ -14,6 +13,7 @@ import { createTiledeskConnection } from '../../../src/sources/tiledesk/index.ts
 import { type Credentials, createSignIn, type KeptSession } from '../../../src/sources/tiledesk/sign-in.ts';
 import { createMemoryVault, type Vault } from '../../../src/sources/vault.ts';
 import type { Capabilities, Connection, FetchOptions, List, Pass, Stream } from '../../../src/stream.ts';
+import { unheardLogger } from '../../helpers/unheard-logger.ts';
 
 export type Json = Record<string, unknown>;
 
@@ -69,7 +69,7 @@ export async function setupUpstream(options: TiledeskSandboxOptions = {}): Promi
         client,
         budget: createLocalBudget(1_000_000, systemClock),
         clock: systemClock,
-        logger: silentLogger(),
+        logger: unheardLogger(),
         attempts: 3,
         maxTotalMs: 3000,
         random: () => 0,
