@@ -133,8 +133,8 @@ inBrowser('the status page', () => {
       await addFreshStream(setup.store, 'tilkee.users', `tiledesk:${i}`);
     }
     const paints: number[] = [];
-    // The best of a few: other work on the machine slows the page down, and nothing makes it faster than it is.
-    while (paints.length < 8 && Math.min(...paints) >= 1_000) {
+    // Each in a fresh profile, with nothing in its cache. The first also waits for the first question that this process asks the database at all.
+    for (let i = 0; i < 5; i++) {
       const page = await newPage();
       await page.goto(open);
       expect(await page.locator('.stream').count()).toBe(50);
@@ -146,7 +146,8 @@ inBrowser('the status page', () => {
       paints.push(paint);
       await page.close();
     }
-    expect(Math.min(...paints)).toBeLessThan(1_000);
+    const [, , median] = paints.sort((a, b) => a - b);
+    expect(median).toBeLessThan(1_000);
   });
 
   it('shows each state in words, with its reason and what to do', async () => {
