@@ -24,6 +24,7 @@ export interface KillsReport {
   readonly pagesMinimum: number;
   /** Pages of an undisturbed first full read, and of the one with the kills. */
   readonly pagesUndisturbed: number;
+  readonly requestsUndisturbed: number;
   readonly pages: number;
   /** Answers to a question that had been answered before. */
   readonly pagesTwice: number;
@@ -48,7 +49,7 @@ export async function killAgainAndAgain(options: KillsOptions): Promise<KillsRep
     await admin.connect();
     const { url } = await sandbox.listen();
     cli.guard(sandbox);
-    const pagesUndisturbed = await countPages(sandbox, url, options);
+    const { pages: pagesUndisturbed, requests: requestsUndisturbed } = await readUndisturbed(sandbox, url, options);
     const env = settings(sandbox, url, database.url, options);
     sandbox.clearLog();
     sandbox.faults.push({ kind: 'slow', delayMs: ANSWER_MS, match: isPage, times: Number.POSITIVE_INFINITY });
@@ -82,6 +83,7 @@ export async function killAgainAndAgain(options: KillsOptions): Promise<KillsRep
       kills: killed,
       pagesMinimum: Math.ceil(leads / options.pageSize) + Math.ceil(requests / options.pageSize),
       pagesUndisturbed,
+      requestsUndisturbed,
       pages: pages(),
       pagesTwice: countTwice(sandbox.log.filter(isPage)),
       requests: sandbox.log.length,
@@ -95,14 +97,14 @@ export async function killAgainAndAgain(options: KillsOptions): Promise<KillsRep
   }
 }
 
-async function countPages(sandbox: TiledeskSandbox, url: string, options: KillsOptions): Promise<number> {
+async function readUndisturbed(sandbox: TiledeskSandbox, url: string, options: KillsOptions) {
   const database = await createTestDatabase();
   try {
     const env = settings(sandbox, url, database.url, options);
     const { code, stdout } = await options.cli.run(['sync'], { env, timeoutMs: timeoutMs(options) });
     if (code !== 0) throw new Error(`the undisturbed sync ended with ${code}:\n${stdout}`);
     if (countTwice(sandbox.log.filter(isPage)) > 0) throw new Error('the undisturbed sync asked a question twice');
-    return sandbox.log.filter(isPage).length;
+    return { pages: sandbox.log.filter(isPage).length, requests: sandbox.log.length };
   } finally {
     await database.drop();
   }
