@@ -28,7 +28,16 @@ export interface ReportingSetup {
 /** Half a year that ends after both changes of the clock in Europe and one in America. */
 const NOW = Date.parse('2026-04-20T10:00:00Z');
 
-export async function setupReporting(sizes: { leads?: number; requests?: number } = {}): Promise<ReportingSetup> {
+export interface ReportingSizes {
+  readonly leads?: number;
+  readonly requests?: number;
+  readonly tilkee?: Readonly<Record<'projects' | 'items' | 'tokens' | 'visits' | 'users', number>>;
+}
+
+export async function setupReporting({
+  tilkee: tilkeeSizes = TILKEE_SIZES,
+  ...sizes
+}: ReportingSizes = {}): Promise<ReportingSetup> {
   const tiledesk = createTiledeskSandbox({ leads: 300, requests: 900, now: NOW, months: 7, ...sizes });
   const leads = [...tiledesk.data.leads.values()].map(({ _id, lead_id, fullname, email }) => ({
     id: _id,
@@ -36,7 +45,7 @@ export async function setupReporting(sizes: { leads?: number; requests?: number 
     ...(fullname && { fullname }),
     ...(email && { email }),
   }));
-  const tilkee = createTilkeeSandbox({ ...TILKEE_SIZES, now: NOW, months: 7, leads });
+  const tilkee = createTilkeeSandbox({ ...tilkeeSizes, now: NOW, months: 7, leads });
   const { url } = await tiledesk.listen();
   const address = await tilkee.listen();
   const database = await createTestDatabase();

@@ -391,9 +391,9 @@ CREATE TABLE "reporting"."people" (
   "interest" double precision,
   "outcome" text
 );
--- By digest: an index entry has an upper limit, and what people type as an address has none.
+-- By digest: an index entry has an upper limit, and ids have none. An address in email has at most 1,000 characters.
 CREATE UNIQUE INDEX "people_person_key_idx" ON "reporting"."people" (md5("person_key"));
-CREATE INDEX "people_email_idx" ON "reporting"."people" (md5("email"));
+CREATE INDEX "people_email_idx" ON "reporting"."people" ("email");
 COMMENT ON TABLE "reporting"."people" IS 'One row per person; read by lead_360, which explains the columns';
 COMMENT ON COLUMN "reporting"."people"."person_key" IS 'email:, phone:, lead: or link: and what identifies the person';
 COMMENT ON COLUMN "reporting"."people"."name" IS 'See lead_360';
@@ -872,45 +872,57 @@ END
 $$;
 COMMENT ON FUNCTION "reporting"."refresh_people"(boolean) IS 'Part of the refresh: who is the same person, and reporting.people';
 
+-- One dimension after the other, and one month: what has to be sorted stays small, is sorted byte by byte, and found by an index.
+CREATE FUNCTION "reporting"."add_response_stats"(account text, in_month date) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  dimension text[];
+BEGIN
+  FOREACH dimension SLICE 1 IN ARRAY ARRAY[
+    ['all', $sql$''$sql$, ''],
+    ['department', $sql$coalesce(f.department_id, '')$sql$, ''],
+    ['agent', 'a.agent_id', 'CROSS JOIN LATERAL unnest(f.agent_ids) AS a(agent_id)'],
+    ['weekday', 'extract(isodow FROM f.opened_on)::text', ''],
+    ['hour', $sql$lpad(f.opened_hour::text, 2, '0')$sql$, '']
+  ] LOOP
+    EXECUTE format($sql$
+      INSERT INTO reporting.response_stats
+      SELECT $1, $2, %L, key, count(*), count(first_response_ms), percentile_cont(ARRAY[0.5, 0.9]) WITHIN GROUP (ORDER BY first_response_ms),
+        count(resolution_ms), percentile_cont(ARRAY[0.5, 0.9]) WITHIN GROUP (ORDER BY resolution_ms)
+      FROM (
+        SELECT (%s) COLLATE "C" AS key, f.first_response_ms, f.resolution_ms FROM reporting.request_facts f %s
+        WHERE f.connection_id = $1 AND f.is_counted AND f.opened_on >= $3 AND f.opened_on < $4
+      ) q
+      GROUP BY key
+    $sql$, dimension[1], dimension[2], dimension[3])
+    USING account, in_month, coalesce(in_month, '-infinity'), coalesce((in_month + interval '1 month')::date, 'infinity');
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION "reporting"."add_response_stats"(text, date) IS 'Part of the refresh: response_stats of one month, or of the whole history';
+
 CREATE FUNCTION "reporting"."refresh_responses"(is_full boolean) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-  percentiles CONSTANT text := $sql$
-    , d.dimension, d.key, count(*), count(f.first_response_ms),
-      percentile_cont(ARRAY[0.5, 0.9]) WITHIN GROUP (ORDER BY f.first_response_ms), count(f.resolution_ms),
-      percentile_cont(ARRAY[0.5, 0.9]) WITHIN GROUP (ORDER BY f.resolution_ms)
-    FROM scope f CROSS JOIN LATERAL (
-      VALUES ('all', ''), ('department', coalesce(f.department_id, '')), ('weekday', extract(isodow FROM f.opened_on)::text),
-        ('hour', lpad(f.opened_hour::text, 2, '0'))
-      UNION ALL
-      SELECT 'agent', a FROM unnest(f.agent_ids) a
-    ) AS d(dimension, key)
-    GROUP BY 1, 2, 3, 4 $sql$;
-  account record;
+  cell record;
   began timestamptz;
 BEGIN
-  DELETE FROM reporting.response_stats s USING reporting.touched t
-  WHERE t.kind = 'month' AND s.connection_id = t.connection_id AND s.month = t.value::date;
-  EXECUTE 'INSERT INTO reporting.response_stats
-    WITH scope AS (SELECT f.*, t.value::date AS month FROM (SELECT DISTINCT connection_id, value FROM reporting.touched WHERE kind = ''month'') t
-      JOIN reporting.request_facts f ON f.connection_id = t.connection_id AND f.opened_on >= t.value::date
-        AND f.opened_on < (t.value::date + interval ''1 month'')::date AND f.is_counted)
-    SELECT f.connection_id, f.month' || percentiles;
+  FOR cell IN SELECT DISTINCT connection_id, value::date AS month FROM reporting.touched WHERE kind = 'month' LOOP
+    DELETE FROM reporting.response_stats WHERE connection_id = cell.connection_id AND month = cell.month;
+    PERFORM reporting.add_response_stats(cell.connection_id, cell.month);
+  END LOOP;
   INSERT INTO reporting.response_histories (connection_id, is_outdated)
   SELECT DISTINCT connection_id, true FROM reporting.touched WHERE kind = 'month'
   ON CONFLICT (connection_id) DO UPDATE SET is_outdated = true;
-  FOR account IN
+  FOR cell IN
     SELECT connection_id FROM reporting.response_histories
     WHERE is_outdated AND (is_full OR computed_at IS NULL OR clock_timestamp() - computed_at > took_ms * interval '50 milliseconds')
   LOOP
     began := clock_timestamp();
-    DELETE FROM reporting.response_stats WHERE connection_id = account.connection_id AND month IS NULL;
-    EXECUTE 'INSERT INTO reporting.response_stats
-      WITH scope AS (SELECT * FROM reporting.request_facts WHERE connection_id = $1 AND is_counted AND opened_on IS NOT NULL)
-      SELECT f.connection_id, NULL::date' || percentiles USING account.connection_id;
+    DELETE FROM reporting.response_stats WHERE connection_id = cell.connection_id AND month IS NULL;
+    PERFORM reporting.add_response_stats(cell.connection_id, NULL);
     UPDATE reporting.response_histories SET is_outdated = false, computed_at = clock_timestamp(),
       took_ms = extract(epoch FROM clock_timestamp() - began) * 1000,
-      as_of = (SELECT s.as_of FROM reporting.sources s WHERE s.connection_id = account.connection_id AND s.stream = 'tiledesk.requests')
-    WHERE connection_id = account.connection_id;
+      as_of = (SELECT s.as_of FROM reporting.sources s WHERE s.connection_id = cell.connection_id AND s.stream = 'tiledesk.requests')
+    WHERE connection_id = cell.connection_id;
   END LOOP;
 END
 $$;
