@@ -438,7 +438,7 @@ CREATE FUNCTION "reporting"."write_horizon"() RETURNS timestamptz LANGUAGE sql V
         AND has_table_privilege(a.usesysid, 'tiledesk.requests', 'INSERT, UPDATE')))
     - interval '1 minute'
   FROM pg_stat_activity a
-  WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.backend_type = 'client backend'
+  WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND coalesce(a.backend_type, 'client backend') = 'client backend'
 $$;
 COMMENT ON FUNCTION "reporting"."write_horizon"() IS 'Every row that a transaction not yet visible has written, or will write, is stamped later than this';
 
