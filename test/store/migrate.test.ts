@@ -66,6 +66,7 @@ async function catalog(client: pg.Client, schemas: readonly string[]): Promise<{
   };
 }
 
+/** What schema.prisma describes; the schema reporting has a test of its own. */
 const OURS = ['sync', 'tiledesk', 'tilkee'];
 
 const exists = async (client: pg.Client, name: string): Promise<boolean> =>
@@ -215,7 +216,7 @@ describe('migrating', () => {
       { id: '1', migration_name: 'somebody_elses', finished_at: null },
     ]);
     const others = await client.query(`select nspname from pg_namespace where nspname !~ '^pg_' order by 1`);
-    expect(others.rows.map(({ nspname }) => nspname)).toEqual(['information_schema', 'public', 'shop', ...OURS]);
+    expect(others.rows.map(({ nspname }) => nspname)).toEqual(['information_schema', 'public', 'reporting', 'shop', ...OURS]);
   });
 
   it('and mirroring need no more than a role that may create schemas', async () => {

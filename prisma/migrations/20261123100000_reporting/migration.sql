@@ -1058,7 +1058,7 @@ LEFT JOIN "reporting"."sources" s ON s.connection_id = b.connection_id AND s.str
 
 CREATE VIEW "reporting"."requests" AS
 SELECT f.connection_id, f.id, f.status, f.opened_at, f.opened_on, f.opened_hour, f.first_response_at, f.closed_at, f.closed_on, f.is_open, f.is_answered,
-  f.first_response_ms / 1000.0 AS first_response_seconds, f.resolution_ms / 1000.0 AS resolution_seconds, f.rating, f.channel, f.department_id,
+  f.first_response_ms / 1000.0::double precision AS first_response_seconds, f.resolution_ms / 1000.0::double precision AS resolution_seconds, f.rating, f.channel, f.department_id,
   n.name AS department, f.lead_id, f.agent_ids, f.closer_id, s.as_of
 FROM "reporting"."request_facts" f
 LEFT JOIN "reporting"."names" n ON n.kind = 'department' AND n.connection_id = f.connection_id AND n.id = f.department_id
