@@ -216,7 +216,13 @@ describe('migrating', () => {
       { id: '1', migration_name: 'somebody_elses', finished_at: null },
     ]);
     const others = await client.query(`select nspname from pg_namespace where nspname !~ '^pg_' order by 1`);
-    expect(others.rows.map(({ nspname }) => nspname)).toEqual(['information_schema', 'public', 'reporting', 'shop', ...OURS]);
+    expect(others.rows.map(({ nspname }) => nspname)).toEqual([
+      'information_schema',
+      'public',
+      'reporting',
+      'shop',
+      ...OURS,
+    ]);
   });
 
   it('and mirroring need no more than a role that may create schemas', async () => {

@@ -814,7 +814,10 @@ BEGIN
     INSERT INTO reporting.touched SELECT 'person', '', person_key FROM reporting.lead_facts WHERE person_key IS NOT NULL
     UNION SELECT 'person', '', person_key FROM reporting.link_facts WHERE person_key IS NOT NULL
     UNION SELECT 'person', '', person_key FROM reporting.people;
+    -- The keys are new: without knowing them, the planner takes each for rare and compares all with all.
     ANALYZE reporting.touched;
+    ANALYZE reporting.lead_facts;
+    ANALYZE reporting.link_facts;
   END IF;
 
   WITH keys AS MATERIALIZED (
