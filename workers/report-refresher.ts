@@ -37,7 +37,7 @@ export class ReportRefresher {
     });
   }
 
-  /** Begins no more; waits for the one under way. */
+  /** Begins no more, and ends the one under way: it has changed nothing then, and the next start does it again. */
   async stop(): Promise<void> {
     this.#stopping.abort();
     await this.#work;
@@ -48,12 +48,12 @@ export class ReportRefresher {
     const { signal } = this.#stopping;
     while (this.#isAsked && !signal.aborted) {
       this.#isAsked = false;
-      const outcome = await refreshReporting(database, { minGapMs: gapMs }).catch((error: unknown) => {
+      const outcome = await refreshReporting(database, { minGapMs: gapMs, signal }).catch((error: unknown) => {
         logger.warn({ reason: describeError(error) }, 'the reporting tables stay as they are; tried again in a minute');
         return 'failed' as const;
       });
       onRefresh?.(outcome);
-      if (outcome === 'refreshed' || outcome === 'rebuilt') continue;
+      if (outcome === 'refreshed' || outcome === 'rebuilt' || outcome === 'stopped') continue;
       this.#isAsked = true;
       await delay(gapMs, undefined, { signal }).catch(() => {});
     }

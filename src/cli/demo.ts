@@ -142,7 +142,7 @@ async function mirrorAll(app: App, signal: AbortSignal): Promise<ExitCode> {
     signal,
     progress,
   });
-  await refreshAfter(app);
+  await refreshAfter(app, signal);
   progress.stop();
   for (const report of reports) print(summaryLine(report));
   return exitCodeOf(reports, signal);

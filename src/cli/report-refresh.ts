@@ -16,6 +16,7 @@ const SENTENCES = {
   rebuilt: 'The reporting tables were computed anew from all rows',
   busy: 'Another refresh is under way; look at reporting.freshness, or try again',
   early: 'The reporting tables were refreshed just now',
+  stopped: 'Stopped: the reporting tables stay as they were',
 } as const;
 
 /** Brings the precomputed tables of schema `reporting` up to the mirror; the daemon and `sync` do the same after their runs. */
@@ -31,10 +32,11 @@ export async function reportRefresh(options: ReportRefreshOptions): Promise<void
         throw new UsageError(`Postgres knows no time zone ${timeZone}; give a name such as Europe/Rome`);
       }
       const from = performance.now();
-      const outcome = await refreshReporting(database, { isFull: options.full === true });
+      const outcome = await refreshReporting(database, { isFull: options.full === true, signal });
       const ms = Math.round(performance.now() - from);
       if (options.json) printJson({ outcome, ms });
       else print(`${SENTENCES[outcome]} (${formatSeconds(ms)}).`);
+      if (outcome === 'stopped') return EXIT.stoppedBySignal;
       return outcome === 'busy' ? EXIT.failed : EXIT.done;
     } finally {
       await database.close();

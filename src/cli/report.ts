@@ -33,7 +33,7 @@ export async function report(options: ReportOptions): Promise<void> {
   await runCommand({ requireConnections: false, json: options.json }, async ({ config, logger, signal }) => {
     const database = await openMirrorDatabase(config, { logger, signal });
     try {
-      await refreshReporting(database);
+      if ((await refreshReporting(database, { signal })) === 'stopped') return EXIT.stoppedBySignal;
       if (connection !== undefined) {
         const known = await readReportedConnections(database.prisma);
         if (!known.includes(connection)) {

@@ -28,7 +28,7 @@ export async function sync(words: readonly string[], options: SyncOptions): Prom
       const selected = selectStreams(app.connections, words, options.connection);
       const progress = createProgress({ isQuiet: options.json === true });
       const reports = await syncAll(app, selected, { pass: options.pass, signal, progress });
-      await refreshAfter(app);
+      await refreshAfter(app, signal);
       progress.stop();
       if (options.json) printJson({ runs: reports.map(toJson) });
       else for (const report of reports) print(summaryLine(report));
@@ -40,8 +40,11 @@ export async function sync(words: readonly string[], options: SyncOptions): Prom
 }
 
 /** What the runs brought is worked into the reporting tables; that they could not be refreshed fails no run. */
-export async function refreshAfter({ database, logger }: App): Promise<void> {
-  await refreshReporting(database).catch((error: unknown) => {
+export async function refreshAfter(
+  { database, logger }: Pick<App, 'database' | 'logger'>,
+  signal: AbortSignal,
+): Promise<void> {
+  await refreshReporting(database, { signal }).catch((error: unknown) => {
     const reason = error instanceof Error ? error.message : String(error);
     logger.warn({ reason }, 'the reporting tables stay as they were; leadmirror report refresh tries again');
   });

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { PrismaClient } from '../generated/prisma/client.ts';
 import { databaseError } from './database.ts';
 
@@ -6,29 +7,54 @@ import { databaseError } from './database.ts';
  * of its own, which takes no lock on a mirrored table.
  */
 
-/** `busy`: another process is at it now. `early`: the last refresh began less than the gap ago. */
-export type RefreshOutcome = 'refreshed' | 'rebuilt' | 'busy' | 'early';
+/** `busy`: another process is at it now. `early`: the last refresh began less than the gap ago. `stopped`: the signal fired; nothing was changed. */
+export type RefreshOutcome = 'refreshed' | 'rebuilt' | 'busy' | 'early' | 'stopped';
 
 export interface RefreshOptions {
   /** Nothing is done when the last refresh began less than this ago. */
   readonly minGapMs?: number;
   /** Read all rows again instead of those written since the last time. */
   readonly isFull?: boolean;
+  /** Ends the statement inside the server: the first computation of a large mirror takes minutes. */
+  readonly signal?: AbortSignal;
 }
 
 /** @throws DatabaseError */
 export async function refreshReporting(
   { prisma, place }: { readonly prisma: PrismaClient; readonly place: string },
-  { minGapMs = 0, isFull = false }: RefreshOptions = {},
+  { minGapMs = 0, isFull = false, signal }: RefreshOptions = {},
 ): Promise<RefreshOutcome> {
-  const answer = prisma.$queryRaw<{ outcome: RefreshOutcome }[]>`
-    select reporting.refresh(${minGapMs / 1000}::float8, ${isFull}) as outcome`;
-  const [row] = await answer.catch((error: unknown) => {
+  if (signal?.aborted) return 'stopped';
+  const tag = randomUUID();
+  const cancel = () => {
+    // Again and again: the statement may still be on its way when the signal fires.
+    const ask = () =>
+      prisma.$queryRaw`select pg_cancel_backend(pid) from pg_stat_activity where query like ${`%${tag}%`} and pid <> pg_backend_pid()`.catch(
+        () => {},
+      );
+    void ask();
+    timer = setInterval(() => void ask(), CANCEL_EVERY_MS);
+  };
+  let timer: NodeJS.Timeout | undefined;
+  signal?.addEventListener('abort', cancel, { once: true });
+  try {
+    const [row] = await prisma.$queryRawUnsafe<{ outcome: RefreshOutcome }[]>(
+      `select reporting.refresh($1::float8, $2::boolean) as outcome /* ${tag} */`,
+      minGapMs / 1000,
+      isFull,
+    );
+    if (row === undefined) throw new Error('reporting.refresh answered no line');
+    return row.outcome;
+  } catch (error) {
+    if (signal?.aborted) return 'stopped';
     throw databaseError(error, place);
-  });
-  if (row === undefined) throw new Error('reporting.refresh answered no line');
-  return row.outcome;
+  } finally {
+    signal?.removeEventListener('abort', cancel);
+    clearInterval(timer);
+  }
 }
+
+const CANCEL_EVERY_MS = 200;
 
 /**
  * Where the days of an account begin; of all accounts without a zone of their own when `connectionId` is null. The next refresh works it in. False: Postgres

@@ -253,6 +253,28 @@ describe('the daemon', () => {
     expect(seen).not.toContain('failed');
   });
 
+  it('stopped in the middle of one, ends it at once and changes nothing', async () => {
+    const { database, reader } = setup;
+    await reader.query('alter function reporting.refresh_people rename to really_refresh_people');
+    await reader.query(
+      `create function reporting.refresh_people(is_full boolean) returns void language sql as 'select pg_sleep(60)'`,
+    );
+    await insertPage(setup.writer, 'a');
+    const { seen, onRefresh } = waitFor();
+    const refresher = new ReportRefresher({ database, logger: silentLogger(), gapMs: 20, onRefresh });
+    refresher.ask();
+    const isAsleep = async () =>
+      (
+        await reader.query(
+          `select 1 from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()`,
+        )
+      ).rowCount === 1;
+    while (!(await isAsleep()));
+    await refresher.stop();
+    expect(seen).toEqual(['stopped']);
+    expect(await opens()).toBe(0);
+  });
+
   it('goes on when a refresh fails, and tries again', async () => {
     const { database, reader } = setup;
     const { seen, onRefresh, until } = waitFor();
@@ -271,10 +293,12 @@ describe('a sync by hand', () => {
   it('refreshes at its end, and does not fail when that fails', async () => {
     const { database, reader, writer } = setup;
     await insertPage(writer, 'a');
-    const app = { database, logger: silentLogger() } as unknown as Parameters<typeof refreshAfter>[0];
-    await refreshAfter(app);
+    const mirror = { ...database, url: '', embedded: null };
+    const app = { database: mirror, logger: silentLogger() };
+    const { signal } = new AbortController();
+    await refreshAfter(app, signal);
     expect(await opens()).toBe(50);
     await reader.query('alter function reporting.refresh_names rename to elsewhere');
-    await refreshAfter(app);
+    await refreshAfter(app, signal);
   });
 });
