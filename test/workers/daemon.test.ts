@@ -78,6 +78,19 @@ describe.each(places.list)('the daemon with its queue in $name', (backend) => {
     expect(await daemon.queueHealth()).toMatchObject({ ok: true, error: null });
   });
 
+  it('works what a run brought into the reporting tables', async () => {
+    const app = await createApp([new StubUpstream(CONNECTION, 7)]);
+    await start(app, { refreshGapMs: 50 });
+    const names = () => app.database.prisma.$queryRaw<{ name: string }[]>`
+      select name from reporting.names where connection_id = ${CONNECTION} and kind = 'department'`;
+    await until(async () => (await names()).length === 7);
+    await until(async () => {
+      const [source] = await app.database.prisma.$queryRaw<{ is_current: boolean }[]>`
+        select s.as_of = t.as_of as is_current from reporting.sources s join sync.status t using (connection_id, stream)`;
+      return source?.is_current === true;
+    });
+  });
+
   it('runs an incremental pass at each tick', async () => {
     const { app, observer, upstream } = await setup(new StubUpstream(CONNECTION, 3), { incrementalCron: EVERY_SECOND });
     await observer.job({ pass: 'backfill', outcome: 'succeeded' });
