@@ -180,6 +180,9 @@ describe('a refresh', () => {
         (select string_agg(md5(g::text), '') from generate_series(1, 60) g) || '@example.com', (select string_agg(md5(g::text), '') from generate_series(1, 60) g), '{}', '', 1);
       insert into tilkee.tokens (connection_id, id, name, external_id, raw, content_hash, run_id)
       select 'tilkee:t', 'wide', (select string_agg(md5(g::text), '@') from generate_series(1, 300) g), lead_id, '{}', '', 1 from tiledesk.leads`);
+    await writer.query(`
+      insert into tilkee.connexions (connection_id, id, token_id, total_time, raw, content_hash, run_id)
+      select 'tilkee:t', g::text, 'wide', 9223372036854775807, '{}', '', 1 from generate_series(1, 9) g`);
     expect(await refresh()).toBe('rebuilt');
     expect(await opens()).toBe(3);
     const { rows } = await setup.reader.query('select resolution_seconds from reporting.requests where id = $1', [

@@ -647,6 +647,7 @@ END
 $$;
 COMMENT ON FUNCTION "reporting"."refresh_chats"(boolean) IS 'Part of the refresh: what lead_facts say of the requests';
 
+-- Times beyond any life are cut, so that no sum of them is too large to be stored.
 CREATE FUNCTION "reporting"."refresh_links"(since timestamptz, only_connection text, is_full boolean, default_zone text)
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
@@ -657,7 +658,7 @@ BEGIN
   EXECUTE format($sql$
     WITH incoming AS MATERIALIZED (
       SELECT r.connection_id, r.id, r.token_id AS link_id, r.deleted_at IS NULL AS is_counted, coalesce(r.access_date, r.created_at) AS visited_at,
-        (coalesce(r.access_date, r.created_at) AT TIME ZONE coalesce(s.time_zone, $3))::date AS visited_on, r.total_time AS time_read_ms,
+        (coalesce(r.access_date, r.created_at) AT TIME ZONE coalesce(s.time_zone, $3))::date AS visited_on, least(r.total_time, 1e15::bigint) AS time_read_ms,
         r.percentage_read AS percent_read, r.signed IS TRUE AS is_signed
       FROM tilkee.connexions r LEFT JOIN reporting.settings s ON s.connection_id = r.connection_id
       WHERE %s
@@ -678,7 +679,7 @@ BEGIN
       SELECT r.connection_id, r.id, r.deleted_at IS NULL AS is_counted, r.created_at AS sent_at,
         (r.created_at AT TIME ZONE coalesce(s.time_zone, $3))::date AS sent_on, r.archived_at, c.name, c.external_id, r.project_id, r.creator_id, r.won,
         r.consulted IS TRUE AS is_consulted, r.signed IS TRUE AS is_signed, r.downloaded IS TRUE AS is_downloaded, r.interest,
-        r.first_access_at, r.last_sign_in_at AS last_access_at, r.total_time AS total_time_ms, r.nb_connections::bigint AS access_count,
+        r.first_access_at, r.last_sign_in_at AS last_access_at, least(r.total_time, 1e15::bigint) AS total_time_ms, r.nb_connections::bigint AS access_count,
         r.percentage_read AS percent_read, coalesce(reporting.email_of(c.external_id), reporting.email_of(c.name)) AS email_key,
         -- A bare number may be anything: only one that says it is international is taken for a phone number.
         (SELECT reporting.phone_of(t) FROM unnest(ARRAY[c.external_id, c.name]) WITH ORDINALITY AS u(t, place)
@@ -988,7 +989,8 @@ BEGIN
   PERFORM reporting.refresh_people(is_full);
   PERFORM reporting.refresh_responses(is_full);
 
-  DELETE FROM reporting.touched;
+  -- What a full one notes is as large as the mirror: nothing of it is left lying about.
+  IF is_full THEN TRUNCATE reporting.touched; ELSE DELETE FROM reporting.touched; END IF;
   UPDATE reporting.refreshes SET read_from = horizon, refreshed_at = began, rebuilt_at = CASE WHEN is_full THEN began ELSE rebuilt_at END,
     took_ms = extract(epoch FROM clock_timestamp() - began) * 1000;
   RETURN CASE WHEN is_full THEN 'rebuilt' ELSE 'refreshed' END;
