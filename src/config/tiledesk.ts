@@ -22,9 +22,17 @@ type Key = keyof typeof SETTINGS;
 const CREDENTIALS = ['email', 'password', 'token'] as const satisfies readonly Key[];
 
 /** The streams of Tiledesk that this version mirrors. */
-export const TILEDESK_STREAM_NAMES = ['leads', 'requests', 'departments', 'project_users'] as const;
+export const TILEDESK_STREAM_NAMES = [
+  'leads',
+  'requests',
+  'departments',
+  'project_users',
+  'bots',
+  'groups',
+  'tags',
+] as const;
 
-const PLANNED_STREAMS = ['messages', 'bots', 'tags', 'groups'] as const;
+const PLANNED_STREAMS = ['messages'] as const;
 
 const HEX_ID = /^[0-9a-f]{24}$/i;
 

@@ -45,6 +45,9 @@ export interface Listable {
   readonly requests: readonly Record<string, unknown>[];
   readonly departments: readonly Record<string, unknown>[];
   readonly project_users: readonly Record<string, unknown>[];
+  readonly bots: readonly Record<string, unknown>[];
+  readonly groups: readonly Record<string, unknown>[];
+  readonly tags: readonly Record<string, unknown>[];
 }
 
 /** A field set to `undefined` is removed, as `$unset` would. */
@@ -57,6 +60,8 @@ function applyPatch<D extends StoredDocument>(doc: D, patch: Patch): D {
   for (const [field, value] of Object.entries(patch)) if (value === undefined) delete merged[field];
   return merged as D;
 }
+
+const copiesOf = (docs: readonly StoredDocument[]): Record<string, unknown>[] => JSON.parse(JSON.stringify(docs));
 
 export class TiledeskData {
   readonly team: Team;
@@ -213,6 +218,9 @@ export class TiledeskData {
         // Removed members too: the list shows them when asked with trashed=true.
         .filter((one) => one.roleType === 1)
         .map((one) => JSON.parse(JSON.stringify(asProjectUserRow(one, this.team.users)))),
+      bots: copiesOf(this.team.bots.filter(({ trashed }) => trashed !== true)),
+      groups: copiesOf(this.team.groups.filter(({ trashed }) => trashed !== true)),
+      tags: copiesOf(this.team.tags),
     };
   }
 

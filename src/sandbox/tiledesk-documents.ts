@@ -93,9 +93,9 @@ export interface Team {
   readonly users: Map<string, User>;
   readonly departments: Department[];
   readonly projectUsers: ProjectUser[];
-  readonly bots: readonly StoredDocument[];
-  readonly groups: readonly StoredDocument[];
-  readonly tags: readonly StoredDocument[];
+  readonly bots: StoredDocument[];
+  readonly groups: StoredDocument[];
+  readonly tags: StoredDocument[];
   /** User ids of those who take conversations. */
   readonly agentIds: readonly string[];
 }

@@ -1,5 +1,5 @@
 /** What each path answers. The order of the refusals is the server's: project, IP filter, credentials, role. */
-import type { Collection, StoredDocument } from './collection.ts';
+import { type Collection, compareValues, type StoredDocument } from './collection.ts';
 import { DateParameterError } from './dates.ts';
 import type { Faults } from './faults.ts';
 import { type ListRequest, runList } from './list.ts';
@@ -227,9 +227,28 @@ export function listOwnProjects({ data, account }: RouteInput): Reply {
   return json(mine.map((one) => ({ ...one, id_project: data.team.project })));
 }
 
-function listTags({ data, call }: RouteInput): Reply {
-  const page = Number.parseInt(call.query.get('page') ?? '', 10) || 0;
-  return json(data.team.tags.slice(page * 40, page * 40 + 40));
+const tagsPerPage = 40;
+
+/** No limit and no count; a sort key that no tag has leaves them in insertion order. */
+function listTags(input: RouteInput): Reply {
+  const { query } = input.call;
+  return arrayBody(input, () => {
+    const page = Number.parseInt(query.get('page') ?? '', 10) || 0;
+    const field = query.get('sort') ?? 'createdAt';
+    const sign = query.get('direction') === '1' ? 1 : -1;
+    const sorted = [...input.data.team.tags].sort((a, b) => compareValues(a[field], b[field]) * sign);
+    return sorted.slice(page * tagsPerPage, (page + 1) * tagsPerPage);
+  });
+}
+
+const isShown = (doc: StoredDocument): boolean => doc.trashed !== true;
+
+const listGroups = (input: RouteInput): Reply => arrayBody(input, () => input.data.team.groups.filter(isShown));
+
+/** Identity bots only with `all`. */
+function listBots(input: RouteInput): Reply {
+  const all = input.call.query.get('all') === 'true';
+  return arrayBody(input, () => input.data.team.bots.filter((bot) => isShown(bot) && (all || bot.type !== 'identity')));
 }
 
 const closedBy = (account: Account): { closedBy: string } => ({ closedBy: account.userId });
@@ -355,13 +374,7 @@ export const projectRoutes: readonly Route[] = [
     needs: 'agent',
     reply: getProjectUser,
   },
-  { method: 'GET', pattern: /^\/groups$/, list: 'groups', needs: 'agent', reply: ({ data }) => json(data.team.groups) },
-  {
-    method: 'GET',
-    pattern: /^\/(?:bots|faq_kb)$/,
-    list: 'bots',
-    needs: 'agent',
-    reply: ({ data }) => json(data.team.bots),
-  },
+  { method: 'GET', pattern: /^\/groups$/, list: 'groups', needs: 'agent', reply: listGroups },
+  { method: 'GET', pattern: /^\/(?:bots|faq_kb)$/, list: 'bots', needs: 'agent', reply: listBots },
   { method: 'GET', pattern: /^\/tags$/, list: 'tags', needs: 'agent', reply: listTags },
 ];

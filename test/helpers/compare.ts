@@ -1,5 +1,5 @@
 import pg from 'pg';
-import type { TiledeskSandbox } from '../../src/sandbox/tiledesk.ts';
+import type { Listable, TiledeskSandbox } from '../../src/sandbox/tiledesk.ts';
 
 /** How the mirror differs from the sandbox: ids only, so that a failure reads well. Empty lists: equal. */
 export interface Difference {
@@ -84,7 +84,33 @@ const COLUMNS: Record<string, Record<string, Reader>> = {
     last_login_at: (r) => INSTANT(r.last_login_at),
     updated_at: (r) => INSTANT(r.updatedAt),
   },
+  bots: {
+    name: (r) => PLAIN(r.name),
+    slug: (r) => PLAIN(r.slug),
+    type: (r) => PLAIN(r.type),
+    intents_engine: (r) => PLAIN(r.intentsEngine),
+    trained: (r) => PLAIN(r.trained),
+    tags: (r) => PLAIN(r.tags),
+    certified_tags: (r) => PLAIN(r.certifiedTags),
+    updated_at: (r) => INSTANT(r.updatedAt),
+    deleted_at: () => null,
+  },
+  groups: {
+    name: (r) => PLAIN(r.name),
+    members: (r) => PLAIN(r.members),
+    enabled: (r) => PLAIN(r.enabled),
+    updated_at: (r) => INSTANT(r.updatedAt),
+    deleted_at: () => null,
+  },
+  tags: {
+    tag: (r) => PLAIN(r.tag),
+    color: (r) => PLAIN(r.color),
+    updated_at: (r) => INSTANT(r.updatedAt),
+    deleted_at: () => null,
+  },
 };
+
+export type Kind = keyof Listable;
 
 const VISITOR_KEYS = new Set(['userAgent', 'ipAddress', 'last_ip', 'ip', 'user_agent', 'ip_address']);
 
@@ -99,11 +125,7 @@ function withoutVisitor(value: unknown): unknown {
 }
 
 /** Every row and every field: raw as a whole, and each typed column, against what the sandbox would list. */
-export async function compareMirror(
-  databaseUrl: string,
-  sandbox: TiledeskSandbox,
-  kind: 'leads' | 'requests' | 'departments' | 'project_users',
-): Promise<Difference> {
+export async function compareMirror(databaseUrl: string, sandbox: TiledeskSandbox, kind: Kind): Promise<Difference> {
   const expected = new Map(
     (sandbox.data.listable()[kind] as unknown as Document[]).map((record) => [String(record._id), record]),
   );

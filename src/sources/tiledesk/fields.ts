@@ -126,3 +126,45 @@ export const PROJECT_USER_FIELDS: KnownFields = {
   isBusy: flag,
   createdBy: text,
 };
+
+export const BOT_FIELDS: KnownFields = {
+  ...COMMON,
+  name: text,
+  slug: text,
+  description: text,
+  type: text,
+  subtype: text,
+  language: text,
+  url: text,
+  webhook_url: text,
+  webhook_enabled: flag,
+  intentsEngine: text,
+  public: flag,
+  certified: flag,
+  certifiedTags: list,
+  tags: list,
+  score: number,
+  trained: flag,
+  trashed: flag,
+  agents_available: flag,
+  attributes: anything,
+  createdBy: text,
+};
+
+export const GROUP_FIELDS: KnownFields = {
+  ...COMMON,
+  name: text,
+  members: list,
+  enabled: flag,
+  trashed: flag,
+  attributes: anything,
+  createdBy: text,
+};
+
+export const TAG_FIELDS: KnownFields = {
+  ...COMMON,
+  tag: text,
+  color: text,
+  attributes: anything,
+  createdBy: text,
+};

@@ -3,12 +3,15 @@ import type { Upstream } from '../../http/upstream.ts';
 import type { AccountFacts, Connection, Privacy, Stream } from '../../stream.ts';
 import type { Vault } from '../vault.ts';
 import { createTiledeskApi } from './api.ts';
+import { createBotsStream } from './bots.ts';
 import { createDepartmentsStream } from './departments.ts';
+import { createGroupsStream } from './groups.ts';
 import { createLeadsStream } from './leads.ts';
 import type { TiledeskStreamParts } from './parts.ts';
 import { createProjectUsersStream } from './project-users.ts';
 import { createRequestsStream } from './requests.ts';
 import { type Credentials, createSignIn, type KeptSession, type SignIn } from './sign-in.ts';
+import { createTagsStream } from './tags.ts';
 
 export { fetchOwnProjects, type OwnProject } from './own-projects.ts';
 export type { KeptSession } from './sign-in.ts';
@@ -19,6 +22,9 @@ const STREAMS = {
   requests: createRequestsStream,
   departments: createDepartmentsStream,
   project_users: createProjectUsersStream,
+  bots: createBotsStream,
+  groups: createGroupsStream,
+  tags: createTagsStream,
 } satisfies Record<string, (parts: TiledeskStreamParts) => Stream>;
 
 export type TiledeskStreamName = keyof typeof STREAMS;

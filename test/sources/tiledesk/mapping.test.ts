@@ -10,10 +10,13 @@ import {
   asTexts,
   asTime,
 } from '../../../src/sources/coerce.ts';
+import { mapBot } from '../../../src/sources/tiledesk/bots.ts';
 import { mapDepartment } from '../../../src/sources/tiledesk/departments.ts';
+import { mapGroup } from '../../../src/sources/tiledesk/groups.ts';
 import { mapLead } from '../../../src/sources/tiledesk/leads.ts';
 import { mapProjectUser } from '../../../src/sources/tiledesk/project-users.ts';
 import { mapRequest } from '../../../src/sources/tiledesk/requests.ts';
+import { mapTag } from '../../../src/sources/tiledesk/tags.ts';
 import fc from '../../helpers/property.ts';
 import { fixtures, type Json } from './support.ts';
 
@@ -266,6 +269,62 @@ it('whatever comes, a reader gives a value of its type or null', () => {
       expect(fits(asTexts(value), (texts: unknown[]) => texts.every((text) => typeof text === 'string'))).toBe(true);
     }),
   );
+});
+
+describe('the short lists, as captured from a server', () => {
+  const first = (name: 'bots' | 'groups' | 'tags') => fixtures(name)[0] as Json;
+  const PROJECT = '6b01f68602cc2a3f90318f69';
+  const OWNER = '6b01f6411719e13e30c4f4a8';
+
+  it('a bot', () => {
+    expect(mapBot(first('bots'))).toEqual({
+      id: '6b01f7b6c5fc0f410742f32b',
+      name: 'Made-up bot',
+      slug: 'made-up-bot',
+      description: null,
+      type: 'internal',
+      language: 'en',
+      intents_engine: 'none',
+      webhook_enabled: false,
+      trained: true,
+      score: 0,
+      public: false,
+      certified: false,
+      tags: [],
+      certified_tags: [],
+      trashed: false,
+      agents_available: false,
+      id_project: PROJECT,
+      created_by: OWNER,
+      created_at: '2026-11-21T19:57:42.781Z',
+      updated_at: '2026-11-21T19:57:42.781Z',
+      deleted_at: null,
+      raw: first('bots'),
+    });
+  });
+
+  it('a group, with members as ids or as objects', () => {
+    expect(mapGroup({ ...first('groups'), members: [LEAD, { _id: ID }, null] })).toMatchObject({
+      id: '6b01f7b6c5fc0f410742f339',
+      name: 'Made-up group',
+      members: [LEAD, ID],
+      enabled: true,
+      trashed: false,
+      attributes: null,
+      id_project: PROJECT,
+    });
+  });
+
+  it('a tag', () => {
+    expect(mapTag(first('tags'))).toMatchObject({
+      id: '6b01f7b6c5fc0f410742f324',
+      tag: 'billing',
+      color: '#ff0000',
+      attributes: null,
+      created_by: OWNER,
+      created_at: '2026-11-21T19:57:42.759Z',
+    });
+  });
 });
 
 describe('an id', () => {

@@ -17,7 +17,7 @@ import { unheardLogger } from '../../helpers/unheard-logger.ts';
 
 export type Json = Record<string, unknown>;
 
-export const NAMES = ['leads', 'requests', 'departments', 'project_users'] as const;
+export const NAMES = ['leads', 'requests', 'departments', 'project_users', 'bots', 'groups', 'tags'] as const;
 export type Name = (typeof NAMES)[number];
 
 export interface Reached {
@@ -153,6 +153,9 @@ const FIXTURES: Record<Name, readonly string[]> = {
   ],
   departments: ['departments-allstatus'],
   project_users: ['project_users'],
+  bots: ['bots'],
+  groups: ['groups'],
+  tags: ['tags'],
 };
 
 /** Captured records of a stream. */
