@@ -78,6 +78,18 @@ export interface ListQuery {
   readonly window?: ListWindow;
   /** The walk wants to know how many rows match: a short page is only believed to be the end when the count agrees. */
   readonly wantTotal: boolean;
+  /** Of a walk that follows another stream of the mirror: which of its rows are next. The other members mean nothing then. */
+  readonly following?: Following;
+}
+
+/** A place in the order in which the mirror wrote the rows of a stream: when (ms), and the id. */
+export type MirrorPlace = { readonly at: number; readonly id: string };
+
+export interface Following {
+  /** The rows behind this place; null: from the first one. */
+  readonly behind: MirrorPlace | null;
+  /** Written until then, by the clock of the mirror's database (ms); null: the walk begins, and the list says until when (`ListPage.serverTime`). */
+  readonly untilMs: number | null;
 }
 
 export interface ListWindow {
@@ -106,8 +118,15 @@ export interface ListPage {
   readonly hasMore?: boolean | null;
   /** Values of `TableSpec.attributed` columns that the request tells about all its rows. They fill what the record leaves null. */
   readonly known?: Readonly<Record<string, unknown>>;
-  /** The `Date` header of the answer, ms since 1970; null when absent. The only clock a watermark may be capped by. */
+  /**
+   * The `Date` header of the answer, ms since 1970; null when absent. The only clock a watermark may be capped by. Of a list that follows another
+   * stream: until when its rows were written, by the clock of the mirror's database.
+   */
   readonly serverTime: number | null;
+  /** Of a list that follows another stream: the row of that stream up to which this page goes; null: there are none left. */
+  readonly place?: MirrorPlace | null;
+  /** Ids of rows that are gone, because what they are part of is marked as deleted in the mirror. */
+  readonly gone?: readonly string[];
 }
 
 /** Where a walk stands. Plain JSON: it is stored in the checkpoint and must survive a crash. */
@@ -206,9 +225,37 @@ export interface PlanContext {
    * whole once.
    */
   mirroredIds(stream: string, limit?: number): Promise<readonly string[] | null>;
+  /**
+   * Another stream of this connection, to be followed row by row. Null while it is no ground to stand on: it was not read whole yet, or not brought up to
+   * date for longer than it should be.
+   */
+  follow(stream: string): Promise<FollowedStream | null>;
+  /** Ids of the stream's own rows, deleted ones left out, whose column holds one of these values. */
+  ownIds(column: string, values: readonly string[]): Promise<readonly string[]>;
   /** What people should know about how this stream is read, until the next run says otherwise; null: nothing out of the ordinary. */
   notice(text: string | null): void;
   readonly fetch: FetchOptions;
+}
+
+export interface FollowedStream {
+  /** A moment of now, by the database's clock (ms): every row that was written until then can be seen, and none will turn up later. */
+  settledAt(): Promise<number>;
+  /** The next rows in the order in which the mirror wrote them; a row that is written again moves to the end. */
+  read(query: FollowQuery): Promise<readonly FollowedRow[]>;
+}
+
+export interface FollowQuery extends Following {
+  readonly untilMs: number;
+  readonly columns: readonly string[];
+  readonly limit: number;
+  /** Only rows that are marked as deleted; else those, too. */
+  readonly onlyDeleted: boolean;
+}
+
+export interface FollowedRow {
+  readonly place: MirrorPlace;
+  readonly isDeleted: boolean;
+  readonly values: Readonly<Record<string, unknown>>;
 }
 
 /** A row of the mirror that a full walk did not meet: its typed columns, dates as ISO 8601. */
@@ -229,6 +276,8 @@ export interface Stream {
   planLists(context: PlanContext): Promise<readonly List[]>;
   /** What a full walk makes of rows that it did not meet. Absent: its walks do not find deletions. */
   readonly deletions?: Deletions;
+  /** Why verify does not compare this stream, for people; absent: it does. */
+  readonly notCompared?: string;
 }
 
 export interface Deletions {

@@ -244,7 +244,7 @@ describe('leadmirror.yaml: problems', () => {
     [entry({ password: `\${constructor}` }), `${at}.password: refers to \${constructor}, which is not set`],
     [entry({ password: `"\${A:-b}"` }), `${at}.password: has a $ with braces around more than the name of a variable`],
     [entry({ password: '{ a: b }' }), `${at}.password: must be a simple value`],
-    [entry({ streams: '[leads, messages]' }), `${at}.streams: "messages" is not mirrored by this version yet`],
+    [entry({ streams: '[leads, messages]' }), `${at}.streams: names messages without requests; messages are read`],
     [entry({ pageSize: '5' }), `${at}.pageSize: must be a whole number from 10 to 100`],
     [entry({ baseUrl: 'http://x.example' }), `${at}.baseUrl: must begin with https://`],
     [

@@ -206,7 +206,7 @@ describe('values that are refused', () => {
     [{ TILEDESK_BASE_URL: 'https://x.example/?a=b' }, 'TILEDESK_BASE_URL: must not have a query'],
     [{ TILEDESK_BASE_URL: 'https://x.example/#' }, 'TILEDESK_BASE_URL: must not have a query'],
     [{ TILEDESK_BASE_URL: `https://x.example/v3/${PROJECT}` }, 'TILEDESK_BASE_URL: must end before the project id'],
-    [{ TILEDESK_STREAMS: 'leads,messages' }, 'TILEDESK_STREAMS: "messages" is not mirrored by this version yet'],
+    [{ TILEDESK_STREAMS: 'leads,messages' }, 'TILEDESK_STREAMS: names messages without requests; messages are read'],
     [{ TILEDESK_STREAMS: 'lead' }, 'TILEDESK_STREAMS: entry 1 is not a stream, did you mean "leads"?'],
     [{ TILEDESK_STREAMS: 'leads,hunter2' }, 'TILEDESK_STREAMS: entry 2 is not a stream; known are leads,'],
     [{ TILEDESK_STREAMS: ',' }, 'TILEDESK_STREAMS: names no stream'],

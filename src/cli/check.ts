@@ -2,9 +2,9 @@ import { createQueues } from '../../workers/queues.ts';
 import { connect, createHttpClient, type MirrorDatabase, openMirrorDatabase, vaultsIn } from '../app.ts';
 import { systemClock } from '../clock.ts';
 import { describeConfig } from '../config.ts';
-import { errorCode, isAbort, LeadmirrorError } from '../errors.ts';
+import { errorCode, isAbort, LeadmirrorError, RateLimitedError } from '../errors.ts';
 import { createLocalBudget } from '../http/budget.ts';
-import { readMirroredIds } from '../store/mirrored.ts';
+import { followMirrored, readMirroredIds } from '../store/mirrored.ts';
 import type { Capabilities, Connection, FetchOptions, Stream } from '../stream.ts';
 import { type CommandContext, runCommand } from './command.ts';
 import { EXIT } from './exit-codes.ts';
@@ -140,36 +140,50 @@ async function checkStream(
   report: Report,
 ): Promise<void> {
   await attempt(`${connection.id} ${stream.name}`, report, async () => {
-    let learnt: Capabilities = {};
-    let notice: string | null = null;
-    const lists = await stream.planLists({
-      pass: 'incremental',
-      capabilities: {},
-      learn: async (facts) => {
-        learnt = { ...learnt, ...facts };
-      },
-      stopBefore: () => null,
-      watermark: () => null,
-      mirroredIds: async (of, limit) =>
-        database === null
-          ? null
-          : readMirroredIds(database.prisma, { connectionId: connection.id, stream: of }, limit ?? LISTS_TO_TRY),
-      notice: (text) => {
-        notice = text;
-      },
-      fetch,
-    });
-    let total = 0;
-    let isWhole = lists.length <= LISTS_TO_TRY;
-    for (const { walk, fetchPage } of lists.slice(0, LISTS_TO_TRY)) {
-      const page = await fetchPage(walk.next(walk.start()), fetch);
-      total += page.total ?? page.records.length;
-      isWhole &&= page.total !== null;
+    try {
+      return { value: null, detail: await tryLists({ connection, stream, database }, fetch) };
+    } catch (error) {
+      // Its turn comes when another stream was read; until then nobody can say more.
+      if (error instanceof RateLimitedError && error.code === 'parent_first')
+        return { value: null, detail: error.message };
+      throw error;
     }
-    const facts = Object.entries(learnt).map(([name, value]) => `${name}: ${describeFact(value)}`);
-    const count = `${isWhole ? '' : 'at least '}${total.toLocaleString('en-US')} upstream`;
-    return { value: null, detail: [count, ...facts, ...(notice === null ? [] : [notice])].join(', ') };
   });
+}
+
+async function tryLists({ connection, stream, database }: StreamToCheck, fetch: FetchOptions): Promise<string> {
+  let learnt: Capabilities = {};
+  let notice: string | null = null;
+  const lists = await stream.planLists({
+    pass: 'incremental',
+    capabilities: {},
+    learn: async (facts) => {
+      learnt = { ...learnt, ...facts };
+    },
+    stopBefore: () => null,
+    watermark: () => null,
+    mirroredIds: async (of, limit) =>
+      database === null
+        ? null
+        : readMirroredIds(database.prisma, { connectionId: connection.id, stream: of }, limit ?? LISTS_TO_TRY),
+    follow: async (of) =>
+      database === null ? null : followMirrored(database.prisma, { connectionId: connection.id, stream: of }),
+    ownIds: async () => [],
+    notice: (text) => {
+      notice = text;
+    },
+    fetch,
+  });
+  let total = 0;
+  let isWhole = lists.length <= LISTS_TO_TRY;
+  for (const { walk, fetchPage } of lists.slice(0, LISTS_TO_TRY)) {
+    const page = await fetchPage(walk.next(walk.start()), fetch);
+    total += page.total ?? page.records.length;
+    isWhole &&= page.total !== null;
+  }
+  const facts = Object.entries(learnt).map(([name, value]) => `${name}: ${describeFact(value)}`);
+  const count = `${isWhole ? '' : 'at least '}${total.toLocaleString('en-US')} upstream`;
+  return [count, ...facts, ...(notice === null ? [] : [notice])].join(', ');
 }
 
 const describeFact = (value: boolean | number): string =>

@@ -2,7 +2,7 @@ import type { App } from '../app.ts';
 import { createApp } from '../app.ts';
 import { DatabaseError, LeaseBusyError, RunCancelledError } from '../errors.ts';
 import { isBackfillComplete } from '../store/watermarks.ts';
-import type { Finding, FindingKind, VerifyReport } from '../sync/verify.ts';
+import { type Finding, type FindingKind, NOT_COMPARED, type VerifyReport } from '../sync/verify.ts';
 import { runCommand } from './command.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import { formatCount, formatSeconds, print, printJson } from './format.ts';
@@ -46,7 +46,9 @@ async function verifyOne(
   { signal, repair = false, sample = 1 }: VerifyOptions & { readonly signal: AbortSignal },
 ): Promise<Verified> {
   const named = { connection: connection.id, stream: stream.name };
-  if (!(await isBackfillComplete(app.database.prisma, { connectionId: connection.id, stream: stream.name }))) {
+  const isCompared = stream.notCompared === undefined;
+  const key = { connectionId: connection.id, stream: stream.name };
+  if (isCompared && !(await isBackfillComplete(app.database.prisma, key))) {
     const message = `the first full read is not finished; run: leadmirror sync ${stream.name}`;
     return { ...named, report: null, error: { code: 'backfill_first', message } };
   }
@@ -80,6 +82,7 @@ const MEANING: Readonly<Record<FindingKind, string>> = {
 function describe({ connection, stream, report, error }: Verified): string[] {
   const head = `${connection} ${stream}`;
   const failure = error === null ? [] : [`  ${error.code}: ${error.message}`];
+  if (error?.code === NOT_COMPARED) return [`${head}: not compared`, `  ${error.message}`];
   if (report === null || (error !== null && report.findings.length === 0)) return [`${head}: not proven`, ...failure];
   const { findings, upstreamRows, comparedRows, repaired, unreadable } = report;
   const took = formatSeconds(report.endedAt.getTime() - report.startedAt.getTime());
@@ -105,12 +108,13 @@ function describe({ connection, stream, report, error }: Verified): string[] {
 
 function toJson({ connection, stream, report, error }: Verified) {
   const findings = report?.findings ?? [];
+  const looked = error?.code === NOT_COMPARED ? null : report;
   const ids = (kind: FindingKind) => findings.filter((finding) => finding.kind === kind).map(({ id }) => id);
   return {
     ...{ connection, stream, error },
-    rows: report?.upstreamRows ?? null,
-    compared: report?.comparedRows ?? null,
-    unreadable: report?.unreadable ?? null,
+    rows: looked?.upstreamRows ?? null,
+    compared: looked?.comparedRows ?? null,
+    unreadable: looked?.unreadable ?? null,
     ...{ missing: ids('missing'), stale: ids('stale'), extra: ids('extra'), different: ids('different') },
     repaired: report?.repaired ?? 0,
     started_at: report?.startedAt ?? null,
@@ -123,5 +127,8 @@ function exitCodeOf(results: readonly Verified[], { repair }: VerifyOptions, sig
   if (signal.aborted) return EXIT.stoppedBySignal;
   const isOpen = ({ report }: Verified) => report !== null && report.findings.length > (repair ? report.repaired : 0);
   if (results.some(isOpen)) return EXIT.differences;
-  return results.some(({ error }) => error !== null) ? EXIT.failed : EXIT.done;
+  // A stream that is never compared fails no verify of all; a verify of nothing else has proven nothing.
+  const compared = results.filter(({ error }) => error?.code !== NOT_COMPARED);
+  const isProven = compared.every(({ error }) => error === null) && (compared.length > 0 || results.length === 0);
+  return isProven ? EXIT.done : EXIT.failed;
 }

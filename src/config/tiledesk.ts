@@ -30,9 +30,8 @@ export const TILEDESK_STREAM_NAMES = [
   'bots',
   'groups',
   'tags',
+  'messages',
 ] as const;
-
-const PLANNED_STREAMS = ['messages'] as const;
 
 const HEX_ID = /^[0-9a-f]{24}$/i;
 
@@ -99,7 +98,10 @@ const manners = ({ allowInsecureHttp }: Rules<Key>) => ({
     (address) => !/\/[0-9a-f]{24}(\/|$)/i.test(new URL(address).pathname),
     'must end before the project id, which has its own setting',
   ),
-  streams: someOf(TILEDESK_STREAM_NAMES, { noun: 'stream', planned: PLANNED_STREAMS }),
+  streams: someOf(TILEDESK_STREAM_NAMES, { noun: 'stream' }).refine(
+    (names) => !names.includes('messages') || names.includes('requests'),
+    'names messages without requests; messages are read conversation by conversation, so add requests',
+  ),
   requestsPerMinute: integer(10, 100_000),
   pageSize: integer(10, 100),
   scanKey: oneOf(['_id', 'createdAt']),

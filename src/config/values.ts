@@ -173,12 +173,11 @@ export const connectionId = text.regex(
 );
 
 /**
- * Some of the known words, comma separated, each once. `planned` are words that a later version understands. With `none`, that
- * word alone stands for an empty list.
+ * Some of the known words, comma separated, each once. With `none`, that word alone stands for an empty list.
  */
 export function someOf<const T extends readonly string[]>(
   words: T,
-  { noun, planned = [], none = false }: { noun: string; planned?: readonly string[]; none?: boolean },
+  { noun, none = false }: { noun: string; none?: boolean },
 ) {
   const known: readonly string[] = none ? [...words, 'none'] : words;
   const knownOnes = `known are ${known.join(', ')}`;
@@ -191,11 +190,7 @@ export function someOf<const T extends readonly string[]>(
       }
       for (const [index, item] of items.entries()) {
         if (known.includes(item)) continue;
-        if (planned.includes(item)) {
-          context.addIssue(`"${item}" is not mirrored by this version yet; leave it out (${knownOnes})`);
-          continue;
-        }
-        const meant = closest(item, [...known, ...planned]);
+        const meant = closest(item, known);
         const advice = meant === null ? `; ${knownOnes}` : `, did you mean "${meant}"?`;
         context.addIssue(`entry ${index + 1} is not a ${noun}${advice}`);
       }

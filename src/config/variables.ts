@@ -69,7 +69,8 @@ export const VARIABLES = [
     name: 'TILEDESK_STREAMS',
     group: 'Tiledesk',
     default: 'leads,requests,departments,project_users',
-    description: 'What to mirror, comma separated.',
+    description:
+      'What to mirror, comma separated; also bots, groups, tags, and messages (one request per conversation).',
   },
   {
     name: 'TILEDESK_REQUESTS_PER_MINUTE',

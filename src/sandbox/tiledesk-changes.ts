@@ -58,8 +58,7 @@ const rate = onRequest((data, request, random) => {
 });
 
 const write = onRequest((data, request, random) => {
-  const attributes = { ...(request.attributes as object | undefined), note: random.pick(words.replies) };
-  data.touchRequest(request._id, { attributes });
+  data.writeMessage(request._id, random.pick(words.replies));
 });
 
 const reopen = onRequest((data, request) => {

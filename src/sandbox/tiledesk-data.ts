@@ -19,6 +19,7 @@ import { writeHistory } from './tiledesk-generate.ts';
 import { createGuestOf, createLead, createRequest, createTranscript, type HistoryTools } from './tiledesk-history.ts';
 import {
   asDepartmentRow,
+  asMessageRows,
   asProjectUserRow,
   leadForm,
   leadJson,
@@ -48,6 +49,7 @@ export interface Listable {
   readonly bots: readonly Record<string, unknown>[];
   readonly groups: readonly Record<string, unknown>[];
   readonly tags: readonly Record<string, unknown>[];
+  readonly messages: readonly Record<string, unknown>[];
 }
 
 /** A field set to `undefined` is removed, as `$unset` would. */
@@ -72,9 +74,12 @@ export class TiledeskData {
   readonly guests = new Map<string, ProjectUser>();
   readonly #tools: HistoryTools;
   readonly #changes: Random;
+  readonly #messageIds: IdFactory;
   readonly #requestsByLead = new Map<string, Set<string>>();
   readonly #requestIds = new Map<string, string>();
   readonly #guestByLead = new Map<string, ProjectUser>();
+  /** Messages since the end of the history, by their conversation's `_id`; those of the history are made up when they are asked for. */
+  readonly #written = new Map<string, StoredDocument[]>();
   readonly #hasFixedClock: boolean;
   #lastTime: number;
   #lastTicket = 0;
@@ -86,6 +91,7 @@ export class TiledeskData {
     this.team = createTeam({ ...options, foundedAt: startedAt - dayMs });
     this.#tools = { team: this.team, random, ids: new IdFactory(new Random(options.seed ^ 0x1d5)) };
     this.#changes = new Random(options.seed ^ 0xc4a6);
+    this.#messageIds = new IdFactory(new Random(options.seed ^ 0x3e55));
     this.#hasFixedClock = options.now !== undefined;
     this.#lastTime = now;
     writeHistory({ ...options, from: startedAt, to: now, tools: this.#tools, data: this });
@@ -196,7 +202,44 @@ export class TiledeskData {
     if (!request) return false;
     this.#requestIds.delete(request.request_id);
     if (request.lead) this.#requestsByLead.get(request.lead)?.delete(id);
+    this.#written.delete(id);
     return this.requestCollection.delete(id);
+  }
+
+  /** As the server does: first the message, then the conversation, whose last message it becomes. */
+  writeMessage(id: string, text: string, at?: number): StoredDocument {
+    const request = this.#request(id);
+    const time = this.stamp(at);
+    const sender = this.team.agentIds[0] ?? 'system';
+    const agent = this.team.users.get(sender);
+    // The history's last message, which the conversation is about to forget.
+    const last = (request.attributes as { last_message?: StoredDocument } | undefined)?.last_message;
+    const before = this.#written.get(id) ?? (last === undefined ? [] : [last]);
+    const message: StoredDocument = {
+      senderFullname: `${agent?.firstname} ${agent?.lastname}`,
+      type: 'text',
+      channel_type: 'group',
+      status: 0,
+      _id: this.#messageIds.next(time),
+      sender,
+      recipient: request.request_id,
+      text,
+      id_project: this.team.projectId,
+      createdBy: sender,
+      channel: { name: 'chat21' },
+      createdAt: iso(time),
+      updatedAt: iso(time),
+      __v: 0,
+    };
+    this.#written.set(id, [...before, message]);
+    const attributes = { ...(request.attributes as object | undefined), last_message: message };
+    this.touchRequest(id, { attributes }, at);
+    return message;
+  }
+
+  /** Oldest first. */
+  messagesOf(request: Request): Record<string, unknown>[] {
+    return asMessageRows(request, this.#written.get(request._id) ?? []);
   }
 
   /** A deterministic series of changes such as a day at work brings; hard deletes only when asked for. */
@@ -204,9 +247,15 @@ export class TiledeskData {
     for (let done = 0; done < count; done++) makeRandomChange(this, this.#changes, options);
   }
 
-  /** Each row exactly as a list gives it (`no_populate` for requests), in insertion order. */
+  /** Each row exactly as a list gives it (`no_populate` for requests), in insertion order; messages as those of all conversations. */
   listable(): Listable {
+    const messages = (): Listable['messages'] =>
+      [...this.requests.values()].flatMap((request) => JSON.parse(JSON.stringify(this.messagesOf(request))));
     return {
+      // Three times as many as conversations, and seldom asked for.
+      get messages() {
+        return messages();
+      },
       leads: [...this.leads.values()]
         .filter((lead) => lead.status !== undefined && lead.id_project === this.team.projectId)
         .map((lead) => JSON.parse(leadJson(lead))),

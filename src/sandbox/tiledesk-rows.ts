@@ -81,3 +81,33 @@ export function asPopulatedRow(request: Request, data: TiledeskData): Row {
   row.participatingBots = botIds.flatMap((id) => bots.find((bot) => bot._id === id) ?? []);
   return row;
 }
+
+/**
+ * The messages of a conversation, oldest first: what it began with, the last message of its history, what was written since, and what the server writes
+ * when it is closed, which stays after a reopening.
+ */
+export function asMessageRows(request: Request, written: readonly Row[]): Row[] {
+  const { attributes, createdBy, createdAt, first_text: text } = request;
+  const base = {
+    type: 'text',
+    channel_type: 'group',
+    status: 0,
+    recipient: request.request_id,
+    id_project: request.id_project,
+  };
+  const dates = (at: unknown): Row => ({ createdAt: at, updatedAt: at, __v: 0, channel: { name: 'chat21' } });
+  const idWith = (digit: string): string => digit + request._id.slice(1);
+  const first = { ...base, senderFullname: 'Guest', _id: idWith('0'), sender: createdBy, text, createdBy };
+  const last = (attributes as Row | undefined)?.last_message as Row | undefined;
+  const isOfHistory = last !== undefined && !written.some(({ _id }) => _id === last._id);
+  const labels = { subtype: 'info/support', updateconversation: false, messagelabel: { key: 'CHAT_CLOSED' } };
+  const closing = { ...base, senderFullname: 'Bot', _id: idWith('f'), sender: 'system', text: 'Chat closed' };
+  const wasClosed = request.status === 1000 || request.closed_at !== undefined;
+  const closedAt = request.closed_at ?? request.updatedAt;
+  return [
+    { ...first, ...dates(createdAt) },
+    ...(isOfHistory ? [last] : []),
+    ...written,
+    ...(wasClosed ? [{ ...closing, createdBy: 'system', metadata: 'en', attributes: labels, ...dates(closedAt) }] : []),
+  ];
+}

@@ -48,7 +48,7 @@ export interface SavePage {
   /** Ids that the walk met for the first time: kept with the page, so that they never claim more than the checkpoint. */
   readonly met?: { readonly list: string; readonly ids: readonly string[] };
   /** Rows found to be gone. */
-  readonly tombstones?: { readonly table: TableSpec; readonly before: Date; readonly ids: readonly string[] };
+  readonly tombstones?: { readonly table: TableSpec; readonly before: Date | null; readonly ids: readonly string[] };
   readonly checkpoint: CheckpointWrite;
   /** The run's counts before this page; the counts after it are returned, nothing is changed in place. */
   readonly counts: RunCounts;

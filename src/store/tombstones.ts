@@ -83,15 +83,16 @@ export async function readVanishing(
   return { alive: rows?.alive ?? 0, deletedToday: runs?.deleted ?? 0 };
 }
 
-/** Sets tombstones, unless a row was written meanwhile. To be called in a transaction that proved the lease. */
+/** Sets tombstones, unless a row was written meanwhile (`before` null: in any case). To be called in a transaction that proved the lease. */
 export async function setTombstones(
   tx: Prisma.TransactionClient,
   lease: Lease,
-  { table, before, ids }: { table: TableSpec; before: Date; ids: readonly string[] },
+  { table, before, ids }: { table: TableSpec; before: Date | null; ids: readonly string[] },
 ): Promise<number> {
   return tx.$executeRawUnsafe(
     `update ${tableName(table)} set deleted_at = now(), synced_at = now(), run_id = $3
-      where connection_id = $1 and id = any($2::text[]) and deleted_at is null and synced_at < $4::timestamptz`,
+      where connection_id = $1 and id = any($2::text[]) and deleted_at is null
+        and (synced_at < $4::timestamptz or $4::timestamptz is null)`,
     lease.connectionId,
     ids,
     lease.runId,

@@ -1,4 +1,4 @@
-import { readMirroredIds } from '../store/mirrored.ts';
+import { followMirrored, readIdsWhere, readMirroredIds } from '../store/mirrored.ts';
 import { learnCapabilities, noteOnStream, readCapabilities } from '../store/streams.ts';
 import type { Capabilities, List, Pass } from '../stream.ts';
 import type { Run } from './run.ts';
@@ -21,6 +21,9 @@ export async function planLists(run: Run, pass: Pass = run.job.pass): Promise<re
       return at === undefined ? null : Date.parse(at);
     },
     mirroredIds: (of, limit) => readMirroredIds(prisma, { connectionId: key.connectionId, stream: of }, limit),
+    follow: (of) => followMirrored(prisma, { connectionId: key.connectionId, stream: of }),
+    ownIds: (column, values) =>
+      readIdsWhere(prisma, { connectionId: key.connectionId, table: stream.table }, { column, values }),
     notice: (text) => {
       notice = text;
     },

@@ -73,6 +73,7 @@ export interface VerifyReport {
 /** @throws LeaseBusyError, RunCancelledError while the stream is paused, DatabaseError, or what the signal aborts with */
 export async function verifyStream(parts: PassParts, job: VerifyJob): Promise<VerifyReport> {
   const { prisma, clock } = parts;
+  if (job.stream.notCompared !== undefined) return leftOut(job, job.stream.notCompared, new Date(clock.now()));
   const key = { connectionId: job.connection.id, stream: job.stream.name, pass: 'verify' as const };
   const lease = await takeLease(parts, key, { waitMs: job.leaseWaitMs, signal: job.signal });
   const keeper = keepLease(parts, lease);
@@ -96,6 +97,17 @@ export async function verifyStream(parts: PassParts, job: VerifyJob): Promise<Ve
     await forgetSeenIds(prisma, lease).catch(() => {});
     await releaseLease(prisma, lease).catch(() => {});
   }
+}
+
+/** The code of a report on a stream that is never compared. */
+export const NOT_COMPARED = 'not_compared';
+
+function leftOut({ connection, stream }: VerifyJob, message: string, at: Date): VerifyReport {
+  return {
+    ...{ connection: connection.id, stream: stream.name, startedAt: at, endedAt: at },
+    ...{ upstreamRows: 0, comparedRows: 0, unreadable: 0, repaired: 0, findings: [] },
+    error: { code: NOT_COMPARED, message },
+  };
 }
 
 /** Refusals and weather end up in the report; the rest is thrown on. */

@@ -88,6 +88,7 @@ async function writePage(
       page,
       yields,
       ...metOn(run, list, walked),
+      ...goneOn(run, prepared),
       checkpoint: {
         cursor: cursor === null ? null : encodeCursor(cursor),
         watermark: isIncremental ? run.watermark : null,
@@ -128,6 +129,11 @@ function metOn(run: Run, list: List, { step, ids }: WalkedPage<PreparedPage>) {
   return run.findsDeletions && list.walk.memory !== 'walk' ? { met: { list: list.id, ids } } : {};
 }
 
+/** What these rows are part of was asked for by its id before it was marked: nobody need ask for them. */
+function goneOn({ job }: Run, { gone }: PreparedPage) {
+  return gone.length === 0 ? {} : { tombstones: { table: job.stream.table, before: null, ids: gone } };
+}
+
 function endingAt(run: Run, end: WalkEnd | null, next: PassCursor | null, page: PageWrite): Ending | null {
   if (end === null) return null;
   if (end.kind === 'gave_up') {
@@ -151,6 +157,7 @@ interface PreparedPage {
   readonly page: PageWrite;
   readonly drift: readonly Drift[];
   readonly newestChange: Date | null;
+  readonly gone: readonly string[];
 }
 
 /** What incremental passes are shown has to come as far, or they miss something. */
@@ -169,6 +176,7 @@ function preparePageOf(run: Run, page: ListPage, askedAt: number): PreparedPage 
     page: prepareMapped(mapped, { table: stream.table, replaceWrittenBefore }),
     drift: findDrift(stream, mapped.rows),
     newestChange: pass === 'incremental' ? null : newestChangeOn(page),
+    gone: page.gone ?? [],
   };
 }
 

@@ -108,6 +108,20 @@ const COLUMNS: Record<string, Record<string, Reader>> = {
     updated_at: (r) => INSTANT(r.updatedAt),
     deleted_at: () => null,
   },
+  messages: {
+    request_id: (r) => PLAIN(r.recipient),
+    sender: (r) => PLAIN(r.sender),
+    sender_fullname: (r) => PLAIN(r.senderFullname),
+    type: (r) => PLAIN(r.type),
+    channel: (r) => NAME(r.channel),
+    text: (r) => PLAIN(r.text),
+    status: (r) => PLAIN(r.status),
+    subtype: (r) => (r.attributes as Document | undefined)?.subtype ?? null,
+    metadata: (r) => PLAIN(r.metadata),
+    created_at: (r) => INSTANT(r.createdAt),
+    updated_at: (r) => INSTANT(r.updatedAt),
+    deleted_at: () => null,
+  },
 };
 
 export type Kind = keyof Listable;

@@ -1,13 +1,10 @@
 -- Reporting: narrow precomputed tables, the function that keeps them current, and views for people.
 --
 -- Nothing here is read or written while a page is written. What changed is found by "synced_at", which every writer of a mirrored row moves; one
--- narrow index each makes that a look at the newest entries.
+-- narrow index each makes that a look at the newest entries (that of the requests came with the streams that follow them).
 
 -- CreateIndex
 CREATE INDEX "leads_synced_at_idx" ON "tiledesk"."leads"("synced_at");
-
--- CreateIndex
-CREATE INDEX "requests_synced_at_idx" ON "tiledesk"."requests"("synced_at");
 
 -- CreateIndex
 CREATE INDEX "projects_synced_at_idx" ON "tilkee"."projects"("synced_at");

@@ -168,3 +168,20 @@ export const TAG_FIELDS: KnownFields = {
   attributes: anything,
   createdBy: text,
 };
+
+export const MESSAGE_FIELDS: KnownFields = {
+  ...COMMON,
+  sender: text,
+  senderFullname: text,
+  recipient: text,
+  recipientFullname: text,
+  type: text,
+  channel_type: text,
+  channel: object,
+  text,
+  language: text,
+  status: number,
+  attributes: anything,
+  metadata: anything,
+  createdBy: text,
+};

@@ -7,6 +7,7 @@ import { createBotsStream } from './bots.ts';
 import { createDepartmentsStream } from './departments.ts';
 import { createGroupsStream } from './groups.ts';
 import { createLeadsStream } from './leads.ts';
+import { createMessagesStream } from './messages.ts';
 import type { TiledeskStreamParts } from './parts.ts';
 import { createProjectUsersStream } from './project-users.ts';
 import { createRequestsStream } from './requests.ts';
@@ -16,7 +17,7 @@ import { createTagsStream } from './tags.ts';
 export { fetchOwnProjects, type OwnProject } from './own-projects.ts';
 export type { KeptSession } from './sign-in.ts';
 
-/** The streams by the name that settings use; a new stream is one new file and one line here. */
+/** The streams by the name that settings use, in the order in which a sync by hand reads them; a new stream is one new file and one line here. */
 const STREAMS = {
   leads: createLeadsStream,
   requests: createRequestsStream,
@@ -25,9 +26,13 @@ const STREAMS = {
   bots: createBotsStream,
   groups: createGroupsStream,
   tags: createTagsStream,
+  // Behind requests, which it follows.
+  messages: createMessagesStream,
 } satisfies Record<string, (parts: TiledeskStreamParts) => Stream>;
 
 export type TiledeskStreamName = keyof typeof STREAMS;
+
+const STREAM_NAMES = Object.keys(STREAMS) as TiledeskStreamName[];
 
 export interface TiledeskSettings {
   readonly id: string;
@@ -72,7 +77,9 @@ export function createTiledeskConnection({ settings, upstream, signIn, privacy }
     id: settings.id,
     source: 'tiledesk',
     credential: tiledeskCredential(settings),
-    streams: settings.streams.map((name) => STREAMS[name]({ api, pageSize, fullWalkKey, privacy })),
+    streams: STREAM_NAMES.filter((name) => settings.streams.includes(name)).map((name) =>
+      STREAMS[name]({ api, pageSize, fullWalkKey, privacy }),
+    ),
     async open(options) {
       opened ??= await api.verify(options);
       return opened;

@@ -70,8 +70,10 @@ describe.each(NAMES)('tiledesk.%s', (name: Name) => {
     expect(rows).toEqual([{ key: 'PRIMARY KEY (connection_id, id)' }]);
   });
 
-  it.each(['backfill', 'incremental', 'reconcile'] as const)('brings every object in a %s', async (pass) => {
-    const { lists } = await plan(upstream.reach().stream(name), pass);
+  // Of messages a reconcile only marks those of deleted conversations.
+  const passes = ['backfill', 'incremental', ...(name === 'messages' ? [] : (['reconcile'] as const))] as const;
+  it.each(passes)('brings every object in a %s', async (pass) => {
+    const { lists } = await plan(upstream.reach().stream(name), pass, {}, upstream.sandbox);
     const ids = new Set<string>();
     for (const list of lists) {
       const { ids: found, isEnd } = await read(list, list.walk.start());
@@ -84,7 +86,7 @@ describe.each(NAMES)('tiledesk.%s', (name: Name) => {
   it.each(['backfill', 'incremental'] as const)(
     'stopped after any page of a %s and resumed from the stored state, brings every object too',
     async (pass) => {
-      const { lists } = await plan(upstream.reach().stream(name), pass);
+      const { lists } = await plan(upstream.reach().stream(name), pass, {}, upstream.sandbox);
       expect(new Set(lists.map(({ id }) => id)).size).toBe(lists.length);
       for (let stop = 1; stop <= 9; stop += 2) {
         const ids = new Set<string>();

@@ -14,6 +14,7 @@ import { mapBot } from '../../../src/sources/tiledesk/bots.ts';
 import { mapDepartment } from '../../../src/sources/tiledesk/departments.ts';
 import { mapGroup } from '../../../src/sources/tiledesk/groups.ts';
 import { mapLead } from '../../../src/sources/tiledesk/leads.ts';
+import { mapMessage } from '../../../src/sources/tiledesk/messages.ts';
 import { mapProjectUser } from '../../../src/sources/tiledesk/project-users.ts';
 import { mapRequest } from '../../../src/sources/tiledesk/requests.ts';
 import { mapTag } from '../../../src/sources/tiledesk/tags.ts';
@@ -269,6 +270,52 @@ it('whatever comes, a reader gives a value of its type or null', () => {
       expect(fits(asTexts(value), (texts: unknown[]) => texts.every((text) => typeof text === 'string'))).toBe(true);
     }),
   );
+});
+
+describe('messages, as captured from a server', () => {
+  const [text, image, closing] = fixtures('messages') as [Json, Json, Json];
+
+  it('of a person', () => {
+    expect(mapMessage(text)).toEqual({
+      id: '6b01f6b202cc2a3f9031916a',
+      request_id: 'support-group-6b01f68602cc2a3f90318f69-76ba87ea5370442c9a39c43d566838cb',
+      sender: '6b01f6411719e13e30c4f4a8',
+      sender_fullname: 'Olga Owner',
+      recipient_fullname: null,
+      type: 'text',
+      channel_type: 'group',
+      channel: 'chat21',
+      text: 'Hello, made-up reply',
+      language: null,
+      status: 0,
+      subtype: null,
+      attributes: null,
+      metadata: null,
+      id_project: '6b01f68602cc2a3f90318f69',
+      created_by: '6b01f6411719e13e30c4f4a8',
+      created_at: '2026-11-21T19:53:22.554Z',
+      updated_at: '2026-11-21T19:53:22.554Z',
+      deleted_at: null,
+      raw: text,
+    });
+  });
+
+  it('with a picture, and of the system', () => {
+    const metadata = { src: 'https://www.example.com/a.png', width: 10, height: 10 };
+    expect(mapMessage(image)).toMatchObject({ type: 'image', text: 'A picture', metadata });
+    expect(mapMessage(closing)).toMatchObject({ sender: 'system', subtype: 'info/support', metadata: 'en' });
+  });
+
+  it('in odd forms', () => {
+    const odd = { _id: ID, channel: 'email', attributes: 'x', sender: { _id: LEAD }, status: '150' };
+    expect(mapMessage(odd)).toMatchObject({
+      channel: 'email',
+      subtype: null,
+      sender: LEAD,
+      status: 150,
+      request_id: null,
+    });
+  });
 });
 
 describe('the short lists, as captured from a server', () => {

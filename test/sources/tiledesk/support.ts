@@ -12,12 +12,30 @@ import { createTiledeskApi, type TiledeskApi } from '../../../src/sources/tilede
 import { createTiledeskConnection } from '../../../src/sources/tiledesk/index.ts';
 import { type Credentials, createSignIn, type KeptSession } from '../../../src/sources/tiledesk/sign-in.ts';
 import { createMemoryVault, type Vault } from '../../../src/sources/vault.ts';
-import type { Capabilities, Connection, FetchOptions, List, Pass, Stream } from '../../../src/stream.ts';
+import type {
+  Capabilities,
+  Connection,
+  FetchOptions,
+  FollowedStream,
+  List,
+  MirrorPlace,
+  Pass,
+  Stream,
+} from '../../../src/stream.ts';
 import { unheardLogger } from '../../helpers/unheard-logger.ts';
 
 export type Json = Record<string, unknown>;
 
-export const NAMES = ['leads', 'requests', 'departments', 'project_users', 'bots', 'groups', 'tags'] as const;
+export const NAMES = [
+  'leads',
+  'requests',
+  'departments',
+  'project_users',
+  'bots',
+  'groups',
+  'tags',
+  'messages',
+] as const;
 export type Name = (typeof NAMES)[number];
 
 export interface Reached {
@@ -123,7 +141,28 @@ export interface Planned {
   readonly learnt: Capabilities;
 }
 
-export async function plan(stream: Stream, pass: Pass, capabilities: Capabilities = {}): Promise<Planned> {
+/** The sandbox's own requests, as if they had been mirrored in the order of their last change. */
+const followed = ({ data }: TiledeskSandbox): FollowedStream => ({
+  settledAt: async () => Date.now(),
+  async read({ behind, limit }) {
+    const rows = [...data.requests.values()].map(({ _id, request_id, updatedAt }) => ({
+      place: { at: Date.parse(updatedAt ?? ''), id: _id },
+      isDeleted: false,
+      values: { request_id },
+    }));
+    const order = (a: MirrorPlace, b: MirrorPlace) => a.at - b.at || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
+    rows.sort((a, b) => order(a.place, b.place));
+    return rows.filter(({ place }) => behind === null || order(place, behind) > 0).slice(0, limit);
+  },
+});
+
+/** `mirrored`: what streams that follow another one find in the mirror; without, nothing. */
+export async function plan(
+  stream: Stream,
+  pass: Pass,
+  capabilities: Capabilities = {},
+  mirrored?: TiledeskSandbox,
+): Promise<Planned> {
   let learnt: Capabilities = {};
   const lists = await stream.planLists({
     pass,
@@ -134,6 +173,8 @@ export async function plan(stream: Stream, pass: Pass, capabilities: Capabilitie
     stopBefore: () => null,
     watermark: () => null,
     mirroredIds: async () => null,
+    follow: async () => (mirrored === undefined ? null : followed(mirrored)),
+    ownIds: async () => [],
     notice: () => {},
     fetch: fetchOptions(),
   });
@@ -156,6 +197,7 @@ const FIXTURES: Record<Name, readonly string[]> = {
   bots: ['bots'],
   groups: ['groups'],
   tags: ['tags'],
+  messages: ['request-messages'],
 };
 
 /** Captured records of a stream. */

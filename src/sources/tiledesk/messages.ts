@@ -1,0 +1,185 @@
+import { RateLimitedError, RecordError } from '../../errors.ts';
+import type {
+  FetchOptions,
+  FollowedRow,
+  FollowedStream,
+  List,
+  ListPage,
+  MirrorPlace,
+  PlanContext,
+  Row,
+  Stream,
+  TableSpec,
+} from '../../stream.ts';
+import { createFollowWalk } from '../../walks/follow.ts';
+import { asId, asInteger, asJson, asObject, asText, asTime, isObject } from '../coerce.ts';
+import type { TiledeskApi } from './api.ts';
+import { MESSAGE_FIELDS } from './fields.ts';
+import { readArray } from './lists.ts';
+import type { TiledeskStreamParts } from './parts.ts';
+import { redactVisitor } from './privacy.ts';
+
+/**
+ * Messages. No list shows them across conversations but one that only owners may read and that has no date filter; so each conversation is asked for its
+ * own: one request, one answer without pages. Every new message rewrites the conversation's `attributes.last_message` and with it its `updatedAt` (source
+ * of server 2.19), so what has to be asked are the conversations that the mirror wrote since: none, where nothing changed.
+ *
+ *   tiledesk.requests in the order in which the mirror wrote them ──alive──> GET requests/{request_id}/messages ──> upsert
+ *                                                                 └─deleted─> its messages get `deleted_at`, nobody is asked
+ *
+ * An unknown conversation and one without messages have the same answer, an empty list (seen in server 2.19). So nothing is concluded from what an
+ * answer leaves out: messages are added and updated, and marked as deleted only with their conversation, whose deletion was confirmed by its own id.
+ */
+const TABLE: TableSpec = {
+  schema: 'tiledesk',
+  name: 'messages',
+  columns: {
+    request_id: 'text',
+    sender: 'text',
+    sender_fullname: 'text',
+    recipient_fullname: 'text',
+    type: 'text',
+    channel_type: 'text',
+    channel: 'text',
+    text: 'text',
+    language: 'text',
+    status: 'integer',
+    subtype: 'text',
+    attributes: 'jsonb',
+    metadata: 'jsonb',
+    id_project: 'text',
+    created_by: 'text',
+    created_at: 'timestamptz',
+    updated_at: 'timestamptz',
+  },
+  attributed: ['request_id'],
+};
+
+const PARENT = 'tiledesk.requests';
+const PARENT_WAIT_MS = 60_000;
+/** Conversations looked up at once. */
+const BATCH = 200;
+
+export function mapMessage(record: unknown): Row {
+  const id = isObject(record) ? asId(record._id) : null;
+  if (!isObject(record) || id === null) throw new RecordError('no_id', 'a message without _id', { recordId: null });
+  return {
+    id,
+    request_id: asText(record.recipient),
+    sender: asId(record.sender),
+    sender_fullname: asText(record.senderFullname),
+    recipient_fullname: asText(record.recipientFullname),
+    type: asText(record.type),
+    channel_type: asText(record.channel_type),
+    channel: isObject(record.channel) ? asText(record.channel.name) : asText(record.channel),
+    text: asText(record.text),
+    language: asText(record.language),
+    status: asInteger(record.status),
+    subtype: asText(asObject(record.attributes).subtype),
+    attributes: asJson(record.attributes),
+    metadata: asJson(record.metadata),
+    id_project: asText(record.id_project),
+    created_by: asText(record.createdBy),
+    created_at: asTime(record.createdAt),
+    updated_at: asTime(record.updatedAt),
+    deleted_at: null,
+    raw: record,
+  };
+}
+
+export function createMessagesStream({ api, privacy }: TiledeskStreamParts): Stream {
+  return {
+    name: 'tiledesk.messages',
+    table: TABLE,
+    fields: MESSAGE_FIELDS,
+    redactRecord: (record) => redactVisitor(record, privacy),
+    mapRecord: mapMessage,
+    notCompared: 'messages are read conversation by conversation, so to compare them would take one request for each',
+    async planLists(context) {
+      const conversations = await context.follow(PARENT);
+      if (conversations === null) {
+        throw new RateLimitedError(
+          `messages are read conversation by conversation, so they wait for a complete and recent pass of ${PARENT}`,
+          { waitMs: PARENT_WAIT_MS, code: 'parent_first' },
+        );
+      }
+      const parts = { api, conversations, context };
+      // A full walk that looks for deletions asks nobody: what is gone is known from the conversations.
+      const isReconcile = context.pass === 'reconcile';
+      const list = followList({ ...parts, id: isReconcile ? 'deleted' : 'all', onlyDeleted: isReconcile });
+      return [list];
+    },
+  };
+}
+
+interface FollowListParts {
+  readonly id: string;
+  readonly api: TiledeskApi;
+  readonly conversations: FollowedStream;
+  readonly context: PlanContext;
+  readonly onlyDeleted: boolean;
+}
+
+/** One page is one conversation, or several deleted ones in a row. */
+function followList({ id, api, conversations, context, onlyDeleted }: FollowListParts): List {
+  const queue = createQueue(conversations, onlyDeleted);
+  const fromMs = context.pass === 'incremental' ? context.watermark(id) : null;
+
+  async function fetchMessages(requestId: string, options: FetchOptions): Promise<ListPage> {
+    const path = `requests/${encodeURIComponent(requestId)}/messages`;
+    const { records, entries } = readArray(await api.get(path, new URLSearchParams(), options), 'messages');
+    return {
+      ...{ records, pageSize: null, total: null, known: { request_id: requestId } },
+      // Nothing but ids: the order and the watermark are those of the conversations.
+      entries: entries.map((entry) => ({ id: entry.id, createdAt: null, updatedAt: null })),
+      serverTime: null,
+    };
+  }
+
+  return {
+    id,
+    walk: createFollowWalk({ fromMs }),
+    async fetchPage({ following }, options) {
+      if (following === undefined) throw new Error('messages are read by following their conversations');
+      const untilMs = following.untilMs ?? (await conversations.settledAt());
+      const taken = await queue.next(following.behind, untilMs);
+      const told = { serverTime: untilMs, place: taken.at(-1)?.place ?? null };
+      const requestIds = taken.flatMap(({ values }) => asText(values.request_id) ?? []);
+      const [first] = taken;
+      if (first?.isDeleted) return { ...NOTHING, ...told, gone: await context.ownIds('request_id', requestIds) };
+      const [requestId] = requestIds;
+      // The end; or a conversation without a request_id, which has no address.
+      if (requestId === undefined) return { ...NOTHING, ...told };
+      return { ...(await fetchMessages(requestId, options)), ...told };
+    },
+    async fetchNewestChange() {
+      // What is written from now on is for the incremental passes.
+      const settledAt = await conversations.settledAt();
+      return { newest: settledAt, serverTime: settledAt };
+    },
+  };
+}
+
+const NOTHING = { records: [], entries: [], pageSize: null, total: null } as const;
+
+/** Conversations, looked up many at a time and handed out in order: one that is alive, or as many deleted ones as follow one another; none: the end. */
+function createQueue(conversations: FollowedStream, onlyDeleted: boolean) {
+  let rows: FollowedRow[] = [];
+  /** Behind which place they go on. */
+  let handedOut: MirrorPlace | null | undefined;
+
+  return {
+    async next(behind: MirrorPlace | null, untilMs: number): Promise<readonly FollowedRow[]> {
+      const goesOn = handedOut !== undefined && isSamePlace(handedOut, behind);
+      if (!goesOn || rows.length === 0) {
+        rows = [...(await conversations.read({ behind, untilMs, columns: ['request_id'], limit: BATCH, onlyDeleted }))];
+      }
+      const alive = rows.findIndex(({ isDeleted }) => !isDeleted);
+      const taken = rows.splice(0, alive === 0 ? 1 : alive === -1 ? rows.length : alive);
+      handedOut = taken.at(-1)?.place ?? behind;
+      return taken;
+    },
+  };
+}
+
+const isSamePlace = (a: MirrorPlace | null, b: MirrorPlace | null): boolean => a?.at === b?.at && a?.id === b?.id;

@@ -1,0 +1,43 @@
+import type { ListPage, ListQuery, MirrorPlace, Walk, WalkStep } from '../stream.ts';
+
+/**
+ * A list that has no order of its own: it is asked once for every row of another stream (the messages of each conversation), in the order in which the
+ * mirror wrote those rows. Where such a row changes upstream, the mirror writes it again, it moves to the end, and the next walk meets it.
+ *
+ * The walk goes up to what was written, and committed, when it began. What is written meanwhile belongs to the next one, so it always ends, however busy
+ * the account. The place in that order is all the state there is, and the watermark too: nothing turns up behind it later.
+ */
+export interface FollowState {
+  readonly [key: string]: unknown;
+  readonly behind: MirrorPlace | null;
+  /** Up to when rows were written that belong to this walk, ms; null before the first page. */
+  readonly untilMs: number | null;
+  /** When the last row met was written, ms; null: none was met. */
+  readonly newest: number | null;
+}
+
+/** `fromMs`: the watermark of the walks before; null: from the first row. */
+export function createFollowWalk({ fromMs }: { readonly fromMs: number | null }): Walk<FollowState> {
+  return {
+    kind: 'follow',
+    // Places are whole milliseconds, and no id is empty.
+    start: () => ({ behind: fromMs === null ? null : { at: fromMs + 1, id: '' }, untilMs: null, newest: null }),
+    resume: (state) => state,
+    next: ({ behind, untilMs }): ListQuery => ({
+      sort: 'updated_at',
+      direction: 'asc',
+      offset: 0,
+      limit: 1,
+      wantTotal: false,
+      following: { behind, untilMs },
+    }),
+    accept(state, _query, { place, serverTime }: ListPage): WalkStep<FollowState> {
+      if (place === undefined) throw new Error('a followed list has to say how far its page goes');
+      const untilMs = state.untilMs ?? serverTime;
+      if (place === null) return { state: { ...state, untilMs }, end: { kind: 'complete' } };
+      return { state: { behind: place, untilMs, newest: place.at }, end: null };
+    },
+    beginning: ({ newest, untilMs }) => ({ newest, serverTime: untilMs }),
+    shrink: () => null,
+  };
+}
