@@ -30,6 +30,8 @@ export function createProgram(): Command {
     .showSuggestionAfterError()
     .showHelpAfterError('(leadmirror --help lists the commands)')
     .exitOverride()
+    // What stands behind a command is that command's, also where `report` and `report refresh` have options of one name.
+    .enablePositionalOptions()
     .addHelpText(
       'after',
       `
@@ -89,7 +91,6 @@ Exit codes: 0 done, 1 a stream failed, is braked or has to wait, 2 usage or conf
     .option('--html <file>', 'where to write the page (default: leadmirror-report-<from>-to-<to>.html in this folder)')
     .option('--no-html', 'write no page')
     .option('--json', 'one JSON document on stdout; no page unless --html names one')
-    // `refresh` has some options of the same names.
     .enablePositionalOptions()
     .action(async (options) => (await import('./report.ts')).report(options));
   report

@@ -1,7 +1,8 @@
 import type { ChildProcess } from 'node:child_process';
 import { subscribe, tracingChannel, unsubscribe } from 'node:diagnostics_channel';
 import { closeSync, openSync, writeSync } from 'node:fs';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { ServerResponse } from 'node:http';
+import { type AddressInfo, Server } from 'node:net';
 import { basename, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
@@ -41,10 +42,7 @@ export class Recorder {
     this.#listen('fastify.initialization', (message) =>
       this.#watchServer((message as { fastify: FastifyInstance }).fastify),
     );
-    this.#listen('http.server.request.start', (message) => {
-      const { localPort } = (message as { request: IncomingMessage }).request.socket;
-      if (localPort !== undefined) this.#ownPorts.add(localPort);
-    });
+    this.#closers.push(onListening((port) => this.#ownPorts.add(port)));
     this.#listen(saidChannel.name, (message) => this.#say(message as Said));
     this.#listen(secretChannel.name, (message) => this.#write({ kind: 'secret', ...(message as Secret) }));
     this.#watchLogs();
@@ -186,6 +184,25 @@ export class Recorder {
     this.#buffer = [];
     this.#buffered = 0;
   }
+}
+
+const portListeners = new Set<(port: number) => void>();
+const { listen } = Server.prototype;
+Server.prototype.listen = function (this: Server, ...values: unknown[]) {
+  this.once('listening', () => {
+    const address = this.address() as AddressInfo | string | null;
+    if (address !== null && typeof address === 'object') for (const tell of portListeners) tell(address.port);
+  });
+  return Reflect.apply(listen, this, values);
+} as typeof listen;
+
+/**
+ * Tells each port that a server of this process listens on, until the returned function is called. Not by Node's own channel for requests: now and then,
+ * for all the tests of a file, that one was silent.
+ */
+function onListening(tell: (port: number) => void): () => void {
+  portListeners.add(tell);
+  return () => void portListeners.delete(tell);
 }
 
 /** `leadmirror`, `sync`, `--json`; of any other program its own name first. A program that could not be started has none. */
