@@ -1,6 +1,8 @@
 import { type ConnectParts, createConnector, type Vaults } from './app/connector.ts';
 import { createLiveStreams, type ScheduledStream } from './app/live-streams.ts';
+import { type ConnectOwn, connectOwn, refuseSameIds, tablesOf } from './app/own-connections.ts';
 import { RunsUnderWay } from './app/runs-under-way.ts';
+import type { UpstreamParts } from './app/upstreams.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { type Config, type ConfigChanges, compareConfigs, type StreamSchedule, withLiveChanges } from './config.ts';
 import { DatabaseError } from './errors.ts';
@@ -21,6 +23,7 @@ import {
 } from './store/database.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './store/embedded.ts';
 import { migrate } from './store/migrate.ts';
+import { ensureTables } from './store/own-tables.ts';
 import { registerStreams } from './store/streams.ts';
 import { createDatabaseVault } from './store/vault.ts';
 import type { Connection, Stream } from './stream.ts';
@@ -41,6 +44,7 @@ export interface MirrorDatabase {
 
 export type { ConnectParts } from './app/connector.ts';
 export type { ScheduledStream } from './app/live-streams.ts';
+export type { ConnectOwn, OwnParts } from './app/own-connections.ts';
 
 export interface App {
   /** As it is now: with `reload`, connections and streams change, so nobody keeps what these answer. */
@@ -65,6 +69,7 @@ export interface App {
   /**
    * Takes another configuration over while runs go on. Unchanged connections keep their objects; runs of changed ones end with the old, later ones begin
    * with the new; runs of removed ones are ended here, at their page. Settings of the process itself stay as they are, and are named in the answer.
+   * Connections made by `connect` stay. @throws ConfigError, and changes nothing, when the configuration takes the id of one of them
    */
   reload(config: Config): Promise<ConfigChanges>;
   /** Calls after every reload; returns the way to leave. */
@@ -79,6 +84,8 @@ export interface AppOptions {
   readonly clock?: Clock;
   /** Keep trying while the database cannot be reached; without it the first failure is thrown. */
   readonly waitForDatabase?: boolean;
+  /** Accounts of sources that are not built in, beside those of the configuration. Their tables are made where they are missing. */
+  readonly connect?: ConnectOwn;
 }
 
 /** Composition root: every part is made here and handed to the others as an argument. */
@@ -92,29 +99,38 @@ export async function createApp(config: Config, options: AppOptions): Promise<Ap
     throw error;
   });
   const client = createHttpClient(config, clock);
-  const connector = createConnector(config, {
+  const upstreamParts: UpstreamParts = {
     logger,
     clock,
     client,
     instruments,
     budgetOf: (credential, requestsPerMinute) =>
       createDatabaseBudget(database.prisma, credential, requestsPerMinute, { requestTimeoutMs: config.http.timeoutMs }),
-    vaults: vaultsIn(config, database),
+  };
+  const connector = createConnector(config, { ...upstreamParts, vaults: vaultsIn(config, database) });
+  const isPatient = options.waitForDatabase ?? false;
+  const closeParts = async () => {
+    await client.close();
+    await database.close();
+    await tracing?.close();
+  };
+  const making = makeOwn(config, upstreamParts, { ...options, clock, isPatient, url: database.url });
+  const own = await making.catch(async (error: unknown) => {
+    await closeParts();
+    throw error;
   });
+  const connectionsOf = (now: Config) => [...connector(now.connections), ...own];
   const runs = new RunsUnderWay();
   const listeners = new Set<(changes: ConfigChanges) => void>();
   let current = config;
-  let live = createLiveStreams(config, connector(config.connections), clock.now());
+  let live = createLiveStreams(config, connectionsOf(config), clock.now());
   const register = (retires: 'always' | 'unless_led'): Promise<void> =>
     registerStreams(database.prisma, live.streams, { retires }).catch((error: unknown) => {
       throw databaseError(error, database.place);
     });
-  const isPatient = options.waitForDatabase ?? false;
   const registered = patiently({ ...options, clock, isPatient }, () => register('unless_led'));
   await registered.catch(async (error: unknown) => {
-    await client.close();
-    await database.close();
-    await tracing?.close();
+    await closeParts();
     throw error;
   });
   const passParts = () => ({
@@ -155,9 +171,10 @@ export async function createApp(config: Config, options: AppOptions): Promise<Ap
     verifyStream: (job) => instruments.verify(factsOf(job, 'verify'), () => verifyStream(passParts(), job)),
     assertStreams: () => register('always'),
     async reload(next) {
+      refuseSameIds(own, next);
       const changes = compareConfigs(current, next);
       current = withLiveChanges(current, next);
-      live = createLiveStreams(current, connector(current.connections), clock.now());
+      live = createLiveStreams(current, connectionsOf(current), clock.now());
       runs.endUnless(isConfigured);
       await register('unless_led').catch((error: Error) =>
         logger.warn(`${error.message} The leading scheduler tells the database what is configured as soon as it can.`),
@@ -177,6 +194,18 @@ export async function createApp(config: Config, options: AppOptions): Promise<Ap
       return closing;
     },
   };
+}
+
+/** The connections that `connect` answers, once their tables are there. */
+async function makeOwn(
+  config: Config,
+  parts: UpstreamParts,
+  options: Pick<AppOptions, 'connect'> & ReachOptions & { readonly url: string },
+): Promise<readonly Connection[]> {
+  const own = connectOwn(options.connect, config, parts);
+  refuseSameIds(own, config);
+  await patiently(options, () => ensureTables(options.url, tablesOf(own)));
+  return own;
 }
 
 function factsOf({ connection, stream }: Pick<PassJob, 'connection' | 'stream'>, pass: string): RunFacts {

@@ -307,6 +307,8 @@ export interface Connection {
   open(options: FetchOptions): Promise<AccountFacts>;
   /** Names the budget row that all connections with this credential share. No secret. */
   readonly credential: string;
+  /** What the budget allows, for the status page; absent: the configuration says it. */
+  readonly requestsPerMinute?: number;
   /** What `check` shows beside the streams: one line per door of the account. */
   readonly doors?: readonly Door[];
 }

@@ -7,6 +7,7 @@ import { describe, expect, it } from '@jest/globals';
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
 
 type Part =
+  | 'library'
   | 'cli'
   | 'workers'
   | 'app'
@@ -27,6 +28,7 @@ const LEAVES = ['src/stream.ts', 'src/errors.ts', 'src/logger.ts', 'src/clock.ts
 /** Helpers of all sources, below each of them. */
 const SHARED_BY_SOURCES = [
   'src/sources/coerce.ts',
+  'src/sources/define.ts',
   'src/sources/redact.ts',
   'src/sources/shared-work.ts',
   'src/sources/vault.ts',
@@ -36,6 +38,8 @@ const MIDDLE = ['sources', 'sync', 'ops', 'alerts'] as const;
 
 /** What each part may import besides itself. */
 const MAY_IMPORT: Readonly<Record<Part, readonly Part[]>> = {
+  // What others may use of it; a product's own files are none of that.
+  library: ['cli', 'app', 'below_sources', 'http', 'walks', 'config', 'leaf'],
   cli: ['workers', 'app', ...MIDDLE, 'below_sources', ...LOWER, 'sandbox'],
   workers: ['app', ...MIDDLE, ...LOWER],
   app: [...MIDDLE, 'below_sources', ...LOWER],
@@ -62,6 +66,7 @@ const HANDED_ON = ['LEADMIRROR_HOME', 'NO_COLOR', 'LOG_LEVEL'];
 
 function partOf(file: string): Part | null {
   if (LEAVES.includes(file)) return 'leaf';
+  if (file === 'src/index.ts') return 'library';
   if (file === 'src/app.ts') return 'app';
   if (file === 'src/config.ts') return 'config';
   if (SHARED_BY_SOURCES.includes(file)) return 'below_sources';
@@ -160,6 +165,10 @@ describe('a wrong arrow is caught', () => {
     ['workers that know the sandbox', 'workers/x.ts', "import { a } from '../src/sandbox/tiledesk.ts';"],
     ['a sandbox that knows the program', 'src/sandbox/x.ts', "import { a } from '../errors.ts';"],
     ['a second arrow inside a floor', 'src/store/pages.ts', "import { a } from '../http/budget.ts';"],
+    ['a library that lends a product out', 'src/index.ts', "export { a } from './sources/tiledesk/index.ts';"],
+    ['a library that lends the store out', 'src/index.ts', "export { a } from './store/pages.ts';"],
+    ['a command that uses the library', 'src/cli/x.ts', "import { a } from '../index.ts';"],
+    ['a way to define sources that knows one', 'src/sources/define.ts', "import { a } from './tilkee/api.ts';"],
     ['a file on no floor', 'src/misc/x.ts', "import { a } from '../errors.ts';"],
     ['the environment, read by a worker', 'workers/x.ts', 'const home = process.env.HOME;'],
     ['the environment, taken apart', 'src/store/x.ts', 'const { env } = process;'],
@@ -174,6 +183,7 @@ describe('a wrong arrow is caught', () => {
     ['src/cli/x.ts', "import { a } from '../sandbox/tiledesk.ts';"],
     ['src/sources/tiledesk/x.ts', "import { a } from '../coerce.ts';\nimport { b } from '../../walks/stitch.ts';"],
     ['src/sources/tilkee/rows/x.ts', "import { a } from '../../coerce.ts';\nimport { b } from '../../redact.ts';"],
+    ['src/index.ts', "export { a } from './sources/define.ts';\nexport { b } from './cli/run-daemon.ts';"],
     ['src/sources/index.ts', "import { a } from './tiledesk/index.ts';"],
     ['src/store/budgets.ts', "import { a } from '../http/budget.ts';"],
     ['src/config/x.ts', 'const value = process.env.ANY;'],

@@ -1,11 +1,6 @@
-import type { Clock } from '../clock.ts';
 import type { Config, ConnectionConfig, TiledeskConnectionConfig, TilkeeConnectionConfig } from '../config.ts';
 import { isSameAccount } from '../config.ts';
-import type { RequestBudget } from '../http/budget.ts';
-import type { HttpClient } from '../http/client.ts';
-import { createUpstream, type Upstream } from '../http/upstream.ts';
-import type { Logger } from '../logger.ts';
-import type { Instruments } from '../ops/instruments.ts';
+import type { Upstream } from '../http/upstream.ts';
 import {
   createTiledeskConnection,
   createTiledeskSignIn,
@@ -21,14 +16,9 @@ import {
 } from '../sources/tilkee/index.ts';
 import type { Vault } from '../sources/vault.ts';
 import type { Connection } from '../stream.ts';
+import { createAccountUpstream, type UpstreamParts } from './upstreams.ts';
 
-export interface ConnectParts {
-  readonly logger: Logger;
-  readonly clock: Clock;
-  readonly client: HttpClient;
-  /** Counts, times and traces requests; a command that ends at once needs none. */
-  readonly instruments?: Instruments;
-  readonly budgetOf: (credential: string, requestsPerMinute: number) => RequestBudget;
+export interface ConnectParts extends UpstreamParts {
   readonly vaults: Vaults;
 }
 
@@ -61,15 +51,7 @@ export function createConnector({ http, privacy }: Pick<Config, 'http' | 'privac
   function make(settings: ConnectionConfig, credential: string, requestsPerMinute: number): Made {
     const upstreamKey = JSON.stringify([credential, requestsPerMinute]);
     const upstream = upstreams.of(upstreamKey, () =>
-      createUpstream({
-        client: parts.instruments?.sender(settings.source, parts.client) ?? parts.client,
-        budget: parts.budgetOf(credential, requestsPerMinute),
-        credential,
-        clock: parts.instruments?.clock(settings.source, clock) ?? clock,
-        logger,
-        attempts: http.retryAttempts,
-        maxTotalMs: http.retryMaxMs,
-      }),
+      createAccountUpstream(http, parts, { source: settings.source, credential, requestsPerMinute }),
     );
     // A sign-in belongs to everything that it is made with: another password under the same e-mail address signs in anew.
     const signInKey = JSON.stringify(['sign-in', credential, ...signInSettings(settings)]);

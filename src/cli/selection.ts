@@ -1,11 +1,9 @@
+import type { Selected } from '../app/sync-streams.ts';
 import type { StreamKey } from '../store/streams.ts';
-import type { Connection, Stream } from '../stream.ts';
+import type { Connection } from '../stream.ts';
 import { UsageError } from './command.ts';
 
-export interface Selected {
-  readonly connection: Connection;
-  readonly stream: Stream;
-}
+export type { Selected } from '../app/sync-streams.ts';
 
 /**
  * The streams that words on the command line mean: `tiledesk.leads`, or `tiledesk` for all streams of a source; no words: everything.

@@ -1,26 +1,7 @@
-import type { RunResult } from '../sync/run-pass.ts';
+import type { SyncReport } from '../app/sync-streams.ts';
 import { formatCount, formatSeconds } from './format.ts';
 
-/** What is printed of a run, also where there was none because another process holds the stream. */
-export type SyncReport = Pick<
-  RunResult,
-  | 'connection'
-  | 'stream'
-  | 'pass'
-  | 'outcome'
-  | 'requests'
-  | 'pages'
-  | 'read'
-  | 'created'
-  | 'updated'
-  | 'unchanged'
-  | 'deleted'
-  | 'quarantined'
-  | 'watermark'
-  | 'startedAt'
-  | 'endedAt'
-  | 'error'
->;
+export type { SyncReport } from '../app/sync-streams.ts';
 
 /** One line for one run. */
 export function summaryLine(report: SyncReport): string {

@@ -46,9 +46,9 @@ export async function startWeb(app: App, daemon: Daemon, { logger, plugins = [] 
 
 function connectionsOf({ connections, config }: App): readonly OpsConnection[] {
   const limits = new Map(config.connections.map(({ id, requestsPerMinute }) => [id, requestsPerMinute]));
-  return connections.map(({ id, source, credential }) => ({
+  return connections.map(({ id, source, credential, requestsPerMinute }) => ({
     ...{ id, source, credential },
-    requestsPerMinute: limits.get(id) ?? 0,
+    requestsPerMinute: limits.get(id) ?? requestsPerMinute ?? 0,
   }));
 }
 

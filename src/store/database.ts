@@ -82,7 +82,8 @@ export function databaseError(cause: unknown, place: string): unknown {
   return fault === null ? cause : new DatabaseError(fault.code, `database ${place}: ${fault.message}`, { cause });
 }
 
-function placeOf(url: string): string {
+/** `host:port/name`, without user and password. */
+export function placeOf(url: string): string {
   try {
     const { hostname, port, pathname } = new URL(url);
     return `${hostname || 'localhost'}:${port || '5432'}${pathname}`;

@@ -57,7 +57,7 @@ export class PrismaPgWithLargeTexts extends PrismaPg {
     this.#texts = texts;
   }
 
-  override async connect() {
+  override async connect(): ReturnType<PrismaPg['connect']> {
     const connection = await super.connect();
     const startTransaction = connection.startTransaction.bind(connection);
     connection.startTransaction = async (isolationLevel) => this.#resolving(await startTransaction(isolationLevel));

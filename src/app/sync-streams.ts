@@ -1,0 +1,128 @@
+import type { App } from '../app.ts';
+import { DatabaseError, isAbort, LeaseBusyError, RunCancelledError } from '../errors.ts';
+import { databaseError } from '../store/database.ts';
+import type { RunCounts } from '../store/runs.ts';
+import { isBackfillComplete } from '../store/watermarks.ts';
+import type { Connection, Pass, QueuedPass, Stream } from '../stream.ts';
+import type { RunResult } from '../sync/run-pass.ts';
+
+export interface Selected {
+  readonly connection: Connection;
+  readonly stream: Stream;
+}
+
+/** What is told of a run, also where there was none because another process holds the stream. */
+export type SyncReport = Pick<
+  RunResult,
+  | 'connection'
+  | 'stream'
+  | 'pass'
+  | 'outcome'
+  | 'requests'
+  | 'pages'
+  | 'read'
+  | 'created'
+  | 'updated'
+  | 'unchanged'
+  | 'deleted'
+  | 'quarantined'
+  | 'watermark'
+  | 'startedAt'
+  | 'endedAt'
+  | 'error'
+>;
+
+export interface SyncStreamsOptions {
+  /** Undefined: the first full read until that is complete, then what changed. */
+  readonly pass?: Pass;
+  readonly signal: AbortSignal;
+  /** Watches one run while it lasts. */
+  readonly follow?: (selected: Selected, pass: Pass) => Promise<Following>;
+}
+
+export interface Following {
+  onProgress(counts: RunCounts): void;
+  end(): void;
+}
+
+/** A process that was killed leaves its lease behind for about ten seconds. */
+const LEASE_WAIT_MS = 15_000;
+
+/** Runs each stream once. Connections side by side, the streams of one connection in order: they share its request budget anyway. */
+export async function syncStreams(
+  app: App,
+  selected: readonly Selected[],
+  options: SyncStreamsOptions,
+): Promise<SyncReport[]> {
+  const ids = [...new Set(selected.map(({ connection }) => connection.id))];
+  const waiting = ids.map((id) => selected.filter(({ connection }) => connection.id === id));
+  const reports = new Map<Selected, SyncReport>();
+  const work = async () => {
+    for (let group = waiting.shift(); group !== undefined; group = waiting.shift()) {
+      for (const item of group) {
+        if (options.signal.aborted) return;
+        reports.set(item, await syncStream(app, item, options));
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: app.config.workers.concurrency }, work));
+  return selected.flatMap((item) => reports.get(item) ?? []);
+}
+
+export interface SyncOnceOptions {
+  readonly signal: AbortSignal;
+  /** Default: the first full read until that is complete, then what changed. `reconcile`: everything, and what is gone. */
+  readonly pass?: QueuedPass;
+}
+
+/**
+ * Runs every stream of the app once, as `leadmirror sync` does, and answers how each run ended. A run that fails, or that another process keeps from
+ * beginning, is told in its report (`outcome`, `error`) and does not keep the others from theirs; its checkpoint is kept, and the next call goes on from it.
+ */
+export function syncOnce(app: App, options: SyncOnceOptions): Promise<SyncReport[]> {
+  const all = app.connections.flatMap((connection) => connection.streams.map((stream) => ({ connection, stream })));
+  return syncStreams(app, all, options);
+}
+
+async function syncStream(app: App, item: Selected, options: SyncStreamsOptions): Promise<SyncReport> {
+  const { connection, stream } = item;
+  const { signal } = options;
+  const key = { connectionId: connection.id, stream: stream.name };
+  let pass = options.pass ?? 'incremental';
+  const startedAt = new Date();
+  let following: Following | undefined;
+  try {
+    if (options.pass === undefined && !(await isBackfillComplete(app.database.prisma, key))) pass = 'backfill';
+    following = await options.follow?.(item, pass);
+    return await app.runPass({
+      connection,
+      stream,
+      pass,
+      signal,
+      maxWaitMs: app.config.http.retryMaxMs,
+      leaseWaitMs: LEASE_WAIT_MS,
+      ...(following && { onProgress: following.onProgress }),
+    });
+  } catch (cause) {
+    const failure = explainMissingRun(databaseError(cause, app.database.place), signal);
+    if (failure === null) throw cause;
+    return {
+      ...{ connection: connection.id, stream: stream.name, pass, watermark: null, ...failure },
+      ...{ requests: 0, pages: 0, read: 0, created: 0, updated: 0, unchanged: 0, deleted: 0, quarantined: 0 },
+      ...{ startedAt, endedAt: new Date() },
+    };
+  } finally {
+    following?.end();
+  }
+}
+
+/** Why there is no run to report; null for what nobody foresaw. */
+function explainMissingRun(error: unknown, signal: AbortSignal): Pick<SyncReport, 'outcome' | 'error'> | null {
+  if (signal.aborted && isAbort(error)) {
+    return { outcome: 'cancelled', error: { code: 'stopped', message: 'stopped before it began' } };
+  }
+  const isHeld = error instanceof LeaseBusyError || error instanceof RunCancelledError;
+  if (!isHeld && !(error instanceof DatabaseError)) return null;
+  const { code, message } = error;
+  return { outcome: isHeld ? 'cancelled' : 'failed', error: { code, message } };
+}

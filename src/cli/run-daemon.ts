@@ -1,0 +1,82 @@
+import { once } from 'node:events';
+import { startHeartbeat } from '../../workers/heartbeat.ts';
+import { startDaemon } from '../../workers/main.ts';
+import { readLanes } from '../../workers/queue-depths.ts';
+import { createChannels, startAlerts } from '../alerts/alerts.ts';
+import type { App } from '../app.ts';
+import { registerMetrics } from '../ops/metrics.ts';
+import type { OpsPlugin } from '../ops/server.ts';
+import { readVersion } from '../version.ts';
+import { startWeb } from './web.ts';
+
+/** What a process does of all that there is to do; several processes may do the same. */
+export const ROLES = ['scheduler', 'worker', 'web'] as const;
+export type Role = (typeof ROLES)[number];
+
+export interface RunDaemonOptions {
+  /** Default: all of them. */
+  readonly roles?: readonly Role[];
+  /** Ends the daemon. */
+  readonly signal: AbortSignal;
+  /** Called when everything runs. */
+  readonly onRunning?: () => void;
+}
+
+/**
+ * Schedules, works and shows the status page, as `leadmirror start` does, until the signal fires; then ends what runs at its page. The app stays open.
+ * @throws ConfigError when the port cannot be had
+ */
+export async function runDaemon(app: App, options: RunDaemonOptions): Promise<void> {
+  const { roles = ROLES, signal, onRunning } = options;
+  const { config, logger } = app;
+  const closers: (() => Promise<void>)[] = [];
+  try {
+    const { place, embedded } = app.database;
+    logger.info(`mirror in ${place}${embedded === null ? '' : `; open it with: ${embedded.psql}`}`);
+    const daemon = await startDaemon(app, { roles: roles.filter((role) => role !== 'web'), logger, signal });
+    const heartbeat = startHeartbeat({
+      prisma: app.database.prisma,
+      logger,
+      roles,
+      version: readVersion(),
+      isLeading: () => daemon.isLeading,
+      pingQueue: () => daemon.pingQueue(),
+      runningRuns: () => daemon.activeJobs,
+    });
+    // The last sign of life comes when everything else has ended.
+    closers.push(
+      () => heartbeat.stop(),
+      () => daemon.stop(),
+    );
+    const { prisma } = app.database;
+    const { metrics: processMetrics } = app;
+    const { allowInsecureHttp, proxy } = config.http;
+    const alerts = startAlerts({
+      prisma,
+      logger,
+      clock: app.clock,
+      settings: config.alerts,
+      channels: createChannels(config.alerts, { allowInsecureHttp, proxy }),
+      onAttempt: (attempt) => processMetrics?.alertMessages.inc({ ...attempt }),
+    });
+    if (alerts !== null) closers.push(() => alerts.stop());
+    if (roles.includes('web')) {
+      const { maxStreams } = config.metrics;
+      const readQueue = () => readLanes(daemon.queues);
+      const plugins: OpsPlugin[] = [];
+      if (processMetrics !== undefined) {
+        const metrics = { prisma, logger, processMetrics, maxStreams, readQueue };
+        plugins.push((server) => registerMetrics(server, metrics));
+      }
+      const ops = await startWeb(app, daemon, { logger, plugins });
+      closers.push(() => ops.close());
+      logger.info(`status page on ${ops.url}; status on ${ops.url}/api/status`);
+    }
+    logger.info({ roles, connections: app.connections.length }, 'leadmirror is running');
+    onRunning?.();
+    if (!signal.aborted) await once(signal, 'abort');
+    logger.info('stopping: pages under way are finished or dropped, checkpoints are kept');
+  } finally {
+    for (const close of closers.reverse()) await close();
+  }
+}

@@ -1,0 +1,93 @@
+/**
+ * leadmirror as a library: mirror a source that is not built in, with the same engine, tables, queue, commands and status page as those that are. What is
+ * exported here keeps its meaning within a minor version; other files of the package are not for import. docs/new-source.md walks through it.
+ *
+ *   defineStream, defineConnection    what the source is
+ *   createApp({ connect })            reaches the database, makes the tables
+ *   syncOnce, runDaemon               reads once, or on schedule until stopped
+ */
+
+import type { App } from './app.ts';
+import type { RunDaemonOptions } from './cli/run-daemon.ts';
+
+/** Schedules, works and shows the status page, as `leadmirror start` does, until the signal fires; then ends what runs at its page. The app stays open. */
+export async function runDaemon(app: App, options: RunDaemonOptions): Promise<void> {
+  // A script that reads once does not load queue and web server.
+  const daemon = await import('./cli/run-daemon.ts');
+  return daemon.runDaemon(app, options);
+}
+
+export { type SyncOnceOptions, type SyncReport, syncOnce } from './app/sync-streams.ts';
+export type { Account } from './app/upstreams.ts';
+export { type App, type AppOptions, type ConnectOwn, createApp, type OwnParts } from './app.ts';
+export type { Role, RunDaemonOptions } from './cli/run-daemon.ts';
+export type { Clock } from './clock.ts';
+export { type Config, type ConfigSources, type LoadOptions, loadConfig } from './config.ts';
+export {
+  AuthError,
+  ConfigError,
+  DatabaseError,
+  errorCode,
+  LeadmirrorError,
+  RateLimitedError,
+  RecordError,
+  TransientError,
+  UpstreamContractError,
+  UpstreamRefusedError,
+} from './errors.ts';
+export type { RequestOptions, Upstream, UpstreamRequest, UpstreamResponse } from './http/upstream.ts';
+export { createLogger, type Logger, type LoggerOptions, silentLogger } from './logger.ts';
+export {
+  asBigint,
+  asBoolean,
+  asEpochSecondsTime,
+  asFlag,
+  asId,
+  asInteger,
+  asJson,
+  asMs,
+  asNumber,
+  asObject,
+  asText,
+  asTexts,
+  asTime,
+  firstOf,
+  isObject,
+  type JsonObject,
+} from './sources/coerce.ts';
+export {
+  type ConnectionDefinition,
+  defineConnection,
+  defineStream,
+  type MappedColumns,
+  type StreamDefinition,
+} from './sources/define.ts';
+export { dropEntries } from './sources/redact.ts';
+export type {
+  AccountFacts,
+  Capabilities,
+  ColumnType,
+  Connection,
+  Deletions,
+  Entry,
+  FetchOptions,
+  JsonType,
+  KnownFields,
+  List,
+  ListPage,
+  ListQuery,
+  ListWindow,
+  MirroredRow,
+  Pass,
+  PlanContext,
+  Row,
+  SortKey,
+  Stream,
+  TableSpec,
+  Walk,
+  WalkState,
+} from './stream.ts';
+export { createKeysetWalk, type KeysetOptions } from './walks/keyset.ts';
+export { createOffsetWalk, type OffsetOptions } from './walks/offset.ts';
+export { createSnapshotWalk } from './walks/snapshot.ts';
+export { createStitchWalk, type StitchOptions, type TiePolicy } from './walks/stitch.ts';

@@ -1,0 +1,145 @@
+import { RecordError } from '../errors.ts';
+import type {
+  AccountFacts,
+  ColumnType,
+  Connection,
+  Deletions,
+  FetchOptions,
+  KnownFields,
+  List,
+  PlanContext,
+  Row,
+  Stream,
+} from '../stream.ts';
+import { asId, isObject, type JsonObject } from './coerce.ts';
+
+/** What a source that is not built in has to say, and no more: names and columns are checked, what every stream has alike is filled in. */
+
+type Columns = Readonly<Record<string, ColumnType>>;
+
+/** Columns that every table has, whether or not the objects have such dates: what is newer is decided by them. */
+const DATES = { created_at: 'timestamptz', updated_at: 'timestamptz' } as const;
+
+/** Added by the store. */
+const STORED = [
+  ...['connection_id', 'id', 'raw', 'content_hash', 'text_repaired', 'first_seen_at', 'synced_at'],
+  ...['deleted_at', 'run_id'],
+];
+
+/** Schemas with another meaning: those of the program, and Postgres' own. */
+const TAKEN_SCHEMAS = ['sync', 'tiledesk', 'tilkee', 'reporting', 'bullmq', 'public', 'information_schema'];
+const TAKEN_SOURCES = ['tiledesk', 'tilkee'];
+
+const NAME = /^[a-z][a-z0-9_]{0,39}$/;
+
+/** The typed columns of one record by name; those that are absent are stored as null. */
+export type MappedColumns<C extends Columns> = { readonly [K in keyof C]?: unknown } & {
+  /** As read from the record; a record without a usable one (null) is set aside in the quarantine. */
+  readonly id: unknown;
+  /** ISO 8601; null where the object does not tell. Of two versions of a row the one that was changed later counts. */
+  readonly updated_at?: string | null;
+  readonly created_at?: string | null;
+  /** When the object itself says that it is deleted. */
+  readonly deleted_at?: string | null;
+};
+
+export interface StreamDefinition<C extends Columns> {
+  /** `helpdesk.tickets`: the Postgres schema (one for each source) and the table. Lower case letters, digits and `_`. */
+  readonly name: string;
+  /**
+   * The typed columns; `created_at` and `updated_at` are always there. The table is made at the next start, and columns that were added here are added to
+   * it; rows that are there already get them with a resync.
+   */
+  readonly columns: C;
+  /** One record (after `redact`) as columns. Pure. Use the lenient readers (`asText`, `asTime`, ...): what cannot be read is null, and `raw` keeps it. */
+  readonly map: (record: JsonObject) => MappedColumns<C>;
+  /** The lists that together hold every object of the stream. Asked at the beginning of each run; see `List`. */
+  readonly lists: (context: PlanContext) => readonly List[] | Promise<readonly List[]>;
+  /** Leaves out what must not be stored anywhere, `raw` and the quarantine included. Default: everything is stored. */
+  readonly redact?: (record: JsonObject) => unknown;
+  /** Fields that records are known to have; others are reported as drift. Default: nobody watches. */
+  readonly fields?: KnownFields;
+  /** Set (an empty object is enough): a reconcile marks rows that are gone. With `exists` each is asked for first, else a second full walk has to miss it. */
+  readonly deletions?: Deletions;
+}
+
+/** One kind of object of a source, as the engine reads it. @throws TypeError when a name or a column cannot be used */
+export function defineStream<const C extends Columns>(definition: StreamDefinition<C>): Stream {
+  const { name, map, lists, redact, fields, deletions } = definition;
+  const [schema = '', table = '', ...more] = name.split('.');
+  if (more.length > 0 || !NAME.test(schema) || !NAME.test(table)) {
+    throw new TypeError(`a stream is named schema.table in lower case, such as helpdesk.tickets, not ${name}`);
+  }
+  if (TAKEN_SCHEMAS.includes(schema) || schema.startsWith('pg_')) {
+    throw new TypeError(`the schema ${schema} has another meaning; give the stream ${name} one of its own`);
+  }
+  const columns: Columns = { ...definition.columns, ...DATES };
+  for (const column of Object.keys(columns)) {
+    if (!NAME.test(column)) throw new TypeError(`${name}: ${column} is no name for a column; use a-z, 0-9 and _`);
+    if (STORED.includes(column)) throw new TypeError(`${name}: every table has a column ${column}; leave it out`);
+  }
+  for (const [column, type] of Object.entries(DATES)) {
+    const given = definition.columns[column] ?? type;
+    if (given !== type) throw new TypeError(`${name}: ${column} has to be ${type}, not ${given}`);
+  }
+  return {
+    name,
+    table: { schema, name: table, columns },
+    ...(fields && { fields }),
+    redactRecord: (record) => (redact === undefined || !isObject(record) ? record : redact(record)),
+    mapRecord: (record) => toRow(record, { name, columns, map }),
+    planLists: async (context) => lists(context),
+    ...(deletions && { deletions }),
+  };
+}
+
+function toRow(
+  record: unknown,
+  { name, columns, map }: { name: string; columns: Columns; map: (record: JsonObject) => MappedColumns<Columns> },
+): Row {
+  if (!isObject(record)) throw new RecordError('no_object', `a record of ${name} is no object`, { recordId: null });
+  const { id: given, deleted_at = null, ...mapped } = map(record);
+  const id = asId(given);
+  if (id === null) throw new RecordError('no_id', `a record of ${name} without an id`, { recordId: null });
+  const strange = Object.keys(mapped).find((column) => !(column in columns));
+  if (strange !== undefined) throw new TypeError(`${name} has no column ${strange}`);
+  const typed = Object.fromEntries(Object.keys(columns).map((column) => [column, mapped[column] ?? null]));
+  return { ...typed, updated_at: mapped.updated_at ?? null, id, deleted_at, raw: record };
+}
+
+export interface ConnectionDefinition {
+  /** Names the account in every table and command: `helpdesk:acme`. No spaces, no secret; a new id is a new account, which is read from the beginning. */
+  readonly id: string;
+  /** The schema of its streams. */
+  readonly source: string;
+  /** The same word that its upstream was made with. */
+  readonly credential: string;
+  readonly requestsPerMinute?: number;
+  readonly streams: readonly Stream[];
+  /** Asked once before each run: are the credentials right, and does the account see everything? Default: the first page will tell. */
+  readonly open?: (options: FetchOptions) => Promise<AccountFacts>;
+}
+
+/** One account of a source. @throws TypeError when its names cannot be used */
+export function defineConnection(definition: ConnectionDefinition): Connection {
+  const { id, source, credential, streams, requestsPerMinute, open } = definition;
+  if (!NAME.test(source) || TAKEN_SOURCES.includes(source)) {
+    throw new TypeError(`a source has a name of its own in lower case, such as helpdesk, not ${source}`);
+  }
+  // A job is named after it, with points and spaces between the parts.
+  if (!/^[A-Za-z0-9][A-Za-z0-9:_-]{0,99}$/.test(id)) {
+    throw new TypeError(
+      `the connection ${id} needs a name of letters, digits, ":", "_" and "-", such as ${source}:main`,
+    );
+  }
+  const strange = streams.find(({ name }) => !name.startsWith(`${source}.`));
+  if (strange !== undefined) throw new TypeError(`the stream ${strange.name} is not of the source ${source}`);
+  if (new Set(streams.map(({ name }) => name)).size < streams.length) {
+    throw new TypeError(`the connection ${id} has the same stream twice`);
+  }
+  return {
+    ...{ id, source, credential, streams },
+    ...(requestsPerMinute !== undefined && { requestsPerMinute }),
+    open: open ?? (async () => ({ summary: source })),
+  };
+}
