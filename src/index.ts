@@ -4,7 +4,7 @@
  *
  *   defineStream, defineConnection    what the source is
  *   createApp({ connect })            reaches the database, makes the tables
- *   syncOnce, runDaemon               reads once, or on schedule until stopped
+ *   syncOnce, runDaemon, verifyOnce   reads once, or on schedule until stopped; compares mirror and upstream
  */
 
 import type { App } from './app.ts';
@@ -17,8 +17,10 @@ export async function runDaemon(app: App, options: RunDaemonOptions): Promise<vo
   return daemon.runDaemon(app, options);
 }
 
+export { reprojectOnce } from './app/reproject-streams.ts';
 export { type SyncOnceOptions, type SyncReport, syncOnce } from './app/sync-streams.ts';
 export type { Account } from './app/upstreams.ts';
+export { type Verified, type VerifyOnceOptions, verifyOnce } from './app/verify-streams.ts';
 export { type App, type AppOptions, type ConnectOwn, createApp, type OwnParts } from './app.ts';
 export type { Role, RunDaemonOptions } from './cli/run-daemon.ts';
 export type { Clock } from './clock.ts';

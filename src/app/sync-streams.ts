@@ -94,15 +94,9 @@ async function syncStream(app: App, item: Selected, options: SyncStreamsOptions)
   try {
     if (options.pass === undefined && !(await isBackfillComplete(app.database.prisma, key))) pass = 'backfill';
     following = await options.follow?.(item, pass);
-    return await app.runPass({
-      connection,
-      stream,
-      pass,
-      signal,
-      maxWaitMs: app.config.http.retryMaxMs,
-      leaseWaitMs: LEASE_WAIT_MS,
-      ...(following && { onProgress: following.onProgress }),
-    });
+    const waits = { signal, maxWaitMs: app.config.http.retryMaxMs, leaseWaitMs: LEASE_WAIT_MS };
+    const { onProgress } = following ?? {};
+    return reportOf(await app.runPass({ connection, stream, pass, ...waits, ...(onProgress && { onProgress }) }));
   } catch (cause) {
     const failure = explainMissingRun(databaseError(cause, app.database.place), signal);
     if (failure === null) throw cause;
@@ -114,6 +108,16 @@ async function syncStream(app: App, item: Selected, options: SyncStreamsOptions)
   } finally {
     following?.end();
   }
+}
+
+/** Only what is promised: a report can be written as JSON. */
+function reportOf(result: RunResult): SyncReport {
+  const { connection, stream, pass, outcome, error, watermark, startedAt, endedAt } = result;
+  const { requests, pages, read, created, updated, unchanged, deleted, quarantined } = result;
+  return {
+    ...{ connection, stream, pass, outcome, error, watermark, startedAt, endedAt },
+    ...{ requests, pages, read, created, updated, unchanged, deleted, quarantined },
+  };
 }
 
 /** Why there is no run to report; null for what nobody foresaw. */

@@ -1,12 +1,10 @@
-import type { App } from '../app.ts';
+import { type Verified, verifySelected } from '../app/verify-streams.ts';
 import { createApp } from '../app.ts';
-import { DatabaseError, LeaseBusyError, RunCancelledError } from '../errors.ts';
-import { isBackfillComplete } from '../store/watermarks.ts';
-import { type Finding, type FindingKind, NOT_COMPARED, type VerifyReport } from '../sync/verify.ts';
+import { type Finding, type FindingKind, NOT_COMPARED } from '../sync/verify.ts';
 import { runCommand } from './command.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import { formatCount, formatSeconds, print, printJson } from './format.ts';
-import { type Selected, selectStreams } from './selection.ts';
+import { selectStreams } from './selection.ts';
 
 export interface VerifyOptions {
   readonly connection?: string;
@@ -16,8 +14,6 @@ export interface VerifyOptions {
   readonly json?: boolean;
 }
 
-const LEASE_WAIT_MS = 15_000;
-
 /** Compares mirror and upstream, stream by stream; lists what differs, and repairs just that when asked to. */
 export async function verify(words: readonly string[], options: VerifyOptions): Promise<void> {
   await runCommand({ json: options.json }, async ({ config, logger, signal }) => {
@@ -26,7 +22,7 @@ export async function verify(words: readonly string[], options: VerifyOptions): 
       const results: Verified[] = [];
       for (const selected of selectStreams(app.connections, words, options.connection)) {
         if (signal.aborted) break;
-        const result = await verifyOne(app, selected, { ...options, signal });
+        const result = await verifySelected(app, selected, { ...options, signal });
         results.push(result);
         if (!options.json) for (const line of describe(result)) print(line);
       }
@@ -36,37 +32,6 @@ export async function verify(words: readonly string[], options: VerifyOptions): 
       await app.close();
     }
   });
-}
-
-type Verified = Pick<VerifyReport, 'connection' | 'stream' | 'error'> & { readonly report: VerifyReport | null };
-
-async function verifyOne(
-  app: App,
-  { connection, stream }: Selected,
-  { signal, repair = false, sample = 1 }: VerifyOptions & { readonly signal: AbortSignal },
-): Promise<Verified> {
-  const named = { connection: connection.id, stream: stream.name };
-  const isCompared = stream.notCompared === undefined;
-  const key = { connectionId: connection.id, stream: stream.name };
-  if (isCompared && !(await isBackfillComplete(app.database.prisma, key))) {
-    const message = `the first full read is not finished; run: leadmirror sync ${stream.name}`;
-    return { ...named, report: null, error: { code: 'backfill_first', message } };
-  }
-  const waits = { signal, maxWaitMs: app.config.http.retryMaxMs, leaseWaitMs: LEASE_WAIT_MS };
-  try {
-    const report = await app.verifyStream({
-      ...{ connection, stream, sample, repair, ...waits },
-      async refresh() {
-        await app.runPass({ connection, stream, pass: 'incremental', ...waits });
-      },
-    });
-    return { ...named, report, error: report.error };
-  } catch (error) {
-    const isExpected =
-      error instanceof LeaseBusyError || error instanceof RunCancelledError || error instanceof DatabaseError;
-    if (!isExpected) throw error;
-    return { ...named, report: null, error: { code: error.code, message: error.message } };
-  }
 }
 
 /** As many as a person reads; `--json` has all. */

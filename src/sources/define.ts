@@ -48,7 +48,7 @@ export interface StreamDefinition<C extends Columns> {
   readonly name: string;
   /**
    * The typed columns; `created_at` and `updated_at` are always there. The table is made at the next start, and columns that were added here are added to
-   * it; rows that are there already get them with a resync.
+   * it; `reprojectOnce` fills them in rows that are there already.
    */
   readonly columns: C;
   /** One record (after `redact`) as columns. Pure. Use the lenient readers (`asText`, `asTime`, ...): what cannot be read is null, and `raw` keeps it. */

@@ -118,7 +118,7 @@ function assertOurs(table: TableSpec, present: ReadonlyMap<string, string>): voi
   for (const [name, type] of Object.entries(table.columns)) {
     const is = present.get(name);
     if (is === undefined || is === FORMATTED[type]) continue;
-    const message = `the column ${said}.${name} is ${is}, and the stream says ${type}; change one of them (to fill the column anew, drop it, and run a resync)`;
+    const message = `the column ${said}.${name} is ${is}, and the stream says ${type}; change one of them (a column that was dropped is made anew, and filled by a reproject)`;
     throw new DatabaseError('database_foreign', message);
   }
 }
