@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { startTracing } from '../../src/ops/tracing.ts';
+import { explainMissingPackages, startTracing } from '../../src/ops/tracing.ts';
 import { summarize } from '../../src/store/traced-sql.ts';
 import { type Daemon, startDaemon } from '../../workers/main.ts';
 import { enqueueRun } from '../../workers/queues.ts';
@@ -189,6 +189,18 @@ describe('without a collector', () => {
     const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: root, env });
     expect(JSON.parse(stdout)).toEqual([]);
   });
+});
+
+it('without its packages, which are optional, it is said which setting asks for them; other failures stay what they are', () => {
+  const missing = Object.assign(new Error('Cannot find package'), { code: 'ERR_MODULE_NOT_FOUND' });
+  expect(explainMissingPackages(missing)).toMatchObject({
+    code: 'config_invalid',
+    problems: [
+      { variable: 'OTEL_EXPORTER_OTLP_ENDPOINT', message: expect.stringContaining('without --omit=optional') },
+    ],
+  });
+  const other = new Error('something else');
+  expect(explainMissingPackages(other)).toBe(other);
 });
 
 it.each([
