@@ -181,7 +181,11 @@ export async function until(what: string, fact: () => Promise<boolean> | boolean
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const CACHE = join(ROOT, 'node_modules/.cache/leadmirror-tests');
-const SOURCES = ['src', 'workers', 'bin', 'build', 'tsconfig.json', 'tsconfig.build.json', 'package.json'];
+const SOURCES = [
+  ...['src', 'workers', 'bin', 'build', 'tsconfig.json', 'tsconfig.build.json', 'package.json'],
+  // Processes of the benchmarks, started from the same build.
+  ...['test/bench', 'test/helpers/endless-tiledesk.ts'],
+];
 const OLD_MS = 3_600_000;
 
 /**

@@ -15,12 +15,15 @@ import {
   unauthorized,
 } from '../../src/sandbox/serve.ts';
 import { readLeadList, readRequestList } from '../../src/sandbox/tiledesk-query.ts';
+import { seededRandom } from './shifting-list.ts';
 
 export interface EndlessList {
   readonly rows: number;
   /** Between the creation of two rows; whole milliseconds. */
   readonly spacingMs: number;
   readonly isGrowing?: boolean;
+  /** Each row is filled up to that many bytes: leads in their note, requests in their transcript. */
+  readonly bytesEach?: number;
 }
 
 export interface EndlessProject {
@@ -90,11 +93,11 @@ function answer(call: Call, { project }: EndlessTiledeskOptions, startedAt: numb
     case 'leads': {
       const query = readLeadList(call.query, { projectId: id, joinedLeadStatuses: true });
       const isListed = query.accepts?.({ _id: '', status: 100, id_project: id }) ?? true;
-      return page('leads', query, new NumberedList(isListed ? found.leads : NOTHING, time), leadRow(id));
+      return page('leads', query, new NumberedList(isListed ? found.leads : NOTHING, time), leadRow(id, found.leads));
     }
     case 'requests': {
       const query = readRequestList(call.query, { viewer: { userId: '', role: 'owner' }, serverVersion: 'new' });
-      return page('requests', query, new NumberedList(found.requests, time), requestRow(id));
+      return page('requests', query, new NumberedList(found.requests, time), requestRow(id, found.requests));
     }
     case 'departments/allstatus':
       return json([
@@ -171,17 +174,43 @@ function idOf(project: string, at: number, n: number): string {
 }
 
 const leadRow =
-  (project: string) =>
+  (project: string, { bytesEach }: EndlessList) =>
   (n: number, at: number): string => {
     const id = idOf(project, at, n);
     const iso = new Date(at).toISOString();
-    return `{"_id":"${id}","lead_id":"lead-${n}","fullname":"Visitor ${n}","email":"visitor${n}@example.com","attributes":{"source":"chat","visits":${n % 7}},"tags":[],"status":100,"id_project":"${project}","createdBy":"${USER_ID}","createdAt":"${iso}","updatedAt":"${iso}","__v":0}`;
+    const row = `{"_id":"${id}","lead_id":"lead-${n}","fullname":"Visitor ${n}","email":"visitor${n}@example.com","attributes":{"source":"chat","visits":${n % 7}},"tags":[],"status":100,"id_project":"${project}","createdBy":"${USER_ID}","createdAt":"${iso}","updatedAt":"${iso}","__v":0}`;
+    return filledUp(row, 'note', { bytesEach, n });
   };
 
 const requestRow =
-  (project: string) =>
+  (project: string, { bytesEach }: EndlessList) =>
   (n: number, at: number): string => {
     const id = idOf(project, at, n);
     const iso = new Date(at).toISOString();
-    return `{"_id":"${id}","id":"${id}","request_id":"support-group-${project}-${n}","ticket_id":${n},"status":1000,"preflight":false,"hasBot":true,"first_text":"Where is my parcel number ${n}?","requester_id":"${id}","lead":"${id}","department":"${idOf(project, 0, 0)}","participants":["${USER_ID}"],"participantsAgents":["${USER_ID}"],"participantsBots":[],"priority":"medium","channel":{"name":"chat21"},"language":"it","attributes":{"departmentName":"Default","last_message":{"type":"text","text":"Thank you"}},"tags":[],"notes":[],"followers":[],"id_project":"${project}","createdBy":"${USER_ID}","createdAt":"${iso}","updatedAt":"${iso}","closed_at":"${iso}","waiting_time":${1000 + (n % 90_000)},"__v":0}`;
+    const row = `{"_id":"${id}","id":"${id}","request_id":"support-group-${project}-${n}","ticket_id":${n},"status":1000,"preflight":false,"hasBot":true,"first_text":"Where is my parcel number ${n}?","requester_id":"${id}","lead":"${id}","department":"${idOf(project, 0, 0)}","participants":["${USER_ID}"],"participantsAgents":["${USER_ID}"],"participantsBots":[],"priority":"medium","channel":{"name":"chat21"},"language":"it","attributes":{"departmentName":"Default","last_message":{"type":"text","text":"Thank you"}},"tags":[],"notes":[],"followers":[],"id_project":"${project}","createdBy":"${USER_ID}","createdAt":"${iso}","updatedAt":"${iso}","closed_at":"${iso}","waiting_time":${1000 + (n % 90_000)},"__v":0}`;
+    return filledUp(row, 'transcript', { bytesEach, n });
   };
+
+/** Words in no order: neither the driver nor the database can make them much smaller than people's texts. */
+const PROSE = (() => {
+  const words =
+    'where is my parcel number it was sent last week and should be here thank you for asking we look into that today'.split(
+      ' ',
+    );
+  const random = seededRandom(1);
+  let text = '';
+  while (text.length < 200_000) text += `${words[Math.floor(random() * words.length)]} `;
+  return text;
+})();
+
+function filledUp(
+  row: string,
+  field: string,
+  { bytesEach = 0, n }: { bytesEach: number | undefined; n: number },
+): string {
+  const missing = bytesEach - row.length - `,"${field}":""`.length;
+  if (missing < 0) return row;
+  if (missing > PROSE.length / 2) throw new Error(`rows of at most ${PROSE.length / 2} bytes are made here`);
+  const from = (n * 7_919) % (PROSE.length - missing);
+  return `${row.slice(0, -1)},"${field}":"${PROSE.slice(from, from + missing)}"}`;
+}

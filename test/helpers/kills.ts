@@ -14,6 +14,8 @@ export interface KillsOptions {
   readonly leads: number;
   readonly requests: number;
   readonly pageSize: number;
+  /** Kill when that share of the pages was answered since the last start, 0 to 1; at random places unless told. */
+  readonly at?: number;
   /** After which kills the lease of the dead is waited for; after the others its end is put into the past. */
   readonly waitsForLease: (kill: number) => boolean;
 }
@@ -59,7 +61,7 @@ export async function killAgainAndAgain(options: KillsOptions): Promise<KillsRep
     let killed = 0;
     for (let kill = 1; kill <= kills; kill++) {
       const running = cli.start(['sync'], { env });
-      const until = pages() + Math.floor(random() * span);
+      const until = pages() + Math.floor(options.at === undefined ? random() * span : options.at * pagesUndisturbed);
       let isOver = false;
       const ended = running.ended.finally(() => {
         isOver = true;
