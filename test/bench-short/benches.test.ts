@@ -1,8 +1,14 @@
 /** The benchmarks of `test/bench`, scaled down until they take seconds: that they measure, and what holds at any size. */
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { measureBudget } from '../helpers/bench/budget.ts';
+import { describeColdStart, measureColdStart } from '../helpers/bench/cold-start.ts';
 import { measureFairness } from '../helpers/bench/fairness.ts';
+import { describePart, describeTable, type PartReport } from '../helpers/bench/figures.ts';
+import { describeLatency, measureLatency } from '../helpers/bench/latency.ts';
+import { describeMemory, measureMemory } from '../helpers/bench/memory.ts';
 import { measureOutage } from '../helpers/bench/outage.ts';
+import { describePipeline, measurePipeline } from '../helpers/bench/pipeline.ts';
+import { describeRestart, measureRestart } from '../helpers/bench/restart.ts';
 import { measureScale } from '../helpers/bench/scale.ts';
 import { describeScale } from '../helpers/bench/scale-tables.ts';
 import { type Cli, createCli } from '../helpers/cli.ts';
@@ -116,5 +122,107 @@ describe('bench:scale', () => {
     } finally {
       await database.drop();
     }
+  });
+});
+
+describe('bench', () => {
+  const namesOf = ({ figures }: PartReport) => figures.map(({ name }) => name);
+  const reached = ({ figures }: PartReport) => figures.filter(({ isReached }) => isReached).map(({ name }) => name);
+
+  it.each(['leads', 'requests'] as const)(
+    'reads all %s, and finds them unchanged without writing one of them again',
+    async (stream) => {
+      const rows = 650;
+      const measured = await measurePipeline({ cli, stream, rows, bytesEach: 1_000, rounds: 1, upserts: 30 });
+      const [round] = measured.rounds;
+      expect(round?.mirror).toMatchObject({ read: expect.any(Number), created: rows, updated: 0, deleted: 0 });
+      expect(round?.again).toMatchObject({ created: 0, updated: 0, deleted: 0 });
+      expect(round?.again.unchanged).toBeGreaterThanOrEqual(rows);
+      expect(round?.table.before).toMatchObject({ rows, inserted: rows, updated: 0, deleted: 0, dead: 0 });
+      expect(round?.table.after).toEqual(round?.table.before);
+      for (const ms of [round?.drainMs, round?.writeMs, round?.upsertMs]) expect(ms).toBeGreaterThan(0.05);
+      const share = Math.max(round?.drainMs ?? 0, round?.writeMs ?? 0) / (round?.mirror.ms ?? 0);
+      expect(share).toBeGreaterThan(0.01);
+      expect(share).toBeLessThan(1.5);
+      const report = describePipeline(measured);
+      expect(report.wrong).toEqual([]);
+      expect(reached(report)).toEqual(
+        expect.arrayContaining(['rows that it wrote anew', 'dead row versions that it left in the table']),
+      );
+    },
+  );
+
+  it('says what is wrong, and which goals were missed', async () => {
+    const options = { stream: 'leads', rows: 100, bytesEach: 600, rounds: 1, upserts: 0 } as const;
+    const [round] = (await measurePipeline({ cli, ...options })).rounds;
+    if (round === undefined) throw new Error('a round was wanted');
+    const { mirror, table } = round;
+    const spoilt = {
+      ...{ ...round, drainMs: 1, writeMs: 1, mirror: { ...mirror, created: 99, ms: 100 } },
+      table: { before: table.before, after: { ...table.after, rows: 98, updated: 5, dead: 7 } },
+    };
+    const report = describePipeline({ options, rounds: [spoilt] });
+    expect(report.wrong).toEqual([
+      'round 1: the first read created 99 of 100 rows',
+      'round 1: the table had 98 of 100 rows after the second walk',
+    ]);
+    const text = describePart(report);
+    expect(text).toMatch(/^- first read \/ slower limit +0\.01 \(goal 0\.80 or more: missed\)$/m);
+    expect(text).toMatch(/^- rows that it wrote anew +5 \(goal 0: missed\)$/m);
+    expect(text).toMatch(/^! round 1: the table had 98 of 100 rows/m);
+    const machine = {
+      ...{ date: '2026-11-22', cpu: 'Some CPU', cores: 2, memoryGb: 4, loadBefore: 0.1, platform: 'linux x64' },
+      ...{ node: 'v20.19.0', postgres: '18.4' },
+    };
+    const markdown = describeTable(machine, [report], ['memory']);
+    expect(markdown).toContain('| pipeline | first read / slower limit | 0.01 | 0.80 or more | missed |');
+    expect(markdown).toContain('- pipeline: a real server');
+    expect(markdown).toContain('- memory: this part was left out');
+  });
+
+  it('knows the highest memory of a read', async () => {
+    const measured = await measureMemory({ cli, sizes: [300, 600], bytesEach: 600, transcripts: 40 });
+    expect(measured.reads.map(({ rows, mirrored }) => [rows, mirrored])).toEqual(
+      [0, 300, 600, 40].map((rows) => [rows, rows]),
+    );
+    for (const { peakMb } of measured.reads) {
+      expect(peakMb).toBeGreaterThan(40);
+      expect(peakMb).toBeLessThan(400);
+    }
+    const report = describeMemory(measured);
+    expect(report.wrong).toEqual([]);
+    expect(namesOf(report)).toEqual(expect.arrayContaining(['peak at 600 / at 300']));
+  });
+
+  it('is killed half way, and fetches at most two pages twice', async () => {
+    const measured = await measureRestart({
+      ...{ cli, leads: 200, requests: 400, pageSize: 20, rounds: 1, waitsForLease: false },
+    });
+    const [round] = measured.rounds;
+    expect(round).toMatchObject({ kills: 1, end: { code: 0 }, differences: [EQUAL, EQUAL, EQUAL, EQUAL] });
+    expect(round?.pagesTwice).toBeLessThanOrEqual(2);
+    const report = describeRestart(measured);
+    expect(report.wrong).toEqual([]);
+    expect(reached(report)).toEqual(['pages fetched twice, most of a round']);
+  });
+
+  it('compares a far upstream with what its latency allows', async () => {
+    const options = { rows: 1_000, bytesEach: 600, latencyMs: 40, rounds: 1, allowanceMs: 0 };
+    const measured = await measureLatency({ cli, ...options });
+    const [round] = measured.rounds;
+    expect(round?.mirror.created).toBe(1_000);
+    // Timers never fire early by more than their own rounding: ten pages, one after the other.
+    expect(round?.drainMs).toBeGreaterThanOrEqual(10 * 39);
+    expect(round?.mirror.ms).toBeGreaterThanOrEqual((round?.mirror.pages ?? 0) * 39);
+    expect(describeLatency(measured).wrong).toEqual([]);
+  });
+
+  it('starts from nothing', async () => {
+    const measured = await measureColdStart({ cli, rounds: 1 });
+    const [round] = measured.rounds;
+    for (const ms of Object.values(round ?? {})) expect(ms).toBeGreaterThan(5);
+    expect(round?.helpMs).toBeGreaterThan(round?.nodeMs ?? 0);
+    expect(round?.demoMs).toBeGreaterThan(round?.demoRowsMs ?? 0);
+    expect(namesOf(describeColdStart(measured))).toHaveLength(6);
   });
 });

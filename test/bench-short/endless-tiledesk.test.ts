@@ -28,10 +28,16 @@ afterAll(() => upstream.close());
 interface Row {
   readonly _id: string;
   readonly createdAt: string;
+  readonly note?: string;
+  readonly transcript?: string;
 }
 
-async function list(name: 'leads' | 'requests', query: string): Promise<{ count: number; rows: Row[] }> {
-  const url = `${upstream.url}/${project}/${name}?status=${name === 'leads' ? '100' : 'all&preflight=true'}&${query}`;
+async function list(
+  name: 'leads' | 'requests',
+  query: string,
+  from = upstream,
+): Promise<{ count: number; rows: Row[] }> {
+  const url = `${from.url}/${project}/${name}?status=${name === 'leads' ? '100' : 'all&preflight=true'}&${query}`;
   const body = (await (await fetch(url, { headers: { authorization } })).json()) as Record<string, unknown>;
   return { count: body.count as number, rows: body[name] as Row[] };
 }
@@ -76,6 +82,20 @@ describe('the endless upstream', () => {
       `sort=createdAt&direction=-1&limit=1&filterRangeField=createdAt&timezone=UTC&end_date_time=${encodeURIComponent('01/01/1970 00:00:00')}`,
     );
     expect(none).toEqual({ count: 0, rows: [] });
+  });
+
+  it('fills rows up to a size, each with other words', async () => {
+    const filled = { rows: 300, spacingMs: 700, bytesEach: 5_000 };
+    const other = await startEndlessTiledesk({ project: () => ({ leads: filled, requests: filled }) });
+    try {
+      for (const name of ['leads', 'requests'] as const) {
+        const { rows } = await list(name, 'sort=_id&direction=-1&limit=100&page=0', other);
+        expect(rows.map((row) => JSON.stringify(row).length)).toEqual(rows.map(() => 5_000));
+        expect(new Set(rows.map((row) => row.note ?? row.transcript)).size).toBe(100);
+      }
+    } finally {
+      await other.close();
+    }
   });
 
   it('refuses projects that it does not have, and who did not sign in', async () => {

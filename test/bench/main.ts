@@ -29,11 +29,16 @@ import { describeLatency, measureLatency } from '../helpers/bench/latency.ts';
 import { describeMemory, measureMemory } from '../helpers/bench/memory.ts';
 import { describePipeline, measurePipeline } from '../helpers/bench/pipeline.ts';
 import { describeRestart, measureRestart } from '../helpers/bench/restart.ts';
-import { createCli } from '../helpers/cli.ts';
+import { type Cli, createCli } from '../helpers/cli.ts';
 import { ADMIN_URL_VARIABLE } from '../helpers/postgres.ts';
 import { startTestServer } from '../helpers/test-server.ts';
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
+
+interface Common {
+  readonly cli: Cli;
+  readonly onProgress: (text: string) => void;
+}
 
 /** @throws when it is no whole number: a typing error would measure nothing for half an hour */
 function sizes(name: string, unlessTold: string): number[] {
@@ -42,47 +47,55 @@ function sizes(name: string, unlessTold: string): number[] {
   return texts.map(Number);
 }
 
-const size = (name: string, unlessTold: number): number => sizes(name, String(unlessTold))[0] ?? unlessTold;
+function size(name: string, unlessTold: number, least = 0): number {
+  const [given = unlessTold] = sizes(name, String(unlessTold));
+  if (given < least) throw new Error(`${name} is ${least} or more`);
+  return given;
+}
 
+function oneOf<T extends string>(name: string, words: readonly [T, ...T[]]): T {
+  const given = process.env[name] ?? words[0];
+  const found = words.find((word) => word === given);
+  if (found === undefined) throw new Error(`${name} is ${words.join(' or ')}, not ${given}`);
+  return found;
+}
+
+// All of them now: a mistake is not found out after half an hour.
+const { OUT } = process.env;
 const bytesEach = size('PIPELINE_BYTES', 600);
-const rounds = size('ROUNDS', 3);
-const restartRows = size('RESTART_ROWS', 9_000);
-const stream = process.env.PIPELINE_STREAM === 'requests' ? 'requests' : 'leads';
-const onProgress = (text: string) => void process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${text}\n`);
+const rounds = size('ROUNDS', 3, 1);
+const rows = size('PIPELINE_ROWS', 100_000, 1);
+const upserts = Math.min(rows, size('UPSERTS', 2_000));
+const stream = oneOf('PIPELINE_STREAM', ['leads', 'requests']);
+const memorySizes = sizes('MEMORY_ROWS', '10000,100000,1000000').sort((a, b) => a - b);
+const transcripts = size('TRANSCRIPTS', 2_000);
+const restartRows = size('RESTART_ROWS', 9_000, 300);
+const leads = Math.round(restartRows / 3);
+const restart = { leads, requests: restartRows - leads, pageSize: restartRows < 2_000 ? 20 : 100 };
+const latency = { rows: size('LATENCY_ROWS', 20_000, 1), latencyMs: size('LATENCY_MS', 80, 1) };
+const allowanceMs = size('ALLOWANCE_SECONDS', 120) * 1000;
+const starts = size('STARTS', 5, 1);
+
+const PARTS: Readonly<Record<string, (common: Common) => Promise<PartReport>>> = {
+  pipeline: async (common) =>
+    describePipeline(await measurePipeline({ ...common, stream, rows, bytesEach, rounds, upserts })),
+  memory: async (common) =>
+    describeMemory(await measureMemory({ ...common, sizes: memorySizes, bytesEach, transcripts })),
+  restart: async (common) => describeRestart(await measureRestart({ ...common, ...restart, rounds })),
+  latency: async (common) =>
+    describeLatency(await measureLatency({ ...common, ...latency, bytesEach, rounds, allowanceMs })),
+  'cold-start': async (common) => describeColdStart(await measureColdStart({ ...common, rounds: starts })),
+};
+const asked = process.env.PARTS?.split(',').map((part) => part.trim()) ?? Object.keys(PARTS);
+const unknown = asked.filter((part) => PARTS[part] === undefined);
+if (unknown.length > 0)
+  throw new Error(`no such part: ${unknown.join(', ')}; there are ${Object.keys(PARTS).join(', ')}`);
 
 // Durable and with autovacuum, as it would be: the figures are about that, too.
 const server = await startTestServer({ isDurable: true });
 const cli = await createCli({ program: fileURLToPath(new URL('../../../bin/leadmirror.js', import.meta.url)) });
-const common = { cli, bytesEach, onProgress };
-
-const PARTS: Readonly<Record<string, () => Promise<PartReport>>> = {
-  pipeline: async () => {
-    const rows = size('PIPELINE_ROWS', 100_000);
-    const upserts = Math.min(rows, size('UPSERTS', 2_000));
-    return describePipeline(await measurePipeline({ ...common, stream, rows, rounds, upserts }));
-  },
-  memory: async () => {
-    const options = { sizes: sizes('MEMORY_ROWS', '10000,100000,1000000'), transcripts: size('TRANSCRIPTS', 2_000) };
-    return describeMemory(await measureMemory({ ...common, ...options }));
-  },
-  restart: async () => {
-    const leads = Math.round(restartRows / 3);
-    const options = { leads, requests: restartRows - leads, pageSize: restartRows < 2_000 ? 20 : 100, rounds };
-    return describeRestart(await measureRestart({ ...common, ...options }));
-  },
-  latency: async () => {
-    const options = { rows: size('LATENCY_ROWS', 20_000), latencyMs: size('LATENCY_MS', 80), rounds };
-    const allowanceMs = size('ALLOWANCE_SECONDS', 120) * 1000;
-    return describeLatency(await measureLatency({ ...common, ...options, allowanceMs }));
-  },
-  'cold-start': async () => describeColdStart(await measureColdStart({ ...common, rounds: size('STARTS', 5) })),
-};
-
+const onProgress = (text: string) => void process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${text}\n`);
 try {
-  const asked = process.env.PARTS?.split(',').map((part) => part.trim()) ?? Object.keys(PARTS);
-  const unknown = asked.filter((part) => PARTS[part] === undefined);
-  if (unknown.length > 0)
-    throw new Error(`no such part: ${unknown.join(', ')}; there are ${Object.keys(PARTS).join(', ')}`);
   const startedAt = performance.now();
   const machine = await readMachine(process.env[ADMIN_URL_VARIABLE] ?? '');
   process.stdout.write(`${describeMachine(machine)}\n`);
@@ -91,7 +104,7 @@ try {
   for (const [name, measure] of Object.entries(PARTS)) {
     if (!asked.includes(name)) continue;
     try {
-      const report = await measure();
+      const report = await measure({ cli, onProgress });
       process.stdout.write(describePart(report));
       reports.push(report);
     } catch (error) {
@@ -103,7 +116,6 @@ try {
   process.stdout.write(describeTable(machine, reports, leftOut));
   const tookSeconds = Math.round((performance.now() - startedAt) / 1000);
   process.stdout.write(`\nTook ${tookSeconds} s.\n`);
-  const { OUT } = process.env;
   if (OUT)
     await writeFile(OUT, `${JSON.stringify({ machine, tookSeconds, parts: reports, failed, leftOut }, null, 2)}\n`);
   if (failed.length > 0 || reports.some(({ wrong }) => wrong.length > 0)) process.exitCode = 1;

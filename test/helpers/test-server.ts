@@ -46,8 +46,11 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
   };
 }
 
-/** The server is nobody's child: without this, a run that is cut short by Ctrl-C would leave it behind. */
-async function stopWithProcess(home: string): Promise<() => void> {
+/**
+ * The built-in server of a home, which is removed too, ends with this process. It is nobody's child: without this, a run that is cut short by Ctrl-C
+ * would leave it behind. Returns the way to leave it alone after all.
+ */
+export async function stopWithProcess(home: string): Promise<() => void> {
   const { place } = await findPlace(home, SYSTEM_DIRECTORY);
   const onExit = () => {
     try {

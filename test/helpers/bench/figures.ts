@@ -7,6 +7,8 @@ export interface Figure {
   readonly name: string;
   /** As people read it. */
   readonly value: string;
+  /** The same as a number, where it is judged. */
+  readonly measured?: number;
   /** What was wanted; undefined: only told. */
   readonly goal?: string;
   readonly isReached?: boolean;
@@ -102,6 +104,7 @@ ${[...unsaid, ...absent].join('\n')}
 
 export const median = (values: readonly number[]): number => percentile(values, 0.5);
 export const perSecond = (rows: number, ms: number): number => Math.round((rows / ms) * 1000);
+export const inRounds = (count: number): string => (count === 1 ? '1 round' : `${count} rounds`);
 export const ratio = (value: number): string => value.toFixed(2);
 export const range = (values: readonly number[], text: (value: number) => string): string =>
   `${text(median(values))} (${text(Math.min(...values))} to ${text(Math.max(...values))})`;
