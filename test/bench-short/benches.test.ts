@@ -135,6 +135,7 @@ describe('bench', () => {
       const rows = 650;
       const measured = await measurePipeline({ cli, stream, rows, bytesEach: 1_000, rounds: 1, upserts: 30 });
       const [round] = measured.rounds;
+      expect(measured.meanBytes).toBe(1_000);
       expect(round?.mirror).toMatchObject({ read: expect.any(Number), created: rows, updated: 0, deleted: 0 });
       expect(round?.again).toMatchObject({ created: 0, updated: 0, deleted: 0 });
       expect(round?.again.unchanged).toBeGreaterThanOrEqual(rows);
@@ -161,7 +162,7 @@ describe('bench', () => {
       ...{ ...round, drainMs: 1, writeMs: 1, mirror: { ...mirror, created: 99, ms: 100 } },
       table: { before: table.before, after: { ...table.after, rows: 98, updated: 5, dead: 7 } },
     };
-    const report = describePipeline({ options, rounds: [spoilt] });
+    const report = describePipeline({ options, meanBytes: 600, rounds: [spoilt] });
     expect(report.wrong).toEqual([
       'round 1: the first read created 99 of 100 rows',
       'round 1: the table had 98 of 100 rows after the second walk',

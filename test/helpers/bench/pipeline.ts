@@ -29,6 +29,7 @@ export interface PipelineOptions {
   readonly cli: Cli;
   readonly stream: BenchStream;
   readonly rows: number;
+  /** Rows that are shorter are filled up. */
   readonly bytesEach: number;
   readonly rounds: number;
   /** How many rows the loop of upserts takes; 0 leaves it out. */
@@ -61,6 +62,8 @@ export interface PipelineRound {
 
 export interface PipelineMeasured {
   readonly options: Omit<PipelineOptions, 'cli' | 'onProgress'>;
+  /** Of a row as the upstream sent it, on average. */
+  readonly meanBytes: number;
   readonly rounds: readonly PipelineRound[];
 }
 
@@ -75,7 +78,9 @@ export async function measurePipeline(options: PipelineOptions): Promise<Pipelin
     // Mapped and encoded outside of the time: the limit is what the database can do.
     const pages: string[] = [];
     const some: Row[] = [];
+    let bytes = 0;
     const keep = (records: readonly unknown[]) => {
+      for (const record of records) bytes += Buffer.byteLength(JSON.stringify(record));
       const mapped = records.map((record) => mapping.mapRecord(mapping.redactRecord?.(record) ?? record));
       pages.push(encodeRows(mapped));
       some.push(...mapped.slice(0, Math.max(0, upserts - some.length)));
@@ -100,14 +105,18 @@ export async function measurePipeline(options: PipelineOptions): Promise<Pipelin
       const speeds = [drainMs, writeMs, mirrored.mirror.ms, mirrored.again.ms].map((ms) => perSecond(rows, ms));
       onProgress?.(`pipeline, round ${round} of ${wanted}: drain, write, mirror, again at ${speeds.join(', ')} rows/s`);
     }
-    return { options: { stream, rows, bytesEach, rounds: wanted, upserts }, rounds };
+    return {
+      options: { stream, rows, bytesEach, rounds: wanted, upserts },
+      meanBytes: Math.round(bytes / rows),
+      rounds,
+    };
   } finally {
     await upstream.close();
   }
 }
 
-export function describePipeline({ options, rounds }: PipelineMeasured): PartReport {
-  const { stream, rows, bytesEach, upserts } = options;
+export function describePipeline({ options, meanBytes, rounds }: PipelineMeasured): PartReport {
+  const { stream, rows, upserts } = options;
   const speeds = (msOf: (round: PipelineRound) => number) =>
     `${range(
       rounds.map((round) => perSecond(rows, msOf(round))),
@@ -173,7 +182,7 @@ export function describePipeline({ options, rounds }: PipelineMeasured): PartRep
   ];
   return {
     part: 'pipeline',
-    subject: `${rows} ${stream} of ${bytesEach} bytes, ${PAGE} a page, ${inRounds(rounds.length)}`,
+    subject: `${rows} ${stream} of ${meanBytes} bytes, ${PAGE} a page, ${inRounds(rounds.length)}`,
     figures,
     wrong: rounds.flatMap((round, index) => wrongIn(round, rows).map((what) => `round ${index + 1}: ${what}`)),
     notMeasured: [
