@@ -1,14 +1,14 @@
 import { LeaseLostError } from '../errors.ts';
-import type { Prisma, PrismaClient } from '../generated/prisma/client.ts';
+import { Prisma, type PrismaClient } from '../generated/prisma/client.ts';
 import type { Row, TableSpec } from '../stream.ts';
 import { lendText } from './large-texts.ts';
 import { LEASE_MS, type Lease } from './leases.ts';
 import { encodeRows } from './page-json.ts';
 import { type BadRecord, resolveWritten, setAside } from './quarantine.ts';
-import { foldIdleRun, type RunCounts, type RunEnd, writeRun } from './runs.ts';
-import { keepSeenIds } from './seen-ids.ts';
+import { foldIdleRun, type RunCounts, type RunEnd, runLineSql, writeRun } from './runs.ts';
+import { keepSeenIds, seenIdsSql } from './seen-ids.ts';
 import { setTombstones } from './tombstones.ts';
-import { upsertSql } from './upsert-sql.ts';
+import { bindUpsertParts, upsertSql } from './upsert-sql.ts';
 
 export interface PageWrite {
   readonly table: TableSpec;
@@ -50,33 +50,48 @@ export interface SavePage {
   /** Rows found to be gone. */
   readonly tombstones?: { readonly table: TableSpec; readonly before: Date | null; readonly ids: readonly string[] };
   readonly checkpoint: CheckpointWrite;
-  /** The run's counts before this page; the counts after it are returned, nothing is changed in place. */
+  /** The run's counts before this page; nothing is changed in place. */
   readonly counts: RunCounts;
   /** The run ends with this page. */
   readonly end: RunEnd | null;
   /** The run lets others have their turn: its lease ends with this page, its line stays open, and the next holder goes on with it. */
   readonly yields?: boolean;
+  /** What the page before was answered; not given: not known. */
+  readonly hasOpenQuarantine?: boolean;
   /** The rows are on their way: for some milliseconds this process has nothing to do. */
   readonly onSent?: () => void;
+}
+
+/** What the next page of the same run has to know. */
+export interface SavedPage {
+  /** The run's counts after the page. */
+  readonly counts: RunCounts;
+  /** Records of this stream waited in quarantine when the page was written. */
+  readonly hasOpenQuarantine: boolean;
 }
 
 /**
  * One page = one transaction: the checkpoint row is locked first (and with it the lease is proven), then rows, quarantine and the run's line follow.
  * Stored progress therefore never claims a row that is not there, and never forgets one that is.
  *
+ * A plain page in the middle of a walk is one statement and one round trip, which is its own transaction; the others, with more to do, go step by step.
+ *
  * @throws LeaseLostError when another run took over; nothing of the page is kept then
  */
-export async function savePage(prisma: PrismaClient, save: SavePage): Promise<RunCounts> {
+export async function savePage(prisma: PrismaClient, save: SavePage): Promise<SavedPage> {
   const { lease, page, end } = save;
   const { json } = page ?? { json: null };
-  return lendText(prisma, json ?? '', (reference) =>
-    prisma.$transaction(async (tx) => {
-      const { has_open_quarantine: hasOpen } = await lockCheckpoint(tx, save);
+  return lendText(prisma, json ?? '', async (reference) => {
+    const plain = plainPage(save);
+    const saved = plain === null ? null : await writeAtOnce(prisma, save, plain, reference);
+    if (saved !== null) return saved;
+    return prisma.$transaction(async (tx) => {
+      const { has_open_quarantine: hasOpenQuarantine } = await lockCheckpoint(tx, save);
       const counts = { ...save.counts };
       if (page !== null) {
         counts.pages += 1;
         // Before the rows, as when a record is tried again by hand: everybody takes these locks in one order.
-        if (json !== null && hasOpen) await resolveWritten(tx, lease, reference, page.replaceWrittenBefore);
+        if (json !== null && hasOpenQuarantine) await resolveWritten(tx, lease, reference, page.replaceWrittenBefore);
         if (json !== null) await upsertRows(tx, { save, page, json: reference, counts });
         for (const record of page.bad) await setAside(tx, lease, record);
         counts.quarantined += page.bad.length;
@@ -89,9 +104,63 @@ export async function savePage(prisma: PrismaClient, save: SavePage): Promise<Ru
       } else if (end !== null || save.yields === true || !isIdle(counts) || counts.pages > 1) {
         await writeRun(tx, lease, save.startedAt, counts, end);
       }
-      return counts;
-    }),
-  );
+      return { counts, hasOpenQuarantine };
+    });
+  });
+}
+
+/** The page, when rows, checkpoint and the run's counts are all there is to write. */
+function plainPage({ page, end, tombstones, hasOpenQuarantine }: SavePage): PageWrite | null {
+  if (page === null || page.json === null || page.isForced === true || page.bad.length > 0) return null;
+  return end === null && tombstones === undefined && hasOpenQuarantine !== true ? page : null;
+}
+
+interface Tally {
+  readonly read: number;
+  readonly created: number;
+  readonly updated: number;
+}
+
+/**
+ * Null, and nothing written, when the lease was lost or records wait in quarantine. Everything depends on `held`, so the checkpoint's lock comes before all
+ * others here, too.
+ */
+async function writeAtOnce(
+  prisma: PrismaClient,
+  save: SavePage,
+  page: PageWrite,
+  json: string,
+): Promise<SavedPage | null> {
+  const { lease, met } = save;
+  const before = { ...save.counts, pages: save.counts.pages + 1, read: save.counts.read + page.rowCount };
+  const counts = {
+    ...before,
+    created: Prisma.sql`${before.created}::int + created`,
+    updated: Prisma.sql`${before.updated}::int + updated`,
+    unchanged: Prisma.sql`${before.unchanged}::int + read - created - updated`,
+  };
+  const isTold = save.yields === true || !isIdle(before) || before.pages > 1;
+  const line = runLineSql(lease, save.startedAt, {
+    ...{ counts, end: null },
+    from: Prisma.sql`from held, tally where ${isTold} or created + updated > 0`,
+  });
+  const seen =
+    met === undefined || met.ids.length === 0
+      ? Prisma.empty
+      : Prisma.sql`, seen as (${seenIdsSql(lease, met.list, { ids: met.ids, from: Prisma.sql`from held` })})`;
+  const rows = bindUpsertParts(page.table, {
+    condition: 'exists (select from held)',
+    values: [json, lease.connectionId, lease.runId, page.replaceWrittenBefore],
+  });
+  const answer = prisma.$queryRaw<Tally[]>`
+    with held as (${holdSql(save)} and not ${isQuarantineOpen(lease)} returning true), ${rows}${seen}, line as (${line})
+    select read, created, updated from held, tally`;
+  // Prisma sends when somebody waits; only then is there time to spare.
+  const sent = answer.then((tallies) => tallies);
+  save.onSent?.();
+  const [tally] = await sent;
+  if (tally === undefined) return null;
+  return { counts: counted(before, tally), hasOpenQuarantine: false };
 }
 
 interface Locked {
@@ -100,6 +169,22 @@ interface Locked {
 }
 
 async function lockCheckpoint(tx: Prisma.TransactionClient, save: SavePage): Promise<Locked> {
+  const { lease } = save;
+  const [held] = await tx.$queryRaw<Locked[]>`
+    ${holdSql(save)} returning ${isQuarantineOpen(lease)} as has_open_quarantine`;
+  if (held !== undefined) return held;
+  throw new LeaseLostError(
+    `${lease.stream} ${lease.pass} of ${lease.connectionId} was taken over by another run; this one stops, nothing is lost`,
+  );
+}
+
+const isQuarantineOpen = ({ connectionId, stream }: Lease) => Prisma.sql`exists (
+  select 1 from sync.quarantine q
+  where q.connection_id = ${connectionId} and q.stream = ${stream} and q.resolved_at is null
+)`;
+
+/** Stores the progress under the lease; no row is met when the lease was lost. */
+function holdSql(save: SavePage): Prisma.Sql {
   const { lease, checkpoint, end } = save;
   const cursor = checkpoint.cursor === null ? null : JSON.stringify(checkpoint.cursor);
   const watermark = checkpoint.watermark === null ? null : JSON.stringify(checkpoint.watermark);
@@ -107,7 +192,7 @@ async function lockCheckpoint(tx: Prisma.TransactionClient, save: SavePage): Pro
   // The lease ends with the run: whoever waits for it need not wait for its expiry.
   const yields = save.yields === true;
   const leaseSeconds = end === null && !yields ? LEASE_MS / 1000 : null;
-  const [held] = await tx.$queryRaw<Locked[]>`
+  return Prisma.sql`
     update sync.checkpoints set cursor = ${cursor}::jsonb, watermark = coalesce(${watermark}::jsonb, watermark),
       walked_at = coalesce(${walkedAt}::jsonb, walked_at),
       completed_at = case when ${checkpoint.completed} then now() else completed_at end,
@@ -117,15 +202,7 @@ async function lockCheckpoint(tx: Prisma.TransactionClient, save: SavePage): Pro
       lease_until = clock_timestamp() + make_interval(secs => ${leaseSeconds}::float8),
       yielded_run_id = case when ${yields} then run_id end, updated_at = now()
     where connection_id = ${lease.connectionId} and stream = ${lease.stream} and pass = ${lease.pass}
-      and lease_token = ${lease.token} and lease_until is not null
-    returning exists (
-      select 1 from sync.quarantine q
-      where q.connection_id = ${lease.connectionId} and q.stream = ${lease.stream} and q.resolved_at is null
-    ) as has_open_quarantine`;
-  if (held !== undefined) return held;
-  throw new LeaseLostError(
-    `${lease.stream} ${lease.pass} of ${lease.connectionId} was taken over by another run; this one stops, nothing is lost`,
-  );
+      and lease_token = ${lease.token} and lease_until is not null`;
 }
 
 interface UpsertPart {
@@ -136,7 +213,7 @@ interface UpsertPart {
 }
 
 async function upsertRows(tx: Prisma.TransactionClient, { save, page, json, counts }: UpsertPart): Promise<void> {
-  const answer = tx.$queryRawUnsafe<{ read: number; created: number; updated: number }[]>(
+  const answer = tx.$queryRawUnsafe<Tally[]>(
     upsertSql(page.table, page.isForced === true),
     json,
     save.lease.connectionId,
@@ -149,9 +226,16 @@ async function upsertRows(tx: Prisma.TransactionClient, { save, page, json, coun
   const [result] = await sent;
   if (result === undefined) throw new Error('the upsert answered no line');
   counts.read += page.rowCount;
-  counts.created += result.created;
-  counts.updated += result.updated;
-  counts.unchanged += result.read - result.created - result.updated;
+  Object.assign(counts, counted(counts, result));
+}
+
+function counted(counts: RunCounts, { read, created, updated }: Tally): RunCounts {
+  return {
+    ...counts,
+    created: counts.created + created,
+    updated: counts.updated + updated,
+    unchanged: counts.unchanged + read - created - updated,
+  };
 }
 
 function isIdle(counts: RunCounts): boolean {

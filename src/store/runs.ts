@@ -1,4 +1,4 @@
-import type { Prisma, PrismaClient } from '../generated/prisma/client.ts';
+import { Prisma, type PrismaClient } from '../generated/prisma/client.ts';
 import type { Outcome, Pass } from '../stream.ts';
 import { type Lease, leaseOwner } from './leases.ts';
 
@@ -48,6 +48,31 @@ export interface RunRecord extends RunCounts {
 
 type Executor = PrismaClient | Prisma.TransactionClient;
 
+/** What of a run's counts a statement may find out itself. */
+type CountValues = { readonly [name in keyof RunCounts]: number | Prisma.Sql };
+
+/** The statement that writes the run's line. `from`: where the counts come from, and when the line is written at all. */
+export function runLineSql(
+  lease: Lease,
+  startedAt: Date,
+  { counts, end, from }: { counts: CountValues; end: RunEnd | null; from: Prisma.Sql },
+): Prisma.Sql {
+  const watermark = end?.watermark ? JSON.stringify(end.watermark) : null;
+  return Prisma.sql`
+    insert into sync.runs (id, connection_id, stream, pass, outcome, requests, pages, read, created, updated, unchanged,
+      deleted, quarantined, watermark, error_code, error_message, worker, started_at, ended_at)
+    select ${lease.runId}, ${lease.connectionId}, ${lease.stream}, ${lease.pass}, ${end?.outcome ?? null}, ${counts.requests},
+      ${counts.pages}, ${counts.read}, ${counts.created}, ${counts.updated}, ${counts.unchanged}, ${counts.deleted},
+      ${counts.quarantined}, ${watermark}::jsonb, ${end?.error?.code ?? null}, ${end?.error?.message ?? null}, ${leaseOwner},
+      ${startedAt}, case when ${end !== null} then now() end
+    ${from}
+    on conflict (id) do update set outcome = excluded.outcome, requests = excluded.requests, pages = excluded.pages,
+      read = excluded.read, created = excluded.created, updated = excluded.updated, unchanged = excluded.unchanged,
+      deleted = excluded.deleted, quarantined = excluded.quarantined, watermark = excluded.watermark,
+      error_code = excluded.error_code, error_message = excluded.error_message, ended_at = excluded.ended_at
+    where sync.runs.outcome is null`;
+}
+
 /**
  * Writes the run's line as it stands. A run that finds nothing new never gets a line of its own (see `foldIdleRun`), so this is first called when
  * there is something to tell.
@@ -59,19 +84,7 @@ export async function writeRun(
   counts: RunCounts,
   end: RunEnd | null,
 ): Promise<void> {
-  const watermark = end?.watermark ? JSON.stringify(end.watermark) : null;
-  await db.$executeRaw`
-    insert into sync.runs (id, connection_id, stream, pass, outcome, requests, pages, read, created, updated, unchanged,
-      deleted, quarantined, watermark, error_code, error_message, worker, started_at, ended_at)
-    values (${lease.runId}, ${lease.connectionId}, ${lease.stream}, ${lease.pass}, ${end?.outcome ?? null}, ${counts.requests},
-      ${counts.pages}, ${counts.read}, ${counts.created}, ${counts.updated}, ${counts.unchanged}, ${counts.deleted},
-      ${counts.quarantined}, ${watermark}::jsonb, ${end?.error?.code ?? null}, ${end?.error?.message ?? null}, ${leaseOwner},
-      ${startedAt}, case when ${end !== null} then now() end)
-    on conflict (id) do update set outcome = excluded.outcome, requests = excluded.requests, pages = excluded.pages,
-      read = excluded.read, created = excluded.created, updated = excluded.updated, unchanged = excluded.unchanged,
-      deleted = excluded.deleted, quarantined = excluded.quarantined, watermark = excluded.watermark,
-      error_code = excluded.error_code, error_message = excluded.error_message, ended_at = excluded.ended_at
-    where sync.runs.outcome is null`;
+  await db.$executeRaw(runLineSql(lease, startedAt, { counts, end, from: Prisma.empty }));
 }
 
 /**

@@ -1,4 +1,4 @@
-import type { Prisma, PrismaClient } from '../generated/prisma/client.ts';
+import { Prisma, type PrismaClient } from '../generated/prisma/client.ts';
 import type { TableSpec } from '../stream.ts';
 import type { CheckpointKey } from './leases.ts';
 import { tableName } from './upsert-sql.ts';
@@ -14,14 +14,23 @@ type Executor = PrismaClient | Prisma.TransactionClient;
 
 export async function keepSeenIds(
   db: Executor,
-  { connectionId, stream, pass }: CheckpointKey,
+  key: CheckpointKey,
   list: string,
   ids: readonly string[],
 ): Promise<void> {
-  if (ids.length === 0) return;
-  await db.$executeRaw`
+  if (ids.length > 0) await db.$executeRaw(seenIdsSql(key, list, { ids, from: Prisma.empty }));
+}
+
+/** The statement that keeps ids. `from`: where, when they are kept under a condition. */
+export function seenIdsSql(
+  { connectionId, stream, pass }: CheckpointKey,
+  list: string,
+  { ids, from }: { readonly ids: readonly string[]; readonly from: Prisma.Sql },
+): Prisma.Sql {
+  return Prisma.sql`
     insert into sync.seen_ids (connection_id, stream, pass, list, id)
     select ${connectionId}, ${stream}, ${pass}, ${list}, unnest(${ids}::text[])
+    ${from}
     on conflict do nothing`;
 }
 

@@ -23,13 +23,20 @@ function openSpan(tracer: Tracer, { sql }: SqlQuery) {
   );
 }
 
-const WRITES = /\b(insert\s+into|update|delete\s+from)\s+("?[a-z_]+"?\."?[a-z_]+"?)/i;
+const WRITES = /\b(insert\s+into|update|delete\s+from)\s+("?[a-z_]+"?\."?[a-z_]+"?)/gi;
 const READS = /\bfrom\s+("?[a-z_]+"?\."?[a-z_]+"?)/i;
 
-/** What a statement does and to which table: `insert tiledesk.leads`. A statement that reads in order to write is a write. */
+/**
+ * What a statement does and to which table: `insert tiledesk.leads`. A statement that reads in order to write is a write, and one that writes rows and the
+ * mirror's own books with them is about the rows.
+ */
 export function summarize(sql: string): { readonly operation: string; readonly target: string | null } {
-  const [, verb = '', written] = WRITES.exec(sql) ?? [];
-  if (written !== undefined) return { operation: verb.split(/\s/)[0]?.toLowerCase() ?? '', target: bare(written) };
+  const writes = [...sql.matchAll(WRITES)].map(([, verb = '', table = '']) => ({
+    operation: verb.split(/\s/)[0]?.toLowerCase() ?? '',
+    target: bare(table),
+  }));
+  const write = writes.find(({ target }) => !target.startsWith('sync.')) ?? writes[0];
+  if (write !== undefined) return write;
   const operation = /^\s*([a-z]+)/i.exec(sql)?.[1]?.toLowerCase() ?? 'statement';
   const target = READS.exec(sql)?.[1];
   return { operation: operation === 'with' ? 'select' : operation, target: target === undefined ? null : bare(target) };

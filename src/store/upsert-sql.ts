@@ -1,3 +1,4 @@
+import { Prisma } from '../generated/prisma/client.ts';
 import type { ColumnType, TableSpec } from '../stream.ts';
 
 /**
@@ -11,6 +12,14 @@ import type { ColumnType, TableSpec } from '../stream.ts';
  * Answers one line: `read` (distinct ids), `created`, `updated`.
  */
 export function buildUpsertSql(table: TableSpec, { isForced = false } = {}): string {
+  return `with ${buildUpsertParts(table, { isForced })}\nselect read, created, updated from tally`;
+}
+
+/**
+ * The same as parts of a larger statement: `incoming`, `changed`, `written`, and `tally` with the one line. `condition`: an expression without which
+ * nothing is written.
+ */
+export function buildUpsertParts(table: TableSpec, { isForced = false, condition = '' } = {}): string {
   const target = tableName(table);
   const typed = Object.keys(table.columns);
   const stored = [...typed, 'raw', 'content_hash', 'text_repaired', 'deleted_at'];
@@ -27,8 +36,9 @@ export function buildUpsertSql(table: TableSpec, { isForced = false } = {}): str
   // their locks in one order. Unchanged rows are left out by the join already, so that they are not even locked; the conflict clause
   // repeats the test, because another run may have written the row since this statement's snapshot was taken. `lateral … limit 1` keeps the planner
   // to one look-up by key per row: on a young table without statistics it would read and sort all rows of the connection for every page.
+  const isWanted = isForced ? ALWAYS : `t.id is null or (${isDifferent(table, 'i')} and ${mayReplace('i')})`;
   return `
-with incoming as materialized (
+incoming as materialized (
   select distinct on (r.id) ${list(['id', ...typed, 'raw', 'deleted_at'], 'r.')}, md5(r.raw::text) as content_hash,
     coalesce(r.text_repaired, false) as text_repaired
   from jsonb_to_recordset($1::jsonb) as r(${recordset})
@@ -39,19 +49,20 @@ with incoming as materialized (
   left join lateral (
     select * from ${target} s where s.connection_id = $2 and s.id = i.id limit 1
   ) t on true
-  where ${isForced ? ALWAYS : `t.id is null or (${isDifferent(table, 'i')} and ${mayReplace('i')})`}
+  where ${condition === '' ? isWanted : `${condition} and (${isWanted})`}
 ), written as (
   insert into ${target} as t (connection_id, id, ${list(stored)}, run_id, first_seen_at, synced_at)
-  select $2, id, ${list(stored)}, $3::bigint, now(), now() from changed order by id
+  select $2::text, id, ${list(stored)}, $3::bigint, now(), now() from changed order by id
   on conflict (connection_id, id) do update set
     ${stored.map((name) => `${quoteName(name)} = ${replacement(table, name)}`).join(', ')}, run_id = excluded.run_id, synced_at = excluded.synced_at
   where ${isForced ? ALWAYS : `${isDifferent(table, 'excluded')} and ${mayReplace('excluded')}`}
   returning (xmax = 0) as is_new
-)
-select (select count(*) from incoming)::int as read,
-  (count(*) filter (where is_new))::int as created,
-  (count(*) filter (where not is_new))::int as updated
-from written`.trim();
+), tally as (
+  select (select count(*) from incoming)::int as read,
+    (count(*) filter (where is_new))::int as created,
+    (count(*) filter (where not is_new))::int as updated
+  from written
+)`.trim();
 }
 
 const upsertSqlByTable = { plain: new WeakMap<TableSpec, string>(), forced: new WeakMap<TableSpec, string>() };
@@ -66,6 +77,30 @@ export function upsertSql(table: TableSpec, isForced = false): string {
   }
   return sql;
 }
+
+/** The parts of `buildUpsertParts` for one page, with its values in their places. */
+export function bindUpsertParts(
+  table: TableSpec,
+  { condition, values }: { readonly condition: string; readonly values: readonly unknown[] },
+): Prisma.Sql {
+  let parts = partsByTable.get(table);
+  if (parts?.condition !== condition) {
+    const texts = buildUpsertParts(table, { condition }).split(/\$(\d+)/);
+    const strings = texts.filter((_, index) => index % 2 === 0);
+    const places = texts.filter((_, index) => index % 2 === 1).map((place) => Number(place) - 1);
+    parts = { condition, strings, places };
+    partsByTable.set(table, parts);
+  }
+  return new Prisma.Sql(
+    parts.strings,
+    parts.places.map((place) => values[place]),
+  );
+}
+
+const partsByTable = new WeakMap<
+  TableSpec,
+  { readonly condition: string; readonly strings: readonly string[]; readonly places: readonly number[] }
+>();
 
 /** Names $4, which the driver sends in any case. */
 const ALWAYS = '($4::timestamptz is null or true)';

@@ -66,6 +66,8 @@ export class Run {
   /** Counted apart, because requests go out while a page is written. */
   #requests: number;
   #sliceEndsAt: number;
+  /** As the page before found it. */
+  #hasOpenQuarantine = false;
 
   /** `counts`: of a run that goes on, what it counted before. */
   constructor(
@@ -122,13 +124,16 @@ export class Run {
   }
 
   /** Deadlocks, serialisation failures and lost connections are retried as a page: nothing of a failed try was kept. */
-  async save(save: Omit<SavePage, 'lease' | 'startedAt' | 'counts'>): Promise<void> {
+  async save(save: Omit<SavePage, 'lease' | 'startedAt' | 'counts' | 'hasOpenQuarantine'>): Promise<void> {
     const { lease, startedAt } = this;
-    const { onPageWritten } = this.parts;
+    const { onPageWritten, prisma } = this.parts;
     const sentAt = performance.now();
-    this.#written = await this.patiently(() =>
-      savePage(this.parts.prisma, { ...save, lease, startedAt, counts: this.counts }),
+    const hasOpenQuarantine = this.#hasOpenQuarantine;
+    const saved = await this.patiently(() =>
+      savePage(prisma, { ...save, lease, startedAt, counts: this.counts, hasOpenQuarantine }),
     );
+    this.#written = saved.counts;
+    this.#hasOpenQuarantine = saved.hasOpenQuarantine;
     onPageWritten?.({ stream: this.job.stream.name, durationMs: performance.now() - sentAt });
     this.job.onProgress?.(this.counts);
   }

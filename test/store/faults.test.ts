@@ -139,7 +139,7 @@ it('a run whose connection is cut while it writes a page writes that page again'
     await holder.query('lock table tiledesk.leads in share mode');
     const running = setup.run('leads', 'backfill');
     const cut = `select pg_terminate_backend(pid) from pg_stat_activity
-      where datname = current_database() and wait_event_type = 'Lock' and query like 'with incoming%'`;
+      where datname = current_database() and wait_event_type = 'Lock' and query like '%incoming as materialized%'`;
     while ((await watcher.query(cut)).rowCount === 0);
     await holder.query('rollback');
 

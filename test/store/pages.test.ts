@@ -25,7 +25,9 @@ beforeAll(async () => {
 });
 afterAll(() => store.close());
 beforeEach(async () => {
-  await store.query('truncate tiledesk.leads, tilkee.connexions, sync.checkpoints, sync.runs, sync.quarantine');
+  await store.query(
+    'truncate tiledesk.leads, tilkee.connexions, sync.checkpoints, sync.runs, sync.quarantine, sync.seen_ids',
+  );
   lease = await store.lease();
 });
 
@@ -139,8 +141,8 @@ describe('a column that the request may tell about instead of the record', () =>
     raw: { id: 1 },
     ...fields,
   });
-  const save = (...rows: Row[]): Promise<RunCounts> =>
-    savePage(store.prisma, {
+  const save = async (...rows: Row[]): Promise<RunCounts> => {
+    const saved = await savePage(store.prisma, {
       lease,
       startedAt: new Date(),
       checkpoint: { cursor: null, watermark: null, walkedAt: null, completed: false },
@@ -148,6 +150,8 @@ describe('a column that the request may tell about instead of the record', () =>
       end: null,
       page: preparePage({ table: VISITS, rows, bad: [], replaceWrittenBefore: null }),
     });
+    return saved.counts;
+  };
   const kept = async (): Promise<Visit | undefined> =>
     (await store.query<Visit>('select *, xmin::text from tilkee.connexions'))[0];
 
@@ -379,6 +383,74 @@ describe('page, checkpoint and run line', () => {
     expect((await stored()).map(({ id }) => id)).toEqual(['a']);
   });
 
+  it.each([
+    ['at once', false],
+    ['step by step', true],
+  ])('belong to one transaction, written %s', async (_, hasOpenQuarantine) => {
+    const met = { list: 'all', ids: ['a', 'b'] };
+    const counts = await store.save(lease, [lead('a', 1), lead('b', 1)], { checkpoint, met, hasOpenQuarantine });
+
+    expect(counts).toMatchObject({ pages: 1, read: 2, created: 2, updated: 0, unchanged: 0 });
+    const tables = ['tiledesk.leads', 'sync.checkpoints', 'sync.runs', 'sync.seen_ids'];
+    const texts = tables.map((table) => `select '${table}' as name, xmin::text from ${table}`);
+    const versions = await store.query<{ name: string; xmin: string }>(texts.join(' union all '));
+    expect(versions.map(({ name }) => name).sort()).toEqual(
+      ['sync.checkpoints', 'sync.runs', 'sync.seen_ids', 'sync.seen_ids', 'tiledesk.leads', 'tiledesk.leads'].sort(),
+    );
+    expect(new Set(versions.map(({ xmin }) => xmin)).size).toBe(1);
+    expect((await state()).runs[0]).toMatchObject({ outcome: null, pages: 1, read: 2, created: 2, unchanged: 0 });
+  });
+
+  it.each([
+    ['the rows', 'tiledesk.leads', "id <> 'z'"],
+    ['the checkpoint', 'sync.checkpoints', 'cursor is null'],
+    ['the run line', 'sync.runs', 'pages < 0'],
+    ['the ids that were met', 'sync.seen_ids', "id <> 'z'"],
+  ])('are kept together or not at all, in one statement too: %s fails', async (_, table, check) => {
+    await store.query(`alter table ${table} add constraint broken check (${check}) not valid`);
+    const before = await state();
+    const met = { list: 'all', ids: ['a', 'z'] };
+
+    await expect(store.save(lease, [lead('a', 1), lead('z', 1)], { checkpoint, met })).rejects.toThrow();
+
+    expect(await state()).toEqual(before);
+    expect(await store.query('select from sync.seen_ids')).toEqual([]);
+    await store.query(`alter table ${table} drop constraint broken`);
+    await store.save(lease, [lead('a', 1), lead('z', 1)], { checkpoint, met });
+    expect((await stored()).length).toBe(2);
+  });
+
+  it('leave no trace in one statement either when the lease was taken over', async () => {
+    await expireLeases(store);
+    await store.lease();
+    const before = await state();
+    const met = { list: 'all', ids: ['a'] };
+
+    await expect(store.save(lease, [lead('a', 1)], { checkpoint, met })).rejects.toThrow(LeaseLostError);
+
+    expect(await state()).toEqual(before);
+    expect(await store.query('select from sync.seen_ids')).toEqual([]);
+  });
+
+  it('close what waits in quarantine, though the page before found nothing there', async () => {
+    await store.save(lease, [lead('a', 1)], { bad: [{ recordId: 'b', reason: 'refused', rawText: '{}' }] });
+    expect((await state()).quarantine).toMatchObject([{ record_id: 'b', resolved_at: null }]);
+
+    expect(await store.save(lease, [lead('b', 1)], { hasOpenQuarantine: false })).toMatchObject({ created: 1 });
+
+    expect((await state()).quarantine).toMatchObject([{ record_id: 'b', resolved_at: expect.any(Date) }]);
+  });
+
+  it('have no run line while nothing was found on the first page', async () => {
+    await store.save(lease, [lead('a', 1)], { end: DONE });
+    const again = await store.lease({ pass: 'reconcile' });
+    const counts = await store.save(again, [lead('a', 1)]);
+    expect(counts).toMatchObject({ unchanged: 1, pages: 1 });
+    expect((await state()).runs.length).toBe(1);
+    await store.save(again, [lead('a', 1)], { counts });
+    expect((await state()).runs).toMatchObject([{ created: 1 }, { pages: 2, unchanged: 2, created: 0 }]);
+  });
+
   it('gather the newest change of a walk, whatever run goes on with it, and begin anew with the next', async () => {
     const at = (day: number) => new Date(Date.UTC(2026, 0, day));
     const save = (cursor: unknown, newestChange: Date | null) =>
@@ -430,7 +502,9 @@ describe('any sequence of pages', () => {
           .map(({ page }) => page);
         for (const order of [sequence, shuffled]) {
           await store.query('truncate tiledesk.leads');
-          for (const page of order) await store.save(lease, page.map(toRow));
+          for (const [index, page] of order.entries()) {
+            await store.save(lease, page.map(toRow), { hasOpenQuarantine: index % 2 === 1 });
+          }
           expect(await final()).toEqual(expected.sort((one, other) => (one.id < other.id ? -1 : 1)));
         }
       }),

@@ -54,8 +54,8 @@ export async function setupStore(): Promise<Store> {
       if (lease === null) throw new Error('the lease is busy');
       return lease;
     },
-    save: (lease, rows, { bad = [], replaceWrittenBefore = null, ...save } = {}) =>
-      savePage(prisma, {
+    async save(lease, rows, { bad = [], replaceWrittenBefore = null, ...save } = {}) {
+      const saved = await savePage(prisma, {
         lease,
         startedAt: new Date(),
         checkpoint: { cursor: { at: rows.length }, watermark: null, walkedAt: null, completed: false },
@@ -63,7 +63,9 @@ export async function setupStore(): Promise<Store> {
         end: null,
         ...save,
         page: preparePage({ table: LEADS, rows, bad, replaceWrittenBefore }),
-      }),
+      });
+      return saved.counts;
+    },
     async close() {
       await close();
       await sql.end();

@@ -139,8 +139,8 @@ describe.each(NAMES)('tiledesk.%s', (name: Name) => {
         end: null,
       });
 
-    expect(await write()).toMatchObject({ created: ids.size });
-    expect(await write()).toMatchObject({ created: 0, updated: 0, unchanged: ids.size });
+    expect((await write()).counts).toMatchObject({ created: ids.size });
+    expect((await write()).counts).toMatchObject({ created: 0, updated: 0, unchanged: ids.size });
 
     const stored = await store.query<Json>(`select * from ${stream.name}`);
     expect(stored).toHaveLength(ids.size);
