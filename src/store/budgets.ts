@@ -98,7 +98,7 @@ export function createDatabaseBudget(
   async function ask(lane: 'fast' | 'bulk' | null, maxWaitMs: number): Promise<Taken> {
     await ensureRow();
     const [row] = await prisma.$queryRaw<TakenRow[]>`
-      with held as (
+      /* prepared: take */ with held as (
         -- Every other step is materialized: put into one another, the expressions would double with each.
         -- One reading of the clock: with two, a free slot would always lie a moment ahead, and be refused to who may not wait.
         select credential, base_spacing_ms, spacing_ms, next_free_at, fast_free_at, blocked_until, fast_busy_until, bulk_busy_until, learnt_spacing_ms,

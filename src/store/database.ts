@@ -5,6 +5,7 @@ import type { Logger } from '../logger.ts';
 import type { Tracer } from '../trace.ts';
 import { describeDatabaseFault } from './faults.ts';
 import { attachLargeTexts, LargeTexts, PrismaPgWithLargeTexts } from './large-texts.ts';
+import { PreparedStatements } from './prepared.ts';
 
 export interface Database {
   readonly prisma: PrismaClient;
@@ -42,7 +43,14 @@ export function poolConfig(url: string, max: number): pg.PoolConfig {
 export function createDatabase(options: DatabaseOptions): Database {
   const { url, logger, maxConnections = 10 } = options;
   const texts = new LargeTexts();
-  const adapter = new PrismaPgWithLargeTexts(texts, poolConfig(url, maxConnections), {
+  const prepared = new PreparedStatements();
+  const config = poolConfig(url, maxConnections);
+  const onConnect = async (client: pg.ClientBase) => {
+    await config.onConnect?.(client);
+    await prepared.lookAt(client);
+  };
+  const adapter = new PrismaPgWithLargeTexts(texts, { ...config, onConnect } as pg.PoolConfig, {
+    statementNameGenerator: (query) => prepared.nameOf(query),
     // An idle connection that the server closed is replaced by the next query; without a listener it would end the process.
     onPoolError: (error) => logger.debug({ err: error.message }, 'idle database connection closed'),
     onConnectionError: (error) => logger.debug({ err: error.message }, 'database connection closed'),

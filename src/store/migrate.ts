@@ -6,6 +6,7 @@ import { bindMigrationAwareSqlAdapterFactory, DriverAdapterError } from '@prisma
 import pg from 'pg';
 import { DatabaseError } from '../errors.ts';
 import { databaseError, poolConfig } from './database.ts';
+import { isDirect } from './pooler.ts';
 
 /**
  * Migrations, applied in our own process: Prisma's command would download a schema engine from outside the npm registry. The same
@@ -102,8 +103,12 @@ async function applyMigrations(url: string, migrations: readonly Migration[]): P
     }
   });
   let failure: unknown = null;
-  const engine = await createSchemaEngine(url, (error) => {
+  const opening = createSchemaEngine(url, (error) => {
     failure = error;
+  });
+  const engine = await opening.catch(async (cause) => {
+    await refusePooler(url, cause);
+    throw cause;
   });
   try {
     await engine.applyMigrations({
@@ -124,6 +129,16 @@ async function applyMigrations(url: string, migrations: readonly Migration[]): P
   } finally {
     engine.free();
   }
+}
+
+/** The engine needs a session of its own, with its settings. What a pooler answers to that does not say so. */
+async function refusePooler(url: string, cause: unknown): Promise<void> {
+  if (await withClient(url, isDirect)) return;
+  throw new DatabaseError(
+    'database_refused',
+    'DATABASE_URL leads through a pooler such as PgBouncer, and migrations need the server itself; once for each version, run leadmirror migrate with a DATABASE_URL that goes there directly',
+    { cause },
+  );
 }
 
 /**

@@ -16,6 +16,7 @@ import {
 } from '../../src/store/migrate.ts';
 import { compareMirror, EQUAL } from '../helpers/compare.ts';
 import { variables } from '../helpers/mirror.ts';
+import { startPooler } from '../helpers/pooler.ts';
 import { createTestDatabase, type TestDatabase } from '../helpers/postgres.ts';
 import { unheardLogger } from '../helpers/unheard-logger.ts';
 
@@ -265,6 +266,22 @@ describe('migrating', () => {
     url.password = 'invented';
 
     await expect(migrate({ url: url.href })).rejects.toMatchObject({ code: 'database_refused' });
+  });
+
+  it('through a pooler says that it needs the server itself, and has nothing to do there once that was done', async () => {
+    const { url, client } = await setup();
+    const pooler = await startPooler(url);
+    opened.push(pooler);
+    await expect(migrate({ url: pooler.url })).rejects.toMatchObject({
+      code: 'database_refused',
+      message: expect.stringContaining('run leadmirror migrate with a DATABASE_URL that goes there directly'),
+    });
+    const tables = await client.query(`select from pg_tables where schemaname = 'tiledesk'`);
+    expect(tables.rowCount).toBe(0);
+
+    await migrate({ url });
+
+    expect(await migrate({ url: pooler.url })).toEqual([]);
   });
 
   it('accepts schemas that were made for it and are empty', async () => {
