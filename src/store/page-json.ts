@@ -9,7 +9,7 @@ const REPLACEMENT = '\uFFFD';
  * is marked `text_repaired`, so that one odd message does not keep a whole page out.
  */
 export function encodeRows(rows: readonly Row[]): string {
-  const text = JSON.stringify(rows);
+  const text = JSON.stringify(rows.map(withoutNulls));
   if (!SUSPECT.test(text)) return text;
   return JSON.stringify(
     rows.map((row) => {
@@ -17,6 +17,13 @@ export function encodeRows(rows: readonly Row[]): string {
       return { ...repaired, text_repaired: JSON.stringify(repaired) !== JSON.stringify(row) };
     }),
   );
+}
+
+/** An absent column is null to Postgres; half of a row's columns often are, and a tenth of the text. */
+function withoutNulls(row: Row): Partial<Row> {
+  const lean: Record<string, unknown> = {};
+  for (const name in row) if (row[name] !== null) lean[name] = row[name];
+  return lean;
 }
 
 /** The same value with every unstorable character replaced, in keys as well. Loops: callbacks would double the depth of the stack. */
