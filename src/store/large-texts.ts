@@ -8,9 +8,12 @@ import { traceStatements } from './traced-sql.ts';
  * Large parameters by reference. Prisma writes the parameters of a raw query as JSON and reads them back before it hands them to the driver: for the
  * text of a page that is a fifth of the time of writing it, and two more copies in memory. So the statement gets a short reference, and the driver adapter,
  * the last step before the wire, puts the text in its place.
+ *
+ * It puts it there as an object that the driver asks for the text and that is emptied afterwards: the adapter keeps the parameters of its last hundred
+ * statements, for messages that nobody sees (7.10), and with them it would keep fifty pages.
  */
 export class LargeTexts {
-  readonly #texts = new Map<string, string>();
+  readonly #texts = new Map<string, LentText>();
   /** Random, so that no text from upstream can be taken for a reference. */
   readonly #prefix = `text ${randomUUID()} `;
   #last = 0;
@@ -19,11 +22,13 @@ export class LargeTexts {
   async lend<T>(text: string, work: (reference: string) => Promise<T>): Promise<T> {
     this.#last += 1;
     const reference = `${this.#prefix}${this.#last}`;
-    this.#texts.set(reference, text);
+    const lent = new LentText(text);
+    this.#texts.set(reference, lent);
     try {
       return await work(reference);
     } finally {
       this.#texts.delete(reference);
+      lent.forget();
     }
   }
 
@@ -31,6 +36,23 @@ export class LargeTexts {
     if (this.#texts.size === 0) return query;
     const args = query.args.map((arg) => (typeof arg === 'string' ? (this.#texts.get(arg) ?? arg) : arg));
     return { ...query, args };
+  }
+}
+
+/** `toPostgres` is what node-postgres calls on any object that is a parameter. */
+class LentText {
+  #text: string;
+
+  constructor(text: string) {
+    this.#text = text;
+  }
+
+  toPostgres(): string {
+    return this.#text;
+  }
+
+  forget(): void {
+    this.#text = '';
   }
 }
 

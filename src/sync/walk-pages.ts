@@ -14,6 +14,9 @@ export interface WalkedPage<T> {
   readonly span: Span | null;
 }
 
+/** Pages do not get smaller than that because they are heavy: requests are dearer than memory. */
+const FEW_ROWS = 20;
+
 interface Fetched<T> {
   readonly query: ListQuery;
   readonly state: WalkState;
@@ -27,6 +30,8 @@ export interface WalkOptions<T> extends FetchOptions {
   readonly span?: Span | null;
   /** Which ids of a page the walk's memory knows; asked when everything before the page is written. */
   readonly recall: (page: ListPage, prepared: T) => Promise<ReadonlySet<string>>;
+  /** A page so large that the next ones are asked for with half the rows: two of them are in memory at a time, each more than once. */
+  readonly isHeavy?: (prepared: T) => boolean;
   /** Called as soon as a page has arrived, while the one before it is still being written. `askedAt`: `performance.now()` before the request. */
   readonly prepare: (page: ListPage, askedAt: number) => T;
 }
@@ -49,18 +54,20 @@ export async function* walkPages<T>(
     return fetched;
   };
   let pending: Promise<Fetched<T>> | null = null;
+  const take = (state: WalkState): Promise<Fetched<T>> => {
+    const taken = pending ?? fetch(state);
+    pending = null;
+    return taken;
+  };
   let current: Span | null = null;
   try {
     for (let next = from; ; ) {
-      const { query, state, page, prepared, span } = await (pending ?? fetch(next));
-      current = span;
-      const familiar = list.walk.memory === undefined ? undefined : await options.recall(page, prepared);
-      const step = list.walk.accept(state, query, page, familiar);
-      pending = null;
+      const { step, ...accepted } = await accept(list, take(next), options);
+      current = accepted.span;
       const fetchAhead = () => {
         if (step.end === null) pending ??= fetch(step.state);
       };
-      yield { prepared, ids: idsOn(page), step, fetchAhead, span };
+      yield { ...accepted, step, fetchAhead };
       current?.end();
       current = null;
       if (step.end !== null) return;
@@ -75,6 +82,25 @@ export async function* walkPages<T>(
       ({ span }) => span?.end(),
       () => {},
     );
+  }
+}
+
+/** Apart from the loop, whose variables live while the page is being written: the records themselves are garbage by then. */
+async function accept<T>(
+  { walk }: List,
+  arriving: Promise<Fetched<T>>,
+  { recall, isHeavy = () => false }: WalkOptions<T>,
+): Promise<Omit<WalkedPage<T>, 'fetchAhead'>> {
+  const { query, state, page, prepared, span } = await arriving;
+  try {
+    const familiar = walk.memory === undefined ? undefined : await recall(page, prepared);
+    const step = walk.accept(state, query, page, familiar);
+    const smaller = step.end === null && page.entries.length > FEW_ROWS && isHeavy(prepared);
+    const next = (smaller ? walk.shrink(step.state) : null) ?? step.state;
+    return { prepared, ids: idsOn(page), step: { ...step, state: next }, span };
+  } catch (error) {
+    span?.end(error);
+    throw error;
   }
 }
 

@@ -1,8 +1,14 @@
+import v8 from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createDatabase, type Database } from '../../src/store/database.ts';
 import { LargeTexts, lendText } from '../../src/store/large-texts.ts';
 import { createTestDatabase, type TestDatabase } from '../helpers/postgres.ts';
 import { unheardLogger } from '../helpers/unheard-logger.ts';
+
+interface Lent {
+  toPostgres(): string;
+}
 
 describe('a large parameter by reference', () => {
   let test: TestDatabase;
@@ -48,13 +54,33 @@ describe('a large parameter by reference', () => {
   it('is forgotten afterwards, also when the work failed', async () => {
     const texts = new LargeTexts();
     let reference = '';
+    let parameter: unknown;
     const failing = texts.lend('text', async (lent) => {
       reference = lent;
-      expect(texts.resolve({ sql: '', args: [lent, 1], argTypes: [] }).args).toEqual(['text', 1]);
+      const { args } = texts.resolve({ sql: '', args: [lent, 1], argTypes: [] });
+      parameter = args[0];
+      expect(args[1]).toBe(1);
+      expect((parameter as Lent).toPostgres()).toBe('text');
       throw new Error('broken');
     });
 
     await expect(failing).rejects.toThrow('broken');
     expect(texts.resolve({ sql: '', args: [reference], argTypes: [] }).args).toEqual([reference]);
+    expect((parameter as Lent).toPostgres()).toBe('');
+  });
+
+  it('is held by nobody afterwards, though Prisma keeps the parameters of its last statements', async () => {
+    const { prisma } = database;
+    const megabytes = 8;
+    v8.setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    collect();
+    const before = process.memoryUsage().heapUsed;
+    for (let page = 0; page < 20; page++) {
+      const large = `${page}`.padEnd(megabytes * 2 ** 20, 'x');
+      await lendText(prisma, large, (reference) => prisma.$queryRawUnsafe('select length($1::text)', reference));
+    }
+    collect();
+    expect(process.memoryUsage().heapUsed / 2 ** 20).toBeLessThan(before / 2 ** 20 + 3 * megabytes);
   });
 });
