@@ -108,10 +108,15 @@ export class Run {
     return { outcome, error, watermark: this.watermark, retryInMs, isRecorded: false };
   }
 
+  /** Whether others may have their turn after this page; see `shallYield`. */
+  get isSliceOver(): boolean {
+    return performance.now() >= this.#sliceEndsAt;
+  }
+
   /** Whether this run's slice is over and others wait. When nobody does, another slice begins. */
   async shallYield(): Promise<boolean> {
     const { fairness } = this.job;
-    if (fairness === undefined || performance.now() < this.#sliceEndsAt) return false;
+    if (fairness === undefined || !this.isSliceOver) return false;
     if (await fairness.isWaitedFor()) return true;
     this.#sliceEndsAt = performance.now() + fairness.sliceMs;
     return false;

@@ -45,11 +45,6 @@ export async function walkLists(
   return null;
 }
 
-/** A hundred requests with transcripts of 80 KB. A walk holds two pages, so that is half of what it may hold as text. */
-const HEAVY_PAGE_CHARACTERS = 8 * 2 ** 20;
-
-const isHeavy = ({ page }: PreparedPage): boolean => (page.json?.length ?? 0) > HEAVY_PAGE_CHARACTERS;
-
 /** Null when the pass goes on behind this list. */
 async function walkList(
   run: Run,
@@ -59,7 +54,9 @@ async function walkList(
   const prepare = (page: ListPage, askedAt: number) => preparePageOf(run, page, askedAt);
   const recall = (page: ListPage, prepared: PreparedPage) => recallIds(run, list, page, prepared);
   const span = run.parts.tracer?.active();
-  for await (const walked of walkPages(list, start, { ...run.fetch, span, prepare, recall, isHeavy })) {
+  const weigh = ({ page }: PreparedPage) => page.json?.length ?? 0;
+  const holdsBack = () => run.isSliceOver;
+  for await (const walked of walkPages(list, start, { ...run.fetch, span, prepare, recall, weigh, holdsBack })) {
     const write = () => writePage(run, list, walked, next);
     const ending = await (walked.span?.run(write) ?? write());
     if (ending !== null) return ending;

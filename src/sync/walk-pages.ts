@@ -1,5 +1,6 @@
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
 import { ResponseTooLargeError } from '../errors.ts';
-import type { FetchOptions, List, ListPage, ListQuery, WalkState, WalkStep } from '../stream.ts';
+import type { FetchOptions, List, ListPage, ListQuery, Walk, WalkState, WalkStep } from '../stream.ts';
 import type { Span } from '../trace.ts';
 
 export interface WalkedPage<T> {
@@ -14,6 +15,8 @@ export interface WalkedPage<T> {
   readonly span: Span | null;
 }
 
+/** A hundred requests with transcripts of 80 KB. */
+const HEAVY_CHARACTERS = 8 * 2 ** 20;
 /** Pages do not get smaller than that because they are heavy: requests are dearer than memory. */
 const FEW_ROWS = 20;
 
@@ -21,7 +24,9 @@ interface Fetched<T> {
   readonly query: ListQuery;
   readonly state: WalkState;
   readonly page: ListPage;
-  readonly prepared: T;
+  /** Done at most once. */
+  readonly prepare: () => T;
+  readonly isPrepared: () => boolean;
   readonly span: Span | null;
 }
 
@@ -30,15 +35,20 @@ export interface WalkOptions<T> extends FetchOptions {
   readonly span?: Span | null;
   /** Which ids of a page the walk's memory knows; asked when everything before the page is written. */
   readonly recall: (page: ListPage, prepared: T) => Promise<ReadonlySet<string>>;
-  /** A page so large that the next ones are asked for with half the rows: two of them are in memory at a time, each more than once. */
-  readonly isHeavy?: (prepared: T) => boolean;
-  /** Called as soon as a page has arrived, while the one before it is still being written. `askedAt`: `performance.now()` before the request. */
+  /** Characters of a page. Two are in memory at a time, each more than once: behind a heavy one, half the rows are asked for. */
+  readonly weigh?: (prepared: T) => number;
+  /** True while it is not sure that the run goes on behind this page: the next one is then only fetched when the consumer says so. */
+  readonly holdsBack?: () => boolean;
+  /** `askedAt`: `performance.now()` before the request. */
   readonly prepare: (page: ListPage, askedAt: number) => T;
 }
 
 /**
  * The pages of one list, in the order of its walk. While the consumer writes a page, the next one is already being fetched and prepared; never more than that
  * one, so memory holds two pages, and a kill repeats at most two.
+ *
+ * What is slow decides what comes first. Where the database is, a page has arrived and is prepared before its turn comes, and the next one is asked for when this
+ * one is on its way to the database. Where the upstream is, somebody waits for the page, and the next one is asked for before this one is prepared.
  */
 export async function* walkPages<T>(
   list: List,
@@ -47,27 +57,36 @@ export async function* walkPages<T>(
 ): AsyncGenerator<WalkedPage<T>, void, undefined> {
   const ahead = new AbortController();
   const signal = AbortSignal.any([options.signal, ahead.signal]);
-  const fetch = (state: WalkState): Promise<Fetched<T>> => {
-    const fetched = fetchTraced(list, state, { ...options, signal });
+  const turn: Turn<T> = { isAwaited: false, rowWeight: 0, pending: null };
+  const fetch = (state: WalkState, onSent?: () => void): Promise<Fetched<T>> => {
+    const onRequest = () => {
+      options.onRequest();
+      onSent?.();
+    };
+    const fetched = fetchTraced(list, state, { ...options, onRequest, signal }).then((arrived) => {
+      if (!turn.isAwaited) arrived.prepare();
+      return arrived;
+    });
     // It is awaited after the page before it is written; until then a failure must not count as unhandled.
     fetched.catch(() => {});
     return fetched;
   };
-  let pending: Promise<Fetched<T>> | null = null;
+  const fetchAhead = ({ end, state }: WalkStep, onSent?: () => void) => {
+    if (end === null) turn.pending ??= fetch(state, onSent);
+  };
   const take = (state: WalkState): Promise<Fetched<T>> => {
-    const taken = pending ?? fetch(state);
-    pending = null;
+    const taken = turn.pending ?? fetch(state);
+    turn.pending = null;
+    turn.isAwaited = true;
     return taken;
   };
   let current: Span | null = null;
   try {
     for (let next = from; ; ) {
-      const { step, ...accepted } = await accept(list, take(next), options);
+      const accepted = await accept(list, take(next), { ...options, turn, fetchAhead });
+      const { step } = accepted;
       current = accepted.span;
-      const fetchAhead = () => {
-        if (step.end === null) pending ??= fetch(step.state);
-      };
-      yield { ...accepted, step, fetchAhead };
+      yield { ...accepted, fetchAhead: () => fetchAhead(step) };
       current?.end();
       current = null;
       if (step.end !== null) return;
@@ -77,31 +96,73 @@ export async function* walkPages<T>(
     ahead.abort();
     current?.end();
     // Fetched, and not looked at any more: the run ends before it.
-    const unused = pending as Promise<Fetched<T>> | null;
-    void unused?.then(
+    void turn.pending?.then(
       ({ span }) => span?.end(),
       () => {},
     );
   }
 }
 
+interface Turn<T> {
+  /** The consumer has nothing to do until the page arrives. */
+  isAwaited: boolean;
+  /** Of the page that was prepared last, in characters. */
+  rowWeight: number;
+  pending: Promise<Fetched<T>> | null;
+}
+
+interface AcceptOptions<T> extends WalkOptions<T> {
+  readonly turn: Turn<T>;
+  readonly fetchAhead: (step: WalkStep, onSent: () => void) => void;
+}
+
+/** So long a page that has arrived waits for the request behind it to leave. Preparing it would keep the process busy for about that time. */
+const SEND_FIRST_MS = 3;
+
+/** A request that has to wait for its slot is not waited for. */
+async function sendFirst(send: (onSent: () => void) => void): Promise<void> {
+  const over = new AbortController();
+  const sent = new Promise<void>((resolve) => {
+    send(resolve);
+  });
+  await Promise.race([sent, delay(SEND_FIRST_MS, undefined, { signal: over.signal }).catch(() => {})]);
+  over.abort();
+  // The client hands it to the socket in its next turn.
+  await nextTurn();
+}
+
 /** Apart from the loop, whose variables live while the page is being written: the records themselves are garbage by then. */
 async function accept<T>(
   { walk }: List,
   arriving: Promise<Fetched<T>>,
-  { recall, isHeavy = () => false }: WalkOptions<T>,
+  { recall, weigh = () => 0, holdsBack = () => false, turn, fetchAhead }: AcceptOptions<T>,
 ): Promise<Omit<WalkedPage<T>, 'fetchAhead'>> {
-  const { query, state, page, prepared, span } = await arriving;
+  const { query, state, page, prepare, isPrepared, span } = await arriving;
+  turn.isAwaited = false;
+  const rows = page.entries.length;
+  const prepareAndWeigh = () => {
+    const prepared = prepare();
+    if (rows > 0) turn.rowWeight = weigh(prepared) / rows;
+    return prepared;
+  };
   try {
-    const familiar = walk.memory === undefined ? undefined : await recall(page, prepared);
-    const step = walk.accept(state, query, page, familiar);
-    const smaller = step.end === null && page.entries.length > FEW_ROWS && isHeavy(prepared);
-    const next = (smaller ? walk.shrink(step.state) : null) ?? step.state;
-    return { prepared, ids: idsOn(page), step: { ...step, state: next }, span };
+    const wasReady = isPrepared();
+    if (wasReady || walk.memory !== undefined) prepareAndWeigh();
+    const familiar = walk.memory === undefined ? undefined : await recall(page, prepare());
+    const isHeavy = rows > FEW_ROWS && rows * turn.rowWeight > HEAVY_CHARACTERS;
+    const accepted = walk.accept(state, query, page, familiar);
+    const step = isHeavy ? withFewerRows(walk, accepted) : accepted;
+    if (!wasReady && step.end === null && !holdsBack()) await sendFirst((onSent) => fetchAhead(step, onSent));
+    return { prepared: prepareAndWeigh(), ids: idsOn(page), step, span };
   } catch (error) {
     span?.end(error);
     throw error;
   }
+}
+
+function withFewerRows(walk: Walk, step: WalkStep): WalkStep {
+  const smaller = step.end === null ? walk.shrink(step.state) : null;
+  return smaller === null ? step : { ...step, state: smaller };
 }
 
 /** Inside a span of its own where traces are wanted; what is done with the page later belongs to it as well. */
@@ -129,13 +190,22 @@ async function fetchFitting<T>(
     const askedAt = performance.now();
     try {
       const page = await list.fetchPage(query, options);
-      return { query, state, page, prepared: options.prepare(page, askedAt) };
+      return { query, state, page, ...once(() => options.prepare(page, askedAt)) };
     } catch (error) {
       const smaller = error instanceof ResponseTooLargeError ? list.walk.shrink(state) : null;
       if (smaller === null) throw error;
       state = smaller;
     }
   }
+}
+
+function once<T>(work: () => T): { readonly prepare: () => T; readonly isPrepared: () => boolean } {
+  let done: { readonly result: T } | null = null;
+  const prepare = () => {
+    done ??= { result: work() };
+    return done.result;
+  };
+  return { prepare, isPrepared: () => done !== null };
 }
 
 export function idsOn(page: ListPage): readonly string[] {

@@ -17,6 +17,10 @@ export function alignPage(start: number, maxLimit: number): Alignment {
     const offset = Math.floor(start / limit) * limit;
     if (offset + limit > best.offset + best.limit) best = { offset, limit };
   }
+  // Each of few small limits may divide the place behind `start` (420 is a multiple of 3 to 7), and no page goes on there: the next larger one that does.
+  for (let limit = maxLimit + 1; best.offset + best.limit <= start + 1; limit++) {
+    best = { offset: Math.floor(start / limit) * limit, limit };
+  }
   return best;
 }
 

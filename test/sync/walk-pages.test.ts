@@ -1,5 +1,6 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { expect, it } from '@jest/globals';
-import type { List, ListPage, ListQuery } from '../../src/stream.ts';
+import type { FetchOptions, List, ListQuery } from '../../src/stream.ts';
 import { walkPages } from '../../src/sync/walk-pages.ts';
 import { createStitchWalk } from '../../src/walks/stitch.ts';
 import { objectId, ShiftingList } from '../helpers/shifting-list.ts';
@@ -7,52 +8,82 @@ import { objectId, ShiftingList } from '../helpers/shifting-list.ts';
 const ROWS = 500;
 
 /** The list read to its end: the limits that were asked for, and what was read. */
-async function read(isHeavy: (page: ListPage) => boolean) {
+async function read(rowWeight: number, write: () => Promise<void> = async () => {}) {
   const server = new ShiftingList(Math.random, Date.UTC(2026, 0, 1));
   for (let row = 0; row < ROWS; row++) {
     server.now += 1000;
     server.add({ id: objectId(server.now, Math.random) });
   }
   const limits: number[] = [];
+  const told: string[] = [];
   const list: List = {
     id: 'all',
     walk: createStitchWalk({ sort: 'id', pageSize: 100 }),
-    async fetchPage(query: ListQuery) {
+    async fetchPage(query: ListQuery, options: FetchOptions) {
       limits.push(query.limit);
+      options.onRequest();
+      told.push('asked');
       return server.answer(query);
     },
   };
   const { signal } = new AbortController();
   const options = { signal, maxWaitMs: 0, lane: 'bulk' as const, onRequest: () => {} };
   const seen = new Set<string>();
-  for await (const { ids } of walkPages(list, list.walk.start(), {
+  for await (const { ids, fetchAhead } of walkPages(list, list.walk.start(), {
     ...options,
     recall: async () => new Set<string>(),
-    prepare: (page) => page,
-    isHeavy,
+    prepare(page) {
+      told.push('prepared');
+      return page;
+    },
+    weigh: ({ entries }) => entries.length * rowWeight,
   })) {
+    fetchAhead();
     for (const id of ids) seen.add(id);
+    await write();
+    told.push('written');
   }
-  return { limits, seen: seen.size };
+  return { limits, told, seen: seen.size };
 }
 
 it('asks for as many rows as it may while pages are light', async () => {
-  const { limits, seen } = await read(() => false);
+  const { limits, seen } = await read(1_000);
   expect(seen).toBe(ROWS);
   expect(Math.min(...limits.slice(0, -1))).toBeGreaterThan(50);
 });
 
-it('asks for half after a page that is too heavy to hold two of', async () => {
-  const { limits, seen } = await read(({ entries }) => entries.length > 40);
+it('asks for half after a page that is too heavy to hold two of, and for no less than is needed', async () => {
+  const { limits, seen } = await read(200_000);
   expect(seen).toBe(ROWS);
+  // One page may be on its way before the first is found to be heavy.
   expect(limits[0]).toBe(100);
-  expect(limits[1]).toBeLessThanOrEqual(50);
-  expect(Math.max(...limits.slice(2))).toBeLessThanOrEqual(25);
+  expect(Math.max(...limits.slice(2))).toBeLessThanOrEqual(50);
+  expect(limits.length).toBeLessThan(22);
 });
 
 it('does not get smaller than a few rows, however heavy they are', async () => {
-  const { limits, seen } = await read(() => true);
+  const { limits, seen } = await read(8_000_000);
   expect(seen).toBe(ROWS);
+  expect(Math.max(...limits.slice(4))).toBeLessThanOrEqual(20);
   expect(Math.min(...limits)).toBeGreaterThan(5);
   expect(limits.length).toBeLessThan(100);
+});
+
+it('asks for the next page before it prepares one that was waited for', async () => {
+  const { told } = await read(1_000);
+  expect(told.slice(0, 3)).toEqual(['asked', 'asked', 'prepared']);
+});
+
+it('prepares a page that arrives while the one before is written, and never has more than that one ahead', async () => {
+  const { told } = await read(1_000, () => delay(20));
+  expect(told.slice(0, 8)).toEqual([
+    'asked',
+    'asked',
+    'prepared',
+    'prepared',
+    'written',
+    'asked',
+    'prepared',
+    'written',
+  ]);
 });

@@ -102,7 +102,8 @@ describe('pause', () => {
     expect(await resumeStream(prisma, KEY)).toBeInstanceOf(Date);
     expect(await resumeStream(prisma, KEY)).toBeNull();
     await observer.job({ pass: 'backfill', outcome: 'succeeded' });
-    expect(pagesOf(upstream)).toEqual([0, 1, 2, 2, 3]);
+    // Page 3 was asked for as soon as page 2 had arrived, before anybody could know that this one would not be written.
+    expect(pagesOf(upstream)).toEqual([0, 1, 2, 3, 2, 3]);
     expect(await countRows(app)).toBe(8);
   });
 });
@@ -150,7 +151,8 @@ describe('cancel', () => {
     await enqueueRun(daemon.queues, { connection: CONNECTION, stream: STREAM, pass: 'backfill', trigger: 'manual' });
     await observer.job({ pass: 'backfill', outcome: 'succeeded' });
     expect(await countRows(app)).toBe(8);
-    expect(pagesOf(upstream)).toEqual([0, 1, 2, 2, 3]);
+    // Page 3 was asked for as soon as page 2 had arrived, before anybody could know that this one would not be written.
+    expect(pagesOf(upstream)).toEqual([0, 1, 2, 3, 2, 3]);
   });
 });
 
@@ -199,6 +201,6 @@ describe('resync', () => {
     const { result } = await observer.job({ pass: 'backfill', outcome: 'cancelled' });
     expect(result?.error?.code).toBe('resync');
     await observer.job({ pass: 'backfill', outcome: 'succeeded' });
-    expect(pagesOf(upstream).slice(0, 7)).toEqual([0, 1, 2, 0, 1, 2, 3]);
+    expect(pagesOf(upstream).slice(0, 8)).toEqual([0, 1, 2, 3, 0, 1, 2, 3]);
   });
 });
