@@ -102,8 +102,7 @@ describe('pause', () => {
     expect(await resumeStream(prisma, KEY)).toBeInstanceOf(Date);
     expect(await resumeStream(prisma, KEY)).toBeNull();
     await observer.job({ pass: 'backfill', outcome: 'succeeded' });
-    // Page 3 was asked for as soon as page 2 had arrived, before anybody could know that this one would not be written.
-    expect(pagesOf(upstream)).toEqual([0, 1, 2, 3, 2, 3]);
+    expect(pagesOf(upstream)).toEqual([0, 1, 2, 2, 3]);
     expect(await countRows(app)).toBe(8);
   });
 });
