@@ -1,5 +1,6 @@
 import type { Prisma, PrismaClient } from '../generated/prisma/client.ts';
 import type { ColumnType, Row, TableSpec } from '../stream.ts';
+import { lendText } from './large-texts.ts';
 import { encodeRows } from './page-json.ts';
 import { quoteName, tableName } from './upsert-sql.ts';
 
@@ -44,7 +45,10 @@ export async function compareRows(
     sql = buildCompareSql(table);
     sqlByTable.set(table, sql);
   }
-  return db.$queryRawUnsafe<RowDifference[]>(sql, encodeRows(rows), connectionId, byContent, since);
+  const statement = sql;
+  return lendText(db, encodeRows(rows), (json) =>
+    db.$queryRawUnsafe<RowDifference[]>(statement, json, connectionId, byContent, since),
+  );
 }
 
 /** Pure. Parameters: $1 rows as a JSON array, $2 connection_id, $3 ids to be compared by content, or null for all, $4 the time of `since`. */

@@ -5,7 +5,7 @@ import { PrismaPg } from '@prisma/adapter-pg';
 import { bindMigrationAwareSqlAdapterFactory, DriverAdapterError } from '@prisma/driver-adapter-utils';
 import pg from 'pg';
 import { DatabaseError } from '../errors.ts';
-import { databaseError, poolConfig } from './database.ts';
+import { databaseError, placeOf, poolConfig } from './database.ts';
 import { isDirect } from './pooler.ts';
 
 /**
@@ -107,7 +107,7 @@ async function applyMigrations(url: string, migrations: readonly Migration[]): P
     failure = error;
   });
   const engine = await opening.catch(async (cause) => {
-    await refusePooler(url, cause);
+    await explainRefusal(url);
     throw cause;
   });
   try {
@@ -131,15 +131,29 @@ async function applyMigrations(url: string, migrations: readonly Migration[]): P
   }
 }
 
-/** The engine needs a session of its own, with its settings. What a pooler answers to that does not say so. */
-async function refusePooler(url: string, cause: unknown): Promise<void> {
-  if (await withClient(url, isDirect)) return;
-  throw new DatabaseError(
-    'database_refused',
-    'DATABASE_URL leads through a pooler such as PgBouncer, and migrations need the server itself; once for each version, run leadmirror migrate with a DATABASE_URL that goes there directly',
-    { cause },
-  );
+/** The engine needs a session of its own, with its settings, and its error has lost the code: the same is tried once more, to know what was refused. */
+async function explainRefusal(url: string): Promise<void> {
+  const client = new pg.Client({ ...poolConfig(url, 1), options: SESSION_OPTIONS });
+  client.on('error', () => {});
+  try {
+    await client.connect();
+  } catch (cause) {
+    const isPooler =
+      (cause as Partial<pg.DatabaseError>).code === PROTOCOL_VIOLATION && !(await withClient(url, isDirect));
+    if (!isPooler) throw databaseError(cause, placeOf(url));
+    throw new DatabaseError(
+      'database_refused',
+      'DATABASE_URL leads through a pooler such as PgBouncer, and migrations need the server itself; once for each version, run leadmirror migrate with a DATABASE_URL that goes there directly',
+      { cause },
+    );
+  } finally {
+    await client.end().catch(() => {});
+  }
 }
+
+const SESSION_OPTIONS = '-c search_path=sync';
+/** What PgBouncer answers to start-up options (seen in 1.18). */
+const PROTOCOL_VIOLATION = '08P01';
 
 /**
  * The official schema engine on a connection whose first schema is `sync`, where it then keeps its table. `onFailure` gets the driver's own error of
@@ -149,7 +163,7 @@ export async function createSchemaEngine(url: string, onFailure: (error: unknown
   const engineModule = await schemaEngineModule();
   const schemaFile = join(await findPrismaDirectory(), 'schema.prisma');
   // The engine never closes the pool that the adapter makes for it: unused for a moment, its connection has to end by itself.
-  const settings = { ...poolConfig(url, 1), options: '-c search_path=sync', idleTimeoutMillis: 100 };
+  const settings = { ...poolConfig(url, 1), options: SESSION_OPTIONS, idleTimeoutMillis: 100 };
   const adapter = new AtomicScripts(settings, { schema: 'sync' }, onFailure);
   return engineModule.SchemaEngine.new(
     { datamodels: [[schemaFile, await readFile(schemaFile, 'utf8')]] },

@@ -1,5 +1,6 @@
 import { Prisma, type PrismaClient } from '../generated/prisma/client.ts';
 import type { TableSpec } from '../stream.ts';
+import { lendText } from './large-texts.ts';
 import type { CheckpointKey } from './leases.ts';
 import { tableName } from './upsert-sql.ts';
 
@@ -76,14 +77,12 @@ export async function readUnchangedIds(
   json: string | null,
 ): Promise<ReadonlySet<string>> {
   if (json === null) return new Set();
-  const rows = await db.$queryRawUnsafe<{ id: string }[]>(
-    `select r.id from jsonb_to_recordset($1::jsonb) as r(id text, raw jsonb)
-      cross join lateral (
-        select * from ${tableName(table)} s where s.connection_id = $2 and s.id = r.id limit 1
-      ) t
-      where t.deleted_at is null and t.content_hash = md5(r.raw::text)`,
-    json,
-    connectionId,
-  );
+  const statement = `
+    select r.id from jsonb_to_recordset($1::jsonb) as r(id text, raw jsonb)
+    cross join lateral (
+      select * from ${tableName(table)} s where s.connection_id = $2 and s.id = r.id limit 1
+    ) t
+    where t.deleted_at is null and t.content_hash = md5(r.raw::text)`;
+  const rows = await lendText(db, json, (lent) => db.$queryRawUnsafe<{ id: string }[]>(statement, lent, connectionId));
   return new Set(rows.map(({ id }) => id));
 }

@@ -46,6 +46,9 @@ export interface Fairness {
   readonly isWaitedFor: () => Promise<boolean>;
 }
 
+/** From the arrival of a page to the question whether to yield behind it. */
+const LONGEST_PAGE_MS = 200;
+
 /** How a run ends. */
 export interface Ending extends RunEnd {
   readonly retryInMs: number | null;
@@ -108,15 +111,15 @@ export class Run {
     return { outcome, error, watermark: this.watermark, retryInMs, isRecorded: false };
   }
 
-  /** Whether others may have their turn after this page; see `shallYield`. */
-  get isSliceOver(): boolean {
-    return performance.now() >= this.#sliceEndsAt;
+  /** Whether others may have their turn after the page at hand; see `shallYield`. */
+  get isSliceNearlyOver(): boolean {
+    return performance.now() >= this.#sliceEndsAt - LONGEST_PAGE_MS;
   }
 
   /** Whether this run's slice is over and others wait. When nobody does, another slice begins. */
   async shallYield(): Promise<boolean> {
     const { fairness } = this.job;
-    if (fairness === undefined || !this.isSliceOver) return false;
+    if (fairness === undefined || performance.now() < this.#sliceEndsAt) return false;
     if (await fairness.isWaitedFor()) return true;
     this.#sliceEndsAt = performance.now() + fairness.sliceMs;
     return false;

@@ -54,9 +54,8 @@ async function walkList(
   const prepare = (page: ListPage, askedAt: number) => preparePageOf(run, page, askedAt);
   const recall = (page: ListPage, prepared: PreparedPage) => recallIds(run, list, page, prepared);
   const span = run.parts.tracer?.active();
-  const weigh = ({ page }: PreparedPage) => page.json?.length ?? 0;
-  const holdsBack = () => run.isSliceOver;
-  for await (const walked of walkPages(list, start, { ...run.fetch, span, prepare, recall, weigh, holdsBack })) {
+  const holdsBack = () => run.isSliceNearlyOver;
+  for await (const walked of walkPages(list, start, { ...run.fetch, span, prepare, recall, holdsBack })) {
     const write = () => writePage(run, list, walked, next);
     const ending = await (walked.span?.run(write) ?? write());
     if (ending !== null) return ending;

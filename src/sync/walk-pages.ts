@@ -1,6 +1,6 @@
 import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
 import { ResponseTooLargeError } from '../errors.ts';
-import type { FetchOptions, List, ListPage, ListQuery, Walk, WalkState, WalkStep } from '../stream.ts';
+import type { FetchOptions, List, ListPage, ListQuery, WalkState, WalkStep } from '../stream.ts';
 import type { Span } from '../trace.ts';
 
 export interface WalkedPage<T> {
@@ -14,11 +14,6 @@ export interface WalkedPage<T> {
   /** Of this page; it ends when the next one is asked for. */
   readonly span: Span | null;
 }
-
-/** A hundred requests with transcripts of 80 KB. */
-const HEAVY_CHARACTERS = 8 * 2 ** 20;
-/** Pages do not get smaller than that because they are heavy: requests are dearer than memory. */
-const FEW_ROWS = 20;
 
 interface Fetched<T> {
   readonly query: ListQuery;
@@ -35,8 +30,6 @@ export interface WalkOptions<T> extends FetchOptions {
   readonly span?: Span | null;
   /** Which ids of a page the walk's memory knows; asked when everything before the page is written. */
   readonly recall: (page: ListPage, prepared: T) => Promise<ReadonlySet<string>>;
-  /** Characters of a page. Two are in memory at a time, each more than once: behind a heavy one, half the rows are asked for. */
-  readonly weigh?: (prepared: T) => number;
   /** True while it is not sure that the run goes on behind this page: the next one is then only fetched when the consumer says so. */
   readonly holdsBack?: () => boolean;
   /** `askedAt`: `performance.now()` before the request. */
@@ -57,14 +50,14 @@ export async function* walkPages<T>(
 ): AsyncGenerator<WalkedPage<T>, void, undefined> {
   const ahead = new AbortController();
   const signal = AbortSignal.any([options.signal, ahead.signal]);
-  const turn: Turn<T> = { isAwaited: false, rowWeight: 0, pending: null };
+  const turn: Turn<T> = { isAwaited: false, pending: null };
   const fetch = (state: WalkState, onSent?: () => void): Promise<Fetched<T>> => {
     const onRequest = () => {
       options.onRequest();
       onSent?.();
     };
     const fetched = fetchTraced(list, state, { ...options, onRequest, signal }).then((arrived) => {
-      if (!turn.isAwaited) arrived.prepare();
+      if (!turn.isAwaited) prepareTraced(arrived);
       return arrived;
     });
     // It is awaited after the page before it is written; until then a failure must not count as unhandled.
@@ -106,8 +99,6 @@ export async function* walkPages<T>(
 interface Turn<T> {
   /** The consumer has nothing to do until the page arrives. */
   isAwaited: boolean;
-  /** Of the page that was prepared last, in characters. */
-  rowWeight: number;
   pending: Promise<Fetched<T>> | null;
 }
 
@@ -135,34 +126,20 @@ async function sendFirst(send: (onSent: () => void) => void): Promise<void> {
 async function accept<T>(
   { walk }: List,
   arriving: Promise<Fetched<T>>,
-  { recall, weigh = () => 0, holdsBack = () => false, turn, fetchAhead }: AcceptOptions<T>,
+  { recall, holdsBack = () => false, turn, fetchAhead }: AcceptOptions<T>,
 ): Promise<Omit<WalkedPage<T>, 'fetchAhead'>> {
   const { query, state, page, prepare, isPrepared, span } = await arriving;
   turn.isAwaited = false;
-  const rows = page.entries.length;
-  const prepareAndWeigh = () => {
-    const prepared = prepare();
-    if (rows > 0) turn.rowWeight = weigh(prepared) / rows;
-    return prepared;
-  };
   try {
     const wasReady = isPrepared();
-    if (wasReady || walk.memory !== undefined) prepareAndWeigh();
     const familiar = walk.memory === undefined ? undefined : await recall(page, prepare());
-    const isHeavy = rows > FEW_ROWS && rows * turn.rowWeight > HEAVY_CHARACTERS;
-    const accepted = walk.accept(state, query, page, familiar);
-    const step = isHeavy ? withFewerRows(walk, accepted) : accepted;
+    const step = walk.accept(state, query, page, familiar);
     if (!wasReady && step.end === null && !holdsBack()) await sendFirst((onSent) => fetchAhead(step, onSent));
-    return { prepared: prepareAndWeigh(), ids: idsOn(page), step, span };
+    return { prepared: prepare(), ids: idsOn(page), step, span };
   } catch (error) {
     span?.end(error);
     throw error;
   }
-}
-
-function withFewerRows(walk: Walk, step: WalkStep): WalkStep {
-  const smaller = step.end === null ? walk.shrink(step.state) : null;
-  return smaller === null ? step : { ...step, state: smaller };
 }
 
 /** Inside a span of its own where traces are wanted; what is done with the page later belongs to it as well. */
@@ -175,6 +152,15 @@ async function fetchTraced<T>(list: List, from: WalkState, options: WalkOptions<
     return { ...fetched, span };
   } catch (error) {
     span.end(error);
+    throw error;
+  }
+}
+
+function prepareTraced<T>({ prepare, span }: Fetched<T>): void {
+  try {
+    prepare();
+  } catch (error) {
+    span?.end(error);
     throw error;
   }
 }
