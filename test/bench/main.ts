@@ -7,6 +7,7 @@
  *   restart     a kill -9 half way: pages fetched twice
  *   latency     80 ms per answer, then 200 requests a minute: the share that is used
  *   cold-start  help, a sync of nothing, the first rows of the demo
+ *   footprint   the package, and what its installation takes of the disk (needs the npm registry)
  *
  * PARTS=pipeline,memory for some of them. Sizes: PIPELINE_ROWS (100000), PIPELINE_BYTES (600), PIPELINE_STREAM (leads, or requests), ROUNDS (3),
  * UPSERTS (2000; 0: no such loop), MEMORY_ROWS (10000,100000,1000000), TRANSCRIPTS (2000; 0: none), RESTART_ROWS (9000), LATENCY_ROWS (20000), LATENCY_MS (80),
@@ -25,6 +26,7 @@ import {
   type PartReport,
   readMachine,
 } from '../helpers/bench/figures.ts';
+import { describeFootprint, measureFootprint } from '../helpers/bench/footprint.ts';
 import { describeLatency, measureLatency } from '../helpers/bench/latency.ts';
 import { describeMemory, measureMemory } from '../helpers/bench/memory.ts';
 import { describePipeline, measurePipeline } from '../helpers/bench/pipeline.ts';
@@ -85,6 +87,8 @@ const PARTS: Readonly<Record<string, (common: Common) => Promise<PartReport>>> =
   latency: async (common) =>
     describeLatency(await measureLatency({ ...common, ...latency, bytesEach, rounds, allowanceMs })),
   'cold-start': async (common) => describeColdStart(await measureColdStart({ ...common, rounds: starts })),
+  // The last one: it builds the program anew, which the others run.
+  footprint: async (common) => describeFootprint(await measureFootprint(common)),
 };
 const asked = process.env.PARTS?.split(',').map((part) => part.trim()) ?? Object.keys(PARTS);
 const unknown = asked.filter((part) => PARTS[part] === undefined);
