@@ -4,7 +4,7 @@ import pg from 'pg';
 import { createTiledeskSandbox } from '../../src/sandbox/tiledesk.ts';
 import { type Cli, createCli } from '../helpers/cli.ts';
 import { compareMirror, EQUAL } from '../helpers/compare.ts';
-import { killAgainAndAgain } from '../helpers/kills.ts';
+import { expireLeasesOfDead, killAgainAndAgain } from '../helpers/kills.ts';
 import { STREAMS, variables } from '../helpers/mirror.ts';
 import { createTestDatabase } from '../helpers/postgres.ts';
 
@@ -57,9 +57,7 @@ it('killed three times among the messages, a first full read still ends equal, a
       while (!isOver && asked() < until) await delay(2);
       running.kill('SIGKILL');
       if ((await ended).signal === 'SIGKILL') kills += 1;
-      await admin.query(
-        "update sync.checkpoints set lease_until = clock_timestamp() - interval '1 s' where lease_until is not null",
-      );
+      await expireLeasesOfDead(admin);
     }
     const { code, stderr } = await cli.run(['sync'], { env, timeoutMs: 60_000 });
 

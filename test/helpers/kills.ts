@@ -71,11 +71,7 @@ export async function killAgainAndAgain(options: KillsOptions): Promise<KillsRep
       running.kill('SIGKILL');
       if ((await ended).signal !== 'SIGKILL') break;
       killed += 1;
-      if (!options.waitsForLease(kill)) {
-        await admin.query(
-          "update sync.checkpoints set lease_until = clock_timestamp() - interval '1 s' where lease_until is not null",
-        );
-      }
+      if (!options.waitsForLease(kill)) await expireLeasesOfDead(admin);
     }
     const end = await cli.run(['sync'], { env, timeoutMs: timeoutMs(options) });
     // One after the other: large tables need not be in memory together.
@@ -97,6 +93,18 @@ export async function killAgainAndAgain(options: KillsOptions): Promise<KillsRep
     await sandbox.close();
     await database.drop();
   }
+}
+
+/**
+ * Puts the leases of killed processes into the past. What such a process sent last may still be at work, and would renew the lease by writing its page: that is
+ * waited for.
+ */
+export async function expireLeasesOfDead(admin: pg.Client): Promise<void> {
+  const atWork = `select from pg_stat_activity where datname = current_database() and application_name = 'leadmirror'`;
+  for (let looks = 0; looks < 500 && (await admin.query(atWork)).rowCount !== 0; looks++) await delay(10);
+  await admin.query(
+    "update sync.checkpoints set lease_until = clock_timestamp() - interval '1 s' where lease_until is not null",
+  );
 }
 
 async function readUndisturbed(sandbox: TiledeskSandbox, url: string, options: KillsOptions) {
