@@ -1,5 +1,4 @@
 #!/usr/bin/env node
-import './v8-flags.js';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 

@@ -88,7 +88,7 @@ describe('the package', () => {
     expect(paths).toEqual(
       expect.arrayContaining([
         ...['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'docs/new-source.md', '.env.example'],
-        ...['bin/leadmirror.js', 'bin/v8-flags.js', 'prisma/schema.prisma', 'prisma/migrations/migration_lock.toml'],
+        ...['bin/leadmirror.js', 'prisma/schema.prisma', 'prisma/migrations/migration_lock.toml'],
         ...folders.map((name) => `prisma/migrations/${name}/migration.sql`),
       ]),
     );

@@ -1,6 +1,4 @@
 /** One pass of one stream (`tiledesk.leads backfill`), as `leadmirror sync` does it, with its time and its counts. */
-// @ts-expect-error plain JavaScript, the same settings as the command has
-import '../../../bin/v8-flags.js';
 import { createApp } from '../../src/app.ts';
 import { loadConfig } from '../../src/config.ts';
 import { silentLogger } from '../../src/logger.ts';

@@ -32,7 +32,7 @@ export interface MemoryMeasured {
   readonly reads: readonly MemoryRead[];
 }
 
-const BOUND_MB = 150;
+const BOUND_MB = 200;
 /** What a longer run may have more than a short one: a heap is not the same size every time. */
 const MOST_GROWTH = 1.15;
 const TRANSCRIPT_BYTES = 50_000;
