@@ -1,6 +1,6 @@
 import type { Prisma, PrismaClient } from '../generated/prisma/client.ts';
 import type { ColumnType, Row, TableSpec } from '../stream.ts';
-import { lendText } from './large-texts.ts';
+import { bindText } from './driver-adapter.ts';
 import { encodeRows } from './page-json.ts';
 import { quoteName, tableName } from './upsert-sql.ts';
 
@@ -46,7 +46,7 @@ export async function compareRows(
     sqlByTable.set(table, sql);
   }
   const statement = sql;
-  return lendText(db, encodeRows(rows), (json) =>
+  return bindText(encodeRows(rows), (json) =>
     db.$queryRawUnsafe<RowDifference[]>(statement, json, connectionId, byContent, since),
   );
 }

@@ -3,8 +3,8 @@ import { DatabaseError, LeadmirrorError } from '../errors.ts';
 import { PrismaClient } from '../generated/prisma/client.ts';
 import type { Logger } from '../logger.ts';
 import type { Tracer } from '../trace.ts';
+import { createDriverAdapter } from './driver-adapter.ts';
 import { describeDatabaseFault } from './faults.ts';
-import { attachLargeTexts, LargeTexts, PrismaPgWithLargeTexts } from './large-texts.ts';
 import { PreparedStatements } from './prepared.ts';
 
 export interface Database {
@@ -42,26 +42,23 @@ export function poolConfig(url: string, max: number): pg.PoolConfig {
 /** Opens the pool lazily: nothing connects before the first query. Call `assertReachable` to know. */
 export function createDatabase(options: DatabaseOptions): Database {
   const { url, logger, maxConnections = 10 } = options;
-  const texts = new LargeTexts();
   const prepared = new PreparedStatements();
   const config = poolConfig(url, maxConnections);
   const onConnect = async (client: pg.ClientBase) => {
     await config.onConnect?.(client);
     await prepared.lookAt(client);
   };
-  const adapter = new PrismaPgWithLargeTexts(texts, { ...config, onConnect } as pg.PoolConfig, {
+  const adapter = createDriverAdapter(options.tracer, { ...config, onConnect } as pg.PoolConfig, {
     statementNameGenerator: (query) => prepared.nameOf(query),
     // An idle connection that the server closed is replaced by the next query; without a listener it would end the process.
     onPoolError: (error) => logger.debug({ err: error.message }, 'idle database connection closed'),
     onConnectionError: (error) => logger.debug({ err: error.message }, 'database connection closed'),
   });
-  adapter.tracer = options.tracer;
   const prisma = new PrismaClient({
     adapter,
     errorFormat: 'minimal',
     transactionOptions: { maxWait: 15_000, timeout: 60_000 },
   });
-  attachLargeTexts(prisma, texts);
   return { prisma, place: placeOf(url), close: () => prisma.$disconnect() };
 }
 

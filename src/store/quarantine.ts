@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto';
-import type { Prisma, PrismaClient } from '../generated/prisma/client.ts';
+import { Prisma, type PrismaClient } from '../generated/prisma/client.ts';
 import type { Row, TableSpec } from '../stream.ts';
 import { isRefusedContent } from './faults.ts';
-import { lendText } from './large-texts.ts';
 import type { CheckpointKey, Lease } from './leases.ts';
 import { encodeRows, repairText } from './page-json.ts';
 import { tableName, upsertSql } from './upsert-sql.ts';
@@ -45,20 +44,27 @@ const NAMELESS = 'sha256:';
 /** Longer ids are kept as a digest: this one stands in an index, which may be what refused the record. */
 const RECORD_ID_MAX = 256;
 
-/** Sets a record aside, or opens its row again. */
-export async function setAside(tx: Prisma.TransactionClient, lease: Lease, record: BadRecord): Promise<void> {
-  const rawText = repairText(record.rawText);
-  await tx.$executeRaw`
+/** Puts records into quarantine, or opens their rows again. `from`: the condition under which it happens. */
+export function quarantineSql(lease: Lease, bad: readonly BadRecord[], from: Prisma.Sql): Prisma.Sql {
+  // The last of several records with one id counts: a statement cannot write a row twice.
+  const byId = new Map(bad.map((record) => [storedIdOf(record), record]));
+  const rows = [...byId].map(([record_id, { reason, rawText }]) => ({
+    record_id,
+    reason,
+    raw_text: repairText(rawText),
+  }));
+  return Prisma.sql`
     insert into sync.quarantine (connection_id, stream, record_id, reason, raw_text, run_id)
-    values (${lease.connectionId}, ${lease.stream}, ${recordIdOf(record, rawText)}, ${record.reason}, ${rawText}, ${lease.runId})
+    select ${lease.connectionId}, ${lease.stream}, r.record_id, r.reason, r.raw_text, ${lease.runId}
+    ${from}, jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) as r(record_id text, reason text, raw_text text)
     on conflict (connection_id, stream, record_id) do update set reason = excluded.reason, raw_text = excluded.raw_text,
       run_id = excluded.run_id, last_seen_at = now(), resolved_at = null`;
 }
 
-function recordIdOf({ recordId }: BadRecord, rawText: string): string {
+function storedIdOf({ recordId, rawText }: BadRecord): string {
   if (recordId !== null && recordId.length <= RECORD_ID_MAX) return repairText(recordId);
   return `${NAMELESS}${createHash('sha256')
-    .update(recordId ?? rawText)
+    .update(recordId ?? repairText(rawText))
     .digest('hex')
     .slice(0, 32)}`;
 }
@@ -67,19 +73,15 @@ function recordIdOf({ recordId }: BadRecord, rawText: string): string {
  * Closes the rows of records that this page writes. A page of a full walk that was asked for before a record was set aside may hold an older
  * version of it, and proves nothing.
  */
-export async function resolveWritten(
-  tx: Prisma.TransactionClient,
+export function resolveWrittenSql(
   { connectionId, stream }: Pick<Lease, 'connectionId' | 'stream'>,
-  json: string,
-  askedAfter: Date | null,
-): Promise<void> {
-  // As a query, because only those are sent with large texts by reference.
-  await tx.$queryRaw`
-    update sync.quarantine q set resolved_at = now()
-    from (select distinct r.id from jsonb_to_recordset(${json}::jsonb) as r(id text)) page
-    where q.connection_id = ${connectionId} and q.stream = ${stream} and q.record_id = page.id and q.resolved_at is null
-      and (q.last_seen_at < ${askedAfter}::timestamptz or ${askedAfter}::timestamptz is null)
-    returning q.id`;
+  { replaceWrittenBefore, bad }: { readonly replaceWrittenBefore: Date | null; readonly bad: readonly BadRecord[] },
+): Prisma.Sql {
+  return Prisma.sql`
+    update sync.quarantine q set resolved_at = now() from incoming
+    where q.connection_id = ${connectionId} and q.stream = ${stream} and q.record_id = incoming.id and q.resolved_at is null
+      and (q.last_seen_at < ${replaceWrittenBefore}::timestamptz or ${replaceWrittenBefore}::timestamptz is null)
+      and q.record_id <> all(${bad.map(storedIdOf)}::text[])`;
 }
 
 /** Open rows in the order in which they were met first, behind `after`. */
@@ -132,20 +134,19 @@ export async function writeQuarantined(
   { table, row }: { readonly table: TableSpec; readonly row: Row },
 ): Promise<RetryOutcome> {
   try {
-    return await lendText(prisma, encodeRows([row]), (json) =>
-      prisma.$transaction(async (tx) => {
-        const open = await tx.$queryRaw<unknown[]>`
+    return await prisma.$transaction(async (tx) => {
+      const open = await tx.$queryRaw<unknown[]>`
           select 1 from sync.quarantine where id = ${entry.id} and resolved_at is null for update`;
-        if (open.length === 0) return 'closed';
-        const isGone = await wasMarkedSince(tx, entry, table, row.id);
-        if (!isGone) {
-          // Null: the version guard holds.
-          await tx.$queryRawUnsafe(upsertSql(table), json, entry.connection_id, entry.run_id, null);
-        }
-        await tx.$executeRaw`update sync.quarantine set resolved_at = now() where id = ${entry.id}`;
-        return isGone ? 'gone' : 'written';
-      }),
-    );
+      if (open.length === 0) return 'closed';
+      const isGone = await wasMarkedSince(tx, entry, table, row.id);
+      if (!isGone) {
+        // Null: the version guard holds.
+        const { connection_id: connectionId, run_id: runId } = entry;
+        await tx.$queryRaw(upsertSql(table, encodeRows([row]), { connectionId, runId, replaceWrittenBefore: null }));
+      }
+      await tx.$executeRaw`update sync.quarantine set resolved_at = now() where id = ${entry.id}`;
+      return isGone ? 'gone' : 'written';
+    });
   } catch (error) {
     if (isRefusedContent(error)) return 'refused';
     throw error;

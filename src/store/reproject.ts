@@ -1,6 +1,6 @@
 import type { PrismaClient } from '../generated/prisma/client.ts';
 import type { ColumnType, Row, TableSpec } from '../stream.ts';
-import { lendText } from './large-texts.ts';
+import { bindText } from './driver-adapter.ts';
 import { encodeRows } from './page-json.ts';
 import { quoteName, tableName } from './upsert-sql.ts';
 
@@ -55,7 +55,7 @@ export async function writeDerived(
   sqlByTable.set(table, sql);
   // `raw` stays as it is stored and need not travel.
   const rows = derived.map(({ row, contentHash }) => ({ ...row, raw: null, content_hash: contentHash }));
-  const written = await lendText(prisma, encodeRows(rows), (json) =>
+  const written = await bindText(encodeRows(rows), (json) =>
     prisma.$queryRawUnsafe<{ count: number }[]>(sql, json, connectionId),
   );
   return written[0]?.count ?? 0;

@@ -46,8 +46,6 @@ export interface RunRecord extends RunCounts {
   readonly ended_at: Date | null;
 }
 
-type Executor = PrismaClient | Prisma.TransactionClient;
-
 /** What of a run's counts a statement may find out itself. */
 type CountValues = { readonly [name in keyof RunCounts]: number | Prisma.Sql };
 
@@ -74,31 +72,11 @@ export function runLineSql(
 }
 
 /**
- * Writes the run's line as it stands. A run that finds nothing new never gets a line of its own (see `foldIdleRun`), so this is first called when
- * there is something to tell.
- */
-export async function writeRun(
-  db: Executor,
-  lease: Lease,
-  startedAt: Date,
-  counts: RunCounts,
-  end: RunEnd | null,
-): Promise<void> {
-  await db.$executeRaw(runLineSql(lease, startedAt, { counts, end, from: Prisma.empty }));
-}
-
-/**
- * Counts an idle run on the last line of its stream and pass, when that line is a success that the idle run only confirms; else writes a line.
+ * The statement that counts an idle run on the last line of its stream and pass, when that line is a success that the idle run only confirms.
  * Three hundred connections every five minutes would otherwise write 346,000 lines a day that say nothing.
  */
-export async function foldIdleRun(
-  db: Executor,
-  lease: Lease,
-  startedAt: Date,
-  counts: RunCounts,
-  end: RunEnd,
-): Promise<void> {
-  const folded = await db.$executeRaw`
+export function foldIdleRunSql(lease: Lease): Prisma.Sql {
+  return Prisma.sql`
     update sync.runs r set idle_runs = idle_runs + 1, ended_at = now()
     where r.id = (
       select id from sync.runs
@@ -106,7 +84,6 @@ export async function foldIdleRun(
       order by id desc limit 1
     ) and r.outcome = 'succeeded' and r.created + r.updated + r.deleted + r.quarantined = 0
       and r.started_at > now() - interval '1 day'`;
-  if (folded === 0) await writeRun(db, lease, startedAt, counts, end);
 }
 
 /** What an open run has counted so far. */
@@ -117,7 +94,7 @@ export async function readCounts(prisma: PrismaClient, runId: bigint): Promise<R
   return { requests, pages, read, created, updated, unchanged, deleted, quarantined };
 }
 
-/** Ends a run outside a page: its line and its lease in one transaction, unless another run took over meanwhile. */
+/** Ends a run outside a page: its line and its lease in one statement, unless another run took over meanwhile. */
 export async function endRun(
   prisma: PrismaClient,
   lease: Lease,
@@ -125,13 +102,13 @@ export async function endRun(
   counts: RunCounts,
   end: RunEnd,
 ): Promise<void> {
-  await prisma.$transaction(async (tx) => {
-    const held = await tx.$executeRaw`
+  await prisma.$executeRaw`
+    with held as (
       update sync.checkpoints set lease_until = null, lease_owner = null, updated_at = now()
       where connection_id = ${lease.connectionId} and stream = ${lease.stream} and pass = ${lease.pass}
-        and lease_token = ${lease.token} and lease_until is not null`;
-    if (held === 1) await writeRun(tx, lease, startedAt, counts, end);
-  });
+        and lease_token = ${lease.token} and lease_until is not null
+      returning true
+    ) ${runLineSql(lease, startedAt, { counts, end, from: Prisma.sql`from held` })}`;
 }
 
 /** The newest runs first. */

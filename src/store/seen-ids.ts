@@ -1,6 +1,6 @@
 import { Prisma, type PrismaClient } from '../generated/prisma/client.ts';
 import type { TableSpec } from '../stream.ts';
-import { lendText } from './large-texts.ts';
+import { bindText } from './driver-adapter.ts';
 import type { CheckpointKey } from './leases.ts';
 import { tableName } from './upsert-sql.ts';
 
@@ -83,6 +83,8 @@ export async function readUnchangedIds(
       select * from ${tableName(table)} s where s.connection_id = $2 and s.id = r.id limit 1
     ) t
     where t.deleted_at is null and t.content_hash = md5(r.raw::text)`;
-  const rows = await lendText(db, json, (lent) => db.$queryRawUnsafe<{ id: string }[]>(statement, lent, connectionId));
+  const rows = await bindText(json, (reference) =>
+    db.$queryRawUnsafe<{ id: string }[]>(statement, reference, connectionId),
+  );
   return new Set(rows.map(({ id }) => id));
 }

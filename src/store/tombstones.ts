@@ -1,4 +1,4 @@
-import type { Prisma, PrismaClient } from '../generated/prisma/client.ts';
+import { Prisma, type PrismaClient } from '../generated/prisma/client.ts';
 import type { MirroredRow, TableSpec } from '../stream.ts';
 import type { CheckpointKey, Lease } from './leases.ts';
 import { tableName } from './upsert-sql.ts';
@@ -83,19 +83,13 @@ export async function readVanishing(
   return { alive: rows?.alive ?? 0, deletedToday: runs?.deleted ?? 0 };
 }
 
-/** Sets tombstones, unless a row was written meanwhile (`before` null: in any case). To be called in a transaction that proved the lease. */
-export async function setTombstones(
-  tx: Prisma.TransactionClient,
+/** The statement that sets tombstones, unless a row was written meanwhile (`before` null: in any case). */
+export function tombstonesSql(
   lease: Lease,
   { table, before, ids }: { table: TableSpec; before: Date | null; ids: readonly string[] },
-): Promise<number> {
-  return tx.$executeRawUnsafe(
-    `update ${tableName(table)} set deleted_at = now(), synced_at = now(), run_id = $3
-      where connection_id = $1 and id = any($2::text[]) and deleted_at is null
-        and (synced_at < $4::timestamptz or $4::timestamptz is null)`,
-    lease.connectionId,
-    ids,
-    lease.runId,
-    before,
-  );
+): Prisma.Sql {
+  return Prisma.sql`
+    update ${Prisma.raw(tableName(table))} set deleted_at = now(), synced_at = now(), run_id = ${lease.runId}
+    where connection_id = ${lease.connectionId} and id = any(${ids}::text[]) and deleted_at is null
+      and (synced_at < ${before}::timestamptz or ${before}::timestamptz is null)`;
 }

@@ -35,7 +35,8 @@ export async function reconcile(
     if (verdict === 'yielded') return run.yielded();
     if (verdict !== 'walk again') return finish(run, verdict);
     at = beginningOf(first);
-    await run.save({ page: null, checkpoint: unfinished(at), end: null });
+    const checkpoint = unfinished(at);
+    await run.write(null, () => ({ checkpoint, end: null }));
   }
   if (!isSuspects(at, 2)) {
     const ending = await walkLists(run, second, { from: at, afterwards: suspectsAfter(2) });
@@ -155,15 +156,14 @@ interface Marked {
 }
 
 async function mark(run: Run, { table, before }: SuspectQuery, { gone, there, walks, yields }: Marked): Promise<void> {
-  await run.save({
-    page: null,
+  await run.write(null, () => ({
     ...(yields !== undefined && { yields }),
     // Those that are there are not asked for again when this run is stopped and another goes on.
     met: { list: '@asked', ids: there },
     tombstones: { table, before, ids: gone },
     checkpoint: unfinished(suspectsAfter(walks)),
     end: null,
-  });
+  }));
 }
 
 const BATCH = 25;
@@ -179,7 +179,7 @@ async function finish(run: Run, doubt: Ending['error']): Promise<Ending> {
   const outcome = doubt?.code === 'suddenly_empty' ? 'failed' : 'partial';
   const ending = { ...(doubt === null ? finalEnding(run) : run.ending(outcome, doubt)), isRecorded: true };
   const checkpoint = { cursor: null, watermark: null, walkedAt: null, completed: doubt === null };
-  await run.save({ page: null, checkpoint, end: ending });
+  await run.write(null, () => ({ checkpoint, end: ending }));
   // Only now: a run that is stopped half way and taken up again goes on with a person's word.
   if (doubt === null) await takeAcceptance(run.parts.prisma, run.lease);
   await forgetSeenIds(run.parts.prisma, run.lease);

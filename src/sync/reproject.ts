@@ -1,8 +1,9 @@
+import { findRefused } from '../store/bisect-page.ts';
 import { countStoredRecords, type DerivedRow, readStoredRecords, writeDerived } from '../store/reproject.ts';
-import { findRefused } from '../store/sift-page.ts';
+import { withRetry } from '../store/with-retry.ts';
 import type { Connection, Stream } from '../stream.ts';
 import { mapRecord } from './map-page.ts';
-import { type PassParts, patiently } from './run.ts';
+import type { PassParts } from './run.ts';
 
 export interface ReprojectJob {
   readonly connection: Connection;
@@ -46,7 +47,7 @@ export async function reproject(
   };
   for (let after = ''; ; ) {
     signal.throwIfAborted();
-    const records = await patiently(work, () => readStoredRecords(parts.prisma, target, { after, limit: BATCH }));
+    const records = await withRetry(work, () => readStoredRecords(parts.prisma, target, { after, limit: BATCH }));
     const last = records.at(-1);
     if (last === undefined) return { connection: connection.id, stream: stream.name, ...counts };
     after = last.id;
@@ -57,7 +58,7 @@ export async function reproject(
     });
     let rewritten = 0;
     const refused = await findRefused(derived, async (some) => {
-      rewritten += await patiently(work, () => writeDerived(parts.prisma, target, some));
+      rewritten += await withRetry(work, () => writeDerived(parts.prisma, target, some));
     });
     counts = {
       rows: counts.rows,

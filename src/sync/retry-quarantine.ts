@@ -1,7 +1,8 @@
 import { type QuarantinedRecord, readOpenQuarantine, writeQuarantined } from '../store/quarantine.ts';
+import { withRetry } from '../store/with-retry.ts';
 import type { Connection, Stream } from '../stream.ts';
 import { mapRecord } from './map-page.ts';
-import { type PassParts, patiently } from './run.ts';
+import type { PassParts } from './run.ts';
 
 export interface RetryJob {
   readonly connection: Connection;
@@ -59,7 +60,7 @@ async function retryRecord(
   // Redacted again: the privacy settings may be stricter than they were.
   const mapped = mapRecord(stream, parsed, { logger: parts.logger });
   if ('bad' in mapped) return false;
-  const written = await patiently({ ...parts, stream: stream.name, signal }, () =>
+  const written = await withRetry({ ...parts, stream: stream.name, signal }, () =>
     writeQuarantined(parts.prisma, record, { table: stream.table, row: mapped.row }),
   );
   return written !== 'refused';

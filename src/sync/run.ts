@@ -1,10 +1,12 @@
 import type { Clock } from '../clock.ts';
 import type { PrismaClient } from '../generated/prisma/client.ts';
 import type { Logger } from '../logger.ts';
-import { isRetryableDatabaseError } from '../store/faults.ts';
+import { bisectPage } from '../store/bisect-page.ts';
+import { isRefusedContent } from '../store/faults.ts';
 import type { Lease } from '../store/leases.ts';
-import { type SavePage, savePage } from '../store/pages.ts';
+import { type PageToWrite, type PageWrite, writePage } from '../store/pages.ts';
 import { noCounts, type RunCounts, type RunEnd } from '../store/runs.ts';
+import { withRetry } from '../store/with-retry.ts';
 import { type Connection, type FetchOptions, laneOf, type Outcome, type Pass, type Stream } from '../stream.ts';
 import type { Tracer } from '../trace.ts';
 import type { Watermarks } from './watermark.ts';
@@ -49,6 +51,9 @@ export interface Fairness {
 /** From the arrival of a page to the question whether to yield behind it. */
 const LONGEST_PAGE_MS = 200;
 
+/** What is written with a page. */
+export type Progress = Omit<PageToWrite, 'page' | 'lease' | 'startedAt' | 'counts'>;
+
 /** How a run ends. */
 export interface Ending extends RunEnd {
   readonly retryInMs: number | null;
@@ -69,8 +74,6 @@ export class Run {
   /** Counted apart, because requests go out while a page is written. */
   #requests: number;
   #sliceEndsAt: number;
-  /** As the page before found it. */
-  #hasOpenQuarantine = false;
 
   /** `counts`: of a run that goes on, what it counted before. */
   constructor(
@@ -131,49 +134,35 @@ export class Run {
     return { ...this.ending('postponed', { code: 'yielded', message }), isRecorded: true };
   }
 
-  /** Deadlocks, serialisation failures and lost connections are retried as a page: nothing of a failed try was kept. */
-  async save(save: Omit<SavePage, 'lease' | 'startedAt' | 'counts' | 'hasOpenQuarantine'>): Promise<void> {
-    const { lease, startedAt } = this;
-    const { onPageWritten, prisma } = this.parts;
+  /**
+   * Writes a page with its progress. Records that Postgres refuses go to quarantine; `progressOf` is then called again, with the page without them.
+   * Transient failures of the database are retried: nothing of a failed try was kept.
+   */
+  async write(page: PageWrite | null, progressOf: (page: PageWrite | null) => Progress): Promise<void> {
+    const { lease, startedAt, parts } = this;
     const sentAt = performance.now();
-    const hasOpenQuarantine = this.#hasOpenQuarantine;
-    const saved = await this.patiently(() =>
-      savePage(prisma, { ...save, lease, startedAt, counts: this.counts, hasOpenQuarantine }),
-    );
-    this.#written = saved.counts;
-    this.#hasOpenQuarantine = saved.hasOpenQuarantine;
-    onPageWritten?.({ stream: this.job.stream.name, durationMs: performance.now() - sentAt });
+    const attempt = (some: PageWrite | null) =>
+      this.retry(() =>
+        writePage(parts.prisma, { ...progressOf(some), page: some, lease, startedAt, counts: this.counts }),
+      );
+    this.#written = await attempt(page).catch(async (error: unknown) => {
+      if (page === null || !isRefusedContent(error)) throw error;
+      const accepted = await this.retry(() => bisectPage(parts.prisma, lease, page));
+      const records = accepted.bad.length - page.bad.length;
+      parts.logger.warn({ stream: lease.stream, records }, 'records that the database refuses go to quarantine');
+      return attempt(accepted);
+    });
+    parts.onPageWritten?.({ stream: lease.stream, durationMs: performance.now() - sentAt });
     this.job.onProgress?.(this.counts);
   }
 
-  patiently<T>(work: () => Promise<T>): Promise<T> {
-    return patiently({ ...this.parts, stream: this.job.stream.name, signal: this.fetch.signal }, work);
+  retry<T>(work: () => Promise<T>): Promise<T> {
+    return withRetry({ ...this.parts, stream: this.lease.stream, signal: this.fetch.signal }, work);
   }
 
   /** The database's clock at a moment of ours (`performance.now()`), a second early: between reading the two clocks some time passed. */
   databaseTime(at: number): Date {
     const { databaseNow, readAt } = this.lease;
     return new Date(databaseNow.getTime() + (at - readAt) - 1000);
-  }
-}
-
-const SAVE_ATTEMPTS = 8;
-const SAVE_BASE_MS = 100;
-const SAVE_CAP_MS = 5_000;
-
-/** Does a transaction again after a deadlock, a serialisation failure or a lost connection. */
-export async function patiently<T>(
-  { clock, logger, stream, signal }: Pick<PassParts, 'clock' | 'logger'> & { stream: string; signal: AbortSignal },
-  work: () => Promise<T>,
-): Promise<T> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await work();
-    } catch (error) {
-      if (!isRetryableDatabaseError(error) || attempt >= SAVE_ATTEMPTS) throw error;
-      const waitMs = Math.min(SAVE_CAP_MS, SAVE_BASE_MS * 2 ** (attempt - 1));
-      logger.warn({ stream, attempt, waitMs }, 'page not written, trying again');
-      await clock.sleep(waitMs, signal);
-    }
   }
 }

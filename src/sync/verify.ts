@@ -18,7 +18,6 @@ import { type MappedPage, mapPage } from './map-page.ts';
 import { planLists } from './plan-lists.ts';
 import { brakeHolds, canBeAsked } from './reconcile.ts';
 import { type PassParts, Run } from './run.ts';
-import { saveSifted } from './save-sifted.ts';
 import { suddenlyEmpty } from './walk-lists.ts';
 import { walkPages } from './walk-pages.ts';
 import { stopBefore } from './watermark.ts';
@@ -288,7 +287,7 @@ class Verifier {
     if (chosen.length === 0) return;
     const { table } = this.#job.stream;
     const page = preparePage({ table, rows: chosen, bad: [], replaceWrittenBefore: null, isForced: true });
-    await saveSifted(this.#run, page, (sifted) => this.#run.save({ page: sifted, checkpoint: NO_PROGRESS, end: null }));
+    await this.#run.write(page, () => ({ checkpoint: NO_PROGRESS, end: null }));
     for (const { id } of chosen) this.#rewritten.add(id);
     this.#repaired = this.#rewritten.size;
   }
@@ -327,12 +326,8 @@ class Verifier {
     }
     const { deleted } = this.#run.counts;
     const { startedAt: before } = lease.checkpoint;
-    await this.#run.save({
-      page: null,
-      tombstones: { table, before, ids: [...still] },
-      checkpoint: NO_PROGRESS,
-      end: null,
-    });
+    const tombstones = { table, before, ids: [...still] };
+    await this.#run.write(null, () => ({ tombstones, checkpoint: NO_PROGRESS, end: null }));
     this.#repaired += this.#run.counts.deleted - deleted;
     return null;
   }

@@ -8,7 +8,6 @@ import { encodeCursor, type PassCursor } from './cursor.ts';
 import { type Drift, findDrift, reportDrift } from './drift.ts';
 import { mapPage, prepareMapped } from './map-page.ts';
 import type { Ending, Run } from './run.ts';
-import { saveSifted } from './save-sifted.ts';
 import { idsOn, type WalkedPage, walkPages } from './walk-pages.ts';
 import { advanceWatermark } from './watermark.ts';
 
@@ -83,10 +82,9 @@ async function writePage(
   let ending: Ending | null = null;
   const yields = step.end?.kind !== 'gave_up' && (!isListRead || next !== null) && (await run.shallYield());
   const cursor = isListRead ? next : here;
-  await saveSifted(run, prepared.page, (page) => {
-    ending = endingAt(run, step.end, next, page);
-    return run.save({
-      page,
+  await run.write(prepared.page, (page) => {
+    ending = endingAt(run, step.end, next, page?.bad.length ?? 0);
+    return {
       yields,
       ...metOn(run, list, walked),
       ...goneOn(run, prepared),
@@ -98,9 +96,7 @@ async function writePage(
         newestChange: prepared.newestChange,
       },
       end: ending,
-      // What would be fetched now would be fetched again.
-      ...(!yields && { onSent: walked.fetchAhead }),
-    });
+    };
   });
   const { created, updated } = run.counts;
   await reportDrift(run, prepared.drift, { hasWritten: created + updated > before.created + before.updated });
@@ -135,13 +131,13 @@ function goneOn({ job }: Run, { gone }: PreparedPage) {
   return gone.length === 0 ? {} : { tombstones: { table: job.stream.table, before: null, ids: gone } };
 }
 
-function endingAt(run: Run, end: WalkEnd | null, next: PassCursor | null, page: PageWrite): Ending | null {
+function endingAt(run: Run, end: WalkEnd | null, next: PassCursor | null, quarantined: number): Ending | null {
   if (end === null) return null;
   if (end.kind === 'gave_up') {
     const message = `${end.reason}; progress is kept and the next run goes on from it`;
     return { ...run.ending('partial', { code: 'walk_gave_up', message }), isRecorded: true };
   }
-  return next === null ? { ...finalEnding(run, page.bad.length), isRecorded: true } : null;
+  return next === null ? { ...finalEnding(run, quarantined), isRecorded: true } : null;
 }
 
 /** A pass that read everything; `partial` when records had to be set aside. */

@@ -99,9 +99,13 @@ describe('a lease', () => {
     const lease = await store.lease();
     await expireLeases(store);
     await store.sql.query('begin');
-    await store.sql.query('lock table tiledesk.leads in share mode');
+    // The page has locked its checkpoint when it meets this row.
+    await store.sql.query(
+      `insert into tiledesk.leads (connection_id, id, raw, content_hash, run_id) values ($1, 'a', '{}', '', 1)`,
+      [CONNECTION],
+    );
     const saving = store.save(lease, [lead('a', 1)]);
-    // A second session looks whether the page has its checkpoint locked and now waits for the table.
+    // A second session looks whether the page waits.
     const other = await setupWatcher(store.url);
     await other.untilWaiting();
     const taking = acquireLease(store.prisma, KEY);

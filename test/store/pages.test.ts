@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { LeaseLostError } from '../../src/errors.ts';
 import type { Lease } from '../../src/store/leases.ts';
-import { preparePage, savePage } from '../../src/store/pages.ts';
+import { preparePage, writePage } from '../../src/store/pages.ts';
 import { noCounts, type RunCounts } from '../../src/store/runs.ts';
-import { buildUpsertSql } from '../../src/store/upsert-sql.ts';
+import { upsertSql } from '../../src/store/upsert-sql.ts';
 import type { Row, TableSpec } from '../../src/stream.ts';
 import fc from '../helpers/property.ts';
 import { DONE, expireLeases, LEADS, lead, type Store, setupStore } from './support.ts';
@@ -141,8 +141,8 @@ describe('a column that the request may tell about instead of the record', () =>
     raw: { id: 1 },
     ...fields,
   });
-  const save = async (...rows: Row[]): Promise<RunCounts> => {
-    const saved = await savePage(store.prisma, {
+  const save = (...rows: Row[]): Promise<RunCounts> =>
+    writePage(store.prisma, {
       lease,
       startedAt: new Date(),
       checkpoint: { cursor: null, watermark: null, walkedAt: null, completed: false },
@@ -150,8 +150,6 @@ describe('a column that the request may tell about instead of the record', () =>
       end: null,
       page: preparePage({ table: VISITS, rows, bad: [], replaceWrittenBefore: null }),
     });
-    return saved.counts;
-  };
   const kept = async (): Promise<Visit | undefined> =>
     (await store.query<Visit>('select *, xmin::text from tilkee.connexions'))[0];
 
@@ -190,7 +188,7 @@ describe('a column that the request may tell about instead of the record', () =>
     const rows = Array.from({ length: 50 }, (_, index) => String(index));
     await Promise.all(
       lanes.map((lane, index) =>
-        savePage(store.prisma, {
+        writePage(store.prisma, {
           lease: lane,
           startedAt: new Date(),
           checkpoint: { cursor: null, watermark: null, walkedAt: null, completed: false },
@@ -210,10 +208,12 @@ describe('a column that the request may tell about instead of the record', () =>
   });
 
   it('leaves the statement of tables without any as it is', () => {
-    expect(buildUpsertSql({ ...LEADS, attributed: [] })).toBe(buildUpsertSql(LEADS));
+    const textOf = (table: TableSpec) =>
+      upsertSql(table, '[]', { connectionId: 'any', runId: 1n, replaceWrittenBefore: null }).text;
+    expect(textOf({ ...LEADS, attributed: [] })).toBe(textOf(LEADS));
     const columns = Object.keys(LEADS.columns).map((name) => `"${name}" = excluded."${name}"`);
-    expect(buildUpsertSql(LEADS)).toContain(columns.join(', '));
-    expect(buildUpsertSql(LEADS)).toContain(
+    expect(textOf(LEADS)).toContain(columns.join(', '));
+    expect(textOf(LEADS)).toContain(
       'where (t.content_hash is distinct from excluded.content_hash or t.deleted_at is distinct from excluded.deleted_at) and',
     );
   });
@@ -383,12 +383,9 @@ describe('page, checkpoint and run line', () => {
     expect((await stored()).map(({ id }) => id)).toEqual(['a']);
   });
 
-  it.each([
-    ['at once', false],
-    ['step by step', true],
-  ])('belong to one transaction, written %s', async (_, hasOpenQuarantine) => {
+  it('belong to one transaction', async () => {
     const met = { list: 'all', ids: ['a', 'b'] };
-    const counts = await store.save(lease, [lead('a', 1), lead('b', 1)], { checkpoint, met, hasOpenQuarantine });
+    const counts = await store.save(lease, [lead('a', 1), lead('b', 1)], { checkpoint, met });
 
     expect(counts).toMatchObject({ pages: 1, read: 2, created: 2, updated: 0, unchanged: 0 });
     const tables = ['tiledesk.leads', 'sync.checkpoints', 'sync.runs', 'sync.seen_ids'];
@@ -432,13 +429,41 @@ describe('page, checkpoint and run line', () => {
     expect(await store.query('select from sync.seen_ids')).toEqual([]);
   });
 
-  it('close what waits in quarantine, though the page before found nothing there', async () => {
+  it('close what waits in quarantine', async () => {
     await store.save(lease, [lead('a', 1)], { bad: [{ recordId: 'b', reason: 'refused', rawText: '{}' }] });
     expect((await state()).quarantine).toMatchObject([{ record_id: 'b', resolved_at: null }]);
 
-    expect(await store.save(lease, [lead('b', 1)], { hasOpenQuarantine: false })).toMatchObject({ created: 1 });
+    expect(await store.save(lease, [lead('b', 1)])).toMatchObject({ created: 1 });
 
     expect((await state()).quarantine).toMatchObject([{ record_id: 'b', resolved_at: expect.any(Date) }]);
+  });
+
+  it('keep a record open of which the same page holds a version that cannot be stored, once, with the last reason', async () => {
+    const bad = ['no_date', 'unmappable'].map((reason) => ({ recordId: 'a', reason, rawText: '{}' }));
+    await store.save(lease, [lead('a', 1), lead('b', 1)], { bad });
+    const open = [{ record_id: 'a', reason: 'unmappable', resolved_at: null }];
+    expect((await state()).quarantine).toMatchObject(open);
+    expect(await store.save(lease, [lead('a', 2)], { bad: bad.slice(1) })).toMatchObject({ updated: 1 });
+    expect((await state()).quarantine).toMatchObject(open);
+  });
+
+  it('count tombstones, and a run that only marks rows has a line of its own', async () => {
+    await store.save(lease, [], { end: DONE });
+    const again = await store.lease();
+    await store.save(again, [lead('a', 1), lead('b', 1)]);
+    const third = await store.lease({ pass: 'reconcile' });
+    await store.save(third, [], { end: DONE });
+    const fourth = await store.lease({ pass: 'reconcile' });
+    const tombstones = { table: LEADS, before: null, ids: ['a', 'none'] };
+    const counts = await store.save(fourth, [], { end: DONE, tombstones });
+    expect(counts).toMatchObject({ deleted: 1, created: 0 });
+    const runs = await store.query(
+      "select outcome, deleted, idle_runs from sync.runs where pass = 'reconcile' order by id",
+    );
+    expect(runs).toEqual([
+      { outcome: 'succeeded', deleted: 0, idle_runs: 0 },
+      { outcome: 'succeeded', deleted: 1, idle_runs: 0 },
+    ]);
   });
 
   it('have no run line while nothing was found on the first page', async () => {
@@ -502,9 +527,7 @@ describe('any sequence of pages', () => {
           .map(({ page }) => page);
         for (const order of [sequence, shuffled]) {
           await store.query('truncate tiledesk.leads');
-          for (const [index, page] of order.entries()) {
-            await store.save(lease, page.map(toRow), { hasOpenQuarantine: index % 2 === 1 });
-          }
+          for (const page of order) await store.save(lease, page.map(toRow));
           expect(await final()).toEqual(expected.sort((one, other) => (one.id < other.id ? -1 : 1)));
         }
       }),

@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { bisectPage, findRefused } from '../../src/store/bisect-page.ts';
 import { isRefusedContent, isRetryableDatabaseError } from '../../src/store/faults.ts';
 import type { Lease } from '../../src/store/leases.ts';
 import { preparePage } from '../../src/store/pages.ts';
 import { hasFreshQuarantine, readOpenQuarantine, writeQuarantined } from '../../src/store/quarantine.ts';
-import { findRefused, siftPage } from '../../src/store/sift-page.ts';
 import type { Row } from '../../src/stream.ts';
 import { LEADS, lead, type Store, setupStore, versionTime } from './support.ts';
 
@@ -23,7 +23,7 @@ beforeEach(async () => {
 const incompressible = () => randomBytes(9000).toString('base64');
 const deep = (levels: number): unknown => JSON.parse('['.repeat(levels) + ']'.repeat(levels));
 const page = (rows: readonly Row[]) => preparePage({ table: LEADS, rows, bad: [], replaceWrittenBefore: null });
-const sift = (rows: readonly Row[]) => siftPage(store.prisma, lease, page(rows));
+const bisect = (rows: readonly Row[]) => bisectPage(store.prisma, lease, page(rows));
 const ids = async () =>
   (await store.query<{ id: string }>('select id from tiledesk.leads order by id')).map(({ id }) => id);
 const open = () => readOpenQuarantine(store.prisma, { connectionId: null, streams: null }, { after: 0n, limit: 100 });
@@ -48,11 +48,13 @@ describe('a page that the database refuses because of what is in it', () => {
     expect([isRefusedContent(refused), isRetryableDatabaseError(refused)]).toEqual([true, false]);
     expect(await ids()).toEqual([]);
 
-    const sifted = await sift(rows);
+    const accepted = await bisect(rows);
 
     expect(await ids()).toEqual([]);
-    expect(sifted.bad).toEqual([{ recordId: row.id, reason: 'refused_by_database', rawText: JSON.stringify(row.raw) }]);
-    await store.save(lease, JSON.parse(sifted.json ?? '[]'), { bad: sifted.bad });
+    expect(accepted.bad).toEqual([
+      { recordId: row.id, reason: 'refused_by_database', rawText: JSON.stringify(row.raw) },
+    ]);
+    await store.save(lease, JSON.parse(accepted.json ?? '[]'), { bad: accepted.bad });
     expect(await ids()).toHaveLength(21);
     expect((await open()).map(({ record_id }) => record_id)).toEqual([
       row.id.length > 256 ? expect.stringMatching(/^sha256:/) : 'guilty',
@@ -64,9 +66,9 @@ describe('a page that the database refuses because of what is in it', () => {
     await store.query(`alter database ${new URL(store.url).pathname.slice(1)} set max_stack_depth = '100kB'`);
     await store.prisma.$disconnect();
     try {
-      const sifted = await sift(rowsWith(lead('guilty', 1, { raw: deep(1500) })));
-      expect(sifted.bad.map(({ recordId }) => recordId)).toEqual(['guilty']);
-      expect(sifted.rowCount).toBe(21);
+      const accepted = await bisect(rowsWith(lead('guilty', 1, { raw: deep(1500) })));
+      expect(accepted.bad.map(({ recordId }) => recordId)).toEqual(['guilty']);
+      expect(accepted.rowCount).toBe(21);
     } finally {
       await store.query(`alter database ${new URL(store.url).pathname.slice(1)} reset max_stack_depth`);
       await store.prisma.$disconnect();
@@ -75,12 +77,12 @@ describe('a page that the database refuses because of what is in it', () => {
 
   it('may be guilty all over', async () => {
     const rows = Array.from({ length: 9 }, (_, index) => lead(`guilty ${index}`, 1, { status: 'many' }));
-    expect(await sift(rows)).toMatchObject({ json: null, rowCount: 0, bad: rows.map(() => ({})) });
+    expect(await bisect(rows)).toMatchObject({ json: null, rowCount: 0, bad: rows.map(() => ({})) });
   });
 
   it('keeps the mark of repaired text in the rest', async () => {
-    const sifted = await sift([lead('guilty', 1, { status: 'x' }), lead('odd', 1, { raw: { text: '\0' } })]);
-    await store.save(lease, JSON.parse(sifted.json ?? '[]'));
+    const accepted = await bisect([lead('guilty', 1, { status: 'x' }), lead('odd', 1, { raw: { text: '\0' } })]);
+    await store.save(lease, JSON.parse(accepted.json ?? '[]'));
     expect(await store.query('select id, text_repaired from tiledesk.leads')).toEqual([
       { id: 'odd', text_repaired: true },
     ]);

@@ -2,7 +2,7 @@ import pg from 'pg';
 import type { PrismaClient } from '../../src/generated/prisma/client.ts';
 import { createDatabase } from '../../src/store/database.ts';
 import { acquireLease, type CheckpointKey, type Lease } from '../../src/store/leases.ts';
-import { type PageWrite, preparePage, type SavePage, savePage } from '../../src/store/pages.ts';
+import { type PageToWrite, type PageWrite, preparePage, writePage } from '../../src/store/pages.ts';
 import { noCounts, type RunCounts, type RunEnd } from '../../src/store/runs.ts';
 import type { Row, TableSpec } from '../../src/stream.ts';
 import { createTestDatabase } from '../helpers/postgres.ts';
@@ -19,7 +19,7 @@ export const CONNECTION = 'tiledesk:test';
 export const DONE: RunEnd = { outcome: 'succeeded', error: null, watermark: null };
 
 /** What differs from a plain page in the middle of a walk. */
-export type SaveOptions = Partial<Omit<SavePage, 'page'>> & Partial<Pick<PageWrite, 'bad' | 'replaceWrittenBefore'>>;
+export type SaveOptions = Partial<Omit<PageToWrite, 'page'>> & Partial<Pick<PageWrite, 'bad' | 'replaceWrittenBefore'>>;
 
 export interface Store {
   readonly url: string;
@@ -55,7 +55,7 @@ export async function setupStore(): Promise<Store> {
       return lease;
     },
     async save(lease, rows, { bad = [], replaceWrittenBefore = null, ...save } = {}) {
-      const saved = await savePage(prisma, {
+      return writePage(prisma, {
         lease,
         startedAt: new Date(),
         checkpoint: { cursor: { at: rows.length }, watermark: null, walkedAt: null, completed: false },
@@ -64,7 +64,6 @@ export async function setupStore(): Promise<Store> {
         ...save,
         page: preparePage({ table: LEADS, rows, bad, replaceWrittenBefore }),
       });
-      return saved.counts;
     },
     async close() {
       await close();

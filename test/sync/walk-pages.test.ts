@@ -29,7 +29,7 @@ async function read(write: () => Promise<void> = async () => {}) {
   const { signal } = new AbortController();
   const options = { signal, maxWaitMs: 0, lane: 'bulk' as const, onRequest: () => {} };
   const seen = new Set<string>();
-  for await (const { ids, fetchAhead } of walkPages(list, list.walk.start(), {
+  for await (const { ids } of walkPages(list, list.walk.start(), {
     ...options,
     recall: async () => new Set<string>(),
     prepare(page) {
@@ -37,7 +37,6 @@ async function read(write: () => Promise<void> = async () => {}) {
       return page;
     },
   })) {
-    fetchAhead();
     for (const id of ids) seen.add(id);
     await write();
     told.push('written');

@@ -18,7 +18,7 @@ import { createLeadsStream } from '../../../src/sources/tiledesk/leads.ts';
 import { createRequestsStream } from '../../../src/sources/tiledesk/requests.ts';
 import { createDatabase, poolConfig } from '../../../src/store/database.ts';
 import { encodeRows } from '../../../src/store/page-json.ts';
-import { buildUpsertSql } from '../../../src/store/upsert-sql.ts';
+import { upsertSql } from '../../../src/store/upsert-sql.ts';
 import type { Row, Stream } from '../../../src/stream.ts';
 import type { Cli } from '../cli.ts';
 import { createTestDatabase } from '../postgres.ts';
@@ -237,14 +237,18 @@ async function write(url: string, pages: readonly string[], { table, name }: Str
       CONNECTION,
       name,
     ]);
-    const upsert = buildUpsertSql(table);
     const checkpoint =
       'update sync.checkpoints set cursor = $3::jsonb, updated_at = now() where connection_id = $1 and stream = $2';
     const from = performance.now();
     for (const [page, json] of pages.entries()) {
       await client.query('begin');
       await client.query(checkpoint, [CONNECTION, name, JSON.stringify({ page })]);
-      await client.query(upsert, [json, CONNECTION, 1, null]);
+      const { text, values } = upsertSql(table, json, {
+        connectionId: CONNECTION,
+        runId: 1n,
+        replaceWrittenBefore: null,
+      });
+      await client.query(text, values);
       await client.query('commit');
     }
     return performance.now() - from;

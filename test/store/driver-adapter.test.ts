@@ -2,13 +2,9 @@ import v8 from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createDatabase, type Database } from '../../src/store/database.ts';
-import { LargeTexts, lendText } from '../../src/store/large-texts.ts';
+import { bindText } from '../../src/store/driver-adapter.ts';
 import { createTestDatabase, type TestDatabase } from '../helpers/postgres.ts';
 import { unheardLogger } from '../helpers/unheard-logger.ts';
-
-interface Lent {
-  toPostgres(): string;
-}
 
 describe('a large parameter by reference', () => {
   let test: TestDatabase;
@@ -27,10 +23,10 @@ describe('a large parameter by reference', () => {
   it('reaches the database whole, inside a transaction and outside', async () => {
     const { prisma } = database;
 
-    const inside = await lendText(prisma, text, (reference) =>
+    const inside = await bindText(text, (reference) =>
       prisma.$transaction((tx) => tx.$queryRawUnsafe<{ value: string }[]>('select $1::text as value', reference)),
     );
-    const outside = await lendText(prisma, text, (reference) =>
+    const outside = await bindText(text, (reference) =>
       prisma.$queryRawUnsafe<{ value: string }[]>('select $1::text as value', reference),
     );
 
@@ -42,7 +38,7 @@ describe('a large parameter by reference', () => {
     const { prisma } = database;
     const answers = await Promise.all(
       ['one', 'two', 'three'].map((word) =>
-        lendText(prisma, word, (reference) =>
+        bindText(word, (reference) =>
           prisma.$queryRawUnsafe<{ value: string }[]>('select $1::text as value', reference),
         ),
       ),
@@ -51,25 +47,19 @@ describe('a large parameter by reference', () => {
     expect(answers.map(([row]) => row?.value)).toEqual(['one', 'two', 'three']);
   });
 
-  it('is forgotten afterwards, also when the work failed', async () => {
-    const texts = new LargeTexts();
-    let reference = '';
-    let parameter: unknown;
-    const failing = texts.lend('text', async (lent) => {
-      reference = lent;
-      const { args } = texts.resolve({ sql: '', args: [lent, 1], argTypes: [] });
-      parameter = args[0];
-      expect(args[1]).toBe(1);
-      expect((parameter as Lent).toPostgres()).toBe('text');
+  it('stands for nothing afterwards, also when the work failed', async () => {
+    const { prisma } = database;
+    let kept = '';
+    const failing = bindText('text', async (reference) => {
+      kept = reference;
       throw new Error('broken');
     });
 
     await expect(failing).rejects.toThrow('broken');
-    expect(texts.resolve({ sql: '', args: [reference], argTypes: [] }).args).toEqual([reference]);
-    expect((parameter as Lent).toPostgres()).toBe('');
+    expect(await prisma.$queryRaw`select ${kept}::text as value`).toEqual([{ value: kept }]);
   });
 
-  it('is held by nobody afterwards, though Prisma keeps the parameters of its last statements', async () => {
+  it('is released afterwards, though Prisma keeps the parameters of its last statements', async () => {
     const { prisma } = database;
     const megabytes = 8;
     v8.setFlagsFromString('--expose-gc');
@@ -78,7 +68,7 @@ describe('a large parameter by reference', () => {
     const before = process.memoryUsage().heapUsed;
     for (let page = 0; page < 20; page++) {
       const large = `${page}`.padEnd(megabytes * 2 ** 20, 'x');
-      await lendText(prisma, large, (reference) => prisma.$queryRawUnsafe('select length($1::text)', reference));
+      await bindText(large, (reference) => prisma.$queryRawUnsafe('select length($1::text)', reference));
     }
     collect();
     expect(process.memoryUsage().heapUsed / 2 ** 20).toBeLessThan(before / 2 ** 20 + 3 * megabytes);

@@ -1,0 +1,77 @@
+import { randomUUID } from 'node:crypto';
+import { PrismaPg } from '@prisma/adapter-pg';
+import type { SqlDriverAdapterFactory, SqlQueryable } from '@prisma/driver-adapter-utils';
+import type { Tracer } from '../trace.ts';
+import { traceStatements } from './traced-sql.ts';
+
+/** Prisma's adapter for node-postgres, with large texts bound by reference, and with a span around each statement where traces are wanted. */
+export function createDriverAdapter(
+  tracer: Tracer | undefined,
+  ...options: ConstructorParameters<typeof PrismaPg>
+): SqlDriverAdapterFactory {
+  const postgres = new PrismaPg(...options);
+  const extend = <T extends SqlQueryable>(queryable: T): T => {
+    resolveReferences(queryable);
+    return tracer === undefined ? queryable : traceStatements(queryable, tracer);
+  };
+  return {
+    provider: postgres.provider,
+    adapterName: postgres.adapterName,
+    async connect() {
+      const connection = await postgres.connect();
+      const startTransaction = connection.startTransaction.bind(connection);
+      connection.startTransaction = async (isolationLevel) => extend(await startTransaction(isolationLevel));
+      return extend(connection);
+    },
+  };
+}
+
+/** Random, so that no text from upstream can be taken for a reference. */
+const PREFIX = `text ${randomUUID()} `;
+const bound = new Map<string, BoundText>();
+let last = 0;
+
+/**
+ * Runs `work` with a reference that stands for the text as a parameter of queries (not of `$executeRaw`), and releases the text afterwards.
+ *
+ * Prisma writes the parameters of a raw query as JSON, reads them back, and passes them to its debug log, which keeps the last hundred statements whether or
+ * not anybody reads them (7.10). By reference, a page costs a tenth less CPU and the process 90 MB less (60,000 leads of 600 bytes: 3.3 s and 275 MB
+ * without); with pages of 5 MB the log alone would hold 500 MB.
+ */
+export async function bindText<T>(text: string, work: (reference: string) => Promise<T>): Promise<T> {
+  last += 1;
+  const reference = `${PREFIX}${last}`;
+  const held = new BoundText(text);
+  bound.set(reference, held);
+  try {
+    return await work(reference);
+  } finally {
+    bound.delete(reference);
+    held.release();
+  }
+}
+
+function resolveReferences(queryable: SqlQueryable): void {
+  const queryRaw = queryable.queryRaw.bind(queryable);
+  queryable.queryRaw = (query) => {
+    if (bound.size === 0) return queryRaw(query);
+    return queryRaw({ ...query, args: query.args.map((arg) => bound.get(arg as string) ?? arg) });
+  };
+}
+
+/** `toPostgres` is what node-postgres calls on any object that is a parameter. */
+class BoundText {
+  #text: string;
+
+  constructor(text: string) {
+    this.#text = text;
+  }
+
+  toPostgres(): string {
+    return this.#text;
+  }
+
+  release(): void {
+    this.#text = '';
+  }
+}
