@@ -24,7 +24,9 @@ type Part =
   | 'generated'
   | 'leaf';
 
-const LEAVES = ['src/stream.ts', 'src/errors.ts', 'src/logger.ts', 'src/clock.ts', 'src/trace.ts', 'src/version.ts'];
+const LEAVES = ['stream', 'errors', 'logger', 'clock', 'trace', 'version', 'replace-file'].map(
+  (name) => `src/${name}.ts`,
+);
 /** Helpers of all sources, below each of them. */
 const SHARED_BY_SOURCES = [
   'src/sources/coerce.ts',

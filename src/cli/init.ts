@@ -3,6 +3,7 @@ import type { Readable, Writable } from 'node:stream';
 import { type Answers, decidedByProcess, loadAnswers, loadConfig } from '../config.ts';
 import { ConfigError, isAbort } from '../errors.ts';
 import type { Logger } from '../logger.ts';
+import { replaceFile } from '../replace-file.ts';
 import { runCommand, UsageError } from './command.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import { type Asker, Cancelled, createAsker } from './init/ask.ts';
@@ -11,7 +12,7 @@ import { askStorage } from './init/storage.ts';
 import { askTiledesk } from './init/tiledesk.ts';
 import { askTilkee } from './init/tilkee.ts';
 import type { TrialParts } from './init/trial.ts';
-import { backUp, isOpenToGit, readIfThere, writePrivate } from './init/write.ts';
+import { backUp, isOpenToGit, readIfThere } from './init/write.ts';
 
 /** Asks for what leadmirror needs, tries every answer, and writes `.env` at the very end. */
 export async function init(): Promise<void> {
@@ -95,7 +96,7 @@ async function write(ask: Asker, { cwd }: InitParts, changes: Changes): Promise<
     return false;
   }
   if (before !== null) ask.say('info', `Kept the one before as ${await backUp(path)}`);
-  await writePrivate(path, text);
+  await replaceFile(path, text, { isPrivate: true });
   ask.say('success', `Wrote ${path}, readable by you only`);
   return true;
 }

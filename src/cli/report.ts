@@ -1,8 +1,7 @@
-import { randomBytes } from 'node:crypto';
-import { rename, rm, writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { openMirrorDatabase } from '../app.ts';
 import { reportFile } from '../ops/report/file.ts';
+import { replaceFile } from '../replace-file.ts';
 import { databaseError } from '../store/database.ts';
 import { parseDay, readReport, readReportedConnections } from '../store/report.ts';
 import { refreshReporting } from '../store/reporting.ts';
@@ -67,14 +66,10 @@ function fileName({ html, json }: ReportOptions, { from, to }: { from: string; t
   return html === false || json === true ? null : resolve(`leadmirror-report-${from}-to-${to}.html`);
 }
 
-/** All of it or nothing: whoever has the old one open keeps it. */
 async function writeWhole(path: string, text: string): Promise<void> {
-  const draft = `${path}.${randomBytes(4).toString('hex')}.tmp`;
   try {
-    await writeFile(draft, text, { flag: 'wx' });
-    await rename(draft, path);
+    await replaceFile(path, text);
   } catch (error) {
-    await rm(draft, { force: true }).catch(() => {});
     const code = (error as NodeJS.ErrnoException).code ?? 'unknown reason';
     throw new UsageError(
       `${path} cannot be written (${code}). Name another file with --html, or leave it out with --no-html.`,

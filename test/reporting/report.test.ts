@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -213,6 +213,12 @@ describe('the command', () => {
     const { code, stdout } = await run('--from', RANGE.from, '--to', RANGE.to, '--json', '--html', page);
     expect(code).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({ ...RANGE, unit: 'day', requests: (await expected(RANGE)).requests });
+    expect(await readFile(page, 'utf8')).toContain('<!doctype html>');
+    const link = join(folder, 'link');
+    await symlink('named.html', link);
+    await writeFile(page, 'old');
+    expect((await run('--json', '--html', link)).code).toBe(0);
+    expect((await lstat(link)).isSymbolicLink()).toBe(true);
     expect(await readFile(page, 'utf8')).toContain('<!doctype html>');
   });
 

@@ -1,0 +1,81 @@
+import { randomBytes } from 'node:crypto';
+import { constants, type Stats } from 'node:fs';
+import { type FileHandle, lstat, open, readlink, realpath, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+
+/** The folder takes no new file, or the name is a mount point, while the file itself may well be written. */
+const IN_PLACE_CODES: ReadonlySet<unknown> = new Set(['EACCES', 'EPERM', 'EROFS', 'EBUSY', 'EXDEV']);
+
+const MAX_LINKS = 40;
+
+/**
+ * Writes a file whole or not at all: whoever has the old one open keeps it, and a full disk leaves it as it was. Links are followed, and the permissions of
+ * an existing file stay; `isPrivate`: only its owner may read the new one.
+ *
+ * Only a plain file is ever replaced. A device, a pipe or a socket is written into, which fails when nothing reads there.
+ */
+export async function replaceFile(path: string, text: string, { isPrivate = false } = {}): Promise<void> {
+  const old = await stat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw error;
+    return null;
+  });
+  if (old !== null && !old.isFile()) return writeInto(path, text);
+  const target = old === null ? await endOfLinks(path) : await realpath(path);
+  const draft = join(dirname(target), `.leadmirror-${randomBytes(6).toString('hex')}`);
+  try {
+    await writeDraft(draft, text, { old, isPrivate });
+    // The other names of this file would keep the old text.
+    if (old !== null && old.nlink > 1) await writeInto(target, text);
+    else await rename(draft, target);
+  } catch (error) {
+    if (old === null || isPrivate || !IN_PLACE_CODES.has((error as NodeJS.ErrnoException).code)) throw error;
+    await writeInto(target, text);
+  } finally {
+    await rm(draft, { force: true });
+  }
+}
+
+/** Where a link leads that leads to nothing yet. */
+async function endOfLinks(path: string): Promise<string> {
+  let end = path;
+  for (let links = 0; links < MAX_LINKS; links++) {
+    const stats = await lstat(end).catch(() => null);
+    if (stats === null || !stats.isSymbolicLink()) break;
+    end = resolve(dirname(end), await readlink(end));
+  }
+  return end;
+}
+
+async function writeDraft(
+  path: string,
+  text: string,
+  { old, isPrivate }: { old: Stats | null; isPrivate: boolean },
+): Promise<void> {
+  const file = await open(path, 'wx', isPrivate || old !== null ? 0o600 : 0o666);
+  try {
+    await file.writeFile(text);
+    if (old !== null) {
+      // Only root gives files away; everybody else's draft is theirs.
+      await file.chown(old.uid, old.gid).catch(() => {});
+      if (!isPrivate) await file.chmod(old.mode & 0o777);
+    }
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+async function writeInto(path: string, text: string): Promise<void> {
+  // A pipe that nobody reads is refused (ENXIO) instead of waited for.
+  const probe = await open(path, constants.O_WRONLY | (constants.O_NONBLOCK ?? 0));
+  let file: FileHandle | null = null;
+  try {
+    const isFile = (await probe.stat()).isFile();
+    file = await open(path, isFile ? 'r+' : constants.O_WRONLY);
+    await file.writeFile(text);
+    if (isFile) await file.truncate(Buffer.byteLength(text));
+  } finally {
+    await file?.close();
+    await probe.close();
+  }
+}
