@@ -3,7 +3,6 @@ import type { Logger } from '../logger.ts';
 import { ensureInitialized, readPassword } from './embedded/initialize.ts';
 import { joinOrStart } from './embedded/join.ts';
 import { findPlace, SYSTEM_DIRECTORY } from './embedded/place.ts';
-import { rememberPort } from './embedded/port.ts';
 import { findNativeDirectory, preparePrograms } from './embedded/programs.ts';
 import type { ServerParts } from './embedded/server.ts';
 import { SharedServer } from './embedded/shared-server.ts';
@@ -56,8 +55,6 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
     const parts = await prepare(options, signal);
     const password = await readPassword(parts.place);
     const joined = await joinOrStart(parts, password, signal);
-    // Only a convenience: without it the next start may take another port.
-    await rememberPort(parts.place, joined.port).catch(() => {});
     const { version } = parts.programs;
     const facts = { port: joined.port, directory: parts.place.directory };
     if (joined.started) logger.info({ ...facts, version }, 'built-in Postgres started');

@@ -47,11 +47,13 @@ export async function createOwnPostgres({ isStarted }: { readonly isStarted: boo
   };
 }
 
-async function readUrl({ passwordFile, portFile }: Place): Promise<string | null> {
-  const texts = await Promise.all([readFile(passwordFile, 'utf8'), readFile(portFile, 'utf8')]).catch(() => null);
-  if (texts === null) return null;
-  const [line, port] = texts.map((text) => text.trim());
-  const [, , , user, password] = line?.split(':') ?? [];
+async function readUrl({ passwordFile, dataDirectory }: Place): Promise<string | null> {
+  const files = [passwordFile, join(dataDirectory, 'postmaster.opts')];
+  const texts = await Promise.all(files.map((path) => readFile(path, 'utf8'))).catch(() => null);
+  const [line = '', options = ''] = texts ?? [];
+  const port = /"port=(\d+)"/.exec(options)?.[1];
+  if (port === undefined) return null;
+  const [, , , user, password] = line.trim().split(':');
   return `postgresql://${user}:${password}@127.0.0.1:${port}/${user}`;
 }
 

@@ -107,7 +107,7 @@ export async function setup() {
     const home = join(await createDirectory(), 'home');
     await promisify(execFile)('cp', ['-Rp', await template, home]);
     // The port of another home would be taken whenever both are in use.
-    await rm(placeIn(home).portFile);
+    await rm(join(placeIn(home).dataDirectory, 'postmaster.opts'));
     return home;
   }
 

@@ -108,20 +108,6 @@ asRoot('root', () => {
     expect(await query(url, 'select answer from kept')).toEqual([{ answer: 42 }]);
   });
 
-  test('uses the home of an ordinary user as that user, so that both may', async () => {
-    const home = join(await ownDirectory(), 'home');
-    const first = all.startChild({ home }, user);
-    const { url } = await first.answer;
-    await first.kill();
-    const asRootToo = await all.start({ home });
-    expect([asRootToo.joined, asRootToo.url]).toEqual([true, url]);
-    await asRootToo.close();
-    const again = await all.start({ home });
-    await again.close();
-    const last = all.startChild({ home }, user);
-    expect((await last.answer).url).toBe(url);
-  });
-
   test('an ordinary user is told whose data it is when it may not use them', async () => {
     const home = await all.createUsedHome();
     const { error } = await all.startChild({ home }, user).answer;

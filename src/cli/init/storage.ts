@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseEnv } from 'node:util';
@@ -8,6 +8,7 @@ import { createQueues } from '../../../workers/queues.ts';
 import { type Answers, loadAnswers, problemWith } from '../../config.ts';
 import { ConfigError, DatabaseError, isAbort, LeadmirrorError } from '../../errors.ts';
 import { assertReachable, poolConfig } from '../../store/database.ts';
+import { removeBase } from '../../store/embedded/initialize.ts';
 import { startEmbeddedPostgres } from '../../store/embedded.ts';
 import type { Asker } from './ask.ts';
 import { messageOf, type TrialParts } from './trial.ts';
@@ -48,6 +49,8 @@ async function tryBuiltIn(ask: Asker, { logger, signal }: TrialParts): Promise<n
   ask.say('step', 'Starting the built-in Postgres, for a try …');
   const home = await mkdtemp(join(tmpdir(), 'leadmirror-init-'));
   try {
+    // Root's server runs as another account, which has to enter it.
+    await chmod(home, 0o755);
     const embedded = await startEmbeddedPostgres({ home, logger, signal });
     await embedded.close();
     ask.say('success', 'The built-in Postgres works here');
@@ -55,7 +58,7 @@ async function tryBuiltIn(ask: Asker, { logger, signal }: TrialParts): Promise<n
     if (!(error instanceof LeadmirrorError)) throw error;
     ask.say('warn', `The built-in Postgres does not work here: ${messageOf(error)}`);
   } finally {
-    await rm(home, { recursive: true, force: true });
+    await removeBase(home);
   }
   return null;
 }

@@ -32,17 +32,16 @@ export function findAccount(passwd: string): Account | null {
   return null;
 }
 
-/**
- * Chooses who runs the server. Existing data decide: Postgres runs only as the owner of its data directory, so that
- * root may also use a home that an ordinary user made.
- */
+/** Chooses who runs the server. Existing data decide: Postgres runs only as the owner of its data directory. */
 export async function chooseAccount(dataDirectory: string | null): Promise<Account | null> {
   const ownUid = process.getuid?.();
   if (ownUid === undefined) return null;
   const owner = dataDirectory === null ? null : await stat(dataDirectory);
   if (ownUid !== 0) {
-    if (owner && owner.uid !== ownUid) throw foreignData(dataDirectory ?? '', owner.uid, ownUid);
-    return null;
+    if (dataDirectory === null || owner?.uid === ownUid) return null;
+    // Of a server that root started, the data alone belong to another account.
+    const { uid } = await stat(dirname(dataDirectory));
+    throw foreignData(dataDirectory, uid === ownUid ? (owner?.uid ?? null) : uid, ownUid);
   }
   if (owner && owner.uid !== 0) return { name: `uid ${owner.uid}`, uid: owner.uid, gid: owner.gid };
   const account = findAccount(await readFile('/etc/passwd', 'utf8').catch(() => ''));

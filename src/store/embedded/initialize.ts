@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { chown, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, chown, lstat, mkdir, open, readdir, rename, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseError } from '../../errors.ts';
 import type { Account } from './account.ts';
 import { isDiskFull } from './disk.ts';
+import { readOwn } from './own-files.ts';
 import { type Place, placeIn } from './place.ts';
 import type { Programs } from './programs.ts';
 import { lastLines, runProgram } from './run-program.ts';
@@ -51,11 +52,7 @@ export async function ensureInitialized(options: InitializeOptions): Promise<voi
 }
 
 export async function readPassword({ passwordFile, directory }: Place): Promise<string> {
-  const text = await readFile(passwordFile, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== 'ENOENT') throw error;
-    return '';
-  });
-  const password = /^(?:[^:\n]*:){4}([^:\n]+)$/m.exec(text)?.[1];
+  const password = /^(?:[^:\n]*:){4}([^:\n]+)$/m.exec((await readOwn(passwordFile)) ?? '')?.[1];
   if (password !== undefined) return password;
   throw new DatabaseError(
     'database_refused',
@@ -65,10 +62,7 @@ export async function readPassword({ passwordFile, directory }: Place): Promise<
 }
 
 async function readMajorVersion({ directory, dataDirectory }: Place): Promise<string | null> {
-  const text = await readFile(join(dataDirectory, 'PG_VERSION'), 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return null;
-    throw error;
-  });
+  const text = await readOwn(join(dataDirectory, 'PG_VERSION'));
   if (text !== null) return text.trim();
   const strangers = await readdir(directory).catch(() => []);
   if (strangers.length === 0) return null;
@@ -105,32 +99,38 @@ async function initialize(options: InitializeOptions): Promise<void> {
   const { place, account } = options;
   const draft = placeIn(join(place.base, `postgres-new-${randomBytes(6).toString('hex')}`));
   try {
-    await createDirectory(draft.base, account);
-    await createDirectory(draft.directory, account);
+    // The account passes through the first two, and owns the data alone.
+    await mkdir(draft.base, { mode: account ? 0o755 : 0o700 });
+    await mkdir(draft.directory, { mode: account ? 0o755 : 0o700 });
+    await mkdir(draft.dataDirectory, { mode: 0o700 });
+    if (account) {
+      for (const path of [draft.base, draft.directory]) await chmod(path, 0o755);
+      await chown(draft.dataDirectory, account.uid, account.gid);
+    }
     await runInitdb(draft, options);
     await rename(draft.directory, place.directory).catch(async (error: unknown) => {
       if ((await readMajorVersion(place)) === null) throw error;
     });
   } finally {
-    await rm(draft.base, { recursive: true, force: true, maxRetries: 3 });
+    await removeBase(draft.base);
   }
 }
 
-async function createDirectory(path: string, account: Account | null): Promise<void> {
-  await mkdir(path, { mode: 0o700 });
-  if (account) await chown(path, account.uid, account.gid);
-}
-
 async function writePrivately(path: string, text: string, account: Account | null): Promise<void> {
-  await writeFile(path, text, { mode: 0o600, flag: 'wx' });
-  if (account) await chown(path, account.uid, account.gid);
+  const file = await open(path, 'wx', 0o600);
+  try {
+    await file.writeFile(text);
+    if (account) await file.chown(account.uid, account.gid);
+  } finally {
+    await file.close();
+  }
 }
 
 async function runInitdb(draft: Place, { programs, account, isDurable, signal }: InitializeOptions): Promise<void> {
   const password = randomBytes(24).toString('base64url');
   const initialPassword = join(draft.base, 'password');
   await writePrivately(initialPassword, `${password}\n`, account);
-  await writePrivately(draft.passwordFile, `*:*:*:${NAME}:${password}\n`, account);
+  await writePrivately(draft.passwordFile, `*:*:*:${NAME}:${password}\n`, null);
   const settings = Object.entries(INITIAL_SETTINGS).map(([name, value]) => `--set=${name}=${value}`);
   const { status, stderr } = await runProgram(
     programs.initdb,
@@ -161,7 +161,32 @@ async function removeAbandonedDrafts({ base }: Place): Promise<void> {
   for (const name of await readdir(base)) {
     if (!name.startsWith('postgres-new-')) continue;
     const path = join(base, name);
-    const age = Date.now() - ((await stat(path).catch(() => null))?.mtimeMs ?? Date.now());
-    if (age > ABANDONED_AFTER_MS) await rm(path, { recursive: true, force: true });
+    const age = Date.now() - ((await lstat(path).catch(() => null))?.mtimeMs ?? Date.now());
+    if (age > ABANDONED_AFTER_MS) await removeBase(path);
   }
+}
+
+const REMOVAL_TIMEOUT_MS = 60_000;
+
+/**
+ * Removes a base, or the draft of one, with its data. What the server's account owns is emptied as that account: a link that it puts there meanwhile would
+ * lead root to other files.
+ */
+export async function removeBase(base: string): Promise<void> {
+  const { dataDirectory } = placeIn(base);
+  const owner = await lstat(dataDirectory).catch(() => null);
+  if (owner !== null && process.getuid?.() === 0 && owner.uid !== 0) {
+    const account = { name: `uid ${owner.uid}`, uid: owner.uid, gid: owner.gid };
+    const signal = AbortSignal.timeout(REMOVAL_TIMEOUT_MS);
+    await runProgram('/bin/rm', ['-rf', dataDirectory], { account, cwd: '/', signal });
+    // Something is in it again, so somebody works there: left for a person to look at.
+    if (
+      !(await rmdir(dataDirectory).then(
+        () => true,
+        () => false,
+      ))
+    )
+      return;
+  }
+  await rm(base, { recursive: true, force: true, maxRetries: 3 });
 }

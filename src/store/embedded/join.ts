@@ -30,7 +30,7 @@ const RETRY_DELAYS_MS = [100, 400, 1_000, 2_000];
  * while another one stops it: each round only looks at what is there now, and they end when one holds a presence.
  */
 export async function joinOrStart(parts: ServerParts, password: string, signal: AbortSignal): Promise<Joined> {
-  const { place } = parts;
+  const { place, account } = parts;
   const { dataDirectory } = place;
   let launch: Launch | null = null;
   let failures = 0;
@@ -44,7 +44,8 @@ export async function joinOrStart(parts: ServerParts, password: string, signal: 
         // Somebody else was faster; ours rightly gave way.
         if (launch?.hasEnded()) launch = null;
       } else if (launch === null) {
-        if (postmaster.state === 'stale') await removeStaleLockFile(dataDirectory, postmaster.text);
+        if (postmaster.state === 'stale')
+          await removeStaleLockFile(dataDirectory, postmaster.text, { account, signal });
         launch = await launchServer(parts, await choosePort(place));
       } else if (launch.hasEnded()) {
         const delay = RETRY_DELAYS_MS[failures++];

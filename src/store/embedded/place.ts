@@ -1,17 +1,21 @@
-import { createHash, randomBytes } from 'node:crypto';
-import { chmod, mkdir, readFile, realpath, rename, stat, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { createHash } from 'node:crypto';
+import { lstat, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { DatabaseError } from '../../errors.ts';
+import { replaceFile } from '../../replace-file.ts';
 import { type Account, chooseAccount, findBarrier, foreignData } from './account.ts';
+import { ownFolder, readOwn } from './own-files.ts';
 
 /**
  * Where the built-in Postgres keeps its files:
  *
  *     <base>/postgres/data/          the data directory
  *     <base>/postgres/pgpass         the password, in libpq's password file format, mode 0600
- *     <base>/postgres/port           the port of the last start
  *     <base>/postgres/server.log     the server's log
  *     <base>/postgres-programs-.../  a copy of the programs, only where the installed ones cannot be used
+ *
+ * All of it belongs to the user who runs leadmirror; only the data directory belongs to the server's account. So root never
+ * writes where that account may put a link, and reads there nothing but its files.
  *
  * The base is LEADMIRROR_HOME, except for root whose home lies below a directory that the server's account may not
  * enter, /root above all. Opening such a directory is not ours to do, so the files then live in a directory of the
@@ -22,7 +26,6 @@ export interface Place {
   readonly directory: string;
   readonly dataDirectory: string;
   readonly passwordFile: string;
-  readonly portFile: string;
   readonly logFile: string;
 }
 
@@ -36,7 +39,6 @@ export function placeIn(base: string): Place {
     directory,
     dataDirectory: join(directory, 'data'),
     passwordFile: join(directory, 'pgpass'),
-    portFile: join(directory, 'port'),
     logFile: join(directory, 'server.log'),
   };
 }
@@ -49,8 +51,7 @@ export interface FoundPlace {
 
 /** Finds the files of this home, or decides where they will be. Creates the base, never the data. */
 export async function findPlace(home: string, systemDirectory: string): Promise<FoundPlace> {
-  await mkdir(home, { recursive: true });
-  const realHome = await realpath(home);
+  const realHome = await ownFolder(home);
   const known = (await holdsData(realHome)) ? realHome : await readRecord(realHome);
   if (known !== null) return findKnownPlace(known, realHome);
 
@@ -59,28 +60,20 @@ export async function findPlace(home: string, systemDirectory: string): Promise<
   if (!account || barrier === null) return { place: placeIn(realHome), account, isOutsideHome: false };
 
   const base = join(systemDirectory, createHash('sha256').update(realHome).digest('hex').slice(0, 12));
-  await createOpenDirectory(base);
-  const realBase = await realpath(base);
+  const realBase = await ownFolder(base, { isOpen: true });
   const barrierThere = await findBarrier(realBase, account);
   if (barrierThere !== null) throw unreachable(realBase, barrierThere, account);
-  await writeAtomically(join(realHome, 'embedded.json'), `${JSON.stringify({ directory: realBase }, null, 2)}\n`);
+  await replaceFile(join(realHome, 'embedded.json'), `${JSON.stringify({ directory: realBase }, null, 2)}\n`);
   return { place: placeIn(realBase), account, isOutsideHome: true };
 }
 
-async function findKnownPlace(base: string, home: string): Promise<FoundPlace> {
-  await createOpenDirectory(base);
+async function findKnownPlace(known: string, home: string): Promise<FoundPlace> {
+  const base = await ownFolder(known, { isOpen: true });
   const place = placeIn(base);
   const account = await chooseAccount((await holdsData(base)) ? place.dataDirectory : null);
   const barrier = account && (await findBarrier(base, account));
   if (account && barrier !== null) throw unreachable(base, barrier, account);
   return { place, account, isOutsideHome: base !== home };
-}
-
-/** Open for passing through, whatever our umask says: but only the directories that are made here. */
-async function createOpenDirectory(path: string): Promise<void> {
-  const outermost = await mkdir(path, { recursive: true });
-  if (outermost === undefined) return;
-  for (let created = path; created.length >= outermost.length; created = dirname(created)) await chmod(created, 0o755);
 }
 
 function unreachable(directory: string, barrier: string, { name }: Account): DatabaseError {
@@ -95,6 +88,8 @@ function unreachable(directory: string, barrier: string, { name }: Account): Dat
 async function holdsData(base: string): Promise<boolean> {
   const { dataDirectory, directory } = placeIn(base);
   try {
+    await lstat(directory);
+    await ownFolder(directory);
     await stat(dataDirectory);
     return true;
   } catch (error) {
@@ -109,10 +104,7 @@ async function holdsData(base: string): Promise<boolean> {
 
 async function readRecord(home: string): Promise<string | null> {
   const path = join(home, 'embedded.json');
-  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return null;
-    throw error;
-  });
+  const text = await readOwn(path);
   if (text === null) return null;
   const directory = parseRecord(text);
   if (directory !== null) return directory;
@@ -132,11 +124,4 @@ function parseRecord(text: string): string | null {
   } catch {
     return null;
   }
-}
-
-/** Several processes may write the same small file at once; each writes its own and the last one stays, whole. */
-export async function writeAtomically(path: string, text: string): Promise<void> {
-  const draft = `${path}.${randomBytes(4).toString('hex')}`;
-  await writeFile(draft, text, { mode: 0o644 });
-  await rename(draft, path);
 }

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { type Place, writeAtomically } from './place.ts';
+import { join } from 'node:path';
+import { readOwn } from './own-files.ts';
+import type { Place } from './place.ts';
 
 /** Loopback only: nobody else's computer may knock. */
 export const HOST = '127.0.0.1';
@@ -16,20 +17,16 @@ export function preferredPort(base: string): number {
   return FIRST_PORT + (createHash('sha256').update(base).digest().readUInt32BE(0) % PORT_COUNT);
 }
 
-/** A free port: the one of the last start if possible, else the next free one. */
-export async function choosePort({ base, portFile }: Place): Promise<number> {
-  const remembered = Number(await readFile(portFile, 'utf8').catch(() => ''));
+/** A free port: the one of the last start if possible, which Postgres itself keeps, else the next free one. */
+export async function choosePort({ base, dataDirectory }: Place): Promise<number> {
+  const options = await readOwn(join(dataDirectory, 'postmaster.opts')).catch(() => null);
+  const remembered = Number(/"port=(\d+)"/.exec(options ?? '')?.[1]);
   if (remembered > 0 && remembered < 65_536 && (await isFree(remembered))) return remembered;
   const preferred = preferredPort(base);
   for (let port = preferred; port < preferred + ATTEMPTS; port++) {
     if (await isFree(port)) return port;
   }
   return listenOnce(0);
-}
-
-/** Called with the port of a server that answered. */
-export async function rememberPort({ portFile }: Place, port: number): Promise<void> {
-  await writeAtomically(portFile, `${port}\n`);
 }
 
 function isFree(port: number): Promise<boolean> {

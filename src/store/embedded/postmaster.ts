@@ -1,7 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { link, readFile, readlink, realpath, rename, rm, stat } from 'node:fs/promises';
+import { readFile, readlink, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseError } from '../../errors.ts';
+import type { Account } from './account.ts';
+import { readOwn } from './own-files.ts';
+import { runProgram } from './run-program.ts';
 
 /**
  * Reads Postgres' own lock file, `postmaster.pid`, which decides who runs on a data directory and on which port.
@@ -38,11 +41,7 @@ export function parseLockFile(text: string): LockFile | null {
 }
 
 export async function findPostmaster(dataDirectory: string): Promise<Postmaster> {
-  const path = lockFilePath(dataDirectory);
-  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return null;
-    throw error;
-  });
+  const text = await readOwn(lockFilePath(dataDirectory));
   const lock = text === null ? null : parseLockFile(text);
   if (text === null || lock === null || !doesExist(lock.pid)) return { state: 'absent' };
   if (process.platform !== 'linux') await refuseCopiedLockFile(lock, dataDirectory);
@@ -50,21 +49,22 @@ export async function findPostmaster(dataDirectory: string): Promise<Postmaster>
   return { state: 'running', pid: lock.pid, port: lock.isReady ? lock.port : null };
 }
 
+/** `$1` the lock file, `$2` a free name beside it, `$3` its text. */
+const TAKE_ASIDE = 'mv "$1" "$2" && { [ "$(cat "$2")" = "$3" ] || ln "$2" "$1"; rm -f "$2"; }';
+
 /**
- * Removes a stale lock file. Between the finding and now another process may have done so and started a server, whose
- * lock file must stay; so the file is first taken aside and looked at again.
+ * Removes a stale lock file, which only Linux tells, as the owner of the data. Between the finding and now another process may have done so and started a
+ * server, whose lock file must stay; so the file is first taken aside and looked at again.
  */
-export async function removeStaleLockFile(dataDirectory: string, staleText: string): Promise<void> {
+export async function removeStaleLockFile(
+  dataDirectory: string,
+  staleText: string,
+  options: { account: Account | null; signal: AbortSignal },
+): Promise<void> {
   const path = lockFilePath(dataDirectory);
   const aside = `${path}.${randomBytes(4).toString('hex')}`;
-  try {
-    await rename(path, aside);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
-    throw error;
-  }
-  if ((await readFile(aside, 'utf8')) !== staleText) await link(aside, path).catch(() => {});
-  await rm(aside, { force: true });
+  const args = ['-c', TAKE_ASIDE, 'sh', path, aside, staleText.replace(/\n+$/, '')];
+  await runProgram('/bin/sh', args, { ...options, cwd: '/' });
 }
 
 function lockFilePath(dataDirectory: string): string {

@@ -1,8 +1,10 @@
 import { spawn } from 'node:child_process';
-import { chown, open, readFile, rename, stat } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { rename, stat } from 'node:fs/promises';
 import { DatabaseError } from '../../errors.ts';
 import type { Account } from './account.ts';
 import { isDiskFull } from './disk.ts';
+import { openOwn, readOwn } from './own-files.ts';
 import type { Place } from './place.ts';
 import { HOST } from './port.ts';
 import type { Programs } from './programs.ts';
@@ -39,9 +41,8 @@ const MAXIMUM_LOG_BYTES = 10 * 1024 * 1024;
 export async function launchServer(parts: ServerParts, port: number): Promise<Launch> {
   const { place, account } = parts;
   await rotateLog(place);
-  const log = await open(place.logFile, 'a', 0o600);
+  const log = await openOwn(place.logFile, constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT);
   try {
-    if (account) await chown(place.logFile, account.uid, account.gid);
     const { size: logStart } = await log.stat();
     const [file, args] = command(parts, port);
     const child = spawn(file, args, {
@@ -62,7 +63,7 @@ export async function launchServer(parts: ServerParts, port: number): Promise<La
       hasEnded: () => hasEnded,
       // On Windows the child is pg_ctl, which ends well when the server is its own.
       isServer: (pid) => (process.platform === 'win32' ? child.exitCode === 0 : child.pid === pid),
-      readLog: async () => (await readFile(place.logFile)).subarray(logStart).toString('utf8'),
+      readLog: async () => (await readOwn(place.logFile, logStart)) ?? '',
       interrupt: () => void child.kill('SIGINT'),
     };
   } finally {
