@@ -4,13 +4,14 @@ import { Environment, hintAtTypos, textOf } from './config/environment.ts';
 import { Findings } from './config/findings.ts';
 import { settingsSchema } from './config/settings.ts';
 import type { Config, Settings } from './config/types.ts';
-import { flag, timeZone } from './config/values.ts';
+import { flag, isLoopback, isShortSecret, timeZone } from './config/values.ts';
 import { VARIABLES } from './config/variables.ts';
 import { ConfigError } from './errors.ts';
 
 export { type Answers, decidedByProcess, loadAnswers, problemWith } from './config/answers.ts';
 export { type ConfigChanges, compareConfigs, isSameAccount, withLiveChanges } from './config/changes.ts';
 export { type ConfigLine, describeConfig } from './config/describe.ts';
+export { readOptionalText } from './config/read-file.ts';
 export { type ConnectionSchedules, type StreamSchedule, scheduleOf } from './config/schedules.ts';
 export { TILEDESK_STREAM_NAMES } from './config/tiledesk.ts';
 export { TILKEE_STREAM_NAMES } from './config/tilkee.ts';
@@ -66,7 +67,8 @@ export function loadConfig(sources: Partial<ConfigSources> = {}, options: LoadOp
     throw new ConfigError([...findings.problems, ...findings.hints]);
   }
   const hints = findings.hints.map(({ variable, message }) => `${variable} ${message}`);
-  return deepFreeze({ ...settings, connections, notes: [...hints, ...findings.notes] });
+  const { openFiles } = findings;
+  return deepFreeze({ ...settings, connections, notes: [...hints, ...findings.notes], openFiles });
 }
 
 function readSettings(
@@ -82,13 +84,18 @@ function readSettings(
   // The schedules are checked in their time zone; where that is wrong, it is one problem and not three.
   const timezone = timeZone.catch('UTC').parse(texts.SYNC_TIMEZONE);
   const hasOpsToken = texts.OPS_TOKEN !== undefined;
-  return findings.check(settingsSchema({ cwd, isTerminal, timezone, hasOpsToken, allowInsecureHttp }), texts, {
-    label: ([name]) => environment.given(String(name))?.label ?? String(name),
-  });
+  const isPublic = !isLoopback(texts.OPS_HOST ?? '');
+  return findings.check(
+    settingsSchema({ cwd, isTerminal, timezone, hasOpsToken, isPublic, allowInsecureHttp }),
+    texts,
+    {
+      label: ([name]) => environment.given(String(name))?.label ?? String(name),
+    },
+  );
 }
 
 function noteOnSettings({ databaseUrl, redis, ops }: Settings, findings: Findings): void {
-  if (ops.token !== null && ops.token.length < 16) {
+  if (ops.token !== null && isShortSecret(ops.token)) {
     findings.note('OPS_TOKEN is short; 16 characters or more are hard to guess');
   }
   if (databaseUrl === null || redis !== null) return;

@@ -44,7 +44,7 @@ describe('secrets', () => {
     TILKEE_CLIENT_ID: CANARY,
     TILKEE_CLIENT_SECRET: CANARY,
     TILKEE_REFRESH_TOKEN: CANARY,
-    LEADMIRROR_SECRET_KEY: `${CANARY}${CANARY}${CANARY}`,
+    LEADMIRROR_SECRET_KEY: `${CANARY}, and more behind it`,
   };
 
   test('are in no summary and no note', () => {

@@ -232,9 +232,10 @@ describe('Tilkee in the environment', () => {
   ];
   test.each(refused)('%j is refused', (env, expected) => {
     const problems = setup().problems({ ...ACCOUNT, ...env });
-    expect(problems).toEqual([expect.stringContaining(expected)]);
+    // Behind it at most what cannot be seen in the value.
+    expect(problems.slice(0, 1)).toEqual([expect.stringContaining(expected)]);
     expect(problems[0]?.startsWith(expected)).toBe(true);
-    expect(problems[0]).not.toContain('hunter2');
+    expect(problems.join()).not.toContain('hunter2');
   });
 
   test('all problems of both sources are listed at once', () => {

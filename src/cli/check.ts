@@ -27,7 +27,11 @@ export async function check(options: { readonly json?: boolean }): Promise<void>
         print(`${result.ok ? 'ok    ' : 'FAILED'}  ${result.name}: ${result.error?.message ?? result.detail}`);
     };
     const settings = describeConfig(context.config);
-    if (!options.json) for (const { name, value } of settings) print(`        ${name}: ${value}`);
+    const { notes, openFiles } = context.config;
+    if (!options.json) {
+      for (const { name, value } of settings) print(`        ${name}: ${value}`);
+      for (const note of openFiles) print(`Note    ${note}`);
+    }
 
     const database = await checkDatabase(context, report);
     try {
@@ -37,7 +41,7 @@ export async function check(options: { readonly json?: boolean }): Promise<void>
       await database?.close();
     }
     const ok = results.every((result) => result.ok);
-    if (options.json) printJson({ ok, settings, checks: results });
+    if (options.json) printJson({ ok, settings, notes: [...notes, ...openFiles], checks: results });
     return ok ? EXIT.done : EXIT.failed;
   });
 }

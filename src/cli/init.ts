@@ -79,7 +79,7 @@ const FRESH = '# Written by leadmirror init. All settings are in .env.example; t
 /** False when somebody would rather not. */
 async function write(ask: Asker, { cwd }: InitParts, changes: Changes): Promise<boolean> {
   const path = join(cwd, '.env');
-  const before = await readIfThere(path);
+  const before = readIfThere(path);
   let text: string;
   try {
     text = mergeDotEnv(before ?? FRESH, changes);

@@ -3,8 +3,9 @@ import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import type { Environment, Given } from './environment.ts';
 import type { Findings } from './findings.ts';
-import { readOptionalText, readSecretFile } from './read-file.ts';
+import { noteIfOpen, readOptionalText, readSecretFile } from './read-file.ts';
 import { SCHEDULE_KEYS } from './schedules.ts';
+import { tidy } from './tidy.ts';
 
 export const CONNECTIONS_FILE = 'leadmirror.yaml';
 
@@ -52,6 +53,10 @@ export function readConnectionsFile(keysOf: EntryKeys, context: Context): readon
   if ('why' in read) {
     findings.problem(CONNECTIONS_FILE, read.why);
     return [];
+  }
+  // One that only refers to secrets may be read by all.
+  if (/^[^#\n]*(?:password|token|secret)(?!file)["']?[ \t]*:[ \t]*(?!["']?\$\{)\S/im.test(read.text)) {
+    noteIfOpen(`${CONNECTIONS_FILE} is a file with secrets that`, path, read.mode, findings);
   }
   const content = parseYaml(read.text, findings);
   if (content === null || content === '' || content === undefined) return [];
@@ -180,7 +185,8 @@ function readEntry(
     const { data = null } = simpleValue.safeParse(value);
     const resolved = data === null ? null : resolveReferences(data, { label: label(...path), environment, findings });
     // Passwords keep their spaces, as in the environment.
-    const text = path[0] === 'password' ? resolved : (resolved?.trim() ?? null);
+    const rules = { label: label(...path), keepsSpaces: path[0] === 'password', findings };
+    const text = resolved === null ? null : tidy(resolved, rules);
     if (text !== '') texts.set(path.join(SEPARATOR), { label: label(...path), text });
   };
   const keys = entryKeys.filter((name) => item[name] !== undefined);
@@ -205,7 +211,8 @@ function readEntry(
     if (isGivenToo) findings.problem(file.label, `is set, and ${key} too; keep one of them`);
     const path = isGivenToo || file.text === null ? null : resolve(cwd, file.text);
     if (path !== null) onFile(path);
-    texts.set(key, { ...file, text: path === null ? null : readSecretFile(path, file.label, findings) });
+    const rules = { label: file.label, keepsSpaces: key === 'password', findings };
+    texts.set(key, { ...file, text: path === null ? null : readSecretFile(path, rules) });
   }
   return { keys, scheduledStreams, label, given: (...path) => texts.get(path.join(SEPARATOR)) ?? null };
 }

@@ -1,8 +1,9 @@
 import { join, resolve } from 'node:path';
 import { parseEnv } from 'node:util';
 import type { Findings } from './findings.ts';
-import { readOptionalText, readSecretFile } from './read-file.ts';
+import { noteIfOpen, readOptionalText, readSecretFile } from './read-file.ts';
 import { closest } from './suggest.ts';
+import { tidy } from './tidy.ts';
 import { defaultOf, VARIABLES, type VariableName } from './variables.ts';
 
 /** A setting that somebody gave. `text` is null when it was given but cannot be read, which is then already reported. */
@@ -66,15 +67,16 @@ export class Environment {
     // Lower case wins where both are set, as with curl.
     const lower = /^(HTTPS?|NO)_PROXY$/.test(name) ? this.given(name.toLowerCase()) : null;
     if (lower !== null) return lower;
-    const text = KEEPS_SPACES.has(name) ? this.#values.get(name) : this.#values.get(name)?.trim();
+    const rules = { keepsSpaces: KEEPS_SPACES.has(name), findings: this.#findings };
+    const text = tidy(this.#values.get(name) ?? '', { ...rules, label: name });
     const fileName = `${name}_FILE`;
-    const file = this.#values.get(fileName)?.trim();
+    const file = tidy(this.#values.get(fileName) ?? '', { ...rules, label: fileName, keepsSpaces: false });
     if (!file) return text ? { label: name, text } : null;
     if (text) {
       this.#findings.problem(name, `is set, and ${fileName} too; keep one of them`);
       return { label: name, text: null };
     }
-    return { label: fileName, text: readSecretFile(resolve(this.#cwd, file), fileName, this.#findings) };
+    return { label: fileName, text: readSecretFile(resolve(this.#cwd, file), { ...rules, label: fileName }) };
   }
 }
 
@@ -93,15 +95,20 @@ function merge(
 }
 
 function readDotEnv(cwd: string, findings: Findings): ReadonlyMap<string, string> {
-  const read = readOptionalText(join(cwd, '.env'));
+  const path = join(cwd, '.env');
+  const read = readOptionalText(path);
   if (read === null) return new Map();
   if ('why' in read) {
     findings.problem('.env', read.why);
     return new Map();
   }
-  const values = new Map(Object.entries(parseEnv(read.text)).map(([name, text]) => [name, text ?? '']));
-  warnOfBrokenLines(read.text, [...values.keys()], findings);
-  warnOfCutValues(read.text, findings);
+  const text = read.text.replace(/\r\n?/g, '\n');
+  const values = new Map(Object.entries(parseEnv(text)).map(([name, value]) => [name, value ?? '']));
+  warnOfBrokenLines(text, [...values.keys()], findings);
+  warnOfCutValues(text, findings);
+  if (VARIABLES.some((variable) => 'secret' in variable && values.get(variable.name))) {
+    noteIfOpen('.env is a file with secrets that', path, read.mode, findings);
+  }
   // Node reads this one before any program starts, and only from the process's own environment.
   if (values.has('NODE_EXTRA_CA_CERTS')) {
     findings.note('NODE_EXTRA_CA_CERTS has no effect in .env; set it in the environment that starts leadmirror');
@@ -111,10 +118,10 @@ function readDotEnv(cwd: string, findings: Findings): ReadonlyMap<string, string
 
 /** Node's parser takes a line without `=` for the beginning of the next name, and that variable is silently lost. */
 function warnOfBrokenLines(text: string, names: readonly string[], findings: Findings): void {
-  const lines = text.split(/\r?\n/).map((line) => line.trim());
+  const lines = text.split('\n').map((line) => line.trim());
   for (const name of names) {
-    if (!/\s/.test(name)) continue;
-    const [first = ''] = name.split(/\r?\n/);
+    if (/^[\w.-]+$/.test(name)) continue;
+    const [first = ''] = name.split('\n');
     const number = lines.findIndex((line) => line.startsWith(first.trim())) + 1;
     findings.problem('.env', `line ${number || '?'} is not NAME=value; correct it, or begin it with #`);
   }

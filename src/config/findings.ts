@@ -20,6 +20,8 @@ export class Findings {
   /** Likely slips, such as a misspelt name: a note when all else is well, else listed with the problems they explain. */
   readonly hints: ConfigProblem[] = [];
   readonly notes: string[] = [];
+  /** Files with secrets that others may read or change, and how to close them. */
+  readonly openFiles: string[] = [];
 
   /**
    * The value that the schema makes of `input`; undefined when there is none. The one place where zod's issues become problems.

@@ -1,7 +1,9 @@
 import { readFileSync, statSync } from 'node:fs';
+import { decodeText } from './decode.ts';
 import type { Findings } from './findings.ts';
+import { tidy } from './tidy.ts';
 
-export type ReadResult = { readonly text: string } | { readonly why: string };
+export type ReadResult = { readonly text: string; readonly mode: number } | { readonly why: string };
 
 /** Far above any real `.env`, key or token; keeps a device file or a log named by mistake out of memory. */
 const MAX_BYTES = 1024 * 1024;
@@ -27,7 +29,8 @@ function readText(path: string, maxBytes = MAX_BYTES): ReadResult & { readonly c
     if (stats.size > maxBytes) {
       return { why: `cannot be used: the file is larger than ${maxBytes / MAX_BYTES} MB` };
     }
-    return { text: readFileSync(path, 'utf8').replace(/^\uFEFF/, '') };
+    const decoded = decodeText(readFileSync(path));
+    return 'why' in decoded ? decoded : { ...decoded, mode: stats.mode };
   } catch (error) {
     const code = codeOf(error);
     return { why: `cannot be read: ${REASONS[code] ?? 'the path is not usable'}`, code };
@@ -40,11 +43,26 @@ export function readOptionalText(path: string, maxBytes?: number): ReadResult | 
   return 'why' in result && result.code === 'ENOENT' ? null : result;
 }
 
-/** A secret mounted as a file, without the line end that editors and `echo` put behind it; null when there is none to be had. */
-export function readSecretFile(path: string, label: string, findings: Findings): string | null {
+/** A secret mounted as a file; null when there is none to be had. */
+export function readSecretFile(
+  path: string,
+  { label, keepsSpaces, findings }: { label: string; keepsSpaces: boolean; findings: Findings },
+): string | null {
   const result = readText(path);
-  const text = 'text' in result ? result.text.replace(/[\r\n]+$/, '') : null;
+  const text = 'text' in result ? tidy(result.text, { label, keepsSpaces, findings }) : null;
+  // What an orchestrator mounts is open to its own container alone.
+  if ('text' in result && !/^\/(var\/)?run\//.test(path))
+    noteIfOpen(`${label} names a file that`, path, result.mode, findings);
   if (text) return text;
   findings.problem(label, `names a file that ${'why' in result ? result.why : 'is empty'}`);
   return null;
+}
+
+/** Finds that others may read or change a file with secrets in it. */
+export function noteIfOpen(what: string, path: string, mode: number, findings: Findings): void {
+  // Windows has no such modes.
+  if (process.getuid === undefined || (mode & 0o006) === 0) return;
+  const may = (mode & 0o002) === 0 ? 'read' : 'change';
+  const octal = (mode & 0o777).toString(8).padStart(4, '0');
+  findings.openFiles.push(`${what} every user of this machine may ${may} (mode ${octal}); close it: chmod 600 ${path}`);
 }

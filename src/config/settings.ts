@@ -29,11 +29,13 @@ interface Surroundings {
   /** Of the two schedules. Has to be a valid one. */
   readonly timezone: string;
   readonly hasOpsToken: boolean;
+  /** The page is served beyond this machine. */
+  readonly isPublic: boolean;
   readonly allowInsecureHttp: boolean;
 }
 
 /** All variables but those of a connection, by name and as text, to the settings of the program. */
-export const settingsSchema = ({ cwd, isTerminal, timezone, hasOpsToken, allowInsecureHttp }: Surroundings) =>
+export const settingsSchema = ({ cwd, isTerminal, timezone, hasOpsToken, isPublic, allowInsecureHttp }: Surroundings) =>
   z
     .object({
       REDIS_URL: redisUrls.optional(),
@@ -59,7 +61,7 @@ export const settingsSchema = ({ cwd, isTerminal, timezone, hasOpsToken, allowIn
         (host) => hasOpsToken || isLoopback(host),
         'lets other machines in, which needs a secret OPS_TOKEN; set one, or use 127.0.0.1',
       ),
-      OPS_TOKEN: opsToken.optional(),
+      OPS_TOKEN: opsToken({ isPublic }).optional(),
       OPS_PORT: integer(0, 65_535),
       ...monitoringVariables({ allowInsecureHttp }),
       STORE_VISITOR_PII: flag,

@@ -29,4 +29,6 @@ export interface Config extends Settings {
   readonly connections: readonly ConnectionConfig[];
   /** Things to tell the operator that are no errors. Without values, so they may be logged. */
   readonly notes: readonly string[];
+  /** Files with secrets that others may read or change, and how to close them. */
+  readonly openFiles: readonly string[];
 }

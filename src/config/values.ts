@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import { CronExpressionParser } from 'cron-parser';
 import { z } from 'zod';
+import { isGuessable } from './guessable.ts';
 import { closest } from './suggest.ts';
 
 /*
@@ -155,10 +156,24 @@ export const listenHost = text
     first('must be an address or host name without a port, such as 127.0.0.1 or 0.0.0.0'),
   );
 
-/** A token that fits into a header: the browser could not send any other. */
-export const opsToken = text.regex(/^[\x21-\x7e]+$/, 'must be plain letters, digits and signs without spaces');
+const MAKE_ONE = 'make one with: openssl rand -hex 24';
+const GUESSABLE = `is easy to guess; ${MAKE_ONE}`;
+export const isShortSecret = (secret: string): boolean => secret.length < 16;
 
-export const secretKey = text.regex(/^.{16,}$/s, 'must be at least 16 characters; make one with: openssl rand -hex 24');
+/** A token that fits into a header: the browser could not send any other. */
+export const opsToken = ({ isPublic }: { isPublic: boolean }) =>
+  text
+    .regex(/^[\x21-\x7e]+$/, first('must be plain letters, digits and signs without spaces'))
+    .refine(
+      (token) => !(isPublic && isShortSecret(token)),
+      first(`must be at least 16 characters where other machines are let in; ${MAKE_ONE}`),
+    )
+    // A short one is only noted where it opens the page on this machine alone.
+    .refine((token) => isShortSecret(token) || !isGuessable(token), GUESSABLE);
+
+export const secretKey = text
+  .refine((key) => !isShortSecret(key), first(`must be at least 16 characters; ${MAKE_ONE}`))
+  .refine((key) => !isGuessable(key), GUESSABLE);
 
 /** A text that names us in a header. */
 export const headerValue = text.regex(

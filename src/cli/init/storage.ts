@@ -32,7 +32,7 @@ export async function askStorage(ask: Asker, parts: TrialParts): Promise<Storage
   ]);
   if (where === 'compose') {
     // What a running set-up was made with stays: Postgres takes its password at its first start only.
-    const known = parseEnv((await readIfThere(join(parts.cwd, '.env'))) ?? '');
+    const known = parseEnv(readIfThere(join(parts.cwd, '.env')) ?? '');
     const secret = (name: string) => known[name] || randomBytes(24).toString('hex');
     return {
       answers: { DATABASE_URL: null, REDIS_URL: null, OPS_TOKEN: secret('OPS_TOKEN') },

@@ -1,15 +1,14 @@
 import { execFile } from 'node:child_process';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
+import { readOptionalText } from '../../config.ts';
+import { UsageError } from '../command.ts';
 
-/** The text of a file; null when there is none. */
-export async function readIfThere(path: string): Promise<string | null> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
-    throw error;
-  }
+/** The text of a `.env`; null when there is none. @throws UsageError when it cannot be read */
+export function readIfThere(path: string): string | null {
+  const read = readOptionalText(path);
+  if (read !== null && 'why' in read) throw new UsageError(`${path} ${read.why}. Nothing was written.`);
+  return read?.text ?? null;
 }
 
 const MAX_BACKUPS = 1000;
