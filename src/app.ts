@@ -24,6 +24,7 @@ import {
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './store/embedded.ts';
 import { migrate } from './store/migrate.ts';
 import { ensureTables } from './store/own-tables.ts';
+import { assertSecretKey } from './store/secret-key.ts';
 import { registerStreams } from './store/streams.ts';
 import { createDatabaseVault } from './store/vault.ts';
 import type { Connection, Stream } from './stream.ts';
@@ -128,7 +129,10 @@ export async function createApp(config: Config, options: AppOptions): Promise<Ap
     registerStreams(database.prisma, live.streams, { retires }).catch((error: unknown) => {
       throw databaseError(error, database.place);
     });
-  const registered = patiently({ ...options, clock, isPatient }, () => register('unless_led'));
+  const registered = patiently({ ...options, clock, isPatient }, async () => {
+    await assertKey(config, database);
+    await register('unless_led');
+  });
   await registered.catch(async (error: unknown) => {
     await closeParts();
     throw error;
@@ -282,6 +286,14 @@ export function createHttpClient(config: Config, clock: Clock): HttpClient {
 /** All configured accounts, once. */
 export function connect(config: Config, parts: ConnectParts): readonly Connection[] {
   return createConnector(config, parts)(config.connections);
+}
+
+/** @throws ConfigError when what is stored was encrypted with another key */
+export async function assertKey({ secretKey }: Pick<Config, 'secretKey'>, database: MirrorDatabase): Promise<void> {
+  if (secretKey === null) return;
+  await assertSecretKey(database.prisma, secretKey).catch((error: unknown) => {
+    throw databaseError(error, database.place);
+  });
 }
 
 /** Sign-ins are kept in the database when there is a key to encrypt them with, else only as long as this process lives. */

@@ -76,6 +76,7 @@ describe('defaults', () => {
       tracing: null,
       privacy: { storeVisitorPii: false, storeLinks: false },
       secretKey: null,
+      oldSecretKey: null,
       runRetentionDays: 90,
       log: { level: 'info', format: 'json', colors: false },
       notes: [],

@@ -1,5 +1,5 @@
 import { createQueues } from '../../workers/queues.ts';
-import { connect, createHttpClient, type MirrorDatabase, openMirrorDatabase, vaultsIn } from '../app.ts';
+import { assertKey, connect, createHttpClient, type MirrorDatabase, openMirrorDatabase, vaultsIn } from '../app.ts';
 import { systemClock } from '../clock.ts';
 import { describeConfig } from '../config.ts';
 import { errorCode, isAbort, LeadmirrorError, RateLimitedError } from '../errors.ts';
@@ -35,7 +35,10 @@ export async function check(options: { readonly json?: boolean }): Promise<void>
 
     const database = await checkDatabase(context, report);
     try {
-      if (database !== null) await checkQueue(context, database, report);
+      if (database !== null) {
+        await checkSecretKey(context, database, report);
+        await checkQueue(context, database, report);
+      }
       await checkConnections(context, database, report);
     } finally {
       await database?.close();
@@ -82,6 +85,14 @@ async function checkDatabase(
       value,
       detail: `${value.place}, migrated${value.embedded === null ? '' : `; open it with: ${value.embedded.psql}`}`,
     };
+  });
+}
+
+async function checkSecretKey({ config }: CommandContext, database: MirrorDatabase, report: Report): Promise<void> {
+  if (config.secretKey === null) return;
+  await attempt('secret key', report, async () => {
+    await assertKey(config, database);
+    return { value: null, detail: 'it is the one that the stored sign-ins are encrypted with' };
   });
 }
 

@@ -200,6 +200,15 @@ Exit codes: 0 done, 1 a stream failed, is braked or has to wait, 2 usage or conf
     .action(async (role, options) => (await import('./grant-readonly.ts')).grantReadonly(role, options));
 
   program
+    .command('rekey')
+    .description(
+      'encrypt the stored sign-ins with another LEADMIRROR_SECRET_KEY; LEADMIRROR_OLD_SECRET_KEY is the one so far',
+    )
+    .option('--discard', 'forget what neither key opens; those accounts sign in again')
+    .option('--json', 'one JSON document on stdout')
+    .action(async (options) => (await import('./rekey.ts')).rekey(options));
+
+  program
     .command('alerts')
     .description('messages to people when something is wrong, by webhook and e-mail')
     .command('test')

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import { createInterface } from 'node:readline';
-import { createHttpClient, openMirrorDatabase } from '../app.ts';
+import { assertKey, createHttpClient, openMirrorDatabase } from '../app.ts';
 import { systemClock } from '../clock.ts';
 import type { Config, TilkeeConnectionConfig } from '../config.ts';
 import { AuthError, ConfigError, type ConfigProblem } from '../errors.ts';
@@ -45,6 +45,8 @@ export async function tilkeeLogin(options: TilkeeLoginOptions): Promise<void> {
     const database = await openMirrorDatabase(config, { logger, signal });
     const client = createHttpClient(config, systemClock);
     try {
+      // Before a person signs in, which works once.
+      await assertKey(config, database);
       const state = randomBytes(24).toString('base64url');
       const address = authorizeUrl(settings, { clientId, redirectUri, state });
       const code = await receiveCode({ address, redirectUri, state, isListening: options.listen, signal });

@@ -60,6 +60,7 @@ const AFTER_RESTART: Decided = {
   REDIS_URL: ({ redis }) => redis,
   LEADMIRROR_HOME: ({ home }) => home,
   LEADMIRROR_SECRET_KEY: ({ secretKey }) => secretKey,
+  LEADMIRROR_OLD_SECRET_KEY: ({ oldSecretKey }) => oldSecretKey,
   HTTP_TIMEOUT_SECONDS: ({ http }) => http.timeoutMs,
   RETRY_ATTEMPTS: ({ http }) => http.retryAttempts,
   RETRY_MAX_SECONDS: ({ http }) => http.retryMaxMs,

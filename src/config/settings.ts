@@ -69,6 +69,7 @@ export const settingsSchema = ({ cwd, isTerminal, timezone, hasOpsToken, isPubli
       // Only checked here: it decides about connections.
       TILKEE_ENABLED: flag,
       LEADMIRROR_SECRET_KEY: secretKey.optional(),
+      LEADMIRROR_OLD_SECRET_KEY: text.optional(),
       RUN_RETENTION_DAYS: integer(1, 3650),
       LOG_LEVEL: oneOf(LOG_LEVELS),
       NO_COLOR: text.optional(),
@@ -111,6 +112,8 @@ export const settingsSchema = ({ cwd, isTerminal, timezone, hasOpsToken, isPubli
         privacy: { storeVisitorPii: variables.STORE_VISITOR_PII, storeLinks: variables.TILKEE_STORE_LINKS },
         /** Encrypts what sign-ins leave behind. Null: nothing of them is kept beyond the process. */
         secretKey: variables.LEADMIRROR_SECRET_KEY ?? null,
+        /** Only for `rekey`. */
+        oldSecretKey: variables.LEADMIRROR_OLD_SECRET_KEY ?? null,
         runRetentionDays: variables.RUN_RETENTION_DAYS,
         log: {
           level: variables.LOG_LEVEL,

@@ -287,6 +287,13 @@ export const VARIABLES = [
     secret: true,
   },
   {
+    name: 'LEADMIRROR_OLD_SECRET_KEY',
+    group: 'Storage',
+    default: null,
+    description: 'The key so far, while `leadmirror rekey` changes it to LEADMIRROR_SECRET_KEY.',
+    secret: true,
+  },
+  {
     name: 'SYNC_INCREMENTAL_CRON',
     group: 'Schedule',
     default: '*/5 * * * *',

@@ -39,3 +39,29 @@ it('cron after cron goes on with one session where there is a key to keep it, an
   expect(await signInsOf('check', { ...KEY, TILEDESK_PASSWORD: 'wrong' })).toEqual({ code: 1, signIns: 1 });
   expect(await signInsOf('sync', {})).toEqual({ code: 0, signIns: 1 });
 });
+
+it('another key is told by every command that signs in and by check, though there is a password, until rekey changes it', async () => {
+  const OTHER = { LEADMIRROR_SECRET_KEY: 'another-one-of-9-letters-and-more' };
+  const run = async (args: readonly string[], env: Record<string, string>) =>
+    cli.run(args, { env: { ...variables(sandbox, url, database.url), ...env } });
+  expect((await run(['sync'], KEY)).code).toBe(0);
+  const refused = await run(['sync'], OTHER);
+  expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining('LEADMIRROR_SECRET_KEY: is not the key')]);
+  const checked = await run(['check'], OTHER);
+  expect([checked.code, checked.stdout]).toEqual([
+    1,
+    expect.stringContaining('FAILED  secret key: LEADMIRROR_SECRET_KEY'),
+  ]);
+
+  expect((await run(['rekey'], OTHER)).code).toBe(2);
+  const changed = await run(['rekey'], { ...OTHER, LEADMIRROR_OLD_SECRET_KEY: KEY.LEADMIRROR_SECRET_KEY });
+  expect([changed.code, changed.stdout]).toEqual([
+    0,
+    expect.stringMatching(/^Encrypted with the new key: 1 stored sign-ins\.\n/),
+  ]);
+  for (const text of [changed.stdout, changed.stderr]) expect(text).not.toContain('another-one');
+  expect(await signInsOf('sync', OTHER)).toEqual({ code: 0, signIns: 0 });
+  expect((await run(['sync'], KEY)).code).toBe(2);
+  expect((await run(['rekey', '--discard', '--json'], KEY)).stdout).toContain('"discarded": 1');
+  expect(await signInsOf('sync', KEY)).toEqual({ code: 0, signIns: 1 });
+});
