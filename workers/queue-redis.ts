@@ -104,6 +104,7 @@ const HINTS: readonly (readonly [RegExp, string])[] = [
     /^MOVED/,
     'this is one node of a Redis Cluster: name two or more in REDIS_URL, comma separated; where there is one address for all of them, name it twice',
   ],
+  [/Unknown RESP type|Protocol error/, 'what answers there is not Redis; check host and port in REDIS_URL'],
   [/WRONGPASS|NOAUTH|invalid password/, 'check user and password in REDIS_URL'],
   [/NOPERM/, 'the user in REDIS_URL needs more rights: +@all on the keys ~{leadmirror}*, INFO among them'],
 ];

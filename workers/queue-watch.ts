@@ -75,7 +75,11 @@ export function describeError(error: unknown): string {
   if (!hasMessage(error)) return 'unknown';
   const { code, name } = error;
   const [line = ''] = error.message.split('\n');
-  const text = line.replaceAll(/\/\/[^/@\s]*@/g, '//').slice(0, 400);
+  // The library asks for reports of answers that are no Redis at all.
+  const text = line
+    .replaceAll(/\/\/[^/@\s]*@/g, '//')
+    .replace(/\.? Please report this\.?/, '')
+    .slice(0, 400);
   return typeof code === 'string' && !text.includes(code) ? `${code} ${text}`.trim() : text || String(name);
 }
 

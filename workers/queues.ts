@@ -112,10 +112,14 @@ export async function createQueues(options: CreateQueuesOptions): Promise<Queues
   }
 }
 
-/** One run per stream and lane: while one waits, another is not added; while one runs, a trigger by hand causes one more after it. */
+/**
+ * One run per stream and lane: while one waits, another is not added; while one runs, a trigger by hand causes one more after it. A person who asks for a
+ * run does not wait for a queue that is away, as commands to Redis do.
+ * @throws QueueUnavailableError for a run that was asked for by hand
+ */
 export async function enqueueRun(queues: Queues, job: RunJob): Promise<void> {
   const isManual = job.trigger === 'manual';
-  await queues.lanes[laneOf(job.pass)].add(RUN, job, {
+  const adding = queues.lanes[laneOf(job.pass)].add(RUN, job, {
     // `replace`: a run that was put off is not waited for; a person asked for it now.
     deduplication: { id: deduplicationId(job), keepLastIfActive: isManual, replace: isManual },
     // Only failures of our own database get here; what the upstream does is a run's outcome.
@@ -124,6 +128,7 @@ export async function enqueueRun(queues: Queues, job: RunJob): Promise<void> {
     removeOnComplete: true,
     removeOnFail: { age: 7 * 24 * 3600, count: 100 },
   });
+  await (isManual ? answerWithin(ANSWER_MS, adding) : adding);
 }
 
 class BackendQueues implements Queues {

@@ -1,4 +1,4 @@
-import { answerWithin, enqueueRun, type Queues, QueueUnavailableError } from '../../workers/queues.ts';
+import { enqueueRun, type Queues, QueueUnavailableError } from '../../workers/queues.ts';
 import type { App } from '../app.ts';
 import { LeadmirrorError } from '../errors.ts';
 import type { Control } from '../ops/server.ts';
@@ -15,9 +15,6 @@ export class StreamPausedError extends LeadmirrorError {
   }
 }
 
-/** Putting a job into a queue that has just answered takes milliseconds. */
-const ASK_MS = 3_000;
-
 /**
  * What the buttons of the status page do: the same functions as the commands of that name. Each answers what a person wants to know then, within seconds
  * also while the queue is away: what is written to the database holds without it.
@@ -27,7 +24,7 @@ export function createWebControl({ database: { prisma } }: Pick<App, 'database'>
   const ask = async ({ connectionId, stream }: StreamKey, passes: readonly QueuedPass[]): Promise<void> => {
     await queues.ping();
     for (const pass of passes) {
-      await answerWithin(ASK_MS, enqueueRun(queues, { connection: connectionId, stream, pass, trigger: 'manual' }));
+      await enqueueRun(queues, { connection: connectionId, stream, pass, trigger: 'manual' });
     }
   };
   /** False when the queue is away. */

@@ -2,7 +2,7 @@ import { join, resolve } from 'node:path';
 import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import type { Environment, Given } from './environment.ts';
-import type { Findings } from './findings.ts';
+import { type Findings, UNKNOWN_KEY } from './findings.ts';
 import { noteIfOpen, readOptionalText, readSecretFile } from './read-file.ts';
 import { SCHEDULE_KEYS } from './schedules.ts';
 import { tidy } from './tidy.ts';
@@ -114,8 +114,11 @@ function fileSchema(entryKeys: readonly string[]) {
   );
 }
 
+/** Only what looks like a key is repeated: a password on the wrong side of the colon is not. */
+const shownKey = (key: string): string => (/^[a-z_-]{1,30}\d?[a-z_-]{0,30}$/i.test(key) ? key : UNKNOWN_KEY);
+
 function labelOf(path: readonly PropertyKey[]): string {
-  const place = path.map((part) => (typeof part === 'number' ? `[${part}]` : `.${String(part)}`)).join('');
+  const place = path.map((part) => (typeof part === 'number' ? `[${part}]` : `.${shownKey(String(part))}`)).join('');
   return place === '' ? CONNECTIONS_FILE : `${CONNECTIONS_FILE}: ${place.slice(1)}`;
 }
 

@@ -11,6 +11,9 @@ export interface Place {
   knownKeys?(path: Path): readonly string[];
 }
 
+/** Stands for a key that may be something else, such as a password. */
+export const UNKNOWN_KEY = '(unknown key)';
+
 /**
  * What is gathered while the configuration is read. Nothing is thrown on the way: the operator sees every problem at once.
  * No message repeats a value, because the value of the wrong variable may be a secret pasted into the wrong line.
@@ -58,6 +61,6 @@ export class Findings {
     // Only what looks like a key is repeated: a password on the wrong side of the colon is not.
     const isRepeatable = meant !== null || /^[a-z][a-zA-Z]{0,29}$/.test(key);
     const advice = meant === null ? `known keys are ${known.join(', ')}` : `did you mean ${meant}?`;
-    this.problem(label(isRepeatable ? key : '(unknown key)'), `is not a known key; ${advice}`);
+    this.problem(label(isRepeatable ? key : UNKNOWN_KEY), `is not a known key; ${advice}`);
   }
 }

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { eachOf, integer, isLoopback, oneOf, secondsAsMs, share, text } from './values.ts';
+import { eachOf, integer, isLoopback, oneOf, percentDecoded, secondsAsMs, share, text } from './values.ts';
 
 /** The variables of metrics, alerts and traces. */
 
@@ -37,11 +37,12 @@ const headers = text.transform((given, context) => {
   const entries: [string, string][] = [];
   for (const pair of given.split(',').filter((part) => part.trim() !== '')) {
     const [, name, value] = /^\s*([A-Za-z0-9!#$%&'*+.^_`|~-]+)\s*=\s*([\x20-\x7e]*?)\s*$/.exec(pair) ?? [];
-    if (name === undefined || value === undefined || /%(?![0-9a-f]{2})/i.test(value)) {
+    const decoded = value === undefined ? null : percentDecoded(value);
+    if (name === undefined || decoded === null) {
       context.addIssue('must be name=value, several comma separated, special characters percent-encoded');
       return z.NEVER;
     }
-    entries.push([name, decodeURIComponent(value)]);
+    entries.push([name, decoded]);
   }
   return Object.fromEntries(entries);
 });

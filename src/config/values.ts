@@ -47,6 +47,15 @@ export function oneOf<const T extends readonly string[]>(words: T) {
     .pipe(z.enum(words, `must be ${words.slice(0, -1).join(', ')} or ${words.at(-1)}`));
 }
 
+/** Null where a percent sign stands for nothing (`%zz`) or for no letter (`%ff`). */
+export function percentDecoded(given: string): string | null {
+  try {
+    return decodeURIComponent(given);
+  } catch {
+    return null;
+  }
+}
+
 const list = text.transform((given) =>
   given
     .split(',')
