@@ -22,6 +22,7 @@ import {
   databaseError,
 } from './store/database.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './store/embedded.ts';
+import { passesByWaiting } from './store/faults.ts';
 import { migrate } from './store/migrate.ts';
 import { ensureTables } from './store/own-tables.ts';
 import { assertSecretKey } from './store/secret-key.ts';
@@ -270,8 +271,7 @@ async function patiently({ logger, signal, clock, isPatient }: ReachOptions, wor
     try {
       return await work();
     } catch (error) {
-      const isPassing = error instanceof DatabaseError && error.code === 'database_unavailable';
-      if (!isPatient || !isPassing) throw error;
+      if (!isPatient || !(error instanceof DatabaseError) || !passesByWaiting(error)) throw error;
       logger.warn(`${error.message} Trying again every ${DATABASE_RETRY_MS / 1000} s.`);
       await clock.sleep(DATABASE_RETRY_MS, signal);
     }

@@ -135,9 +135,13 @@ export type DatabaseCode =
   | 'database_refused'
   | 'database_newer'
   | 'database_foreign'
-  | 'database_disk_full';
+  | 'database_disk_full'
+  | 'database_mismatch';
 
-/** The mirror's own Postgres cannot be used. `database_unavailable` passes by waiting, the others need a person. */
+/**
+ * The mirror's own Postgres cannot be used. `database_unavailable` and `database_disk_full` pass by waiting, the others need a person; `database_mismatch` is
+ * about one statement, and the others may succeed.
+ */
 export class DatabaseError extends LeadmirrorError {
   declare readonly code: DatabaseCode;
 

@@ -3,6 +3,7 @@ import { Queue, type Telemetry } from 'bullmq';
 import type { Config } from '../src/config.ts';
 import { DatabaseError, LeadmirrorError } from '../src/errors.ts';
 import type { Logger } from '../src/logger.ts';
+import { passesByWaiting } from '../src/store/faults.ts';
 import { type Lane, laneOf } from '../src/stream.ts';
 import {
   type QueueBackend,
@@ -249,8 +250,7 @@ async function migrateOrWait({ databaseUrl, logger, isPatient, signal }: CreateQ
     try {
       return await migrateQueue(databaseUrl);
     } catch (error) {
-      const isPassing = error instanceof DatabaseError && error.code === 'database_unavailable';
-      if (!isPatient || !isPassing) throw error;
+      if (!isPatient || !(error instanceof DatabaseError) || !passesByWaiting(error)) throw error;
       logger.warn(`${error.message} Trying again every ${RETRY_MS / 1000} s.`);
       await delay(RETRY_MS, undefined, { signal });
     }

@@ -4,6 +4,7 @@ import { systemClock } from '../clock.ts';
 import { describeConfig } from '../config.ts';
 import { errorCode, isAbort, LeadmirrorError, RateLimitedError } from '../errors.ts';
 import { createLocalBudget } from '../http/budget.ts';
+import { databaseError } from '../store/database.ts';
 import { followMirrored, readMirroredIds } from '../store/mirrored.ts';
 import type { Capabilities, Connection, FetchOptions, Stream } from '../stream.ts';
 import { type CommandContext, runCommand } from './command.ts';
@@ -61,8 +62,9 @@ async function attempt<T>(
     const { value, detail } = await work();
     report({ name, ok: true, detail, error: null });
     return value;
-  } catch (error) {
-    if (isAbort(error)) throw error;
+  } catch (thrown) {
+    if (isAbort(thrown)) throw thrown;
+    const error = databaseError(thrown, 'of DATABASE_URL');
     const message = error instanceof Error ? error.message : String(error);
     const isOurs = error instanceof LeadmirrorError;
     report({

@@ -1,6 +1,7 @@
 import { type Config, type LoadOptions, loadConfig } from '../config.ts';
 import { ConfigError, errorCode, isAbort, LeadmirrorError } from '../errors.ts';
 import { createLogger, type Logger } from '../logger.ts';
+import { databaseError } from '../store/database.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import { printJson } from './format.ts';
 
@@ -53,7 +54,8 @@ export async function runCommand(
 }
 
 /** People read stderr, scripts the document on stdout. */
-export function explain(error: unknown, { json = false }: Pick<CommandOptions, 'json'> = {}): ExitCode {
+export function explain(thrown: unknown, { json = false }: Pick<CommandOptions, 'json'> = {}): ExitCode {
+  const error = databaseError(thrown, 'of DATABASE_URL');
   if (json) printJson({ error: toJson(error) });
   if (error instanceof ConfigError) {
     const lines = error.problems.map(({ variable, message }) => `  ${variable}: ${message}`);

@@ -104,6 +104,11 @@ const BY_CODE: Readonly<Record<string, Advice>> = {
       'An error that leadmirror did not foresee: please report it, with its log.',
       `leadmirror sync ${stream} ${where}`,
     ),
+  database_mismatch: () =>
+    step(
+      'See the message: a table of leadmirror was changed or removed, or its database is too old.',
+      'leadmirror migrate',
+    ),
   database_disk_full: () => step('Free space on the database’s disk; nothing was lost, and runs go on by themselves.'),
 };
 

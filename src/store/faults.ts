@@ -1,66 +1,208 @@
-import type { DatabaseCode } from '../errors.ts';
+import { type DatabaseCode, DatabaseError } from '../errors.ts';
 
-/** What a failed statement means to us. Decided by SQLSTATE, system error code or Prisma code; never by message text. */
+/** What a failure of the database means to us: the code that is acted on, and what happened with what to do next. */
 export interface DatabaseFault {
   readonly code: DatabaseCode;
   readonly message: string;
 }
 
+/** `$1` stands for the SQLSTATE. The first entry that fits decides. */
+type Meanings = readonly (readonly [RegExp, DatabaseCode, string])[];
+
+const CREDENTIALS = 'user or password refused; correct DATABASE_URL';
+const NO_DATABASE = 'there is no database of this name; create it or correct DATABASE_URL';
+const FULL = 'it has no connection left; waiting may help, or a higher limit for the role, the database or the pooler';
+const TLS_ONLY =
+  'it takes encrypted connections only; write sslmode=require in DATABASE_URL (verify-full to check its certificate)';
+const UNREACHABLE = 'cannot be reached; is it running, and is DATABASE_URL right?';
+const NOT_ALLOWED =
+  'its pg_hba.conf allows no such connection; look at user, database, the address of this machine, and sslmode in DATABASE_URL';
+const UNKNOWN_TENANT =
+  'the pooler knows no such project or user; it may be paused, or the user or host in DATABASE_URL is wrong (Supabase: user postgres.<project>)';
+
+/**
+ * Poolers and hosting services put very different refusals under one SQLSTATE (PgBouncer: 08P01, Supavisor and Neon: XX000), and Postgres puts several under
+ * 28000. So for these classes alone the server's words decide which of our answers is given; they are never shown.
+ */
+const BY_WORDS: Meanings = [
+  [
+    /start-?up (parameter|option|packet)/i,
+    'database_refused',
+    'a pooler such as PgBouncer refuses a setting of DATABASE_URL; take it out (`options` first), or name it in ignore_startup_parameters there',
+  ],
+  [/no pg_hba\.conf entry|pg_hba\.conf rejects/i, 'database_refused', NOT_ALLOWED],
+  [
+    /client certificate|certificate authentication/i,
+    'database_refused',
+    'it wants a client certificate; name one with sslcert and sslkey in DATABASE_URL',
+  ],
+  [
+    /not permitted to log ?in/i,
+    'database_refused',
+    'this role may not log in; as an administrator: alter role … login',
+  ],
+  [/try again later|has been failing|cannot connect to server/i, 'database_unavailable', UNREACHABLE],
+  [
+    /no such (database|db)|database .*(not exist|not found)|no pool configured|route for/i,
+    'database_refused',
+    NO_DATABASE,
+  ],
+  [/(tenant|endpoint|project)\b.*(not|no longer|disabled|paused|exist)/i, 'database_unavailable', UNKNOWN_TENANT],
+  [
+    /no such user|role .*not exist|password|(auth\w*|SASL|SCRAM|login)\b.*(fail|error|reject|refus)|no credentials/i,
+    'database_refused',
+    CREDENTIALS,
+  ],
+  [/(SSL|TLS|encrypt\w*)\b.*requir|requir\w*.*\b(SSL|TLS|encrypt)|insecure/i, 'database_refused', TLS_ONLY],
+  [
+    /max.?clients|too many (clients|connections|tcp)|no more connections|connections exceeded|wait_timeout|check ?out|connection slots|quota/i,
+    'database_unavailable',
+    FULL,
+  ],
+];
+
+/** Quoted names are somebody's: a user may be called anything. */
+const withoutNames = (text: string): string => text.replace(/"[^"]*"/g, '""');
+
+/** The codes whose words are looked at first. */
+const NEEDS_WORDS = /^(08|28000|55|58|XX)/;
+
+/**
+ * Every SQLSTATE has a meaning here, so that no error of a database or of a pooler before it is called a bug. What passes by itself is `database_unavailable`
+ * or `database_disk_full`. `database_mismatch` is about one statement: the others may well succeed.
+ */
+const BY_SQLSTATE: Meanings = [
+  [/^53100/, 'database_disk_full', 'its disk is full; free space there, nothing was lost'],
+  [/^53300/, 'database_unavailable', FULL],
+  [/^53/, 'database_unavailable', 'it is short of memory or other resources ($1); waiting may help'],
+  [
+    /^25006/,
+    'database_unavailable',
+    'it only lets itself be read: a standby after a failover, or a server that was set read-only; waiting may help, or correct the host in DATABASE_URL',
+  ],
+  [/^57014/, 'database_unavailable', 'it cancelled a statement (a time limit, or a person); it is tried again'],
+  [/^57P03/, 'database_unavailable', 'it is starting up or recovering; waiting helps'],
+  [/^57P04/, 'database_refused', NO_DATABASE],
+  [/^(57|08)/, 'database_unavailable', UNREACHABLE],
+  [/^(40|55|25|26|3B|24|34)/, 'database_unavailable', 'it gave up a transaction ($1); it is tried again'],
+  [/^XX00[12]/, 'database_refused', 'it found damaged data ($1); see the log of the server, and restore a backup'],
+  [/^(58|72|F0|HV|XX)/, 'database_unavailable', 'it has a problem of its own ($1); see its log. Waiting may help'],
+  [/^28P01/, 'database_refused', CREDENTIALS],
+  [/^28/, 'database_refused', NOT_ALLOWED],
+  [/^3D/, 'database_refused', NO_DATABASE],
+  [
+    /^(42501|0L|0P|2B)/,
+    'database_refused',
+    'the role lacks a right ($1); it needs CREATE on the database and has to own the tables of leadmirror',
+  ],
+  [
+    /^(3F|42P01|42703|42704|42883)/,
+    'database_mismatch',
+    'a table, column or function of leadmirror is missing ($1); run leadmirror migrate, and restore it from a backup if it was removed',
+  ],
+  [
+    /^(0A|42)/,
+    'database_mismatch',
+    'it does not take a statement of leadmirror ($1); it has to be PostgreSQL 13 or later with the tables as leadmirror made them. If it is, please report this',
+  ],
+  [
+    /^(09|21|22|23|27|38|39|44|54|P0)/,
+    'database_mismatch',
+    'it refuses a value of leadmirror ($1); look for constraints and triggers that were added to its tables. If there are none, please report this',
+  ],
+  [
+    /^(0[0-39B-Z]|10|20|2[DF])/,
+    'database_mismatch',
+    'it ended a statement with $1, which leadmirror does not know; please report this',
+  ],
+  [
+    /^/,
+    'database_unavailable',
+    'it or a pooler before it answered with $1, which leadmirror does not know; it is tried again',
+  ],
+];
+
 const NETWORK_CODES = new Set([
   'ECONNREFUSED',
   'ECONNRESET',
+  'ECONNABORTED',
   'ENOTFOUND',
   'EAI_AGAIN',
+  'EAI_FAIL',
+  'EAI_NODATA',
   'ETIMEDOUT',
   'EPIPE',
   'EHOSTUNREACH',
+  'EHOSTDOWN',
   'ENETUNREACH',
+  'ENETDOWN',
+  'EADDRNOTAVAIL',
 ]);
 /** Prisma's own words for the same: cannot reach, timed out, connection closed, pool timeout, transaction gone. */
 const PRISMA_CONNECTION_CODES = new Set(['P1001', 'P1002', 'P1008', 'P1017', 'P2024', 'P2028']);
+/** Prisma's codes that stand for one SQLSTATE where it gives none. */
+const PRISMA_SQLSTATES: Readonly<Record<string, string>> = { P1000: '28P01', P1003: '3D000', P2034: '40001' };
 
-/** A page is written again after these: deadlock, serialisation failure, lost connection. Everything else is final. */
+/** What node-postgres says without a code: of a connection that ends under a query, of one that ended between two, of a full pool. */
+const CODELESS_LOSS =
+  /^(Connection terminated|Client has encountered a connection error|Client was closed|timeout (exceeded|expired)|Query read timeout|Cannot use a pool after)/;
+
+/** What it says of a server's answers, without a code. */
+const BY_DRIVER_WORDS: Meanings = [
+  [/client password must be/, 'database_refused', 'it asks for a password, and DATABASE_URL has none'],
+  [
+    /^SASL: |^Unknown authenticationOk/,
+    'database_refused',
+    'it asks for a kind of sign-in that leadmirror does not know; SCRAM, md5 and plain passwords are known',
+  ],
+  [
+    /^received invalid response|^Received unexpected \w+ message/,
+    'database_unavailable',
+    'what answers there does not speak as Postgres does; if it lasts, check host and port in DATABASE_URL',
+  ],
+];
+
+/** The database may take the same again later: a page is written again, a job is kept, a daemon waits. */
+export function passesByWaiting(error: unknown): boolean {
+  const code = error instanceof DatabaseError ? error.code : describeDatabaseFault(error)?.code;
+  return code === 'database_unavailable' || code === 'database_disk_full';
+}
+
+/** Whether the same transaction is worth another try in a moment: what passes, less a full disk, which no moment empties. */
 export function isRetryableDatabaseError(error: unknown): boolean {
-  const codes = codesOf(error);
-  return codes.some((code) => code === '40P01' || code === '40001' || code === 'P2034') || isConnectionLoss(codes);
+  return describeDatabaseFault(error)?.code === 'database_unavailable';
 }
 
 /**
  * The database refuses what a statement carries, whatever state it is in: a data exception, a broken constraint, a limit of the program (an index entry too
- * large, nested too deeply). Writing the same again is useless; writing the rest of the page is not.
+ * large, nested too deeply), a trigger that somebody added. Writing the same again is useless; writing the rest of the page is not.
  */
 export function isRefusedContent(error: unknown): boolean {
-  const codes = codesOf(error);
-  return codes.some((code) => /^(22|23|54)[0-9A-Z]{3}$/.test(code)) && !isConnectionLoss(codes);
+  const { codes } = factsOf(error);
+  return codes.some((code) => /^(09|22|23|27|38|39|44|54|P0)[0-9A-Z]{3}$/.test(code)) && !isConnectionLoss(codes);
 }
 
-/** Null when the error is not about the state of the database: a mistake of ours, or data it refuses. */
+/** Null when the error does not come from a database, its pooler or the way there. */
 export function describeDatabaseFault(error: unknown): DatabaseFault | null {
-  const codes = codesOf(error);
-  const has = (...wanted: string[]) => codes.some((code) => wanted.includes(code));
-  if (has('28P01', '28000', 'P1000')) {
-    return { code: 'database_refused', message: 'user or password refused; correct DATABASE_URL' };
+  const { codes, texts } = factsOf(error);
+  const sqlState = codes.find((code) => SQLSTATE.test(code));
+  if (sqlState !== undefined) {
+    const [, code, message] =
+      (NEEDS_WORDS.test(sqlState) ? firstOf(BY_WORDS, texts.map(withoutNames)) : undefined) ??
+      firstOf(BY_SQLSTATE, [sqlState]) ??
+      [];
+    if (code !== undefined && message !== undefined) return { code, message: message.replace('$1', sqlState) };
   }
-  if (has('3D000', 'P1003')) {
-    return {
-      code: 'database_refused',
-      message: 'there is no database of this name; create it or correct DATABASE_URL',
-    };
-  }
-  if (has('42501')) {
-    return { code: 'database_refused', message: 'the role lacks a right; it needs CREATE on the database' };
-  }
-  if (has('53100')) {
-    return { code: 'database_disk_full', message: 'its disk is full; free space there, nothing was lost' };
-  }
-  if (has('53300')) {
-    return { code: 'database_unavailable', message: 'it has no connection left; waiting may help' };
-  }
-  if (isConnectionLoss(codes)) {
-    return { code: 'database_unavailable', message: 'cannot be reached; is it running, and is DATABASE_URL right?' };
-  }
-  return null;
+  if (isConnectionLoss(codes)) return { code: 'database_unavailable', message: UNREACHABLE };
+  const [, code, message] = firstOf(BY_DRIVER_WORDS, texts) ?? [];
+  return code === undefined || message === undefined ? null : { code, message };
 }
+
+const firstOf = (meanings: Meanings, texts: readonly string[]) =>
+  meanings.find(([pattern]) => texts.some((text) => pattern.test(text)));
+
+/** Five digits or capitals. Prisma's own codes (`P2010`) look alike; Postgres' begin with P0, which Prisma's never do; names of system errors have no digit. */
+const SQLSTATE = /^(?!P[1-9]\d{3}$)(?=.*\d)[0-9A-Z]{5}$/;
 
 function isConnectionLoss(codes: readonly string[]): boolean {
   return codes.some(
@@ -74,24 +216,32 @@ function isConnectionLoss(codes: readonly string[]): boolean {
 
 const CONNECTION_ENDED = 'pg:connection-ended';
 
-/** What node-postgres says without a code: of a connection that ends under a query, of one that ended between two, of a full pool. */
-const CODELESS_LOSS =
-  /^(Connection terminated|Client has encountered a connection error|Client was closed|timeout exceeded when trying to connect)/;
+interface Facts {
+  readonly codes: string[];
+  readonly texts: string[];
+}
 
-/** All machine words found along the chain of causes: Prisma wraps the driver's error, and sometimes twice. */
-function codesOf(error: unknown, depth = 0): string[] {
-  if (typeof error !== 'object' || error === null || depth > 6) return [];
-  const found: string[] = [];
+/** All machine words and texts found along the chain of causes: Prisma wraps the driver's error, and sometimes twice. */
+function factsOf(error: unknown, depth = 0, facts: Facts = { codes: [], texts: [] }): Facts {
+  if (typeof error !== 'object' || error === null || depth > 6) return facts;
+  const { codes, texts } = facts;
   const bag = error as Record<string, unknown>;
   for (const key of ['code', 'originalCode', 'errorCode']) {
-    if (typeof bag[key] === 'string') found.push(bag[key]);
+    const code = bag[key];
+    if (typeof code === 'string') codes.push(PRISMA_SQLSTATES[code] ?? code);
   }
+  // An error of a server that gives no code, or none that is one.
+  if (typeof bag.severity === 'string' && !(typeof bag.code === 'string' && SQLSTATE.test(bag.code)))
+    codes.push('XX000');
+  for (const key of ['message', 'originalMessage']) if (typeof bag[key] === 'string') texts.push(bag[key]);
   // The driver adapter passes kinds instead of codes.
   if (bag.kind === 'ConnectionClosed' || bag.kind === 'SocketTimeout' || bag.kind === 'DatabaseNotReachable') {
-    found.push(CONNECTION_ENDED);
+    codes.push(CONNECTION_ENDED);
   }
-  if (error instanceof Error && CODELESS_LOSS.test(error.message)) found.push(CONNECTION_ENDED);
-  for (const key of ['cause', 'meta', 'driverAdapterError']) found.push(...codesOf(bag[key], depth + 1));
-  if (Array.isArray(bag.errors)) for (const inner of bag.errors) found.push(...codesOf(inner, depth + 1));
-  return found;
+  // A socket file that is not there, or not for us.
+  if (bag.syscall === 'connect' && typeof bag.errno === 'number') codes.push(CONNECTION_ENDED);
+  if (error instanceof Error && CODELESS_LOSS.test(error.message)) codes.push(CONNECTION_ENDED);
+  for (const key of ['cause', 'meta', 'driverAdapterError']) factsOf(bag[key], depth + 1, facts);
+  if (Array.isArray(bag.errors)) for (const inner of bag.errors) factsOf(inner, depth + 1, facts);
+  return facts;
 }

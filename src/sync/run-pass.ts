@@ -139,7 +139,7 @@ async function findPlace(run: Run, lists: readonly List[]): Promise<PassCursor |
   return null;
 }
 
-/** What an error means for the run. Errors of the mirror's own database leave nothing to be written and are thrown on. */
+/** What an error means for the run. A database that cannot be used leaves nothing to be written: that is thrown on. */
 async function endingFor(run: Run, error: unknown): Promise<Ending> {
   const { signal } = run.fetch;
   const { databasePlace, logger, prisma } = run.parts;
@@ -155,7 +155,12 @@ async function endingFor(run: Run, error: unknown): Promise<Ending> {
     return run.ending('cancelled', { code: 'stopped', message: 'stopped; the next run goes on from the checkpoint' });
   }
   const wrapped = databaseError(cause, databasePlace);
-  if (wrapped instanceof DatabaseError) throw wrapped;
+  if (wrapped instanceof DatabaseError) {
+    if (wrapped.code !== 'database_mismatch') throw wrapped;
+    // The database works, so the run can be recorded; trying the same again is useless.
+    logger.error({ stream: run.job.stream.name, code: wrapped.code }, wrapped.message);
+    return run.ending('failed', { code: wrapped.code, message: wrapped.message });
+  }
   if (cause instanceof RateLimitedError) {
     return run.ending('postponed', { code: cause.code, message: cause.message }, cause.waitMs);
   }
