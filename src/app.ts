@@ -14,18 +14,13 @@ import { createProcessMetrics, type ProcessMetrics } from './ops/metrics/process
 import { startTracing, type Tracing } from './ops/tracing.ts';
 import { createMemoryVault, type Vault } from './sources/vault.ts';
 import { createDatabaseBudget } from './store/budgets.ts';
-import {
-  assertReachable,
-  createDatabase,
-  type Database,
-  type DatabaseOptions,
-  databaseError,
-} from './store/database.ts';
+import { createDatabase, type Database, type DatabaseOptions } from './store/database.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './store/embedded.ts';
-import { passesByWaiting } from './store/faults.ts';
+import { databaseError, passesByWaiting } from './store/faults.ts';
 import { migrate } from './store/migrate.ts';
 import { ensureTables } from './store/own-tables.ts';
 import { assertSecretKey } from './store/secret-key.ts';
+import { assertReachable } from './store/session.ts';
 import { registerStreams } from './store/streams.ts';
 import { createDatabaseVault } from './store/vault.ts';
 import type { Connection, Stream } from './stream.ts';
@@ -225,10 +220,11 @@ export async function openMirrorDatabase(
   const { logger, signal, clock = systemClock, tracer } = options;
   const embedded =
     config.databaseUrl === null ? await startEmbeddedPostgres({ home: config.home, logger, signal }) : null;
-  const url = config.databaseUrl ?? embedded?.url ?? '';
+  const configured = config.databaseUrl ?? embedded?.url ?? '';
+  let url = configured;
   let database: Database | null = null;
   try {
-    await reachAndMigrate(url, { logger, signal, clock, isPatient: options.waitForDatabase ?? false });
+    url = await reachAndMigrate(configured, { logger, signal, clock, isPatient: options.waitForDatabase ?? false });
     const maxConnections = config.workers.concurrency + config.workers.bulkConcurrency + 4;
     database = createDatabase({ url, logger, maxConnections, tracer });
   } catch (error) {
@@ -257,16 +253,18 @@ interface ReachOptions {
   readonly isPatient: boolean;
 }
 
-async function reachAndMigrate(url: string, options: ReachOptions): Promise<void> {
-  await patiently(options, async () => {
-    await assertReachable(url);
+/** Returns the address as it is used from then on. */
+async function reachAndMigrate(address: string, options: ReachOptions): Promise<string> {
+  return patiently(options, async () => {
+    const url = await assertReachable(address);
     const applied = await migrate({ url });
     if (applied.length > 0) options.logger.info({ applied }, 'database migrated');
+    return url;
   });
 }
 
 /** Tries again while the database is away, where the caller has the time; else the first failure is thrown. */
-async function patiently({ logger, signal, clock, isPatient }: ReachOptions, work: () => Promise<void>): Promise<void> {
+async function patiently<T>({ logger, signal, clock, isPatient }: ReachOptions, work: () => Promise<T>): Promise<T> {
   for (;;) {
     try {
       return await work();

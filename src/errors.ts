@@ -136,7 +136,8 @@ export type DatabaseCode =
   | 'database_newer'
   | 'database_foreign'
   | 'database_disk_full'
-  | 'database_mismatch';
+  | 'database_mismatch'
+  | 'database_unsupported';
 
 /**
  * The mirror's own Postgres cannot be used. `database_unavailable` and `database_disk_full` pass by waiting, the others need a person; `database_mismatch` is

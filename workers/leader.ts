@@ -1,6 +1,5 @@
-import pg from 'pg';
-import { poolConfig } from '../src/store/database.ts';
-import { LEADER_LOCK } from '../src/store/streams.ts';
+import { LOCKS } from '../src/store/locks.ts';
+import { openSession } from '../src/store/session.ts';
 
 const HEARTBEAT_MS = 4_000;
 /** The server ends a leader that was silent for so long: frozen, or cut off. */
@@ -21,16 +20,15 @@ export interface Leadership {
  * @throws whatever the driver throws when the database cannot be reached
  */
 export async function tryLead(databaseUrl: string): Promise<Leadership | null> {
-  const client = new pg.Client({ ...poolConfig(databaseUrl, 1), query_timeout: 10_000 });
+  const client = await openSession(databaseUrl, { queryTimeoutMs: 10_000 });
   const lost = new AbortController();
   client.on('error', () => lost.abort());
   client.on('end', () => lost.abort());
   try {
-    await client.connect();
     await client.query('begin read only');
     await client.query(`set local idle_in_transaction_session_timeout = ${SILENCE_MS}`);
     const { rows } = await client.query<{ held: boolean }>('select pg_try_advisory_xact_lock($1) as held', [
-      LEADER_LOCK.toString(),
+      LOCKS.lead.toString(),
     ]);
     if (rows[0]?.held !== true) {
       await client.end();

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type BackendFactory, createPostgresBackend, DEFAULT_SCHEMA, type QueueOptions, runMigrations } from 'bullmq';
 import pg from 'pg';
-import { databaseError, poolConfig } from '../src/store/database.ts';
 import { describeDatabaseFault } from '../src/store/faults.ts';
+import { poolConfig, withSession } from '../src/store/session.ts';
 import type { QueueBackend } from './queue-backend.ts';
 import { describeError } from './queue-watch.ts';
 
@@ -15,16 +15,7 @@ export interface PostgresBackendOptions {
 
 /** Brings schema `bullmq` to BullMQ's version; any number of processes may do so at once. @throws DatabaseError */
 export async function migrateQueue(databaseUrl: string): Promise<void> {
-  const client = new pg.Client(poolConfig(databaseUrl, 1));
-  client.on('error', () => {});
-  try {
-    await client.connect();
-    await runMigrations(client);
-  } catch (cause) {
-    throw databaseError(cause, `${new URL(databaseUrl).host} (queue)`);
-  } finally {
-    await client.end().catch(() => {});
-  }
+  await withSession(databaseUrl, (client) => runMigrations(client));
 }
 
 /**

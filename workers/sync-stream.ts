@@ -3,7 +3,7 @@ import type { App } from '../src/app.ts';
 import { DatabaseError, isAbort, LeaseBusyError, RunCancelledError } from '../src/errors.ts';
 import type { Logger } from '../src/logger.ts';
 import { isOver } from '../src/store/control.ts';
-import { databaseError } from '../src/store/database.ts';
+import { databaseError } from '../src/store/faults.ts';
 import { laneOf } from '../src/stream.ts';
 import type { RunResult } from '../src/sync/run-pass.ts';
 import { fairnessIn, sendToBack } from './fairness.ts';

@@ -1,6 +1,6 @@
 import type { App } from '../app.ts';
 import { DatabaseError, isAbort, LeaseBusyError, RunCancelledError } from '../errors.ts';
-import { databaseError } from '../store/database.ts';
+import { databaseError } from '../store/faults.ts';
 import type { RunCounts } from '../store/runs.ts';
 import { isBackfillComplete } from '../store/watermarks.ts';
 import type { Connection, Pass, QueuedPass, Stream } from '../stream.ts';

@@ -4,7 +4,7 @@ import { systemClock } from '../clock.ts';
 import { describeConfig } from '../config.ts';
 import { errorCode, isAbort, LeadmirrorError, RateLimitedError } from '../errors.ts';
 import { createLocalBudget } from '../http/budget.ts';
-import { databaseError } from '../store/database.ts';
+import { databaseError } from '../store/faults.ts';
 import { followMirrored, readMirroredIds } from '../store/mirrored.ts';
 import type { Capabilities, Connection, FetchOptions, Stream } from '../stream.ts';
 import { type CommandContext, runCommand } from './command.ts';

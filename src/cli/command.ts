@@ -1,7 +1,7 @@
 import { type Config, type LoadOptions, loadConfig } from '../config.ts';
 import { ConfigError, errorCode, isAbort, LeadmirrorError } from '../errors.ts';
 import { createLogger, type Logger } from '../logger.ts';
-import { databaseError } from '../store/database.ts';
+import { databaseError } from '../store/faults.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import { printJson } from './format.ts';
 

@@ -1,12 +1,11 @@
 import { once } from 'node:events';
 import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import pg from 'pg';
 import { startDaemon } from '../../workers/main.ts';
 import { type App, createApp } from '../app.ts';
 import { type Config, loadConfig } from '../config.ts';
-import { poolConfig } from '../store/database.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../store/embedded.ts';
+import { openSession } from '../store/session.ts';
 import { type CommandContext, runCommand } from './command.ts';
 import { query, showQueries } from './demo-queries.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
@@ -59,9 +58,8 @@ async function demoConfig({ variables }: Upstreams): Promise<Config> {
 /** The simulated account is made anew at every start, so its mirror is too. Null when another demo uses this folder. */
 async function openFreshDatabase({ config, logger, signal }: CommandContext): Promise<EmbeddedPostgres | null> {
   const embedded = await startEmbeddedPostgres({ home: config.home, logger, signal });
-  const client = new pg.Client(poolConfig(embedded.url, 1));
+  const client = await openSession(embedded.url);
   try {
-    await client.connect();
     const { rows } = await client.query<{ others: number }>(
       "select count(*)::int as others from pg_stat_activity where application_name = 'leadmirror' and pid <> pg_backend_pid()",
     );

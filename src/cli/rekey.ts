@@ -1,6 +1,6 @@
 import { openMirrorDatabase } from '../app.ts';
 import { ConfigError, type ConfigProblem } from '../errors.ts';
-import { databaseError } from '../store/database.ts';
+import { databaseError } from '../store/faults.ts';
 import { readProcesses } from '../store/processes.ts';
 import { rekey as changeKey } from '../store/secret-key.ts';
 import { runCommand } from './command.ts';

@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import { openMirrorDatabase } from '../app.ts';
 import { reportFile } from '../ops/report/file.ts';
 import { replaceFile } from '../replace-file.ts';
-import { databaseError } from '../store/database.ts';
+import { databaseError } from '../store/faults.ts';
 import { parseDay, readReport, readReportedConnections } from '../store/report.ts';
 import { refreshReporting } from '../store/reporting.ts';
 import { runCommand, UsageError } from './command.ts';

@@ -2,7 +2,7 @@ import { type MirrorDatabase, openMirrorDatabase } from '../app.ts';
 import { type Config, type StreamSchedule, scheduleOf } from '../config.ts';
 import type { NextRun } from '../ops/parts.ts';
 import { StatusReader } from '../ops/read-status.ts';
-import { databaseError } from '../store/database.ts';
+import { databaseError } from '../store/faults.ts';
 import { countRows, readStatus } from '../store/status.ts';
 import type { StreamKey } from '../store/streams.ts';
 import { nextTick } from '../sync/schedule.ts';

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { secretAddress } from './address.ts';
 import { eachOf, integer, isLoopback, oneOf, percentDecoded, secondsAsMs, share, text } from './values.ts';
 
 /** The variables of metrics, alerts and traces. */
@@ -12,11 +13,6 @@ const SAMPLERS = [
   'parentbased_traceidratio',
 ] as const;
 
-/** An address that something is sent to; its path or query may be a secret, so it is kept as it is. */
-function targetUrl(protocol: RegExp, example: string) {
-  return text.pipe(z.url({ protocol, error: `must be a full address such as ${example}` }));
-}
-
 function isPrivate(address: string, allowInsecureHttp: boolean): boolean {
   if (!URL.canParse(address)) return true;
   const { protocol, hostname } = new URL(address);
@@ -24,7 +20,7 @@ function isPrivate(address: string, allowInsecureHttp: boolean): boolean {
 }
 
 const httpUrl = (allowInsecureHttp: boolean, example: string) =>
-  targetUrl(/^(http|https)$/, example).refine(
+  secretAddress(/^https?$/, example).refine(
     (address) => isPrivate(address, allowInsecureHttp),
     'must begin with https://; to send it unencrypted on purpose, set ALLOW_INSECURE_HTTP=true',
   );
@@ -58,7 +54,7 @@ export const monitoringVariables = ({ allowInsecureHttp }: { readonly allowInsec
   ALERT_WEBHOOK_FORMAT: oneOf(['json', 'slack']),
   ALERT_EMAIL_TO: eachOf(mailAddress, 'names no e-mail address').optional(),
   ALERT_EMAIL_FROM: mailAddress.optional(),
-  SMTP_URL: targetUrl(/^smtps?$/, 'smtps://user:password@mail.example.com:465').optional(),
+  SMTP_URL: secretAddress(/^smtps?$/, 'smtps://user:password@mail.example.com:465').optional(),
   ALERT_AFTER_SECONDS: secondsAsMs(0, 86_400),
   OTEL_EXPORTER_OTLP_ENDPOINT: httpUrl(allowInsecureHttp, 'http://localhost:4318').optional(),
   OTEL_EXPORTER_OTLP_HEADERS: headers.optional(),

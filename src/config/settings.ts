@@ -1,9 +1,9 @@
 import { resolve } from 'node:path';
 import { z } from 'zod';
+import { databaseUrl, proxyUrl, redisUrls } from './address.ts';
 import { checkEmail, monitoringSettings, monitoringVariables } from './monitoring.ts';
 import {
   cron,
-  databaseUrl,
   flag,
   folder,
   integer,
@@ -11,8 +11,6 @@ import {
   listenHost,
   oneOf,
   opsToken,
-  proxyUrl,
-  redisUrls,
   secondsAsMs,
   secretKey,
   share,

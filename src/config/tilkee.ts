@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { AccountSource, Rules } from './account-source.ts';
-import { baseUrl, connectionId, eachOf, flag, headerValue, integer, oneOf, someOf, text } from './values.ts';
+import { baseUrl } from './address.ts';
+import { connectionId, eachOf, flag, headerValue, integer, oneOf, someOf, text } from './values.ts';
 import type { VariableName } from './variables.ts';
 
 const SETTINGS = {

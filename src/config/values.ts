@@ -14,7 +14,7 @@ export const required = (missing: string) => z.string({ error: ({ input }) => (i
 
 export const text = required('is missing');
 
-const first = (error: string) => ({ error, abort: true });
+export const first = (error: string) => ({ error, abort: true });
 
 /** A whole number in decimal digits: no sign, no `1e3`, no `0x10`, nothing behind it. */
 export function integer(min: number, max: number) {
@@ -56,7 +56,7 @@ export function percentDecoded(given: string): string | null {
   }
 }
 
-const list = text.transform((given) =>
+export const list = text.transform((given) =>
   given
     .split(',')
     .map((item) => item.trim())
@@ -119,44 +119,6 @@ export function isLoopback(host: string): boolean {
   const bare = host.replace(/^\[(.*)\]$/, '$1').toLowerCase();
   return bare === 'localhost' || bare === '::1' || (isIP(bare) === 4 && bare.startsWith('127.'));
 }
-
-const webUrl = (error: string) => text.pipe(z.url({ protocol: /^(http|https)$/, error }));
-
-/** Address of an upstream, prefix included, without a trailing slash. */
-export function baseUrl({ allowInsecureHttp, example }: { allowInsecureHttp: boolean; example: string }) {
-  return webUrl(`must be a full address such as ${example}`)
-    .transform((address) => new URL(address))
-    .refine(
-      ({ username, password }) => username === '' && password === '',
-      first('must not hold a user name or password; give them in their own settings'),
-    )
-    .refine(({ href }) => !/[?#]/.test(href), first('must not have a query or fragment: nothing from "?" or "#" on'))
-    .refine(
-      ({ protocol, hostname }) => protocol === 'https:' || allowInsecureHttp || isLoopback(hostname),
-      'must begin with https://; to send credentials unencrypted on purpose, set ALLOW_INSECURE_HTTP=true',
-    )
-    .transform(({ origin, pathname }) => `${origin}${pathname}`.replace(/\/+$/, ''));
-}
-
-export const proxyUrl = webUrl('must be a proxy address such as http://proxy.example:3128, scheme included');
-
-export const databaseUrl = text
-  .regex(/^postgres(ql)?:\/\//, first('must begin with postgres:// or postgresql://'))
-  .refine(
-    (address) => URL.canParse(address) && !/%(?![0-9a-f]{2})/i.test(address),
-    'is not a valid address: postgres://user:password@host:5432/database, special characters percent-encoded',
-  );
-
-function isRedisUrl(address: string): boolean {
-  if (!URL.canParse(address)) return false;
-  const { protocol, hostname, pathname } = new URL(address);
-  return /^rediss?:$/.test(protocol) && hostname !== '' && /^\/?\d*$/.test(pathname);
-}
-
-export const redisUrls = list.refine(
-  (urls) => urls.length > 0 && urls.every(isRedisUrl),
-  'must be redis://host:6379 or rediss://…; several comma separated for a cluster; special characters percent-encoded',
-);
 
 export const listenHost = text
   .transform((host) => host.replace(/^\[(.*)\]$/, '$1'))

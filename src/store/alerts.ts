@@ -1,5 +1,6 @@
 import type { Prisma, PrismaClient } from '../generated/prisma/client.ts';
 import { type AlertCondition, type AlertKey, readAlertConditions } from './alert-conditions.ts';
+import { LOCKS } from './locks.ts';
 
 /** A line of `sync.alerts`. */
 export interface AlertRow extends AlertCondition {
@@ -25,9 +26,6 @@ export interface RoundResult {
   /** To be told; null: nothing changed for people. */
   readonly message: { readonly id: string; readonly body: unknown; readonly about: readonly AlertKey[] } | null;
 }
-
-/** Any fixed number: one round at a time per mirror database. */
-const LOCK_KEY = 7_233_071_928n;
 
 /**
  * One look at everything, in one transaction with what it changes and the messages that tell of it: whatever process looks, and wherever it is killed, no
@@ -61,7 +59,9 @@ interface Turn {
 }
 
 async function takeTurn(tx: Prisma.TransactionClient, minGapMs: number): Promise<Turn | null> {
-  const [lock] = await tx.$queryRaw<{ held: boolean }[]>`select pg_try_advisory_xact_lock(${LOCK_KEY}::bigint) as held`;
+  const [lock] = await tx.$queryRaw<
+    { held: boolean }[]
+  >`select pg_try_advisory_xact_lock(${LOCKS.alerts}::bigint) as held`;
   if (lock?.held !== true) return null;
   // The time of the statement, not of the transaction: the round before may have ended in between.
   const [turn] = await tx.$queryRaw<{ now: Date; last: Date | null; is_due: boolean }[]>`

@@ -1,4 +1,4 @@
-import { type DatabaseCode, DatabaseError } from '../errors.ts';
+import { type DatabaseCode, DatabaseError, LeadmirrorError } from '../errors.ts';
 
 /** What a failure of the database means to us: the code that is acted on, and what happened with what to do next. */
 export interface DatabaseFault {
@@ -84,7 +84,7 @@ const BY_SQLSTATE: Meanings = [
   [/^57P03/, 'database_unavailable', 'it is starting up or recovering; waiting helps'],
   [/^57P04/, 'database_refused', NO_DATABASE],
   [/^(57|08)/, 'database_unavailable', UNREACHABLE],
-  [/^(40|55|25|26|3B|24|34)/, 'database_unavailable', 'it gave up a transaction ($1); it is tried again'],
+  [/^(40|55|25|26|3B|24|34|42P05)/, 'database_unavailable', 'it gave up a transaction ($1); it is tried again'],
   [/^XX00[12]/, 'database_refused', 'it found damaged data ($1); see the log of the server, and restore a backup'],
   [/^(58|72|F0|HV|XX)/, 'database_unavailable', 'it has a problem of its own ($1); see its log. Waiting may help'],
   [/^28P01/, 'database_refused', CREDENTIALS],
@@ -147,8 +147,32 @@ const PRISMA_SQLSTATES: Readonly<Record<string, string>> = { P1000: '28P01', P10
 const CODELESS_LOSS =
   /^(Connection terminated|Client has encountered a connection error|Client was closed|timeout (exceeded|expired)|Query read timeout|Cannot use a pool after)/;
 
+const AUTHORITY =
+  'its certificate comes from an authority that is not known here; name the file of the authority with sslrootcert=/path/ca.pem, or use sslmode=require to encrypt without checking';
+const OTHER_HOST =
+  'its certificate is for another host name; correct the host in DATABASE_URL, or use sslmode=verify-ca to check the authority only';
+const TLS_FAILS =
+  'TLS with it fails; look at sslmode, sslrootcert, sslcert and sslkey in DATABASE_URL, and at its own certificate';
+const CERTIFICATE: Readonly<Record<string, string>> = {
+  DEPTH_ZERO_SELF_SIGNED_CERT: AUTHORITY,
+  SELF_SIGNED_CERT_IN_CHAIN: AUTHORITY,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: AUTHORITY,
+  UNABLE_TO_GET_ISSUER_CERT: AUTHORITY,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: AUTHORITY,
+  CERT_SIGNATURE_FAILURE: AUTHORITY,
+  ERR_TLS_CERT_ALTNAME_INVALID: OTHER_HOST,
+  HOSTNAME_MISMATCH: OTHER_HOST,
+  CERT_HAS_EXPIRED: 'its certificate has expired; renew it there, or use sslmode=require to encrypt without checking',
+  CERT_NOT_YET_VALID: 'its certificate is not valid yet; are the clocks of both machines right?',
+};
+
 /** What it says of a server's answers, without a code. */
 const BY_DRIVER_WORDS: Meanings = [
+  [
+    /server does not support SSL connections/,
+    'database_refused',
+    'the server has no TLS; remove sslmode from DATABASE_URL, or switch TLS on there',
+  ],
   [/client password must be/, 'database_refused', 'it asks for a password, and DATABASE_URL has none'],
   [
     /^SASL: |^Unknown authenticationOk/,
@@ -193,10 +217,24 @@ export function describeDatabaseFault(error: unknown): DatabaseFault | null {
       [];
     if (code !== undefined && message !== undefined) return { code, message: message.replace('$1', sqlState) };
   }
+  const tls = codes.find((code) => code in CERTIFICATE || /^(ERR_(SSL|TLS|OSSL)|EPROTO$)/.test(code));
+  if (tls !== undefined) return { code: 'database_refused', message: CERTIFICATE[tls] ?? TLS_FAILS };
   if (isConnectionLoss(codes)) return { code: 'database_unavailable', message: UNREACHABLE };
   const [, code, message] = firstOf(BY_DRIVER_WORDS, texts) ?? [];
   return code === undefined || message === undefined ? null : { code, message };
 }
+
+/** Wraps whatever the driver threw into the one error that callers act on; other errors pass unchanged. */
+export function databaseError(cause: unknown, place: string): unknown {
+  // Named already; its own cause may be a network error too, of another server.
+  if (cause instanceof LeadmirrorError) return cause;
+  const fault = describeDatabaseFault(cause);
+  return fault === null ? cause : new DatabaseError(fault.code, `database ${place}: ${fault.message}`, { cause });
+}
+
+/** The SQLSTATE of a failure, or null. */
+export const stateOf = (error: unknown): string | null =>
+  factsOf(error).codes.find((code) => SQLSTATE.test(code)) ?? null;
 
 const firstOf = (meanings: Meanings, texts: readonly string[]) =>
   meanings.find(([pattern]) => texts.some((text) => pattern.test(text)));

@@ -1,7 +1,8 @@
-import pg from 'pg';
+import type pg from 'pg';
 import { DatabaseError } from '../errors.ts';
 import type { ColumnType, TableSpec } from '../stream.ts';
-import { databaseError, placeOf, poolConfig } from './database.ts';
+import { LOCKS } from './locks.ts';
+import { withSession } from './session.ts';
 import { quoteName, tableName } from './upsert-sql.ts';
 
 /**
@@ -35,9 +36,6 @@ const COMMENTS: Readonly<Record<string, string>> = {
   run_id: 'sync.runs.id of the run that wrote it last',
 };
 
-/** Any fixed number; taken by nobody else as far as we know. */
-const LOCK_KEY = 7_233_071_928n;
-
 const SQL_TYPES: Readonly<Record<ColumnType, string>> = {
   text: 'text',
   'text[]': 'text[]',
@@ -60,21 +58,13 @@ export const COMMON_COLUMNS: readonly string[] = Object.keys(COMMON);
  */
 export async function ensureTables(url: string, tables: readonly TableSpec[]): Promise<void> {
   if (tables.length === 0) return;
-  const client = new pg.Client(poolConfig(url, 1));
-  // A connection that breaks fails the query under way; without a listener it would end the process.
-  client.on('error', () => {});
-  try {
-    await client.connect();
+  await withSession(url, async (client) => {
     await client.query('begin');
     // In a transaction of its own, so that it works behind PgBouncer and ends with the connection whatever happens.
-    await client.query('select pg_advisory_xact_lock($1)', [LOCK_KEY.toString()]);
+    await client.query('select pg_advisory_xact_lock($1)', [LOCKS.ownTables.toString()]);
     for (const table of tables) await ensureTable(client, table);
     await client.query('commit');
-  } catch (cause) {
-    throw databaseError(cause, placeOf(url));
-  } finally {
-    await client.end().catch(() => {});
-  }
+  });
 }
 
 async function ensureTable(client: pg.Client, table: TableSpec): Promise<void> {

@@ -1,6 +1,4 @@
 import type { SqlQuery } from '@prisma/driver-adapter-utils';
-import type pg from 'pg';
-import { isDirect } from './pooler.ts';
 
 const MARK = /^\s*\/\* prepared: ([a-z_]+) \*\//;
 
@@ -12,9 +10,9 @@ const MARK = /^\s*\/\* prepared: ([a-z_]+) \*\//;
 export class PreparedStatements {
   #mayPrepare: boolean | null = null;
 
-  /** To be asked once of every new connection, before it is used. */
-  async lookAt(client: pg.ClientBase): Promise<void> {
-    this.#mayPrepare = (await isDirect(client)) && this.#mayPrepare !== false;
+  /** To be called for every new connection: whether it leads to the server itself. */
+  allowOn(isDirect: boolean): void {
+    this.#mayPrepare = isDirect && this.#mayPrepare !== false;
   }
 
   /** Empty: to be sent as it is. */

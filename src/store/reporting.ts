@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { PrismaClient } from '../generated/prisma/client.ts';
-import { databaseError } from './database.ts';
+import { databaseError } from './faults.ts';
 
 /**
  * The precomputed tables of schema `reporting`: see its migration for what they hold and how they are kept current. All of it happens in one transaction

@@ -1,5 +1,6 @@
 import type { PrismaClient } from '../generated/prisma/client.ts';
 import type { Capabilities } from '../stream.ts';
+import { LOCKS } from './locks.ts';
 
 export interface StreamKey {
   readonly connectionId: string;
@@ -12,9 +13,6 @@ export interface ConfiguredStream extends StreamKey {
   /** The budget that its requests are paid from. */
   readonly credential?: string;
 }
-
-/** The advisory lock of the process that leads the schedule: any fixed number, one leader per mirror database. */
-export const LEADER_LOCK = 7_233_071_927n;
 
 /**
  * Notes which streams are configured now. Those that are not are kept, disabled, with their rows.
@@ -57,7 +55,7 @@ export async function registerStreams(
       and (${retires === 'always'}::boolean or not exists (
         select 1 from pg_locks l where l.locktype = 'advisory' and l.granted and l.objsubid = 1
           and l.database = (select d.oid from pg_database d where d.datname = current_database())
-          and l.classid = ${LEADER_LOCK >> 32n}::bigint::oid and l.objid = ${LEADER_LOCK & 0xffffffffn}::bigint::oid))
+          and l.classid = ${LOCKS.lead >> 32n}::bigint::oid and l.objid = ${LOCKS.lead & 0xffffffffn}::bigint::oid))
       order by 1, 2 for update
     )
     update sync.streams s set enabled = false, updated_at = now()

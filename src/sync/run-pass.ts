@@ -8,7 +8,7 @@ import {
   RunCancelledError,
 } from '../errors.ts';
 import { readCancellation } from '../store/control.ts';
-import { databaseError } from '../store/database.ts';
+import { databaseError } from '../store/faults.ts';
 import { releaseLease } from '../store/leases.ts';
 import { endRun, noCounts, type RunCounts, readCounts } from '../store/runs.ts';
 import { countSeenIds, forgetSeenIds } from '../store/seen-ids.ts';

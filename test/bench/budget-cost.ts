@@ -8,12 +8,12 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import pg from 'pg';
 import { silentLogger } from '../../src/logger.ts';
 import { createDatabaseBudget } from '../../src/store/budgets.ts';
-import { createDatabase, poolConfig } from '../../src/store/database.ts';
+import { createDatabase } from '../../src/store/database.ts';
 import { startEmbeddedPostgres } from '../../src/store/embedded.ts';
 import { migrate } from '../../src/store/migrate.ts';
+import { openSession } from '../../src/store/session.ts';
 
 const CREDENTIALS = Number(process.env.BENCH_CREDENTIALS ?? 10_000);
 const TAKES = Number(process.env.BENCH_TAKES ?? 2_000);
@@ -25,10 +25,9 @@ const quantile = (sorted: readonly number[], share: number) => sorted[Math.floor
 
 const home = await mkdtemp(join(tmpdir(), 'leadmirror-bench-'));
 const postgres = await startEmbeddedPostgres({ home, logger: silentLogger() });
-const sql = new pg.Client(poolConfig(postgres.url, 1));
+const sql = await openSession(postgres.url);
 try {
   await migrate({ url: postgres.url });
-  await sql.connect();
   await sql.query(
     `insert into sync.budgets (credential, base_spacing_ms, spacing_ms)
      select 'bench ' || n, 60000.0 / ${LIMIT - 5}, 60000.0 / ${LIMIT - 5} from generate_series(1, $1::int) n`,

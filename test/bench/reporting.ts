@@ -8,11 +8,10 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import pg from 'pg';
 import { silentLogger } from '../../src/logger.ts';
-import { poolConfig } from '../../src/store/database.ts';
 import { startEmbeddedPostgres } from '../../src/store/embedded.ts';
 import { migrate } from '../../src/store/migrate.ts';
+import { openSession } from '../../src/store/session.ts';
 import { printVerdicts, saveReport, seconds, type Verdict } from '../helpers/bench/print.ts';
 import { fillMirror, touchMirror } from '../helpers/bench/reporting.ts';
 import { readRecipes } from '../helpers/recipes.ts';
@@ -36,10 +35,9 @@ const home = await mkdtemp(join(tmpdir(), 'leadmirror-bench-'));
 const postgres =
   process.env.DATABASE_URL === undefined ? await startEmbeddedPostgres({ home, logger: silentLogger() }) : null;
 const url = process.env.DATABASE_URL ?? postgres?.url ?? '';
-const sql = new pg.Client(poolConfig(url, 1));
+const sql = await openSession(url);
 try {
   await migrate({ url });
-  await sql.connect();
   const timed = async (work: () => Promise<unknown>): Promise<number> => {
     const from = performance.now();
     await work();

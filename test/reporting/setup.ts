@@ -60,7 +60,9 @@ export async function setupReporting({
   await client.connect();
   await client.query("set time zone 'UTC'");
   const rows: ReportingSetup['rows'] = async (sql) =>
-    (await client.query<{ row: JsonRow }>(`select to_jsonb(q) as row from (${sql}) q`)).rows.map(({ row }) => row);
+    (await client.query<{ row: JsonRow }>(`select to_jsonb(q) - 'row_id' as row from (${sql}) q`)).rows.map(
+      ({ row }) => row,
+    );
   return {
     ...{ tiledesk, tilkee, app, client, rows },
     url: database.url,

@@ -4,9 +4,14 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import pg from 'pg';
 import { type DatabaseError, errorCode } from '../../src/errors.ts';
 import { Prisma } from '../../src/generated/prisma/client.ts';
-import { createDatabase, databaseError } from '../../src/store/database.ts';
+import { createDatabase } from '../../src/store/database.ts';
 import { findNativeDirectory } from '../../src/store/embedded/programs.ts';
-import { describeDatabaseFault, isRetryableDatabaseError, passesByWaiting } from '../../src/store/faults.ts';
+import {
+  databaseError,
+  describeDatabaseFault,
+  isRetryableDatabaseError,
+  passesByWaiting,
+} from '../../src/store/faults.ts';
 import { compareMirror, EQUAL } from '../helpers/compare.ts';
 import { setupMirror } from '../helpers/mirror.ts';
 import { unheardLogger } from '../helpers/unheard-logger.ts';

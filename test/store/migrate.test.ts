@@ -7,7 +7,6 @@ import { createApp } from '../../src/app.ts';
 import { loadConfig } from '../../src/config.ts';
 import { createTiledeskSandbox } from '../../src/sandbox/tiledesk.ts';
 import {
-  createSchemaEngine,
   findPrismaDirectory,
   type Migration,
   migrate,
@@ -18,6 +17,7 @@ import { compareMirror, EQUAL } from '../helpers/compare.ts';
 import { variables } from '../helpers/mirror.ts';
 import { startPooler } from '../helpers/pooler.ts';
 import { createTestDatabase, type TestDatabase } from '../helpers/postgres.ts';
+import { createSchemaEngine } from '../helpers/schema-engine.ts';
 import { unheardLogger } from '../helpers/unheard-logger.ts';
 
 const opened: { close(): Promise<unknown> }[] = [];
@@ -192,7 +192,7 @@ describe('migrating', () => {
 
     const results = await Promise.all(Array.from({ length: 5 }, () => migrate({ url })));
 
-    expect(results.filter((applied) => applied.length > 0)).toEqual([names]);
+    expect(results.flat().sort()).toEqual(names);
     expect(await appliedNames(client)).toEqual(names);
   });
 
@@ -268,19 +268,11 @@ describe('migrating', () => {
     await expect(migrate({ url: url.href })).rejects.toMatchObject({ code: 'database_refused' });
   });
 
-  it('through a pooler says that it needs the server itself, and has nothing to do there once that was done', async () => {
-    const { url, client } = await setup();
+  it('works through a pooler that refuses start-up options, too', async () => {
+    const { url } = await setup();
     const pooler = await startPooler(url);
     opened.push(pooler);
-    await expect(migrate({ url: pooler.url })).rejects.toMatchObject({
-      code: 'database_refused',
-      message: expect.stringContaining('run leadmirror migrate with a DATABASE_URL that goes there directly'),
-    });
-    const tables = await client.query(`select from pg_tables where schemaname = 'tiledesk'`);
-    expect(tables.rowCount).toBe(0);
-
-    await migrate({ url });
-
+    expect((await migrate({ url: pooler.url })).length).toBeGreaterThan(5);
     expect(await migrate({ url: pooler.url })).toEqual([]);
   });
 
@@ -352,7 +344,9 @@ describe('a migration that is cut off', () => {
     const { url, client } = await setup();
     const broken = await later('create table sync.half (id int);\ninsert into sync.half values (1);\nselect 1 / 0;');
 
-    await expect(migrate({ url, migrations: broken })).rejects.toMatchObject({ code: '22012' });
+    await expect(migrate({ url, migrations: broken })).rejects.toMatchObject({
+      message: expect.stringContaining('22012'),
+    });
 
     expect(await exists(client, 'sync.half')).toBe(false);
     expect(await exists(client, 'tiledesk.leads')).toBe(true);

@@ -6,7 +6,8 @@ import pg from 'pg';
 import { type App, createApp } from '../../src/app.ts';
 import { type Config, loadConfig } from '../../src/config.ts';
 import { createTiledeskSandbox, type TiledeskSandbox } from '../../src/sandbox/tiledesk.ts';
-import { LEADER_LOCK, registerStreams } from '../../src/store/streams.ts';
+import { LOCKS } from '../../src/store/locks.ts';
+import { registerStreams } from '../../src/store/streams.ts';
 import { startDaemon } from '../../workers/main.ts';
 import { type Cli, createCli } from '../helpers/cli.ts';
 import { createTestDatabase, type TestDatabase } from '../helpers/postgres.ts';
@@ -124,7 +125,7 @@ describe('an app whose configuration is read again', () => {
     const leader = new pg.Client({ connectionString: database.url });
     await leader.connect();
     closers.push(() => leader.end());
-    await leader.query('select pg_advisory_lock($1)', [LEADER_LOCK.toString()]);
+    await leader.query('select pg_advisory_lock($1)', [LOCKS.lead.toString()]);
     await app.reload(config([entry('two'), entry('three')]));
     const enabled = async () => (await streamRows(app)).filter((row) => row.enabled).map((row) => row.connection_id);
     expect(await enabled()).toEqual(['one', 'three', 'two']);

@@ -3,13 +3,12 @@ import { chmod, mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseEnv } from 'node:util';
-import pg from 'pg';
 import { createQueues } from '../../../workers/queues.ts';
 import { type Answers, loadAnswers, problemWith } from '../../config.ts';
 import { ConfigError, DatabaseError, isAbort, LeadmirrorError } from '../../errors.ts';
-import { assertReachable, poolConfig } from '../../store/database.ts';
 import { removeBase } from '../../store/embedded/initialize.ts';
 import { startEmbeddedPostgres } from '../../store/embedded.ts';
+import { assertReachable, withSession } from '../../store/session.ts';
 import type { Asker } from './ask.ts';
 import { messageOf, type TrialParts } from './trial.ts';
 import { askAfterWeather } from './weather.ts';
@@ -79,10 +78,7 @@ async function askDatabase(ask: Asker, parts: TrialParts): Promise<string> {
 
 /** Only looked at: the tables are made when leadmirror starts. */
 async function tryDatabase(url: string): Promise<string> {
-  await assertReachable(url);
-  const client = new pg.Client(poolConfig(url, 1));
-  try {
-    await client.connect();
+  return withSession(await assertReachable(url), async (client) => {
     const { rows } = await client.query<{ name: string; version: string; may_create: boolean }>(
       `select current_database() as name, current_setting('server_version') as version,
         has_database_privilege(current_database(), 'create') as may_create`,
@@ -93,9 +89,7 @@ async function tryDatabase(url: string): Promise<string> {
       throw new DatabaseError('database_refused', `this user may not create schemas in the database; ${remedy}`);
     }
     return `Database ${found.name} on Postgres ${found.version}`;
-  } finally {
-    await client.end();
-  }
+  });
 }
 
 async function askQueue(ask: Asker, parts: TrialParts, database: string | null): Promise<string | null> {

@@ -1,4 +1,5 @@
 import { Client, DatabaseError as ServerError } from 'pg';
+import { LOCKS } from '../locks.ts';
 import { NAME } from './initialize.ts';
 import { HOST } from './port.ts';
 
@@ -11,9 +12,6 @@ export interface Address {
   readonly port: number;
   readonly password: string;
 }
-
-/** Any number that no other lock of this database has. */
-const PRESENCE_LOCK = '7813586201';
 
 /** A port that accepts and then says nothing must not hold us up. */
 const CONNECT_TIMEOUT_MS = 5_000;
@@ -32,7 +30,7 @@ export class Presence {
   static async open(address: Address, signal: AbortSignal): Promise<Presence> {
     const { client, ended } = await connect(address, NAME, signal);
     try {
-      await abortable(client.query('select pg_advisory_lock_shared($1)', [PRESENCE_LOCK]), signal);
+      await abortable(client.query('select pg_advisory_lock_shared($1)', [LOCKS.presence.toString()]), signal);
       return new Presence(client, ended);
     } catch (error) {
       disconnect(client);
@@ -42,8 +40,10 @@ export class Presence {
 
   /** True when nobody else is here. Nobody can join then until this session is closed or the server is down. */
   async leave(signal: AbortSignal): Promise<boolean> {
-    await abortable(this.#client.query('select pg_advisory_unlock_shared($1)', [PRESENCE_LOCK]), signal);
-    const answer = this.#client.query<{ alone: boolean }>('select pg_try_advisory_lock($1) as alone', [PRESENCE_LOCK]);
+    await abortable(this.#client.query('select pg_advisory_unlock_shared($1)', [LOCKS.presence.toString()]), signal);
+    const answer = this.#client.query<{ alone: boolean }>('select pg_try_advisory_lock($1) as alone', [
+      LOCKS.presence.toString(),
+    ]);
     return (await abortable(answer, signal)).rows[0]?.alone === true;
   }
 

@@ -16,8 +16,9 @@ import pg from 'pg';
 import { silentLogger } from '../../../src/logger.ts';
 import { createLeadsStream } from '../../../src/sources/tiledesk/leads.ts';
 import { createRequestsStream } from '../../../src/sources/tiledesk/requests.ts';
-import { createDatabase, poolConfig } from '../../../src/store/database.ts';
+import { createDatabase } from '../../../src/store/database.ts';
 import { encodeRows } from '../../../src/store/page-json.ts';
+import { openSession } from '../../../src/store/session.ts';
 import { upsertSql } from '../../../src/store/upsert-sql.ts';
 import type { Row, Stream } from '../../../src/stream.ts';
 import type { Cli } from '../cli.ts';
@@ -230,8 +231,7 @@ async function onDatabase<T>(work: (url: string) => Promise<T>): Promise<T> {
 
 /** One transaction a page, with its checkpoint: what the mirror promises, and nothing else. */
 async function write(url: string, pages: readonly string[], { table, name }: Stream): Promise<number> {
-  const client = new pg.Client(poolConfig(url, 1));
-  await client.connect();
+  const client = await openSession(url);
   try {
     await client.query(`insert into sync.checkpoints (connection_id, stream, pass) values ($1, $2, 'backfill')`, [
       CONNECTION,

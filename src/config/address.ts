@@ -1,0 +1,81 @@
+import { z } from 'zod';
+import { first, isLoopback, list, text } from './values.ts';
+
+/**
+ * What is wrong with an address that may hold a password; null when nothing is. Decides for every such address, and never repeats any of it.
+ *
+ * The URL class takes a raw `/`, `?` or `#` in a password for the end of the host, and what follows for a path: a typing mistake would be sent to
+ * another host, or printed as the name of one.
+ */
+export function addressProblem(address: string): string | null {
+  const [, scheme = '', authority = '', rest = ''] = /^([a-z][a-z0-9+.-]*):\/\/([^/?#]*)(.*)$/is.exec(address) ?? [];
+  if (scheme === '' || !URL.canParse(address)) return MALFORMED;
+  const isWeb = /^https?$/i.test(scheme);
+  const parts = authority.split('@');
+  // In a web address without a port or user, an "@" further on can only be a part of the path.
+  const mayHideHost = !isWeb || /[@:]/.test(authority);
+  if (parts.length > 2 || (mayHideHost && rest.includes('@'))) return RAW_CHARACTERS;
+  if (/[\s\p{Cc}\\<>"`]/u.test(address) || !isDecodable(address)) return RAW_CHARACTERS;
+  return null;
+}
+
+const MALFORMED = 'is not a valid address';
+const RAW_CHARACTERS =
+  'holds a raw "/", "@", "#", "?", "%" or space where only its percent-encoded form is read; percent-encode special characters of user and password (/ is %2F, @ is %40, # is %23, ? is %3F, % is %25)';
+
+function isDecodable(address: string): boolean {
+  try {
+    return decodeURIComponent(address) !== '';
+  } catch {
+    return false;
+  }
+}
+
+/** An address that may hold a password, as it is given. `example` stands in the message when it is malformed. */
+export function secretAddress(protocol: RegExp, example: string) {
+  return text.superRefine((address, context) => {
+    const problem = addressProblem(address);
+    const isOther = problem === null && !protocol.test(new URL(address).protocol.slice(0, -1));
+    if (problem === null && !isOther) return;
+    const malformed = `must be a full address such as ${example}, special characters percent-encoded`;
+    const message = problem === RAW_CHARACTERS ? problem : malformed;
+    // What comes after it reads the address.
+    context.addIssue({ code: 'custom', message, continue: false });
+  });
+}
+
+/** Address of an upstream, prefix included, without a trailing slash. */
+export function baseUrl({ allowInsecureHttp, example }: { allowInsecureHttp: boolean; example: string }) {
+  return secretAddress(/^https?$/, example)
+    .transform((address) => new URL(address))
+    .refine(
+      ({ username, password }) => username === '' && password === '',
+      first('must not hold a user name or password; give them in their own settings'),
+    )
+    .refine(({ href }) => !/[?#]/.test(href), first('must not have a query or fragment: nothing from "?" or "#" on'))
+    .refine(
+      ({ protocol, hostname }) => protocol === 'https:' || allowInsecureHttp || isLoopback(hostname),
+      'must begin with https://; to send credentials unencrypted on purpose, set ALLOW_INSECURE_HTTP=true',
+    )
+    .transform(({ origin, pathname }) => `${origin}${pathname}`.replace(/\/+$/, ''));
+}
+
+export const proxyUrl = secretAddress(/^https?$/, 'http://proxy.example:3128');
+
+export const databaseUrl = secretAddress(/^postgres(ql)?$/, 'postgres://user:password@host:5432/database').refine(
+  (address) => !URL.canParse(address) || /^\/[^/]*$|^$/.test(new URL(address).pathname),
+  'must name one database behind the host, such as postgres://user:password@host:5432/database',
+);
+
+/** A number of a database behind the host; a cluster has only 0. */
+export const redisUrls = list
+  .refine(({ length }) => length > 0, 'must be redis://host:6379 or rediss://…; several comma separated for a cluster')
+  .pipe(
+    z.array(
+      secretAddress(/^rediss?$/, 'redis://user:password@host:6379').refine((address) => {
+        if (!URL.canParse(address)) return true;
+        const { hostname, pathname } = new URL(address);
+        return hostname !== '' && /^\/?\d{0,5}$/.test(pathname);
+      }, 'must have a host, and behind it nothing but the number of a database, such as redis://host:6379/0'),
+    ),
+  );
