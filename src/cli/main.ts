@@ -7,6 +7,9 @@ import { readVersion } from './version.ts';
  * The command line. Commands are loaded when they are run, so that `--help` answers at once.
  */
 const PASSES: readonly QueuedPass[] = ['incremental', 'backfill', 'reconcile'];
+const MAX_RUNS = 100_000;
+const MAX_ROWS = 1_000_000;
+const MAX_SEED = 2_147_483_647;
 const STREAM_OR_SOURCE = 'tiledesk.leads, tilkee.tokens, or a source for all of its streams';
 
 export async function main(argv: readonly string[]): Promise<void> {
@@ -14,6 +17,9 @@ export async function main(argv: readonly string[]): Promise<void> {
   // Whoever reads the output may stop early (`leadmirror runs | head -1`): the work goes on, and what it prints goes nowhere.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', ignoreClosedPipe);
   try {
+    if (argv.some((text) => /\0|\p{Cs}/u.test(text))) {
+      program.error('error: an argument has a NUL character or half of a letter in it, which no name has');
+    }
     await program.parseAsync([...argv]);
   } catch (error) {
     if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? EXIT.done : EXIT.usage;
@@ -78,7 +84,7 @@ Exit codes: 0 done, 1 a stream failed, is braked or has to wait, 2 usage or conf
   program
     .command('runs')
     .description('last runs, newest first')
-    .option('--limit <n>', 'how many', positiveInteger, 20)
+    .option('--limit <n>', 'how many', wholeNumber(MAX_RUNS), 20)
     .option('--json', 'one JSON document on stdout')
     .action(async (options) => (await import('./runs.ts')).runs(options));
 
@@ -229,10 +235,15 @@ Exit codes: 0 done, 1 a stream failed, is braked or has to wait, 2 usage or conf
   program
     .command('sandbox')
     .description('a simulated Tiledesk and Tilkee on loopback, with invented data')
-    .option('--port <port>', 'port of Tiledesk, Tilkee takes the next one; 0 picks free ones', port, 4010)
-    .option('--seed <n>', 'data and changes follow from it', positiveInteger, 1)
-    .option('--leads <n>', 'how many leads (Tiledesk)', positiveInteger, 1500)
-    .option('--requests <n>', 'how many requests (Tiledesk)', positiveInteger, 4000)
+    .option(
+      '--port <port>',
+      'port of Tiledesk, Tilkee takes the next one; 0 picks free ones',
+      wholeNumber(65_535, 0),
+      4010,
+    )
+    .option('--seed <n>', 'data and changes follow from it', wholeNumber(MAX_SEED), 1)
+    .option('--leads <n>', 'how many leads (Tiledesk)', wholeNumber(MAX_ROWS), 1500)
+    .option('--requests <n>', 'how many requests (Tiledesk)', wholeNumber(MAX_ROWS), 4000)
     .option('--live', 'things change while you watch')
     .action(async (options) => (await import('./sandbox.ts')).sandbox(options));
 
@@ -252,21 +263,16 @@ function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
 
 function share(text: string): number {
   const number = Number(text);
-  if (!(number >= 0 && number <= 1) || text.trim() === '')
+  if (!(number >= 0 && number <= 1) || !/^[\d.]+$/.test(text))
     throw new InvalidArgumentError('a number from 0 to 1 is needed.');
   return number;
 }
 
-function positiveInteger(text: string): number {
-  const number = Number(text);
-  if (!Number.isInteger(number) || number < 1) throw new InvalidArgumentError('a whole number from 1 is needed.');
-  return number;
-}
-
-function port(text: string): number {
-  const number = Number(text);
-  if (!Number.isInteger(number) || number < 0 || number > 65_535) {
-    throw new InvalidArgumentError('a port from 0 to 65535 is needed.');
-  }
-  return number;
-}
+/** Decimal digits only, as in the settings: no sign, no `1e3`, no `0x10`. */
+const wholeNumber =
+  (max: number, min = 1) =>
+  (text: string): number => {
+    const number = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN;
+    if (number >= min && number <= max) return number;
+    throw new InvalidArgumentError(`a whole number from ${min} to ${max} is needed.`);
+  };

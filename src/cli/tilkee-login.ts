@@ -1,6 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
-import { createServer, type Server } from 'node:http';
 import { createInterface } from 'node:readline';
 import { assertKey, createHttpClient, openMirrorDatabase } from '../app.ts';
 import { systemClock } from '../clock.ts';
@@ -14,9 +12,13 @@ import { tilkeeCredential, vaultName } from '../sources/tilkee/sign-in.ts';
 import type { KeptSignIn } from '../sources/tilkee/vault.ts';
 import { createDatabaseBudget } from '../store/budgets.ts';
 import { createDatabaseVault } from '../store/vault.ts';
+import { answerBrowser, FOREIGN, listen, type Reply, readPasted } from './browser-reply.ts';
 import { runCommand, UsageError } from './command.ts';
 import { EXIT } from './exit-codes.ts';
 import { print } from './format.ts';
+
+/** Answers of somebody else that are reported; a flood of them must not scroll the address away. */
+const MAX_TOLD = 3;
 
 const EXAMPLE = 'http://127.0.0.1:8765/callback';
 
@@ -48,7 +50,8 @@ export async function tilkeeLogin(options: TilkeeLoginOptions): Promise<void> {
       // Before a person signs in, which works once.
       await assertKey(config, database);
       const state = randomBytes(24).toString('base64url');
-      const address = authorizeUrl(settings, { clientId, redirectUri, state });
+      const verifier = randomBytes(48).toString('base64url');
+      const address = authorizeUrl(settings, { clientId, redirectUri, state, verifier });
       const code = await receiveCode({ address, redirectUri, state, isListening: options.listen, signal });
       const upstream = createUpstream({
         client,
@@ -60,7 +63,7 @@ export async function tilkeeLogin(options: TilkeeLoginOptions): Promise<void> {
       });
       const waits = { signal, maxWaitMs: config.http.retryMaxMs };
       const grant = { settings, auth, upstream, clock: systemClock };
-      const kept = await grantByCode(grant, { code, redirectUri }, waits);
+      const kept = await grantByCode(grant, { code, redirectUri, verifier }, waits);
       const vault = createDatabaseVault<KeptSignIn>(database.prisma, { name: vaultName(settings), secretKey });
       const patience = { signal, maxWaitMs: VAULT_WAIT_MS, overwriteUnreadable: true };
       await vault.exclusive(async () => ({ value: null, store: kept }), patience);
@@ -139,13 +142,6 @@ interface CodeRequest {
   readonly signal: AbortSignal;
 }
 
-/** What the browser came back with. */
-type Reply =
-  | { readonly kind: 'code'; readonly code: string }
-  | { readonly kind: 'declined' }
-  /** Of another attempt, or somebody else's. */
-  | { readonly kind: 'foreign' };
-
 /** The code, by whichever way it comes first: the browser's own request, or what a person pastes. */
 async function receiveCode(request: CodeRequest): Promise<string> {
   const { address, state, signal } = request;
@@ -161,21 +157,17 @@ async function receiveCode(request: CodeRequest): Promise<string> {
         ? 'Waiting for the browser. Is it on another machine? Then paste the address it ends on, or the code alone, here.'
         : 'Then paste the address that the browser ends on, or the code alone, here:',
     );
+    let foreign = 0;
     return await new Promise((resolve, reject) => {
       const settle = (reply: Reply) => {
         if (reply.kind === 'code') resolve(reply.code);
         if (reply.kind === 'declined') reject(declined());
-        if (reply.kind === 'foreign') process.stderr.write(`${FOREIGN} Still waiting.\n`);
+        if (reply.kind !== 'foreign' || foreign++ >= MAX_TOLD) return;
+        process.stderr.write(`${FOREIGN} Still waiting.\n`);
       };
       if (signal.aborted) reject(abortError(signal));
       signal.addEventListener('abort', () => reject(abortError(signal)), { once: true });
-      server?.on('request', (incoming, response) => {
-        const url = new URL(incoming.url ?? '/', target);
-        const isOurs = incoming.method === 'GET' && url.pathname === target.pathname;
-        const reply = isOurs ? readReply(url.searchParams, state) : null;
-        const [status, text] = reply === null ? ([404, 'There is nothing here.'] as const) : ANSWERS[reply.kind];
-        response.writeHead(status, PAGE_HEADERS).end(page(text), () => reply !== null && settle(reply));
-      });
+      if (server !== null) answerBrowser(server, { path: target.pathname, state }, settle);
       input.on('line', (line) => {
         const reply = readPasted(line.trim(), state);
         if (reply !== null) settle(reply);
@@ -191,57 +183,6 @@ async function receiveCode(request: CodeRequest): Promise<string> {
   }
 }
 
-async function listen({ hostname, port }: URL): Promise<Server> {
-  const server = createServer().listen(Number(port || 80), hostname.replace(/^\[|\]$/g, ''));
-  try {
-    await once(server, 'listening');
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code !== 'EADDRINUSE' && code !== 'EACCES' && code !== 'EADDRNOTAVAIL') throw error;
-    throw new UsageError(
-      `Port ${port || 80} of ${hostname} cannot be used (${code}); end what uses it, choose another one with --redirect-uri (registered with Tilkee too), or paste the code by hand with --no-listen`,
-    );
-  }
-  return server;
-}
-
-function readReply(query: URLSearchParams, state: string): Reply {
-  if (query.get('state') !== state) return { kind: 'foreign' };
-  const code = query.get('code');
-  return code === null || code === '' ? { kind: 'declined' } : { kind: 'code', code };
-}
-
-/** A whole address, its query, or the code alone, which a person has taken from the right window. Null: none of them. */
-function readPasted(text: string, state: string): Reply | null {
-  if (/^https?:/i.test(text)) return URL.canParse(text) ? readReply(new URL(text).searchParams, state) : null;
-  if (/(^|[?&])(code|state)=/.test(text)) return readReply(new URLSearchParams(text.replace(/^.*\?/, '')), state);
-  return /^[\x21-\x7e]{4,2048}$/.test(text) ? { kind: 'code', code: text } : null;
-}
-
 function declined(): AuthError {
   return new AuthError('auth_failed', 'Tilkee did not allow the sign-in in the browser; nothing is changed. Try again');
 }
-
-const FOREIGN = 'The answer does not belong to this sign-in; open the address above, in one window only.';
-
-const ANSWERS: Readonly<Record<Reply['kind'], readonly [number, string]>> = {
-  code: [200, 'Tilkee has answered. leadmirror goes on in the terminal; this page can be closed.'],
-  declined: [200, 'Tilkee did not allow the sign-in. The terminal says more; this page can be closed.'],
-  foreign: [400, FOREIGN],
-};
-
-const PAGE_HEADERS = {
-  'content-type': 'text/html; charset=utf-8',
-  'content-security-policy': "default-src 'none'; style-src 'unsafe-inline'",
-  'referrer-policy': 'no-referrer',
-  'cache-control': 'no-store',
-  connection: 'close',
-};
-
-const page = (text: string): string => `<!doctype html>
-<html lang="en">
-<head><meta charset="utf-8"><title>leadmirror</title>
-<style>body { font: 1.1rem/1.5 system-ui, sans-serif; max-width: 34rem; margin: 20vh auto; padding: 0 1rem }</style></head>
-<body><h1>leadmirror</h1><p>${text}</p></body>
-</html>
-`;

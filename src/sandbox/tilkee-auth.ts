@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 /** Who may call: the logins of both APIs, and what their tokens open. A token of V3 opens both APIs, one of V2 only V2. */
 import type { Random } from './random.ts';
 import { type Answer, type Call, json } from './serve.ts';
@@ -58,7 +59,7 @@ export class TilkeeGatekeeper {
   #accessTokens = new Map<string, AccessToken>();
   readonly #refreshTokens = new Map<string, Api>();
   readonly #burnt = new Set<string>();
-  readonly #codes = new Map<string, string>();
+  readonly #codes = new Map<string, { readonly redirectUri: string; readonly challenge: string | null }>();
 
   constructor(credentials: TilkeeCredentials, switches: TilkeeSwitches, random: Random) {
     this.#credentials = credentials;
@@ -70,9 +71,9 @@ export class TilkeeGatekeeper {
     this.#accessTokens = new Map();
   }
 
-  issueCode(redirectUri: string): string {
+  issueCode(redirectUri: string, challenge: string | null = null): string {
     const code = this.#secret('code');
-    this.#codes.set(code, redirectUri);
+    this.#codes.set(code, { redirectUri, challenge });
     return code;
   }
 
@@ -115,7 +116,9 @@ export class TilkeeGatekeeper {
       if (query.response_type !== 'code') throw new Refusal(400, 'Unsupported response type');
       if (query.client_id !== this.#credentials.clientId) throw new Refusal(401, 'Unknown client');
       const location = new URL(query.redirect_uri ?? '');
-      location.searchParams.set('code', this.issueCode(query.redirect_uri ?? ''));
+      const challenge = query.code_challenge ?? null;
+      if (challenge !== null && query.code_challenge_method !== 'S256') throw new Refusal(400, 'S256 is needed');
+      location.searchParams.set('code', this.issueCode(query.redirect_uri ?? '', challenge));
       if (query.state !== undefined) location.searchParams.set('state', query.state);
       return { status: 302, body: '', type: 'text', headers: { Location: location.href } };
     });
@@ -128,9 +131,16 @@ export class TilkeeGatekeeper {
       need(body, ['grant_type', 'client_id', 'client_secret', 'code']);
       if (body.grant_type !== 'authorization_code') throw new Refusal(400, 'Unsupported grant type');
       this.#checkClient(body, true);
-      const redirectUri = this.#codes.get(body.code ?? '');
+      const { pkce } = this.#switches;
+      if (pkce === 'refused' && body.code_verifier !== undefined) throw new Refusal(422, 'Extra field code_verifier');
+      const issued = this.#codes.get(body.code ?? '');
       this.#codes.delete(body.code ?? '');
-      if (redirectUri === undefined) throw new Refusal(400, 'Unknown or used code');
+      if (issued === undefined) throw new Refusal(400, 'Unknown or used code');
+      const { redirectUri, challenge } = issued;
+      const verified = createHash('sha256')
+        .update(body.code_verifier ?? '')
+        .digest('base64url');
+      if (pkce === 'honoured' && challenge !== null && verified !== challenge) throw new Refusal(400, 'Wrong verifier');
       if (body.redirect_uri !== undefined && body.redirect_uri !== redirectUri) {
         throw new Refusal(400, 'redirect_uri differs from the one of the code');
       }

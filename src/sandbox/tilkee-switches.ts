@@ -73,6 +73,8 @@ export interface TilkeeSwitches {
   /** Whether password and refresh grants need client id and secret; wrong ones are refused anyway. */
   clientRequired: boolean;
   refresh: 'rotate' | 'keep' | 'omit' | 'fail401' | 'fail400';
+  /** PKCE, when the browser's address asked for it: the code is worth nothing without; ignored; an unknown field. */
+  pkce: 'honoured' | 'ignored' | 'refused';
   v2TakesV3Tokens: boolean;
   tilkRefRequired: boolean;
   v2Unauthorized: 'json' | 'html' | 'text' | 'empty';
@@ -112,6 +114,7 @@ export const defaultSwitches = (): TilkeeSwitches => ({
   oauthBody: 'any',
   clientRequired: false,
   refresh: 'rotate',
+  pkce: 'honoured',
   v2TakesV3Tokens: true,
   tilkRefRequired: false,
   v2Unauthorized: 'json',

@@ -101,9 +101,9 @@ const DAY_MS = 86_400_000;
 const DEFAULT_DAYS = 30;
 const SHARES = 8;
 
-/** Answers `YYYY-MM-DD` when the text is a day of the calendar, else null. */
+/** Answers `YYYY-MM-DD` when the text is a day of the calendar, of these centuries, else null. */
 export function parseDay(text: string): string | null {
-  if (!/^\d{4}-\d{2}-\d{2}$/.test(text)) return null;
+  if (!/^(19[789]\d|2\d{3})-\d{2}-\d{2}$/.test(text)) return null;
   const ms = Date.parse(`${text}T00:00:00Z`);
   return Number.isNaN(ms) || dayOf(ms) !== text ? null : text;
 }

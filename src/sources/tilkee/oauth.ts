@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { Clock } from '../../clock.ts';
 import { AuthError, UpstreamContractError, UpstreamRefusedError } from '../../errors.ts';
 import type { RequestOptions, Upstream } from '../../http/upstream.ts';
@@ -50,23 +51,37 @@ export async function grantByRefreshToken(
   return { ...fresh, refreshToken: fresh.refreshToken ?? refreshToken };
 }
 
-/** @throws AuthError (`auth_failed`) when Tilkee refuses, and what the http layer throws */
+/**
+ * With a verifier (PKCE, RFC 7636), the code is of no use to anybody else who sees it. Tilkee's published files do not mention it: a server that does not
+ * know it ignores it, as it has to, or finds an unknown field (422) and is asked again without.
+ *
+ * @throws AuthError (`auth_failed`) when Tilkee refuses, and what the http layer throws
+ */
 export function grantByCode(
   parts: GrantParts,
-  { code, redirectUri }: { readonly code: string; readonly redirectUri: string },
+  { code, redirectUri, verifier }: { readonly code: string; readonly redirectUri: string; readonly verifier?: string },
   options: RequestOptions,
 ): Promise<KeptSignIn> {
-  return ask(parts, { path: '/oauth/token/', options, refused: REFUSED.code }, [
+  const fields = [
     ['grant_type', 'authorization_code'],
     ['code', code],
     ['redirect_uri', redirectUri],
-  ]);
+  ] as const;
+  const question = { path: '/oauth/token/', options, refused: REFUSED.code };
+  if (verifier === undefined) return ask(parts, question, fields);
+  const without = () => ask(parts, question, fields);
+  return ask(parts, { ...question, onUnknownField: without }, [...fields, ['code_verifier', verifier]]);
 }
 
 /** Where a person signs in with the browser; the web app's host, which is not the one that the grants go to. */
 export function authorizeUrl(
   settings: Pick<TilkeeSettings, 'appUrl'>,
-  { clientId, redirectUri, state }: { readonly clientId: string; readonly redirectUri: string; readonly state: string },
+  {
+    clientId,
+    redirectUri,
+    state,
+    verifier,
+  }: { readonly clientId: string; readonly redirectUri: string; readonly state: string; readonly verifier: string },
 ): string {
   const query = new URLSearchParams({
     response_type: 'code',
@@ -74,6 +89,8 @@ export function authorizeUrl(
     redirect_uri: redirectUri,
     state,
     scope: 'all',
+    code_challenge: createHash('sha256').update(verifier).digest('base64url'),
+    code_challenge_method: 'S256',
   });
   return `${settings.appUrl}/v3/oauth/authorize/?${query}`;
 }
@@ -97,11 +114,13 @@ interface Question {
   readonly options: RequestOptions;
   /** What a refusal means, and what to do. */
   readonly refused: string;
+  /** What is done when the server may not know one of the fields. */
+  readonly onUnknownField?: () => Promise<KeptSignIn>;
 }
 
 async function ask(
   { settings, auth, upstream, clock }: GrantParts,
-  { path, options, refused }: Question,
+  { path, options, refused, onUnknownField }: Question,
   fields: readonly (readonly [string, string | null])[],
 ): Promise<KeptSignIn> {
   const client = [['client_id', auth.clientId] as const, ['client_secret', auth.clientSecret] as const];
@@ -125,6 +144,7 @@ async function ask(
     },
     { ...options, lane: 'fast', onRequest },
   );
+  if (status === 422 && onUnknownField !== undefined) return onUnknownField();
   if (REFUSALS.includes(status)) throw new AuthError('auth_failed', `${refused}${hint(status)}`);
   if (status < 200 || status > 299) {
     throw new UpstreamRefusedError(

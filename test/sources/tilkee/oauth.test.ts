@@ -97,6 +97,35 @@ describe.each(['form', 'json'] as const)('a grant written as %s', (authBody) => 
     const kept = await grantByCode(parts({ settings: settings(), auth }), { code, redirectUri }, fetchOptions());
     expect(kept.refreshToken).toEqual(expect.any(String));
   });
+
+  it.each(['honoured', 'ignored', 'refused'] as const)(
+    'by the code and its verifier, where PKCE is %s',
+    async (pkce) => {
+      Object.assign(tilkee.sandbox.switches, { oauthBody: authBody, pkce });
+      const [redirectUri, verifier] = ['http://127.0.0.1:8765/callback', 'a-verifier-of-this-sign-in'];
+      const query = new URL(
+        authorizeUrl(
+          { appUrl: new URL(tilkee.url).origin },
+          { clientId: tilkee.sandbox.clientId, redirectUri, state: 's', verifier },
+        ),
+      );
+      const { headers } = await fetch(query, { redirect: 'manual' });
+      const code = new URL(headers.get('location') ?? '').searchParams.get('code') ?? '';
+      const auth = { ...NOBODY, ...tilkee.client };
+      const exchange = (given: string) =>
+        grantByCode(parts({ settings: settings(), auth }), { code, redirectUri, verifier: given }, fetchOptions());
+      if (pkce === 'honoured') await expect(exchange('another')).rejects.toMatchObject({ code: 'auth_failed' });
+      else expect((await exchange(verifier)).refreshToken).toEqual(expect.any(String));
+      const again = await fetch(query, { redirect: 'manual' });
+      const fresh = new URL(again.headers.get('location') ?? '').searchParams.get('code') ?? '';
+      const kept = await grantByCode(
+        parts({ settings: settings(), auth }),
+        { code: fresh, redirectUri, verifier },
+        fetchOptions(),
+      );
+      expect(kept.refreshToken).toEqual(expect.any(String));
+    },
+  );
 });
 
 describe('what is sent', () => {
@@ -228,7 +257,10 @@ describe('a refusal', () => {
 it('the browser’s address asks for everything, at the web app', () => {
   const redirectUri = 'http://127.0.0.1:8765/callback?a=b';
   const address = new URL(
-    authorizeUrl({ appUrl: 'https://app.example.test' }, { clientId: 'me & you', redirectUri, state: 's t' }),
+    authorizeUrl(
+      { appUrl: 'https://app.example.test' },
+      { clientId: 'me & you', redirectUri, state: 's t', verifier: 'v' },
+    ),
   );
   expect(`${address.origin}${address.pathname}`).toBe('https://app.example.test/v3/oauth/authorize/');
   expect(Object.fromEntries(address.searchParams)).toEqual({
@@ -237,5 +269,8 @@ it('the browser’s address asks for everything, at the web app', () => {
     redirect_uri: redirectUri,
     state: 's t',
     scope: 'all',
+    // RFC 7636: the verifier itself stays here.
+    code_challenge: 'TJRIXgwhrmxBzh3-e2v6zupato5AokdvUCCOUm9QYIA',
+    code_challenge_method: 'S256',
   });
 });
