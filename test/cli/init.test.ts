@@ -233,6 +233,8 @@ describe('init', () => {
     const first = await makeEnv(true);
     expect(first).toMatchObject({
       POSTGRES_PASSWORD: expect.stringMatching(/^\w{48}$/),
+      REDIS_PASSWORD: expect.stringMatching(/^\w{48}$/),
+      GRAFANA_PASSWORD: expect.stringMatching(/^\w{48}$/),
       OPS_TOKEN: expect.stringMatching(/^\w{48}$/),
     });
     expect(await makeEnv(false)).toEqual(first);

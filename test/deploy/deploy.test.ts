@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
@@ -5,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from '@jest/globals';
 import { Ajv } from 'ajv';
 import { parse, parseAllDocuments } from 'yaml';
+import { findDigest, parseImage, pinImages } from '../../deploy/pin-images.js';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
 const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
@@ -18,6 +20,8 @@ interface Service {
   readonly ports?: readonly string[];
   readonly volumes?: readonly string[];
   readonly secrets?: readonly string[];
+  readonly networks?: readonly string[];
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 describe('docker-compose.yml', () => {
@@ -53,6 +57,46 @@ describe('docker-compose.yml', () => {
     const { environment } = compose.services.leadmirror;
     expect(environment).toMatchObject({ OPS_HOST: '0.0.0.0', OPS_TOKEN: expect.stringContaining('${OPS_TOKEN:?') });
     expect(environment.DATABASE_URL).toContain('${POSTGRES_PASSWORD:?');
+    expect(environment.REDIS_URL).toContain('${REDIS_PASSWORD:?');
+  });
+
+  it('has no password but those of .env: Redis asks for one, and Grafana has none that everybody knows', () => {
+    const { redis, grafana } = compose.services;
+    expect(redis.command.join(' ')).toContain('--requirepass ${REDIS_PASSWORD:?');
+    expect(redis.environment.REDISCLI_AUTH).toContain('${REDIS_PASSWORD:?');
+    expect(grafana.environment).toMatchObject({
+      GF_SECURITY_ADMIN_PASSWORD: expect.stringContaining('${GRAFANA_PASSWORD:?'),
+    });
+    for (const path of ['docker-compose.yml', 'docs/deploy.md', 'README.md']) {
+      expect(read(path)).not.toMatch(/admin\W{1,5}admin/);
+    }
+    for (const [, service] of services) {
+      for (const [name, value] of Object.entries(service.environment ?? {})) {
+        if (/PASSWORD|TOKEN|AUTH$/.test(name)) expect(value).toMatch(/^\$\{\w+:\?set \w+ in \.env\}$/);
+      }
+    }
+  });
+
+  it('lets each service reach only what it works with', () => {
+    const networks = new Map(services.map(([name, service]) => [name, service.networks ?? []]));
+    const reach = (one: string, other: string): boolean =>
+      (networks.get(one) ?? []).some((network) => networks.get(other)?.includes(network));
+    expect([...networks].filter(([, names]) => names.length === 0)).toEqual([]);
+    expect(reach('leadmirror', 'postgres') && reach('leadmirror', 'redis')).toBe(true);
+    expect(reach('prometheus', 'leadmirror') && reach('grafana', 'prometheus')).toBe(true);
+    for (const [one, other] of [
+      ['grafana', 'redis'],
+      ['grafana', 'postgres'],
+      ['grafana', 'leadmirror'],
+      ['prometheus', 'redis'],
+      ['prometheus', 'postgres'],
+      ['redis', 'postgres'],
+    ] as const) {
+      expect([one, other, reach(one, other)]).toEqual([one, other, false]);
+    }
+    for (const name of ['postgres', 'redis']) {
+      for (const network of networks.get(name) ?? []) expect(compose.networks[network].internal).toBe(true);
+    }
   });
 });
 
@@ -74,7 +118,7 @@ describe('kubernetes', () => {
 
   it('has every object, and they name each other', () => {
     expect(documents.flatMap(({ errors }) => errors)).toEqual([]);
-    const kinds = ['Secret', 'ConfigMap', 'Deployment', 'Service', 'PodDisruptionBudget'];
+    const kinds = ['Secret', 'ConfigMap', 'Deployment', 'Service', 'PodDisruptionBudget', 'NetworkPolicy'];
     expect(objects.map(({ kind }) => kind)).toEqual(kinds);
     expect(new Set(objects.map(({ metadata }) => metadata.name))).toEqual(new Set(['leadmirror']));
     const [secret, config] = objects;
@@ -94,9 +138,93 @@ describe('kubernetes', () => {
   });
 });
 
+it('kubernetes lets in the page’s port from its own namespace, and out what is needed', () => {
+  const policy = parseAllDocuments(read('deploy/kubernetes/leadmirror.yaml'))
+    .map((document) => document.toJS())
+    .find(({ kind }) => kind === 'NetworkPolicy');
+  expect(policy.spec).toMatchObject({
+    podSelector: { matchLabels: { app: 'leadmirror' } },
+    policyTypes: ['Ingress', 'Egress'],
+    ingress: [{ from: [{ podSelector: {} }], ports: [{ protocol: 'TCP', port: 8080 }] }],
+  });
+  const out = policy.spec.egress.flatMap(({ ports }: { ports: readonly { port: number }[] }) =>
+    ports.map(({ port }) => port),
+  );
+  expect(new Set(out)).toEqual(new Set([53, 5432, 6379, 443]));
+});
+
+describe('pin-images.js', () => {
+  const digestOf = (image: string): string => `sha256:${createHash('sha256').update(image).digest('hex')}`;
+
+  it('knows every image of our files, and pins those that were looked up, again too', async () => {
+    for (const [path, count] of [
+      ['docker-compose.yml', 4],
+      ['Dockerfile', 1],
+    ] as const) {
+      const find = async (image: string) => digestOf(image);
+      const { pinned, found, failures } = await pinImages(read(path), find);
+      expect([found.size, failures]).toEqual([count, []]);
+      for (const [image, digest] of found) expect(pinned).toContain(`${image}@${digest}`);
+      expect(pinned.replaceAll(/@sha256:[0-9a-f]{64}/g, '')).toBe(read(path).replaceAll(/@sha256:[0-9a-f]{64}/g, ''));
+      expect((await pinImages(pinned, find)).pinned).toBe(pinned);
+      const later = await pinImages(pinned, async () => digestOf('newer'));
+      expect(later.pinned).toContain(`@${digestOf('newer')}`);
+    }
+  });
+
+  it('makes no digest up: what cannot be looked up stays, and is named', async () => {
+    const text = read('docker-compose.yml');
+    const { pinned, failures } = await pinImages(text, async () => Promise.reject(new Error('no way out')));
+    expect(pinned).toBe(text);
+    expect(failures).toHaveLength(4);
+    expect(failures.join()).toContain('no way out');
+  });
+
+  it.each([
+    ['redis:7.4', 'registry-1.docker.io', 'library/redis'],
+    ['prom/prometheus:v3', 'registry-1.docker.io', 'prom/prometheus'],
+    ['ghcr.io/a/b:1', 'ghcr.io', 'a/b'],
+    ['localhost:5000/a:1', 'localhost:5000', 'a'],
+  ])('%s is asked for at %s', (image, registry, repository) => {
+    expect(parseImage(image)).toMatchObject({ registry, repository });
+  });
+
+  it('asks as registries want it: a token where one is needed, the digest from the header', async () => {
+    const asked: string[] = [];
+    const ask = async (url: string, { headers = {} }: { headers?: Record<string, string> } = {}): Promise<Response> => {
+      asked.push(url);
+      if (url.startsWith('https://auth.example/')) return Response.json({ token: 't0ken' });
+      if (headers.authorization !== 'Bearer t0ken') {
+        const challenge = 'Bearer realm="https://auth.example/token",service="r",scope="repository:library/redis:pull"';
+        return new Response(null, { status: 401, headers: { 'www-authenticate': challenge } });
+      }
+      return new Response(null, { headers: { 'docker-content-digest': digestOf('redis') } });
+    };
+    expect(await findDigest('redis:7.4', ask)).toBe(digestOf('redis'));
+    expect(asked[1]).toBe('https://auth.example/token?service=r&scope=repository%3Alibrary%2Fredis%3Apull');
+    for (const answer of [
+      new Response(null, { status: 404 }),
+      new Response(null),
+      new Response(null, { headers: { 'docker-content-digest': 'sha256:short' } }),
+      new Response(null, { status: 401, headers: { 'www-authenticate': 'Bearer realm="http://plain.example/"' } }),
+    ]) {
+      await expect(findDigest('redis:7.4', async () => answer)).rejects.toThrow(/registry/);
+    }
+  });
+});
+
+it('npm lists what is installed: npm run sbom', () => {
+  expect(JSON.parse(read('package.json')).scripts.sbom).toMatch(/^npm sbom .*--sbom-format=cyclonedx/);
+  expect(read('docs/deploy.md')).toContain('npm run --silent sbom');
+});
+
 it('the systemd unit has time to stop, and is hardened', () => {
   const unit = read('deploy/systemd/leadmirror.service').split('\n');
-  const hardening = ['DynamicUser=yes', 'ProtectSystem=strict', 'NoNewPrivileges=yes', 'StateDirectory=leadmirror'];
+  const hardening = [
+    ...['DynamicUser=yes', 'ProtectSystem=strict', 'NoNewPrivileges=yes', 'StateDirectory=leadmirror'],
+    ...['SystemCallFilter=@system-service', 'SystemCallFilter=~@privileged', 'SystemCallErrorNumber=EPERM'],
+    ...['SystemCallArchitectures=native', 'CapabilityBoundingSet=', 'PrivateUsers=yes', 'UMask=0077'],
+  ];
   expect(unit).toEqual(expect.arrayContaining([...hardening, 'Restart=always', 'KillSignal=SIGTERM']));
   expect(Number(/^TimeoutStopSec=(\d+)$/m.exec(unit.join('\n'))?.[1])).toBeGreaterThan(20);
 });

@@ -22,6 +22,9 @@ export interface StorageAnswers {
   readonly isCompose: boolean;
 }
 
+/** What docker-compose.yml asks for besides. */
+const COMPOSE_SECRETS = ['POSTGRES_PASSWORD', 'REDIS_PASSWORD', 'GRAFANA_PASSWORD'];
+
 /** Asks where the mirror and its queue are, and tries both. */
 export async function askStorage(ask: Asker, parts: TrialParts): Promise<StorageAnswers> {
   const where = await ask.choose('Where shall the mirror be?', [
@@ -35,7 +38,7 @@ export async function askStorage(ask: Asker, parts: TrialParts): Promise<Storage
     const secret = (name: string) => known[name] || randomBytes(24).toString('hex');
     return {
       answers: { DATABASE_URL: null, REDIS_URL: null, OPS_TOKEN: secret('OPS_TOKEN') },
-      forCompose: { POSTGRES_PASSWORD: secret('POSTGRES_PASSWORD') },
+      forCompose: Object.fromEntries(COMPOSE_SECRETS.map((name) => [name, secret(name)])),
       isCompose: true,
     };
   }
