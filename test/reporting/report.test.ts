@@ -58,9 +58,12 @@ describe('days, weeks and months', () => {
   });
 
   it('are told from what is none', () => {
-    expect(['2026-02-28', '2024-02-29', '2026-02-29', '2026-13-01', '26-01-01', '2026-1-1', 'x'].map(parseDay)).toEqual(
-      ['2026-02-28', '2024-02-29', null, null, null, null, null],
-    );
+    const none = ['2026-02-29', '2026-13-01', '26-01-01', '2026-1-1', 'x', '9999-12-31', '0001-01-01'];
+    expect(['2026-02-28', '2024-02-29', ...none].map(parseDay)).toEqual([
+      '2026-02-28',
+      '2024-02-29',
+      ...none.map(() => null),
+    ]);
   });
 });
 
