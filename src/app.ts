@@ -19,7 +19,7 @@ import { type EmbeddedPostgres, startEmbeddedPostgres } from './store/embedded.t
 import { databaseError, passesByWaiting } from './store/faults.ts';
 import { migrate } from './store/migrate.ts';
 import { ensureTables } from './store/own-tables.ts';
-import { assertSecretKey } from './store/secret-key.ts';
+import { assertSecretKey, hasSecretKey } from './store/secret-key.ts';
 import { assertReachable } from './store/session.ts';
 import { registerStreams } from './store/streams.ts';
 import { createDatabaseVault } from './store/vault.ts';
@@ -126,7 +126,7 @@ export async function createApp(config: Config, options: AppOptions): Promise<Ap
       throw databaseError(error, database.place);
     });
   const registered = patiently({ ...options, clock, isPatient }, async () => {
-    await assertKey(config, database);
+    await assertKey(config, database, logger);
     await register('unless_led');
   });
   await registered.catch(async (error: unknown) => {
@@ -286,13 +286,22 @@ export function connect(config: Config, parts: ConnectParts): readonly Connectio
   return createConnector(config, parts)(config.connections);
 }
 
-/** @throws ConfigError when what is stored was encrypted with another key */
-export async function assertKey({ secretKey }: Pick<Config, 'secretKey'>, database: MirrorDatabase): Promise<void> {
-  if (secretKey === null) return;
-  await assertSecretKey(database.prisma, secretKey).catch((error: unknown) => {
-    throw databaseError(error, database.place);
-  });
+/** @throws ConfigError when what is stored was encrypted with another key; without one it is only told */
+export async function assertKey(
+  { secretKey }: Pick<Config, 'secretKey'>,
+  { prisma, place }: MirrorDatabase,
+  logger: Logger,
+): Promise<void> {
+  try {
+    if (secretKey !== null) await assertSecretKey(prisma, secretKey);
+    else if (await hasSecretKey(prisma)) logger.warn(KEY_MISSING);
+  } catch (error) {
+    throw databaseError(error, place);
+  }
 }
+
+const KEY_MISSING =
+  'LEADMIRROR_SECRET_KEY is not set, and the sign-ins in the database are encrypted with one: they are not used, and none is kept';
 
 /** Sign-ins are kept in the database when there is a key to encrypt them with, else only as long as this process lives. */
 export function vaultsIn({ secretKey }: Pick<Config, 'secretKey'>, database: MirrorDatabase | null): Vaults {

@@ -90,10 +90,11 @@ async function checkDatabase(
   });
 }
 
-async function checkSecretKey({ config }: CommandContext, database: MirrorDatabase, report: Report): Promise<void> {
-  if (config.secretKey === null) return;
+async function checkSecretKey(context: CommandContext, database: MirrorDatabase, report: Report): Promise<void> {
+  const { config, logger } = context;
+  if (config.secretKey === null) return assertKey(config, database, logger);
   await attempt('secret key', report, async () => {
-    await assertKey(config, database);
+    await assertKey(config, database, logger);
     return { value: null, detail: 'it is the one that the stored sign-ins are encrypted with' };
   });
 }

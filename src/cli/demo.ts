@@ -1,5 +1,4 @@
 import { once } from 'node:events';
-import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { startDaemon } from '../../workers/main.ts';
 import { type App, createApp } from '../app.ts';
@@ -38,7 +37,6 @@ export async function demo(options: { readonly once?: boolean }): Promise<void> 
 /** The demo keeps to itself: nothing of the caller's own settings is read, nothing of their data touched. */
 async function demoConfig({ variables }: Upstreams): Promise<Config> {
   const home = resolve(process.env.LEADMIRROR_HOME ?? '.leadmirror', 'demo');
-  await mkdir(home, { recursive: true });
   return loadConfig({
     cwd: home,
     env: {

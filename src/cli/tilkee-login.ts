@@ -48,7 +48,7 @@ export async function tilkeeLogin(options: TilkeeLoginOptions): Promise<void> {
     const client = createHttpClient(config, systemClock);
     try {
       // Before a person signs in, which works once.
-      await assertKey(config, database);
+      await assertKey(config, database, logger);
       const state = randomBytes(24).toString('base64url');
       const verifier = randomBytes(48).toString('base64url');
       const address = authorizeUrl(settings, { clientId, redirectUri, state, verifier });

@@ -45,6 +45,14 @@ export async function refuseOtherKey(prisma: Client, secretKey: string): Promise
   return 'known';
 }
 
+/** Whether a key was ever used here. */
+export async function hasSecretKey(prisma: Client): Promise<boolean> {
+  const rows = await prisma.$queryRaw<
+    unknown[]
+  >`select from sync.secrets where name = ${CHECK_NAME} and payload is not null`;
+  return rows.length > 0;
+}
+
 /** Makes sure that this is the key of what is stored, and remembers it where nothing is. @throws ConfigError */
 export async function assertSecretKey(prisma: PrismaClient, secretKey: string): Promise<void> {
   if ((await refuseOtherKey(prisma, secretKey)) === 'known') return;

@@ -45,6 +45,7 @@ it('another key is told by every command that signs in and by check, though ther
   const run = async (args: readonly string[], env: Record<string, string>) =>
     cli.run(args, { env: { ...variables(sandbox, url, database.url), ...env } });
   expect((await run(['sync'], KEY)).code).toBe(0);
+  expect((await run(['sync'], {})).stderr).toContain('LEADMIRROR_SECRET_KEY is not set, and the sign-ins');
   const refused = await run(['sync'], OTHER);
   expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining('LEADMIRROR_SECRET_KEY: is not the key')]);
   const checked = await run(['check'], OTHER);

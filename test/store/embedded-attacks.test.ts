@@ -222,6 +222,10 @@ asRoot('as the account of the server', () => {
     await chmod(used, 0o755);
     await chmod(dirname(used), 0o777);
     expect(await refusalOf(used)).toContain(`chmod go-w ${dirname(used)}`);
+    // One that is meant for everybody is not to be closed.
+    await chmod(dirname(used), 0o1777);
+    expect(await refusalOf(dirname(used))).toContain('Make a folder below it');
+    await (await all.start({ home: used })).close();
   });
 
   test('a place of the data that is named in a record is looked at, too', async () => {

@@ -47,7 +47,7 @@ async function walk(path: string, { isOpen, isLast, links }: Step): Promise<stri
   });
   const problem = findProblem(stats, { uid: process.getuid?.() ?? 0, isLink: stats.isSymbolicLink(), isLast });
   if (problem === 'foreign') throw foreignFolder(here, stats.uid);
-  if (problem === 'shared') throw sharedFolder(here);
+  if (problem === 'shared') throw sharedFolder(here, (stats.mode & STICKY) !== 0);
   if (stats.isSymbolicLink()) {
     if (links === MAX_LINKS) await stat(here);
     return walk(resolve(dirname(here), await readlink(here)), { isOpen, isLast, links: links + 1 });
@@ -76,11 +76,12 @@ function foreignFolder(path: string, uid: number): DatabaseError {
   );
 }
 
-function sharedFolder(path: string): DatabaseError {
+function sharedFolder(path: string, isMeantToBe: boolean): DatabaseError {
+  const remedy = isMeantToBe ? 'Make a folder below it' : `Close it (chmod go-w ${path})`;
   return new DatabaseError(
     'database_refused',
     `Other users may write in ${path}, and could replace the files of the built-in Postgres, which root must not risk. ` +
-      `Close it (chmod go-w ${path}), set LEADMIRROR_HOME to another folder, or run leadmirror as an ordinary user.`,
+      `${remedy}, set LEADMIRROR_HOME to another folder, or run leadmirror as an ordinary user.`,
   );
 }
 
