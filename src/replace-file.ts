@@ -19,8 +19,9 @@ export async function replaceFile(path: string, text: string, { isPrivate = fals
     if (error.code !== 'ENOENT') throw error;
     return null;
   });
+  const end = await endOfLinks(path, old?.uid);
   if (old !== null && !old.isFile()) return writeInto(path, text);
-  const target = old === null ? await endOfLinks(path) : await realpath(path);
+  const target = old === null ? end : await realpath(path);
   const draft = join(dirname(target), `.leadmirror-${randomBytes(6).toString('hex')}`);
   try {
     await writeDraft(draft, text, { old, isPrivate });
@@ -35,12 +36,18 @@ export async function replaceFile(path: string, text: string, { isPrivate = fals
   }
 }
 
-/** Where a link leads that leads to nothing yet. */
-async function endOfLinks(path: string): Promise<string> {
+/**
+ * Where a link leads, also to nothing yet. One that somebody else made is only followed to a file of theirs: in a folder that all may write it would lead
+ * root to any file.
+ */
+async function endOfLinks(path: string, owner: number | undefined): Promise<string> {
   let end = path;
   for (let links = 0; links < MAX_LINKS; links++) {
     const stats = await lstat(end).catch(() => null);
     if (stats === null || !stats.isSymbolicLink()) break;
+    if (![process.getuid?.() ?? stats.uid, 0, owner].includes(stats.uid)) {
+      throw Object.assign(new Error(`${end} is a link of somebody else`), { code: 'EPERM' });
+    }
     end = resolve(dirname(end), await readlink(end));
   }
   return end;

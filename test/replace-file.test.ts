@@ -2,6 +2,8 @@ import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import {
   chmod,
+  chown,
+  lchown,
   link,
   lstat,
   mkdir,
@@ -178,3 +180,24 @@ test.each([false, true])(
     if (!isNew) expect(await readFile(file, 'utf8')).toBe('old');
   },
 );
+
+/** Only root has somebody else’s link at hand. */
+if (process.getuid?.() === 0) {
+  test('a link of somebody else is followed to their own file only', async () => {
+    await writeFile(join(folder, 'ours'), 'old');
+    await symlink('ours', file);
+    await lchown(file, 65_534, 65_534);
+    expect(await codeOf(replaceFile(file, 'new'))).toBe('EPERM');
+    expect(await readFile(join(folder, 'ours'), 'utf8')).toBe('old');
+    await chown(join(folder, 'ours'), 65_534, 65_534);
+    await replaceFile(file, 'new');
+    expect(await readFile(join(folder, 'ours'), 'utf8')).toBe('new');
+    expect((await stat(join(folder, 'ours'))).uid).toBe(65_534);
+    await symlink('nothing yet', join(folder, 'dangling'));
+    await lchown(join(folder, 'dangling'), 65_534, 65_534);
+    expect(await codeOf(replaceFile(join(folder, 'dangling'), 'new'))).toBe('EPERM');
+    await symlink('/dev/null', join(folder, 'device'));
+    await lchown(join(folder, 'device'), 65_534, 65_534);
+    expect(await codeOf(replaceFile(join(folder, 'device'), 'new'))).toBe('EPERM');
+  });
+}
