@@ -220,11 +220,10 @@ export async function openMirrorDatabase(
   const { logger, signal, clock = systemClock, tracer } = options;
   const embedded =
     config.databaseUrl === null ? await startEmbeddedPostgres({ home: config.home, logger, signal }) : null;
-  const configured = config.databaseUrl ?? embedded?.url ?? '';
-  let url = configured;
+  const url = config.databaseUrl ?? embedded?.url ?? '';
   let database: Database | null = null;
   try {
-    url = await reachAndMigrate(configured, { logger, signal, clock, isPatient: options.waitForDatabase ?? false });
+    await reachAndMigrate(url, { logger, signal, clock, isPatient: options.waitForDatabase ?? false });
     const maxConnections = config.workers.concurrency + config.workers.bulkConcurrency + 4;
     database = createDatabase({ url, logger, maxConnections, tracer });
   } catch (error) {
@@ -253,18 +252,16 @@ interface ReachOptions {
   readonly isPatient: boolean;
 }
 
-/** Returns the address as it is used from then on. */
-async function reachAndMigrate(address: string, options: ReachOptions): Promise<string> {
-  return patiently(options, async () => {
-    const url = await assertReachable(address);
+async function reachAndMigrate(url: string, options: ReachOptions): Promise<void> {
+  await patiently(options, async () => {
+    await assertReachable(url);
     const applied = await migrate({ url });
     if (applied.length > 0) options.logger.info({ applied }, 'database migrated');
-    return url;
   });
 }
 
 /** Tries again while the database is away, where the caller has the time; else the first failure is thrown. */
-async function patiently<T>({ logger, signal, clock, isPatient }: ReachOptions, work: () => Promise<T>): Promise<T> {
+async function patiently({ logger, signal, clock, isPatient }: ReachOptions, work: () => Promise<void>): Promise<void> {
   for (;;) {
     try {
       return await work();

@@ -26,14 +26,7 @@ export async function migrateQueue(databaseUrl: string): Promise<void> {
 export function createPostgresQueueBackend(options: PostgresBackendOptions): QueueBackend {
   const { databaseUrl, maxConnections = 8, onError } = options;
   const closing = new AbortController();
-  const base = poolConfig(databaseUrl, maxConnections);
-  const pool = new pg.Pool({
-    ...base,
-    onConnect: async (client: pg.ClientBase) => {
-      await base.onConnect?.(client);
-      await client.query(`set search_path to ${DEFAULT_SCHEMA}`);
-    },
-  } as pg.PoolConfig);
+  const pool = new pg.Pool(poolConfig(databaseUrl, maxConnections, { searchPath: DEFAULT_SCHEMA }));
   pool.on('error', onError);
   const slowly = <T>(work: () => Promise<T>) => failSlowly(work, closing.signal);
   const connection = {

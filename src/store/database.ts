@@ -5,7 +5,7 @@ import type { Tracer } from '../trace.ts';
 import { placeOf } from './address.ts';
 import { createDriverAdapter } from './driver-adapter.ts';
 import { PreparedStatements } from './prepared.ts';
-import { poolConfig, prepareSession } from './session.ts';
+import { poolConfig, type Session } from './session.ts';
 
 export interface Database {
   readonly prisma: PrismaClient;
@@ -26,9 +26,10 @@ export interface DatabaseOptions {
 export function createDatabase(options: DatabaseOptions): Database {
   const { url, logger, maxConnections = 10 } = options;
   const prepared = new PreparedStatements();
-  const config = poolConfig(url, maxConnections);
-  const onConnect = async (client: pg.ClientBase) => prepared.allowOn(await prepareSession(client));
-  const adapter = createDriverAdapter(options.tracer, { ...config, onConnect } as pg.PoolConfig, {
+  const onConnect = ({ isDirect }: Session) => prepared.allowOn(isDirect);
+  const config = { ...poolConfig(url, maxConnections), onConnect } as pg.PoolConfig;
+  const parts = { tracer: options.tracer, isPooled: () => prepared.isPooled };
+  const adapter = createDriverAdapter(parts, config, {
     statementNameGenerator: (query) => prepared.nameOf(query),
     // An idle connection that the server closed is replaced by the next query; without a listener it would end the process.
     onPoolError: (error) => logger.debug({ err: error.message }, 'idle database connection closed'),

@@ -1,12 +1,25 @@
 import { randomUUID } from 'node:crypto';
 import { PrismaPg } from '@prisma/adapter-pg';
-import type { SqlDriverAdapterFactory, SqlQueryable } from '@prisma/driver-adapter-utils';
+import type {
+  IsolationLevel,
+  SqlDriverAdapterFactory,
+  SqlQuery,
+  SqlQueryable,
+  Transaction,
+} from '@prisma/driver-adapter-utils';
 import type { Tracer } from '../trace.ts';
+import { LOCAL_SETTINGS } from './session.ts';
 import { traceStatements } from './traced-sql.ts';
+
+export interface AdapterParts {
+  readonly tracer: Tracer | undefined;
+  /** Whether the connections lead through a pooler: a transaction then brings its settings along. */
+  readonly isPooled: () => boolean;
+}
 
 /** Prisma's adapter for node-postgres, with large texts bound by reference, and with a span around each statement where traces are wanted. */
 export function createDriverAdapter(
-  tracer: Tracer | undefined,
+  { tracer, isPooled }: AdapterParts,
   ...options: ConstructorParameters<typeof PrismaPg>
 ): SqlDriverAdapterFactory {
   const postgres = new PrismaPg(...options);
@@ -20,11 +33,29 @@ export function createDriverAdapter(
     async connect() {
       const connection = await postgres.connect();
       const startTransaction = connection.startTransaction.bind(connection);
-      connection.startTransaction = async (isolationLevel) => extend(await startTransaction(isolationLevel));
+      connection.startTransaction = async (isolationLevel) => {
+        const transaction = await startTransaction(isolationLevel);
+        if (isPooled()) await bringSettings(transaction, isolationLevel);
+        return extend(transaction);
+      };
       return extend(connection);
     },
   };
 }
+
+async function bringSettings(transaction: Transaction, isolationLevel?: IsolationLevel): Promise<void> {
+  try {
+    const level = isolationLevel ?? 'read committed';
+    await transaction.executeRaw(statement(`set transaction isolation level ${level}, read write`));
+    await transaction.executeRaw(statement(LOCAL_SETTINGS));
+  } catch (error) {
+    await transaction.executeRaw(statement('rollback')).catch(() => {});
+    await transaction.rollback();
+    throw error;
+  }
+}
+
+const statement = (sql: string): SqlQuery => ({ sql, args: [], argTypes: [] });
 
 /** Random, so that no text from upstream can be taken for a reference. */
 const PREFIX = `text ${randomUUID()} `;

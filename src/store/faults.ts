@@ -1,4 +1,5 @@
 import { type DatabaseCode, DatabaseError, LeadmirrorError } from '../errors.ts';
+import { WireError } from './wire.ts';
 
 /** What a failure of the database means to us: the code that is acted on, and what happened with what to do next. */
 export interface DatabaseFault {
@@ -147,32 +148,8 @@ const PRISMA_SQLSTATES: Readonly<Record<string, string>> = { P1000: '28P01', P10
 const CODELESS_LOSS =
   /^(Connection terminated|Client has encountered a connection error|Client was closed|timeout (exceeded|expired)|Query read timeout|Cannot use a pool after)/;
 
-const AUTHORITY =
-  'its certificate comes from an authority that is not known here; name the file of the authority with sslrootcert=/path/ca.pem, or use sslmode=require to encrypt without checking';
-const OTHER_HOST =
-  'its certificate is for another host name; correct the host in DATABASE_URL, or use sslmode=verify-ca to check the authority only';
-const TLS_FAILS =
-  'TLS with it fails; look at sslmode, sslrootcert, sslcert and sslkey in DATABASE_URL, and at its own certificate';
-const CERTIFICATE: Readonly<Record<string, string>> = {
-  DEPTH_ZERO_SELF_SIGNED_CERT: AUTHORITY,
-  SELF_SIGNED_CERT_IN_CHAIN: AUTHORITY,
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: AUTHORITY,
-  UNABLE_TO_GET_ISSUER_CERT: AUTHORITY,
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: AUTHORITY,
-  CERT_SIGNATURE_FAILURE: AUTHORITY,
-  ERR_TLS_CERT_ALTNAME_INVALID: OTHER_HOST,
-  HOSTNAME_MISMATCH: OTHER_HOST,
-  CERT_HAS_EXPIRED: 'its certificate has expired; renew it there, or use sslmode=require to encrypt without checking',
-  CERT_NOT_YET_VALID: 'its certificate is not valid yet; are the clocks of both machines right?',
-};
-
 /** What it says of a server's answers, without a code. */
 const BY_DRIVER_WORDS: Meanings = [
-  [
-    /server does not support SSL connections/,
-    'database_refused',
-    'the server has no TLS; remove sslmode from DATABASE_URL, or switch TLS on there',
-  ],
   [/client password must be/, 'database_refused', 'it asks for a password, and DATABASE_URL has none'],
   [
     /^SASL: |^Unknown authenticationOk/,
@@ -208,7 +185,10 @@ export function isRefusedContent(error: unknown): boolean {
 
 /** Null when the error does not come from a database, its pooler or the way there. */
 export function describeDatabaseFault(error: unknown): DatabaseFault | null {
-  const { codes, texts } = factsOf(error);
+  const { codes, texts, wire } = factsOf(error);
+  if (wire !== undefined) {
+    return { code: wire.isPassing ? 'database_unavailable' : 'database_refused', message: wire.message };
+  }
   const sqlState = codes.find((code) => SQLSTATE.test(code));
   if (sqlState !== undefined) {
     const [, code, message] =
@@ -217,8 +197,6 @@ export function describeDatabaseFault(error: unknown): DatabaseFault | null {
       [];
     if (code !== undefined && message !== undefined) return { code, message: message.replace('$1', sqlState) };
   }
-  const tls = codes.find((code) => code in CERTIFICATE || /^(ERR_(SSL|TLS|OSSL)|EPROTO$)/.test(code));
-  if (tls !== undefined) return { code: 'database_refused', message: CERTIFICATE[tls] ?? TLS_FAILS };
   if (isConnectionLoss(codes)) return { code: 'database_unavailable', message: UNREACHABLE };
   const [, code, message] = firstOf(BY_DRIVER_WORDS, texts) ?? [];
   return code === undefined || message === undefined ? null : { code, message };
@@ -257,12 +235,14 @@ const CONNECTION_ENDED = 'pg:connection-ended';
 interface Facts {
   readonly codes: string[];
   readonly texts: string[];
+  wire?: WireError;
 }
 
 /** All machine words and texts found along the chain of causes: Prisma wraps the driver's error, and sometimes twice. */
 function factsOf(error: unknown, depth = 0, facts: Facts = { codes: [], texts: [] }): Facts {
   if (typeof error !== 'object' || error === null || depth > 6) return facts;
   const { codes, texts } = facts;
+  if (error instanceof WireError) facts.wire ??= error;
   const bag = error as Record<string, unknown>;
   for (const key of ['code', 'originalCode', 'errorCode']) {
     const code = bag[key];

@@ -81,7 +81,7 @@ export async function migrate(options: MigrateOptions): Promise<readonly string[
         const pending = await pendingOf(client, migrations);
         if (pending[0]?.name !== name) return false;
         await client.query(
-          'set local statement_timeout = 0; create schema if not exists sync; set local search_path to sync',
+          'set local statement_timeout = 0; set local lock_timeout = 0; create schema if not exists sync; set local search_path to sync',
         );
         await client.query(MIGRATION_TABLE);
         await client.query(script);
@@ -106,7 +106,7 @@ const MIGRATION_TABLE = `
   delete from sync._prisma_migrations where finished_at is null and rolled_back_at is null`;
 
 async function inTransaction<T>(client: pg.Client, work: () => Promise<T>): Promise<T> {
-  await client.query('begin');
+  await client.query('begin isolation level read committed read write');
   try {
     const result = await work();
     await client.query('commit');

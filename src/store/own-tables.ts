@@ -59,7 +59,7 @@ export const COMMON_COLUMNS: readonly string[] = Object.keys(COMMON);
 export async function ensureTables(url: string, tables: readonly TableSpec[]): Promise<void> {
   if (tables.length === 0) return;
   await withSession(url, async (client) => {
-    await client.query('begin');
+    await client.query('begin isolation level read committed read write');
     // In a transaction of its own, so that it works behind PgBouncer and ends with the connection whatever happens.
     await client.query('select pg_advisory_xact_lock($1)', [LOCKS.ownTables.toString()]);
     for (const table of tables) await ensureTable(client, table);

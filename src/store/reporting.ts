@@ -38,10 +38,15 @@ export async function refreshReporting(
   let timer: NodeJS.Timeout | undefined;
   signal?.addEventListener('abort', cancel, { once: true });
   try {
-    const [row] = await prisma.$queryRawUnsafe<{ outcome: RefreshOutcome }[]>(
-      `select reporting.refresh($1::float8, $2::boolean) as outcome /* ${tag} */`,
-      minGapMs / 1000,
-      isFull,
+    const [row] = await prisma.$transaction(
+      (tx) =>
+        tx.$queryRawUnsafe<{ outcome: RefreshOutcome }[]>(
+          `select reporting.refresh($1::float8, $2::boolean) as outcome /* ${tag} */`,
+          minGapMs / 1000,
+          isFull,
+        ),
+      // A transaction brings its settings along through a pooler, too, and this one must read what others commit meanwhile.
+      { isolationLevel: 'ReadCommitted', timeout: LONGEST_REFRESH_MS },
     );
     if (row === undefined) throw new Error('reporting.refresh answered no line');
     return row.outcome;
@@ -55,6 +60,7 @@ export async function refreshReporting(
 }
 
 const CANCEL_EVERY_MS = 200;
+const LONGEST_REFRESH_MS = 24 * 3_600_000;
 
 /**
  * Where the days of an account begin; of all accounts without a zone of their own when `connectionId` is null. The next refresh works it in. False: Postgres

@@ -1,100 +1,145 @@
 import pg from 'pg';
 import { DatabaseError } from '../errors.ts';
 import { placeOf } from './address.ts';
-import { databaseError, stateOf } from './faults.ts';
-import { isDirect } from './pooler.ts';
-
-/** Bounds one attempt to connect: some servers accept and never answer. */
-const CONNECT_TIMEOUT_MS = 10_000;
+import { databaseError } from './faults.ts';
+import { SSL_MODES, type SslMode, type TlsSettings, Wire } from './wire.ts';
 
 /**
- * What our statements rely on. A role, a database or an address may set any of them otherwise (`alter role … set`), and a session begins with that.
- *
- * By SET, not as start-up options: PgBouncer refuses unknown start-up options, and the address may bring options of its own, which stay in force.
- * `statement_timeout`, `lock_timeout` and `synchronous_commit` are not touched: they are the administrator's.
+ * The one way to open a session of the mirror's database: every pool and every client of the program is made here. A session has the settings that our
+ * statements and the reading of their answers rely on, whatever the role, the database or the address say; `options` of the address are kept beside them.
  */
-const TRACKED_BY_POOLERS = `set client_encoding to 'UTF8'; set datestyle to 'ISO, MDY'; set time zone 'UTC'; set intervalstyle to 'postgres';
-  set standard_conforming_strings to on`;
-/** A pooler gives the server's session to others afterwards, with these settings; so it gets none of them. */
-const OF_THE_SESSION = `set default_transaction_isolation to 'read committed'; set default_transaction_read_only to off;
-  set default_transaction_deferrable to off; set extra_float_digits to 1; set bytea_output to 'hex'; set array_nulls to on;
-  set transform_null_equals to off; set row_security to on; set plan_cache_mode to auto; set search_path to pg_catalog`;
-/** A process that is stopped in the middle of a page keeps its row locks; without the limit its successor would wait for ever. */
-const IDLE_IN_TRANSACTION = `set idle_in_transaction_session_timeout to '10s'`;
-
-/** Settings of every connection of ours, to be completed by `prepareSession` once it is open; a pool does both. */
-export function poolConfig(url: string, max: number): pg.PoolConfig {
-  return {
-    ...connectionConfig(url),
-    max,
-    idleTimeoutMillis: 30_000,
-    onConnect: async (client: pg.ClientBase) => void (await prepareSession(client)),
-  } as pg.PoolConfig;
-}
-
-function connectionConfig(url: string): pg.ClientConfig {
-  return {
-    connectionString: withLibpqSslModes(url),
-    // Named in pg_stat_activity.
-    application_name: 'leadmirror',
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    // Alive behind firewalls.
-    keepAlive: true,
-  };
-}
-
-/** Makes a new connection ours. Returns whether it leads to the server itself, not through a pooler. */
-export async function prepareSession(client: pg.ClientBase): Promise<boolean> {
-  const direct = await isDirect(client);
-  await client.query([TRACKED_BY_POOLERS, ...(direct ? [OF_THE_SESSION] : []), IDLE_IN_TRANSACTION].join('; '));
-  return direct;
-}
 
 export interface SessionOptions {
+  /** Where names without a schema are looked for and made. */
+  readonly searchPath?: string;
+  /** Bounds one attempt to connect: some servers accept and never answer. */
   readonly connectTimeoutMs?: number;
   /** Bounds each statement, also where the server never answers. */
   readonly queryTimeoutMs?: number;
+  /** As `pg_stat_activity` shows it. */
+  readonly name?: string;
+}
+
+/** Poolers carry these from client to server, and take them back: the server reports each change of them. */
+const REPORTED = {
+  client_encoding: 'UTF8',
+  datestyle: 'ISO, MDY',
+  intervalstyle: 'postgres',
+  timezone: 'UTC',
+  standard_conforming_strings: 'on',
+};
+
+/** What a pooler does not carry; there, only transactions have it (see `localSettings`). */
+const OTHERS = {
+  search_path: '"$user", public',
+  default_transaction_isolation: 'read committed',
+  default_transaction_read_only: 'off',
+  default_transaction_deferrable: 'off',
+  array_nulls: 'on',
+  bytea_output: 'hex',
+  extra_float_digits: '1',
+  gin_fuzzy_search_limit: '0',
+  plan_cache_mode: 'auto',
+  quote_all_identifiers: 'off',
+  restrict_nonsystem_relation_kind: '',
+  row_security: 'on',
+  transform_null_equals: 'off',
+};
+
+/** Limits that an address may set for us; a role's do not count. */
+const LIMITS = {
+  statement_timeout: '0',
+  lock_timeout: '0',
+  idle_session_timeout: '0',
+  transaction_timeout: '0',
+  // A process that is stopped in the middle of a page keeps its row locks; without the limit its successor would wait for ever.
+  idle_in_transaction_session_timeout: '10s',
+};
+
+const quote = (text: string): string => `'${text.replaceAll("'", "''")}'`;
+
+/** One statement; a setting that this version of the server does not know is passed over. */
+function settingStatement(settings: Readonly<Record<string, string>>, isLocal: boolean, where = 'true'): string {
+  const values = Object.entries(settings).map(
+    ([name, value]) => `(${quote(name)}, ${quote(value)}, ${name in REPORTED})`,
+  );
+  return `select pg_backend_pid() as pid, set_config(name, value, ${isLocal}) from (values ${values.join(', ')})
+    as settings (name, value, is_reported) where current_setting(name, true) is not null and (is_reported or ${where})`;
+}
+
+/** The settings of a transaction that goes through a pooler, to be sent at its beginning. */
+export const LOCAL_SETTINGS = settingStatement({ ...REPORTED, ...OTHERS, ...LIMITS }, true);
+
+/** A client whose settings are made before anybody uses it. */
+export class Session extends pg.Client {
+  readonly #settings: Readonly<Record<string, string>>;
+  #isDirect = false;
+
+  constructor(config: SessionConfig) {
+    super({ ...config, stream: () => new Wire(config.tls) });
+    this.#settings = config.settings;
+  }
+
+  /**
+   * Whether it leads to the server itself. Behind a pooler (PgBouncer and others) the next transaction may get another connection of the server, so nothing
+   * that belongs to a session can be relied upon. It shows in the number of the server's process: a pooler sends its clients one of its own making.
+   */
+  get isDirect(): boolean {
+    return this.#isDirect;
+  }
+
+  override connect(): Promise<pg.Client>;
+  override connect(callback: (error: Error) => void): void;
+  override connect(callback?: (error: Error) => void): Promise<pg.Client> | undefined {
+    const opening = this.#open();
+    if (callback === undefined) return opening;
+    opening.then(() => (callback as () => void)(), callback);
+    return undefined;
+  }
+
+  async #open(): Promise<this> {
+    // Until the caller can listen.
+    const ignore = () => {};
+    this.on('error', ignore);
+    try {
+      await super.connect();
+      const { processID } = this as { processID?: number | null };
+      const { rows } = await this.query<{ pid: number }>(
+        settingStatement(this.#settings, false, `pg_backend_pid() = ${processID ?? 0}`),
+      );
+      this.#isDirect = rows[0]?.pid === processID;
+      return this;
+    } catch (error) {
+      await this.end().catch(() => {});
+      throw error;
+    } finally {
+      setImmediate(() => this.off('error', ignore));
+    }
+  }
+}
+
+export interface SessionConfig extends pg.ClientConfig {
+  readonly tls: TlsSettings;
+  readonly settings: Readonly<Record<string, string>>;
 }
 
 /** Opens one connection outside the pool. The caller ends it. @throws DatabaseError, or what else the driver throws */
-export async function openSession(url: string, options: SessionOptions = {}): Promise<pg.Client> {
-  const { connectTimeoutMs = CONNECT_TIMEOUT_MS, queryTimeoutMs } = options;
-  let client: pg.Client | null = null;
+export async function openSession(url: string, options: SessionOptions = {}): Promise<Session> {
   try {
-    client = new pg.Client({
-      ...connectionConfig(url),
-      connectionTimeoutMillis: connectTimeoutMs,
-      ...(queryTimeoutMs === undefined ? {} : { query_timeout: queryTimeoutMs }),
-    });
+    const session = new Session(sessionConfig(url, options));
     // A connection that breaks fails the query under way; without a listener it would end the process.
-    client.on('error', () => {});
-    await client.connect();
-    await prepareSession(client);
-    return client;
+    session.on('error', () => {});
+    await session.connect();
+    return session;
   } catch (cause) {
-    void client?.end().catch(() => {});
-    throw explainTlsFiles(cause) ?? databaseError(cause, placeOf(url));
+    throw databaseError(cause, placeOf(url));
   }
-}
-
-/** The driver reads the files of the address itself, and knows one combination that it refuses. */
-function explainTlsFiles(cause: unknown): DatabaseError | null {
-  const { code, syscall, path, message } = cause as NodeJS.ErrnoException;
-  if (syscall === 'open' && path !== undefined) {
-    const remedy = 'correct sslrootcert, sslcert or sslkey in DATABASE_URL';
-    return new DatabaseError('database_refused', `cannot read ${path} (${code}); ${remedy}`, { cause });
-  }
-  if (!/^SECURITY WARNING: Using sslmode=verify-ca/.test(String(message))) return null;
-  const remedy = 'name its file with sslrootcert=/path/ca.pem in DATABASE_URL, or use sslmode=verify-full';
-  return new DatabaseError('database_refused', `sslmode=verify-ca needs the authority's certificate; ${remedy}`, {
-    cause,
-  });
 }
 
 /** Runs `work` with a connection of its own. @throws DatabaseError, or what else `work` throws */
 export async function withSession<T>(
   url: string,
-  work: (client: pg.Client) => Promise<T>,
+  work: (client: Session) => Promise<T>,
   options?: SessionOptions,
 ): Promise<T> {
   const client = await openSession(url, options);
@@ -108,43 +153,13 @@ export async function withSession<T>(
   }
 }
 
-const SSL_MODES = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'];
-/** Modes of libpq that begin with TLS, or without, and try the other way when the server does not take it. */
-const FALLBACK: Readonly<Record<string, readonly string[]>> = {
-  prefer: ['require', 'disable'],
-  allow: ['disable', 'require'],
-};
-
 /**
- * Connects once and returns the address to use from then on: with `sslmode` decided where it leaves a choice (`prefer`, the default, and `allow`), as
- * libpq decides it for each connection.
+ * One round trip.
  *
  * @throws DatabaseError `database_unavailable` when waiting may help, `database_refused` when the address or the role is wrong, `database_unsupported`
  */
-export async function assertReachable(url: string): Promise<string> {
-  const mode = new URL(url).searchParams.get('sslmode') ?? 'prefer';
-  if (!SSL_MODES.includes(mode)) {
-    throw new DatabaseError('database_refused', `sslmode in DATABASE_URL must be one of ${SSL_MODES.join(', ')}`);
-  }
-  const modes = isSocket(url) ? ['disable'] : (FALLBACK[mode] ?? [mode]);
-  let first: unknown = null;
-  for (const each of modes) {
-    const candidate = withParameter(url, 'sslmode', each);
-    try {
-      await withSession(candidate, assertEncoding, { connectTimeoutMs: 5_000, queryTimeoutMs: 10_000 });
-      return candidate;
-    } catch (error) {
-      first ??= error;
-      if (!isAboutTls(error)) throw error;
-    }
-  }
-  throw first;
-}
-
-/** The server speaks no TLS, or has no entry for this way of connecting: the other way may work. */
-function isAboutTls(error: unknown): boolean {
-  const { cause } = error as { cause?: unknown };
-  return /SSL|TLS/i.test(String((cause as Error | undefined)?.message)) || stateOf(error) === '28000';
+export async function assertReachable(url: string): Promise<void> {
+  await withSession(url, assertEncoding, { connectTimeoutMs: 5_000, queryTimeoutMs: 10_000 });
 }
 
 /** @throws DatabaseError `database_unsupported` where a letter could not be stored */
@@ -160,21 +175,107 @@ export async function assertEncoding(client: pg.Client): Promise<void> {
   );
 }
 
-const isSocket = (url: string): boolean => {
-  const { hostname, searchParams } = new URL(url);
-  const host = searchParams.get('host') ?? decodeURIComponent(hostname);
-  return host.startsWith('/') || host === '';
+/** For a pool of such clients. */
+export function poolConfig(url: string, max: number, options: SessionOptions = {}): pg.PoolConfig {
+  // The types know neither that `Client` is given the pool's options nor what else they may hold.
+  return {
+    ...sessionConfig(url, options),
+    max,
+    idleTimeoutMillis: 30_000,
+    Client: Session,
+  } as unknown as pg.PoolConfig;
+}
+
+/** Named in pg_stat_activity, alive behind firewalls. */
+function sessionConfig(url: string, options: SessionOptions): SessionConfig {
+  const { searchPath, connectTimeoutMs = 10_000, queryTimeoutMs, name = 'leadmirror' } = options;
+  const { connectionString, tls, limits } = parseAddress(url);
+  const ours = Object.entries(LIMITS).filter(([limit]) => !limits.has(limit));
+  return {
+    connectionString,
+    ssl: false,
+    tls,
+    settings: {
+      ...REPORTED,
+      ...OTHERS,
+      ...Object.fromEntries(ours),
+      ...(searchPath !== undefined && { search_path: searchPath }),
+    },
+    application_name: name,
+    connectionTimeoutMillis: connectTimeoutMs,
+    ...(queryTimeoutMs !== undefined && { query_timeout: queryTimeoutMs }),
+    keepAlive: true,
+  };
+}
+
+const TLS_PARAMETERS = [
+  'ssl',
+  'sslmode',
+  'sslnegotiation',
+  'sslrootcert',
+  'sslcert',
+  'sslkey',
+  'sslpassword',
+  'uselibpqcompat',
+] as const;
+
+/** What node-postgres gets of an address, and what we do ourselves. */
+function parseAddress(address: string) {
+  const url = new URL(address);
+  const given = Object.fromEntries(TLS_PARAMETERS.map((name) => [name, url.searchParams.get(name) || null]));
+  for (const name of TLS_PARAMETERS) url.searchParams.delete(name);
+  const options = url.searchParams.get('options') ?? '';
+  const named = [...options.matchAll(/(?:^|\s)(?:-c\s*|--)([\w-]+)\s*=/g)].map(([, name]) =>
+    name?.replaceAll('-', '_'),
+  );
+  return {
+    connectionString: url.href,
+    tls: tlsSettings(given),
+    limits: new Set([...named, ...url.searchParams.keys()]),
+  };
+}
+
+function tlsSettings(given: Readonly<Record<string, string | null>>): TlsSettings {
+  const isDirect = given.sslnegotiation === 'direct';
+  const rootCert = given.sslrootcert === 'system' ? null : (given.sslrootcert ?? null);
+  const usual = given.sslrootcert === 'system' ? 'verify-full' : isDirect ? 'require' : 'prefer';
+  const mode = modeOf(given) ?? usual;
+  const isOptional = mode === 'disable' || mode === 'allow' || mode === 'prefer';
+  if (isDirect && isOptional) throw refused('sslnegotiation=direct goes with sslmode=require or stricter only');
+  if (given.sslrootcert === 'system' && mode !== 'verify-full') {
+    throw refused('sslrootcert=system goes with sslmode=verify-full only');
+  }
+  if (mode === 'verify-ca' && rootCert === null) {
+    throw refused(
+      'sslmode=verify-ca needs the certificate of the authority; name its file with sslrootcert, or write sslmode=verify-full',
+    );
+  }
+  if ((given.sslcert === null) !== (given.sslkey === null)) throw refused('sslcert and sslkey go together; give both');
+  return {
+    mode,
+    isDirect,
+    rootCert,
+    cert: given.sslcert ?? null,
+    key: given.sslkey ?? null,
+    keyPassword: given.sslpassword ?? null,
+  };
+}
+
+/** `ssl=true` and `no-verify` are node-postgres' own words. */
+const OTHER_WORDS: Readonly<Record<string, SslMode>> = {
+  true: 'verify-full',
+  1: 'verify-full',
+  false: 'disable',
+  0: 'disable',
+  'no-verify': 'require',
 };
 
-/** `sslmode` means here what it means to psql; the driver alone would treat `require` as `verify-full`. */
-function withLibpqSslModes(url: string): string {
-  const { searchParams } = new URL(url);
-  if (!searchParams.has('sslmode') || searchParams.has('uselibpqcompat')) return url;
-  return withParameter(url, 'uselibpqcompat', 'true');
+function modeOf({ sslmode, ssl }: Readonly<Record<string, string | null>>): SslMode | undefined {
+  const word = sslmode ?? ssl ?? null;
+  if (word === null) return undefined;
+  const mode = OTHER_WORDS[word] ?? SSL_MODES.find((known) => known === word);
+  if (mode === undefined) throw refused(`sslmode has to be one of ${SSL_MODES.join(', ')}`);
+  return mode;
 }
 
-function withParameter(url: string, name: string, value: string): string {
-  const changed = new URL(url);
-  changed.searchParams.set(name, value);
-  return changed.href;
-}
+const refused = (message: string): DatabaseError => new DatabaseError('database_refused', `DATABASE_URL: ${message}`);

@@ -1,7 +1,10 @@
 import { createSign, generateKeyPairSync } from 'node:crypto';
 
 /** A self-signed certificate made on the spot: a stored one would expire, and a private key does not belong in a repository. */
-export function createSelfSigned(commonName: string): { key: string; cert: string } {
+export function createSelfSigned(
+  commonName: string,
+  { fromMs = -86_400_000, untilMs = 86_400_000 } = {},
+): { key: string; cert: string } {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
   const ecdsaWithSha256 = sequence(tlv(0x06, Buffer.from('2a8648ce3d040302', 'hex')));
   const name = sequence(
@@ -11,7 +14,7 @@ export function createSelfSigned(commonName: string): { key: string; cert: strin
     tlv(0x02, Buffer.from([1])),
     ecdsaWithSha256,
     name,
-    sequence(utcTime(-86_400_000), utcTime(86_400_000)),
+    sequence(utcTime(fromMs), utcTime(untilMs)),
     name,
     publicKey.export({ type: 'spki', format: 'der' }),
   );

@@ -193,8 +193,8 @@ describe('TLS', () => {
     const plain = { sqlstate: '28000', message: 'no pg_hba.conf entry for host "1.2.3.4", no encryption' };
     const fake = await startFakePostgres(url, { tls: CERTIFICATE, plain });
     opened.push(fake);
-    const address = await assertReachable(fake.url);
-    const { prisma, close } = createDatabase({ url: address, logger: unheardLogger() });
+    await assertReachable(fake.url);
+    const { prisma, close } = createDatabase({ url: fake.url, logger: unheardLogger() });
     expect(await prisma.$queryRaw`select 1 as one`).toEqual([{ one: 1 }]);
     await close();
   });
@@ -203,7 +203,8 @@ describe('TLS', () => {
     'is left out with "%s" where the server has none',
     async (query) => {
       const { url } = await setup();
-      const address = await assertReachable(withQuery(url, query));
+      const address = withQuery(url, query);
+      await assertReachable(address);
       const { prisma, close } = createDatabase({ url: address, logger: unheardLogger() });
       expect(await prisma.$queryRaw`select 1 as one`).toEqual([{ one: 1 }]);
       await close();

@@ -81,7 +81,8 @@ async function askDatabase(ask: Asker, parts: TrialParts): Promise<string> {
 
 /** Only looked at: the tables are made when leadmirror starts. */
 async function tryDatabase(url: string): Promise<string> {
-  return withSession(await assertReachable(url), async (client) => {
+  await assertReachable(url);
+  return withSession(url, async (client) => {
     const { rows } = await client.query<{ name: string; version: string; may_create: boolean }>(
       `select current_database() as name, current_setting('server_version') as version,
         has_database_privilege(current_database(), 'create') as may_create`,

@@ -1,0 +1,185 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import pg from 'pg';
+import { createDatabase } from '../../src/store/database.ts';
+import { migrate } from '../../src/store/migrate.ts';
+import { refreshReporting } from '../../src/store/reporting.ts';
+import { openSession } from '../../src/store/session.ts';
+import { setupMirror } from '../helpers/mirror.ts';
+import { startPooler } from '../helpers/pooler.ts';
+import { createTestDatabase, type TestDatabase } from '../helpers/postgres.ts';
+import { unheardLogger } from '../helpers/unheard-logger.ts';
+
+/** What a role or a database may be set to, each of which has broken something or would. */
+const ODD: Readonly<Record<string, string>> = {
+  datestyle: 'German, DMY',
+  intervalstyle: 'sql_standard',
+  timezone: 'America/St_Johns',
+  standard_conforming_strings: 'off',
+  client_encoding: 'LATIN1',
+  search_path: 'public',
+  default_transaction_isolation: 'serializable',
+  default_transaction_read_only: 'on',
+  default_transaction_deferrable: 'on',
+  array_nulls: 'off',
+  bytea_output: 'escape',
+  extra_float_digits: '-15',
+  gin_fuzzy_search_limit: '1',
+  quote_all_identifiers: 'on',
+  restrict_nonsystem_relation_kind: 'view',
+  row_security: 'off',
+  transform_null_equals: 'on',
+  statement_timeout: '50ms',
+  lock_timeout: '5ms',
+  idle_session_timeout: '100ms',
+  idle_in_transaction_session_timeout: '5ms',
+  transaction_timeout: '60ms',
+  client_min_messages: 'debug5',
+  enable_seqscan: 'off',
+  lc_numeric: 'C',
+  xmlbinary: 'hex',
+};
+
+let database: TestDatabase;
+let odd: TestDatabase;
+beforeAll(async () => {
+  database = await createTestDatabase();
+  odd = await createTestDatabase({ migrated: false });
+  await withClient(odd.url, async (client) => {
+    const name = new URL(odd.url).pathname.slice(1);
+    for (const [setting, value] of Object.entries(ODD)) {
+      const values = value.split(', ').map((one) => `'${one}'`);
+      const known = await client.query('select from pg_settings where lower(name) = $1', [setting]);
+      if (known.rowCount === 1) await client.query(`alter database ${name} set ${setting} = ${values.join(', ')}`);
+    }
+  });
+});
+const opened: { close(): Promise<unknown> }[] = [];
+afterEach(async () => {
+  for (const one of opened.splice(0).reverse()) await one.close();
+});
+afterAll(async () => {
+  await odd.drop();
+  await database.drop();
+});
+
+async function withClient<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    return await work(client);
+  } finally {
+    await client.end();
+  }
+}
+
+/** The settings of a session that differ from those of another database of this server, where nobody set anything. */
+const SETTINGS = `select lower(name) as name, setting from pg_settings where lower(name) = any($1)`;
+
+async function settingsOf(query: (sql: string, values: unknown[]) => Promise<readonly Setting[]>) {
+  const rows = await query(SETTINGS, [Object.keys(ODD)]);
+  return Object.fromEntries(rows.map(({ name, setting }) => [name, setting]));
+}
+interface Setting {
+  readonly name: string;
+  readonly setting: string;
+}
+
+const openPrisma = (url: string) => {
+  const opening = createDatabase({ url, logger: unheardLogger(), maxConnections: 2 });
+  opened.push(opening);
+  return opening.prisma;
+};
+
+/** Not ours to decide, or without influence on what we read and write. */
+const LEFT_ALONE = ['client_min_messages', 'enable_seqscan', 'lc_numeric', 'xmlbinary'];
+
+function withoutLeftAlone(settings: Readonly<Record<string, string>>) {
+  return Object.fromEntries(Object.entries(settings).filter(([name]) => !LEFT_ALONE.includes(name)));
+}
+
+describe('a session has the settings that we rely on, whatever the role and the database are set to', () => {
+  it('alone, in the pool, and in a transaction of the pool', async () => {
+    const ofSession = async (url: string) => {
+      const session = await openSession(url);
+      opened.push({ close: () => session.end() });
+      expect(session.isDirect).toBe(true);
+      return settingsOf(async (sql, values) => (await session.query<Setting>(sql, values)).rows);
+    };
+    const usual = await ofSession(database.url);
+    expect(usual).toMatchObject({ timezone: 'UTC', datestyle: 'ISO, MDY', statement_timeout: '0' });
+    const prisma = openPrisma(odd.url);
+    const ofPool = await settingsOf((sql, values) => prisma.$queryRawUnsafe<Setting[]>(sql, ...values));
+    const ofTransaction = await prisma.$transaction((tx) =>
+      settingsOf((sql, values) => tx.$queryRawUnsafe<Setting[]>(sql, ...values)),
+    );
+    for (const settings of [await ofSession(odd.url), ofPool, ofTransaction]) {
+      expect(withoutLeftAlone(settings)).toEqual(withoutLeftAlone(usual));
+    }
+  });
+
+  it('behind a pooler, which may give each transaction another connection: in every transaction', async () => {
+    const pooler = await startPooler(odd.url);
+    opened.push(pooler);
+    const prisma = openPrisma(pooler.url);
+    const usual = await openPrisma(database.url).$transaction((tx) =>
+      settingsOf((sql, values) => tx.$queryRawUnsafe<Setting[]>(sql, ...values)),
+    );
+    // As a pooler does that gave away the connection: what was set for the session is gone.
+    await prisma.$executeRawUnsafe('discard all');
+    const inTransaction = await prisma.$transaction(async (tx) => ({
+      ...(await settingsOf((sql, values) => tx.$queryRawUnsafe<Setting[]>(sql, ...values))),
+      level:
+        await tx.$queryRaw`select current_setting('transaction_isolation') as level, current_setting('transaction_read_only') as readonly`,
+    }));
+    const { level, ...settings } = inTransaction;
+    expect(withoutLeftAlone(settings as Record<string, string>)).toEqual(withoutLeftAlone(usual));
+    expect(level).toEqual([{ level: 'read committed', readonly: 'off' }]);
+  });
+
+  it('so that migrations, a full read and the reporting tables work there', async () => {
+    await migrate({ url: odd.url });
+    const mirror = await setupMirror({ leads: 30, requests: 30 }, { DATABASE_URL: odd.url });
+    opened.push(mirror);
+    expect(await mirror.run('leads', 'backfill')).toMatchObject({ outcome: 'succeeded', error: null });
+    const prisma = openPrisma(odd.url);
+    expect(await refreshReporting({ prisma, place: 'there' })).toBe('rebuilt');
+    const [row] = await prisma.$queryRaw<{ at: Date }[]>`select max(updated_at) as at from tiledesk.leads`;
+    expect(row?.at.getTime()).toBeGreaterThan(0);
+  });
+});
+
+describe('settings in the address', () => {
+  const withOptions = (url: string, options: string) => {
+    const address = new URL(url);
+    address.searchParams.set('options', options);
+    return address.href;
+  };
+
+  it('are kept beside ours, and put nothing into public', async () => {
+    const fresh = await createTestDatabase({ migrated: false });
+    opened.push({ close: () => fresh.drop() });
+    const url = withOptions(
+      fresh.url,
+      '-c statement_timeout=120000 -c search_path=public --geqo=off -c TimeZone=Europe/Rome',
+    );
+    await migrate({ url });
+    expect(await migrate({ url })).toEqual([]);
+    await withClient(fresh.url, async (client) => {
+      const { rows } = await client.query(`select relname from pg_class where relnamespace = 'public'::regnamespace`);
+      expect(rows).toEqual([]);
+    });
+    const prisma = openPrisma(url);
+    const [settings] = await prisma.$queryRaw<unknown[]>`select current_setting('statement_timeout') as timeout,
+      current_setting('geqo') as geqo, current_setting('timezone') as zone, current_setting('search_path') as path`;
+    expect(settings).toEqual({ timeout: '2min', geqo: 'off', zone: 'UTC', path: '"$user", public' });
+  });
+
+  it('may be limits in any of their spellings', async () => {
+    for (const options of ['-cstatement_timeout=5000', '--statement-timeout=5000', '-c  statement_timeout=5000']) {
+      const session = await openSession(withOptions(database.url, options));
+      opened.push({ close: () => session.end() });
+      const { rows } = await session.query('show statement_timeout');
+      expect(rows).toEqual([{ statement_timeout: '5s' }]);
+    }
+  });
+});
