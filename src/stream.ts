@@ -101,6 +101,8 @@ export interface ListWindow {
 /** What a walk sees of a row: its id and its sort keys in ms since 1970 (null: absent or unreadable). */
 export interface Entry {
   readonly id: string | null;
+  /** The id as the order of a list sorted by id sees it; null: it takes no part in that order. Default: `id`. */
+  readonly sortId?: string | null;
   readonly createdAt: number | null;
   readonly updatedAt: number | null;
 }

@@ -33,13 +33,30 @@ export async function readBody(
   }
   const chunks: Buffer[] = [];
   let size = 0;
+  let openings = 0;
   for await (const chunk of decoded(body, options) as AsyncIterable<Buffer>) {
     size += chunk.length;
     if (size > maxBytes) throw tooLarge(maxBytes, where);
+    openings += countOpenings(chunk);
+    if (openings > MOST_OPENINGS) {
+      throw new ResponseTooLargeError(`${where} sent millions of values in one answer; ask for fewer rows at a time`);
+    }
     chunks.push(chunk);
   }
   const text = Buffer.concat(chunks, size).toString('utf8');
   return text.startsWith('\uFEFF') ? text.slice(1) : text;
+}
+
+/**
+ * Objects and lists in one answer, counted by their opening bytes, those in texts too. Sixty megabytes of `{},{},…` parse to three gigabytes; the largest
+ * real page seen has some thousand.
+ */
+const MOST_OPENINGS = 1_000_000;
+
+function countOpenings(chunk: Buffer): number {
+  let count = 0;
+  for (let at = 0; at < chunk.length; at++) if (chunk[at] === 0x7b || chunk[at] === 0x5b) count += 1;
+  return count;
 }
 
 /** True for the errors of a decoder that was fed rubbish or half a stream. */

@@ -5,29 +5,45 @@
  * cannot be read loses only its hint.
  */
 
-/** No server may send us away for longer than this at once; a wrong clock or a typo must not park a mirror for a year. */
-export const MAX_RETRY_AFTER_MS = 24 * 60 * 60_000;
+/** No server may send us away for longer than this at once: a wrong clock or a typo must not stop a mirror for a day. */
+export const MAX_RETRY_AFTER_MS = 60 * 60_000;
 
-const SECONDS = /^-?\d+(?:\.\d+)?$/;
+const SECONDS = /^-?\d+(?:\.\d+)?(?:[eE]\+?\d+)?$/;
 // The three forms of RFC 9110, 5.6.7. `Date.parse` alone takes nearly anything for a date: it reads "-5" as May 2001.
-const HTTP_DATE = /^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} (?:GMT|UTC)$/;
-const RFC850_DATE = /^[A-Z][a-z]{5,8}, \d{2}-[A-Z][a-z]{2}-\d{2} \d{2}:\d{2}:\d{2} GMT$/;
-const ASCTIME_DATE = /^[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d{2}:\d{2}:\d{2} \d{4}$/;
+const HTTP_DATE = '[A-Z][a-z]{2}, \\d{2} [A-Z][a-z]{2} \\d{4} \\d{2}:\\d{2}:\\d{2} (?:GMT|UTC)';
+const RFC850_DATE = '[A-Z][a-z]{5,8}, \\d{2}-[A-Z][a-z]{2}-\\d{2} \\d{2}:\\d{2}:\\d{2} GMT';
+const ASCTIME_DATE = '[A-Z][a-z]{2} [A-Z][a-z]{2} [ \\d]\\d \\d{2}:\\d{2}:\\d{2} \\d{4}';
+const DATES = new RegExp(`${HTTP_DATE}|${RFC850_DATE}|${ASCTIME_DATE}`, 'g');
 
-/** An HTTP date in ms since 1970; null when it is absent or not one. */
-export function parseHttpDate(text: string | null | undefined): number | null {
-  const date = text?.trim() ?? '';
-  const time = ASCTIME_DATE.test(date)
-    ? Date.parse(`${date} GMT`) // This form names no zone and means UTC; without one it would be read as local time.
-    : HTTP_DATE.test(date) || RFC850_DATE.test(date)
-      ? Date.parse(date)
-      : Number.NaN;
-  return Number.isNaN(time) ? null : time;
+/**
+ * The values of a header that may have been sent several times, which are then joined by commas; dates hold commas of their own. Dates come in ms since
+ * 1970, everything else as text.
+ */
+function valuesOf(header: string | null | undefined): {
+  readonly dates: readonly number[];
+  readonly texts: readonly string[];
+} {
+  // A header is a line; thousands of them are no more telling than the first few.
+  const text = (header ?? '').slice(0, 1000);
+  // The last form names no zone and means UTC; without one it would be read as local time.
+  const dates = (text.match(DATES) ?? []).map((date) => Date.parse(/(GMT|UTC)$/.test(date) ? date : `${date} GMT`));
+  const texts = text
+    .replace(DATES, '')
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
+  return { dates: dates.filter((time) => !Number.isNaN(time)), texts };
+}
+
+/** An HTTP date in ms since 1970, of several the earliest; null when there is none, or anything beside it. */
+export function parseHttpDate(header: string | null | undefined): number | null {
+  const { dates, texts } = valuesOf(header);
+  return dates.length === 0 || texts.length > 0 ? null : Math.min(...dates);
 }
 
 /**
- * How long a `Retry-After` header asks to stay away, in whole ms from 0 to {@link MAX_RETRY_AFTER_MS}; null when it says nothing
- * readable.
+ * How long a `Retry-After` header asks to stay away, in whole ms from 0 to {@link MAX_RETRY_AFTER_MS}; null when it says nothing readable. Of a header that
+ * was sent several times, as by a gateway and the server behind it, the largest readable value counts.
  *
  * A date is measured against the answer's own `Date` header where there is one: the two come from one clock, ours may differ.
  */
@@ -36,10 +52,12 @@ export function parseRetryAfter(
   nowMs: number,
   serverDateMs?: number | null,
 ): number | null {
-  const text = header?.trim() ?? '';
-  if (SECONDS.test(text)) return clamp(Math.ceil(Number(text) * 1000));
-  const date = parseHttpDate(text);
-  return date === null ? null : clamp(Math.ceil(date - (serverDateMs ?? nowMs)));
+  const { dates, texts } = valuesOf(header);
+  const waits = [
+    ...dates.map((date) => date - (serverDateMs ?? nowMs)),
+    ...texts.filter((text) => SECONDS.test(text)).map((text) => Number(text) * 1000),
+  ];
+  return waits.length === 0 ? null : clamp(Math.ceil(Math.max(...waits)));
 }
 
 /** Exponential growth without the jitter: the longest that {@link backoffMs} may answer. `attempt` counts from 1. */

@@ -28,6 +28,20 @@ export function preparePage(page: Omit<PageWrite, 'json' | 'rowCount'> & { reado
   return { ...rest, json: rows.length === 0 ? null : encodeRows(rows), rowCount: rows.length };
 }
 
+/** Several prepared pages as one. */
+export function joinPages(pages: readonly PageWrite[]): PageWrite {
+  const [first, ...others] = pages;
+  if (first === undefined) throw new Error('there is no page');
+  if (others.length === 0) return first;
+  const texts = pages.flatMap(({ json }) => (json === null ? [] : json.slice(1, -1)));
+  return {
+    ...first,
+    json: texts.length === 0 ? null : `[${texts.join(',')}]`,
+    rowCount: pages.reduce((sum, { rowCount }) => sum + rowCount, 0),
+    bad: pages.flatMap(({ bad }) => bad),
+  };
+}
+
 /** Progress to store with a page. `cursor` null: no walk under way. */
 export interface CheckpointWrite {
   readonly cursor: unknown;

@@ -1,6 +1,7 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { UpstreamContractError } from '../errors.ts';
 import { isRefusedContent } from '../store/faults.ts';
-import type { PageWrite } from '../store/pages.ts';
+import { joinPages, type PageWrite } from '../store/pages.ts';
 import { readSeenIds, readUnchangedIds } from '../store/seen-ids.ts';
 import { readVanishing } from '../store/tombstones.ts';
 import type { List, ListPage, WalkEnd, WalkState } from '../stream.ts';
@@ -165,13 +166,29 @@ function newestChangeOn({ entries, serverTime }: ListPage): Date | null {
   return times.length === 0 ? null : new Date(Math.min(serverTime, Math.max(...times)));
 }
 
-function preparePageOf(run: Run, page: ListPage, askedAt: number): PreparedPage {
+/** A list without pages may have tens of thousands of rows: worked through in slices, so that signals and leases are served in between. */
+const SLICE = 1_000;
+
+async function preparePageOf(run: Run, page: ListPage, askedAt: number): Promise<PreparedPage> {
   const { stream, pass } = run.job;
   const replaceWrittenBefore = pass === 'incremental' ? null : run.databaseTime(askedAt);
-  const mapped = mapPage(stream, page, run.parts.logger);
+  const slices: { readonly page: PageWrite; readonly drift: readonly Drift[] }[] = [];
+  for (let from = 0; from === 0 || from < page.records.length; from += SLICE) {
+    if (from > 0) await nextTurn();
+    const slice = {
+      ...page,
+      records: page.records.slice(from, from + SLICE),
+      entries: page.entries.slice(from, from + SLICE),
+    };
+    const mapped = mapPage(stream, slice, run.parts.logger);
+    slices.push({
+      page: prepareMapped(mapped, { table: stream.table, replaceWrittenBefore }),
+      drift: findDrift(stream, mapped.rows),
+    });
+  }
   return {
-    page: prepareMapped(mapped, { table: stream.table, replaceWrittenBefore }),
-    drift: findDrift(stream, mapped.rows),
+    page: joinPages(slices.map((slice) => slice.page)),
+    drift: slices.flatMap((slice) => slice.drift),
     newestChange: pass === 'incremental' ? null : newestChangeOn(page),
     gone: page.gone ?? [],
   };

@@ -1,7 +1,8 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { ResponseTooLargeError } from '../errors.ts';
+import { ResponseTooLargeError, UpstreamContractError } from '../errors.ts';
 import type { FetchOptions, List, ListPage, ListQuery, WalkState, WalkStep } from '../stream.ts';
 import type { Span } from '../trace.ts';
+import { MOST_ROWS } from '../walks/snapshot.ts';
 
 export interface WalkedPage<T> {
   /** The page as the consumer prepared it for writing. */
@@ -18,7 +19,7 @@ interface Fetched<T> {
   readonly state: WalkState;
   readonly page: ListPage;
   /** Runs once; later calls return the same. */
-  readonly prepare: () => T;
+  readonly prepare: () => Promise<T>;
   readonly span: Span | null;
 }
 
@@ -30,7 +31,7 @@ export interface WalkOptions<T> extends FetchOptions {
   /** True while the run may end behind this page: the next one is then fetched only when the consumer asks for it. */
   readonly holdsBack?: () => boolean;
   /** `askedAt`: `performance.now()` before the request. */
-  readonly prepare: (page: ListPage, askedAt: number) => T;
+  readonly prepare: (page: ListPage, askedAt: number) => T | Promise<T>;
 }
 
 /**
@@ -46,9 +47,9 @@ export async function* walkPages<T>(
   const signal = AbortSignal.any([options.signal, ahead.signal]);
   let isAwaited = false;
   const fetch = (state: WalkState): Promise<Fetched<T>> => {
-    const arriving = fetchTraced(list, state, { ...options, signal }).then((fetched) => {
+    const arriving = fetchTraced(list, state, { ...options, signal }).then(async (fetched) => {
       // The consumer is busy: there is time. Otherwise the request behind this page is sent first.
-      if (!isAwaited) fetched.prepare();
+      if (!isAwaited) await fetched.prepare();
       return fetched;
     });
     // It is awaited after the page before it is written; until then a failure must not count as unhandled.
@@ -67,7 +68,7 @@ export async function* walkPages<T>(
       pending = step.end === null && options.holdsBack?.() !== true ? fetch(step.state) : null;
       // The request leaves in the next turn; preparing would keep it back.
       if (pending !== null) await nextTurn();
-      yield { prepared: accepted.prepare(), ids, step, span };
+      yield { prepared: await accepted.prepare(), ids, step, span };
       span?.end();
       current = null;
       if (step.end !== null) return;
@@ -94,7 +95,7 @@ async function accept<T>(
 ): Promise<Accepted<T>> {
   const { query, state, page, prepare, span } = await arriving;
   try {
-    const seen = walk.memory === undefined ? undefined : await recall(page, prepare());
+    const seen = walk.memory === undefined ? undefined : await recall(page, await prepare());
     return { step: walk.accept(state, query, page, seen), ids: idsOn(page), prepare, span };
   } catch (error) {
     span?.end(error);
@@ -127,6 +128,7 @@ async function fetchFitting<T>(
     const askedAt = performance.now();
     try {
       const page = await list.fetchPage(query, options);
+      assertBounded(query, page);
       return { query, state, page, prepare: once(() => options.prepare(page, askedAt)) };
     } catch (error) {
       const smaller = error instanceof ResponseTooLargeError ? list.walk.shrink(state) : null;
@@ -136,11 +138,22 @@ async function fetchFitting<T>(
   }
 }
 
-function once<T>(work: () => T): () => T {
-  let done: { readonly result: T } | null = null;
+/** Refused before anything is mapped: a page has at most what was asked for, and a list without pages has a bound of its own. */
+function assertBounded({ limit, following }: ListQuery, { records }: ListPage): void {
+  const isPaged = following === undefined && limit < MOST_ROWS;
+  const most = isPaged ? limit : MOST_ROWS;
+  if (records.length <= most) return;
+  throw new UpstreamContractError(
+    isPaged ? 'page_too_large' : 'list_too_large',
+    `asked for ${isPaged ? `${limit} rows` : 'a list without pages'}, the server sent ${records.length} (at most ${most} are taken); it does not keep its own rules, or something else answers in its place`,
+  );
+}
+
+function once<T>(work: () => T | Promise<T>): () => Promise<T> {
+  let done: Promise<T> | null = null;
   return () => {
-    done ??= { result: work() };
-    return done.result;
+    done ??= (async () => work())();
+    return done;
   };
 }
 

@@ -1,7 +1,7 @@
 import { UpstreamContractError } from '../errors.ts';
 import type { Entry, ListPage, ListQuery, SortKey } from '../stream.ts';
 
-/** A sort key: an id, or a time in ms. Both compare with `<` and `>`; ids are fixed-length lower-case hex upstream. */
+/** A sort key: an id, or a time in ms. Both compare with `<` and `>`. */
 export type Key = string | number;
 
 /** Keys of one list are all of one kind. */
@@ -18,7 +18,11 @@ export interface ReadPage {
   readonly isFull: boolean;
 }
 
-const KEY_FIELD: Record<SortKey, keyof Entry> = { id: 'id', created_at: 'createdAt', updated_at: 'updatedAt' };
+const KEY_FIELD: Record<SortKey, 'id' | 'createdAt' | 'updatedAt'> = {
+  id: 'id',
+  created_at: 'createdAt',
+  updated_at: 'updatedAt',
+};
 
 /**
  * Reads a page by the rules that every list keeps; what breaks them is a lie, or an interface that changed.
@@ -34,7 +38,9 @@ export function readPage(query: ListQuery, page: ListPage): ReadPage {
       `asked for ${query.limit} rows, the server says ${size} a page and sent ${count}; it does not keep its own paging rules`,
     );
   }
-  const keys = page.entries.map((entry) => entry[KEY_FIELD[query.sort]]);
+  const keys = page.entries.map((entry) =>
+    query.sort === 'id' && entry.sortId !== undefined ? entry.sortId : entry[KEY_FIELD[query.sort]],
+  );
   assertSorted(query, keys);
   assertInsideWindow(query, page.entries);
   return { keys, offset: (query.offset / query.limit) * size, size, isFull: count === size };

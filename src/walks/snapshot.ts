@@ -1,5 +1,8 @@
 import type { ListPage, ListQuery, Walk, WalkStep } from '../stream.ts';
 
+/** Of a list without pages; no account has as many departments or members, and no conversation as many messages. */
+export const MOST_ROWS = 50_000;
+
 /** A list that one request answers whole, without pages. */
 export type SnapshotState = { readonly [key: string]: unknown };
 
@@ -12,7 +15,7 @@ export function createSnapshotWalk(): Walk<SnapshotState> {
       sort: 'id',
       direction: 'desc',
       offset: 0,
-      limit: Number.MAX_SAFE_INTEGER,
+      limit: MOST_ROWS,
       wantTotal: false,
     }),
     accept: (state, _query, _page: ListPage): WalkStep<SnapshotState> => ({

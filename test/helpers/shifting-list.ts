@@ -1,4 +1,4 @@
-import type { Entry, ListPage, ListQuery } from '../../src/stream.ts';
+import type { ListPage, ListQuery } from '../../src/stream.ts';
 
 /**
  * A list that changes between two questions, answered the way a server does: filter, sort, cut. Rows with equal keys change places from query to
@@ -74,7 +74,10 @@ export class ShiftingList {
     this.requests += 1;
     const { maxLimit = Number.POSITIVE_INFINITY, fallback = 40 } = this.#rules;
     const size = query.limit > maxLimit ? fallback : query.limit;
-    const field = { id: 'id', created_at: 'createdAt', updated_at: 'updatedAt' }[query.sort] as keyof Entry;
+    const field = { id: 'id', created_at: 'createdAt', updated_at: 'updatedAt' }[query.sort] as
+      | 'id'
+      | 'createdAt'
+      | 'updatedAt';
     const sign = query.direction === 'desc' ? -1 : 1;
     const matching = [...this.rows.values()]
       .filter((row) => isInside(row, query))

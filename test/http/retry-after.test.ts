@@ -12,26 +12,31 @@ describe('parseRetryAfter', () => {
     ['reads fractions, rounded up to whole ms', '1.5005', null, 1_501],
     ['ignores blanks around it', '  7 ', null, 7_000],
     ['takes a negative number for at once', '-5', null, 0],
-    ['caps absurd seconds at a day', '99999999999999999999', null, MAX_RETRY_AFTER_MS],
-    ['accepts just under the cap', '86399', null, 86_399_000],
+    ['caps absurd seconds at an hour', '99999999999999999999', null, MAX_RETRY_AFTER_MS],
+    ['accepts just under the cap', '3599', null, 3_599_000],
     ['measures a date against our clock', 'Thu, 15 Jan 2026 12:01:00 GMT', null, 60_000],
     [
       'measures a date against the server date where there is one',
-      'Thu, 15 Jan 2026 12:01:00 GMT',
+      'Thu, 15 Jan 2026 11:31:00 GMT',
       NOW - HOUR,
-      HOUR + 60_000,
+      HOUR / 2 + 60_000,
     ],
     ['is right although our clock is wrong', 'Thu, 15 Jan 2026 09:00:10 GMT', NOW - 3 * HOUR, 10_000],
     ['takes a date in the past for at once', 'Thu, 15 Jan 2026 11:59:00 GMT', null, 0],
-    ['caps a far date at a day', 'Fri, 15 Jan 2027 12:00:00 GMT', null, MAX_RETRY_AFTER_MS],
+    ['caps a far date at an hour', 'Fri, 15 Jan 2027 12:00:00 GMT', null, MAX_RETRY_AFTER_MS],
     ['reads the old RFC 850 form', 'Thursday, 15-Jan-26 12:00:30 GMT', null, 30_000],
     ['reads the old asctime form as UTC', 'Thu Jan 15 12:00:30 2026', null, 30_000],
     ['ignores the server date for seconds', '10', NOW - HOUR, 10_000],
     ['gives up on words', 'soon', null, null],
     ['gives up on a number with a unit', '30s', null, null],
-    ['gives up on exponents', '1e3', null, null],
+    ['reads exponents', '1e3', null, 1_000_000],
+    ['caps an absurd exponent', '1e20', null, MAX_RETRY_AFTER_MS],
+    ['caps digits without end', '9'.repeat(500), null, MAX_RETRY_AFTER_MS],
     ['gives up on hexadecimals', '0x10', null, null],
-    ['gives up on a repeated header', '5, 10', null, null],
+    ['takes the largest of a repeated header', '5, 10, 7', null, 10_000],
+    ['takes the largest of seconds and dates', 'Thu, 15 Jan 2026 12:00:20 GMT, 15', null, 20_000],
+    ['takes what is readable of a repeated header', 'soon, 15', null, 15_000],
+    ['is not confused by a thousand of them', Array(1000).fill('15').join(', '), null, 15_000],
     ['gives up on an ISO date', '2026-01-15T12:01:00Z', null, null],
     ['gives up on a date that is none', 'Thu, 99 Jan 2026 12:01:00 GMT', null, null],
     ['gives up on nothing', '', null, null],
@@ -58,7 +63,7 @@ describe('parseRetryAfter', () => {
   });
 
   it('reads back every date that a server can write', () => {
-    const ahead = fc.integer({ min: 0, max: 86_400 });
+    const ahead = fc.integer({ min: 0, max: 3600 });
     fc.assert(
       fc.property(ahead, (seconds) => {
         return parseRetryAfter(new Date(NOW + seconds * 1000).toUTCString(), NOW) === seconds * 1000;

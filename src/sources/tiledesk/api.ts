@@ -2,6 +2,7 @@ import { AuthError, UpstreamContractError, UpstreamRefusedError } from '../../er
 import type { Upstream, UpstreamResponse } from '../../http/upstream.ts';
 import type { AccountFacts, FetchOptions } from '../../stream.ts';
 import { asId, asText, isObject } from '../coerce.ts';
+import { isOwnRefusal, isRefusalObject } from './own-refusal.ts';
 import type { SignIn } from './sign-in.ts';
 
 /** Requests to one Tiledesk project, with all refusals read as section 2.4 of the server's habits demands (seen in server 2.19). */
@@ -12,6 +13,10 @@ export interface TiledeskApi {
   exists(path: string, options: FetchOptions): Promise<boolean | null>;
   /** Is this account owner or admin of the project? A lesser role gets fewer requests, and no error says so. */
   verify(options: FetchOptions): Promise<AccountFacts>;
+}
+
+interface SendOptions extends GetOptions {
+  readonly isOwnRefusal?: (response: UpstreamResponse) => boolean;
 }
 
 export interface GetOptions extends FetchOptions {
@@ -32,17 +37,17 @@ const FULL_ROLES = ['owner', 'admin'];
 export function createTiledeskApi(parts: TiledeskApiParts): TiledeskApi {
   const { baseUrl, projectId, signIn, upstream, allowCustomRole } = parts;
 
-  async function send(url: string, options: GetOptions): Promise<UpstreamResponse> {
+  async function send(url: string, options: SendOptions): Promise<UpstreamResponse> {
     const header = await signIn.header(options);
     const response = await sendWith(header, url, options);
     if (!isCredentialRefusal(response)) return response;
     return sendWith(await signIn.renew(header, options), url, options);
   }
 
-  function sendWith(authorization: string, url: string, options: GetOptions): Promise<UpstreamResponse> {
+  function sendWith(authorization: string, url: string, options: SendOptions): Promise<UpstreamResponse> {
     return upstream.request(
       { method: 'GET', url, headers: { authorization, accept: 'application/json' } },
-      { ...options, ...(options.attempts === undefined ? {} : { attempts: options.attempts }) },
+      { isOwnRefusal, ...options },
     );
   }
 
@@ -76,10 +81,11 @@ export function createTiledeskApi(parts: TiledeskApiParts): TiledeskApi {
   return {
     get,
     async exists(path, options) {
-      const response = await send(`${baseUrl}/${projectId}/${path}`, options);
+      const isOwn = (response: UpstreamResponse) => response.status === 404 || isOwnRefusal(response);
+      const response = await send(`${baseUrl}/${projectId}/${path}`, { ...options, isOwnRefusal: isOwn });
       if (response.status === 200) return isObject(response.body);
-      // `{"success":false,"msg":"Object not found."}`; the framework's own 404 is a page of HTML (seen in server 2.19).
-      if (response.status === 404) return isObject(response.body) ? false : null;
+      // `{"success":false,"msg":"Object not found."}`; the framework's own 404 is a page of HTML (seen in server 2.19), a gateway's is anything.
+      if (response.status === 404) return isRefusalObject(response.body) ? false : null;
       throw refusal(response, projectId);
     },
     async verify(options) {

@@ -48,9 +48,15 @@ export function readArray(response: UpstreamResponse, name: string): ListPage {
   return { records: body, entries: body.map(toEntry), pageSize: null, total: body.length, serverTime };
 }
 
+/** As the server writes its own ids: fixed length and lower case, so that text order is its order. */
+const OBJECT_ID = /^[0-9a-f]{24}$/;
+
 function toEntry(record: unknown): Entry {
-  if (!isObject(record)) return { id: null, createdAt: null, updatedAt: null };
-  return { id: asId(record._id), createdAt: asMs(record.createdAt), updatedAt: asMs(record.updatedAt) };
+  if (!isObject(record)) return { id: null, sortId: null, createdAt: null, updatedAt: null };
+  const id = asId(record._id);
+  // The database sorts ids of another type apart: such a row says nothing about the order of the rows around it.
+  const sortId = id !== null && OBJECT_ID.test(id) ? id : null;
+  return { id, sortId, createdAt: asMs(record.createdAt), updatedAt: asMs(record.updatedAt) };
 }
 
 /**

@@ -5,6 +5,7 @@ import type { FetchOptions } from '../../stream.ts';
 import { asId, asText, isObject } from '../coerce.ts';
 import { shared } from '../shared-work.ts';
 import type { Vault } from '../vault.ts';
+import { isOwnRefusal } from './own-refusal.ts';
 
 /** How an account proves who it is. */
 export type Credentials =
@@ -85,7 +86,7 @@ function sessionSignIn({ baseUrl, upstream, vault, email, password }: SessionPar
         headers: { 'content-type': 'application/json', accept: 'application/json' },
         body: JSON.stringify({ email, password }),
       },
-      { ...options, lane: 'fast' },
+      { ...options, lane: 'fast', isOwnRefusal },
     );
     return { ...readSession(response.status, response.body), passwordDigest };
   }

@@ -1,5 +1,5 @@
 import { AuthError, UpstreamContractError, UpstreamRefusedError } from '../../errors.ts';
-import type { Upstream, UpstreamResponse } from '../../http/upstream.ts';
+import type { RequestOptions, Upstream, UpstreamResponse } from '../../http/upstream.ts';
 import type { AccountFacts, FetchOptions } from '../../stream.ts';
 import { asBoolean, asInteger, asText, isObject } from '../coerce.ts';
 import type { GetOptions, TilkeeApi, TilkeeApiName, TilkeeSettings } from './parts.ts';
@@ -50,16 +50,23 @@ export function createTilkeeApi({ settings, signIn, upstream }: TilkeeApiParts):
 
   async function send(api: TilkeeApiName, url: string, options: GetOptions): Promise<UpstreamResponse> {
     const header = await signIn.header(options);
-    const response = await sendWith(header, api, url, options);
+    // Any 401 first asks for a fresh sign-in: V2 writes its refusals in many forms. What then still refuses has to say so in Tilkee's own.
+    const isOwn = (response: UpstreamResponse) => response.status === 401 || isOwnRefusal(response);
+    const response = await sendWith(header, api, url, { ...options, isOwnRefusal: isOwn });
     if (response.status !== 401) refusedFresh[api] = null;
     if (response.status !== 401 || header === refusedFresh[api]) return response;
     const fresh = await signIn.renew(header, options);
-    const again = await sendWith(fresh, api, url, options);
+    const again = await sendWith(fresh, api, url, { ...options, isOwnRefusal });
     refusedFresh[api] = again.status === 401 ? fresh : null;
     return again;
   }
 
-  function sendWith(authorization: string, api: TilkeeApiName, url: string, options: GetOptions) {
+  function sendWith(
+    authorization: string,
+    api: TilkeeApiName,
+    url: string,
+    options: GetOptions & Pick<RequestOptions, 'isOwnRefusal'>,
+  ) {
     const headers: Record<string, string> = { authorization, accept: 'application/json' };
     if (api === 'v2') headers['x-tilk-ref'] = settings.ref;
     // With an underscore, as every public client writes it.
@@ -99,6 +106,15 @@ export function createTilkeeApi({ settings, signIn, upstream }: TilkeeApiParts):
       return `open${companyWide(await fetchMe(api, options))}`;
     },
   };
+}
+
+/**
+ * Whether Tilkee itself refuses. V3 does so as `{"detail": …}` (documented); V2 in JSON of several forms, in plain text, or with no body at all (public
+ * clients), so there everything counts but a page of HTML and the message of a gateway.
+ */
+export function isOwnRefusal({ body }: Pick<UpstreamResponse, 'body'>): boolean {
+  if (isObject(body)) return ['detail', 'error', 'errors', 'status', 'body'].some((name) => name in body);
+  return typeof body === 'string' && !/<\w/.test(body);
 }
 
 const nameOf: Readonly<Record<TilkeeApiName, string>> = { v3: 'Tilkee V3', v2: 'Tilkee V2' };

@@ -142,7 +142,12 @@ async function ask(
       },
       body: isForm ? new URLSearchParams(given).toString() : JSON.stringify(Object.fromEntries(given)),
     },
-    { ...options, lane: 'fast', onRequest },
+    {
+      ...options,
+      lane: 'fast',
+      onRequest,
+      isOwnRefusal: ({ body: refusal }) => isObject(refusal) && ('detail' in refusal || 'error' in refusal),
+    },
   );
   if (status === 422 && onUnknownField !== undefined) return onUnknownField();
   if (REFUSALS.includes(status)) throw new AuthError('auth_failed', `${refused}${hint(status)}`);

@@ -285,7 +285,7 @@ describe('the account', () => {
 
   it.each(['v3', 'v2'] as const)('behind a wrong address points at it: %s', async (api) => {
     const variable = `TILKEE_${api.toUpperCase()}_URL`;
-    server.script(text(404, '{}'));
+    server.script(text(404, '{"detail":"Not Found"}'));
     const missing = await failureOf(scripted().knock(api, fetchOptions()));
     expect(missing).toMatchObject({ code: 'wrong_base_url', message: expect.stringContaining(variable) });
     server.script(json([]));

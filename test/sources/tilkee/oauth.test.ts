@@ -203,7 +203,7 @@ describe('what is answered', () => {
   );
 
   it('as “not there” points at the address too', async () => {
-    server.script(text(404, 'no such page'));
+    server.script(text(404, '{"detail":"Not Found"}'));
     const error = await failureOf(grantByPassword(scripted(), fetchOptions()));
     expect(error).toMatchObject({ code: 'wrong_base_url', message: expect.stringContaining('TILKEE_AUTH_URL') });
   });
