@@ -19,6 +19,7 @@ import { type EmbeddedPostgres, startEmbeddedPostgres } from './store/embedded.t
 import { databaseError, passesByWaiting } from './store/faults.ts';
 import { migrate } from './store/migrate.ts';
 import { ensureTables } from './store/own-tables.ts';
+import { createRefusalStore } from './store/refusals.ts';
 import { assertSecretKey, hasSecretKey } from './store/secret-key.ts';
 import { assertReachable } from './store/session.ts';
 import { registerStreams } from './store/streams.ts';
@@ -104,7 +105,11 @@ export async function createApp(config: Config, options: AppOptions): Promise<Ap
     budgetOf: (credential, requestsPerMinute) =>
       createDatabaseBudget(database.prisma, credential, requestsPerMinute, { requestTimeoutMs: config.http.timeoutMs }),
   };
-  const connector = createConnector(config, { ...upstreamParts, vaults: vaultsIn(config, database) });
+  const connector = createConnector(config, {
+    ...upstreamParts,
+    vaults: vaultsIn(config, database),
+    refusals: (credential) => createRefusalStore(database.prisma, credential),
+  });
   const isPatient = options.waitForDatabase ?? false;
   const closeParts = async () => {
     await client.close();

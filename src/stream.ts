@@ -307,6 +307,8 @@ export interface Connection {
    * @throws AuthError, UpstreamRefusedError, TransientError, RateLimitedError
    */
   open(options: FetchOptions): Promise<AccountFacts>;
+  /** The next sign-in is tried although the last one was refused: a person asked for it. */
+  retryRefused?(): void;
   /** Names the budget row that all connections with this credential share. No secret. */
   readonly credential: string;
   /** What the budget allows, for the status page; absent: the configuration says it. */

@@ -58,7 +58,8 @@ async function processRun(parts: ProcessorParts, job: RunJob): Promise<Processed
   const { connection, stream, pass } = job;
   const found = app.findStream(connection, stream);
   if (found === undefined) return skipped('not_configured');
-  if (job.trigger === 'schedule' && parking.isParked(connection, app.clock.now())) return skipped('parked');
+  if (job.trigger === 'manual') found.connection.retryRefused?.();
+  else if (parking.isParked(connection, app.clock.now())) return skipped('parked');
   if (signal.aborted) return skipped('stopping');
   if (await isRunOver(app, job)) return skipped('over');
   const fairness = fairnessIn(queues.lanes[laneOf(pass)], parts.sliceMs);

@@ -1,6 +1,7 @@
 import type { Config, ConnectionConfig, TiledeskConnectionConfig, TilkeeConnectionConfig } from '../config.ts';
 import { isSameAccount } from '../config.ts';
 import type { Upstream } from '../http/upstream.ts';
+import { createRefusalGuard, type RefusalStore } from '../sources/refusal-guard.ts';
 import {
   createTiledeskConnection,
   createTiledeskSignIn,
@@ -20,6 +21,8 @@ import { createAccountUpstream, type UpstreamParts } from './upstreams.ts';
 
 export interface ConnectParts extends UpstreamParts {
   readonly vaults: Vaults;
+  /** Where a refused credential is remembered for all processes; without it, in this process only. */
+  readonly refusals?: (credential: { readonly credential: string; readonly secret: string }) => RefusalStore;
 }
 
 /** Where an account's sign-in is kept, by its name. */
@@ -62,9 +65,15 @@ export function createConnector({ http, privacy }: Pick<Config, 'http' | 'privac
     return { settings, connection, limit: requestsPerMinute, keys: [upstreamKey, signInKey] };
   }
 
+  const guardOf = (credential: string, auth: ConnectionConfig['auth']) =>
+    createRefusalGuard(parts.refusals?.({ credential, secret: JSON.stringify(auth) }) ?? null);
+
   function connectTiledesk(settings: TiledeskConnectionConfig, upstream: Upstream, key: string): Connection {
     const signIn = tiledeskSignIns.of(key, () =>
-      createTiledeskSignIn(settings, upstream, parts.vaults.tiledesk(tiledeskCredential(settings))),
+      createTiledeskSignIn(settings, upstream, {
+        vault: parts.vaults.tiledesk(tiledeskCredential(settings)),
+        guard: guardOf(tiledeskCredential(settings), settings.auth),
+      }),
     );
     return createTiledeskConnection({ settings, upstream, signIn, privacy });
   }
@@ -72,7 +81,8 @@ export function createConnector({ http, privacy }: Pick<Config, 'http' | 'privac
   function connectTilkee(settings: TilkeeConnectionConfig, upstream: Upstream, key: string): Connection {
     const signIn = tilkeeSignIns.of(key, () => {
       const vault = parts.vaults.tilkee(vaultName(settings));
-      return createTilkeeSignIn({ settings, upstream, vault, clock, logger });
+      const guard = guardOf(tilkeeCredential(settings), settings.auth);
+      return createTilkeeSignIn({ settings, upstream, vault, clock, logger, guard });
     });
     return createTilkeeConnection({ settings, upstream, signIn, privacy });
   }

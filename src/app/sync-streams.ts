@@ -54,6 +54,8 @@ export async function syncStreams(
   selected: readonly Selected[],
   options: SyncStreamsOptions,
 ): Promise<SyncReport[]> {
+  // A person asked for it: a credential that was refused before is tried once more, for all streams together.
+  for (const { connection } of selected) connection.retryRefused?.();
   const ids = [...new Set(selected.map(({ connection }) => connection.id))];
   const waiting = ids.map((id) => selected.filter(({ connection }) => connection.id === id));
   const reports = new Map<Selected, SyncReport>();

@@ -1,9 +1,10 @@
 import { createQueues } from '../../workers/queues.ts';
 import { assertKey, connect, createHttpClient, type MirrorDatabase, openMirrorDatabase, vaultsIn } from '../app.ts';
 import { systemClock } from '../clock.ts';
-import { describeConfig } from '../config.ts';
+import { type ConnectionConfig, describeConfig, type TilkeeConnectionConfig } from '../config.ts';
 import { errorCode, isAbort, LeadmirrorError, RateLimitedError } from '../errors.ts';
 import { createLocalBudget } from '../http/budget.ts';
+import { vaultName } from '../sources/tilkee/index.ts';
 import { databaseError } from '../store/faults.ts';
 import { followMirrored, readMirroredIds } from '../store/mirrored.ts';
 import type { Capabilities, Connection, FetchOptions, Stream } from '../stream.ts';
@@ -111,6 +112,12 @@ async function checkQueue({ config, logger }: CommandContext, database: MirrorDa
   });
 }
 
+/** Its password can be tried beside a kept session, without using up a refresh token. */
+function hasOnlyPassword(settings: ConnectionConfig): settings is TilkeeConnectionConfig {
+  if (settings.source !== 'tilkee' || settings.auth.kind === 'key') return false;
+  return settings.auth.password !== null && settings.auth.refreshToken === null;
+}
+
 async function checkConnections(
   { config, logger, signal }: CommandContext,
   database: MirrorDatabase | null,
@@ -122,7 +129,12 @@ async function checkConnections(
     const budgetOf = (_credential: string, perMinute: number) =>
       createLocalBudget(perMinute, systemClock, { requestTimeoutMs: config.http.timeoutMs });
     // The password itself is on trial, not a session that was got with it once. A refresh token of Tilkee's works once: that one comes from the vault.
-    const vaults = { ...vaultsIn(config, database), tiledesk: vaultsIn(config, null).tiledesk };
+    const [kept, fresh] = [vaultsIn(config, database), vaultsIn(config, null)];
+    const tried = new Set(config.connections.flatMap((one) => (hasOnlyPassword(one) ? vaultName(one) : [])));
+    const vaults = {
+      tiledesk: fresh.tiledesk,
+      tilkee: (name: string) => (tried.has(name) ? fresh : kept).tilkee(name),
+    };
     const connections = connect(config, { logger, clock: systemClock, client, budgetOf, vaults });
     const fetch = { signal, maxWaitMs: config.http.retryMaxMs, onRequest: () => {} };
     for (const connection of connections) {

@@ -5,6 +5,7 @@ import { AuthError, LeadmirrorError, UpstreamContractError, UpstreamRefusedError
 import { createLocalBudget } from '../../http/budget.ts';
 import { createUpstream } from '../../http/upstream.ts';
 import type { Logger } from '../../logger.ts';
+import { createRefusalGuard } from '../../sources/refusal-guard.ts';
 import {
   createTiledeskSignIn,
   fetchOwnProjects,
@@ -52,7 +53,10 @@ export async function tryTiledeskAccount(parts: TrialParts, answers: Answers): P
       budget: budgetIn(config, settings.requestsPerMinute),
       ...{ attempts: config.http.retryAttempts, maxTotalMs: config.http.retryMaxMs },
     });
-    const signIn = createTiledeskSignIn(settings, upstream, createMemoryVault());
+    const signIn = createTiledeskSignIn(settings, upstream, {
+      vault: createMemoryVault(),
+      guard: createRefusalGuard(null),
+    });
     return await fetchOwnProjects({ baseUrl: settings.baseUrl, signIn, upstream }, fetchOptions(config, parts));
   } finally {
     await client.close();

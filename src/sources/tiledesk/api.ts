@@ -41,7 +41,9 @@ export function createTiledeskApi(parts: TiledeskApiParts): TiledeskApi {
     const header = await signIn.header(options);
     const response = await sendWith(header, url, options);
     if (!isCredentialRefusal(response)) return response;
-    return sendWith(await signIn.renew(header, options), url, options);
+    const again = await sendWith(await signIn.renew(header, options), url, options);
+    if (isCredentialRefusal(again)) throw await signIn.refuse(refusedAfterSignIn());
+    return again;
   }
 
   function sendWith(authorization: string, url: string, options: SendOptions): Promise<UpstreamResponse> {
@@ -115,7 +117,7 @@ function refusal(response: UpstreamResponse, projectId: string): Error {
       'the project refuses this machine or account (IP filter or ban); an owner has to allow it in the project settings',
     );
   }
-  if (status === 401) return new AuthError('auth_failed', 'Tiledesk refused the credentials after a fresh sign-in too');
+  if (status === 401) return refusedAfterSignIn();
   if (status === 403) return forbidden(body, projectId);
   if (status === 400) return badProject(body, projectId);
   if (status === 404) {
@@ -130,6 +132,9 @@ function refusal(response: UpstreamResponse, projectId: string): Error {
   }
   return new UpstreamRefusedError('refused', `the server refused the request with status ${status}`, { status });
 }
+
+const refusedAfterSignIn = () =>
+  new AuthError('auth_failed', 'Tiledesk refused the credentials after a fresh sign-in too');
 
 function forbidden(body: unknown, projectId: string): AuthError {
   const text = isObject(body) ? (asText(body.msg) ?? '') : '';

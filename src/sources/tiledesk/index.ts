@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Upstream } from '../../http/upstream.ts';
 import type { AccountFacts, Connection, Privacy, Stream } from '../../stream.ts';
+import type { RefusalGuard } from '../refusal-guard.ts';
 import type { Vault } from '../vault.ts';
 import { createTiledeskApi } from './api.ts';
 import { createBotsStream } from './bots.ts';
@@ -63,9 +64,9 @@ export function tiledeskCredential({ baseUrl, auth }: Pick<TiledeskSettings, 'ba
 export function createTiledeskSignIn(
   { baseUrl, auth }: Pick<TiledeskSettings, 'baseUrl' | 'auth'>,
   upstream: Upstream,
-  vault: Vault<KeptSession>,
+  { vault, guard }: { readonly vault: Vault<KeptSession>; readonly guard: RefusalGuard },
 ): SignIn {
-  return createSignIn({ baseUrl, credentials: auth, upstream, vault });
+  return createSignIn({ baseUrl, credentials: auth, upstream, vault, guard });
 }
 
 /** One Tiledesk project as a connection. */
@@ -80,6 +81,7 @@ export function createTiledeskConnection({ settings, upstream, signIn, privacy }
     streams: STREAM_NAMES.filter((name) => settings.streams.includes(name)).map((name) =>
       STREAMS[name]({ api, pageSize, fullWalkKey, privacy }),
     ),
+    retryRefused: () => signIn.forgetRefusal(),
     async open(options) {
       opened ??= await api.verify(options);
       return opened;

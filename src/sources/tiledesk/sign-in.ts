@@ -3,6 +3,7 @@ import { AuthError, ConfigError, UpstreamContractError, UpstreamRefusedError } f
 import type { Upstream } from '../../http/upstream.ts';
 import type { FetchOptions } from '../../stream.ts';
 import { asId, asText, isObject } from '../coerce.ts';
+import type { RefusalGuard } from '../refusal-guard.ts';
 import { shared } from '../shared-work.ts';
 import type { Vault } from '../vault.ts';
 import { isOwnRefusal } from './own-refusal.ts';
@@ -24,6 +25,10 @@ export interface SignIn {
   renew(stale: string, options: FetchOptions): Promise<string>;
   /** Id of the signed-in user; null when only the server knows it. */
   userId(): string | null;
+  /** Remembers that what it signed in with is refused. Returns the error. */
+  refuse(error: AuthError): Promise<AuthError>;
+  /** The next sign-in is tried although the last one was refused: a person asked for it. */
+  forgetRefusal(): void;
 }
 
 interface Session {
@@ -42,34 +47,45 @@ export interface SignInParts {
   readonly credentials: Credentials;
   readonly upstream: Upstream;
   readonly vault: Vault<KeptSession>;
+  readonly guard: RefusalGuard;
 }
 
 export function createSignIn({ credentials, ...parts }: SignInParts): SignIn {
+  const { guard } = parts;
   if (credentials.kind === 'token') {
     const message = 'Tiledesk refused the token; put a fresh one into TILEDESK_TOKEN';
-    return fixedSignIn('token', credentials.token, () => new AuthError('auth_failed', message));
+    return fixedSignIn('token', credentials.token, { guard, refused: () => new AuthError('auth_failed', message) });
   }
   const { email, password } = credentials;
   if (credentials.kind === 'jwt') return sessionSignIn({ ...parts, email, password });
   const pair = Buffer.from(`${email}:${password}`, 'utf8').toString('base64');
-  return fixedSignIn('basic', `Basic ${pair}`, wrongPassword);
+  return fixedSignIn('basic', `Basic ${pair}`, { guard, refused: wrongPassword });
 }
 
-function fixedSignIn(kind: SignIn['kind'], header: string, refused: () => AuthError): SignIn {
+function fixedSignIn(
+  kind: SignIn['kind'],
+  header: string,
+  { guard, refused }: { readonly guard: RefusalGuard; readonly refused: () => AuthError },
+): SignIn {
   return {
     kind,
     userId: () => null,
-    header: async () => header,
-    async renew() {
-      throw refused();
+    async header() {
+      await guard.assertUnrefused();
+      return header;
     },
+    async renew() {
+      throw await guard.refuse(refused());
+    },
+    refuse: guard.refuse,
+    forgetRefusal: guard.forget,
   };
 }
 
 type SessionParts = Omit<SignInParts, 'credentials'> & { readonly email: string; readonly password: string };
 
 /** This process's session, else the vault's, else a sign-in. Inside the vault whoever comes second finds what the first one has left there. */
-function sessionSignIn({ baseUrl, upstream, vault, email, password }: SessionParts): SignIn {
+function sessionSignIn({ baseUrl, upstream, vault, guard, email, password }: SessionParts): SignIn {
   const passwordDigest = createHash('sha256').update(password).digest('hex');
   let session: KeptSession | null = null;
   /** The header that Tiledesk refused last, wherever it comes from. */
@@ -97,7 +113,7 @@ function sessionSignIn({ baseUrl, upstream, vault, email, password }: SessionPar
     return vault.exclusive(
       async (stored) => {
         if (isGood(stored)) return { value: stored };
-        const fresh = await signIn(options);
+        const fresh = await guard.signIn(() => signIn(options));
         // Two sign-ins within a second may bring the very same token.
         refused = null;
         // At once, so that a vault that cannot keep it does not lose it for this process too.
@@ -118,6 +134,8 @@ function sessionSignIn({ baseUrl, upstream, vault, email, password }: SessionPar
   return {
     kind: 'jwt',
     userId: () => session?.userId ?? null,
+    refuse: guard.refuse,
+    forgetRefusal: guard.forget,
     header: async (options) => (await goodSession(options)).header,
     async renew(stale, options) {
       // Somebody else signed in since: their session has not been refused yet.

@@ -39,6 +39,7 @@ export function createTilkeeConnection({ settings, upstream, signIn, privacy }: 
     source: 'tilkee',
     credential: tilkeeCredential(settings),
     streams: settings.streams.map((name) => STREAMS[name]({ api, settings, privacy })),
+    retryRefused: () => signIn.forgetRefusal(),
     async open(options) {
       opened ??= await api.openAccount(options);
       return opened;

@@ -4,6 +4,7 @@ import { AuthError, ConfigError } from '../../errors.ts';
 import type { Upstream } from '../../http/upstream.ts';
 import type { Logger } from '../../logger.ts';
 import type { FetchOptions } from '../../stream.ts';
+import type { RefusalGuard } from '../refusal-guard.ts';
 import { shared } from '../shared-work.ts';
 import { grantByPassword, grantByRefreshToken, type OauthAuth } from './oauth.ts';
 import type { TilkeeSettings } from './parts.ts';
@@ -26,6 +27,8 @@ export interface TilkeeSignIn {
    * @throws AuthError when there is none to be had
    */
   renew(stale: string, options: FetchOptions): Promise<string>;
+  /** The next sign-in is tried although the last one was refused: a person asked for it. */
+  forgetRefusal(): void;
 }
 
 export interface TilkeeSignInParts {
@@ -34,32 +37,42 @@ export interface TilkeeSignInParts {
   readonly vault: TokenVault;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly guard: RefusalGuard;
 }
 
 export function createTilkeeSignIn(parts: TilkeeSignInParts): TilkeeSignIn {
   const { auth } = parts.settings;
-  return auth.kind === 'key' ? keySignIn(auth.accessToken) : oauthSignIn(parts, auth);
+  return auth.kind === 'key' ? keySignIn(auth.accessToken, parts.guard) : oauthSignIn(parts, auth);
 }
 
-function keySignIn(accessToken: string): TilkeeSignIn {
+function keySignIn(accessToken: string, guard: RefusalGuard): TilkeeSignIn {
   return {
     kind: 'key',
-    header: async () => `Bearer ${accessToken}`,
+    forgetRefusal: guard.forget,
+    async header() {
+      await guard.assertUnrefused();
+      return `Bearer ${accessToken}`;
+    },
     async renew() {
-      throw new AuthError(
+      const refused = new AuthError(
         'auth_failed',
         'Tilkee V2 refuses this key; put a valid one into TILKEE_ACCESS_TOKEN (the developer area of the web app has it), and check TILKEE_REF',
       );
+      throw await guard.refuse(refused);
     },
   };
 }
 
-function oauthSignIn({ settings, upstream, vault, clock, logger }: TilkeeSignInParts, auth: OauthAuth): TilkeeSignIn {
+function oauthSignIn(parts: TilkeeSignInParts, auth: OauthAuth): TilkeeSignIn {
+  const { settings, upstream, vault, clock, logger, guard } = parts;
   const grant = { settings, auth, upstream, clock };
   const hasPassword = auth.username !== null && auth.password !== null;
   let session: KeptSignIn | null = null;
   /** The access token that Tilkee refused last, wherever it comes from. */
   let refused: string | null = null;
+  /** Refresh tokens that Tilkee refused to this process; each is tried once. */
+  const refusedTokens = new Set<string>();
+  let lastRefusal: AuthError | null = null;
   /** What a grant brought and the vault could not keep, and what the vault held then. */
   let unkept: { readonly fresh: KeptSignIn; readonly over: KeptSignIn | null } | null = null;
 
@@ -92,7 +105,7 @@ function oauthSignIn({ settings, upstream, vault, clock, logger }: TilkeeSignInP
   }
 
   async function signInAnew(stored: KeptSignIn | null, options: FetchOptions): Promise<KeptSignIn> {
-    const ways = refreshTokens(stored);
+    const ways = refreshTokens(stored).filter((token) => !refusedTokens.has(token));
     for (const [index, token] of ways.entries()) {
       const isLast = index === ways.length - 1 && !hasPassword;
       try {
@@ -102,11 +115,14 @@ function oauthSignIn({ settings, upstream, vault, clock, logger }: TilkeeSignInP
         // Somebody whose turn had been given to us, because they slept too long in it, may have used the token up.
         const left = await peek();
         if (left?.accessToken !== stored?.accessToken && isGood(left)) return left;
+        refusedTokens.add(token);
+        lastRefusal = error;
         if (isLast) throw error;
         logger.warn({ connection: settings.id }, 'Tilkee refused a refresh token; trying the next way in');
       }
     }
-    if (hasPassword) return grantByPassword(grant, options);
+    if (hasPassword) return guard.signIn(() => grantByPassword(grant, options));
+    if (lastRefusal !== null) throw lastRefusal;
     throw new AuthError(
       'auth_failed',
       'there is no Tilkee sign-in to go on with; run `leadmirror tilkee login`, or set TILKEE_USERNAME and TILKEE_PASSWORD, or TILKEE_REFRESH_TOKEN',
@@ -128,6 +144,10 @@ function oauthSignIn({ settings, upstream, vault, clock, logger }: TilkeeSignInP
 
   return {
     kind: 'oauth',
+    forgetRefusal() {
+      refusedTokens.clear();
+      guard.forget();
+    },
     header: async (options) => headerOf(await goodSession(options)),
     async renew(stale, options) {
       // Somebody else signed in since: their session has not been refused yet.

@@ -8,6 +8,7 @@ import {
   type TiledeskSandbox,
   type TiledeskSandboxOptions,
 } from '../../../src/sandbox/tiledesk.ts';
+import { createRefusalGuard } from '../../../src/sources/refusal-guard.ts';
 import { createTiledeskApi, type TiledeskApi } from '../../../src/sources/tiledesk/api.ts';
 import { createTiledeskConnection } from '../../../src/sources/tiledesk/index.ts';
 import { type Credentials, createSignIn, type KeptSession } from '../../../src/sources/tiledesk/sign-in.ts';
@@ -97,6 +98,7 @@ export async function setupUpstream(options: TiledeskSandboxOptions = {}): Promi
         credentials: auth,
         upstream,
         vault: account.vault ?? createMemoryVault(),
+        guard: createRefusalGuard(null),
       });
       const connection = createTiledeskConnection({
         settings: {

@@ -34,7 +34,12 @@ const none = () => new URLSearchParams();
 /** An account on a server that answers what is told, its sign-in done. */
 function scripted(ref = 'tool-2.1') {
   const settings = { ...tilkee.settings, v3Url: `${server.url}/v3`, v2Url: `${server.url}/v2`, ref };
-  const signIn = { kind: 'oauth' as const, header: async () => 'Bearer a', renew: async () => 'Bearer b' };
+  const signIn = {
+    kind: 'oauth' as const,
+    header: async () => 'Bearer a',
+    renew: async () => 'Bearer b',
+    forgetRefusal() {},
+  };
   return createTilkeeApi({ settings, signIn, upstream: tilkee.upstream });
 }
 

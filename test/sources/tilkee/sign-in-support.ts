@@ -3,6 +3,7 @@ import { createLocalBudget } from '../../../src/http/budget.ts';
 import { HttpClient } from '../../../src/http/client.ts';
 import { createUpstream, type Upstream } from '../../../src/http/upstream.ts';
 import { createTilkeeSandbox, type TilkeeSandbox, type TilkeeSandboxOptions } from '../../../src/sandbox/tilkee.ts';
+import { createRefusalGuard } from '../../../src/sources/refusal-guard.ts';
 import { createTilkeeApi, type TilkeeAccountApi } from '../../../src/sources/tilkee/api.ts';
 import type { OauthAuth } from '../../../src/sources/tilkee/oauth.ts';
 import type { TilkeeAuth, TilkeeSettings } from '../../../src/sources/tilkee/parts.ts';
@@ -114,7 +115,7 @@ export async function setupTilkee(options: TilkeeSandboxOptions = {}): Promise<T
       clock = systemClock,
     } = {}) {
       const settings = { ...common, auth, ...changed };
-      const signIn = createTilkeeSignIn({ settings, upstream, vault, clock, logger });
+      const signIn = createTilkeeSignIn({ settings, upstream, vault, clock, logger, guard: createRefusalGuard(null) });
       return { settings, signIn, vault, api: createTilkeeApi({ settings, signIn, upstream }) };
     },
     async issueRefreshToken() {

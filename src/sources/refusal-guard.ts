@@ -1,0 +1,66 @@
+import { AuthError } from '../errors.ts';
+
+/** Where a refused credential is remembered for all processes. */
+export interface RefusalStore {
+  /** The refusal of this very credential that is still in force; null where there is none. */
+  find(): Promise<AuthError | null>;
+  keep(error: AuthError): Promise<void>;
+  clear(): Promise<void>;
+}
+
+/** A wrong credential is tried once: many servers lock an account after a few failures. */
+export interface RefusalGuard {
+  /** @throws AuthError while the credential is known to be refused */
+  assertUnrefused(): Promise<void>;
+  /** Signs in, unless the credential is known to be refused, and remembers a refusal. */
+  signIn<T>(work: () => Promise<T>): Promise<T>;
+  /** Remembers a refusal that did not come from a sign-in. Returns it. */
+  refuse(error: AuthError): Promise<AuthError>;
+  /** The next sign-in is tried: a person asked for it. */
+  forget(): void;
+}
+
+/** After so long it is tried again: a lock may have ended, or the upstream was wrong. */
+export const REFUSED_FOR_MS = 15 * 60_000;
+
+/** `store` null: remembered in this process only. */
+export function createRefusalGuard(store: RefusalStore | null): RefusalGuard {
+  let refused: { readonly error: AuthError; readonly at: number } | null = null;
+  /** A person asked: what other processes remember does not hold for the next try. */
+  let isForced = false;
+
+  async function assertUnrefused(): Promise<void> {
+    if (refused !== null && performance.now() - refused.at < REFUSED_FOR_MS) throw refused.error;
+    if (isForced) return;
+    const known = (await store?.find()) ?? null;
+    if (known !== null) throw known;
+  }
+
+  async function refuse(error: AuthError): Promise<AuthError> {
+    refused = { error, at: performance.now() };
+    isForced = false;
+    await store?.keep(error);
+    return error;
+  }
+
+  return {
+    assertUnrefused,
+    refuse,
+    async signIn(work) {
+      await assertUnrefused();
+      try {
+        const value = await work();
+        refused = null;
+        isForced = false;
+        await store?.clear();
+        return value;
+      } catch (error) {
+        throw error instanceof AuthError ? await refuse(error) : error;
+      }
+    },
+    forget() {
+      refused = null;
+      isForced = true;
+    },
+  };
+}
