@@ -2,7 +2,7 @@ import { DelayedError, UnrecoverableError, WaitingError } from 'bullmq';
 import type { App } from '../src/app.ts';
 import { DatabaseError, isAbort, LeaseBusyError, RunCancelledError } from '../src/errors.ts';
 import type { Logger } from '../src/logger.ts';
-import { isOver } from '../src/store/control.ts';
+import { endOwnWaits, isOver } from '../src/store/control.ts';
 import { databaseError } from '../src/store/faults.ts';
 import { laneOf } from '../src/stream.ts';
 import type { RunResult } from '../src/sync/run-pass.ts';
@@ -58,8 +58,11 @@ async function processRun(parts: ProcessorParts, job: RunJob): Promise<Processed
   const { connection, stream, pass } = job;
   const found = app.findStream(connection, stream);
   if (found === undefined) return skipped('not_configured');
-  if (job.trigger === 'manual') found.connection.retryRefused?.();
-  else if (parking.isParked(connection, app.clock.now())) return skipped('parked');
+  if (job.trigger === 'manual') {
+    found.connection.retryRefused?.();
+    await endOwnWaits(app.database.prisma, { connectionId: connection, stream });
+  }
+  if (job.trigger === 'schedule' && parking.isParked(connection, app.clock.now())) return skipped('parked');
   if (signal.aborted) return skipped('stopping');
   if (await isRunOver(app, job)) return skipped('over');
   const fairness = fairnessIn(queues.lanes[laneOf(pass)], parts.sliceMs);

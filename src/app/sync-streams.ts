@@ -1,5 +1,6 @@
 import type { App } from '../app.ts';
 import { DatabaseError, isAbort, LeaseBusyError, RunCancelledError } from '../errors.ts';
+import { endOwnWaits } from '../store/control.ts';
 import { databaseError } from '../store/faults.ts';
 import type { RunCounts } from '../store/runs.ts';
 import { isBackfillComplete } from '../store/watermarks.ts';
@@ -55,7 +56,10 @@ export async function syncStreams(
   options: SyncStreamsOptions,
 ): Promise<SyncReport[]> {
   // A person asked for it: a credential that was refused before is tried once more, for all streams together.
-  for (const { connection } of selected) connection.retryRefused?.();
+  for (const { connection, stream } of selected) {
+    connection.retryRefused?.();
+    await endOwnWaits(app.database.prisma, { connectionId: connection.id, stream: stream.name });
+  }
   const ids = [...new Set(selected.map(({ connection }) => connection.id))];
   const waiting = ids.map((id) => selected.filter(({ connection }) => connection.id === id));
   const reports = new Map<Selected, SyncReport>();

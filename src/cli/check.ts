@@ -5,6 +5,7 @@ import { type ConnectionConfig, describeConfig, type TilkeeConnectionConfig } fr
 import { errorCode, isAbort, LeadmirrorError, RateLimitedError } from '../errors.ts';
 import { createLocalBudget } from '../http/budget.ts';
 import { vaultName } from '../sources/tilkee/index.ts';
+import { readServerPause } from '../store/budget-status.ts';
 import { databaseError } from '../store/faults.ts';
 import { followMirrored, readMirroredIds } from '../store/mirrored.ts';
 import type { Capabilities, Connection, FetchOptions, Stream } from '../stream.ts';
@@ -112,6 +113,15 @@ async function checkQueue({ config, logger }: CommandContext, database: MirrorDa
   });
 }
 
+function waitingError(
+  { id, streams }: Connection,
+  pause: { until: Date; reason: string },
+  nowMs: number,
+): RateLimitedError {
+  const message = `the server asked to wait until ${pause.until.toISOString()} (${pause.reason}), so nothing was sent; to try at once: leadmirror resume ${streams[0]?.name} --connection ${id}`;
+  return new RateLimitedError(message, { waitMs: pause.until.getTime() - nowMs });
+}
+
 /** Its password can be tried beside a kept session, without using up a refresh token. */
 function hasOnlyPassword(settings: ConnectionConfig): settings is TilkeeConnectionConfig {
   if (settings.source !== 'tilkee' || settings.auth.kind === 'key') return false;
@@ -139,6 +149,8 @@ async function checkConnections(
     const fetch = { signal, maxWaitMs: config.http.retryMaxMs, onRequest: () => {} };
     for (const connection of connections) {
       const isOpen = await attempt(connection.id, report, async () => {
+        const pause = database === null ? null : await readServerPause(database.prisma, connection.credential);
+        if (pause !== null) throw waitingError(connection, pause, systemClock.now());
         const { summary } = await connection.open(fetch);
         return { value: true, detail: summary };
       });

@@ -1,6 +1,6 @@
 import { findUnfinished } from '../../workers/unfinished.ts';
 import type { PrismaClient } from '../generated/prisma/client.ts';
-import { resumeStream } from '../store/control.ts';
+import { liftServerPause, resumeStream } from '../store/control.ts';
 import type { StreamKey } from '../store/streams.ts';
 import { readWatermark } from '../store/watermarks.ts';
 import type { QueuedPass } from '../stream.ts';
@@ -10,13 +10,32 @@ export async function resume(word: string, options: ControlOptions): Promise<voi
   await controlStreams(word, options, async (context) => {
     const { database, selected, wordFor } = context;
     const resumed: { key: StreamKey; since: Date | null }[] = [];
-    for (const key of selected) resumed.push({ key, since: await resumeStream(database.prisma, key) });
+    const lifted = new Map<StreamKey, Date>();
+    for (const key of selected) {
+      const until = await liftServerPause(database.prisma, key);
+      if (until !== null) lifted.set(key, until);
+      resumed.push({ key, since: await resumeStream(database.prisma, key) });
+    }
     const due = new Map<StreamKey, QueuedPass[]>();
     for (const { key, since } of resumed) due.set(key, since === null ? [] : await findDue(database.prisma, key));
     const wanted = [...due].flatMap(([key, passes]) => passes.map((pass) => ({ ...key, pass })));
     const isAsked = await askDaemon(context, wanted);
     return resumed.map(({ key, since }) => {
       const passes = due.get(key) ?? [];
+      const until = lifted.get(key);
+      const own = since === null ? 'was not paused' : null;
+      if (until !== undefined) {
+        const lines = [
+          `the wait that the server asked for, until ${until.toISOString()}, is lifted for all streams of this account`,
+          'If the server asks again, it is obeyed again.',
+          ...(own === null ? describe(since as Date, passes, isAsked, wordFor(key)) : []),
+        ];
+        return {
+          key,
+          lines,
+          json: { was_paused_since: since, asked: isAsked ? passes : [], lifted_wait_until: until },
+        };
+      }
       return {
         key,
         lines:

@@ -1,7 +1,8 @@
 import { type MirrorDatabase, openMirrorDatabase } from '../app.ts';
 import { type Config, type StreamSchedule, scheduleOf } from '../config.ts';
 import type { NextRun } from '../ops/parts.ts';
-import { StatusReader } from '../ops/read-status.ts';
+import { afterPauses, StatusReader } from '../ops/read-status.ts';
+import { readPauses } from '../store/budget-status.ts';
 import { databaseError } from '../store/faults.ts';
 import { countRows, readStatus } from '../store/status.ts';
 import type { StreamKey } from '../store/streams.ts';
@@ -54,11 +55,10 @@ async function readForScripts({ prisma }: MirrorDatabase, nextRuns: NextRuns) {
   const names = [...new Set(streams.map(({ stream }) => stream))];
   const counts = new Map(await Promise.all(names.map(async (name) => [name, await countRows(prisma, name)] as const)));
   const now = Date.now();
+  const nextTry = afterPauses(nextRuns, await readPauses(prisma));
   return streams.map((line) => {
     const rows = counts.get(line.stream)?.get(line.connection_id);
-    const ticks = nextRuns({ connectionId: line.connection_id, stream: line.stream }, now).map(({ at }) =>
-      at.getTime(),
-    );
+    const ticks = nextTry({ connectionId: line.connection_id, stream: line.stream }, now).map(({ at }) => at.getTime());
     return {
       ...line,
       rows: rows?.alive ?? 0,

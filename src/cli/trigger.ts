@@ -1,5 +1,6 @@
 import { createQueues, enqueueRun } from '../../workers/queues.ts';
 import { createApp } from '../app.ts';
+import { whyItWaits } from '../store/budget-status.ts';
 import { isPaused } from '../store/control.ts';
 import type { QueuedPass } from '../stream.ts';
 import { runCommand } from './command.ts';
@@ -35,6 +36,8 @@ export async function trigger(word: string, options: TriggerOptions): Promise<vo
             trigger: 'manual',
           });
           print(`${connection.id} ${stream.name} ${options.pass}: asked for`);
+          const wait = await whyItWaits(app.database.prisma, { connectionId: connection.id, stream: stream.name });
+          if (wait !== '') print(`  ${wait}`);
         }
       } finally {
         await queues.close();

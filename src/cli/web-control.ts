@@ -2,7 +2,8 @@ import { enqueueRun, type Queues, QueueUnavailableError } from '../../workers/qu
 import type { App } from '../app.ts';
 import { LeadmirrorError } from '../errors.ts';
 import type { Control } from '../ops/server.ts';
-import { cancelRuns, isPaused, pauseStream, resumeStream, resyncStream } from '../store/control.ts';
+import { whyItWaits } from '../store/budget-status.ts';
+import { cancelRuns, isPaused, liftServerPause, pauseStream, resumeStream, resyncStream } from '../store/control.ts';
 import { acceptDeletions } from '../store/deletions.ts';
 import type { StreamKey } from '../store/streams.ts';
 import type { QueuedPass } from '../stream.ts';
@@ -51,7 +52,8 @@ export function createWebControl({ database: { prisma } }: Pick<App, 'database'>
         const message = `${sentence(error.message)} Nothing was asked for: try again when it answers, or run it without the queue: ${command('sync', key, pass)}`;
         throw new QueueUnavailableError(message, { cause: error });
       }
-      return `${WORDS[pass]} of ${key.stream} asked for; it begins as soon as a worker is free.`;
+      const wait = await whyItWaits(prisma, key);
+      return `${WORDS[pass]} of ${key.stream} asked for; ${wait === '' ? 'it begins as soon as a worker is free.' : `but it waits. ${wait}`}`;
     },
     async pause(key) {
       const { wasPaused } = await pauseStream(prisma, key);
@@ -60,12 +62,17 @@ export function createWebControl({ database: { prisma } }: Pick<App, 'database'>
         : `${key.stream} is paused: no run begins until it is resumed.`;
     },
     async resume(key) {
+      const until = await liftServerPause(prisma, key);
       const since = await resumeStream(prisma, key);
-      if (since === null) return `${key.stream} was not paused.`;
+      const lifted =
+        until === null
+          ? ''
+          : `The wait that the server asked for, until ${until.toISOString()}, is lifted for all streams of this account. `;
+      if (since === null) return `${lifted}${key.stream} was not paused.`;
       const due = await findDue(prisma, key);
       return (await tryToAsk(key, ...(due.length === 0 ? (['incremental'] as const) : due)))
-        ? `${key.stream} goes on: a run is asked for.`
-        : `${key.stream} is resumed. ${AWAY}: the next tick of a running daemon goes on with it; or now: ${command('sync', key)}`;
+        ? `${lifted}${key.stream} goes on: a run is asked for.`
+        : `${lifted}${key.stream} is resumed. ${AWAY}: the next tick of a running daemon goes on with it; or now: ${command('sync', key)}`;
     },
     async resync(key) {
       const resynced = await resyncStream(prisma, key);

@@ -1,4 +1,4 @@
-import { type BudgetStatus, readBudgets } from '../store/budget-status.ts';
+import { type BudgetStatus, readBudgets, readPauses } from '../store/budget-status.ts';
 import { readProcesses } from '../store/processes.ts';
 import {
   type Decisions,
@@ -53,18 +53,20 @@ export class StatusReader {
   async read(): Promise<StatusDocument> {
     const { prisma, queue } = this.#parts;
     const connections = this.#parts.connections?.() ?? [];
-    const [lines, running, errors, decisions, budgets, byRuns, days, runs, processes, health] = await Promise.all([
-      readStatus(prisma),
-      readRunning(prisma),
-      readPassErrors(prisma),
-      readDecisions(prisma),
-      readBudgets(prisma),
-      readRequestRates(prisma),
-      this.#days.get(),
-      findRuns(prisma, { limit: LAST_RUNS }),
-      readProcesses(prisma),
-      queue?.health() ?? null,
-    ]);
+    const [lines, running, errors, decisions, budgets, byRuns, days, runs, processes, health, pauses] =
+      await Promise.all([
+        readStatus(prisma),
+        readRunning(prisma),
+        readPassErrors(prisma),
+        readDecisions(prisma),
+        readBudgets(prisma),
+        readRequestRates(prisma),
+        this.#days.get(),
+        findRuns(prisma, { limit: LAST_RUNS }),
+        readProcesses(prisma),
+        queue?.health() ?? null,
+        readPauses(prisma),
+      ]);
     const names = [...new Set(lines.map(({ stream }) => stream))];
     const counts = new Map(await Promise.all(names.map(async (name) => [name, await this.#count(name)] as const)));
     const nowMs = Date.now();
@@ -75,7 +77,7 @@ export class StatusReader {
       decisions: new Map(decisions.map((one) => [keyOf({ connection_id: one.connectionId, stream: one.stream }), one])),
       days,
       counts: ({ connection_id, stream }) => counts.get(stream)?.get(connection_id) ?? { alive: 0, deleted: 0 },
-      nextRuns: this.#parts.nextRuns ?? (() => []),
+      nextRuns: afterPauses(this.#parts.nextRuns ?? (() => []), pauses),
     };
     const streams = lines.map((line) => toFacts(line, known));
     return {
@@ -97,6 +99,18 @@ export class StatusReader {
     this.#counts.set(name, kept);
     return kept.get();
   }
+}
+
+/** A tick during a pause of the account does nothing: the next try is at its end. */
+export function afterPauses(
+  nextRuns: NonNullable<OpsParts['nextRuns']>,
+  pauses: ReadonlyMap<string, Date>,
+): NonNullable<OpsParts['nextRuns']> {
+  return (key, nowMs) => {
+    const until = pauses.get(key.connectionId);
+    const runs = nextRuns(key, nowMs);
+    return until === undefined ? runs : runs.map((run) => (run.at < until ? { ...run, at: until } : run));
+  };
 }
 
 interface Named {

@@ -1,4 +1,6 @@
 import type { PrismaClient } from '../generated/prisma/client.ts';
+import { REFUSED_FOR_MS } from '../sources/refusal-guard.ts';
+import type { StreamKey } from './streams.ts';
 
 /** The request budget of one credential as people see it. */
 export interface BudgetStatus {
@@ -12,6 +14,42 @@ export interface BudgetStatus {
   readonly blocked_reason: string | null;
   /** Granted so far; only grows. */
   readonly requests: number;
+}
+
+/** Until when nothing is asked for an account: the server asked to wait, it does not answer, or it refused the credential. By connection. */
+export async function readPauses(prisma: PrismaClient): Promise<ReadonlyMap<string, Date>> {
+  const rows = await prisma.$queryRaw<{ connection_id: string; until: Date }[]>`
+    select s.connection_id, max(p.until) as until
+    from sync.streams s join sync.budgets b on b.credential = s.credential
+    cross join lateral (select greatest(b.blocked_until, case when b.opened_at is not null then b.wake_at end,
+      b.refused_at + make_interval(secs => ${REFUSED_FOR_MS / 1000}::float8)) as until) p
+    where p.until > now() group by s.connection_id`;
+  return new Map(rows.map(({ connection_id, until }) => [connection_id, until]));
+}
+
+export interface ServerPause {
+  readonly until: Date;
+  /** A stable word. */
+  readonly reason: string;
+}
+
+/** The wait that the server asked for, for one credential; null where there is none. */
+export async function readServerPause(prisma: PrismaClient, credential: string): Promise<ServerPause | null> {
+  const [row] = await prisma.$queryRaw<{ until: Date; reason: string }[]>`
+    select blocked_until as until, coalesce(blocked_reason, 'it asked to wait') as reason
+    from sync.budgets where credential = ${credential} and blocked_until > now()`;
+  return row ?? null;
+}
+
+/** What a person who asked for a run has to know; empty when it begins at once. */
+export async function whyItWaits(prisma: PrismaClient, { connectionId, stream }: StreamKey): Promise<string> {
+  const row = await prisma.syncStream.findUnique({
+    where: { connection_id_stream: { connection_id: connectionId, stream } },
+    select: { credential: true },
+  });
+  const pause = row?.credential == null ? null : await readServerPause(prisma, row.credential);
+  if (pause === null) return '';
+  return `The server asked to wait until ${pause.until.toISOString()} (${pause.reason}): the run begins then, or at once after: leadmirror resume ${stream} --connection ${connectionId}`;
 }
 
 export async function readBudgets(prisma: PrismaClient): Promise<BudgetStatus[]> {

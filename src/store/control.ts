@@ -65,6 +65,31 @@ export async function resumeStream(prisma: PrismaClient, key: StreamKey): Promis
   return row?.paused_at ?? null;
 }
 
+/** Ends a wait that the server asked for, for all streams of the account. Returns until when it would have lasted; null when there was none. */
+export async function liftServerPause(prisma: PrismaClient, { connectionId, stream }: StreamKey): Promise<Date | null> {
+  const [row] = await prisma.$queryRaw<{ until: Date }[]>`
+    with held as (
+      select b.credential, b.blocked_until as until from sync.budgets b join sync.streams s on s.credential = b.credential
+      where s.connection_id = ${connectionId} and s.stream = ${stream} and b.blocked_until > now() for update of b
+    )
+    update sync.budgets b set blocked_until = null, blocked_reason = null, updated_at = now()
+    from held where b.credential = held.credential
+    returning held.until`;
+  return row?.until ?? null;
+}
+
+/**
+ * A person asks for a run now: our own waits end, for all streams of the account. An open circuit is probed at once, and a refused credential is tried. A wait
+ * that the server asked for stays (see `liftServerPause`).
+ */
+export async function endOwnWaits(prisma: PrismaClient, { connectionId, stream }: StreamKey): Promise<void> {
+  await prisma.$executeRaw`
+    update sync.budgets b set wake_at = case when b.opened_at is not null then least(b.wake_at, now()) end, refused_at = null, updated_at = now()
+    from sync.streams s
+    where s.connection_id = ${connectionId} and s.stream = ${stream} and b.credential = s.credential
+      and (b.opened_at is not null or b.refused_at is not null)`;
+}
+
 export async function isPaused(prisma: PrismaClient, { connectionId, stream }: StreamKey): Promise<boolean> {
   const row = await prisma.syncStream.findUnique({
     where: { connection_id_stream: { connection_id: connectionId, stream } },

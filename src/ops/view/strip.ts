@@ -26,15 +26,21 @@ export function dayStrip(day: DayFacts): Html {
 export function describeDay(day: DayFacts): string {
   if (day.runs === 0) return 'Last 24 hours: no run';
   const parts = [counted(day.runs, 'run')];
-  if (day.failed > 0) parts.push(`${count(day.failed)} failed (last ${lastOf(day, 'failed')})`);
-  if (day.partial > 0) parts.push(`${count(day.partial)} partial (last ${lastOf(day, 'partial')})`);
+  if (day.failed > 0) parts.push(`${count(day.failed)} failed${lastOf(day, 'failed')}`);
+  if (day.partial > 0) parts.push(`${count(day.partial)} partial${lastOf(day, 'partial')}`);
   if (day.postponed > 0) parts.push(`${count(day.postponed)} put off`);
   if (day.failed + day.partial + day.postponed === 0) parts.push('all succeeded');
   return `Last 24 hours: ${parts.join(', ')}; ${counted(day.changes, 'row')} changed`;
 }
 
-function lastOf(day: DayFacts, mark: string): string {
-  const back = day.slots.length - 1 - day.slots.lastIndexOf(mark);
+/** A slot shows its worst run only: one that failed may hide one that was partial. Empty where the slots do not tell. */
+function lastOf(day: DayFacts, mark: 'failed' | 'partial'): string {
+  const at = day.slots.findLastIndex((slot) => slot === mark || (mark === 'partial' && slot === 'failed'));
+  if (at < 0) return '';
+  return ` (last ${agoOf(day.slots.length - 1 - at)})`;
+}
+
+function agoOf(back: number): string {
   const minutes = back * SLOT_MINUTES;
   if (minutes < SLOT_MINUTES) return 'within half an hour';
   return minutes < 90 ? `about ${minutes} min ago` : `about ${Math.round(minutes / 60)} h ago`;
