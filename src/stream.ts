@@ -1,3 +1,4 @@
+import type { AuthError } from './errors.ts';
 /**
  * The contract between a source (one upstream product) and the engine: types only, a leaf that everybody may import.
  *
@@ -106,6 +107,9 @@ export interface Entry {
   readonly createdAt: number | null;
   readonly updatedAt: number | null;
 }
+
+/** Of a list without pages; no account has as many departments or members, and no conversation as many messages. */
+export const MOST_ROWS = 50_000;
 
 /** One answer of a list. */
 export interface ListPage {
@@ -321,4 +325,15 @@ export interface Door {
   readonly name: string;
   /** @throws what `open` throws. Answers a line for people. */
   knock(options: FetchOptions): Promise<string>;
+}
+
+/** After so long it is tried again: a lock may have ended, or the upstream was wrong. */
+export const REFUSED_FOR_MS = 15 * 60_000;
+
+/** Where a refused credential is remembered for all processes. */
+export interface RefusalStore {
+  /** The refusal of this very credential that is still in force; null where there is none. */
+  find(): Promise<AuthError | null>;
+  keep(error: AuthError): Promise<void>;
+  clear(): Promise<void>;
 }

@@ -1,7 +1,7 @@
 import type { Config, ConnectionConfig, TiledeskConnectionConfig, TilkeeConnectionConfig } from '../config.ts';
 import { isSameAccount } from '../config.ts';
+import { createRefusalGuard } from '../http/refusal-guard.ts';
 import type { Upstream } from '../http/upstream.ts';
-import { createRefusalGuard, type RefusalStore } from '../sources/refusal-guard.ts';
 import {
   createTiledeskConnection,
   createTiledeskSignIn,
@@ -16,7 +16,7 @@ import {
   vaultName,
 } from '../sources/tilkee/index.ts';
 import type { Vault } from '../sources/vault.ts';
-import type { Connection } from '../stream.ts';
+import type { Connection, RefusalStore } from '../stream.ts';
 import { createAccountUpstream, type UpstreamParts } from './upstreams.ts';
 
 export interface ConnectParts extends UpstreamParts {

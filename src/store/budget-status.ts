@@ -1,5 +1,5 @@
 import type { PrismaClient } from '../generated/prisma/client.ts';
-import { REFUSED_FOR_MS } from '../sources/refusal-guard.ts';
+import { REFUSED_FOR_MS } from '../stream.ts';
 import type { StreamKey } from './streams.ts';
 
 /** The request budget of one credential as people see it. */

@@ -2,7 +2,7 @@ import { scrypt } from 'node:crypto';
 import { promisify } from 'node:util';
 import { type AuthCode, AuthError } from '../errors.ts';
 import type { PrismaClient } from '../generated/prisma/client.ts';
-import { REFUSED_FOR_MS, type RefusalStore } from '../sources/refusal-guard.ts';
+import { REFUSED_FOR_MS, type RefusalStore } from '../stream.ts';
 
 const derive = promisify(scrypt) as (secret: string, salt: string, length: number) => Promise<Buffer>;
 

@@ -1,8 +1,15 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ResponseTooLargeError, UpstreamContractError } from '../errors.ts';
-import type { FetchOptions, List, ListPage, ListQuery, WalkState, WalkStep } from '../stream.ts';
+import {
+  type FetchOptions,
+  type List,
+  type ListPage,
+  type ListQuery,
+  MOST_ROWS,
+  type WalkState,
+  type WalkStep,
+} from '../stream.ts';
 import type { Span } from '../trace.ts';
-import { MOST_ROWS } from '../walks/snapshot.ts';
 
 export interface WalkedPage<T> {
   /** The page as the consumer prepared it for writing. */

@@ -1,7 +1,4 @@
-import type { ListPage, ListQuery, Walk, WalkStep } from '../stream.ts';
-
-/** Of a list without pages; no account has as many departments or members, and no conversation as many messages. */
-export const MOST_ROWS = 50_000;
+import { type ListPage, type ListQuery, MOST_ROWS, type Walk, type WalkStep } from '../stream.ts';
 
 /** A list that one request answers whole, without pages. */
 export type SnapshotState = { readonly [key: string]: unknown };

@@ -3,9 +3,9 @@ import { systemClock } from '../../clock.ts';
 import { type Answers, type Config, loadAnswers } from '../../config.ts';
 import { AuthError, LeadmirrorError, UpstreamContractError, UpstreamRefusedError } from '../../errors.ts';
 import { createLocalBudget } from '../../http/budget.ts';
+import { createRefusalGuard } from '../../http/refusal-guard.ts';
 import { createUpstream } from '../../http/upstream.ts';
 import type { Logger } from '../../logger.ts';
-import { createRefusalGuard } from '../../sources/refusal-guard.ts';
 import {
   createTiledeskSignIn,
   fetchOwnProjects,

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
+import type { RefusalGuard } from '../../http/refusal-guard.ts';
 import type { Upstream } from '../../http/upstream.ts';
 import type { AccountFacts, Connection, Privacy, Stream } from '../../stream.ts';
-import type { RefusalGuard } from '../refusal-guard.ts';
 import type { Vault } from '../vault.ts';
 import { createTiledeskApi } from './api.ts';
 import { createBotsStream } from './bots.ts';

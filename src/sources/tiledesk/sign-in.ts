@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { AuthError, ConfigError, UpstreamContractError, UpstreamRefusedError } from '../../errors.ts';
+import type { RefusalGuard } from '../../http/refusal-guard.ts';
 import type { Upstream } from '../../http/upstream.ts';
 import type { FetchOptions } from '../../stream.ts';
 import { asId, asText, isObject } from '../coerce.ts';
-import type { RefusalGuard } from '../refusal-guard.ts';
 import { shared } from '../shared-work.ts';
 import type { Vault } from '../vault.ts';
 import { isOwnRefusal } from './own-refusal.ts';

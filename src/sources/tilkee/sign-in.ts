@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import type { Clock } from '../../clock.ts';
 import { AuthError, ConfigError } from '../../errors.ts';
+import type { RefusalGuard } from '../../http/refusal-guard.ts';
 import type { Upstream } from '../../http/upstream.ts';
 import type { Logger } from '../../logger.ts';
 import type { FetchOptions } from '../../stream.ts';
-import type { RefusalGuard } from '../refusal-guard.ts';
 import { shared } from '../shared-work.ts';
 import { grantByPassword, grantByRefreshToken, type OauthAuth } from './oauth.ts';
 import type { TilkeeSettings } from './parts.ts';

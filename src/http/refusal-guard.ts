@@ -1,12 +1,5 @@
 import { AuthError } from '../errors.ts';
-
-/** Where a refused credential is remembered for all processes. */
-export interface RefusalStore {
-  /** The refusal of this very credential that is still in force; null where there is none. */
-  find(): Promise<AuthError | null>;
-  keep(error: AuthError): Promise<void>;
-  clear(): Promise<void>;
-}
+import { REFUSED_FOR_MS, type RefusalStore } from '../stream.ts';
 
 /** A wrong credential is tried once: many servers lock an account after a few failures. */
 export interface RefusalGuard {
@@ -19,9 +12,6 @@ export interface RefusalGuard {
   /** The next sign-in is tried: a person asked for it. */
   forget(): void;
 }
-
-/** After so long it is tried again: a lock may have ended, or the upstream was wrong. */
-export const REFUSED_FOR_MS = 15 * 60_000;
 
 /** `store` null: remembered in this process only. */
 export function createRefusalGuard(store: RefusalStore | null): RefusalGuard {
