@@ -14,6 +14,7 @@ import { createProcessMetrics, type ProcessMetrics } from './ops/metrics/process
 import { startTracing, type Tracing } from './ops/tracing.ts';
 import { createMemoryVault, type Vault } from './sources/vault.ts';
 import { createDatabaseBudget } from './store/budgets.ts';
+import { type ConnectionRoom, type ConnectionShares, lackOfRoom, shareConnections } from './store/connection-room.ts';
 import { createDatabase, type Database, type DatabaseOptions } from './store/database.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './store/embedded.ts';
 import { databaseError, passesByWaiting } from './store/faults.ts';
@@ -37,6 +38,13 @@ export interface MirrorDatabase {
   readonly place: string;
   /** Null when DATABASE_URL was given. */
   readonly embedded: EmbeddedPostgres | null;
+  readonly connections: {
+    /** Null when it cannot be known. */
+    readonly room: ConnectionRoom | null;
+    readonly wanted: ConnectionShares;
+    /** How many of them this process takes. */
+    readonly shares: ConnectionShares;
+  };
   close(): Promise<void>;
 }
 
@@ -226,11 +234,17 @@ export async function openMirrorDatabase(
   const embedded =
     config.databaseUrl === null ? await startEmbeddedPostgres({ home: config.home, logger, signal }) : null;
   const url = config.databaseUrl ?? embedded?.url ?? '';
+  const { concurrency, bulkConcurrency } = config.workers;
+  const wanted = { mirror: concurrency + bulkConcurrency + 4, queue: config.redis === null ? QUEUE_CONNECTIONS : 0 };
+  const isDaemon = options.waitForDatabase ?? false;
   let database: Database | null = null;
+  let connections: MirrorDatabase['connections'];
   try {
-    await reachAndMigrate(url, { logger, signal, clock, isPatient: options.waitForDatabase ?? false });
-    const maxConnections = config.workers.concurrency + config.workers.bulkConcurrency + 4;
-    database = createDatabase({ url, logger, maxConnections, tracer });
+    const room = await reachAndMigrate(url, { logger, signal, clock, isPatient: isDaemon });
+    const lack = lackOfRoom(room, wanted);
+    if (isDaemon && lack !== null) throw new DatabaseError('database_refused', lack);
+    connections = { room, wanted, shares: shareConnections(room, wanted) };
+    database = createDatabase({ url, logger, maxConnections: connections.shares.mirror, tracer });
   } catch (error) {
     await embedded?.close();
     throw error;
@@ -241,6 +255,7 @@ export async function openMirrorDatabase(
     url,
     place,
     embedded,
+    connections,
     async close() {
       await close();
       await embedded?.close();
@@ -249,6 +264,7 @@ export async function openMirrorDatabase(
 }
 
 const DATABASE_RETRY_MS = 5_000;
+const QUEUE_CONNECTIONS = 8;
 
 interface ReachOptions {
   readonly logger: Logger;
@@ -257,16 +273,17 @@ interface ReachOptions {
   readonly isPatient: boolean;
 }
 
-async function reachAndMigrate(url: string, options: ReachOptions): Promise<void> {
-  await patiently(options, async () => {
-    await assertReachable(url);
+async function reachAndMigrate(url: string, options: ReachOptions): Promise<ConnectionRoom | null> {
+  return patiently(options, async () => {
+    const room = await assertReachable(url);
     const applied = await migrate({ url });
     if (applied.length > 0) options.logger.info({ applied }, 'database migrated');
+    return room;
   });
 }
 
 /** Tries again while the database is away, where the caller has the time; else the first failure is thrown. */
-async function patiently({ logger, signal, clock, isPatient }: ReachOptions, work: () => Promise<void>): Promise<void> {
+async function patiently<T>({ logger, signal, clock, isPatient }: ReachOptions, work: () => Promise<T>): Promise<T> {
   for (;;) {
     try {
       return await work();

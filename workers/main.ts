@@ -50,6 +50,7 @@ export async function startDaemon(app: App, options: DaemonOptions): Promise<Dae
     logger,
     signal,
     isPatient: true,
+    maxConnections: app.database.connections.shares.queue,
     telemetry: app.tracing?.queueTelemetry as QueueOverrides['telemetry'],
     ...queueOptions,
   });

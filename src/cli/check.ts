@@ -2,10 +2,11 @@ import { createQueues } from '../../workers/queues.ts';
 import { assertKey, connect, createHttpClient, type MirrorDatabase, openMirrorDatabase, vaultsIn } from '../app.ts';
 import { systemClock } from '../clock.ts';
 import { type ConnectionConfig, describeConfig, type TilkeeConnectionConfig } from '../config.ts';
-import { errorCode, isAbort, LeadmirrorError, RateLimitedError } from '../errors.ts';
+import { DatabaseError, errorCode, isAbort, LeadmirrorError, RateLimitedError } from '../errors.ts';
 import { createLocalBudget } from '../http/budget.ts';
 import { vaultName } from '../sources/tilkee/index.ts';
 import { readServerPause } from '../store/budget-status.ts';
+import { connectionsOf, lackOfRoom, leastOf } from '../store/connection-room.ts';
 import { databaseError } from '../store/faults.ts';
 import { followMirrored, readMirroredIds } from '../store/mirrored.ts';
 import type { Capabilities, Connection, FetchOptions, Stream } from '../stream.ts';
@@ -39,6 +40,7 @@ export async function check(options: { readonly json?: boolean }): Promise<void>
     const database = await checkDatabase(context, report);
     try {
       if (database !== null) {
+        await checkRoom(database, report);
         await checkSecretKey(context, database, report);
         await checkQueue(context, database, report);
       }
@@ -92,6 +94,17 @@ async function checkDatabase(
   });
 }
 
+async function checkRoom({ connections: { room, wanted, shares } }: MirrorDatabase, report: Report): Promise<void> {
+  if (room === null) return;
+  await attempt('database connections', report, async () => {
+    const lack = lackOfRoom(room, wanted);
+    if (lack !== null) throw new DatabaseError('database_refused', lack);
+    const { limitOf, limit, used } = room;
+    const needs = `a daemon takes up to ${connectionsOf(shares)}, and needs ${connectionsOf(leastOf(wanted))}`;
+    return { value: null, detail: `${limit - used} of ${limit} that the ${limitOf} allows are free; ${needs}` };
+  });
+}
+
 async function checkSecretKey(context: CommandContext, database: MirrorDatabase, report: Report): Promise<void> {
   const { config, logger } = context;
   if (config.secretKey === null) return assertKey(config, database, logger);
@@ -103,7 +116,12 @@ async function checkSecretKey(context: CommandContext, database: MirrorDatabase,
 
 async function checkQueue({ config, logger }: CommandContext, database: MirrorDatabase, report: Report): Promise<void> {
   await attempt('queue', report, async () => {
-    const queues = await createQueues({ config, databaseUrl: database.url, logger });
+    const queues = await createQueues({
+      config,
+      databaseUrl: database.url,
+      logger,
+      maxConnections: database.connections.shares.queue,
+    });
     try {
       await queues.ping();
     } finally {

@@ -5,7 +5,7 @@ import type { Tracer } from '../trace.ts';
 import { placeOf } from './address.ts';
 import { createDriverAdapter } from './driver-adapter.ts';
 import { PreparedStatements } from './prepared.ts';
-import { poolConfig, type Session } from './session.ts';
+import { FEW, poolConfig, type Session } from './session.ts';
 
 export interface Database {
   readonly prisma: PrismaClient;
@@ -38,7 +38,7 @@ export function createDatabase(options: DatabaseOptions): Database {
   const prisma = new PrismaClient({
     adapter,
     errorFormat: 'minimal',
-    transactionOptions: { maxWait: 15_000, timeout: 60_000 },
+    transactionOptions: { maxWait: maxConnections < FEW ? 60_000 : 15_000, timeout: 60_000 },
   });
   return { prisma, place: placeOf(url), close: () => prisma.$disconnect() };
 }

@@ -1,6 +1,7 @@
 import pg from 'pg';
 import { DatabaseError } from '../errors.ts';
 import { placeOf } from './address.ts';
+import { type ConnectionRoom, readConnectionRoom } from './connection-room.ts';
 import { databaseError } from './faults.ts';
 import { SSL_MODES, type SslMode, type TlsSettings, Wire } from './wire.ts';
 
@@ -76,7 +77,7 @@ export class Session extends pg.Client {
   #isDirect = false;
 
   constructor(config: SessionConfig) {
-    super({ ...config, stream: () => new Wire(config.tls) });
+    super({ ...config, connectionTimeoutMillis: config.connectTimeoutMs, stream: () => new Wire(config.tls) });
     this.#settings = config.settings;
   }
 
@@ -121,6 +122,7 @@ export class Session extends pg.Client {
 export interface SessionConfig extends pg.ClientConfig {
   readonly tls: TlsSettings;
   readonly settings: Readonly<Record<string, string>>;
+  readonly connectTimeoutMs: number;
 }
 
 /** Opens one connection outside the pool. The caller ends it. @throws DatabaseError, or what else the driver throws */
@@ -154,12 +156,16 @@ export async function withSession<T>(
 }
 
 /**
- * One round trip.
+ * Connects once. Returns how many connections there may be.
  *
  * @throws DatabaseError `database_unavailable` when waiting may help, `database_refused` when the address or the role is wrong, `database_unsupported`
  */
-export async function assertReachable(url: string): Promise<void> {
-  await withSession(url, assertEncoding, { connectTimeoutMs: 5_000, queryTimeoutMs: 10_000 });
+export async function assertReachable(url: string): Promise<ConnectionRoom | null> {
+  const look = async (session: Session) => {
+    await assertEncoding(session);
+    return readConnectionRoom(session);
+  };
+  return withSession(url, look, { connectTimeoutMs: 5_000, queryTimeoutMs: 10_000 });
 }
 
 /** @throws DatabaseError `database_unsupported` where a letter could not be stored */
@@ -175,13 +181,20 @@ export async function assertEncoding(client: pg.Client): Promise<void> {
   );
 }
 
+/** Fewer connections than this are waited for patiently. */
+export const FEW = 5;
+
 /** For a pool of such clients. */
 export function poolConfig(url: string, max: number, options: SessionOptions = {}): pg.PoolConfig {
+  // Also how long one waits for a connection that others have: longer where there are few of them.
+  const connectionTimeoutMillis = max < FEW ? 60_000 : 10_000;
   // The types know neither that `Client` is given the pool's options nor what else they may hold.
   return {
     ...sessionConfig(url, options),
     max,
-    idleTimeoutMillis: 30_000,
+    connectionTimeoutMillis,
+    // Where there are few, those that are not in use are left to others, such as a command beside the daemon.
+    idleTimeoutMillis: max < FEW ? 250 : 30_000,
     Client: Session,
   } as unknown as pg.PoolConfig;
 }
@@ -202,7 +215,7 @@ function sessionConfig(url: string, options: SessionOptions): SessionConfig {
       ...(searchPath !== undefined && { search_path: searchPath }),
     },
     application_name: name,
-    connectionTimeoutMillis: connectTimeoutMs,
+    connectTimeoutMs,
     ...(queryTimeoutMs !== undefined && { query_timeout: queryTimeoutMs }),
     keepAlive: true,
   };

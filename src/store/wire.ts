@@ -46,7 +46,10 @@ const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]);
 
 export class Wire extends Duplex {
   readonly #tls: TlsSettings;
+  #way: Way = 'plain';
+  /** What is tried when that fails. */
   #ways: readonly Way[];
+  #fullUntil = 0;
   #target: { readonly port: number; readonly host: string } | { readonly path: string } = { path: '' };
   #socket = new Socket();
   /** What was sent before the first answer; null once that came and was no refusal of the way. */
@@ -64,6 +67,7 @@ export class Wire extends Duplex {
   connect(portOrPath: number | string, host = 'localhost'): this {
     // A socket file is private already; libpq does not encrypt there either.
     if (typeof portOrPath === 'string') this.#ways = ['plain'];
+    this.#fullUntil = performance.now() + FULL_MS;
     this.#target = typeof portOrPath === 'string' ? { path: portOrPath } : { port: portOrPath, host };
     this.#open();
     return this;
@@ -90,7 +94,8 @@ export class Wire extends Duplex {
   }
 
   #open(): void {
-    const [way, ...others] = this.#ways;
+    const [way = 'plain', ...others] = this.#ways;
+    this.#way = way;
     this.#ways = others;
     const socket = new Socket();
     this.#socket = socket;
@@ -116,6 +121,7 @@ export class Wire extends Duplex {
       if (first === 'S' && answer.length === 1) this.#encrypt(socket, giveUp);
       else if (first === 'N' && answer.length === 1 && this.#ways[0] === 'plain') {
         this.#ways = [];
+        this.#way = 'plain';
         this.#use(socket, giveUp);
       } else this.#fail(socket, new WireError(first === 'N' ? NO_TLS : NO_POSTGRES));
     });
@@ -183,6 +189,12 @@ export class Wire extends Duplex {
 
   #receive(socket: Socket, data: Buffer): void {
     if (this.#sent !== null) {
+      if (IS_FULL.test(data.toString('latin1')) && performance.now() < this.#fullUntil) {
+        socket.removeAllListeners('end').removeAllListeners('close').destroy();
+        this.#ways = [this.#way, ...this.#ways];
+        setTimeout(() => this.destroyed || this.#open(), FULL_PAUSE_MS);
+        return;
+      }
       if (this.#ways.length > 0 && REFUSES_WAY.test(data.toString('latin1'))) {
         // The refusal of this way only: pg_hba.conf may have another line for the other one.
         socket.removeAllListeners('end').removeAllListeners('close');
@@ -221,6 +233,11 @@ export class Wire extends Duplex {
     done(error);
   }
 }
+
+/** No connection is free. Where few are allowed, others give theirs back within moments. */
+const IS_FULL = /^E[\s\S]{4}[\s\S]*\0C53300\0/;
+const FULL_PAUSE_MS = 200;
+const FULL_MS = 3_000;
 
 /** The first message of the server is an error of the sign-in, or PgBouncer's for a connection without TLS. */
 const REFUSES_WAY = /^E[\s\S]{4}[\s\S]*\0C(28000|08P01)\0/;

@@ -296,7 +296,8 @@ describe('a sync by hand', () => {
   it('refreshes at its end, and does not fail when that fails', async () => {
     const { database, reader, writer } = setup;
     await insertPage(writer, 'a');
-    const mirror = { ...database, url: '', embedded: null };
+    const shares = { mirror: 1, queue: 0 };
+    const mirror = { ...database, url: '', embedded: null, connections: { room: null, wanted: shares, shares } };
     const app = { database: mirror, logger: silentLogger() };
     const { signal } = new AbortController();
     await refreshAfter(app, signal);

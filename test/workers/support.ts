@@ -180,6 +180,9 @@ export interface StubAppOptions {
   readonly bulkConcurrency?: number;
 }
 
+const SHARES = { mirror: 8, queue: 8 };
+const CONNECTIONS = { room: null, wanted: SHARES, shares: SHARES };
+
 /** The real engine and the real database under stub connections. */
 export async function createStubApp(options: StubAppOptions): Promise<App> {
   const { databaseUrl, upstreams, logger = unheardLogger() } = options;
@@ -202,7 +205,7 @@ export async function createStubApp(options: StubAppOptions): Promise<App> {
     config,
     logger,
     clock: systemClock,
-    database: { prisma, url: databaseUrl, place, embedded: null, close },
+    database: { prisma, url: databaseUrl, place, embedded: null, close, connections: CONNECTIONS },
     connections,
     streams,
     findStream,
