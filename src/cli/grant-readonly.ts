@@ -1,5 +1,5 @@
 import { openMirrorDatabase } from '../app.ts';
-import { grantReadonly as grant } from '../store/readonly-role.ts';
+import { type Granted, grantReadonly as grant } from '../store/readonly-role.ts';
 import { runCommand, UsageError } from './command.ts';
 import { EXIT } from './exit-codes.ts';
 import { print, printJson } from './format.ts';
@@ -9,7 +9,8 @@ export async function grantReadonly(role: string, options: { readonly json?: boo
   await runCommand({ json: options.json, requireConnections: false }, async ({ config, logger, signal }) => {
     const database = await openMirrorDatabase(config, { logger, signal });
     try {
-      const { outcome, hidden, canLogin } = await grant(database.prisma, role);
+      const granted = await grant(database.prisma, role);
+      const { outcome } = granted;
       if (outcome === 'no_such_role') {
         throw new UsageError(`There is no role ${role}. Create it first: create role "${role}" login password '...'`);
       }
@@ -18,12 +19,15 @@ export async function grantReadonly(role: string, options: { readonly json?: boo
           `${role} may write to the mirror already, as its owner or by a grant; give a role of its own`,
         );
       }
-      if (options.json) printJson({ role, outcome, hidden, can_login: canLogin });
-      else
-        print(
-          `${role} may now read the schemas reporting, tiledesk and tilkee, and sync.status; it may write nothing.`,
-        );
-      if (!options.json) for (const warning of warningsOf(role, hidden, canLogin)) print(warning);
+      const { hidden, unreadable, closed } = granted;
+      if (options.json) {
+        printJson({ role, outcome, hidden, unreadable, can_login: closed !== 'no_login', closed });
+      } else {
+        const warnings = warningsOf(role, granted);
+        const may = 'read the schemas reporting, tiledesk and tilkee, and sync.status; it may write nothing';
+        print(warnings.length === 0 ? `${role} may now ${may}.` : `${role} was allowed to ${may}. But:`);
+        for (const warning of warnings) print(warning);
+      }
       return EXIT.done;
     } finally {
       await database.close();
@@ -31,12 +35,25 @@ export async function grantReadonly(role: string, options: { readonly json?: boo
   });
 }
 
-/** What keeps the role from seeing rows, although it may read. */
-function warningsOf(role: string, hidden: readonly string[], canLogin: boolean): string[] {
-  return [
-    hidden.length === 0
-      ? []
-      : `Row-level security hides rows of ${hidden.join(', ')} from ${role}. Add a policy: create policy leadmirror_read on <table> for select to "${role}" using (true)`,
-    canLogin ? [] : `${role} cannot log in: alter role "${role}" login, or grant it to a role that can.`,
-  ].flat();
+const CLOSED: Readonly<Record<NonNullable<Granted['closed']>, (role: string) => string>> = {
+  no_login: (role) => `${role} cannot log in: alter role "${role}" login, or grant it to a role that can.`,
+  no_connect: (role) => `${role} may not connect to this database: grant connect on database <name> to "${role}"`,
+  expired: (role) => `the password of ${role} has expired: alter role "${role}" valid until 'infinity'`,
+};
+
+/** What keeps the role from seeing rows, although it was granted what there is to grant. */
+function warningsOf(role: string, { hidden, unreadable, closed }: Granted): string[] {
+  const warnings: string[] = [];
+  if (unreadable.length > 0) {
+    warnings.push(
+      `${role} may not read ${unreadable.join(', ')}: the user of DATABASE_URL does not own them. Run this as their owner.`,
+    );
+  }
+  if (hidden.length > 0) {
+    warnings.push(
+      `row-level security hides rows of ${hidden.join(', ')} from ${role}. Add a policy: create policy leadmirror_read on <table> for select to "${role}" using (true)`,
+    );
+  }
+  if (closed !== null) warnings.push(CLOSED[closed](role));
+  return warnings;
 }

@@ -15,6 +15,8 @@ export function addressProblem(address: string): string | null {
   // In a web address without a port or user, an "@" further on can only be a part of the path.
   const mayHideHost = !isWeb || /[@:]/.test(authority);
   if (parts.length > 2 || (mayHideHost && rest.includes('@'))) return RAW_CHARACTERS;
+  // Only a web address may have a fragment; elsewhere it is the rest of a password in the query.
+  if (!isWeb && rest.includes('#')) return RAW_CHARACTERS;
   if (/[\s\p{Cc}\\<>"`]/u.test(address) || !isDecodable(address)) return RAW_CHARACTERS;
   return null;
 }
@@ -25,7 +27,7 @@ const RAW_CHARACTERS =
 
 function isDecodable(address: string): boolean {
   try {
-    return decodeURIComponent(address) !== '';
+    return !/\p{Cc}/u.test(decodeURIComponent(address));
   } catch {
     return false;
   }
@@ -62,10 +64,21 @@ export function baseUrl({ allowInsecureHttp, example }: { allowInsecureHttp: boo
 
 export const proxyUrl = secretAddress(/^https?$/, 'http://proxy.example:3128');
 
-export const databaseUrl = secretAddress(/^postgres(ql)?$/, 'postgres://user:password@host:5432/database').refine(
-  (address) => !URL.canParse(address) || /^\/[^/]*$|^$/.test(new URL(address).pathname),
-  'must name one database behind the host, such as postgres://user:password@host:5432/database',
-);
+const DATABASE = secretAddress(/^postgres(ql)?$/, 'postgres://user:password@host:5432/database');
+
+export const databaseUrl = text
+  .refine(
+    (address) => !SEVERAL_HOSTS.test(address),
+    first('names several hosts, or has a raw "," in it; name one host'),
+  )
+  .pipe(DATABASE)
+  .refine(
+    (address) => !URL.canParse(address) || /^\/[^/]*$|^$/.test(new URL(address).pathname),
+    'must name one database behind the host, such as postgres://user:password@host:5432/database',
+  );
+
+/** As libpq takes them, one after the other; a pooler or a name in the DNS does that for us. */
+const SEVERAL_HOSTS = /^postgres(ql)?:\/\/([^/?#]*@)?[^/?#@]*,[^/?#@]*([/?#]|$)/i;
 
 /** A number of a database behind the host; a cluster has only 0. */
 export const redisUrls = list

@@ -18,6 +18,8 @@ const TLS_ONLY =
 const UNREACHABLE = 'cannot be reached; is it running, and is DATABASE_URL right?';
 const NOT_ALLOWED =
   'its pg_hba.conf allows no such connection; look at user, database, the address of this machine, and sslmode in DATABASE_URL';
+const BAD_OPTIONS =
+  'it does not take a setting that sessions are to begin with ($1); look at options in DATABASE_URL, and at what the role and the database are set to';
 const UNKNOWN_TENANT =
   'the pooler knows no such project or user; it may be paused, or the user or host in DATABASE_URL is wrong (Supabase: user postgres.<project>)';
 
@@ -185,11 +187,14 @@ export function isRefusedContent(error: unknown): boolean {
 
 /** Null when the error does not come from a database, its pooler or the way there. */
 export function describeDatabaseFault(error: unknown): DatabaseFault | null {
-  const { codes, texts, wire } = factsOf(error);
+  const { codes, texts, wire, isFatal } = factsOf(error);
   if (wire !== undefined) {
     return { code: wire.isPassing ? 'database_unavailable' : 'database_refused', message: wire.message };
   }
   const sqlState = codes.find((code) => SQLSTATE.test(code));
+  if (isFatal && sqlState !== undefined && /^(22|42(?!501)|55P02)/.test(sqlState)) {
+    return { code: 'database_refused', message: BAD_OPTIONS.replace('$1', sqlState) };
+  }
   if (sqlState !== undefined) {
     const [, code, message] =
       (NEEDS_WORDS.test(sqlState) ? firstOf(BY_WORDS, texts.map(withoutNames)) : undefined) ??
@@ -236,6 +241,8 @@ interface Facts {
   readonly codes: string[];
   readonly texts: string[];
   wire?: WireError;
+  /** It ended the connection, or kept it from beginning. */
+  isFatal?: boolean;
 }
 
 /** All machine words and texts found along the chain of causes: Prisma wraps the driver's error, and sometimes twice. */
@@ -248,6 +255,7 @@ function factsOf(error: unknown, depth = 0, facts: Facts = { codes: [], texts: [
     const code = bag[key];
     if (typeof code === 'string') codes.push(PRISMA_SQLSTATES[code] ?? code);
   }
+  if (bag.severity === 'FATAL') facts.isFatal = true;
   // An error of a server that gives no code, or none that is one.
   if (typeof bag.severity === 'string' && !(typeof bag.code === 'string' && SQLSTATE.test(bag.code)))
     codes.push('XX000');

@@ -232,11 +232,17 @@ const TLS_PARAMETERS = [
   'uselibpqcompat',
 ] as const;
 
+/** Of what may stand behind the "?": other words are for other programs, and some would change how the driver reads answers. */
+const PASSED_ON: ReadonlySet<string> = new Set([
+  ...['user', 'password', 'host', 'port', 'options', 'application_name', 'fallback_application_name'],
+  ...['statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout'],
+]);
+
 /** What node-postgres gets of an address, and what we do ourselves. */
 function parseAddress(address: string) {
   const url = new URL(address);
   const given = Object.fromEntries(TLS_PARAMETERS.map((name) => [name, url.searchParams.get(name) || null]));
-  for (const name of TLS_PARAMETERS) url.searchParams.delete(name);
+  for (const name of [...url.searchParams.keys()]) if (!PASSED_ON.has(name)) url.searchParams.delete(name);
   const options = url.searchParams.get('options') ?? '';
   const named = [...options.matchAll(/(?:^|\s)(?:-c\s*|--)([\w-]+)\s*=/g)].map(([, name]) =>
     name?.replaceAll('-', '_'),

@@ -107,7 +107,11 @@ export class Wire extends Duplex {
       else if (this.#tls.isDirect) this.#encrypt(socket, giveUp);
       else this.#askForTls(socket, giveUp);
     });
-    socket.connect('path' in this.#target ? this.#target : { ...this.#target });
+    try {
+      socket.connect('path' in this.#target ? this.#target : { ...this.#target });
+    } catch (cause) {
+      this.destroy(new WireError('host or port in DATABASE_URL cannot be one; correct them', { cause }));
+    }
   }
 
   #askForTls(socket: Socket, giveUp: (error: Error) => void): void {

@@ -5,8 +5,10 @@ import { DatabaseError } from '../../src/errors.ts';
 import { createDatabase } from '../../src/store/database.ts';
 import { databaseError, describeDatabaseFault, isRefusedContent, passesByWaiting } from '../../src/store/faults.ts';
 import { migrate } from '../../src/store/migrate.ts';
+import { ensureTables } from '../../src/store/own-tables.ts';
 import { grantReadonly } from '../../src/store/readonly-role.ts';
 import { assertReachable, openSession } from '../../src/store/session.ts';
+import { migrateQueue } from '../../workers/queue-postgres.ts';
 import { CONNECTION_REFUSALS, SQLSTATES } from '../helpers/error-words.ts';
 import { startFakePostgres } from '../helpers/fake-postgres.ts';
 import { setupMirror } from '../helpers/mirror.ts';
@@ -244,10 +246,12 @@ it('a database of another encoding is refused, with the way to make one that can
 
 describe('tables of ours', () => {
   it('have a primary key each, so that logical replication can publish them', async () => {
-    const { sql } = await setup();
+    const { sql, url } = await setup();
+    await migrateQueue(url);
+    await ensureTables(url, [{ schema: 'help_desk', name: 'tickets', columns: { subject: 'text' } }]);
     const { rows } = await sql.query<{ name: string }>(
       `select c.oid::regclass::text as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
-       where n.nspname = any('{sync,tiledesk,tilkee,reporting}') and c.relkind in ('r', 'p')
+       where n.nspname not in ('pg_catalog', 'information_schema') and n.nspname not like 'pg\\_%' and c.relkind in ('r', 'p')
          and not exists (select from pg_index i where i.indrelid = c.oid and i.indisprimary) order by 1`,
     );
     expect(rows).toEqual([]);
@@ -264,13 +268,52 @@ describe('tables of ours', () => {
 });
 
 describe('grant-readonly', () => {
-  it('says when row-level security hides the rows from the role', async () => {
+  it('says when row-level security hides the rows from the role, and is content when a policy shows them', async () => {
     const { sql, url } = await setup();
     const role = await createRole(sql, url);
-    await sql.query('alter table tiledesk.leads enable row level security');
+    await sql.query(
+      'alter table tiledesk.leads enable row level security; alter table tilkee.users enable row level security',
+    );
+    await sql.query(`create policy a_part on tilkee.users for select to ${role.name} using (connection_id = 'x')`);
     const { prisma, close } = createDatabase({ url, logger: unheardLogger() });
     opened.push({ close });
-    const granted = await grantReadonly(prisma, role.name);
-    expect(granted).toMatchObject({ outcome: 'granted', hidden: ['tiledesk.leads'] });
+    expect(await grantReadonly(prisma, role.name)).toMatchObject({
+      outcome: 'granted',
+      hidden: ['tiledesk.leads', 'tilkee.users'],
+      unreadable: [],
+      closed: null,
+    });
+    await sql.query(`create policy whole on tiledesk.leads for select to ${role.name} using (true)`);
+    await sql.query('create policy whole on tilkee.users using (true)');
+    expect(await grantReadonly(prisma, role.name)).toMatchObject({ hidden: [] });
+  });
+
+  it.each([
+    ['cannot log in', 'alter role $role nologin', 'no_login'],
+    ['may not connect', 'revoke connect on database $database from public', 'no_connect'],
+    ['has an expired password', "alter role $role valid until '2020-01-01'", 'expired'],
+  ])('says when the role %s', async (_, statement, closed) => {
+    const { sql, url } = await setup();
+    const role = await createRole(sql, url);
+    const { rows } = await sql.query('select current_database() as name');
+    await sql.query(statement.replace('$role', role.name).replace('$database', rows[0].name));
+    const { prisma, close } = createDatabase({ url, logger: unheardLogger() });
+    opened.push({ close });
+    expect(await grantReadonly(prisma, role.name)).toMatchObject({ outcome: 'granted', closed });
+  });
+
+  it('says what the role may still not read, when it is asked for by a role that may not grant it', async () => {
+    const { sql, url } = await setup({ migrated: false });
+    const owner = await createRole(sql, url);
+    const reader = await createRole(sql, url);
+    await migrate({ url: owner.url });
+    await sql.query('create table tilkee.added (id int primary key); alter table tiledesk.leads owner to current_user');
+    await sql.query(`grant select on tilkee.added, tiledesk.leads to ${owner.name}`);
+    const { prisma, close } = createDatabase({ url: owner.url, logger: unheardLogger() });
+    opened.push({ close });
+    expect(await grantReadonly(prisma, reader.name)).toMatchObject({
+      outcome: 'granted',
+      unreadable: ['tiledesk.leads', 'tilkee.added'],
+    });
   });
 });

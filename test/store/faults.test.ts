@@ -137,7 +137,7 @@ describe('a failure that passes is told from one that stays', () => {
 
 /** As node-postgres and Prisma's adapter pass on what a server answers. */
 const serverError = (code: string, message = 'words of the server') =>
-  Object.assign(new Error(message), { code, severity: 'FATAL' });
+  Object.assign(new Error(message), { code, severity: 'ERROR' });
 const adapterError = (code: string, message = 'words of the server') =>
   Object.assign(new Error(message), {
     cause: { kind: 'postgres', code, originalCode: code, originalMessage: message },

@@ -28,11 +28,11 @@ const ODD: Readonly<Record<string, string>> = {
   restrict_nonsystem_relation_kind: 'view',
   row_security: 'off',
   transform_null_equals: 'on',
-  statement_timeout: '50ms',
-  lock_timeout: '5ms',
-  idle_session_timeout: '100ms',
-  idle_in_transaction_session_timeout: '5ms',
-  transaction_timeout: '60ms',
+  statement_timeout: '4min',
+  lock_timeout: '4min',
+  idle_session_timeout: '4min',
+  idle_in_transaction_session_timeout: '4min',
+  transaction_timeout: '4min',
   client_min_messages: 'debug5',
   enable_seqscan: 'off',
   lc_numeric: 'C',
@@ -172,6 +172,28 @@ describe('settings in the address', () => {
     const [settings] = await prisma.$queryRaw<unknown[]>`select current_setting('statement_timeout') as timeout,
       current_setting('geqo') as geqo, current_setting('timezone') as zone, current_setting('search_path') as path`;
     expect(settings).toEqual({ timeout: '2min', geqo: 'off', zone: 'UTC', path: '"$user", public' });
+  });
+
+  it('that no server takes are named, and what only the driver knows is left out', async () => {
+    for (const options of ['garbage', '-c nosuch=1', '-c work_mem=much']) {
+      await expect(openSession(withOptions(database.url, options))).rejects.toMatchObject({
+        code: 'database_refused',
+        message: expect.stringContaining('look at options in DATABASE_URL'),
+      });
+    }
+    const session = await openSession(
+      `${database.url}?binary=true&replication=database&client_encoding=LATIN1&ssl=false`,
+    );
+    opened.push({ close: () => session.end() });
+    expect((await session.query(`select 1 as one, 'é' as e`)).rows).toEqual([{ one: 1, e: 'é' }]);
+  });
+
+  it('that are no address are refused without a stack trace', async () => {
+    for (const query of ['port=abc', 'port=99999', 'sslmode=sometimes', 'sslcert=/tmp/a', 'host=/nowhere']) {
+      await expect(openSession(`${database.url}?${query}`)).rejects.toMatchObject({
+        code: expect.stringMatching(/^database_(refused|unavailable)$/),
+      });
+    }
   });
 
   it('may be limits in any of their spellings', async () => {
