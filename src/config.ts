@@ -94,16 +94,10 @@ function readSettings(
   );
 }
 
-function noteOnSettings({ databaseUrl, redis, ops }: Settings, findings: Findings): void {
+function noteOnSettings({ ops }: Settings, findings: Findings): void {
   if (ops.token !== null && isShortSecret(ops.token)) {
     findings.note('OPS_TOKEN is short; 16 characters or more are hard to guess');
   }
-  if (databaseUrl === null || redis !== null) return;
-  const url = new URL(databaseUrl);
-  if (url.port !== '6432' && url.searchParams.get('pgbouncer') !== 'true') return;
-  findings.note(
-    'DATABASE_URL looks like PgBouncer; the queue in Postgres needs a direct connection: use that, or set REDIS_URL',
-  );
 }
 
 function deepFreeze<T>(value: T): T {

@@ -25,7 +25,8 @@ export async function createLogger(options: LoggerOptions): Promise<Logger> {
     timestamp: () => `,"time":"${new Date().toISOString()}"`,
     redact: { paths: REDACTED, censor: '[redacted]' },
   };
-  if (options.format === 'json') return pino(settings, destination({ fd: 2, sync: true }));
+  if (options.format === 'json')
+    return pino(settings, surviving(destination({ fd: 2, sync: true, maxLength: MOST_KEPT })));
   const { default: pretty } = await import('pino-pretty');
   const stream = pretty({
     destination: 2,
@@ -34,7 +35,23 @@ export async function createLogger(options: LoggerOptions): Promise<Logger> {
     ignore: 'pid,hostname',
     translateTime: 'SYS:HH:MM:ss',
   });
-  return pino(settings, stream);
+  return pino(settings, surviving(stream));
+}
+
+/** Of lines that cannot be written, so many characters wait for the disk to have room again. */
+const MOST_KEPT = 1_000_000;
+
+/** A log that cannot be written, on a full disk for one, is no reason to stop: it is said on the other output, once, and the work goes on. */
+function surviving<T extends { on(event: 'error', listener: (error: NodeJS.ErrnoException) => void): unknown }>(
+  stream: T,
+): T {
+  let isSaid = false;
+  stream.on('error', ({ code }) => {
+    if (isSaid) return;
+    isSaid = true;
+    process.stdout.write(`The log cannot be written (${code ?? 'unknown'}); the work goes on without it.\n`);
+  });
+  return stream;
 }
 
 /** A logger that says nothing, for callers that have nobody to talk to. */

@@ -1,9 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type BackendFactory, createRedisBackend, type QueueOptions } from 'bullmq';
-import { Cluster, Redis, type RedisOptions } from 'ioredis';
+import { Cluster, Redis, type RedisOptions, ReplyError } from 'ioredis';
 import standalone from 'ioredis/built/connectors/StandaloneConnector.js';
 import type { Logger } from '../src/logger.ts';
 import type { QueueBackend } from './queue-backend.ts';
+import { QueueRefusedError } from './queue-errors.ts';
 import { describeError } from './queue-watch.ts';
 
 /** In braces: a cluster keeps all keys with this prefix in one slot, and BullMQ's scripts touch several keys at once. */
@@ -42,6 +43,8 @@ export function createRedisQueueBackend(options: RedisBackendOptions): QueueBack
     async ping() {
       // While it reconnects, a command would wait in ioredis' own queue instead of failing.
       if (client.status !== 'ready') throw failure ?? new Error(`Redis is not connected (${client.status}${how})`);
+      // The client stays on database 0 when SELECT is refused, and there may be the queue of somebody else.
+      if (!(client instanceof Cluster) && (client.options.db ?? 0) !== 0) await assertSelected(client);
       // Of a cluster, the node that holds the queue has to answer, not just any.
       await client.exists(`${prefix}:ping`);
     },
@@ -79,6 +82,20 @@ export async function warnAboutEviction(backend: QueueBackend, logger: Logger): 
       'Redis may evict jobs when its memory is short: set maxmemory-policy to noeviction. Lost schedules are put back within a minute.',
     );
     return;
+  }
+}
+
+async function assertSelected(client: Redis): Promise<void> {
+  const db = client.options.db ?? 0;
+  try {
+    await client.select(db);
+  } catch (cause) {
+    // Not the server's answer: the connection broke.
+    if (!(cause instanceof ReplyError)) throw cause;
+    throw new QueueRefusedError(
+      `Redis refuses database ${db} of REDIS_URL (${describeError(cause)}): name one that it has, or none at all, and give each installation a server of its own`,
+      { cause },
+    );
   }
 }
 

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Queue, type Telemetry } from 'bullmq';
 import type { Config } from '../src/config.ts';
-import { DatabaseError, LeadmirrorError } from '../src/errors.ts';
+import { DatabaseError } from '../src/errors.ts';
 import type { Logger } from '../src/logger.ts';
 import { passesByWaiting } from '../src/store/faults.ts';
 import { type Lane, laneOf } from '../src/stream.ts';
@@ -12,17 +12,13 @@ import {
   RunWorker,
   type RunWorkerOptions,
 } from './queue-backend.ts';
+import { QueueRefusedError, QueueUnavailableError } from './queue-errors.ts';
 import { createPostgresQueueBackend, migrateQueue } from './queue-postgres.ts';
 import { createRedisQueueBackend, warnAboutEviction } from './queue-redis.ts';
 import { describeError, QueueWatch } from './queue-watch.ts';
 import { deduplicationId, QUEUE_NAMES, RUN, type RunJob } from './run-job.ts';
 
-/** The queue cannot be reached. Waiting may help. */
-export class QueueUnavailableError extends LeadmirrorError {
-  constructor(message: string, options?: { cause?: unknown }) {
-    super('queue_unavailable', message, options);
-  }
-}
+export { QueueRefusedError, QueueUnavailableError } from './queue-errors.ts';
 
 export interface LaneCounts {
   readonly waiting: number;
@@ -82,6 +78,7 @@ export interface CreateQueuesOptions extends QueueOverrides {
 }
 
 const REACH_MS = 10_000;
+const FIRST_ANSWER_MS = 1_500;
 const ANSWER_MS = 3_000;
 const RETRY_MS = 2_000;
 const LOCK_MS = 30_000;
@@ -270,13 +267,18 @@ async function reach(
         await queues.prepare();
         return await warnAboutEviction(backend, logger);
       } catch (error) {
+        if (error instanceof QueueRefusedError) throw error;
         if (!isPatient && performance.now() > deadline) throw error;
         await delay(100, undefined, { signal, ref: !isPatient });
       }
     }
   };
-  if (isPatient) void check().catch(() => {});
-  else await check();
+  const checking = check();
+  checking.catch((error: unknown) => {
+    if (error instanceof QueueRefusedError) logger.error(error.message);
+  });
+  // A refusal comes at once; a queue that is away is not waited for.
+  await (isPatient ? Promise.race([checking, delay(FIRST_ANSWER_MS, undefined, { ref: false })]) : checking);
 }
 
 /** @throws QueueUnavailableError when it fails, or takes longer */
@@ -292,6 +294,7 @@ export async function answerWithin<T>(
   try {
     return await Promise.race([answer, late]);
   } catch (cause) {
+    if (cause instanceof QueueRefusedError) throw cause;
     throw new QueueUnavailableError(`the queue cannot be reached: ${explain(cause)}`, { cause });
   } finally {
     limit.abort();

@@ -1,9 +1,9 @@
 import { DelayedError, UnrecoverableError, WaitingError } from 'bullmq';
 import type { App } from '../src/app.ts';
-import { DatabaseError, isAbort, LeaseBusyError, RunCancelledError } from '../src/errors.ts';
+import { DatabaseError, errorCode, isAbort, LeaseBusyError, RunCancelledError } from '../src/errors.ts';
 import type { Logger } from '../src/logger.ts';
 import { endOwnWaits, isOver } from '../src/store/control.ts';
-import { databaseError } from '../src/store/faults.ts';
+import { databaseError, passesByWaiting } from '../src/store/faults.ts';
 import { laneOf } from '../src/stream.ts';
 import type { RunResult } from '../src/sync/run-pass.ts';
 import { fairnessIn, sendToBack } from './fairness.ts';
@@ -107,6 +107,7 @@ async function observed(
   try {
     processed = await work();
   } catch (error) {
+    if (passesByWaiting(error)) await keepForLater(error as Error, job, token, { logger, facts });
     throw failureOf(error, logger, facts);
   }
   const { result, skipped: reason } = processed;
@@ -175,7 +176,24 @@ function logResult(logger: Logger, facts: Record<string, unknown>, result: RunRe
   else logger.debug(line, 'run found nothing new');
 }
 
-/** The database's weather is retried by the queue; everything else that gets here is a mistake of ours and is not. */
+/** While the database is away a job is not given up, however long that takes: it comes again soon, and no attempt is counted. */
+async function keepForLater(
+  error: Error,
+  job: QueuedRun,
+  token: string | undefined,
+  { logger, facts }: { readonly logger: Logger; readonly facts: Record<string, unknown> },
+): Promise<never> {
+  logger.warn(
+    { ...facts, code: errorCode(error) },
+    `${error.message}; the run is tried again every ${KEPT_FOR_MS / 1000} s`,
+  );
+  await job.moveToDelayed(Date.now() + KEPT_FOR_MS, token);
+  throw new DelayedError();
+}
+
+const KEPT_FOR_MS = 5_000;
+
+/** Failures of the database that stay are tried again by the queue for a while; everything else that gets here is a mistake of ours and is not. */
 function failureOf(error: unknown, logger: Logger, facts: Record<string, unknown>): Error {
   if (error instanceof DatabaseError) {
     logger.warn({ ...facts, code: error.code }, `${error.message}; the run is tried again`);

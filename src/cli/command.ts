@@ -33,10 +33,13 @@ export async function runCommand(
     // A second Ctrl-C means now.
     if (stop.signal.aborted) process.exit(EXIT.stoppedBySignal);
     stop.abort();
+    if (options.isDaemon) endInTime(shutdownMs);
   };
   process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
+  let shutdownMs = 20_000;
   try {
     const config = options.config ?? loadConfig({}, options);
+    shutdownMs = config.workers.shutdownTimeoutMs;
     const level = options.isDaemon || config.log.level !== 'info' ? config.log.level : 'warn';
     const logger = await createLogger({ ...config.log, level });
     for (const note of config.notes) {
@@ -51,6 +54,19 @@ export async function runCommand(
   } finally {
     process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
   }
+}
+
+/** What is left of an orderly end after its time: closing what hangs. */
+const GRACE_MS = 3_000;
+
+/** A server that is frozen answers no farewell, and would hold the process for ever. */
+function endInTime(shutdownMs: number): void {
+  setTimeout(() => {
+    process.stderr.write(
+      'Not everything ended in time; the process ends all the same. Nothing is lost: the next one goes on from the checkpoints.\n',
+    );
+    process.exit(EXIT.failed);
+  }, shutdownMs + GRACE_MS).unref();
 }
 
 /** People read stderr, scripts the document on stdout. */

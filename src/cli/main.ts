@@ -15,7 +15,7 @@ const STREAM_OR_SOURCE = 'tiledesk.leads, tilkee.tokens, or a source for all of 
 export async function main(argv: readonly string[]): Promise<void> {
   const program = createProgram();
   // Whoever reads the output may stop early (`leadmirror runs | head -1`): the work goes on, and what it prints goes nowhere.
-  for (const stream of [process.stdout, process.stderr]) stream.on('error', ignoreClosedPipe);
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', surviveOutput);
   try {
     if (argv.some((text) => /\0|\p{Cs}/u.test(text))) {
       program.error('error: an argument has a NUL character or half of a letter in it, which no name has');
@@ -257,8 +257,16 @@ Exit codes: 0 done, 1 a stream failed, is braked or has to wait, 2 usage or conf
   return program;
 }
 
-function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'EPIPE') throw error;
+let isOutputLost = false;
+
+/** Output that cannot be written, as on a full disk, does not end the work; a command that promised a document has failed all the same. */
+function surviveOutput({ code }: NodeJS.ErrnoException): void {
+  if (code === 'EPIPE' || isOutputLost) return;
+  isOutputLost = true;
+  process.stderr.write(`The output cannot be written (${code ?? 'unknown'}); the work goes on.\n`);
+  process.once('exit', () => {
+    if (process.exitCode === undefined || process.exitCode === EXIT.done) process.exitCode = EXIT.failed;
+  });
 }
 
 function share(text: string): number {

@@ -5,7 +5,11 @@ import { createServer, connect as openSocket, type Socket } from 'node:net';
  * As PgBouncer looks from outside (seen in 1.18): the number of the server's process is its own invention, and a start-up packet with `options` is refused.
  * Everything else is passed on.
  */
-export async function startPooler(url: string): Promise<{ readonly url: string; close(): Promise<void> }> {
+export async function startPooler(
+  url: string,
+  /** Sharing: as in transaction mode, where nobody hears what was notified. */
+  { isSharing = false } = {},
+): Promise<{ readonly url: string; close(): Promise<void> }> {
   const { hostname, port } = new URL(url);
   const sockets = new Set<Socket>();
   const server = createServer((client) => {
@@ -26,7 +30,7 @@ export async function startPooler(url: string): Promise<{ readonly url: string; 
         data.writeUInt32BE(4_242_424, at + 5);
         isKeyPassed = true;
       }
-      client.write(data);
+      client.write(isSharing ? withoutNotices(data) : data);
     });
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -52,4 +56,15 @@ function errorMessage(fields: Readonly<Record<string, string>>): Buffer {
   head.write('E', 'latin1');
   head.writeUInt32BE(4 + Buffer.byteLength(body), 1);
   return Buffer.concat([head, Buffer.from(body)]);
+}
+
+/** Of whole messages, those that are no notification. */
+function withoutNotices(data: Buffer): Buffer {
+  const kept: Buffer[] = [];
+  for (let at = 0; at < data.length; ) {
+    const end = data.length >= at + 5 ? at + 1 + data.readUInt32BE(at + 1) : data.length;
+    if (data.toString('latin1', at, at + 1) !== 'A') kept.push(data.subarray(at, end));
+    at = end;
+  }
+  return Buffer.concat(kept);
 }

@@ -1,0 +1,146 @@
+/** What a daemon does while a part of its surroundings is away, full, frozen or wrong: real processes, real servers. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { openSync } from 'node:fs';
+import { afterAll, afterEach, beforeAll, expect, it } from '@jest/globals';
+import pg from 'pg';
+import { createTiledeskSandbox } from '../../src/sandbox/tiledesk.ts';
+import { migrateQueue } from '../../workers/queue-postgres.ts';
+import { type Cli, createCli, until } from '../helpers/cli.ts';
+import { createCuttableProxy } from '../helpers/cuttable-proxy.ts';
+import { startFakePostgres } from '../helpers/fake-postgres.ts';
+import { startFakeRedis } from '../helpers/fake-redis.ts';
+import { variables } from '../helpers/mirror.ts';
+import { startPooler } from '../helpers/pooler.ts';
+import { createTestDatabase } from '../helpers/postgres.ts';
+import { startTestRedis } from '../helpers/redis.ts';
+
+let cli: Cli;
+beforeAll(async () => {
+  cli = await createCli();
+});
+afterAll(() => cli.close());
+const opened: { close(): Promise<unknown> }[] = [];
+afterEach(async () => {
+  for (const one of opened.splice(0).reverse()) await one.close();
+});
+
+async function setup() {
+  const sandbox = createTiledeskSandbox({ leads: 40, requests: 20 });
+  const { url } = await sandbox.listen();
+  const database = await createTestDatabase();
+  opened.push({ close: () => database.drop() }, sandbox);
+  cli.guard(sandbox, new URL(database.url).password);
+  const env = (databaseUrl: string, more: Readonly<Record<string, string>> = {}) => ({
+    ...variables(sandbox, url, databaseUrl),
+    SYNC_INCREMENTAL_CRON: '* * * * * *',
+    SHUTDOWN_TIMEOUT_SECONDS: '5',
+    OPS_PORT: '0',
+    ...more,
+  });
+  const sql = new pg.Client({ connectionString: database.url });
+  sql.on('error', () => {});
+  await sql.connect();
+  opened.push({ close: () => sql.end() });
+  const lastRun = async () =>
+    (await sql.query("select coalesce(max(ended_at), now() - interval '1 day') as at from sync.runs")).rows[0]
+      .at as Date;
+  return { sandbox, database, env, sql, lastRun };
+}
+
+const readiness = async (address: string) => (await fetch(`${address}/readyz`)).status;
+
+it.each([
+  ['refuses writes, as a standby does', '25006', /^\s*(with|insert|update|delete|\/\*)/i],
+  ['cancels statements', '57014', /sync\./i],
+  ['has an error of its own', 'XX000', /sync\./i],
+  ['has no memory', '53200', /sync\./i],
+])(
+  'a database that %s is waited for: not ready, no job given up, and all goes on within 30 s',
+  async (_, sqlstate, matching) => {
+    const { database, env, lastRun } = await setup();
+    const fake = await startFakePostgres(database.url);
+    opened.push(fake);
+    const daemon = cli.start(['start'], { env: env(fake.url) });
+    const [, address = ''] = await daemon.says(/(http:\/\/127\.0\.0\.1:\d+)/);
+    await until(
+      'the first run',
+      async () => (await readiness(address)) === 200 && (await lastRun()).getTime() > Date.now() - 60_000,
+    );
+
+    fake.trouble = { query: (text) => (matching.test(text) ? { sqlstate } : null) };
+    await until('not ready', async () => (await readiness(address)) === 503);
+    await new Promise((resolve) => setTimeout(resolve, 6_000));
+
+    fake.trouble = {};
+    const over = new Date();
+    await until('a run after the outage', async () => (await lastRun()) > over);
+    await until('ready again', async () => (await readiness(address)) === 200);
+    daemon.kill('SIGTERM');
+    const { code, stderr } = await daemon.ended;
+    expect(code).toBe(0);
+    expect(stderr).not.toMatch(/please report|job given up|at .*\.js:\d+/);
+  },
+  120_000,
+);
+
+it('a daemon whose database is frozen ends in time', async () => {
+  const { database, env } = await setup();
+  const proxy = await createCuttableProxy(database.url);
+  opened.push(proxy);
+  const daemon = cli.start(['start'], { env: env(proxy.url) });
+  await daemon.says(/http:\/\/127\.0\.0\.1:\d+/);
+  proxy.freeze();
+  const at = performance.now();
+  daemon.kill('SIGTERM');
+  await daemon.ended;
+  expect(performance.now() - at).toBeLessThan(12_000);
+}, 60_000);
+
+it('a daemon whose log is on a full disk goes on, and says so on the other output', async () => {
+  const { database, env, lastRun } = await setup();
+  const { PATH = '', HOME = '' } = process.env;
+  const child = spawn(process.execPath, [cli.program, 'start'], {
+    cwd: cli.cwd,
+    env: { PATH, HOME, ...env(database.url, { LOG_LEVEL: 'debug' }) },
+    stdio: ['ignore', 'pipe', openSync('/dev/full', 'w')],
+  });
+  let stdout = '';
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text;
+  });
+  await until('runs', async () => (await lastRun()).getTime() > Date.now() - 60_000);
+  expect(child.exitCode).toBeNull();
+  const ended = once(child, 'exit');
+  child.kill('SIGTERM');
+  expect((await ended)[0]).toBe(0);
+  expect(stdout).toContain('The log cannot be written (ENOSPC)');
+}, 60_000);
+
+it('the queue in Postgres refuses a pooler that shares its sessions, and takes one that keeps them', async () => {
+  const { database } = await setup();
+  const keeping = await startPooler(database.url);
+  const sharing = await startPooler(database.url, { isSharing: true });
+  opened.push(keeping, sharing);
+  await migrateQueue(keeping.url);
+  await expect(migrateQueue(sharing.url)).rejects.toMatchObject({
+    code: 'database_refused',
+    message: expect.stringMatching(/shares its sessions.*REDIS_URL/),
+  });
+}, 60_000);
+
+const redis = await startTestRedis();
+afterAll(() => redis?.close());
+
+// Where there is no Redis at all, the suite has said so.
+if (redis !== null) {
+  it('a Redis that refuses the configured database is refused, in words, by start', async () => {
+    const { database, env } = await setup();
+    const fake = await startFakeRedis(redis.url, (name) => (name === 'SELECT' ? 'ERR DB index is out of range' : null));
+    opened.push(fake);
+    const address = `${fake.url.replace(/\/\d*$/, '')}/5`;
+    const { code, stderr } = await cli.run(['start'], { env: env(database.url, { REDIS_URL: address }) });
+    expect(code).toBe(1);
+    expect(stderr).toContain('Redis refuses database 5 of REDIS_URL');
+  }, 60_000);
+}
