@@ -16,6 +16,11 @@ export async function main(argv: readonly string[]): Promise<void> {
   const program = createProgram();
   // Whoever reads the output may stop early (`leadmirror runs | head -1`): the work goes on, and what it prints goes nowhere.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', surviveOutput);
+  // Libraries throw where their caller cannot catch it: pg does when a server asks for a sign-in that it does not know.
+  process.on('uncaughtException', async (error) => {
+    const { explain } = await import('./command.ts');
+    process.exit(explain(error, { json: argv.includes('--json') }));
+  });
   try {
     if (argv.some((text) => /\0|\p{Cs}/u.test(text))) {
       program.error('error: an argument has a NUL character or half of a letter in it, which no name has');

@@ -159,7 +159,7 @@ const BY_DRIVER_WORDS: Meanings = [
     'it asks for a kind of sign-in that leadmirror does not know; SCRAM, md5 and plain passwords are known',
   ],
   [
-    /^received invalid response|^Received unexpected \w+ message/,
+    /^received invalid response|^Received unexpected \w+ message|^There was an error establishing an SSL/,
     'database_unavailable',
     'what answers there does not speak as Postgres does; if it lasts, check host and port in DATABASE_URL',
   ],

@@ -1,3 +1,4 @@
+import type { EventEmitter } from 'node:events';
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import { main } from '../../src/cli/main.ts';
@@ -41,6 +42,10 @@ export async function runInProcess(
   process.env = { ...env };
   process.chdir(options.cwd);
   process.exitCode = undefined;
+  const emitters = [process, process.stdout, process.stderr].map((emitter: EventEmitter) => ({
+    emitter,
+    known: ['uncaughtException', 'error'].flatMap((name) => emitter.listeners(name)),
+  }));
   const timer = setTimeout(() => process.emit('SIGINT'), options.stopAfterMs ?? 60_000);
   try {
     await main(['node', 'leadmirror', ...args]);
@@ -53,6 +58,13 @@ export async function runInProcess(
     fs.writeSync = before.writeSync;
     syncBuiltinESMExports();
     for (const restore of outputs) restore();
+    for (const { emitter, known } of emitters) {
+      for (const name of ['uncaughtException', 'error']) {
+        for (const listener of emitter.listeners(name)) {
+          if (!known.includes(listener)) emitter.off(name, listener as () => void);
+        }
+      }
+    }
     record({ kind: 'output', what: args.join(' '), text: `${said.stdout}\n${said.stderr}` });
   }
 }
