@@ -26,10 +26,14 @@ export interface DatabaseOptions {
 export function createDatabase(options: DatabaseOptions): Database {
   const { url, logger, maxConnections = 10 } = options;
   const prepared = new PreparedStatements();
-  const onConnect = ({ isDirect }: Session) => prepared.allowOn(isDirect);
+  const state = { isPooled: false, hasOddDefaults: false };
+  const onConnect = ({ isDirect, hasOddDefaults }: Session) => {
+    prepared.allowOn(isDirect);
+    state.isPooled ||= !isDirect;
+    state.hasOddDefaults ||= hasOddDefaults;
+  };
   const config = { ...poolConfig(url, maxConnections), onConnect } as pg.PoolConfig;
-  const parts = { tracer: options.tracer, isPooled: () => prepared.isPooled };
-  const adapter = createDriverAdapter(parts, config, {
+  const adapter = createDriverAdapter({ tracer: options.tracer, state }, config, {
     statementNameGenerator: (query) => prepared.nameOf(query),
     // An idle connection that the server closed is replaced by the next query; without a listener it would end the process.
     onPoolError: (error) => logger.debug({ err: error.message }, 'idle database connection closed'),

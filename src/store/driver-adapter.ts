@@ -13,13 +13,18 @@ import { traceStatements } from './traced-sql.ts';
 
 export interface AdapterParts {
   readonly tracer: Tracer | undefined;
-  /** Whether the connections lead through a pooler: a transaction then brings its settings along. */
-  readonly isPooled: () => boolean;
+  /** What is known of the connections so far. */
+  readonly state: {
+    /** A pooler is before the server: a transaction brings its settings along. */
+    readonly isPooled: boolean;
+    /** A single statement becomes a transaction, for their sake. */
+    readonly hasOddDefaults: boolean;
+  };
 }
 
 /** Prisma's adapter for node-postgres, with large texts bound by reference, and with a span around each statement where traces are wanted. */
 export function createDriverAdapter(
-  { tracer, isPooled }: AdapterParts,
+  { tracer, state }: AdapterParts,
   ...options: ConstructorParameters<typeof PrismaPg>
 ): SqlDriverAdapterFactory {
   const postgres = new PrismaPg(...options);
@@ -33,14 +38,37 @@ export function createDriverAdapter(
     async connect() {
       const connection = await postgres.connect();
       const startTransaction = connection.startTransaction.bind(connection);
-      connection.startTransaction = async (isolationLevel) => {
+      const start = async (isolationLevel?: IsolationLevel) => {
         const transaction = await startTransaction(isolationLevel);
-        if (isPooled()) await bringSettings(transaction, isolationLevel);
-        return extend(transaction);
+        if (state.isPooled) await bringSettings(transaction, isolationLevel);
+        return transaction;
       };
+      connection.startTransaction = async (isolationLevel) => extend(await start(isolationLevel));
+      // Opens a connection, so that the first statement knows; where there is none, that statement says why.
+      await connection.queryRaw(statement('select 1')).catch(() => {});
+      const { queryRaw, executeRaw } = connection;
+      connection.queryRaw = (query) =>
+        state.hasOddDefaults ? inTransaction(start, (tx) => tx.queryRaw(query)) : queryRaw.call(connection, query);
+      connection.executeRaw = (query) =>
+        state.hasOddDefaults ? inTransaction(start, (tx) => tx.executeRaw(query)) : executeRaw.call(connection, query);
       return extend(connection);
     },
   };
+}
+
+async function inTransaction<T>(start: () => Promise<Transaction>, work: (tx: Transaction) => Promise<T>): Promise<T> {
+  const transaction = await start();
+  try {
+    const result = await work(transaction);
+    await transaction.executeRaw(statement('commit'));
+    return result;
+  } catch (error) {
+    await transaction.executeRaw(statement('rollback')).catch(() => {});
+    throw error;
+  } finally {
+    // Only gives the connection back: the driver adapter leaves the statement to us.
+    await transaction.rollback();
+  }
 }
 
 async function bringSettings(transaction: Transaction, isolationLevel?: IsolationLevel): Promise<void> {

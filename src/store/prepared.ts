@@ -15,11 +15,6 @@ export class PreparedStatements {
     this.#mayPrepare = isDirect && this.#mayPrepare !== false;
   }
 
-  /** Whether a connection was seen that leads through a pooler. */
-  get isPooled(): boolean {
-    return this.#mayPrepare === false;
-  }
-
   /** Empty: to be sent as it is. */
   nameOf({ sql }: Pick<SqlQuery, 'sql'>): string {
     const name = this.#mayPrepare === true ? MARK.exec(sql)?.[1] : undefined;

@@ -57,15 +57,22 @@ const LIMITS = {
   idle_in_transaction_session_timeout: '10s',
 };
 
+/** Never the server's own default, and of no use to a single statement. */
+const IDLE_LIMIT = 'idle_in_transaction_session_timeout';
+
 const quote = (text: string): string => `'${text.replaceAll("'", "''")}'`;
 
-/** One statement; a setting that this version of the server does not know is passed over. */
+/**
+ * One statement; a setting that this version of the server does not know is passed over. `where` says whether those are set that poolers do not carry. Answers
+ * with what was in force before.
+ */
 function settingStatement(settings: Readonly<Record<string, string>>, isLocal: boolean, where = 'true'): string {
   const values = Object.entries(settings).map(
     ([name, value]) => `(${quote(name)}, ${quote(value)}, ${name in REPORTED})`,
   );
-  return `select pg_backend_pid() as pid, set_config(name, value, ${isLocal}) from (values ${values.join(', ')})
-    as settings (name, value, is_reported) where current_setting(name, true) is not null and (is_reported or ${where})`;
+  return `select pg_backend_pid() as pid, name, is_reported, before is distinct from value as is_other,
+      case when is_reported or ${where} then set_config(name, value, ${isLocal}) end
+    from (values ${values.join(', ')}) as settings (name, value, is_reported), current_setting(name, true) as before where before is not null`;
 }
 
 /** The settings of a transaction that goes through a pooler, to be sent at its beginning. */
@@ -75,6 +82,7 @@ export const LOCAL_SETTINGS = settingStatement({ ...REPORTED, ...OTHERS, ...LIMI
 export class Session extends pg.Client {
   readonly #settings: Readonly<Record<string, string>>;
   #isDirect = false;
+  #hasOddDefaults = false;
 
   constructor(config: SessionConfig) {
     super({ ...config, connectionTimeoutMillis: config.connectTimeoutMs, stream: () => new Wire(config.tls) });
@@ -87,6 +95,11 @@ export class Session extends pg.Client {
    */
   get isDirect(): boolean {
     return this.#isDirect;
+  }
+
+  /** It leads through a pooler, and what its statements begin with outside our transactions is not what we rely on. */
+  get hasOddDefaults(): boolean {
+    return this.#hasOddDefaults;
   }
 
   override connect(): Promise<pg.Client>;
@@ -105,10 +118,12 @@ export class Session extends pg.Client {
     try {
       await super.connect();
       const { processID } = this as { processID?: number | null };
-      const { rows } = await this.query<{ pid: number }>(
+      const { rows } = await this.query<{ pid: number; name: string; is_reported: boolean; is_other: boolean }>(
         settingStatement(this.#settings, false, `pg_backend_pid() = ${processID ?? 0}`),
       );
       this.#isDirect = rows[0]?.pid === processID;
+      this.#hasOddDefaults =
+        !this.#isDirect && rows.some((row) => row.is_other && !row.is_reported && row.name !== IDLE_LIMIT);
       return this;
     } catch (error) {
       await this.end().catch(() => {});

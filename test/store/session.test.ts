@@ -117,15 +117,13 @@ describe('a session has the settings that we rely on, whatever the role and the 
     }
   });
 
-  it('behind a pooler, which may give each transaction another connection: in every transaction', async () => {
+  it('behind a pooler, which may give each transaction another connection: in every transaction and statement', async () => {
     const pooler = await startPooler(odd.url);
     opened.push(pooler);
     const prisma = openPrisma(pooler.url);
     const usual = await openPrisma(database.url).$transaction((tx) =>
       settingsOf((sql, values) => tx.$queryRawUnsafe<Setting[]>(sql, ...values)),
     );
-    // As a pooler does that gave away the connection: what was set for the session is gone.
-    await prisma.$executeRawUnsafe('discard all');
     const inTransaction = await prisma.$transaction(async (tx) => ({
       ...(await settingsOf((sql, values) => tx.$queryRawUnsafe<Setting[]>(sql, ...values))),
       level:
@@ -134,6 +132,10 @@ describe('a session has the settings that we rely on, whatever the role and the 
     const { level, ...settings } = inTransaction;
     expect(withoutLeftAlone(settings as Record<string, string>)).toEqual(withoutLeftAlone(usual));
     expect(level).toEqual([{ level: 'read committed', readonly: 'off' }]);
+    await prisma.$executeRaw`create table if not exists public.written (n int)`;
+    expect(await prisma.$queryRaw`select current_setting('statement_timeout') as timeout`).toEqual([{ timeout: '0' }]);
+    await expect(prisma.$queryRaw`select 1 / 0`).rejects.toThrow();
+    await prisma.$executeRaw`drop table public.written`;
   });
 
   it('so that migrations, a full read and the reporting tables work there', async () => {
