@@ -45,6 +45,7 @@ describe('defaults', () => {
     const { load, cwd } = setup();
     expect(load(ACCOUNT)).toEqual({
       databaseUrl: null,
+      heartbeatUrl: null,
       redis: null,
       home: join(cwd, '.leadmirror'),
       connections: [

@@ -29,6 +29,8 @@ export interface AlertParts {
   readonly settings: AlertSettings;
   readonly channels: readonly Channel[];
   readonly onAttempt?: DeliverParts['onAttempt'];
+  /** What is away now, in words; it explains streams that are stale. */
+  readonly cause?: () => string | null;
   /** Between two looks of all processes together. */
   readonly roundMs?: number;
   /** Between two looks at what is to be sent. */
@@ -77,6 +79,7 @@ export async function lookOnce({
   prisma,
   settings,
   channels,
+  cause = () => null,
   roundMs = ROUND_MS,
 }: AlertParts): Promise<RoundResult | null> {
   return holdRound(prisma, {
@@ -85,7 +88,7 @@ export async function lookOnce({
     channels: channels.map(({ name }) => name),
     decide(facts) {
       const decision = decide(facts, { afterMs: settings.afterMs, maxGapMs: Math.max(settings.afterMs, roundMs * 4) });
-      const body = createDigest(decision, facts.now);
+      const body = createDigest(decision, facts.now, cause());
       const { upserts, deletes, opened, closed } = decision;
       const about = [...opened, ...closed].map(({ connection_id, stream, kind }) => ({ connection_id, stream, kind }));
       return { upserts, deletes, message: body === null ? null : { id: randomUUID(), body, about } };

@@ -55,7 +55,7 @@ const MAX_ENTRIES = 20;
 const MAX_TARGETS = 10;
 
 const entrySchema = z.object({
-  kind: z.enum(ALERT_KINDS),
+  kind: z.enum([...ALERT_KINDS, 'database_unreachable', 'queue_unreachable']),
   title: z.string(),
   reason: z.string(),
   /** ISO 8601: the earliest of what it is about. */
@@ -87,9 +87,13 @@ export type DigestEntry = z.infer<typeof entrySchema>;
 export function createDigest(
   { opened, closed }: { readonly opened: readonly AlertRow[]; readonly closed: readonly AlertRow[] },
   now: Date,
+  /** What is away, and explains streams that are stale. */
+  cause: string | null = null,
 ): Digest | null {
   if (opened.length + closed.length === 0) return null;
-  const begun = group(opened, false);
+  const begun = group(opened, false).map((entry) =>
+    cause === null || entry.kind !== 'stale' ? entry : { ...entry, reason: `${entry.reason}; ${cause}`, next: null },
+  );
   const over = group(closed, true);
   const shown = begun.slice(0, MAX_ENTRIES);
   const shownOver = over.slice(0, MAX_ENTRIES);
@@ -100,6 +104,49 @@ export function createDigest(
     opened: shown,
     closed: shownOver,
     more: begun.length - shown.length + (over.length - shownOver.length),
+  };
+}
+
+/** What a daemon sees itself, whatever the database knows. */
+export type OutageKind = 'database' | 'queue';
+
+const OUTAGE_NEXT: Readonly<Record<OutageKind, string>> = {
+  database:
+    'look whether Postgres runs and takes writes; everything goes on by itself afterwards; leadmirror check tells more',
+  queue:
+    'look whether the queue (Redis, or the same Postgres) runs; everything goes on by itself afterwards; leadmirror check tells more',
+};
+
+export function createOutageDigest(
+  outage: {
+    readonly kind: OutageKind;
+    readonly since: Date;
+    readonly reason: string;
+    readonly host: string;
+    readonly isOver: boolean;
+  },
+  now: Date,
+): Digest {
+  const { kind, since, reason, host, isOver } = outage;
+  const title = `${kind} unreachable from ${host}`;
+  const entry: DigestEntry = {
+    kind: `${kind}_unreachable`,
+    title,
+    reason,
+    since: since.toISOString(),
+    until: isOver ? now.toISOString() : null,
+    connections: 0,
+    streams: 0,
+    targets: [],
+    next: isOver ? null : OUTAGE_NEXT[kind],
+  };
+  return {
+    type: 'leadmirror.alerts',
+    created_at: now.toISOString(),
+    summary: isOver ? `over: ${title}` : title,
+    opened: isOver ? [] : [entry],
+    closed: isOver ? [entry] : [],
+    more: 0,
   };
 }
 
@@ -179,7 +226,9 @@ function details({ reason, since, until, targets, streams, connections, next }: 
   const all = Math.max(streams, connections);
   const rest = all > names.length ? `, and ${all - names.length} more` : '';
   return [
-    `  Which: ${names.join(', ')}${rest}${connections > 1 ? ` (${connections} connections)` : ''}`,
+    ...(names.length === 0
+      ? []
+      : [`  Which: ${names.join(', ')}${rest}${connections > 1 ? ` (${connections} connections)` : ''}`]),
     `  Why: ${reason}`,
     ...(since === null ? [] : [`  Since: ${forPeople(since)}${until === null ? '' : `, until ${forPeople(until)}`}`]),
     ...(next === null ? [] : [`  Next: ${next}`]),

@@ -3,6 +3,8 @@ import { startHeartbeat } from '../../workers/heartbeat.ts';
 import { startDaemon } from '../../workers/main.ts';
 import { readLanes } from '../../workers/queue-depths.ts';
 import { createChannels, startAlerts } from '../alerts/alerts.ts';
+import { createHeartbeat } from '../alerts/heartbeat-url.ts';
+import { watchOutages } from '../alerts/outages.ts';
 import type { App } from '../app.ts';
 import { registerMetrics } from '../ops/metrics.ts';
 import type { OpsPlugin } from '../ops/server.ts';
@@ -33,7 +35,16 @@ export async function runDaemon(app: App, options: RunDaemonOptions): Promise<vo
   try {
     const { place, embedded } = app.database;
     logger.info(`mirror in ${place}${embedded === null ? '' : `; open it with: ${embedded.psql}`}`);
-    const daemon = await startDaemon(app, { roles: roles.filter((role) => role !== 'web'), logger, signal });
+    const { allowInsecureHttp, proxy } = config.http;
+    const { heartbeatUrl } = config;
+    const called = heartbeatUrl === null ? null : createHeartbeat(heartbeatUrl, { logger, allowInsecureHttp, proxy });
+    if (called !== null) closers.push(() => called.close());
+    const daemon = await startDaemon(app, {
+      roles: roles.filter((role) => role !== 'web'),
+      logger,
+      signal,
+      observer: { onRound: () => void called?.call() },
+    });
     const heartbeat = startHeartbeat({
       prisma: app.database.prisma,
       logger,
@@ -50,13 +61,25 @@ export async function runDaemon(app: App, options: RunDaemonOptions): Promise<vo
     );
     const { prisma } = app.database;
     const { metrics: processMetrics } = app;
-    const { allowInsecureHttp, proxy } = config.http;
+    const channels = createChannels(config.alerts, { allowInsecureHttp, proxy });
+    const outages = watchOutages({
+      logger,
+      clock: app.clock,
+      channels,
+      checks: {
+        database: () => prisma.$executeRaw`update sync.processes set beat_at = beat_at where false`,
+        queue: () => daemon.pingQueue(),
+      },
+      afterMs: config.alerts.afterMs,
+    });
+    closers.push(() => outages.stop());
     const alerts = startAlerts({
       prisma,
       logger,
       clock: app.clock,
       settings: config.alerts,
-      channels: createChannels(config.alerts, { allowInsecureHttp, proxy }),
+      channels,
+      cause: outages.cause,
       onAttempt: (attempt) => processMetrics?.alertMessages.inc({ ...attempt }),
     });
     if (alerts !== null) closers.push(() => alerts.stop());

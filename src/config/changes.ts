@@ -75,6 +75,7 @@ const AFTER_RESTART: Decided = {
   OPS_PORT: ({ ops }) => ops.port,
   OPS_TOKEN: ({ ops }) => ops.token,
   METRICS_MAX_STREAMS: ({ metrics }) => metrics.maxStreams,
+  HEARTBEAT_URL: ({ heartbeatUrl }) => heartbeatUrl,
   ALERT_WEBHOOK_URL: ({ alerts }) => alerts.webhook?.url,
   ALERT_WEBHOOK_FORMAT: ({ alerts }) => alerts.webhook?.format,
   ALERT_EMAIL_TO: ({ alerts }) => alerts.email?.to,

@@ -51,6 +51,7 @@ export const monitoringVariables = ({ allowInsecureHttp }: { readonly allowInsec
       'must not hold a user name or password; most receivers take a secret in the path',
     )
     .optional(),
+  HEARTBEAT_URL: httpUrl(allowInsecureHttp, 'https://hc.example.com/ping/…').optional(),
   ALERT_WEBHOOK_FORMAT: oneOf(['json', 'slack']),
   ALERT_EMAIL_TO: eachOf(mailAddress, 'names no e-mail address').optional(),
   ALERT_EMAIL_FROM: mailAddress.optional(),
@@ -89,6 +90,8 @@ export function monitoringSettings(variables: Variables) {
       email: hasEmail ? { to, from, smtpUrl, allowPlain: variables.ALLOW_INSECURE_HTTP } : null,
       afterMs: variables.ALERT_AFTER_SECONDS,
     },
+    /** Called after each complete round of the scheduler; null: no address. */
+    heartbeatUrl: variables.HEARTBEAT_URL ?? null,
     /** Null: no traces. */
     tracing:
       endpoint === undefined

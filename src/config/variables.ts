@@ -412,6 +412,13 @@ export const VARIABLES = [
       'Up to so many streams, /metrics has series for each connection and stream; above, only sums (0 to 100000).',
   },
   {
+    name: 'HEARTBEAT_URL',
+    group: 'Monitoring',
+    default: null,
+    description: 'Address that is called after each complete round of the scheduler, for services that report silence.',
+    secret: true,
+  },
+  {
     name: 'ALERT_WEBHOOK_URL',
     group: 'Monitoring',
     default: null,

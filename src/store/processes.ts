@@ -69,5 +69,10 @@ export function describeProcesses(processes: readonly ProcessRecord[]): string |
   if (alive.length > 0) parts.push(leader === undefined ? 'no leader' : `leader ${leader.host}:${leader.pid}`);
   const lastHeard = Math.max(...silent.map(({ beat_at }) => beat_at.getTime()));
   const silence = silent.length === 0 ? '' : `; ${silent.length} silent since ${new Date(lastHeard).toISOString()}`;
-  return `${parts.join(', ')}${silence}`;
+  const cutOff = alive.filter(({ queue_ok }) => !queue_ok);
+  const queue =
+    cutOff.length === 0
+      ? ''
+      : `; the queue cannot be reached from ${cutOff.map(({ host, pid }) => `${host}:${pid}`).join(', ')}`;
+  return `${parts.join(', ')}${silence}${queue}`;
 }
