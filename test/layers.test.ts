@@ -31,8 +31,11 @@ const LEAVES = ['stream', 'errors', 'logger', 'clock', 'trace', 'version', 'repl
 const SHARED_BY_SOURCES = [
   'src/sources/coerce.ts',
   'src/sources/define.ts',
+  'src/sources/field-names.ts',
+  'src/sources/privacy.ts',
   'src/sources/redact.ts',
   'src/sources/shared-work.ts',
+  'src/sources/value-shapes.ts',
   'src/sources/vault.ts',
 ];
 const LOWER = ['store', 'http', 'walks', 'config', 'generated', 'leaf'] as const;

@@ -12,6 +12,7 @@ import type {
   Stream,
 } from '../stream.ts';
 import { asId, isObject, type JsonObject } from './coerce.ts';
+import { redactSecrets } from './privacy.ts';
 
 /** What a source that is not built in has to say, and no more: names and columns are checked, what every stream has alike is filled in. */
 
@@ -55,7 +56,7 @@ export interface StreamDefinition<C extends Columns> {
   readonly map: (record: JsonObject) => MappedColumns<C>;
   /** The lists that together hold every object of the stream. Asked at the beginning of each run; see `List`. */
   readonly lists: (context: PlanContext) => readonly List[] | Promise<readonly List[]>;
-  /** Leaves out what must not be stored anywhere, `raw` and the quarantine included. Default: everything is stored. */
+  /** Leaves out what must not be stored anywhere, `raw` and the quarantine included. Default: passwords, tokens and other secrets of accounts are left out. */
   readonly redact?: (record: JsonObject) => unknown;
   /** Fields that records are known to have; others are reported as drift. Default: nobody watches. */
   readonly fields?: KnownFields;
@@ -65,7 +66,7 @@ export interface StreamDefinition<C extends Columns> {
 
 /** One kind of object of a source, as the engine reads it. @throws TypeError when a name or a column cannot be used */
 export function defineStream<const C extends Columns>(definition: StreamDefinition<C>): Stream {
-  const { name, map, lists, redact, fields, deletions } = definition;
+  const { name, map, lists, redact = redactSecrets, fields, deletions } = definition;
   const [schema = '', table = '', ...more] = name.split('.');
   if (more.length > 0 || !NAME.test(schema) || !NAME.test(table)) {
     throw new TypeError(`a stream is named schema.table in lower case, such as helpdesk.tickets, not ${name}`);
@@ -86,7 +87,7 @@ export function defineStream<const C extends Columns>(definition: StreamDefiniti
     name,
     table: { schema, name: table, columns },
     ...(fields && { fields }),
-    redactRecord: (record) => (redact === undefined || !isObject(record) ? record : redact(record)),
+    redactRecord: (record) => (isObject(record) ? redact(record) : record),
     mapRecord: (record) => toRow(record, { name, columns, map }),
     planLists: async (context) => lists(context),
     ...(deletions && { deletions }),

@@ -1,28 +1,55 @@
+/** Stands for an entry that is left out. */
+export const DROPPED = Symbol('dropped');
+
+/** Returns what is kept of a value, or `DROPPED`. `key`: its name; of a member of a list, the name of the list. `object`: what holds it. */
+export type Decide = (key: string, value: unknown, object: Readonly<Record<string, unknown>> | null) => unknown;
+
+/** More levels than any real record has; what is deeper ends in quarantine without its text. */
+const MAX_LEVELS = 3000;
+
 /**
- * A copy without the entries that `isForbidden` names, at any depth; the same object when there are none, so that a clean record costs no copy. What a
- * forbidden entry holds is gone with it.
+ * A copy of a record in which every entry, at any depth, is what `decide` keeps of it; the same object when nothing changes, so that a clean record costs
+ * no copy. What a dropped entry holds is dropped with it.
+ *
+ * @throws RangeError when the record is nested too deeply
  */
-export function dropEntries(value: unknown, isForbidden: (key: string, value: unknown) => boolean): unknown {
+export function rewriteEntries(record: unknown, decide: Decide): unknown {
+  return rewrite('', record, decide, 0);
+}
+
+/** Loops: callbacks would double the depth of the stack, and some records are nested deeply. */
+function rewrite(name: string, value: unknown, decide: Decide, level: number): unknown {
   if (typeof value !== 'object' || value === null) return value;
-  if (Array.isArray(value)) {
-    // A loop: a callback would double the depth of the stack, and some records are nested deeply.
-    const copy: unknown[] = [];
-    for (const entry of value) copy.push(dropEntries(entry, isForbidden));
-    return copy.some((entry, index) => entry !== value[index]) ? copy : value;
-  }
+  if (level > MAX_LEVELS) throw new RangeError(`nested more than ${MAX_LEVELS} levels deep`);
+  if (Array.isArray(value)) return rewriteList(name, value, decide, level);
   let changed: Record<string, unknown> | null = null;
   const source = value as Record<string, unknown>;
   for (const key in source) {
     const inner = source[key];
-    if (isForbidden(key, inner)) {
-      changed ??= { ...source };
-      delete changed[key];
-      continue;
-    }
-    const kept = dropEntries(inner, isForbidden);
+    const kept = rewrite(key, decide(key, inner, source), decide, level + 1);
     if (kept === inner) continue;
     changed ??= { ...source };
-    changed[key] = kept;
+    if (kept === DROPPED) delete changed[key];
+    else changed[key] = kept;
   }
   return changed ?? value;
+}
+
+function rewriteList(name: string, list: readonly unknown[], decide: Decide, level: number): unknown {
+  let changed: unknown[] | null = null;
+  for (let index = 0; index < list.length; index += 1) {
+    const inner = list[index];
+    const kept = rewrite(name, decide(name, inner, null), decide, level + 1);
+    if (kept === inner) changed?.push(inner);
+    else {
+      changed ??= list.slice(0, index);
+      if (kept !== DROPPED) changed.push(kept);
+    }
+  }
+  return changed ?? list;
+}
+
+/** A copy without the entries that `isForbidden` names, at any depth; the same object when there are none. */
+export function dropEntries(record: unknown, isForbidden: (key: string, value: unknown) => boolean): unknown {
+  return rewriteEntries(record, (key, value, object) => (object !== null && isForbidden(key, value) ? DROPPED : value));
 }

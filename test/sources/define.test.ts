@@ -44,6 +44,12 @@ describe('defineStream', () => {
     expect(() => stream.mapRecord({ id: '1' })).toThrow('desk.tickets has no column colour');
   });
 
+  it('leaves out secrets of accounts unless it says itself what to leave out', () => {
+    const record = { id: 1, ip: '203.0.113.7', password: 'x' };
+    expect(define({}).redactRecord(record)).toEqual({ id: 1, ip: '203.0.113.7' });
+    expect(define({ redact: (same) => same }).redactRecord(record)).toBe(record);
+  });
+
   it('redacts objects only, and leaves the rest to the mapping', () => {
     const stream = define({ redact: ({ email: _, ...rest }) => rest });
     expect(stream.redactRecord({ id: 1, email: 'somebody' })).toEqual({ id: 1 });

@@ -2,10 +2,10 @@ import { RecordError } from '../../errors.ts';
 import type { Row, Stream, TableSpec } from '../../stream.ts';
 import { createSnapshotWalk } from '../../walks/snapshot.ts';
 import { asBoolean, asId, asNumber, asText, asTexts, asTime, isObject } from '../coerce.ts';
+import { redactTiledesk } from '../privacy.ts';
 import { BOT_FIELDS } from './fields.ts';
 import { readArray } from './lists.ts';
 import type { TiledeskStreamParts } from './parts.ts';
-import { redactVisitor } from './privacy.ts';
 
 /** Bots that are not trashed, identity bots included (`all`). One answer, no pages. */
 const TABLE: TableSpec = {
@@ -68,7 +68,7 @@ export function createBotsStream({ api, privacy }: TiledeskStreamParts): Stream 
     name: 'tiledesk.bots',
     table: TABLE,
     fields: BOT_FIELDS,
-    redactRecord: (record) => redactVisitor(record, privacy),
+    redactRecord: (record) => redactTiledesk(record, privacy),
     mapRecord: mapBot,
     // What the request for one bot answers of a trashed one is not known, so a second walk confirms deletions.
     deletions: {},

@@ -2,10 +2,10 @@ import { RecordError } from '../../errors.ts';
 import type { Row, Stream, TableSpec } from '../../stream.ts';
 import { createSnapshotWalk } from '../../walks/snapshot.ts';
 import { asBoolean, asId, asInteger, asJson, asText, asTime, isObject } from '../coerce.ts';
+import { redactTiledesk } from '../privacy.ts';
 import { DEPARTMENT_FIELDS } from './fields.ts';
 import { existsById, readArray } from './lists.ts';
 import type { TiledeskStreamParts } from './parts.ts';
-import { redactVisitor } from './privacy.ts';
 
 /** Departments, hidden ones included (`allstatus`). One answer, no pages. */
 const TABLE: TableSpec = {
@@ -64,7 +64,7 @@ export function createDepartmentsStream({ api, privacy }: TiledeskStreamParts): 
     name: 'tiledesk.departments',
     table: TABLE,
     fields: DEPARTMENT_FIELDS,
-    redactRecord: (record) => redactVisitor(record, privacy),
+    redactRecord: (record) => redactTiledesk(record, privacy),
     mapRecord: mapDepartment,
     // A bare array without a count: an answer that was cut short, and cut short again, looks like a deletion.
     deletions: { exists: ({ id }, options) => existsById(api, 'departments', id, options) },

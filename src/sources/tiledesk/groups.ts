@@ -2,10 +2,10 @@ import { RecordError } from '../../errors.ts';
 import type { Row, Stream, TableSpec } from '../../stream.ts';
 import { createSnapshotWalk } from '../../walks/snapshot.ts';
 import { asBoolean, asId, asJson, asText, asTexts, asTime, isObject } from '../coerce.ts';
+import { redactTiledesk } from '../privacy.ts';
 import { GROUP_FIELDS } from './fields.ts';
 import { readArray } from './lists.ts';
 import type { TiledeskStreamParts } from './parts.ts';
-import { redactVisitor } from './privacy.ts';
 
 /** Groups of teammates that are not trashed. One answer, no pages. */
 const TABLE: TableSpec = {
@@ -48,7 +48,7 @@ export function createGroupsStream({ api, privacy }: TiledeskStreamParts): Strea
     name: 'tiledesk.groups',
     table: TABLE,
     fields: GROUP_FIELDS,
-    redactRecord: (record) => redactVisitor(record, privacy),
+    redactRecord: (record) => redactTiledesk(record, privacy),
     mapRecord: mapGroup,
     // What the request for one group answers of a trashed one is not known: see bots.
     deletions: {},

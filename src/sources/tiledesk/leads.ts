@@ -2,10 +2,10 @@ import { RecordError } from '../../errors.ts';
 import type { FetchOptions, List, ListQuery, PlanContext, Row, Stream, TableSpec } from '../../stream.ts';
 import { createStitchWalk } from '../../walks/stitch.ts';
 import { asId, asInteger, asJson, asText, asTexts, asTime, isObject } from '../coerce.ts';
+import { redactTiledesk } from '../privacy.ts';
 import { LEAD_FIELDS } from './fields.ts';
 import { existsById, pageParameters, probe, readEnvelope } from './lists.ts';
 import type { TiledeskStreamParts } from './parts.ts';
-import { redactVisitor } from './privacy.ts';
 
 /**
  * Leads. The list shows one status per call, 100 by default; `status=all` is never answered (seen in server 2.19). Repeating the parameter joins
@@ -135,7 +135,7 @@ export function createLeadsStream({ api, pageSize, fullWalkKey, privacy }: Tiled
     name: 'tiledesk.leads',
     table: TABLE,
     fields: LEAD_FIELDS,
-    redactRecord: (record) => redactVisitor(record, privacy),
+    redactRecord: (record) => redactTiledesk(record, privacy),
     mapRecord: mapLead,
     deletions: {
       exists: ({ id }, options) => existsById(api, 'leads', id, options),

@@ -13,11 +13,11 @@ import type {
 } from '../../stream.ts';
 import { createFollowWalk } from '../../walks/follow.ts';
 import { asId, asInteger, asJson, asObject, asText, asTime, isObject } from '../coerce.ts';
+import { redactTiledesk } from '../privacy.ts';
 import type { TiledeskApi } from './api.ts';
 import { MESSAGE_FIELDS } from './fields.ts';
 import { readArray } from './lists.ts';
 import type { TiledeskStreamParts } from './parts.ts';
-import { redactVisitor } from './privacy.ts';
 
 /**
  * Messages. No list shows them across conversations but one that only owners may read and that has no date filter; so each conversation is asked for its
@@ -92,7 +92,7 @@ export function createMessagesStream({ api, privacy }: TiledeskStreamParts): Str
     name: 'tiledesk.messages',
     table: TABLE,
     fields: MESSAGE_FIELDS,
-    redactRecord: (record) => redactVisitor(record, privacy),
+    redactRecord: (record) => redactTiledesk(record, privacy),
     mapRecord: mapMessage,
     notCompared: 'messages are read conversation by conversation, so to compare them would take one request for each',
     async planLists(context) {

@@ -2,10 +2,10 @@ import { RecordError } from '../../errors.ts';
 import type { Row, Stream, TableSpec } from '../../stream.ts';
 import { createSnapshotWalk } from '../../walks/snapshot.ts';
 import { asBoolean, asId, asInteger, asJson, asText, asTexts, asTime, isObject } from '../coerce.ts';
+import { redactTiledesk } from '../privacy.ts';
 import { PROJECT_USER_FIELDS } from './fields.ts';
 import { existsById, readArray } from './lists.ts';
 import type { TiledeskStreamParts } from './parts.ts';
-import { redactVisitor } from './privacy.ts';
 
 /** Members of the project (teammates), removed ones included. One answer, no pages. */
 const TABLE: TableSpec = {
@@ -80,7 +80,7 @@ export function createProjectUsersStream({ api, privacy }: TiledeskStreamParts):
     name: 'tiledesk.project_users',
     table: TABLE,
     fields: PROJECT_USER_FIELDS,
-    redactRecord: (record) => redactVisitor(record, privacy),
+    redactRecord: (record) => redactTiledesk(record, privacy),
     mapRecord: mapProjectUser,
     // A bare array without a count: see departments.
     deletions: { exists: ({ id }, options) => existsById(api, 'project_users', id, options) },

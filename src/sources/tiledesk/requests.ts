@@ -14,11 +14,11 @@ import {
   asTime,
   isObject,
 } from '../coerce.ts';
+import { redactTiledesk } from '../privacy.ts';
 import type { GetOptions } from './api.ts';
 import { REQUEST_FIELDS } from './fields.ts';
 import { formatDateTime, formatDay, pageParameters, probe, readEnvelope } from './lists.ts';
 import type { TiledeskStreamParts } from './parts.ts';
-import { redactVisitor } from './privacy.ts';
 
 /**
  * Requests (conversations), all of them: without `status=all&preflight=true` the list shows open ones only, and with populated references a
@@ -158,7 +158,7 @@ export function createRequestsStream({ api, pageSize, fullWalkKey, privacy }: Ti
     name: 'tiledesk.requests',
     table: TABLE,
     fields: REQUEST_FIELDS,
-    redactRecord: (record) => redactVisitor(record, privacy),
+    redactRecord: (record) => redactTiledesk(record, privacy),
     mapRecord: mapRequest,
     deletions: {
       // Single requests are found by request_id only; _id gives 404 (seen in server 2.19).

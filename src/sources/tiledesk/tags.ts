@@ -2,10 +2,10 @@ import { RecordError } from '../../errors.ts';
 import type { Row, Stream, TableSpec } from '../../stream.ts';
 import { createSnapshotWalk } from '../../walks/snapshot.ts';
 import { asId, asJson, asText, asTime, isObject } from '../coerce.ts';
+import { redactTiledesk } from '../privacy.ts';
 import { TAG_FIELDS } from './fields.ts';
 import { readPagedArray } from './paged-array.ts';
 import type { TiledeskStreamParts } from './parts.ts';
-import { redactVisitor } from './privacy.ts';
 
 /** The tags that the project offers. A bare array in pages of 40, without a count. */
 const TABLE: TableSpec = {
@@ -44,7 +44,7 @@ export function createTagsStream({ api, privacy }: TiledeskStreamParts): Stream 
     name: 'tiledesk.tags',
     table: TABLE,
     fields: TAG_FIELDS,
-    redactRecord: (record) => redactVisitor(record, privacy),
+    redactRecord: (record) => redactTiledesk(record, privacy),
     mapRecord: mapTag,
     // No request for one tag is known, so a second walk confirms deletions.
     deletions: {},

@@ -1,5 +1,6 @@
 import type { List, ListWindow, PlanContext, Stream } from '../../stream.ts';
 import { asText } from '../coerce.ts';
+import { redactTilkee } from '../privacy.ts';
 import { mirroredProjects, projectList, projectPlace, RECENT_PROJECTS } from './by-parent.ts';
 import { CONNEXION_FIELDS } from './fields.ts';
 import {
@@ -15,7 +16,6 @@ import {
   recallOr,
 } from './lists.ts';
 import type { TilkeeStreamParts } from './parts.ts';
-import { redactTilkee } from './privacy.ts';
 import { CONNEXIONS, mapConnexion } from './rows/connexion.ts';
 
 /** A visit's counters grow until it ends. */

@@ -1,4 +1,5 @@
 import type { Stream } from '../../stream.ts';
+import { redactTilkee } from '../privacy.ts';
 import { ITEM_FIELDS } from './fields.ts';
 import {
   asEverybody,
@@ -12,7 +13,6 @@ import {
   v3Window,
 } from './lists.ts';
 import type { TilkeeStreamParts } from './parts.ts';
-import { redactTilkee } from './privacy.ts';
 import { ITEMS, mapItem } from './rows/item.ts';
 
 /** Whether bounds are inclusive, and in which zone they are read, is not published. */

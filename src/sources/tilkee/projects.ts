@@ -1,5 +1,6 @@
 import type { PlanContext, Stream } from '../../stream.ts';
 import { asMs, isObject } from '../coerce.ts';
+import { redactTilkee } from '../privacy.ts';
 import { PROJECT_FIELDS } from './fields.ts';
 import {
   asEverybody,
@@ -16,7 +17,6 @@ import {
   v3Window,
 } from './lists.ts';
 import type { TilkeeStreamParts } from './parts.ts';
-import { redactTilkee } from './privacy.ts';
 import { mapProject, PROJECTS } from './rows/project.ts';
 
 /** Whether bounds are inclusive, and in which zone they are read, is not published. */

@@ -1,5 +1,6 @@
 import type { List, PlanContext, Stream } from '../../stream.ts';
 import { asText } from '../coerce.ts';
+import { redactTilkee } from '../privacy.ts';
 import { mirroredProjects, projectList, projectPlace, RECENT_PROJECTS } from './by-parent.ts';
 import { TOKEN_FIELDS } from './fields.ts';
 import {
@@ -14,7 +15,6 @@ import {
   recallOr,
 } from './lists.ts';
 import type { TilkeeStreamParts } from './parts.ts';
-import { redactTilkee } from './privacy.ts';
 import { mapToken, TOKENS } from './rows/token.ts';
 
 const BULK: Place = { api: 'v2', path: '/tokens' };

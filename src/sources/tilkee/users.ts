@@ -1,8 +1,8 @@
 import type { Stream } from '../../stream.ts';
+import { redactTilkee } from '../privacy.ts';
 import { USER_FIELDS } from './fields.ts';
 import { createReader, listOf, noteOnReading } from './lists.ts';
 import type { TilkeeStreamParts } from './parts.ts';
-import { redactTilkee } from './privacy.ts';
 import { mapUser, USERS } from './rows/user.ts';
 
 /** Users: the colleagues of the company, V2 only. No request for one user is known, so a second walk confirms deletions. */

@@ -1,12 +1,14 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
-import { redactVisitor } from '../../../src/sources/tiledesk/privacy.ts';
+import { redactTiledesk } from '../../../src/sources/privacy.ts';
 import { type MirrorSetup, setupMirror } from '../../helpers/mirror.ts';
 
 /** Words that no other field holds: where one turns up, something came through. */
 const AGENT = 'Mozilla/5.0 (canary-agent)';
 const ADDRESS = '203.0.113.77';
 const CANARIES = ['canary-agent', ADDRESS, 'canary-last-ip', 'canary-client-ip'];
+/** Secrets of accounts, which no setting lets through. */
+const SECRETS = ['canary-secret-1', 'canary-secret-2', 'canary-secret-3', 'canary-secret-4', 'canary-secret-5'];
 
 /** One of each place where such things are known to be, the nested copies included. */
 const visitor = {
@@ -18,6 +20,17 @@ const visitor = {
     ip: ADDRESS,
     ip_address: ADDRESS,
     note: 'kept note',
+    // Names that no list holds, and no name at all.
+    seenFrom: ADDRESS,
+    'X-Whence': `[::ffff:${ADDRESS}]:443, 10.0.0.1`,
+    [ADDRESS]: { visits: 1 },
+    state: JSON.stringify({ clientIP: ADDRESS, zz: AGENT }),
+    headers: [{ name: 'User-Agent', value: AGENT }],
+    fcmPushToken: SECRETS[0],
+    id_user: { password: SECRETS[4], firstname: 'Ann' },
+    session: { Authorization: SECRETS[1] },
+    form: [{ key: 'API-Key', value: SECRETS[2] }],
+    returnTo: `https://example.test/reset?reset_token=${SECRETS[3]}&x=1`,
     nested: [{ deep: { client_ip: 'canary-client-ip', client: AGENT, kept: 1 } }],
     last_message: { attributes: { client: AGENT, ipAddress: ADDRESS }, text: 'kept text' },
   },
@@ -86,6 +99,10 @@ describe('with STORE_VISITOR_PII=false', () => {
     expect(found(texts, canary)).toEqual([]);
   });
 
+  it.each(SECRETS)('%s is in no table', (secret) => {
+    expect(found(texts, secret)).toEqual([]);
+  });
+
   it('everything around it is there', () => {
     expect(found(texts, 'kept note')).toEqual(
       expect.arrayContaining(['tiledesk.leads', 'tiledesk.requests', 'tiledesk.departments', 'sync.quarantine']),
@@ -118,6 +135,10 @@ describe('with STORE_VISITOR_PII=true', () => {
     expect(found(texts, canary)).toEqual(tables);
   });
 
+  it.each(SECRETS)('%s is not', (secret) => {
+    expect(found(texts, secret)).toEqual([]);
+  });
+
   it('and the browser has its column', async () => {
     const client = new pg.Client({ connectionString: setup.database.url });
     await client.connect();
@@ -129,23 +150,23 @@ describe('with STORE_VISITOR_PII=true', () => {
   });
 });
 
-describe('redactVisitor', () => {
+describe('redactTiledesk', () => {
   const none = { storeVisitorPii: false };
 
   it('leaves a record alone that holds nothing of the kind, down to its identity', () => {
     const record = { _id: '1', ...kept, list: [1, { a: null }] };
-    expect(redactVisitor(record, none)).toBe(record);
+    expect(redactTiledesk(record, none)).toBe(record);
   });
 
   it('changes a copy, not the record', () => {
     const record = structuredClone(visitor);
-    const redacted = redactVisitor(record, none);
+    const redacted = redactTiledesk(record, none);
     expect(record).toEqual(visitor);
     expect(JSON.stringify(redacted)).not.toMatch(/canary|203\.0/);
     expect(redacted).toMatchObject({ location: { country: 'IT' }, attributes: { nested: [{ deep: { kept: 1 } }] } });
   });
 
   it.each([null, undefined, 'text', 7, true, []])('takes %p as it is', (value) => {
-    expect(redactVisitor(value, none)).toEqual(value);
+    expect(redactTiledesk(value, none)).toEqual(value);
   });
 });

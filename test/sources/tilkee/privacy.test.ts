@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { redactTilkee } from '../../../src/sources/tilkee/privacy.ts';
+import { redactTilkee } from '../../../src/sources/privacy.ts';
 import { mapConnexion } from '../../../src/sources/tilkee/rows/connexion.ts';
 import { mapItem } from '../../../src/sources/tilkee/rows/item.ts';
 import { mapProject } from '../../../src/sources/tilkee/rows/project.ts';

@@ -1,0 +1,231 @@
+/**
+ * What the name of a field tells about its value, whatever its spelling: `clientIP`, `client_ip`, `Client-IP` and `CLIENTIP` are one name. Rules go by
+ * words, so that `ip` is one and `zip` or `description` hold none; names written as one word are looked at for known endings.
+ */
+export interface NameFacts {
+  /** Opens an account, or pays: never stored. A flag says nothing and is kept. */
+  readonly isSecret: boolean;
+  /** Speaks of a token and may hold one: its value decides. */
+  readonly token: 'one' | 'several' | null;
+  /** An address or user agent of a visitor. */
+  readonly isTrace: boolean;
+  readonly kind: ValueKind;
+  /** Letters only: the name itself is no address and no key. */
+  readonly isPlainName: boolean;
+  /** Of pairs such as `{ "name": "password", "value": "..." }`. */
+  readonly isPairValue: boolean;
+  /** In snake_case. */
+  readonly snake: string;
+  readonly words: readonly string[];
+}
+
+/**
+ * How the shape of a value is read. `said`: text that a person wrote stays as written, an address or a version number in it included; `named` is the same
+ * for names. `prose`: a whole value can be a trace, a part of it not. `numbered`: versions and phone numbers look like addresses. `id`: the record's own.
+ */
+export type ValueKind = 'said' | 'named' | 'prose' | 'numbered' | 'id' | 'plain';
+
+const KEPT_NAMES = 5000;
+const LONGEST_NAME = 200;
+const known = new Map<string, NameFacts>();
+
+export function readName(key: string): NameFacts {
+  const found = known.get(key);
+  if (found !== undefined) return found;
+  const facts = describe(key);
+  // A record that is used as a map has no end of names.
+  if (known.size >= KEPT_NAMES) known.clear();
+  known.set(key, facts);
+  return facts;
+}
+
+function describe(key: string): NameFacts {
+  const words = splitName(key.slice(0, LONGEST_NAME));
+  const snake = words.join('_');
+  const compact = words.join('');
+  return {
+    isSecret: isSecretName(words, snake, compact),
+    token: tokenOf(words),
+    isTrace: isTraceName(words, snake, compact),
+    kind: kindOf(key, words),
+    isPlainName: /^[A-Za-z_-]*$/.test(key),
+    isPairValue: PAIR_VALUE.has(snake),
+    snake,
+    words,
+  };
+}
+
+function splitName(key: string): string[] {
+  return key
+    .normalize('NFKD')
+    .replace(/[\p{M}\p{Cf}]/gu, '')
+    .replace(/(?:IP|UA|API|JWT|OTP)(?:s|v\d)(?![a-z])/g, (word) => `_${word.toLowerCase()}_`)
+    .replace(/([a-z\d])([A-Z])|([A-Z])(?=[A-Z][a-z])/g, '$1$3_$2')
+    .toLowerCase()
+    .split(/[^\p{L}\d]+/u)
+    .filter((word) => word !== '');
+}
+
+const PAIR_VALUE = new Set(['value', 'values', 'val', 'content', 'data']);
+/** What names the value of a pair. */
+export const PAIR_NAMES = ['name', 'key', 'field', 'header', 'label', 'id', 'param', 'property', 'k'] as const;
+
+const SECRET_WORDS = new Set([
+  ...[
+    'secret',
+    'secrets',
+    'pwd',
+    'pwds',
+    'psw',
+    'authorization',
+    'authorisation',
+    'bearer',
+    'otp',
+    'totp',
+    'jwt',
+    'jwts',
+  ],
+  ...[
+    'csrf',
+    'xsrf',
+    'csrftoken',
+    'cvv',
+    'cvc',
+    'cvv2',
+    'cvc2',
+    'iban',
+    'p256dh',
+    'phpsessid',
+    'jsessionid',
+    'setcookie',
+  ],
+]);
+const SECRET_LAST_WORD = new Set(['pass', 'pw', 'auth']);
+const SECRET_INSIDE =
+  /passw(?:or)?d|passwort|passphrase|passcode|kennwort|motdepasse|contrasena|wachtwoord|pswd|resetpsw|credential|(?:api|private|secret|access)key|connectsid/;
+const SECRET_END =
+  /(?:secrets?|pwd|authorization|setcookie|(?:user|smtp|imap|db|ftp|ssh|mail|login|admin|auth|proxy|web)pass)$/;
+const SECRET_KEY =
+  /(?:^|_)(?:api|access|private|secret|auth|client|encryption|encrypt|signing|signature|ssh|rsa|hmac|aes|master|webhook|push|server|vapid|stripe|deploy|admin|service|shared|app)_?keys?(?:_(?:id|value|data|pem))?_?\d*$/;
+const SECRET_CODE =
+  /(?:^|_)(?:2_?fa|mfa|two_?factor|one_?time|verification|verify|recovery|backup|security|reset|activation|login|auth)_?(?:codes?|pins?)$|(?:^|_)(?:card|user|login|access|sim|atm)_?pin$/;
+/** `vcard` and `vcard_id`, the business card, are not among them. */
+const CARD =
+  /(?:credit|debit|payment|bank)_?card|(?:^|_)card_?(?:number|no|num|nr|last|brand|exp|cv|holder|pin)|^cc_?(?:num|number|no|exp|cv)/;
+const COOKIE_TALK = /(?:^|_)cookies?_(?:consent|policy|banner|notice|accepted|enabled|preferences?)/;
+
+function isSecretName(words: readonly string[], snake: string, compact: string): boolean {
+  const last = words.at(-1) ?? '';
+  if (words.some((word) => SECRET_WORDS.has(word.replace(/\d+$/, '')) || SECRET_WORDS.has(word))) return true;
+  if (SECRET_LAST_WORD.has(last) || SECRET_INSIDE.test(compact) || SECRET_END.test(compact)) return true;
+  if (SECRET_KEY.test(snake) || SECRET_CODE.test(snake) || CARD.test(snake)) return true;
+  if (/(?:^|_)cookies?\d*(?:_|$)/.test(snake)) return !COOKIE_TALK.test(snake);
+  // `referral_token`, `pushToken`, `accesstoken`; a `token` alone is decided by its value.
+  return /.token\d*$/.test(compact) && !words.some((word) => AMOUNT.has(word));
+}
+
+/** Of language models: `max_token`, `total_tokens`. */
+const AMOUNT = new Set(['max', 'min', 'total', 'prompt', 'completion', 'input', 'output', 'used', 'per', 'nb', 'num']);
+/** What is said about a token: `token_id`, `last_created_token_at`, `token_url` (an address has rules of its own). */
+const ABOUT_TOKEN = new Set([
+  ...[
+    'id',
+    'ids',
+    'type',
+    'types',
+    'count',
+    'counts',
+    'name',
+    'names',
+    'status',
+    'state',
+    'at',
+    'on',
+    'date',
+    'created',
+  ],
+  ...[
+    'updated',
+    'expires',
+    'expiry',
+    'expiration',
+    'expired',
+    'usage',
+    'limit',
+    'limits',
+    'url',
+    'urls',
+    'link',
+    'links',
+  ],
+]);
+
+function tokenOf(words: readonly string[]): NameFacts['token'] {
+  const at = words.findIndex((word) => /tokens?\d*$/.test(word));
+  if (at === -1 || words.some((word) => AMOUNT.has(word))) return null;
+  if (words.slice(at + 1).some((word) => ABOUT_TOKEN.has(word))) return null;
+  return /tokens\d*$/.test(words[at] ?? '') ? 'several' : 'one';
+}
+
+const TRACE_WORD = /^(?:ips?|ipv[46]s?|ip[46]|ipaddr(?:ess(?:es)?)?|uas?|xff|useragents?)\d*$/;
+const TRACE_COMPACT = new RegExp(
+  [
+    '^(?:x?ips?|ua)\\d*$|useragent|ipaddr|ipv[46]|xforwarded|forwardedfor|remoteaddr|(?:peer|sock(?:et)?|inet|net|network)addr(?:ess(?:es)?)?$',
+    '|(?:client|visitor|src|source|http|host|login|user|origin)addr$',
+    '|(?:client|customer|visitor|guest|user|member|contact|lead|requester|sender|caller|peer|remote|real|proxy|source|src|origin|connecting',
+    '|last|first|current|prev(?:ious)?|old|new|login|logon|sign_?in|sign_?up|signed|seen|registration|created|updated|public|private|local|internal|external',
+    '|lan|wan|host|server|browser|device|session|http|request|web|my|by|from|orig)ips?\\d*$',
+  ].join(''),
+);
+/** Where an address leads to, or a flag: says nothing of the address itself. */
+const ABOUT_IP = new Set([
+  ...[
+    'country',
+    'city',
+    'region',
+    'continent',
+    'location',
+    'geo',
+    'timezone',
+    'zone',
+    'count',
+    'version',
+    'type',
+    'status',
+  ],
+  ...['rating', 'enabled', 'allowed', 'required'],
+]);
+
+function isTraceName(words: readonly string[], snake: string, compact: string): boolean {
+  const at = words.findIndex((word) => TRACE_WORD.test(word));
+  if (at !== -1) return !words.slice(at + 1).some((word) => ABOUT_IP.has(word));
+  return TRACE_COMPACT.test(compact) && !ABOUT_IP.has(words.at(-1) ?? '') && snake !== '';
+}
+
+const SAID = new Set(['text', 'subject', 'message', 'msg', 'body', 'transcript', 'reply', 'answer', 'question']);
+const NAMED = new Set(['name', 'names', 'fullname', 'firstname', 'lastname', 'nickname', 'title', 'company']);
+const PROSE = new Set([
+  'note',
+  'notes',
+  'comment',
+  'comments',
+  'description',
+  'label',
+  'summary',
+  'reason',
+  'tag',
+  'tags',
+]);
+const NUMBERED = new Set([
+  ...['version', 'versions', 'ver', 'build', 'release', 'revision', 'rev', 'firmware', 'sdk', 'os'],
+  ...['phone', 'mobile', 'cell', 'fax', 'tel', 'telephone', 'whatsapp', 'msisdn'],
+]);
+
+function kindOf(key: string, words: readonly string[]): ValueKind {
+  const last = words.at(-1) ?? '';
+  if (key === '_id' || key === 'id') return 'id';
+  if (words.some((word) => NUMBERED.has(word))) return 'numbered';
+  if (SAID.has(last) || last.endsWith('message')) return 'said';
+  if (NAMED.has(last)) return 'named';
+  return PROSE.has(last) ? 'prose' : 'plain';
+}

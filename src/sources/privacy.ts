@@ -1,0 +1,131 @@
+import type { Privacy } from '../stream.ts';
+import { type NameFacts, PAIR_NAMES, readName } from './field-names.ts';
+import { DROPPED, rewriteEntries } from './redact.ts';
+import { isAddress, isCardNumber, isSecretText, scrubText } from './value-shapes.ts';
+
+/**
+ * What is never stored, and what only with a setting: one set of rules for all sources. A name decides in any spelling, at any depth; where the name says
+ * nothing, the shape of the value does, of a part of it, too. Secrets of accounts go whatever the settings. Free text has exceptions of its own, see `ValueKind`.
+ */
+interface Rules extends Privacy {
+  /** Tilkee: `token` is also a tracked link, by its id or as an object; accounts have marks of payment and of support chats. */
+  readonly isTilkee: boolean;
+}
+
+/** @throws RangeError when the record is nested too deeply */
+export function redactTiledesk(record: unknown, { storeVisitorPii }: Pick<Privacy, 'storeVisitorPii'>): unknown {
+  return redact(record, { storeVisitorPii, storeLinks: true, isTilkee: false });
+}
+
+/** @throws RangeError when the record is nested too deeply */
+export function redactTilkee(record: unknown, privacy: Privacy): unknown {
+  return redact(record, { ...privacy, isTilkee: true });
+}
+
+/** Leaves out secrets of accounts only. @throws RangeError when the record is nested too deeply */
+export function redactSecrets(record: unknown): unknown {
+  return redact(record, { storeVisitorPii: true, storeLinks: true, isTilkee: false });
+}
+
+function redact(record: unknown, rules: Rules): unknown {
+  return rewriteEntries(record, (key, value, object) => keptOf(key, value, object, rules));
+}
+
+function keptOf(key: string, value: unknown, object: Readonly<Record<string, unknown>> | null, rules: Rules): unknown {
+  if (value === null || value === undefined) return value;
+  const facts = readName(key);
+  if (object !== null) {
+    if (isForbidden(facts, value, rules) || (!facts.isPlainName && scrubKey(key, rules) !== key)) return DROPPED;
+    if (facts.isPairValue && isForbiddenPair(object, value, rules)) return DROPPED;
+  }
+  if (typeof value === 'string') return scrubValue(value, facts, rules);
+  const mayBeCard = typeof value === 'number' && value >= 1e12 && facts.kind !== 'numbered' && facts.kind !== 'id';
+  return mayBeCard && isCardNumber(String(value)) ? DROPPED : value;
+}
+
+function isForbidden(facts: NameFacts, value: unknown, rules: Rules): boolean {
+  if (rules.isTilkee && isTilkeeSecret(facts)) return true;
+  // A flag tells nothing.
+  if (typeof value === 'boolean') return false;
+  if (facts.isSecret || (facts.token !== null && isToken(facts, value, rules))) return true;
+  if (!rules.storeVisitorPii && facts.isTrace) return true;
+  return rules.isTilkee && !rules.storeLinks && isConfidentialLink(facts.snake, value);
+}
+
+/** `token_id`, `tokens_count` or `last_created_token_at` speak of tokens and are none; `readName` has left them out. */
+function isToken(facts: NameFacts, value: unknown, { isTilkee }: Rules): boolean {
+  if (!isTilkee && facts.token === 'one') return true;
+  const isOne = (inner: unknown) => typeof inner === 'string' && isSecretText(facts, inner) && !isAddress(inner);
+  if (Array.isArray(value)) return value.some(isOne);
+  return typeof value === 'object' ? !isTilkee : isOne(value);
+}
+
+function isForbiddenPair(object: Readonly<Record<string, unknown>>, value: unknown, rules: Rules): boolean {
+  return PAIR_NAMES.some((name) => {
+    const named = object[name];
+    return typeof named === 'string' && named.length <= 64 && isForbidden(readName(named), value, rules);
+  });
+}
+
+/** Of records that are used as maps. */
+const scrubKey = (key: string, { storeVisitorPii }: Rules) =>
+  scrubText(key, { kind: 'plain', dropsTraces: !storeVisitorPii, keepsLinks: false });
+
+function scrubValue(text: string, facts: NameFacts, rules: Rules): unknown {
+  const json = readJson(text);
+  if (json !== null) {
+    const kept = redact(json, rules);
+    return kept === json ? text : JSON.stringify(kept);
+  }
+  const keepsLinks = rules.isTilkee && rules.storeLinks;
+  return scrubText(text, { kind: facts.kind, dropsTraces: !rules.storeVisitorPii, keepsLinks }) ?? DROPPED;
+}
+
+/** JSON inside a text; null: it is none. */
+function readJson(text: string): object | null {
+  const [first, last] = [text.charCodeAt(0), text.charCodeAt(text.length - 1)];
+  if (!(first === 123 && last === 125) && !(first === 91 && last === 93)) return null;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * Short names of the sources as in the reference of the API: MS2, MS2a and MS3 are Tilkee's connector definitions, PHP the third-party OpenAPI file.
+ * Section 2.2 of the reference, "that the mirror must drop".
+ */
+const TILKEE_SECRET_WORDS = new Set([
+  // PHP: `subscription_has_payment`, `slimpay_validated`, `has_proabono` of companies; MS2a has payment hints on the leader.
+  ...['payment', 'payments', 'slimpay', 'proabono', 'stripe', 'billing', 'iban', 'bic', 'sepa', 'bank'],
+  // PHP: `intercom_id` of users; MS2a has a support-chat token on the leader.
+  ...['intercom', 'crisp', 'zendesk', 'drift', 'chat'],
+]);
+
+/** PHP: `dj_json_id` of users, between the tokens; an id of some outside service. */
+function isTilkeeSecret({ words, snake }: NameFacts): boolean {
+  return snake === 'dj_json_id' || words.some((word) => TILKEE_SECRET_WORDS.has(word));
+}
+
+/** MS2: `preview_new` (signed), MS2a and PHP: `preview`, `preview_url`; MS2 and MS3: `iframe`, `iframes`, whose addresses may embed credentials. */
+const EMBEDDED = /(?:^|_)(?:previews?|i_?frames?)(?:_|$)/;
+/** PHP: `link` of tokens; MS2a and PHP: `token_url`; MS2: `s3_url`, `content_url`, `thumbnail_url`, `thumbnail_page_url` of items. */
+const ADDRESS = /(?:^|_)links?$|_urls?$|^urls$/;
+/** PHP: `linkedin_account_url` and its like, of users and business cards: public profiles. */
+const PROFILE = /_account_url$/;
+
+/** `TILKEE_STORE_LINKS`: section 4.5. Counts such as `nb_links` are kept, also as text. */
+function isConfidentialLink(name: string, value: unknown): boolean {
+  // MS3: `images` of items hold an address for every page.
+  if (EMBEDDED.test(name) || name === 'images') return true;
+  // A text on V2 projects (signs in), on V3 items and in webhooks' tokens; a map on V3 projects, of addresses inside the web app, to which these rules apply.
+  if (name === 'url') return typeof value === 'string' || Array.isArray(value);
+  if (name === 'token') return isAddress(value);
+  return ADDRESS.test(name) && !PROFILE.test(name) && (isWords(value) || typeof value === 'object');
+}
+
+/** Text that is no number. */
+function isWords(value: unknown): boolean {
+  return typeof value === 'string' && !/^\s*\d*\s*$/.test(value);
+}
