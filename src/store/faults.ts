@@ -37,7 +37,7 @@ const BY_WORDS: Meanings = [
   [
     /client certificate|certificate authentication/i,
     'database_refused',
-    'it wants a client certificate; name one with sslcert and sslkey in DATABASE_URL',
+    'it wants a client certificate that belongs to this user; name one with sslcert and sslkey in DATABASE_URL',
   ],
   [
     /not permitted to log ?in/i,

@@ -140,10 +140,14 @@ export interface SessionConfig extends pg.ClientConfig {
   readonly connectTimeoutMs: number;
 }
 
+/** One connection outside the pool, to be connected, listened to and ended by the caller. */
+export const createSession = (url: string, options: SessionOptions = {}): Session =>
+  new Session(sessionConfig(url, options));
+
 /** Opens one connection outside the pool. The caller ends it. @throws DatabaseError, or what else the driver throws */
 export async function openSession(url: string, options: SessionOptions = {}): Promise<Session> {
   try {
-    const session = new Session(sessionConfig(url, options));
+    const session = createSession(url, options);
     // A connection that breaks fails the query under way; without a listener it would end the process.
     session.on('error', () => {});
     await session.connect();
@@ -192,7 +196,7 @@ export async function assertEncoding(client: pg.Client): Promise<void> {
   if (encoding === undefined || encoding === 'UTF8') return;
   throw new DatabaseError(
     'database_unsupported',
-    `the database has the encoding ${encoding} and cannot store every letter; make another one for leadmirror (create database leadmirror encoding 'UTF8' template template0) and name it in DATABASE_URL`,
+    `the database has the encoding ${encoding} and cannot store every letter; make another one for leadmirror (create database leadmirror encoding 'UTF8' lc_collate 'C' lc_ctype 'C' template template0) and name it in DATABASE_URL`,
   );
 }
 

@@ -1,3 +1,5 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import { createDatabase } from '../../src/store/database.ts';
@@ -148,6 +150,17 @@ describe('a session has the settings that we rely on, whatever the role and the 
     const [row] = await prisma.$queryRaw<{ at: Date }[]>`select max(updated_at) as at from tiledesk.leads`;
     expect(row?.at.getTime()).toBeGreaterThan(0);
   });
+});
+
+it('is the only place where the program opens one', async () => {
+  const files = (await Promise.all(['src', 'workers'].map((folder) => readdir(folder, { recursive: true })))).flatMap(
+    (names, at) => names.filter((name) => /\.ts$/.test(name)).map((name) => join(['src', 'workers'][at] ?? '', name)),
+  );
+  const openers: string[] = [];
+  for (const file of files.filter((name) => !name.includes('generated'))) {
+    if (/new (pg\.)?(Client|Pool)\((?!poolConfig\()/.test(await readFile(file, 'utf8'))) openers.push(file);
+  }
+  expect(openers).toEqual([]);
 });
 
 describe('settings in the address', () => {

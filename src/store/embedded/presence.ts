@@ -1,5 +1,6 @@
-import { Client, DatabaseError as ServerError } from 'pg';
+import { type Client, DatabaseError as ServerError } from 'pg';
 import { LOCKS } from '../locks.ts';
+import { createSession } from '../session.ts';
 import { NAME } from './initialize.ts';
 import { HOST } from './port.ts';
 
@@ -75,17 +76,8 @@ async function connect(
   database: string,
   signal: AbortSignal,
 ): Promise<{ client: Client; ended: Promise<void> }> {
-  const client = new Client({
-    host: HOST,
-    port,
-    user: NAME,
-    password,
-    database,
-    ssl: false,
-    application_name: 'leadmirror presence',
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    keepAlive: true,
-  });
+  const url = `postgres://${NAME}:${encodeURIComponent(password)}@${HOST}:${port}/${database}?sslmode=disable`;
+  const client = createSession(url, { name: 'leadmirror presence', connectTimeoutMs: CONNECT_TIMEOUT_MS });
   // Without a listener the end of the server would be an uncaught exception. What follows from it is done on 'end'.
   client.on('error', () => {});
   const ended = new Promise<void>((resolve) => client.once('end', () => resolve()));
