@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { PrismaClient } from '../src/generated/prisma/client.ts';
@@ -16,6 +16,8 @@ export interface HeartbeatParts {
   /** Rejects while the queue is away. */
   readonly pingQueue: () => Promise<void>;
   readonly runningRuns: () => number;
+  /** Of the configuration as it is now. */
+  readonly streams: () => readonly { readonly connectionId: string; readonly stream: string }[];
   readonly intervalMs?: number;
 }
 
@@ -30,7 +32,7 @@ const FAREWELL_MS = 2_000;
 
 /** Says every few seconds that this process lives, and how it is. A database that is away is no reason to stop: the next beat tries again. */
 export function startHeartbeat(parts: HeartbeatParts): Heartbeat {
-  const { prisma, logger, roles, version, isLeading, pingQueue, runningRuns, intervalMs = BEAT_MS } = parts;
+  const { prisma, logger, roles, version, isLeading, pingQueue, runningRuns, streams, intervalMs = BEAT_MS } = parts;
   const id = randomUUID();
   const stopping = new AbortController();
 
@@ -40,7 +42,10 @@ export function startHeartbeat(parts: HeartbeatParts): Heartbeat {
       () => false,
     );
     if (stopping.signal.aborted) return;
+    const names = streams().map(({ connectionId, stream }) => `${connectionId}/${stream}`);
     await writeBeat(prisma, {
+      configHash: createHash('sha256').update(names.sort().join('\n')).digest('hex').slice(0, 16),
+      connections: [...new Set(streams().map(({ connectionId }) => connectionId))],
       id,
       host: hostname(),
       pid: process.pid,

@@ -2,13 +2,14 @@ import type { App } from '../src/app.ts';
 import type { ConfigChanges, StreamSchedule } from '../src/config.ts';
 import { isAbort } from '../src/errors.ts';
 import type { Logger } from '../src/logger.ts';
+import { readConnectionsElsewhere } from '../src/store/processes.ts';
 import { pruneRuns } from '../src/store/runs.ts';
 import type { Lane, QueuedPass } from '../src/stream.ts';
 import { type Leadership, tryLead } from './leader.ts';
 import type { RunQueue } from './queue-backend.ts';
 import { describeError } from './queue-watch.ts';
 import { enqueueRun, type Queues } from './queues.ts';
-import { TICK } from './run-job.ts';
+import { parseScheduleId, TICK } from './run-job.ts';
 import { type WantedSchedule, wantedSchedules } from './schedules.ts';
 import { findUnfinished, isDue } from './unfinished.ts';
 
@@ -126,6 +127,9 @@ class SchedulerLoop {
     await app.assertStreams();
     const wanted = this.#wantedNow();
     const report = { added: 0, removed: 0, enqueued: 0 };
+    // A daemon with a configuration of its own keeps its schedules.
+    const elsewhere = await readConnectionsElsewhere(app.database.prisma);
+    const isNobodys = (id: string) => !elsewhere.has(parseScheduleId(id)?.connection ?? '');
     for (const lane of ['fast', 'bulk'] satisfies Lane[]) {
       const queue = queues.lanes[lane];
       const ours = wanted.filter((schedule) => schedule.lane === lane);
@@ -133,9 +137,9 @@ class SchedulerLoop {
         ? await compareAll(queue, ours, term)
         : await compareIds(queue, ours, (schedule) => this.#isChanged(schedule), term);
       report.added += missing.length;
-      report.removed += foreign.length;
+      report.removed += foreign.filter(isNobodys).length;
       await inGroups(missing, term, (schedule) => putSchedule(queue, schedule));
-      await inGroups(foreign, term, (id) => queue.removeJobScheduler(id));
+      await inGroups(foreign.filter(isNobodys), term, (id) => queue.removeJobScheduler(id));
     }
     term.throwIfAborted();
     this.#asserted = new Map(wanted.map((schedule) => [schedule.id, schedule]));

@@ -4,6 +4,7 @@ import { DatabaseError, errorCode, isAbort, LeaseBusyError, RunCancelledError } 
 import type { Logger } from '../src/logger.ts';
 import { endOwnWaits, isOver } from '../src/store/control.ts';
 import { databaseError, passesByWaiting } from '../src/store/faults.ts';
+import { readConnectionsElsewhere } from '../src/store/processes.ts';
 import { laneOf } from '../src/stream.ts';
 import type { RunResult } from '../src/sync/run-pass.ts';
 import { fairnessIn, sendToBack } from './fairness.ts';
@@ -14,7 +15,7 @@ import { parseRunJob, type RunJob, TICK } from './run-job.ts';
 import { type Parking, verdictOf } from './verdict.ts';
 
 /** Why a job came to an end without a run. */
-export type SkipReason = 'not_configured' | 'paused' | 'parked' | 'busy' | 'stopping' | 'over';
+export type SkipReason = 'not_configured' | 'elsewhere' | 'paused' | 'parked' | 'busy' | 'stopping' | 'over';
 
 /** One job as it went, for logs, metrics and tests. */
 export interface JobReport extends RunJob {
@@ -57,7 +58,11 @@ async function processRun(parts: ProcessorParts, job: RunJob): Promise<Processed
   const { app, queues, logger, parking, signal } = parts;
   const { connection, stream, pass } = job;
   const found = app.findStream(connection, stream);
-  if (found === undefined) return skipped('not_configured');
+  if (found === undefined) {
+    // Another daemon of this database may have it in a configuration of its own.
+    const elsewhere = await readConnectionsElsewhere(app.database.prisma);
+    return skipped(elsewhere.has(connection) ? 'elsewhere' : 'not_configured');
+  }
   if (job.trigger === 'manual') {
     found.connection.retryRefused?.();
     await endOwnWaits(app.database.prisma, { connectionId: connection, stream });
@@ -117,6 +122,10 @@ async function observed(
   try {
     if (result !== null) await settle(parts, job, payload, result, token);
     else if (reason === 'stopping') await handBack(job, token);
+    else if (reason === 'elsewhere') {
+      await job.moveToDelayed(Date.now() + ELSEWHERE_MS, token);
+      throw new DelayedError();
+    }
   } finally {
     onJob?.({ ...payload, result, skipped: reason });
   }
@@ -192,6 +201,8 @@ async function keepForLater(
 }
 
 const KEPT_FOR_MS = 5_000;
+/** A job of an account that another process knows goes back, and comes to one of them. */
+const ELSEWHERE_MS = 1_000;
 
 /** Failures of the database that stay are tried again by the queue for a while; everything else that gets here is a mistake of ours and is not. */
 function failureOf(error: unknown, logger: Logger, facts: Record<string, unknown>): Error {

@@ -55,7 +55,7 @@ const MAX_ENTRIES = 20;
 const MAX_TARGETS = 10;
 
 const entrySchema = z.object({
-  kind: z.enum([...ALERT_KINDS, 'database_unreachable', 'queue_unreachable']),
+  kind: z.enum([...ALERT_KINDS, 'database_unreachable', 'queue_unreachable', 'configuration_differs']),
   title: z.string(),
   reason: z.string(),
   /** ISO 8601: the earliest of what it is about. */
@@ -108,9 +108,11 @@ export function createDigest(
 }
 
 /** What a daemon sees itself, whatever the database knows. */
-export type OutageKind = 'database' | 'queue';
+export type OutageKind = 'database' | 'queue' | 'configuration';
 
 const OUTAGE_NEXT: Readonly<Record<OutageKind, string>> = {
+  configuration:
+    'give all daemons of this database the same accounts and streams (leadmirror.yaml, .env), or a database of their own',
   database:
     'look whether Postgres runs and takes writes; everything goes on by itself afterwards; leadmirror check tells more',
   queue:
@@ -128,9 +130,9 @@ export function createOutageDigest(
   now: Date,
 ): Digest {
   const { kind, since, reason, host, isOver } = outage;
-  const title = `${kind} unreachable from ${host}`;
+  const title = kind === 'configuration' ? 'the configurations of daemons differ' : `${kind} unreachable from ${host}`;
   const entry: DigestEntry = {
-    kind: `${kind}_unreachable`,
+    kind: kind === 'configuration' ? 'configuration_differs' : `${kind}_unreachable`,
     title,
     reason,
     since: since.toISOString(),

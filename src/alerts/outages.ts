@@ -11,7 +11,7 @@ export interface OutageParts {
   readonly clock: Clock;
   readonly channels: readonly Channel[];
   /** Reject while the part is away. Each is bounded in time. */
-  readonly checks: Readonly<Record<OutageKind, () => Promise<unknown>>>;
+  readonly checks: Readonly<Partial<Record<OutageKind, () => Promise<unknown>>>>;
   /** How long something has to last before it is reported. */
   readonly afterMs: number;
   readonly everyMs?: number;
@@ -45,7 +45,7 @@ export function watchOutages(parts: OutageParts): Outages {
   const down = new Map<OutageKind, Outage>();
 
   async function look(kind: OutageKind): Promise<void> {
-    const failure = await within(CHECK_MS, checks[kind]());
+    const failure = await within(CHECK_MS, checks[kind]?.() ?? Promise.resolve());
     const known = down.get(kind);
     if (failure !== null) {
       const outage = known ?? { since: new Date(clock.now()), reason: failure, reported: new Set<Channel>() };
@@ -87,7 +87,8 @@ export function watchOutages(parts: OutageParts): Outages {
   const running = run();
   return {
     cause() {
-      const words = [...down].map(([kind, { since }]) => `the ${kind} cannot be reached since ${since.toISOString()}`);
+      const away = [...down].filter(([kind]) => kind !== 'configuration');
+      const words = away.map(([kind, { since }]) => `the ${kind} cannot be reached since ${since.toISOString()}`);
       return words.length === 0 ? null : words.join('; ');
     },
     async stop() {

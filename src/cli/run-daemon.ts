@@ -8,6 +8,7 @@ import { watchOutages } from '../alerts/outages.ts';
 import type { App } from '../app.ts';
 import { registerMetrics } from '../ops/metrics.ts';
 import type { OpsPlugin } from '../ops/server.ts';
+import { describeProcesses, disagreeing, readProcesses } from '../store/processes.ts';
 import { readVersion } from '../version.ts';
 import { startWeb } from './web.ts';
 
@@ -53,6 +54,7 @@ export async function runDaemon(app: App, options: RunDaemonOptions): Promise<vo
       isLeading: () => daemon.isLeading,
       pingQueue: () => daemon.pingQueue(),
       runningRuns: () => daemon.activeJobs,
+      streams: () => app.streams,
     });
     // The last sign of life comes when everything else has ended.
     closers.push(
@@ -69,6 +71,7 @@ export async function runDaemon(app: App, options: RunDaemonOptions): Promise<vo
       checks: {
         database: () => prisma.$executeRaw`update sync.processes set beat_at = beat_at where false`,
         queue: () => daemon.pingQueue(),
+        configuration: () => assertAgreement(prisma),
       },
       afterMs: config.alerts.afterMs,
     });
@@ -102,4 +105,10 @@ export async function runDaemon(app: App, options: RunDaemonOptions): Promise<vo
   } finally {
     for (const close of closers.reverse()) await close();
   }
+}
+
+/** @throws Error while living daemons on this database have other accounts or streams than each other */
+async function assertAgreement(prisma: App['database']['prisma']): Promise<void> {
+  const others = disagreeing(await readProcesses(prisma));
+  if (others.length > 0) throw new Error(describeProcesses(others) ?? '');
 }

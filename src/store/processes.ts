@@ -1,3 +1,4 @@
+import { hostname } from 'node:os';
 import type { PrismaClient } from '../generated/prisma/client.ts';
 
 /** What a daemon process says about itself, every `BEAT_MS`. */
@@ -10,6 +11,9 @@ export interface Beat {
   readonly isLeading: boolean;
   readonly isQueueOk: boolean;
   readonly runningRuns: number;
+  /** Digest of the accounts and streams of its configuration. */
+  readonly configHash: string;
+  readonly connections: readonly string[];
 }
 
 /** A daemon process as people and scripts see it. */
@@ -25,6 +29,7 @@ export interface ProcessRecord {
   readonly is_leading: boolean;
   readonly queue_ok: boolean;
   readonly running_runs: number;
+  readonly config_hash: string | null;
   /** Its last sign of life is fresh. False: killed, frozen, or cut off from the database. */
   readonly is_alive: boolean;
 }
@@ -35,13 +40,14 @@ const ALIVE_SECONDS = 45;
 
 /** A sign of life. Whoever has been silent for a day is forgotten with it; a row that is gone, as after a restored backup, comes back. */
 export async function writeBeat(prisma: PrismaClient, beat: Beat): Promise<void> {
-  const { id, host, pid, roles, version, isLeading, isQueueOk, runningRuns } = beat;
+  const { id, host, pid, roles, version, isLeading, isQueueOk, runningRuns, configHash, connections } = beat;
   await prisma.$executeRaw`
     with forgotten as (delete from sync.processes where beat_at < now() - interval '1 day' and id <> ${id}::uuid)
-    insert into sync.processes as p (id, host, pid, roles, version, is_leading, queue_ok, running_runs)
-    values (${id}::uuid, ${host}, ${pid}, ${roles}, ${version}, ${isLeading}, ${isQueueOk}, ${runningRuns})
+    insert into sync.processes as p (id, host, pid, roles, version, is_leading, queue_ok, running_runs, config_hash, connections)
+    values (${id}::uuid, ${host}, ${pid}, ${roles}, ${version}, ${isLeading}, ${isQueueOk}, ${runningRuns},
+      ${configHash}, ${connections}::text[])
     on conflict (id) do update set beat_at = now(), is_leading = excluded.is_leading, queue_ok = excluded.queue_ok,
-      running_runs = excluded.running_runs`;
+      running_runs = excluded.running_runs, config_hash = excluded.config_hash, connections = excluded.connections`;
 }
 
 export async function removeProcess(prisma: PrismaClient, id: string): Promise<void> {
@@ -51,10 +57,24 @@ export async function removeProcess(prisma: PrismaClient, id: string): Promise<v
 /** Every process that has not stopped cleanly within the last day, the oldest first. */
 export async function readProcesses(prisma: PrismaClient): Promise<ProcessRecord[]> {
   return prisma.$queryRaw<ProcessRecord[]>`
-    select id::text, host, pid, roles, version, started_at, beat_at, is_leading, queue_ok, running_runs,
+    select id::text, host, pid, roles, version, started_at, beat_at, is_leading, queue_ok, running_runs, config_hash,
       beat_at > now() - make_interval(secs => ${ALIVE_SECONDS}::int) as is_alive
     from sync.processes
     order by started_at, id`;
+}
+
+/** Accounts that another living process than this has in its configuration. */
+export async function readConnectionsElsewhere(prisma: PrismaClient): Promise<ReadonlySet<string>> {
+  const rows = await prisma.$queryRaw<{ connection: string }[]>`
+    select distinct unnest(connections) as connection from sync.processes
+    where beat_at > now() - make_interval(secs => ${ALIVE_SECONDS}::int) and (host <> ${hostname()} or pid <> ${process.pid})`;
+  return new Set(rows.map(({ connection }) => connection));
+}
+
+/** Living daemons whose configurations name other accounts or streams than each other's; empty where all agree. */
+export function disagreeing(processes: readonly ProcessRecord[]): readonly ProcessRecord[] {
+  const alive = processes.filter(({ is_alive, config_hash }) => is_alive && config_hash !== null);
+  return new Set(alive.map(({ config_hash }) => config_hash)).size > 1 ? alive : [];
 }
 
 /** `3 processes, leader host-a:4711; 1 silent since 2026-01-31T12:00:00.000Z`; null where none is known. */
@@ -74,5 +94,10 @@ export function describeProcesses(processes: readonly ProcessRecord[]): string |
     cutOff.length === 0
       ? ''
       : `; the queue cannot be reached from ${cutOff.map(({ host, pid }) => `${host}:${pid}`).join(', ')}`;
-  return `${parts.join(', ')}${silence}${queue}`;
+  const others = disagreeing(processes);
+  const dispute =
+    others.length === 0
+      ? ''
+      : `; their configurations differ (${others.map(({ host, pid }) => `${host}:${pid}`).join(', ')}): give all of them the same accounts and streams`;
+  return `${parts.join(', ')}${silence}${queue}${dispute}`;
 }

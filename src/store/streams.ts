@@ -1,3 +1,4 @@
+import { hostname } from 'node:os';
 import type { PrismaClient } from '../generated/prisma/client.ts';
 import type { Capabilities } from '../stream.ts';
 import { LOCKS } from './locks.ts';
@@ -52,6 +53,10 @@ export async function registerStreams(
       where s.enabled and not exists (
         select 1 from jsonb_to_recordset(${json}::jsonb) as r(connection_id text, stream text)
         where r.connection_id = s.connection_id and r.stream = s.stream)
+      -- Another daemon with a configuration of its own works on it.
+      and not exists (select from sync.processes p where s.connection_id = any(p.connections) and p.beat_at > now() - interval '45 seconds'
+        and (p.host <> ${hostname()} or p.pid <> ${process.pid})
+        and not exists (select from jsonb_to_recordset(${json}::jsonb) as r(connection_id text) where r.connection_id = s.connection_id))
       and (${retires === 'always'}::boolean or not exists (
         select 1 from pg_locks l where l.locktype = 'advisory' and l.granted and l.objsubid = 1
           and l.database = (select d.oid from pg_database d where d.datname = current_database())

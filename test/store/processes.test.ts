@@ -21,6 +21,8 @@ const beat = (n: number, facts: Partial<Beat> = {}) =>
     isLeading: false,
     isQueueOk: true,
     runningRuns: 0,
+    configHash: 'same',
+    connections: [],
     ...facts,
   });
 

@@ -33,6 +33,7 @@ describe('a heartbeat', () => {
       pingQueue: async () => {
         if (!state.isQueueThere) throw new Error('away');
       },
+      streams: () => [{ connectionId: 'tiledesk:a', stream: 'tiledesk.leads' }],
       runningRuns: () => state.runs,
       intervalMs: 30,
     });
