@@ -8,6 +8,7 @@ import {
   type QuarantineFilter,
   readOpenQuarantine,
 } from '../store/quarantine.ts';
+import { describeDetail } from '../store/refusal-detail.ts';
 import { type RetryReport, retryQuarantine } from '../sync/retry-quarantine.ts';
 import { runCommand, UsageError } from './command.ts';
 import { EXIT } from './exit-codes.ts';
@@ -81,10 +82,10 @@ async function readFilter(
 }
 
 function toJson(entry: QuarantineEntry | QuarantinedRecord) {
-  const { connection_id, stream, record_id, reason, first_seen_at, last_seen_at, run_id } = entry;
+  const { connection_id, stream, record_id, reason, detail, first_seen_at, last_seen_at, run_id } = entry;
   return {
     connection: connection_id,
-    ...{ stream, record_id, reason, first_seen_at, last_seen_at },
+    ...{ stream, record_id, reason, detail, first_seen_at, last_seen_at },
     run: run_id,
     ...('raw_text' in entry ? { raw_text: entry.raw_text } : {}),
   };
@@ -101,8 +102,9 @@ function describe(entries: readonly (QuarantineEntry | QuarantinedRecord)[]): st
     formatAge(entry.first_seen_at, now),
     formatAge(entry.last_seen_at, now),
     String(entry.run_id),
+    describeDetail(entry.detail),
   ]);
-  const head = ['connection', 'stream', 'record', 'reason', 'first seen', 'last seen', 'run'];
+  const head = ['connection', 'stream', 'record', 'reason', 'first seen', 'last seen', 'run', 'detail'];
   const texts = entries.flatMap((entry) =>
     'raw_text' in entry ? ['', `${entry.stream} ${printable(entry.record_id)}`, printable(entry.raw_text)] : [],
   );

@@ -5,6 +5,8 @@ import { isRefusedContent } from './faults.ts';
 import type { Lease } from './leases.ts';
 import { encodeRows } from './page-json.ts';
 import type { PageWrite } from './pages.ts';
+import type { BadRecord } from './quarantine.ts';
+import { describeRefusal } from './refusal-detail.ts';
 import { upsertSql } from './upsert-sql.ts';
 
 /** The reason of a record that maps, but that Postgres does not take: an indexed text too long for an index, nesting too deep for it. */
@@ -24,20 +26,27 @@ export async function bisectPage(
   if (page.json === null) return page;
   const { table, isForced, replaceWrittenBefore } = page;
   const rows = JSON.parse(page.json) as Row[];
-  const refused = await findRefused(rows, async (some) => {
+  const attempt = async (some: readonly Row[]) => {
     const values = { connectionId, runId, isForced, replaceWrittenBefore };
-    const attempt = bindText(encodeRows(some), (json) =>
+    const trial = bindText(encodeRows(some), (json) =>
       prisma.$transaction(async (tx) => {
         await tx.$queryRaw(upsertSql(table, json, values));
         throw new RolledBack();
       }),
     );
-    await attempt.catch((error) => {
+    await trial.catch((error) => {
       if (!(error instanceof RolledBack)) throw error;
     });
-  });
+  };
+  const refused = await findRefused(rows, attempt);
   const kept = rows.filter((row) => !refused.includes(row));
-  const bad = refused.map(({ id, raw }) => ({ recordId: id, reason: REFUSED, rawText: JSON.stringify(raw) }));
+  const bad: BadRecord[] = [];
+  for (const row of refused) {
+    // More of a page are refused for the same reason as these.
+    const isFirst = bad.length < MOST_DESCRIBED;
+    const detail = isFirst ? await describeRefusal(prisma, { table, row, attempt: (one) => attempt([one]) }) : null;
+    bad.push({ recordId: row.id, reason: REFUSED, detail, rawText: JSON.stringify(row.raw) });
+  }
   return {
     ...page,
     json: kept.length === 0 ? null : encodeRows(kept),
@@ -45,6 +54,8 @@ export async function bisectPage(
     bad: [...page.bad, ...bad],
   };
 }
+
+const MOST_DESCRIBED = 10;
 
 class RolledBack extends Error {}
 

@@ -4,12 +4,14 @@ import type { Row, TableSpec } from '../stream.ts';
 import { isRefusedContent } from './faults.ts';
 import type { CheckpointKey, Lease } from './leases.ts';
 import { encodeRows, repairText } from './page-json.ts';
+import type { QuarantineDetail } from './refusal-detail.ts';
 import { tableName, upsertSql } from './upsert-sql.ts';
 
 /** A record that could not be mapped or written, on its way to quarantine. */
 export interface BadRecord {
   readonly recordId: string | null;
   readonly reason: string;
+  readonly detail?: QuarantineDetail | null;
   readonly rawText: string;
 }
 
@@ -31,6 +33,7 @@ export interface QuarantineEntry {
   readonly stream: string;
   readonly record_id: string;
   readonly reason: string;
+  readonly detail: unknown;
   readonly run_id: bigint;
   readonly first_seen_at: Date;
   readonly last_seen_at: Date;
@@ -48,16 +51,17 @@ const RECORD_ID_MAX = 256;
 export function quarantineSql(lease: Lease, bad: readonly BadRecord[], from: Prisma.Sql): Prisma.Sql {
   // The last of several records with one id counts: a statement cannot write a row twice.
   const byId = new Map(bad.map((record) => [storedIdOf(record), record]));
-  const rows = [...byId].map(([record_id, { reason, rawText }]) => ({
+  const rows = [...byId].map(([record_id, { reason, detail = null, rawText }]) => ({
     record_id,
     reason,
+    detail,
     raw_text: repairText(rawText),
   }));
   return Prisma.sql`
-    insert into sync.quarantine (connection_id, stream, record_id, reason, raw_text, run_id)
-    select ${lease.connectionId}, ${lease.stream}, r.record_id, r.reason, r.raw_text, ${lease.runId}
-    ${from}, jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) as r(record_id text, reason text, raw_text text)
-    on conflict (connection_id, stream, record_id) do update set reason = excluded.reason, raw_text = excluded.raw_text,
+    insert into sync.quarantine (connection_id, stream, record_id, reason, detail, raw_text, run_id)
+    select ${lease.connectionId}, ${lease.stream}, r.record_id, r.reason, r.detail, r.raw_text, ${lease.runId}
+    ${from}, jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) as r(record_id text, reason text, detail jsonb, raw_text text)
+    on conflict (connection_id, stream, record_id) do update set reason = excluded.reason, detail = excluded.detail, raw_text = excluded.raw_text,
       run_id = excluded.run_id, last_seen_at = now(), resolved_at = null`;
 }
 
@@ -103,6 +107,23 @@ export function readOpenQuarantine(
   page: { readonly after: bigint; readonly limit: number },
 ): Promise<QuarantinedRecord[]> {
   return prisma.syncQuarantine.findMany({ ...openRows(filter, page), omit: { resolved_at: true } });
+}
+
+export interface QuarantineReason {
+  readonly reason: string;
+  readonly detail: unknown;
+  readonly records: number;
+}
+
+/** Why records of a stream are in quarantine, the most frequent first. */
+export function listQuarantineReasons(
+  prisma: PrismaClient,
+  { connectionId, stream, limit }: Pick<CheckpointKey, 'connectionId' | 'stream'> & { readonly limit: number },
+): Promise<QuarantineReason[]> {
+  return prisma.$queryRaw<QuarantineReason[]>`
+    select reason, detail, count(*)::int as records from sync.quarantine
+    where connection_id = ${connectionId} and stream = ${stream} and resolved_at is null
+    group by reason, detail order by records desc, reason limit ${limit}::int`;
 }
 
 function openRows({ connectionId, streams }: QuarantineFilter, { after, limit }: { after: bigint; limit: number }) {

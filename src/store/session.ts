@@ -3,6 +3,7 @@ import { DatabaseError } from '../errors.ts';
 import { placeOf } from './address.ts';
 import { type ConnectionRoom, readConnectionRoom } from './connection-room.ts';
 import { databaseError } from './faults.ts';
+import { noteRefusal } from './refusal-detail.ts';
 import { SSL_MODES, type SslMode, type TlsSettings, Wire } from './wire.ts';
 
 /**
@@ -87,6 +88,13 @@ export class Session extends pg.Client {
   constructor(config: SessionConfig) {
     super({ ...config, connectionTimeoutMillis: config.connectTimeoutMs, stream: () => new Wire(config.tls) });
     this.#settings = config.settings;
+    const query = this.query.bind(this) as (...parameters: readonly unknown[]) => unknown;
+    const noting = (...parameters: readonly unknown[]) => {
+      const answer = query(...parameters);
+      if (answer instanceof Promise) answer.catch(noteRefusal);
+      return answer;
+    };
+    this.query = noting as typeof this.query;
   }
 
   /**

@@ -66,7 +66,7 @@ function note(
   if (one.recordIds.length < DRIFT_EXAMPLES) one.recordIds.push(id);
 }
 
-function jsonTypeOf(value: unknown): JsonType {
+export function jsonTypeOf(value: unknown): JsonType {
   if (value === null) return 'null';
   if (Array.isArray(value)) return 'array';
   const type = typeof value;

@@ -2,7 +2,9 @@ import { RecordError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import { type PageWrite, preparePage } from '../store/pages.ts';
 import type { BadRecord } from '../store/quarantine.ts';
+import type { QuarantineDetail } from '../store/refusal-detail.ts';
 import type { ListPage, Row, Stream } from '../stream.ts';
+import { jsonTypeOf } from './drift.ts';
 
 export interface MappedPage {
   readonly rows: readonly Row[];
@@ -45,10 +47,21 @@ export function mapRecord(stream: Stream, record: unknown, options: MapOptions =
     return { row: known === undefined ? row : attribute(row, known) };
   } catch (error) {
     const rawText = textOf(kept);
-    if (error instanceof RecordError) return { bad: { recordId: error.recordId ?? id, reason: error.code, rawText } };
+    if (error instanceof RecordError) {
+      const detail = error.code === 'no_id' ? describeId(stream, kept) : null;
+      return { bad: { recordId: error.recordId ?? id, reason: error.code, detail, rawText } };
+    }
     logger?.error({ stream: stream.name, ...describe(error) }, 'a record could not be mapped: please report it');
-    return { bad: { recordId: id, reason: UNMAPPABLE, rawText } };
+    return { bad: { recordId: id, reason: UNMAPPABLE, detail: { error: describe(error).error }, rawText } };
   }
+}
+
+/** Which field should hold the id, and the type of what is there. */
+function describeId({ fields }: Stream, record: unknown): QuarantineDetail {
+  if (typeof record !== 'object' || record === null || Array.isArray(record)) return { found: jsonTypeOf(record) };
+  const field = fields !== undefined && '_id' in fields ? '_id' : 'id';
+  const value: unknown = (record as Readonly<Record<string, unknown>>)[field];
+  return { field, found: value === undefined ? 'absent' : jsonTypeOf(value) };
 }
 
 /** A mapped page, ready for writing. Rows that are nested too deeply to be written as text are set aside too. */
@@ -59,7 +72,9 @@ export function prepareMapped(mapped: MappedPage, page: Pick<PageWrite, 'table' 
     if (!(error instanceof RangeError)) throw error;
   }
   const deep = mapped.rows.filter((row) => !canBePrepared(row, page));
-  const bad = deep.map(({ id }): BadRecord => ({ recordId: id, reason: UNMAPPABLE, rawText: NO_TEXT }));
+  const bad = deep.map(
+    ({ id }): BadRecord => ({ recordId: id, reason: UNMAPPABLE, detail: { error: 'RangeError' }, rawText: NO_TEXT }),
+  );
   return preparePage({
     ...page,
     rows: mapped.rows.filter((row) => !deep.includes(row)),

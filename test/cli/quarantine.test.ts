@@ -48,6 +48,8 @@ describe('quarantine', () => {
       new RegExp(`^${connection} +tiledesk\\.leads +${lead} +refused_by_database +\\d+ s ago`, 'm'),
     );
     expect(stdout).toMatch(/tiledesk\.departments +sha256:\w+ +no_id /);
+    expect(stdout).toMatch(/54000, column email of tiledesk\.leads$/m);
+    expect(stdout).toMatch(/no_id .*field _id, is absent$/m);
     expect(stdout).toContain('2 in quarantine. They are tried again by: leadmirror quarantine retry');
     expect(stdout).not.toContain('canary');
   });
@@ -57,7 +59,7 @@ describe('quarantine', () => {
     const { quarantine } = JSON.parse(stdout);
     expect(quarantine).toHaveLength(1);
     expect(Object.keys(quarantine[0])).toEqual(
-      'connection stream record_id reason first_seen_at last_seen_at run raw_text'.split(' '),
+      'connection stream record_id reason detail first_seen_at last_seen_at run raw_text'.split(' '),
     );
     expect(quarantine[0]).toMatchObject({ connection, stream: 'tiledesk.leads', record_id: lead });
     expect(JSON.parse(quarantine[0].raw_text)).toMatchObject({ _id: lead, note: 'canary' });

@@ -52,7 +52,10 @@ describe('a page that the database refuses because of what is in it', () => {
 
     expect(await ids()).toEqual([]);
     expect(accepted.bad).toEqual([
-      { recordId: row.id, reason: 'refused_by_database', rawText: JSON.stringify(row.raw) },
+      {
+        ...{ recordId: row.id, reason: 'refused_by_database', rawText: JSON.stringify(row.raw) },
+        detail: expect.objectContaining({ sqlstate: expect.any(String), table: 'tiledesk.leads' }),
+      },
     ]);
     await store.save(lease, JSON.parse(accepted.json ?? '[]'), { bad: accepted.bad });
     expect(await ids()).toHaveLength(21);

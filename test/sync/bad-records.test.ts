@@ -103,8 +103,13 @@ describe('a mapping that fails on a record', () => {
 
     expect(rows.map(({ id }) => id)).toEqual(['a']);
     expect(bad).toEqual([
-      { recordId: 'b', reason: 'unmappable', rawText: '{"_id":"b","email":"canary@example.net"}' },
-      { recordId: null, reason: 'no_id', rawText: '{"none":1}' },
+      {
+        recordId: 'b',
+        reason: 'unmappable',
+        detail: { error: 'TypeError' },
+        rawText: '{"_id":"b","email":"canary@example.net"}',
+      },
+      { recordId: null, reason: 'no_id', detail: { field: '_id', found: 'absent' }, rawText: '{"none":1}' },
     ]);
     expect(lines.map((line) => JSON.parse(line))).toEqual([
       expect.objectContaining({

@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { listQuarantineReasons } from '../../store/quarantine.ts';
 import { findRuns, readHours } from '../../store/run-history.ts';
 import type { StreamState } from '../../store/status.ts';
 import type { Gate } from '../guard/gate.ts';
@@ -11,6 +12,7 @@ import { headline, overview } from '../view/overview.ts';
 import { streamPage } from '../view/stream-page.ts';
 
 const RUNS_OF_STREAM = 50;
+const REASONS = 10;
 
 /** What people look at. Complete without the script, which only keeps it up to date. */
 export function addPages(
@@ -52,11 +54,12 @@ export function addPages(
       const stream = status.streams.find((one) => one.connection_id === connection && one.stream === name);
       if (stream === undefined) return reply.callNotFound();
       const key = { connectionId: connection, stream: name };
-      const [hours, runs] = await Promise.all([
+      const [hours, runs, quarantine] = await Promise.all([
         readHours(prisma, key),
         findRuns(prisma, { ...key, limit: RUNS_OF_STREAM }),
+        listQuarantineReasons(prisma, { ...key, limit: REASONS }),
       ]);
-      const main = streamPage({ stream, hours, runs: runs.map(toRunFacts) }, options());
+      const main = streamPage({ stream, hours, runs: runs.map(toRunFacts), quarantine }, options());
       const title = `${stream.state}: ${name} · leadmirror`;
       return reply
         .type('text/html; charset=utf-8')

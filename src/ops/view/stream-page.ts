@@ -1,3 +1,5 @@
+import type { QuarantineReason } from '../../store/quarantine.ts';
+import { describeDetail } from '../../store/refusal-detail.ts';
 import type { Hour } from '../../store/run-history.ts';
 import type { RunFacts, StreamFacts } from '../status-document.ts';
 import { type Html, html } from './html.ts';
@@ -10,10 +12,11 @@ export interface StreamPage {
   readonly stream: StreamFacts;
   readonly hours: readonly Hour[];
   readonly runs: readonly RunFacts[];
+  readonly quarantine: readonly QuarantineReason[];
 }
 
 /** Everything about one stream. */
-export function streamPage({ stream, hours, runs }: StreamPage, options: RowOptions): Html {
+export function streamPage({ stream, hours, runs, quarantine }: StreamPage, options: RowOptions): Html {
   const { nowMs } = options;
   const { connection_id, stream: name, last_error: error } = stream;
   return html`<p class="crumbs"><a href="/">All streams</a> / ${connection_id}</p>
@@ -25,13 +28,18 @@ ${stream.state === 'fresh' && stream.deletions === null ? whatToDo(stream, nowMs
 <dt>First full read</dt><dd>${stream.backfill_completed_at === null ? 'not finished' : ago(stream.backfill_completed_at, nowMs)}</dd>
 <dt>Watermark</dt><dd>${watermark(stream.watermark)}</dd>
 <dt>Scheduled</dt><dd>${stream.next_runs.length === 0 ? '–' : stream.next_runs.map(({ pass, at }) => html`<span class="item">${PASS_WORDS[pass] ?? pass} ${until(at, nowMs)}</span> `)}</dd>
-<dt>In quarantine</dt><dd>${stream.open_quarantine === 0 ? 'no record' : html`<b class="warn">${count(stream.open_quarantine)}</b> <code>leadmirror quarantine list ${name}</code>`}</dd>
+<dt>In quarantine</dt><dd>${stream.open_quarantine === 0 ? 'no record' : html`<b class="warn">${count(stream.open_quarantine)}</b> <code>leadmirror quarantine list ${name}</code>${quarantineReasons(quarantine)}`}</dd>
 <dt>Last 24 hours</dt><dd>${describeDay(stream.last_24h).replace('Last 24 hours: ', '')}</dd>
 ${error === null ? null : html`<dt>Last error</dt><dd><code>${error.code}</code> ${error.message} <small>${PASS_WORDS[error.pass] ?? error.pass}, ${ago(error.at, nowMs)}</small></dd>`}
 </dl></section>
 <section><h2>By the hour</h2><div class="charts" data-history="/api/history/${streamPath(connection_id, name)}" data-name="${name}"></div>
 <details><summary>As a table</summary>${hoursTable(hours)}</details></section>
 <section class="runs"><h2>Runs</h2>${runsTable(runs, { nowMs, isOfOneStream: true })}</section>`;
+}
+
+/** How many records are in quarantine for what. */
+export function quarantineReasons(reasons: readonly QuarantineReason[]): Html {
+  return html`${reasons.map(({ reason, detail, records }) => html` <span class="item">${count(records)} <code>${reason}</code> ${describeDetail(detail)}</span>`)}`;
 }
 
 function watermark(marks: StreamFacts['watermark']): Html | string {
