@@ -71,7 +71,7 @@ describe('defaults', () => {
       },
       http: { timeoutMs: 30_000, retryAttempts: 6, retryMaxMs: 120_000, allowInsecureHttp: false, proxy: null },
       workers: { concurrency: 4, bulkConcurrency: 2, shutdownTimeoutMs: 20_000 },
-      ops: { host: '127.0.0.1', port: 8080, token: null },
+      ops: { host: '127.0.0.1', port: 8080, token: null, readToken: null, trustedProxies: [] },
       metrics: { maxStreams: 1000 },
       alerts: { webhook: null, email: null, afterMs: 60_000 },
       tracing: null,
@@ -144,7 +144,11 @@ describe('values that are taken', () => {
     [{ SYNC_DELETE_BRAKE: '.25' }, (c) => c.sync.deleteBrake, 0.25],
     [{ SYNC_DELETE_BRAKE: '1' }, (c) => c.sync.deleteBrake, 1],
     [{ OPS_HOST: '0.0.0.0', OPS_TOKEN: 'a-long-enough-token' }, (c) => c.ops.host, '0.0.0.0'],
-    [{ OPS_HOST: '[::1]', OPS_PORT: '0' }, (c) => c.ops, { host: '::1', port: 0, token: null }],
+    [
+      { OPS_HOST: '[::1]', OPS_PORT: '0' },
+      (c) => c.ops,
+      { host: '::1', port: 0, token: null, readToken: null, trustedProxies: [] },
+    ],
     [
       { HTTPS_PROXY: 'http://u:p@proxy:3128', https_proxy: 'http://other:1', NO_PROXY: 'localhost' },
       (c) => c.http.proxy,

@@ -1,10 +1,13 @@
 import { once } from 'node:events';
 import { join, resolve } from 'node:path';
+import { startHeartbeat } from '../../workers/heartbeat.ts';
 import { startDaemon } from '../../workers/main.ts';
+import type { JobReport } from '../../workers/sync-stream.ts';
 import { type App, createApp } from '../app.ts';
 import { type Config, loadConfig } from '../config.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../store/embedded.ts';
 import { openSession } from '../store/session.ts';
+import { readVersion } from '../version.ts';
 import { type CommandContext, runCommand } from './command.ts';
 import { query, showQueries } from './demo-queries.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
@@ -48,7 +51,8 @@ async function demoConfig({ variables }: Upstreams): Promise<Config> {
       SYNC_RECONCILE_CRON: '30 * * * * *',
       OPS_PORT: '0',
       ...(process.env.NO_COLOR === undefined ? {} : { NO_COLOR: process.env.NO_COLOR }),
-      ...(process.env.LOG_LEVEL === undefined ? {} : { LOG_LEVEL: process.env.LOG_LEVEL }),
+      // Runs have lines of their own here.
+      LOG_LEVEL: process.env.LOG_LEVEL ?? 'warn',
     },
   });
 }
@@ -95,10 +99,24 @@ async function runOnce(context: CommandContext, upstreams: Upstreams): Promise<E
 async function watch(context: CommandContext, upstreams: Upstreams): Promise<ExitCode> {
   const { logger, signal } = context;
   return withMirror(context, upstreams, async (app) => {
-    const daemon = await startDaemon(app, { roles: ['scheduler', 'worker'], logger, signal });
+    const runs = createRunLines(() => pageUrl);
+    let pageUrl = '';
+    const roles = ['scheduler', 'worker'] as const;
+    const daemon = await startDaemon(app, { roles, logger, signal, observer: { onJob: runs.onJob } });
+    const heartbeat = startHeartbeat({
+      prisma: app.database.prisma,
+      logger,
+      roles: [...roles, 'web'],
+      version: readVersion(),
+      isLeading: () => daemon.isLeading,
+      pingQueue: () => daemon.pingQueue(),
+      runningRuns: () => daemon.activeJobs,
+      streams: () => app.streams,
+    });
     try {
       const web = await startWeb(app, daemon, { logger });
       try {
+        pageUrl = web.url;
         print(invitation(upstreams, web.url));
         upstreams.startLive();
         if (!signal.aborted) await once(signal, 'abort');
@@ -107,10 +125,32 @@ async function watch(context: CommandContext, upstreams: Upstreams): Promise<Exi
       }
     } finally {
       await daemon.stop();
+      await heartbeat.stop();
     }
     print('\nStopped. The next demo starts afresh.');
     return EXIT.done;
   });
+}
+
+/** So many lines of runs, and the addresses are repeated: the terminal has scrolled them away by then. */
+const LINES_PER_FOOT = 12;
+
+/** One line for each run that changed something or did not succeed. */
+function createRunLines(pageUrl: () => string) {
+  let lines = 0;
+  return {
+    onJob({ connection, stream, pass, result }: JobReport): void {
+      if (result === null) return;
+      const { created, updated, deleted, outcome, error } = result;
+      if (outcome === 'succeeded' && created + updated + deleted === 0) return;
+      if (outcome === 'postponed' || outcome === 'cancelled') return;
+      const time = new Date().toISOString().slice(11, 19);
+      const counts = `${created} created, ${updated} updated, ${deleted} deleted`;
+      print(`${time}  ${stream} ${pass} (${connection}): ${outcome}, ${error?.message ?? counts}`);
+      lines += 1;
+      if (lines % LINES_PER_FOOT === 0) print(`          Status page: ${pageUrl()}   Ctrl-C stops everything.`);
+    },
+  };
 }
 
 /** The common beginning: everything mirrored once, and some questions answered from it. */

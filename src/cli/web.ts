@@ -17,7 +17,7 @@ export interface WebOptions {
 
 /** The web role: the status page and what is beside it, for this app and the queues of this daemon. @throws ConfigError when the port cannot be had */
 export async function startWeb(app: App, daemon: Daemon, { logger, plugins = [] }: WebOptions): Promise<OpsServer> {
-  const { host, port, token } = app.config.ops;
+  const { host, port, token, readToken, trustedProxies } = app.config.ops;
   const { queues } = daemon;
   const parts: OpsParts = {
     prisma: app.database.prisma,
@@ -29,6 +29,8 @@ export async function startWeb(app: App, daemon: Daemon, { logger, plugins = [] 
     },
     control: createWebControl(app, queues),
     token,
+    readToken,
+    trustedProxies,
     connections: () => connectionsOf(app),
     nextRuns: createNextRuns(app),
     migrations: (await readMigrations()).map(({ name }) => name),

@@ -4,11 +4,13 @@ import { databaseUrl, proxyUrl, redisUrls } from './address.ts';
 import { checkEmail, monitoringSettings, monitoringVariables } from './monitoring.ts';
 import {
   cron,
+  eachOf,
   flag,
   folder,
   integer,
   isLoopback,
   listenHost,
+  network,
   oneOf,
   opsToken,
   secondsAsMs,
@@ -60,6 +62,8 @@ export const settingsSchema = ({ cwd, isTerminal, timezone, hasOpsToken, isPubli
         'lets other machines in, which needs a secret OPS_TOKEN; set one, or use 127.0.0.1',
       ),
       OPS_TOKEN: opsToken({ isPublic }).optional(),
+      OPS_READ_TOKEN: opsToken({ isPublic }).optional(),
+      OPS_TRUSTED_PROXIES: eachOf(network, 'names no address').optional(),
       OPS_PORT: integer(0, 65_535),
       ...monitoringVariables({ allowInsecureHttp }),
       STORE_VISITOR_PII: flag,
@@ -105,7 +109,13 @@ export const settingsSchema = ({ cwd, isTerminal, timezone, hasOpsToken, isPubli
           shutdownTimeoutMs: variables.SHUTDOWN_TIMEOUT_SECONDS,
         },
         /** Without a token the page is read-only, and `host` is loopback. */
-        ops: { host: variables.OPS_HOST, port: variables.OPS_PORT, token: variables.OPS_TOKEN ?? null },
+        ops: {
+          host: variables.OPS_HOST,
+          port: variables.OPS_PORT,
+          token: variables.OPS_TOKEN ?? null,
+          readToken: variables.OPS_READ_TOKEN ?? null,
+          trustedProxies: variables.OPS_TRUSTED_PROXIES ?? [],
+        },
         ...monitoringSettings(variables),
         privacy: { storeVisitorPii: variables.STORE_VISITOR_PII, storeLinks: variables.TILKEE_STORE_LINKS },
         /** Encrypts what sign-ins leave behind. Null: nothing of them is kept beyond the process. */

@@ -398,6 +398,19 @@ export const VARIABLES = [
     description: 'Port of health and status; 0 takes any free one.',
   },
   {
+    name: 'OPS_READ_TOKEN',
+    group: 'Status page',
+    default: null,
+    description: 'Secret that reads everything on the status page and changes nothing, such as for Prometheus.',
+    secret: true,
+  },
+  {
+    name: 'OPS_TRUSTED_PROXIES',
+    group: 'Status page',
+    default: null,
+    description: 'Addresses or networks of proxies whose X-Forwarded-For counts, comma separated.',
+  },
+  {
     name: 'OPS_TOKEN',
     group: 'Status page',
     default: null,

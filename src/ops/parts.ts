@@ -15,6 +15,10 @@ export interface OpsParts {
   readonly control?: Control;
   /** Null or absent: read-only, and only for who reaches it under a loopback name. */
   readonly token?: string | null;
+  /** Opens everything for reading; whoever has it changes nothing. */
+  readonly readToken?: string | null;
+  /** Addresses and networks of proxies whose X-Forwarded-For counts. */
+  readonly trustedProxies?: readonly string[];
   /** The name that the page is served under, besides loopback names. */
   readonly host?: string;
   /** The configured accounts, as they are now: a reload changes them. */

@@ -1,4 +1,5 @@
 import fastify, { type FastifyInstance, LogController } from 'fastify';
+import { endSession, readEndedSessions } from '../store/ended-sessions.ts';
 import { serveAssets } from './assets.ts';
 import { fragmentsOf } from './fragments.ts';
 import { createGate } from './guard/gate.ts';
@@ -8,7 +9,7 @@ import type { OpsParts } from './parts.ts';
 import { StatusReader } from './read-status.ts';
 import { addActionRoutes } from './routes/actions.ts';
 import { addApiRoutes } from './routes/api.ts';
-import { handleErrors } from './routes/errors.ts';
+import { handleErrors, refuseUnreadable } from './routes/errors.ts';
 import { addEventRoutes } from './routes/events.ts';
 import { addHealthRoutes } from './routes/health.ts';
 import { addPages } from './routes/pages.ts';
@@ -23,12 +24,25 @@ export interface OpsServer {
   close(): Promise<void>;
 }
 
+/** Time limits on a client, in ms, and a bound on their number: a half-open request holds nothing for long. */
+export interface ServerLimits {
+  /** Headers and body together have to be there. */
+  readonly requestMs: number;
+  /** Between two requests of one connection. */
+  readonly idleMs: number;
+  /** How often connections are looked at. */
+  readonly checkMs: number;
+  readonly connections: number;
+}
+
+export const LIMITS: ServerLimits = { requestMs: 15_000, idleMs: 10_000, checkMs: 2_000, connections: 1_000 };
+
 const POLL_MS = 2_000;
 const BODY_LIMIT = 10_000;
 
 /** The process's own HTTP side: is it up, is it ready, what state are the streams in, and what a person may do about it. */
 export async function startOpsServer(
-  parts: OpsParts,
+  parts: OpsParts & { readonly limits?: ServerLimits },
   address: { readonly host: string; readonly port: number },
 ): Promise<OpsServer> {
   const server = createOpsServer({ host: address.host, ...parts });
@@ -38,7 +52,7 @@ export async function startOpsServer(
 }
 
 /** In the order in which a request meets them: headers, then the gate, then the routes. */
-export function createOpsServer(parts: OpsParts): FastifyInstance {
+export function createOpsServer(parts: OpsParts & { readonly limits?: ServerLimits }): FastifyInstance {
   const { token = null, queue, control, plugins = [] } = parts;
   const server = createHttpServer(parts);
   const reader = new StatusReader(parts);
@@ -54,7 +68,13 @@ export function createOpsServer(parts: OpsParts): FastifyInstance {
   server.addHook('preClose', async () => live.close());
   server.register(async (routes) => {
     await addSecurityHeaders(routes);
-    const gate = createGate(routes, { token, host: parts.host });
+    refuseUnreadable(routes);
+    const { prisma, host, readToken = null } = parts;
+    const ended = {
+      end: (session: Parameters<typeof endSession>[1]) => endSession(prisma, session),
+      read: () => readEndedSessions(prisma),
+    };
+    const gate = createGate(routes, { token, readToken, host, ended });
     const assets = serveAssets(routes);
     handleErrors(routes, assets);
     addHealthRoutes(routes, parts);
@@ -70,8 +90,15 @@ export function createOpsServer(parts: OpsParts): FastifyInstance {
   return server;
 }
 
-function createHttpServer({ logger }: OpsParts): FastifyInstance {
+type HttpParts = OpsParts & { readonly limits?: ServerLimits };
+
+function createHttpServer({ logger, limits = LIMITS, trustedProxies = [] }: HttpParts): FastifyInstance {
   const options = {
+    trustProxy: trustedProxies.length === 0 ? false : [...trustedProxies],
+    requestTimeout: limits.requestMs,
+    keepAliveTimeout: limits.idleMs,
+    http: { headersTimeout: limits.requestMs, connectionsCheckingInterval: limits.checkMs, maxHeaderSize: 16_384 },
+    maxParamLength: 500,
     forceCloseConnections: true,
     bodyLimit: BODY_LIMIT,
     // A line for every look at the page would bury what matters.
@@ -81,6 +108,7 @@ function createHttpServer({ logger }: OpsParts): FastifyInstance {
     logger === undefined
       ? fastify({ ...options, logger: false })
       : (fastify({ ...options, loggerInstance: logger }) as unknown as FastifyInstance);
+  server.server.maxConnections = limits.connections;
   server.addContentTypeParser(
     'application/x-www-form-urlencoded',
     { parseAs: 'string' },

@@ -3,8 +3,8 @@ const MOST_FAILURES = 10;
 const MOST_ADDRESSES = 10_000;
 
 /**
- * Wrong tokens by network address. After ten within a minute nothing from there is compared any more until the minute is over, so that a flood of
- * guesses cannot hide the right one. Who is signed in is not held up.
+ * Wrong tokens by network address. After ten within a minute further wrong ones from there are told to wait until the minute is over. The right token and who
+ * is signed in are never held up: everybody behind one proxy has one address.
  */
 export class Failures {
   readonly #byAddress = new Map<string, { count: number; endsAt: number }>();

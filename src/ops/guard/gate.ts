@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Failures } from './failures.ts';
 import { hostName, isFromOurPage, isLoopbackName } from './origin.ts';
 import { isSameSecret } from './secret.ts';
-import { SESSION_HOURS, Sessions } from './sessions.ts';
+import { type EndedSessions, SESSION_HOURS, Sessions } from './sessions.ts';
 
 /**
  * Who may do what.
@@ -15,7 +15,10 @@ import { SESSION_HOURS, Sessions } from './sessions.ts';
  */
 export interface GateOptions {
   readonly token: string | null;
+  /** Reads everything, and changes nothing. */
+  readonly readToken: string | null;
   readonly host: string | undefined;
+  readonly ended: EndedSessions;
 }
 
 export interface Gate {
@@ -25,8 +28,8 @@ export interface Gate {
   tryToken(request: FastifyRequest, given: string): 'right' | 'wrong' | { readonly waitSeconds: number };
   /** Sets the cookie. */
   signIn(request: FastifyRequest, reply: FastifyReply): void;
-  signOut(request: FastifyRequest, reply: FastifyReply): void;
-  isSignedIn(request: FastifyRequest): boolean;
+  signOut(request: FastifyRequest, reply: FastifyReply): Promise<void>;
+  isSignedIn(request: FastifyRequest): Promise<boolean>;
 }
 
 /** Answers to anybody: nothing on these tells about the mirror's accounts. */
@@ -34,31 +37,33 @@ const OPEN = /^\/(healthz|readyz|sign-in|favicon\.ico|assets\/[\w.-]+)$/;
 const COOKIE = 'leadmirror_session';
 const READS = new Set(['GET', 'HEAD', 'OPTIONS']);
 
-export function createGate(server: FastifyInstance, { token, host }: GateOptions): Gate {
-  const sessions = new Sessions();
+export function createGate(server: FastifyInstance, options: GateOptions): Gate {
+  const { token, readToken, host } = options;
+  const sessions = token === null ? null : new Sessions(token, options.ended);
   const failures = new Failures();
 
   const gate: Gate = {
     canChange: token !== null,
     tryToken(request, given) {
+      // First: wrong ones from the same address, such as that of a proxy, never hold up the right one.
+      if (token !== null && isSameSecret(given, token)) return 'right';
       const waitSeconds = failures.waitSeconds(request.ip);
       if (waitSeconds > 0) return { waitSeconds };
-      if (token !== null && isSameSecret(given, token)) return 'right';
       failures.note(request.ip);
       request.log.warn({ address: request.ip }, 'a wrong OPS_TOKEN was given');
       return 'wrong';
     },
     signIn(request, reply) {
-      setCookie(request, reply, sessions.begin(), SESSION_HOURS * 3600);
+      if (sessions !== null) setCookie(request, reply, sessions.begin(), SESSION_HOURS * 3600);
     },
-    signOut(request, reply) {
-      const secret = sessionOf(request);
-      if (secret !== null) sessions.end(secret);
+    async signOut(request, reply) {
+      const cookie = sessionOf(request);
+      if (cookie !== null) await sessions?.end(cookie);
       setCookie(request, reply, '', 0);
     },
-    isSignedIn(request) {
-      const secret = sessionOf(request);
-      return secret !== null && sessions.isOpen(secret);
+    async isSignedIn(request) {
+      const cookie = sessionOf(request);
+      return cookie !== null && (await sessions?.isOpen(cookie)) === true;
     },
   };
 
@@ -78,6 +83,9 @@ export function createGate(server: FastifyInstance, { token, host }: GateOptions
       return;
     }
     const given = bearerOf(request);
+    if (given !== null && readToken !== null && isSameSecret(given, readToken)) {
+      return changes ? refuse(request, reply, 403, 'read_only_token', READ_ONLY_TOKEN) : undefined;
+    }
     if (given !== null) {
       const result = gate.tryToken(request, given);
       if (result === 'right') return;
@@ -86,7 +94,7 @@ export function createGate(server: FastifyInstance, { token, host }: GateOptions
       return refuse(request, reply, 429, 'too_many_failures', tooMany(result.waitSeconds));
     }
     // A cookie is sent by the browser without the person's doing: then the browser has to say where the request comes from.
-    if (gate.isSignedIn(request) && (!changes || isOurs === true)) return;
+    if ((await gate.isSignedIn(request)) && (!changes || isOurs === true)) return;
     if (wantsHtml(request) && request.method === 'GET') return reply.redirect('/sign-in', 303);
     return refuse(request, reply, 401, 'token_needed', TOKEN_NEEDED);
   });
@@ -96,6 +104,7 @@ export function createGate(server: FastifyInstance, { token, host }: GateOptions
 const WRONG_HOST = 'Without OPS_TOKEN the page answers only under a loopback name such as http://localhost.';
 const WRONG_ORIGIN = 'A request that changes something has to come from the status page itself.';
 const READ_ONLY = 'The page is read-only: set OPS_TOKEN to a secret of your own and restart leadmirror.';
+const READ_ONLY_TOKEN = 'OPS_READ_TOKEN only reads: send the OPS_TOKEN to change something.';
 const WRONG_TOKEN = 'That is not the OPS_TOKEN of this process.';
 const TOKEN_NEEDED = 'Send the OPS_TOKEN: authorization: Bearer <token>; or sign in at /sign-in.';
 export const tooMany = (seconds: number): string =>

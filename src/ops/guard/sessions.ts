@@ -1,38 +1,76 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { createHmac, randomBytes } from 'node:crypto';
+import { isSameSecret } from './secret.ts';
 
 export const SESSION_HOURS = 12;
 const SESSION_MS = SESSION_HOURS * 3_600_000;
-const MOST = 1_000;
+/** So long a session that was signed out elsewhere may still be taken for open here. */
+const FRESH_MS = 2_000;
+
+/** What all replicas of the page know together. */
+export interface EndedSessions {
+  end(session: { readonly id: string; readonly expiresAt: Date }): Promise<void>;
+  read(): Promise<ReadonlySet<string>>;
+}
+
+interface Session {
+  readonly id: string;
+  readonly expiresAt: Date;
+}
 
 /**
- * Who signed in with the token, in this process's memory: a restart asks for the token again, and a sign-out really ends the session. Only digests are
- * kept, so that what is in memory cannot be used as a cookie.
+ * Who signed in with the token. The cookie carries its own end and a signature made with the token, so that any replica can check it and a new token ends all
+ * sessions. One that was signed out is remembered by all of them.
  */
 export class Sessions {
-  readonly #endsAt = new Map<string, number>();
+  readonly #key: Buffer;
+  readonly #ended: EndedSessions;
   readonly #now: () => number;
+  #known: { readonly ids: ReadonlySet<string>; readonly at: number } = { ids: new Set(), at: Number.NEGATIVE_INFINITY };
+  readonly #endedHere = new Set<string>();
 
-  constructor(now: () => number = Date.now) {
+  constructor(token: string, ended: EndedSessions, now: () => number = Date.now) {
+    this.#key = createHmac('sha256', token).update('leadmirror session').digest();
+    this.#ended = ended;
     this.#now = now;
   }
 
-  /** The secret for the cookie. */
+  /** The text for the cookie. */
   begin(): string {
-    for (const [key, end] of this.#endsAt) if (end <= this.#now()) this.#endsAt.delete(key);
-    const [oldest] = this.#endsAt.keys();
-    if (this.#endsAt.size >= MOST && oldest !== undefined) this.#endsAt.delete(oldest);
-    const secret = randomBytes(32).toString('base64url');
-    this.#endsAt.set(digest(secret), this.#now() + SESSION_MS);
-    return secret;
+    const text = `${randomBytes(18).toString('base64url')}.${this.#now() + SESSION_MS}`;
+    return `${text}.${this.#sign(text)}`;
   }
 
-  isOpen(secret: string): boolean {
-    return (this.#endsAt.get(digest(secret)) ?? 0) > this.#now();
+  async isOpen(cookie: string): Promise<boolean> {
+    const session = this.#parse(cookie);
+    if (session === null || this.#endedHere.has(session.id)) return false;
+    return !(await this.#endedIds()).has(session.id);
   }
 
-  end(secret: string): void {
-    this.#endsAt.delete(digest(secret));
+  async end(cookie: string): Promise<void> {
+    const session = this.#parse(cookie);
+    if (session === null) return;
+    this.#endedHere.add(session.id);
+    await this.#ended.end(session);
+  }
+
+  /** Null for one that is not ours or has expired. */
+  #parse(cookie: string): Session | null {
+    const [id = '', expires = '', signature = ''] = cookie.split('.');
+    if (!isSameSecret(signature, this.#sign(`${id}.${expires}`))) return null;
+    const expiresAt = new Date(Number(expires));
+    return expiresAt.getTime() > this.#now() ? { id, expiresAt } : null;
+  }
+
+  /** While the database is away, what was known last. */
+  async #endedIds(): Promise<ReadonlySet<string>> {
+    if (this.#now() - this.#known.at > FRESH_MS) {
+      const ids = await this.#ended.read().catch(() => this.#known.ids);
+      this.#known = { ids, at: this.#now() };
+    }
+    return this.#known.ids;
+  }
+
+  #sign(text: string): string {
+    return createHmac('sha256', this.#key).update(text).digest('base64url');
   }
 }
-
-const digest = (secret: string): string => createHash('sha256').update(secret).digest('base64');

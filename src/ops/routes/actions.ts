@@ -39,7 +39,7 @@ export function addActionRoutes(server: FastifyInstance, { prisma, control }: Op
       const message = await act(control, key, options.data);
       if (message === undefined) return reply.callNotFound();
       request.log.info(
-        { connection, stream, action, ...(action === 'trigger' && options.data) },
+        { address: request.ip, connection, stream, action, ...(action === 'trigger' && options.data) },
         'asked for on the status page',
       );
       await live.refresh();

@@ -12,7 +12,13 @@ const runsQuery = z.object({
   connection: z.string().optional(),
   stream: z.string().optional(),
   outcome: z.enum(['running', 'succeeded', 'partial', 'failed', 'postponed', 'cancelled']).optional(),
-  before: z.coerce.bigint().positive().optional(),
+  // An id of the table, which is a bigint there.
+  before: z
+    .string()
+    .regex(/^\d{1,19}$/, 'must be the id of a run')
+    .transform(BigInt)
+    .refine((id) => id > 0n && id < 2n ** 63n, 'must be the id of a run')
+    .optional(),
 });
 
 /** What scripts read. */

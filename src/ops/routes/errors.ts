@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { DatabaseError, LeadmirrorError } from '../../errors.ts';
+import { databaseError } from '../../store/faults.ts';
 import { wantsHtml } from '../guard/gate.ts';
 import type { AssetUrls } from '../view/layout.ts';
 import { messagePage } from '../view/message-page.ts';
@@ -9,19 +10,49 @@ export function badRequest(reply: FastifyReply, error: z.ZodError): FastifyReply
   return reply.code(400).send({ error: { code: 'bad_request', message: z.prettifyError(error) } });
 }
 
+/** Text that no name or number of ours can be: NUL, halves of characters, percent signs that stand for nothing. */
+function isUnreadable(text: string): boolean {
+  try {
+    const decoded = decodeURIComponent(text);
+    return decoded.includes('\0') || !decoded.isWellFormed();
+  } catch {
+    return true;
+  }
+}
+
+const hasUnreadableText = (value: unknown): boolean =>
+  typeof value === 'object' && value !== null
+    ? Object.values(value).some((text) => typeof text === 'string' && (text.includes('\0') || !text.isWellFormed()))
+    : false;
+
+const MOST_CHARACTERS = 2_000;
+
+/** Addresses and forms that cannot be meant are refused in one place, before any route sees them. */
+export function refuseUnreadable(server: FastifyInstance): void {
+  const refuse = (reply: FastifyReply, status: number, message: string) =>
+    reply.code(status).send({ error: { code: 'bad_request', message } });
+  server.addHook('onRequest', async (request, reply) => {
+    if (request.url.length > MOST_CHARACTERS) return refuse(reply, 414, 'The address is too long.');
+    if (isUnreadable(request.url)) return refuse(reply, 400, 'The address holds characters that cannot be read.');
+  });
+  server.addHook('preValidation', async (request, reply) => {
+    if (hasUnreadableText(request.body)) return refuse(reply, 400, 'The form holds characters that cannot be read.');
+  });
+}
+
 /** Errors in words for people and for scripts; what was not foreseen goes to the log and not to the reader. */
 export function handleErrors(server: FastifyInstance, assets: AssetUrls): void {
   server.setErrorHandler((error: Error & { statusCode?: number }, request, reply) => {
-    const known = error instanceof LeadmirrorError ? error : null;
-    const status = known === null ? (error.statusCode ?? 503) : known.code === 'stream_paused' ? 409 : 503;
+    const named = databaseError(error, 'of the mirror');
+    const known = named instanceof LeadmirrorError ? named : null;
+    const status = known === null ? (error.statusCode ?? 500) : known.code === 'stream_paused' ? 409 : 503;
     const isTheirs = known === null && status < 500;
     if (known === null && !isTheirs) request.log.error({ err: error }, 'the page could not be made');
-    const message = known?.message ?? (isTheirs ? error.message : NO_ANSWER);
-    const code = known?.code ?? (isTheirs ? 'bad_request' : 'no_answer');
+    const message = known?.message ?? (isTheirs ? error.message : NOT_MADE);
+    const code = known?.code ?? (isTheirs ? 'bad_request' : 'bug');
     reply.code(status);
     if (!wantsHtml(request)) return reply.send({ error: { code, message } });
-    const title =
-      known instanceof DatabaseError || code === 'no_answer' ? 'The database does not answer' : 'That did not work';
+    const title = known instanceof DatabaseError ? 'The database does not answer' : 'That did not work';
     return reply.type('text/html; charset=utf-8').send(messagePage(assets, title, message).text);
   });
 
@@ -37,5 +68,4 @@ export function handleErrors(server: FastifyInstance, assets: AssetUrls): void {
   });
 }
 
-const NO_ANSWER =
-  'The mirror’s database could not be asked; the log of this process says why. Reload in a moment: leadmirror keeps trying.';
+const NOT_MADE = 'This could not be done; the log of this process says why.';

@@ -20,9 +20,9 @@ export function addPages(
   { prisma, queue, control }: OpsParts,
   { live, gate, assets }: { readonly live: LiveStatus; readonly gate: Gate; readonly assets: AssetUrls },
 ): void {
-  const frame = (request: FastifyRequest) => ({
+  const frame = async (request: FastifyRequest) => ({
     assets,
-    isSignedIn: gate.isSignedIn(request),
+    isSignedIn: await gate.isSignedIn(request),
     hasQueues: gate.canChange && (queue?.lanes?.() ?? []).length > 0,
   });
   const options = () => ({
@@ -43,7 +43,7 @@ export function addPages(
     const title = `${status.streams.length === 0 ? 'Nothing is mirrored yet' : headline(status.summary)} · leadmirror`;
     return reply
       .type('text/html; charset=utf-8')
-      .send(layout({ ...frame(request), tab: 'streams', title, main, live: live.version }).text);
+      .send(layout({ ...(await frame(request)), tab: 'streams', title, main, live: live.version }).text);
   });
 
   server.get<{ Params: { connection: string; stream: string } }>(
@@ -63,7 +63,7 @@ export function addPages(
       const title = `${stream.state}: ${name} · leadmirror`;
       return reply
         .type('text/html; charset=utf-8')
-        .send(layout({ ...frame(request), tab: 'streams', title, main, live: live.version }).text);
+        .send(layout({ ...(await frame(request)), tab: 'streams', title, main, live: live.version }).text);
     },
   );
 

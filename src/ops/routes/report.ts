@@ -37,7 +37,7 @@ export function addReportRoutes(
     const { form, accounts, report } = await look(request.query);
     const main = reportPage({ form, accounts, shown: report, view: reportView(report, Date.now()) });
     const title = `Report, ${report.from} to ${report.to} · leadmirror`;
-    const isSignedIn = gate.isSignedIn(request);
+    const isSignedIn = await gate.isSignedIn(request);
     const hasQueues = gate.canChange && (queue?.lanes?.() ?? []).length > 0;
     return reply
       .type('text/html; charset=utf-8')

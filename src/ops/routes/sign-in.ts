@@ -10,7 +10,7 @@ const form = z.object({ token: z.string().max(1_000) });
 export function addSignInRoutes(server: FastifyInstance, gate: Gate, assets: AssetUrls): void {
   if (!gate.canChange) return;
   server.get('/sign-in', async (request, reply) => {
-    if (gate.isSignedIn(request)) return reply.redirect('/', 303);
+    if (await gate.isSignedIn(request)) return reply.redirect('/', 303);
     return reply.type('text/html; charset=utf-8').send(signInPage({ assets }).text);
   });
 
@@ -28,7 +28,7 @@ export function addSignInRoutes(server: FastifyInstance, gate: Gate, assets: Ass
   });
 
   server.post('/sign-out', async (request, reply) => {
-    gate.signOut(request, reply);
+    await gate.signOut(request, reply);
     return reply.redirect('/sign-in', 303);
   });
 }
