@@ -62,7 +62,10 @@ export function baseUrl({ allowInsecureHttp, example }: { allowInsecureHttp: boo
     .transform(({ origin, pathname }) => `${origin}${pathname}`.replace(/\/+$/, ''));
 }
 
-export const proxyUrl = secretAddress(/^https?$/, 'http://proxy.example:3128');
+export const proxyUrl = secretAddress(/^https?$/, 'http://proxy.example:3128').refine((address) => {
+  const { origin, href } = new URL(address);
+  return href.replace(/\/\/[^/@]*@/, '//') === `${origin}/`;
+}, 'must end with the port, such as http://proxy.example:3128');
 
 const DATABASE = secretAddress(/^postgres(ql)?$/, 'postgres://user:password@host:5432/database');
 

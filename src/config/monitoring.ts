@@ -55,7 +55,10 @@ export const monitoringVariables = ({ allowInsecureHttp }: { readonly allowInsec
   ALERT_WEBHOOK_FORMAT: oneOf(['json', 'slack']),
   ALERT_EMAIL_TO: eachOf(mailAddress, 'names no e-mail address').optional(),
   ALERT_EMAIL_FROM: mailAddress.optional(),
-  SMTP_URL: secretAddress(/^smtps?$/, 'smtps://user:password@mail.example.com:465').optional(),
+  // The URL class looks at host names only in addresses that it knows, and here at no letter of them.
+  SMTP_URL: secretAddress(/^smtps?$/, 'smtps://user:password@mail.example.com:465')
+    .refine((address) => URL.canParse(`http://${new URL(address).hostname}`), 'must have the name of a mail server')
+    .optional(),
   ALERT_AFTER_SECONDS: secondsAsMs(0, 86_400),
   OTEL_EXPORTER_OTLP_ENDPOINT: httpUrl(allowInsecureHttp, 'http://localhost:4318').optional(),
   OTEL_EXPORTER_OTLP_HEADERS: headers.optional(),

@@ -2,13 +2,19 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Redis } from 'ioredis';
+import pg from 'pg';
+import { createEmail } from '../../src/alerts/email.ts';
 import type { AccountSource } from '../../src/config/account-source.ts';
 import { Findings } from '../../src/config/findings.ts';
 import { settingsSchema } from '../../src/config/settings.ts';
 import { tiledeskAccounts } from '../../src/config/tiledesk.ts';
 import { tilkeeAccounts } from '../../src/config/tilkee.ts';
 import { type Config, describeConfig, loadConfig, VARIABLES } from '../../src/config.ts';
-import { ConfigError, type ConfigProblem } from '../../src/errors.ts';
+import { ConfigError, type ConfigProblem, LeadmirrorError } from '../../src/errors.ts';
+import { HttpClient } from '../../src/http/client.ts';
+import { placeOf } from '../../src/store/address.ts';
+import { poolConfig } from '../../src/store/session.ts';
 
 import fc from '../helpers/property.ts';
 import { SECRET, valuesOf } from './values.ts';
@@ -32,6 +38,8 @@ type Texts = Readonly<Record<string, string>>;
 /** The first fault of a kind stands for all of them. */
 class Faults {
   readonly #byKind = new Map<string, string>();
+  /** Problems that were looked at: most are said thousands of times. */
+  readonly #looked = new Set<string>();
 
   add(kind: string, example: string): void {
     if (!this.#byKind.has(kind)) this.#byKind.set(kind, example);
@@ -52,6 +60,8 @@ class Faults {
   inProblems(problems: readonly ConfigProblem[], texts: Texts): void {
     for (const { variable, message } of problems) {
       const line = `${variable}: ${message}`;
+      if (this.#looked.has(line)) continue;
+      this.#looked.add(line);
       const example = JSON.stringify(texts[variable] ?? null);
       if (line.includes(SECRET)) this.add(`${variable} shows the secret`, example);
       if (!PLACE.test(variable)) this.add(`names no setting: ${line}`, example);
@@ -101,6 +111,8 @@ const isConfig = (result: Config | readonly ConfigProblem[] | undefined): result
 
 describe('settings of any kind give a configuration, or problems in words', () => {
   let columns: { readonly name: string; readonly values: readonly string[] }[];
+  /** Values that nothing was said against. */
+  const accepted = new Map<string, Set<string>>(VARIABLES.map(({ name }) => [name, new Set()]));
   const row = (at: number): Texts =>
     Object.fromEntries(columns.map(({ name, values }) => [name, values[at % VALUES] ?? '']));
   beforeAll(() => {
@@ -144,9 +156,62 @@ describe('settings of any kind give a configuration, or problems in words', () =
       const texts = row(at);
       const problems = [checkSettings, ...checks].flatMap((check) => faults.try(check, texts) ?? []);
       faults.inProblems(problems, texts);
+      const wrong = new Set(problems.map(({ variable }) => variable));
+      for (const [name, value] of Object.entries(texts)) if (!wrong.has(name)) accepted.get(name)?.add(value);
     }
     expect({ seed, faults: faults.found }).toEqual({ seed, faults: [] });
   }, 120_000);
+
+  it('what is accepted can be used, and is described without its secrets', () => {
+    const faults = new Faults();
+    const base = loadConfig({ env: {}, ...SURROUNDINGS }, { requireConnections: false });
+    const use: Readonly<Record<string, (value: string) => Config>> = {
+      DATABASE_URL: (value) => {
+        try {
+          new pg.Client(poolConfig(value, 1));
+        } catch (error) {
+          // The driver reads the files of sslcert and its kind; openSession names those that are not there.
+          const isNamed = error instanceof LeadmirrorError || (error as NodeJS.ErrnoException).syscall === 'open';
+          if (!isNamed) throw error;
+        }
+        placeOf(value);
+        return { ...base, databaseUrl: value };
+      },
+      REDIS_URL: (value) => {
+        const urls = value
+          .split(',')
+          .map((url) => url.trim())
+          .filter(Boolean);
+        for (const url of urls) new Redis(url, { lazyConnect: true });
+        return { ...base, redis: { urls } };
+      },
+      SMTP_URL: (value) => {
+        const { username, password } = new URL(value);
+        for (const text of [username, password]) decodeURIComponent(text);
+        const email = { to: ['a@b.example'], from: 'a@b.example', smtpUrl: value, allowPlain: false };
+        createEmail(email);
+        return { ...base, alerts: { ...base.alerts, email } };
+      },
+      ALERT_WEBHOOK_URL: (url) => ({ ...base, alerts: { ...base.alerts, webhook: { url, format: 'json' } } }),
+      HTTPS_PROXY: (httpsProxy) => {
+        const http = { ...base.http, proxy: { httpsProxy } };
+        void new HttpClient(http).close();
+        return { ...base, http };
+      },
+    };
+    const counts: Record<string, number> = {};
+    for (const [name, work] of Object.entries(use)) {
+      const values = [...(accepted.get(name) ?? [])].filter((value) => value.trim() !== '').slice(0, 1_000);
+      counts[name] = values.length;
+      for (const value of values) {
+        const config = faults.try(({ [name]: text = '' }) => work(text.trim()), { [name]: value });
+        if (config) faults.try(() => faults.inConfig(config, { [name]: value }), { [name]: value });
+      }
+    }
+    // Of each there are right ones among them.
+    expect(Object.values(counts).every((count) => count > 0)).toBe(true);
+    expect({ seed, faults: faults.found }).toEqual({ seed, faults: [] });
+  }, 60_000);
 
   it('the environment as a whole: all at once, one or a few alone, directly or by a file', () => {
     const faults = new Faults();

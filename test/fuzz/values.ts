@@ -58,7 +58,7 @@ const nearly = (examples: readonly string[]) =>
       }, example),
     );
 
-/** Addresses with a secret in each part that may hold one. */
+/** Addresses with a secret in each part that may hold one; the name of a database is none. */
 const address = (schemes: readonly string[]) =>
   fc
     .record({
@@ -78,7 +78,10 @@ const address = (schemes: readonly string[]) =>
         'h\u00f4te.example',
       ),
       port: fc.constantFrom('', ':5432', ':0', ':65536', ':x'),
-      path: fc.oneof(fc.constantFrom('', '/', '/mirror', '/1', `/${MARK}`), pieces),
+      path: fc.oneof(
+        fc.constantFrom('', '/', '/mirror', '/1', ...(schemes.includes('postgres:') ? [] : [`/${MARK}`])),
+        pieces,
+      ),
       query: fc.oneof(
         fc.constantFrom(
           '',
