@@ -89,20 +89,23 @@ async function checkDatabase(
     const value = await openMirrorDatabase(config, { logger, signal });
     return {
       value,
-      detail: `${value.place}, migrated${value.embedded === null ? '' : `; open it with: ${value.embedded.psql}`}`,
+      detail: `${value.place}, migrated${describeRoom(value.connections)}${value.embedded === null ? '' : `; open it with: ${value.embedded.psql}`}`,
     };
   });
 }
 
-async function checkRoom({ connections: { room, wanted, shares } }: MirrorDatabase, report: Report): Promise<void> {
-  if (room === null) return;
-  await attempt('database connections', report, async () => {
-    const lack = lackOfRoom(room, wanted);
-    if (lack !== null) throw new DatabaseError('database_refused', lack);
-    const { limitOf, limit, used } = room;
-    const needs = `a daemon takes up to ${connectionsOf(shares)}, and needs ${connectionsOf(leastOf(wanted))}`;
-    return { value: null, detail: `${limit - used} of ${limit} that the ${limitOf} allows are free; ${needs}` };
-  });
+/** Empty where the limits cannot be known. */
+function describeRoom({ room, wanted, shares }: MirrorDatabase['connections']): string {
+  if (room === null) return '';
+  const { limitOf, limit, used } = room;
+  const needs = `a daemon takes up to ${connectionsOf(shares)}, and needs ${connectionsOf(leastOf(wanted))}`;
+  return `; ${limit - used} of ${limit} connections that the ${limitOf} allows are free, ${needs}`;
+}
+
+async function checkRoom({ connections: { room, wanted } }: MirrorDatabase, report: Report): Promise<void> {
+  const lack = lackOfRoom(room, wanted);
+  if (lack === null) return;
+  await attempt('database connections', report, () => Promise.reject(new DatabaseError('database_refused', lack)));
 }
 
 async function checkSecretKey(context: CommandContext, database: MirrorDatabase, report: Report): Promise<void> {
