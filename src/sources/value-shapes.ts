@@ -184,11 +184,11 @@ function scrubTraces(text: string, kind: ValueKind): string {
   return kind === 'prose' && /\p{L}/u.test(kept.replaceAll(REMOVED, '')) ? text : kept;
 }
 
-/** `Name/1.2 (system) Engine/3`; one product alone needs a dotted version, so that `docs/2024` is none. */
+/** `Name/1.2 (system) Engine/3`; one product alone needs a version of three parts, so that neither `docs/2024` nor `chapter/1.2` is one. */
 function isWholeAgent(text: string, kind: ValueKind): boolean {
   const found = WHOLE_AGENT.exec(text);
   const [, product = '', rest = ''] = found ?? [];
   if (found === null || /^http\//i.test(product)) return false;
   if (rest.trim() !== '') return kind !== 'named' || /^(?:mozilla|opera|dalvik)\//i.test(product);
-  return kind !== 'numbered' && kind !== 'named' && /^[a-z][\w+-]{2,}\/v?\d+(?:\.\d+)+$/i.test(product);
+  return kind !== 'numbered' && kind !== 'named' && /^[a-z][\w+-]{2,}\/v?\d+(?:\.\d+){2,}$/i.test(product);
 }
