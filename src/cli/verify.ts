@@ -44,7 +44,8 @@ const MEANING: Readonly<Record<FindingKind, string>> = {
   extra: 'not in the upstream any more',
 };
 
-function describe({ connection, stream, report, error }: Verified): string[] {
+function describe(result: Verified): string[] {
+  const { connection, stream, report, error } = result;
   const head = `${connection} ${stream}`;
   const failure = error === null ? [] : [`  ${error.code}: ${error.message}`];
   if (error?.code === NOT_COMPARED) return [`${head}: not compared`, `  ${error.message}`];
@@ -64,14 +65,23 @@ function describe({ connection, stream, report, error }: Verified): string[] {
   const more = findings.length - SHOWN;
   return [
     `${head}: ${counts.join(', ')}${done}; ${looked}`,
-    ...findings.slice(0, SHOWN).map(({ id, kind }: Finding) => `  ${kind}  ${id}`),
+    ...findings.slice(0, SHOWN).map(describeFinding),
     ...(more > 0 ? [`  and ${formatCount(more)} more: --json lists all`] : []),
     ...odd,
     ...failure,
+    ...(findings.length > repaired ? [`  next: ${repairCommand(result)}`] : []),
   ];
 }
 
-function toJson({ connection, stream, report, error }: Verified) {
+function describeFinding({ id, kind, fields }: Finding): string {
+  return fields.length === 0 ? `  ${kind}  ${id}` : `  ${kind}  ${id}  ${fields.join(', ')}`;
+}
+
+const repairCommand = ({ connection, stream }: Verified): string =>
+  `leadmirror verify ${stream} --connection ${connection} --repair`;
+
+function toJson(result: Verified) {
+  const { connection, stream, report, error } = result;
   const findings = report?.findings ?? [];
   const looked = error?.code === NOT_COMPARED ? null : report;
   const ids = (kind: FindingKind) => findings.filter((finding) => finding.kind === kind).map(({ id }) => id);
@@ -81,7 +91,11 @@ function toJson({ connection, stream, report, error }: Verified) {
     compared: looked?.comparedRows ?? null,
     unreadable: looked?.unreadable ?? null,
     ...{ missing: ids('missing'), stale: ids('stale'), extra: ids('extra'), different: ids('different') },
+    fields: Object.fromEntries(
+      findings.filter(({ fields }) => fields.length > 0).map(({ id, fields }) => [id, fields]),
+    ),
     repaired: report?.repaired ?? 0,
+    next: findings.length > (report?.repaired ?? 0) ? repairCommand(result) : null,
     started_at: report?.startedAt ?? null,
     ended_at: report?.endedAt ?? null,
   };

@@ -47,12 +47,15 @@ export function findDrift({ fields }: Stream, rows: readonly Row[]): readonly Dr
   }));
 }
 
+/** False for a name that may be data itself. */
+export const isPlainName = (name: string): boolean => PLAIN_NAME.test(name) && !OBJECT_ID.test(name);
+
 function note(
   found: Map<string, Found>,
   kind: DriftKind,
   { name, id, type }: { name: string; id: string; type: JsonType },
 ): void {
-  const isOdd = kind === 'new_field' && (!PLAIN_NAME.test(name) || OBJECT_ID.test(name));
+  const isOdd = kind === 'new_field' && !isPlainName(name);
   const isKnown = found.has(`${kind} ${name}`);
   const path = isOdd || (!isKnown && found.size >= NAMES_PER_PAGE) ? ODD_NAME : name;
   const key = `${kind} ${path}`;

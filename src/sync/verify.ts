@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { isAbort, LeadmirrorError, LeaseLostError } from '../errors.ts';
-import { compareRows, type DifferenceKind, type RowDifference } from '../store/compare.ts';
+import { compareRows, type DifferenceKind, type RowDifference, writtenSince } from '../store/compare.ts';
 import { readCancellation } from '../store/control.ts';
 import { isAccepted, isEmptinessAccepted } from '../store/deletions.ts';
 import { databaseError } from '../store/faults.ts';
@@ -13,6 +13,7 @@ import { readAsOf } from '../store/status.ts';
 import { readSuspects, readVanishing, type SuspectQuery } from '../store/tombstones.ts';
 import { readProgress } from '../store/watermarks.ts';
 import type { Connection, List, ListPage, MirroredRow, Row, Stream } from '../stream.ts';
+import { isPlainName, ODD_NAME } from './drift.ts';
 import { keepLease, takeLease } from './lease-keeper.ts';
 import { type MappedPage, mapPage } from './map-page.ts';
 import { planLists } from './plan-lists.ts';
@@ -28,8 +29,11 @@ import { stopBefore } from './watermark.ts';
  * A busy account changes while it is read. What the mirror should have had before the last incremental pass is *certain* to differ; what changed later,
  * and what no list showed, is only doubted, and looked at once more after another incremental pass:
  *
- *   walk ─> doubts? ──no──> proof
- *              └─yes─> incremental ─> walk again, those rows only ─> report, with `repair` written as the list shows them ─> proof
+ *   walk ─> doubts? ──no──> settle ─> proof
+ *              └─yes─> incremental ─> walk again, those rows only ─> settle, with `repair` written as the list shows them ─> proof
+ *
+ * A row is settled, and no finding, when the mirror wrote it after it was compared, or when it changed upstream after that incremental pass: the next one
+ * brings it.
  */
 export interface VerifyJob {
   readonly connection: Connection;
@@ -51,6 +55,8 @@ export type FindingKind = DifferenceKind | 'extra';
 export interface Finding {
   readonly id: string;
   readonly kind: FindingKind;
+  /** What differs, by name: top-level fields of the record, and columns where those tell nothing. Empty for missing and extra rows. */
+  readonly fields: readonly string[];
 }
 
 export interface VerifyReport {
@@ -130,11 +136,13 @@ function count(findings: readonly Finding[]) {
 class Verifier {
   readonly #run: Run;
   readonly #job: VerifyJob;
-  readonly #findings = new Map<string, FindingKind>();
+  readonly #findings = new Map<string, Found>();
   /** Findings that a second look may take back. */
   readonly #doubted = new Set<string>();
   /** What changed upstream before this time (ms) is in the mirror, or it is wrong. */
   #certainBefore = 0;
+  /** The upstream's clock at the last page of the walk, ms. */
+  #upstreamTime = 0;
   #upstreamRows = 0;
   #comparedRows = 0;
   #unreadable = 0;
@@ -153,13 +161,15 @@ class Verifier {
     const lists = await planLists(this.#run, 'reconcile');
     const unfinished = await this.#walk(lists, (rows) => this.#look(rows));
     if (unfinished !== null) return unfinished;
-    for (const { id } of await this.#extras()) this.#doubt(id, 'extra');
+    for (const { id } of await this.#extras()) this.#doubt(id, { kind: 'extra', fields: [], since: this.#startedAt });
     const isSettled = this.#doubted.size === 0 && !(this.#job.repair && this.#findings.size > 0);
-    return isSettled ? null : this.#lookAgain(lists);
+    const error = isSettled ? null : await this.#lookAgain(lists);
+    await this.#settle();
+    return error;
   }
 
   report(error: VerifyReport['error'], endedAt: Date): VerifyReport {
-    const findings = [...this.#findings].map(([id, kind]): Finding => ({ id, kind }));
+    const findings = [...this.#findings].map(([id, { kind, fields }]): Finding => ({ id, kind, fields }));
     return {
       connection: this.#job.connection.id,
       stream: this.#job.stream.name,
@@ -179,7 +189,10 @@ class Verifier {
     const { prisma } = this.#run.parts;
     const { lease, fetch } = this.#run;
     for (const list of lists) {
-      const prepare = (page: ListPage): MappedPage => mapPage(this.#job.stream, page);
+      const prepare = (page: ListPage): MappedPage => {
+        this.#upstreamTime = Math.max(this.#upstreamTime, page.serverTime ?? 0);
+        return mapPage(this.#job.stream, page);
+      };
       const recall = (page: ListPage) =>
         readSeenIds(
           prisma,
@@ -187,7 +200,11 @@ class Verifier {
           list.id,
           page.entries.map(({ id }) => id).filter((id) => id !== null),
         );
-      for await (const { prepared, ids, step } of walkPages(list, list.walk.start(), { ...fetch, prepare, recall })) {
+      for await (const { prepared, ids, step } of walkPages(list, list.walk.start(), {
+        ...fetch,
+        prepare,
+        recall,
+      })) {
         await look(prepared.rows);
         this.#unreadable += prepared.bad.length;
         await keepSeenIds(prisma, lease, list.id, step.met ?? (list.walk.memory === 'walk' ? [] : ids));
@@ -212,23 +229,33 @@ class Verifier {
     this.#comparedRows += new Set(sampled).size;
     await keepSeenIds(parts.prisma, lease, MET, [...distinct]);
     const times = new Map(fresh.map((row) => [row.id, latestTime(row)]));
-    for (const { id, kind, is_fresh } of await this.#compareRows(fresh, sampled)) {
+    const since = this.#startedAt;
+    for (const difference of await this.#compareRows(fresh, sampled, since)) {
+      const { id, is_fresh } = difference;
       const at = times.get(id) ?? null;
-      if (is_fresh || at === null || at >= this.#certainBefore) this.#doubt(id, kind);
-      else this.#findings.set(id, kind);
+      const found = foundIn(difference, since);
+      if (is_fresh || at === null || at >= this.#certainBefore) this.#doubt(id, found);
+      else this.#findings.set(id, found);
     }
     this.#job.onProgress?.(this.#upstreamRows);
   }
 
-  #compareRows(rows: readonly Row[], byContent: readonly string[] | null): Promise<readonly RowDifference[]> {
+  get #startedAt(): Date {
+    return this.#run.lease.checkpoint.startedAt;
+  }
+
+  #compareRows(
+    rows: readonly Row[],
+    byContent: readonly string[] | null,
+    since: Date,
+  ): Promise<readonly RowDifference[]> {
     const { parts, lease } = this.#run;
-    const { connectionId, checkpoint } = lease;
-    const since = checkpoint.startedAt;
+    const { connectionId } = lease;
     return compareRows(parts.prisma, { connectionId, table: this.#job.stream.table, rows, byContent, since });
   }
 
-  #doubt(id: string, kind: FindingKind): void {
-    this.#findings.set(id, kind);
+  #doubt(id: string, found: Found): void {
+    this.#findings.set(id, found);
     this.#doubted.add(id);
   }
 
@@ -266,19 +293,37 @@ class Verifier {
   /** The findings once more, after what changed meanwhile was brought; the lists count anew, under names of their own. */
   async #lookAgain(lists: readonly List[]): Promise<VerifyReport['error']> {
     const chosen = new Set(this.#job.repair ? this.#findings.keys() : this.#doubted);
+    const refreshedAt = this.#upstreamTime === 0 ? this.#run.parts.clock.now() : this.#upstreamTime;
     await this.#job.refresh();
+    const since = this.#run.databaseTime(performance.now());
     const again = lists.map((list): List => ({ ...list, id: `again.${list.id}` }));
-    for (const [id, kind] of this.#findings) {
+    for (const [id, { kind }] of this.#findings) {
       if (kind !== 'extra' && this.#doubted.has(id)) this.#findings.delete(id);
     }
     const unfinished = await this.#walk(again, async (rows) => {
       const looked = rows.filter(({ id }) => chosen.has(id));
-      const differing = await this.#compareRows(looked, null);
-      for (const { id, kind } of differing) this.#findings.set(id, kind);
+      const changed = new Set(looked.filter((row) => (latestTime(row) ?? 0) >= refreshedAt).map(({ id }) => id));
+      for (const difference of await this.#compareRows(looked, null, since)) {
+        const { id, is_fresh } = difference;
+        if (is_fresh || changed.has(id)) this.#findings.delete(id);
+        else this.#findings.set(id, foundIn(difference, since));
+      }
       if (this.#job.repair) await this.#rewrite(looked, new Set(this.#findings.keys()));
     });
     if (unfinished !== null) return unfinished;
     return this.#judgeExtras();
+  }
+
+  /** Takes back findings whose rows the mirror has written since they were compared. What this verify wrote itself stays. */
+  async #settle(): Promise<void> {
+    const { parts, lease } = this.#run;
+    const compared = [...this.#findings].filter(([id, { kind }]) => kind !== 'extra' && !this.#rewritten.has(id));
+    for (const since of new Set(compared.map(([, found]) => found.since))) {
+      const ids = compared.filter(([, found]) => found.since === since).map(([id]) => id);
+      const { connectionId } = lease;
+      const written = await writtenSince(parts.prisma, { connectionId, table: this.#job.stream.table, ids, since });
+      for (const id of written) this.#findings.delete(id);
+    }
   }
 
   /** From the list form, whatever version the mirror holds: a wrong date must not protect a wrong row. */
@@ -309,7 +354,7 @@ class Verifier {
       extras = asked ?? extras;
     }
     const still = new Set(extras.map(({ id }) => id));
-    for (const [id, kind] of this.#findings) if (kind === 'extra' && !still.has(id)) this.#findings.delete(id);
+    for (const [id, { kind }] of this.#findings) if (kind === 'extra' && !still.has(id)) this.#findings.delete(id);
     if (!this.#job.repair || extras.length === 0) return null;
     // An empty answer proves nothing, however few rows it would cost.
     if (this.#upstreamRows === 0 && !(await isEmptinessAccepted(parts.prisma, lease))) {
@@ -341,6 +386,24 @@ class Verifier {
     for (const row of extras) if ((await exists(row, this.#run.fetch)) !== true) gone.push(row);
     return gone;
   }
+}
+
+interface Found {
+  readonly kind: FindingKind;
+  readonly fields: readonly string[];
+  /** The mirror's row had not been written since then when it was compared, by the database's clock. */
+  readonly since: Date;
+}
+
+/** No more names than a person reads. */
+const NAMED = 20;
+
+/** A column that has the name of a field is not named twice. */
+function foundIn({ kind, fields, columns }: RowDifference, since: Date): Found {
+  const plain = (name: string) => (isPlainName(name) ? name : ODD_NAME);
+  const told = new Set(fields.map((name) => name.replace(/([a-z\d])([A-Z])/g, '$1_$2').toLowerCase()));
+  const names = [...fields.map(plain), ...columns.filter((name) => !told.has(name))];
+  return { kind, fields: [...new Set(names)].slice(0, NAMED), since };
 }
 
 /** All ids of the first walk, whatever list showed them: an object in two lists is one object. */

@@ -56,7 +56,10 @@ describe('verify', () => {
     const found = await cli.run(['verify', 'tiledesk.leads'], { env });
     expect(found.code).toBe(3);
     expect(found.stdout).toMatch(/4 missing in the mirror, 2 different in the mirror/);
-    expect(found.stdout.match(/^ {2}(missing|different) {2}[0-9a-f]{24}$/gm)).toHaveLength(6);
+    expect(found.stdout.match(/^ {2}missing {2}[0-9a-f]{24}$/gm)).toHaveLength(4);
+    expect(found.stdout.match(/^ {2}different {2}[0-9a-f]{24} {2}fullname$/gm)).toHaveLength(2);
+    expect(found.stdout).toMatch(/^ {2}next: leadmirror verify tiledesk\.leads --connection \S+ --repair$/m);
+    expect(found.stdout).not.toContain('spoilt');
 
     const json = await cli.run(['verify', 'tiledesk.leads', '--json'], { env });
     expect({ code: json.code, stderr: json.stderr }).toEqual({ code: 3, stderr: '' });
@@ -65,6 +68,9 @@ describe('verify', () => {
       ...{ stream: 'tiledesk.leads', error: null, rows: 150, compared: 150, missing: 4, different: 2 },
       ...{ stale: [], extra: [], repaired: 0 },
     });
+
+    expect(Object.entries(stream.fields)).toEqual(stream.different.map((id: string) => [id, ['fullname']]));
+    expect(stream.next).toMatch(/^leadmirror verify tiledesk\.leads .* --repair$/);
 
     const repaired = await cli.run(['verify', 'tiledesk.leads', '--repair'], { env });
     expect(repaired.code).toBe(0);
