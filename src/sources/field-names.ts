@@ -102,13 +102,13 @@ const SECRET_WORDS = new Set([
 ]);
 const SECRET_LAST_WORD = new Set(['pass', 'pw', 'auth']);
 const SECRET_INSIDE =
-  /passw(?:or)?d|passwort|passphrase|passcode|kennwort|motdepasse|contrasena|wachtwoord|pswd|resetpsw|credential|(?:api|private|secret|access)key|connectsid/;
+  /passw(?:or)?d|passwort|passphrase|passcode|kennwort|motdepasse|contrasena|wachtwoord|парол|securityanswer|pswd|resetpsw|credential|(?:api|private|secret|access)key|connectsid/;
 const SECRET_END =
   /(?:secrets?|pwd|authorization|setcookie|(?:user|smtp|imap|db|ftp|ssh|mail|login|admin|auth|proxy|web)pass)$/;
 const SECRET_KEY =
   /(?:^|_)(?:api|access|private|secret|auth|client|encryption|encrypt|signing|signature|ssh|rsa|hmac|aes|master|webhook|push|server|vapid|stripe|deploy|admin|service|shared|app)_?keys?(?:_(?:id|value|data|pem))?_?\d*$/;
 const SECRET_CODE =
-  /(?:^|_)(?:2_?fa|mfa|two_?factor|one_?time|verification|verify|recovery|backup|security|reset|activation|login|auth)_?(?:codes?|pins?)$|(?:^|_)(?:card|user|login|access|sim|atm)_?pin$/;
+  /(?:^|_)(?:2_?fa|mfa|two_?factor|one_?time|verification|verify|recovery|backup|security|reset|activation|login|access|auth)_?(?:codes?|pins?)$|(?:^|_)(?:card|user|login|access|sim|atm)_?pin$/;
 /** `vcard` and `vcard_id`, the business card, are not among them. */
 const CARD =
   /(?:credit|debit|payment|bank)_?card|(?:^|_)card_?(?:number|no|num|nr|last|brand|exp|cv|holder|pin)|^cc_?(?:num|number|no|exp|cv)/;
@@ -167,7 +167,7 @@ function tokenOf(words: readonly string[]): NameFacts['token'] {
   return /tokens\d*$/.test(words[at] ?? '') ? 'several' : 'one';
 }
 
-const TRACE_WORD = /^(?:ips?|ipv[46]s?|ip[46]|ipaddr(?:ess(?:es)?)?|uas?|xff|useragents?)\d*$/;
+const TRACE_WORD = /^(?:ips?|ipv[46]s?|ip[46]|ipaddr(?:ess(?:es)?)?|ipadress\w*|uas?|xff|useragents?)\d*$/;
 const TRACE_COMPACT = new RegExp(
   [
     '^(?:x?ips?|ua)\\d*$|useragent|ipaddr|ipv[46]|xforwarded|forwardedfor|remoteaddr|(?:peer|sock(?:et)?|inet|net|network)addr(?:ess(?:es)?)?$',

@@ -19,7 +19,7 @@ const MAY_HOLD = { key: 1, card: 2, login: 4, parameter: 8, header: 16, address:
  */
 function lookAt(text: string): number {
   let [colons, dots, digits, letters, others, inRow, mostInRow] = [0, 0, 0, 0, 0, 0, 0];
-  let [hasSlash, hasEquals, hasSpace] = [false, false, false];
+  let [hasSlash, hasEquals] = [false, false];
   for (let index = 0; index < text.length; index += 1) {
     const code = text.charCodeAt(index);
     if (code >= 48 && code <= 57) {
@@ -28,11 +28,7 @@ function lookAt(text: string): number {
       if (inRow > mostInRow) mostInRow = inRow;
       continue;
     }
-    if (code === 45) continue;
-    if (code === 32) {
-      hasSpace = true;
-      continue;
-    }
+    if (code === 45 || code === 32) continue;
     inRow = 0;
     if (code >= 97 && code <= 102) letters += 1;
     else {
@@ -51,7 +47,7 @@ function lookAt(text: string): number {
   if (text.length >= SHORTEST_KEY && KEY_HINT.test(text)) found |= MAY_HOLD.key;
   if (colons > 1 && hasSlash && text.includes('@')) found |= MAY_HOLD.login;
   if (hasEquals) found |= MAY_HOLD.parameter;
-  if (colons > 0 && hasSpace) found |= MAY_HOLD.header;
+  if (colons > 1 || (colons > 0 && !text.includes('://'))) found |= MAY_HOLD.header;
   if (colons > 1 || (dots > 2 && digits > 3)) found |= MAY_HOLD.address;
   if (hasSlash && digits > 0) found |= MAY_HOLD.agent;
   return found;
@@ -77,6 +73,8 @@ const USER_INFO = /:\/\/[^\s/?#@"'<>:]*:[^\s/?#@"'<>]+@/g;
 const CARD = /(?<![\w.+-])\d(?:[ -]?\d){12,18}(?![\w-]|\.\d)/g;
 const PARAMETER = /([?&])([\w.[\]%-]{1,64})=([^&#\s"'<>]+)/g;
 const ASSIGNMENT = /(^|[?&#;\s,{([|])([\w.[\]%-]{1,64})=("[^"]*"|'[^']*'|[^&#;\s"'<>,)]+)/g;
+/** A part of JSON, or what looks like it. */
+const QUOTED = /(["'])([\w.-]{1,64})\1(\s{0,9}:\s{0,9})("[^"]*"|'[^']*'|[^,}\]\s"']+)/g;
 const HEADER = /(^|[\r\n])([A-Za-z][\w -]{0,40}):[ \t]*([^\r\n]+)/g;
 
 export interface TextRules {
@@ -118,7 +116,10 @@ function scrubNamed(text: string, { kind, dropsTraces, keepsLinks }: TextRules):
     isForbidden(name, value) ? `${before}${name}=${REMOVED}` : all,
   );
   if (isProse) return kept;
-  return kept.replace(HEADER, (all, before: string, name: string, value: string) =>
+  const unquoted = kept.replace(QUOTED, (all, quote: string, name: string, between: string, value: string) =>
+    isForbidden(name, value.replace(/^["']|["']$/g, '')) ? `${quote}${name}${quote}${between}"${REMOVED}"` : all,
+  );
+  return unquoted.replace(HEADER, (all, before: string, name: string, value: string) =>
     isForbidden(name, value) ? `${before}${name}: ${REMOVED}` : all,
   );
 }
@@ -154,7 +155,7 @@ export function isCardNumber(text: string): boolean {
 const OCTET = '(?:25[0-5]|2[0-4]\\d|[01]?\\d?\\d)';
 /** An address stands alone: no part of a longer number, word or release (`v1.2.3.4`, `1.2.3.4-beta`); of a web address it names the server. */
 const IPV4 = new RegExp(
-  `(?<![\\da-z.]|https?://)(?:${OCTET}\\.){3}${OCTET}(?![\\da-z]|\\.\\d|-(?:alpha|beta|rc|pre|dev))`,
+  `(?:(?<![\\da-z.]|https?://)|(?<=%[\\da-f]{2}))(?:${OCTET}\\.){3}${OCTET}(?![\\da-z]|\\.\\d|-(?:alpha|beta|rc|pre|dev))`,
   'gi',
 );
 const IPV6 =
@@ -163,19 +164,22 @@ const IPV6 =
 const NO_HOST = /\.0\.0\.0$/;
 
 const PRODUCT = '[a-z][\\w.+-]{0,40}/v?\\d[\\w.+-]{0,40}';
-const REST = `(?:\\s+(?:\\([^()]*(?:\\([^()]*\\)[^()]*)*\\)|${PRODUCT}|\\[[^\\]]*\\]|mobile|safari|version|like gecko))*`;
+const REST = `(?:\\s+(?:\\([^()]*(?:\\([^()]*\\)[^()]*)*\\)|${PRODUCT}|\\[[^\\]]*\\]|mobile|safari|version|like gecko|[a-z]\\b))*`;
 /** Programs that begin every user agent. */
 const AGENT = new RegExp(
   `\\b(?:(?:mozilla|opera|dalvik|okhttp|curl|wget|postmanruntime|python-requests|python-urllib|axios|node-fetch|go-http-client|java|apache-httpclient|cfnetwork|facebookexternalhit|googlebot|bingbot|ruby|libwww-perl|insomnia|undici|got)(?:/|%2f)v?\\d[^\\s"'<>&]*|${PRODUCT}\\s+\\([^()]*\\))${REST}`,
   'gi',
 );
+/** Whatever follows these belongs to them, to the end of the line. */
+const BROWSER = /\b(?:mozilla|opera|dalvik)(?:\/|%2f)\d[^"'\r\n<>&]*/gi;
+const BROWSER_FIRST = /^\s*(?:mozilla|opera|dalvik)(?:\/|%2f)\d/i;
 const WHOLE_AGENT = new RegExp(`^\\s*(${PRODUCT})(${REST})\\s*$`, 'i');
 
 function scrubTraces(text: string, kind: ValueKind): string {
   if (kind === 'said' || kind === 'id') return text;
-  if (isWholeAgent(text, kind)) return REMOVED;
+  if (isWholeAgent(text, kind) || BROWSER_FIRST.test(text)) return REMOVED;
   if (kind === 'named') return text;
-  let kept = text.replace(AGENT, REMOVED);
+  let kept = text.replace(BROWSER, REMOVED).replace(AGENT, REMOVED);
   kept = kept.replace(IPV6, (all) => (isIPv6(all.replace(/%.*/, '')) && /[\da-f]/i.test(all) ? REMOVED : all));
   if (kind !== 'numbered') {
     kept = kept.replace(IPV4, (all) => (isIPv4(all.replace(/\b0+(?=\d)/g, '')) && !NO_HOST.test(all) ? REMOVED : all));
