@@ -98,6 +98,9 @@ const SECRET_WORDS = new Set([
     'phpsessid',
     'jsessionid',
     'setcookie',
+    'salt',
+    'hmac',
+    'senha',
   ],
 ]);
 const SECRET_LAST_WORD = new Set(['pass', 'pw', 'auth']);
@@ -167,14 +170,15 @@ function tokenOf(words: readonly string[]): NameFacts['token'] {
   return /tokens\d*$/.test(words[at] ?? '') ? 'several' : 'one';
 }
 
-const TRACE_WORD = /^(?:ips?|ipv[46]s?|ip[46]|ipaddr(?:ess(?:es)?)?|ipadress\w*|uas?|xff|useragents?)\d*$/;
+const TRACE_WORD =
+  /^(?:ips?(?:\P{ASCII}.*)?|ipv[46]s?|ip[46]|ipaddr(?:ess(?:es)?)?|ipadress\w*|uas?|xff|useragents?)\d*$/u;
 const TRACE_COMPACT = new RegExp(
   [
     '^(?:x?ips?|ua)\\d*$|useragent|ipaddr|ipv[46]|xforwarded|forwardedfor|remoteaddr|(?:peer|sock(?:et)?|inet|net|network)addr(?:ess(?:es)?)?$',
     '|(?:client|visitor|src|source|http|host|login|user|origin)addr$',
     '|(?:client|customer|visitor|guest|user|member|contact|lead|requester|sender|caller|peer|remote|real|proxy|source|src|origin|connecting',
     '|last|first|current|prev(?:ious)?|old|new|login|logon|sign_?in|sign_?up|signed|seen|registration|created|updated|public|private|local|internal|external',
-    '|lan|wan|host|server|browser|device|session|http|request|web|my|by|from|orig)ips?\\d*$',
+    '|geo|lan|wan|host|server|browser|device|session|http|request|web|my|by|from|orig)ips?\\d*$',
   ].join(''),
 );
 /** Where an address leads to, or a flag: says nothing of the address itself. */
