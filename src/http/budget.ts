@@ -15,6 +15,7 @@ import {
   burstOf,
   EMPTY_LINE,
   LEARNT_FOR_MS,
+  type Line,
   learntSpacingMs,
   MAX_SLOWDOWN,
   type Pace,
@@ -85,79 +86,148 @@ export interface BudgetOptions {
   readonly random?: () => number;
 }
 
-/** A budget inside one process, for commands that run without a database. Shared by nobody: one per credential and process. */
-export function createLocalBudget(requestsPerMinute: number, clock: Clock, options: BudgetOptions = {}): RequestBudget {
+/** Everything that is remembered of one credential, in ms of one clock. */
+export interface BudgetState {
+  readonly line: Line;
+  /** A stable word for the wait that the server asked for. */
+  readonly blockedReason: string | null;
+  /** Between two requests, by refusals without guidance. */
+  readonly slowedMs: number;
+  /** A lower limit that the server announced, and when it was seen last. */
+  readonly learnt: { readonly spacingMs: number; readonly requests: number; readonly at: number } | null;
+  readonly circuit: CircuitState;
+  /** Granted so far. */
+  readonly requests: number;
+}
+
+/** Where the state of one credential is kept. */
+export interface BudgetStorage {
+  /**
+   * Applies a rule to the state as it is now and stores the state that it returns; nothing when that is the same. The rule may be called again, with a newer
+   * state, when another process was faster.
+   */
+  change<T>(rule: (state: BudgetState, now: number) => readonly [state: BudgetState, result: T]): Promise<T>;
+  /** The state as this process saw it last; null before the first look. */
+  readonly last: BudgetState | null;
+}
+
+/** A lower limit that is still announced is noted again this often, so that it does not run out. */
+const NOTE_AGAIN_MS = LEARNT_FOR_MS / 6;
+
+/** The budget of one credential: the rules of `pace.ts` and `circuit.ts`, applied to a stored state. */
+export function createBudget(
+  storage: BudgetStorage,
+  requestsPerMinute: number,
+  options: BudgetOptions = {},
+): RequestBudget {
   const { requestTimeoutMs = DEFAULT_REQUEST_TIMEOUT_MS, random = Math.random } = options;
   const configured = spacingMs(requestsPerMinute);
-  let slowed = configured;
-  let learnt: { readonly limit: AnnouncedLimit; readonly at: number } | null = null;
-  let line = EMPTY_LINE;
-  let circuit: CircuitState = CLOSED;
 
-  function pace(now: number): Pace {
-    const announced = learnt !== null && learnt.at + LEARNT_FOR_MS > now ? learnt.limit : null;
-    const normalMs = (announced && learntSpacingMs(announced, requestsPerMinute)) ?? configured;
-    const burst = burstOf(normalMs > configured && announced !== null ? announced.requests : requestsPerMinute);
-    return { normalMs, spacingMs: Math.max(slowed, normalMs), burst: Math.min(burst, burstOf(requestsPerMinute)) };
+  function paceOf({ learnt, slowedMs }: BudgetState, now: number): Pace {
+    const announced =
+      learnt !== null && learnt.at + LEARNT_FOR_MS > now && learnt.spacingMs > configured ? learnt : null;
+    const normalMs = announced?.spacingMs ?? configured;
+    const burst = Math.min(burstOf(announced?.requests ?? requestsPerMinute), burstOf(requestsPerMinute));
+    return { normalMs, spacingMs: Math.max(slowedMs, normalMs), burst };
   }
 
-  function ask(now: number, reserve: () => { readonly granted: boolean; readonly waitMs: number }): Taken {
-    const closedForMs = circuitWaitMs(circuit, now);
-    const open = describeOpen(circuit, now);
-    if (closedForMs > 0 && open !== null) return { granted: false, waitMs: closedForMs, open };
-    const { granted, waitMs } = reserve();
-    if (!granted || open === null) return { granted, waitMs };
-    circuit = withProbe(circuit, now, waitMs, requestTimeoutMs);
-    return { granted, waitMs, probe: circuit.probes };
-  }
+  /** `lane` null: the circuit alone is asked. */
+  const ask = (lane: PaceLane | null, maxWaitMs: number): Promise<Taken> =>
+    storage.change<Taken>((state, now) => {
+      const pace = paceOf(state, now);
+      const slower = lane !== null && pace.spacingMs > configured ? { spacingMs: pace.spacingMs } : {};
+      const open = describeOpen(state.circuit, now);
+      const closedForMs = circuitWaitMs(state.circuit, now);
+      if (closedForMs > 0 && open !== null) return [state, { granted: false, waitMs: closedForMs, open, ...slower }];
+      const slot = lane === null ? null : takeSlot(state.line, pace, { now, lane, maxWaitMs });
+      const { granted, waitMs } = slot ?? { granted: true, waitMs: 0 };
+      const isProbe = granted && open !== null;
+      const circuit = isProbe ? withProbe(state.circuit, now, waitMs, requestTimeoutMs) : state.circuit;
+      const requests = state.requests + (granted && lane !== null ? 1 : 0);
+      const next = slot === null && !isProbe ? state : { ...state, line: slot?.line ?? state.line, circuit, requests };
+      return [next, { granted, waitMs, ...(isProbe && { probe: circuit.probes }), ...slower }];
+    });
 
   return {
-    async take(maxWaitMs, lane = 'fast') {
-      const now = clock.now();
-      const current = pace(now);
-      const taken = ask(now, () => {
-        const slot = takeSlot(line, current, { now, lane, maxWaitMs });
-        line = slot.line;
-        return slot;
-      });
-      return current.spacingMs > configured ? { ...taken, spacingMs: current.spacingMs } : taken;
-    },
-    async isClosed() {
-      const now = clock.now();
-      return line.blockedUntil > now || circuitWaitMs(circuit, now) > 0;
-    },
-    async block(waitMs) {
-      line = { ...line, blockedUntil: Math.max(line.blockedUntil, clock.now() + waitMs) };
-    },
-    async slowDown(refused) {
-      const { spacingMs: current, normalMs } = pace(clock.now());
-      const from = refused === undefined ? current : Math.max(refused.spacingMs ?? configured, normalMs);
-      slowed = Math.max(current, Math.min(from * 2, normalMs * MAX_SLOWDOWN));
-    },
+    take: (maxWaitMs, lane = 'fast') => ask(lane, maxWaitMs),
+    isClosed: () =>
+      storage.change((state, now) => [state, state.line.blockedUntil > now || circuitWaitMs(state.circuit, now) > 0]),
+    block: (waitMs, reason) =>
+      storage.change((state, now) => {
+        const blockedUntil = Math.max(state.line.blockedUntil, now + waitMs);
+        return [{ ...state, line: { ...state.line, blockedUntil }, blockedReason: reason }, undefined];
+      }),
+    slowDown: (refused) =>
+      storage.change((state, now) => {
+        const { spacingMs: current, normalMs } = paceOf(state, now);
+        const from = refused === undefined ? current : Math.max(refused.spacingMs ?? configured, normalMs);
+        const slowedMs = Math.max(current, Math.min(from * 2, normalMs * MAX_SLOWDOWN));
+        return [{ ...state, slowedMs }, undefined];
+      }),
     async recover() {
-      const { spacingMs: current, normalMs } = pace(clock.now());
-      if (current > normalMs) slowed = Math.max(slowed * RECOVERY, configured);
+      if (storage.last !== null && storage.last.slowedMs <= configured) return;
+      await storage.change((state, now) => {
+        const { spacingMs: current, normalMs } = paceOf(state, now);
+        if (current <= normalMs) return [state, undefined];
+        return [{ ...state, slowedMs: Math.max(state.slowedMs * RECOVERY, configured) }, undefined];
+      });
     },
     async learn(limit) {
-      learnt = learntSpacingMs(limit, requestsPerMinute) === null ? null : { limit, at: clock.now() };
+      const spacing = learntSpacingMs(limit, requestsPerMinute);
+      const known = storage.last?.learnt ?? null;
+      if (spacing === null && storage.last !== null && known === null) return;
+      await storage.change((state, now) => {
+        if (spacing === null) return [state.learnt === null ? state : { ...state, learnt: null }, undefined];
+        const { learnt } = state;
+        const isNoted = learnt?.spacingMs === spacing && now - learnt.at < NOTE_AGAIN_MS;
+        const requests = Math.floor(limit.requests);
+        return [isNoted ? state : { ...state, learnt: { spacingMs: spacing, requests, at: now } }, undefined];
+      });
     },
     circuit: {
-      enter: async () => ask(clock.now(), () => ({ granted: true, waitMs: 0 })),
-      async failed(reason, probe) {
-        const now = clock.now();
-        const after = withFailure(circuit, { now, reason, probe: probe ?? null, jitter: jitterOf(random()) });
-        circuit = after.state;
-        return { opened: after.opened, open: describeOpen(circuit, now) };
+      enter: () => ask(null, 0),
+      failed: (reason, probe) => {
+        const jitter = jitterOf(random());
+        return storage.change((state, now) => {
+          const after = withFailure(state.circuit, { now, reason, probe: probe ?? null, jitter });
+          const result = { opened: after.opened, open: describeOpen(after.state, now) };
+          return [{ ...state, circuit: after.state }, result];
+        });
       },
       async answered() {
-        const { openedAt, failingSince, reason } = circuit;
-        circuit = CLOSED;
-        if (openedAt === null) return null;
-        return { reason: reason ?? 'network', outageMs: Math.round(clock.now() - (failingSince ?? openedAt)) };
+        const { last } = storage;
+        if (last !== null && last.circuit.failures === 0 && last.circuit.openedAt === null) return null;
+        return storage.change((state, now) => {
+          const { openedAt, failingSince, reason, failures } = state.circuit;
+          if (failures === 0 && openedAt === null) return [state, null];
+          const outageMs = Math.round(now - (failingSince ?? openedAt ?? now));
+          return [{ ...state, circuit: CLOSED }, openedAt === null ? null : { reason: reason ?? 'network', outageMs }];
+        });
       },
-      async release(probe) {
-        if (probe === circuit.probes) circuit = { ...circuit, probeUntil: null };
-      },
+      release: (probe) =>
+        storage.change((state) => {
+          if (probe !== state.circuit.probes) return [state, undefined];
+          return [{ ...state, circuit: { ...state.circuit, probeUntil: null } }, undefined];
+        }),
     },
   };
+}
+
+/** A budget inside one process, for commands that run without a database: one for each credential and process. */
+export function createLocalBudget(requestsPerMinute: number, clock: Clock, options: BudgetOptions = {}): RequestBudget {
+  const slowedMs = spacingMs(requestsPerMinute);
+  let state: BudgetState = {
+    ...{ line: EMPTY_LINE, blockedReason: null, slowedMs, learnt: null, circuit: CLOSED, requests: 0 },
+  };
+  const storage: BudgetStorage = {
+    get last() {
+      return state;
+    },
+    async change(rule) {
+      const [next, result] = rule(state, clock.now());
+      state = next;
+      return result;
+    },
+  };
+  return createBudget(storage, requestsPerMinute, options);
 }

@@ -1,5 +1,5 @@
 /**
- * How fast one credential may ask: plain arithmetic in milliseconds, no clock, no timer. `src/store/budgets.ts` says the same rule in SQL.
+ * How fast one credential may ask: plain arithmetic in milliseconds, no clock, no timer. The state is kept in memory or in Postgres (`src/store/budgets.ts`).
  *
  * The base is a leaky bucket (GCRA): each request moves a *theoretical time* one spacing on, and a request may come up to burst − 1 spacings before it.
  * With spacing = 60 s / (limit − burst), any limit + 1 requests in a row span more than a minute, so no rolling minute exceeds the limit; counters per
@@ -27,18 +27,8 @@ function windowSpacingMs(requests: number, windowMs: number): number {
   return requests > BURST ? windowMs / (requests - BURST) : windowMs / requests;
 }
 
-/** The spacing after one more 429 without guidance. */
-export function slowedSpacingMs(currentMs: number, requestsPerMinute: number): number {
-  return Math.min(currentMs * 2, spacingMs(requestsPerMinute) * MAX_SLOWDOWN);
-}
-
 /** What a success leaves of a slow-down: a tenth less, so that one lucky answer does not undo it at once. */
 export const RECOVERY = 0.9;
-
-/** The spacing after one more success. */
-export function recoveredSpacingMs(currentMs: number, requestsPerMinute: number): number {
-  return Math.max(currentMs * RECOVERY, spacingMs(requestsPerMinute));
-}
 
 /** A limit that the server announced in its headers. */
 export interface AnnouncedLimit {

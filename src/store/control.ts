@@ -72,7 +72,7 @@ export async function liftServerPause(prisma: PrismaClient, { connectionId, stre
       select b.credential, b.blocked_until as until from sync.budgets b join sync.streams s on s.credential = b.credential
       where s.connection_id = ${connectionId} and s.stream = ${stream} and b.blocked_until > now() for update of b
     )
-    update sync.budgets b set blocked_until = null, blocked_reason = null, updated_at = now()
+    update sync.budgets b set blocked_until = null, blocked_reason = null, updated_at = now(), version = b.version + 1
     from held where b.credential = held.credential
     returning held.until`;
   return row?.until ?? null;
@@ -84,7 +84,7 @@ export async function liftServerPause(prisma: PrismaClient, { connectionId, stre
  */
 export async function endOwnWaits(prisma: PrismaClient, { connectionId, stream }: StreamKey): Promise<void> {
   await prisma.$executeRaw`
-    update sync.budgets b set wake_at = case when b.opened_at is not null then least(b.wake_at, now()) end, refused_at = null, updated_at = now()
+    update sync.budgets b set wake_at = case when b.opened_at is not null then least(b.wake_at, now()) end, refused_at = null, updated_at = now(), version = b.version + 1
     from sync.streams s
     where s.connection_id = ${connectionId} and s.stream = ${stream} and b.credential = s.credential
       and (b.opened_at is not null or b.refused_at is not null)`;

@@ -1,12 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import {
-  BURST,
-  createLocalBudget,
-  MAX_SLOWDOWN,
-  recoveredSpacingMs,
-  slowedSpacingMs,
-  spacingMs,
-} from '../../src/http/budget.ts';
+import { BURST, createLocalBudget, MAX_SLOWDOWN, spacingMs } from '../../src/http/budget.ts';
 import fc from '../helpers/property.ts';
 import { createTestClock } from './support.ts';
 
@@ -50,14 +43,16 @@ describe('spacing', () => {
     expect(spacingMs(limit)).toBeCloseTo(expected, 6);
   });
 
-  it('doubles when slowed, within bounds, and comes back step by step, never below the configured one', () => {
+  it('doubles when slowed, within bounds, and comes back step by step, never below the configured one', async () => {
     const configured = spacingMs(200);
-    let spacing = configured;
-    for (let i = 0; i < 10; i += 1) spacing = slowedSpacingMs(spacing, 200);
-    expect(spacing).toBeCloseTo(configured * MAX_SLOWDOWN, 6);
-    expect(recoveredSpacingMs(spacing, 200)).toBeLessThan(spacing);
-    for (let i = 0; i < 100; i += 1) spacing = recoveredSpacingMs(spacing, 200);
-    expect(spacing).toBe(configured);
+    const budget = createLocalBudget(200, { now: () => 0, sleep: async () => {} });
+    const spacing = async () => (await budget.take(Number.POSITIVE_INFINITY)).spacingMs ?? configured;
+    for (let i = 0; i < 10; i += 1) await budget.slowDown();
+    expect(await spacing()).toBeCloseTo(configured * MAX_SLOWDOWN, 6);
+    await budget.recover();
+    expect(await spacing()).toBeLessThan(configured * MAX_SLOWDOWN);
+    for (let i = 0; i < 100; i += 1) await budget.recover();
+    expect(await spacing()).toBe(configured);
   });
 });
 
