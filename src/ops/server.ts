@@ -98,7 +98,7 @@ function createHttpServer({ logger, limits = LIMITS, trustedProxies = [] }: Http
     requestTimeout: limits.requestMs,
     keepAliveTimeout: limits.idleMs,
     http: { headersTimeout: limits.requestMs, connectionsCheckingInterval: limits.checkMs, maxHeaderSize: 16_384 },
-    maxParamLength: 500,
+    routerOptions: { maxParamLength: 500 },
     forceCloseConnections: true,
     bodyLimit: BODY_LIMIT,
     // A line for every look at the page would bury what matters.
