@@ -295,7 +295,9 @@ class Verifier {
     const chosen = new Set(this.#job.repair ? this.#findings.keys() : this.#doubted);
     const refreshedAt = this.#upstreamTime === 0 ? this.#run.parts.clock.now() : this.#upstreamTime;
     await this.#job.refresh();
-    const since = this.#run.databaseTime(performance.now());
+    // That time is a second early. What was written before this verify began is no excuse.
+    const refreshed = this.#run.databaseTime(performance.now());
+    const since = refreshed < this.#startedAt ? this.#startedAt : refreshed;
     const again = lists.map((list): List => ({ ...list, id: `again.${list.id}` }));
     for (const [id, { kind }] of this.#findings) {
       if (kind !== 'extra' && this.#doubted.has(id)) this.#findings.delete(id);
