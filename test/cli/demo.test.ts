@@ -101,9 +101,9 @@ it('live: mirrors, says how to join in, and ends with everything at Ctrl-C', asy
   const [, page = ''] = /status page: (http:\S+)/.exec(running.stdout) ?? [];
   const answer = await fetch(page, { headers: { accept: 'text/html' } });
   expect([answer.status, await answer.text()]).toEqual([200, expect.stringMatching(/<h1>.*9 streams/)]);
-  await until('the daemon runs', () => said(/leads the schedule/));
-  await until('changes in Tiledesk arrive', () => said(/tiledesk\.requests.*"(created|updated)":[1-9]/));
-  await until('visits in Tilkee arrive', () => said(/tilkee\.connexions.*"created":[1-9]/));
+  const came = (stream: string) => said(new RegExp(`^[\\d:]{8} {2}${stream} incremental .*: succeeded, .*[1-9]`, 'm'));
+  await until('changes in Tiledesk arrive', () => came('tiledesk\\.requests'));
+  await until('visits in Tilkee arrive', () => came('tilkee\\.connexions'));
   running.kill('SIGINT');
   const { code, stdout } = await running.ended;
   expect(code).toBe(0);
