@@ -49,7 +49,7 @@ export interface RequestOptions {
   /** False: a 2xx body is taken as text, whatever it is. Default true. */
   readonly expectJson?: boolean;
   /**
-   * Whether a refusal (4xx) is the upstream's own. False: something between here and the server has answered, such as a gateway's page; that passes by itself,
+   * Whether a refusal (3xx, 4xx) is the upstream's own. False: something between here and the server has answered, such as a gateway's page; that passes by itself,
    * and is tried again. Default: every refusal is.
    */
   readonly isOwnRefusal?: (response: UpstreamResponse) => boolean;
@@ -135,7 +135,8 @@ export function createUpstream(parts: UpstreamOptions): Upstream {
         const usedUpForMs = isCounted ? await heedLimits(budget, response, clock.now()) : null;
         const told = { nowMs: clock.now(), usedUpForMs, expectJson: options.expectJson ?? true };
         const answer = interpret(response, request, told);
-        if (status >= 400 && options.isOwnRefusal?.(answer) === false) throw foreignRefusal(answer, request);
+        if (!isSuccess(status) && options.isOwnRefusal?.(answer) === false)
+          throw foreignRefusal(answer, request, clock.now());
         await circuit.answered();
         if (isCounted && isSuccess(status)) await budget.recover();
         return answer;
@@ -276,11 +277,16 @@ function isSuccess(status: number): boolean {
   return status >= 200 && status < 300;
 }
 
-function foreignRefusal({ status, text, headers }: UpstreamResponse, request: UpstreamRequest): TransientError {
+function foreignRefusal(
+  { status, text, headers, serverTime }: UpstreamResponse,
+  request: UpstreamRequest,
+  nowMs: number,
+): TransientError {
   const where = `${hostAndPort(new URL(request.url))} answered ${request.method} ${redactedPath(request.url)}`;
   const kind = /^[\w.+-]+\/[\w.+-]+/.exec(headers['content-type'] ?? '')?.[0] ?? 'no type';
   const message = `${where} with status ${status}, but not in the server's own form (${text.length} characters, ${kind}): something in between has answered, such as a gateway, a firewall or a proxy; if it lasts, check the base URL`;
-  return new TransientError('upstream_unavailable', message, { status });
+  const retryAfterMs = parseRetryAfter(headers['retry-after'], nowMs, serverTime);
+  return new TransientError('upstream_unavailable', message, { status, retryAfterMs });
 }
 
 /** @throws TransientError for what may be better next time. */

@@ -1,10 +1,12 @@
 /** What stands before an upstream and answers in its place, and answers that no reader should take as they are. */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { isOwnRefusal as isTilkees } from '../../src/sources/tilkee/api.ts';
+import { existsAt } from '../../src/sources/tilkee/lists.ts';
+import type { TilkeeStreamParts } from '../../src/sources/tilkee/parts.ts';
 import { setupMirror } from '../helpers/mirror.ts';
 import { objectId } from '../helpers/shifting-list.ts';
 import { fetchOptions, setupUpstream } from './tiledesk/support.ts';
+import { setupTilkee, fetchOptions as tilkeeOptions } from './tilkee/sign-in-support.ts';
 
 const opened: { close(): Promise<unknown> }[] = [];
 afterEach(async () => {
@@ -99,6 +101,21 @@ const PAGES: readonly (readonly [status: number, type: string, body: string])[] 
   [407, 'text/html', '<html>Proxy Authentication Required</html>'],
   [421, 'text/plain', 'Misdirected Request'],
   [451, 'text/html', '<html>Unavailable For Legal Reasons</html>'],
+  [304, 'text/html', ''],
+  [401, 'text/plain', 'Unauthorized\n'],
+  [401, 'application/json', '{"error":"Unauthorized"}'],
+  [400, 'application/json', '{"error":"Bad Request"}'],
+  [403, 'application/problem+json', '{"type":"about:blank","title":"Forbidden","status":403,"detail":"Error 1020"}'],
+  [403, 'application/json', '{"error":{"code":403,"message":"Permission denied","status":"PERMISSION_DENIED"}}'],
+  [403, 'application/json', '{"success":false,"errors":[{"code":10000,"message":"no"}],"messages":[],"result":null}'],
+  [422, 'application/json', '{"errors":["no"]}'],
+  [404, 'application/json', '{"timestamp":"2026-01-01T00:00:00Z","status":404,"error":"Not Found","path":"/x"}'],
+  [404, 'application/json', '{"statusCode":404,"error":"Not Found","message":"Route GET:/x not found"}'],
+  [404, 'application/json', '{"errors":[{"status":"404","title":"Not Found"}]}'],
+  [404, 'text/plain', '404 page not found\n'],
+  [404, 'text/plain', ''],
+  [410, 'text/plain', 'Gone'],
+  [410, 'application/json', '{"message":"Gone"}'],
 ];
 
 const answering =
@@ -132,17 +149,51 @@ describe.each(PAGES)('a gateway that answers %i %s %s', (...page) => {
   });
 });
 
-it('Tilkee’s own refusals are told from a gateway’s', () => {
-  const own = [
-    { detail: 'no' },
-    { error: 'invalid_grant' },
-    { status: 'unauthorized', body: {} },
-    'HTTP Token: Access denied.\n',
-    '',
-  ];
-  const foreign = [{ message: 'Forbidden' }, '<html><body>nginx</body></html>', { Message: 'no' }];
-  expect(own.map((body) => isTilkees({ body }))).toEqual(own.map(() => true));
-  expect(foreign.map((body) => isTilkees({ body }))).toEqual(foreign.map(() => false));
+it('an answer by id that is no object, as a portal may send, does not say that the object was deleted', async () => {
+  const { gateway, reached } = await setupAccount();
+  for (const body of ['null', '[]', '"ok"', 'false', '0']) {
+    gateway.intercept = (request, response) =>
+      request.url?.includes('/leads/') === true && answering([200, 'application/json', body])(request, response);
+    expect(await reached.api.exists(`leads/${objectId(1_700_000_000_000, Math.random)}`, fetchOptions())).toBeNull();
+  }
+});
+
+/** Beside the pages of gateways that have a form of their own in Tiledesk's eyes only. */
+const TILKEE_PAGES = [...PAGES, [404, 'application/json', '{"success":false,"msg":"Object not found."}']] as const;
+
+describe.each(TILKEE_PAGES)('Tilkee behind a gateway that answers %i %s %s', (...page) => {
+  it('is not blamed, and nothing of it counts as deleted', async () => {
+    const gateway = await startGateway();
+    const tilkee = await setupTilkee();
+    opened.push(tilkee);
+    gateway.target = tilkee.url;
+    const at = (path: string) => `${gateway.url}${path}`;
+    const settings = { v3Url: at('/v3'), v2Url: at('/v2') };
+    const query = () => new URLSearchParams({ limit: '2' });
+    const foreign = { code: 'upstream_unavailable', message: expect.stringContaining('something in between') };
+
+    const key = { kind: 'key', accessToken: tilkee.sandbox.accessKey } as const;
+    for (const account of [{ auth: key }, {}]) {
+      const { api } = tilkee.start({ ...account, settings });
+      const list = () => api.get('v2', '/projects', query(), tilkeeOptions());
+      expect(await list()).toMatchObject({ status: 200 });
+      gateway.intercept = (request, response) =>
+        request.url?.includes('/oauth/') !== true && answering(page)(request, response);
+      const parts = { api, settings, privacy: {} } as unknown as TilkeeStreamParts;
+      for (const work of [list(), existsAt(parts, 'v2', '/projects/1', tilkeeOptions())]) {
+        expect(await failureOf(work)).toMatchObject(foreign);
+      }
+      if (account.auth === undefined) {
+        expect(await failureOf(existsAt(parts, 'v3', '/projects/1/', tilkeeOptions()))).toMatchObject(foreign);
+      }
+      gateway.intercept = () => false;
+      expect(await list()).toMatchObject({ status: 200 });
+    }
+
+    gateway.intercept = answering(page);
+    const { api } = tilkee.start({ settings: { ...settings, authUrl: gateway.url } });
+    expect(await failureOf(api.openAccount(tilkeeOptions()))).toMatchObject(foreign);
+  });
 });
 
 describe('a list answer', () => {
@@ -168,22 +219,30 @@ describe('a list answer', () => {
     expect(run).toMatchObject({ outcome: 'failed', error: { code: 'list_too_large' } });
   });
 
-  it('of sixty megabytes of empty records is refused while it arrives: in memory, in time, without holding up signals', async () => {
-    const { gateway, mirror } = await setupRun();
-    const huge = `{"leads":[${'{},'.repeat(20_000_000)}{}]}`;
-    gateway.rewrite = (path, body) => (isLeads(path) ? huge : body);
-    let longestMs = 0;
-    let at = performance.now();
-    const pulse = setInterval(() => {
-      longestMs = Math.max(longestMs, performance.now() - at);
-      at = performance.now();
-    }, 20);
-    const run = await mirror.run('leads', 'backfill');
-    clearInterval(pulse);
-    expect(run).toMatchObject({ outcome: 'failed', error: { code: 'response_too_large' } });
-    // The gateway runs in this process, too.
-    expect(longestMs).toBeLessThan(2_000);
-  });
+  it.each([
+    ['empty records', () => `{"leads":[${'{},'.repeat(20_000_000)}{}]}`],
+    ['numbers', () => `{"leads":[${'1,'.repeat(30_000_000)}1]}`],
+    ['one name many times', () => `{"leads":[{${'"a":0,'.repeat(10_000_000)}"a":1}]}`],
+    ['lists in lists', () => `{"leads":${'['.repeat(30_000_000)}${']'.repeat(30_000_000)}}`],
+  ])(
+    'of sixty megabytes of %s is refused while it arrives: in memory, in time, without holding up signals',
+    async (_, make) => {
+      const { gateway, mirror } = await setupRun();
+      const huge = make();
+      gateway.rewrite = (path, body) => (isLeads(path) ? huge : body);
+      let longestMs = 0;
+      let at = performance.now();
+      const pulse = setInterval(() => {
+        longestMs = Math.max(longestMs, performance.now() - at);
+        at = performance.now();
+      }, 20);
+      const run = await mirror.run('leads', 'backfill');
+      clearInterval(pulse);
+      expect(run).toMatchObject({ outcome: 'failed', error: { code: 'response_too_large' } });
+      // The gateway runs in this process, too.
+      expect(longestMs).toBeLessThan(2_000);
+    },
+  );
 
   it.each([
     ['nested 10,000 deep', `{"_id":"65f000000000000000000001","x":${'['.repeat(10_000)}${']'.repeat(10_000)}}`],

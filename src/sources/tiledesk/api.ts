@@ -85,7 +85,7 @@ export function createTiledeskApi(parts: TiledeskApiParts): TiledeskApi {
     async exists(path, options) {
       const isOwn = (response: UpstreamResponse) => response.status === 404 || isOwnRefusal(response);
       const response = await send(`${baseUrl}/${projectId}/${path}`, { ...options, isOwnRefusal: isOwn });
-      if (response.status === 200) return isObject(response.body);
+      if (response.status === 200) return isObject(response.body) ? true : null;
       // `{"success":false,"msg":"Object not found."}`; the framework's own 404 is a page of HTML (seen in server 2.19), a gateway's is anything.
       if (response.status === 404) return isRefusalObject(response.body) ? false : null;
       throw refusal(response, projectId);

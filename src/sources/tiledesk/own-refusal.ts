@@ -1,21 +1,31 @@
 import type { UpstreamResponse } from '../../http/upstream.ts';
 import { isObject } from '../coerce.ts';
 
-/** `{"success":false,"msg":…}`, and in other words the errors of the IP filter and of validation (seen in server 2.19). */
+type Refusal = Pick<UpstreamResponse, 'status' | 'body'>;
+
+/** The server's usual form, `{"success":false,"msg":…}`. Only a 404 in this form says that an object was deleted (seen in server 2.19). */
 export function isRefusalObject(body: unknown): boolean {
-  if (!isObject(body)) return false;
-  const { success, msg, message, error, err, errors } = body;
-  if (success === false) return [msg, message, error].some((text) => typeof text === 'string');
-  return (
-    typeof err === 'string' ||
-    Array.isArray(errors) ||
-    (typeof error === 'string' && success === undefined && !('message' in body))
-  );
+  return isObject(body) && body.success === false && typeof body.msg === 'string';
 }
 
-/** Whether Tiledesk itself refuses: in its own JSON, in the one word of its sign-in check, or as its framework knows no such address. */
-export function isOwnRefusal({ status, body }: UpstreamResponse): boolean {
+/**
+ * Returns whether Tiledesk itself refuses. Each status has its form besides the usual one (seen in server 2.19); gateways write an `error` or a `message` of
+ * their own at any status.
+ */
+export function isOwnRefusal({ status, body }: Refusal): boolean {
   if (isRefusalObject(body)) return true;
-  if (status === 401) return typeof body === 'string' && body.trim() === 'Unauthorized';
-  return status === 404 && typeof body === 'string' && /\bCannot (GET|POST) \//.test(body);
+  const { error, err, errors }: Readonly<Record<string, unknown>> = isObject(body) ? body : {};
+  switch (status) {
+    case 400:
+      return typeof error === 'string' && /^(Invalid project id|Project not found)/.test(error);
+    case 401:
+      // The IP filter, a ban, or the one word of the check of credentials.
+      return body === 'Unauthorized' || (typeof err === 'string' && err.startsWith('error project'));
+    case 404:
+      return typeof body === 'string' && /\bCannot (GET|POST) \//.test(body);
+    case 422:
+      return Array.isArray(errors) && errors.length > 0 && errors.every((one) => isObject(one) && 'msg' in one);
+    default:
+      return false;
+  }
 }

@@ -50,13 +50,15 @@ export function createTilkeeApi({ settings, signIn, upstream }: TilkeeApiParts):
 
   async function send(api: TilkeeApiName, url: string, options: GetOptions): Promise<UpstreamResponse> {
     const header = await signIn.header(options);
-    // Any 401 first asks for a fresh sign-in: V2 writes its refusals in many forms. What then still refuses has to say so in Tilkee's own.
-    const isOwn = (response: UpstreamResponse) => response.status === 401 || isOwnRefusal(response);
-    const response = await sendWith(header, api, url, { ...options, isOwnRefusal: isOwn });
+    const isOwn = (response: UpstreamResponse) => isOwnRefusal(api, response);
+    // Any 401 first asks for a fresh sign-in: V2 may write its refusals in many forms. What then still refuses has to say so in Tilkee's own, as for a key.
+    const isOwnAtFirst = (response: UpstreamResponse) =>
+      (response.status === 401 && signIn.kind === 'oauth') || isOwn(response);
+    const response = await sendWith(header, api, url, { ...options, isOwnRefusal: isOwnAtFirst });
     if (response.status !== 401) refusedFresh[api] = null;
     if (response.status !== 401 || header === refusedFresh[api]) return response;
     const fresh = await signIn.renew(header, options);
-    const again = await sendWith(fresh, api, url, { ...options, isOwnRefusal });
+    const again = await sendWith(fresh, api, url, { ...options, isOwnRefusal: isOwn });
     refusedFresh[api] = again.status === 401 ? fresh : null;
     return again;
   }
@@ -109,13 +111,22 @@ export function createTilkeeApi({ settings, signIn, upstream }: TilkeeApiParts):
 }
 
 /**
- * Whether Tilkee itself refuses. V3 does so as `{"detail": …}` (documented); V2 in JSON of several forms, in plain text, or with no body at all (public
- * clients), so there everything counts but a page of HTML and the message of a gateway.
+ * Returns whether Tilkee itself refuses. V3 does so as `{"detail": …}` (documented), V2 as `{"status": …, "body": {…}}`, with a word of OAuth as
+ * `{"error": …}`, or in the words of its check of keys (public clients). Neither a problem document (`title`, `type`) nor the error of a framework
+ * (`timestamp`, `path`, `message`) is Tilkee's.
  */
-export function isOwnRefusal({ body }: Pick<UpstreamResponse, 'body'>): boolean {
-  if (isObject(body)) return ['detail', 'error', 'errors', 'status', 'body'].some((name) => name in body);
-  return typeof body === 'string' && !/<\w/.test(body);
+export function isOwnRefusal(api: TilkeeApiName, { status, body }: Pick<UpstreamResponse, 'status' | 'body'>): boolean {
+  if (!isObject(body)) return api === 'v2' && status === 401 && /^HTTP \w+: Access denied/.test(asText(body) ?? '');
+  if (api === 'v2' && typeof body.status === 'string' && isObject(body.body)) return true;
+  const isPlain = Object.keys(body).every((name) => PLAIN_FIELDS.includes(name));
+  if (typeof body.detail === 'string' || Array.isArray(body.detail)) return isPlain;
+  return api === 'v2' && isPlain && OAUTH_WORD.test(asText(body.error) ?? '');
 }
+
+const PLAIN_FIELDS = ['detail', 'error', 'error_description'];
+
+/** As in `invalid_grant` (RFC 6749, 5.2); gateways write a sentence. */
+const OAUTH_WORD = /^[a-z]+(_[a-z]+)*$/;
 
 const nameOf: Readonly<Record<TilkeeApiName, string>> = { v3: 'Tilkee V3', v2: 'Tilkee V2' };
 

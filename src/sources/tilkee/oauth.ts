@@ -3,6 +3,7 @@ import type { Clock } from '../../clock.ts';
 import { AuthError, UpstreamContractError, UpstreamRefusedError } from '../../errors.ts';
 import type { RequestOptions, Upstream } from '../../http/upstream.ts';
 import { asNumber, asText, isObject } from '../coerce.ts';
+import { isOwnRefusal } from './api.ts';
 import type { TilkeeAuth, TilkeeSettings } from './parts.ts';
 import type { KeptSignIn } from './vault.ts';
 
@@ -146,7 +147,7 @@ async function ask(
       ...options,
       lane: 'fast',
       onRequest,
-      isOwnRefusal: ({ body: refusal }) => isObject(refusal) && ('detail' in refusal || 'error' in refusal),
+      isOwnRefusal: (refusal) => isOwnRefusal('v2', refusal),
     },
   );
   if (status === 422 && onUnknownField !== undefined) return onUnknownField();

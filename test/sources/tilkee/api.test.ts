@@ -141,7 +141,7 @@ describe('a 401', () => {
   });
 
   it('of V3 right after a sign-in points at the addresses', async () => {
-    server.script(text(401, ''));
+    server.script(text(401, '{"detail":"Could not validate credentials"}'));
     const error = await failureOf(scripted().get('v3', '/projects/', none(), fetchOptions()));
     expect(error).toMatchObject({ code: 'auth_failed', message: expect.stringContaining('TILKEE_V3_URL') });
   });
@@ -186,9 +186,8 @@ describe('a refusal', () => {
     [410, 'gone'],
     [400, 'refused'],
     [405, 'refused'],
-    [304, 'refused'],
   ])('with %i is %s', async (status, code) => {
-    server.script(text(status, status === 304 ? '' : 'canary'));
+    server.script(text(status, '{"status":"canary","body":{"error":{"message":"canary"}}}'));
     const error = await failureOf(scripted().get('v2', '/projects/7', none(), fetchOptions()));
     expect(error).toMatchObject({ name: 'UpstreamRefusedError', code, status });
     expect(everythingIn(error)).not.toContain('canary');
@@ -203,7 +202,7 @@ describe('a refusal', () => {
 
 describe('a 422', () => {
   const refusedWith = async (detail: unknown, query = new URLSearchParams({ limit: '500' })) => {
-    server.script(text(422, typeof detail === 'string' ? detail : JSON.stringify({ detail })));
+    server.script(text(422, JSON.stringify({ detail })));
     const error = await failureOf(scripted().get('v3', '/projects/', query, fetchOptions()));
     expect(error).toBeInstanceOf(BadParameterError);
     expect(error).toMatchObject({ name: 'BadParameterError', code: 'bad_parameter', status: 422 });
@@ -234,7 +233,7 @@ describe('a 422', () => {
     ]);
   });
 
-  it.each([['canary'], [[]], [null], [[null, 7, { loc: 'limit' }, { loc: [1, 2] }, { loc: ['not a name; canary'] }]]])(
+  it.each([['canary'], [[]], [[null, 7, { loc: 'limit' }, { loc: [1, 2] }, { loc: ['not a name; canary'] }]]])(
     'of another shape names none: %j',
     async (detail) => {
       expect((await refusedWith(detail)).parameters).toEqual([]);
