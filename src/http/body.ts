@@ -33,12 +33,11 @@ export async function readBody(
   }
   const chunks: Buffer[] = [];
   let size = 0;
-  let openings = 0;
+  const countValues = createValueCounter();
   for await (const chunk of decoded(body, options) as AsyncIterable<Buffer>) {
     size += chunk.length;
     if (size > maxBytes) throw tooLarge(maxBytes, where);
-    openings += countOpenings(chunk);
-    if (openings > MOST_OPENINGS) {
+    if (countValues(chunk) > MOST_VALUES) {
       throw new ResponseTooLargeError(`${where} sent millions of values in one answer; ask for fewer rows at a time`);
     }
     chunks.push(chunk);
@@ -48,15 +47,29 @@ export async function readBody(
 }
 
 /**
- * Objects and lists in one answer, counted by their opening bytes, those in texts too. Sixty megabytes of `{},{},…` parse to three gigabytes; the largest
- * real page seen has some thousand.
+ * In one answer. Sixty megabytes of `{},{},…` parse to three gigabytes, of `1,1,…` to one, of as many different names in five seconds. Enough for the longest
+ * list that is taken, 50,000 rows, at the 31 values of a member (server 2.19).
  */
-const MOST_OPENINGS = 1_000_000;
+const MOST_VALUES = 50_000 * 32;
 
-function countOpenings(chunk: Buffer): number {
+/**
+ * Returns a counter of the values so far in a JSON text that comes in pieces: its commas and opening brackets (`,{[`), without those inside strings, which
+ * end at a quote without a backslash before it.
+ */
+function createValueCounter(): (chunk: Buffer) => number {
   let count = 0;
-  for (let at = 0; at < chunk.length; at++) if (chunk[at] === 0x7b || chunk[at] === 0x5b) count += 1;
-  return count;
+  let isInString = false;
+  let isEscaped = false;
+  return (chunk) => {
+    for (let at = 0; at < chunk.length; at++) {
+      const byte = chunk[at];
+      if (isEscaped) isEscaped = false;
+      else if (byte === 0x22) isInString = !isInString;
+      else if (isInString) isEscaped = byte === 0x5c;
+      else if (byte === 0x2c || byte === 0x7b || byte === 0x5b) count += 1;
+    }
+    return count;
+  };
 }
 
 /** True for the errors of a decoder that was fed rubbish or half a stream. */
@@ -65,10 +78,18 @@ export function isDecodeFailure(code: string | null): boolean {
 }
 
 function decoded(body: Readable, options: { encoding: string; declaredBytes: number; where: string }): Readable {
-  const encoding = options.encoding.trim().toLowerCase();
+  // A proxy that adds the header once more has not packed the body once more.
+  const encodings = new Set(
+    options.encoding
+      .toLowerCase()
+      .split(',')
+      .map((name) => name.trim()),
+  );
+  for (const none of ['', 'identity']) encodings.delete(none);
+  const [encoding = '', ...others] = encodings;
   // An empty body is empty in every encoding, but a decoder would call it cut off.
-  if (encoding === '' || encoding === 'identity' || options.declaredBytes === 0) return body;
-  const createDecoder = Object.hasOwn(DECODERS, encoding) ? DECODERS[encoding] : undefined;
+  if (encoding === '' || options.declaredBytes === 0) return body;
+  const createDecoder = others.length === 0 && Object.hasOwn(DECODERS, encoding) ? DECODERS[encoding] : undefined;
   if (createDecoder === undefined) {
     discard(body);
     throw new UpstreamContractError(

@@ -113,10 +113,11 @@ function numberOf(text: string | undefined): number | null {
   return text !== undefined && /^\d{1,15}(\.\d+)?$/.test(text) ? Number(text) : null;
 }
 
-/** Seconds from now; some gateways tell the moment, in seconds or milliseconds since 1970, or as a date. More than a day is a mistake. */
+/** Seconds from now, of several the most; some gateways tell the moment, in seconds or milliseconds since 1970, or as a date. More than a day is a mistake. */
 function resetOf(header: string | undefined, clock: number): number | null {
   const date = parseHttpDate(header);
-  const told = numberOf(header?.split(',')[0]?.trim());
+  const numbers = itemsOf(header).flatMap(({ head }) => numberOf(head) ?? []);
+  const told = numbers.length > 0 ? Math.max(...numbers) : null;
   if (date === null && told === null) return null;
   const ms = date ?? ((told ?? 0) >= 1e12 ? (told ?? 0) : (told ?? 0) * 1000);
   const isMoment = ms >= 1e12;

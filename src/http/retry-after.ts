@@ -23,8 +23,7 @@ function valuesOf(header: string | null | undefined): {
   readonly dates: readonly number[];
   readonly texts: readonly string[];
 } {
-  // A header is a line; thousands of them are no more telling than the first few.
-  const text = (header ?? '').slice(0, 1000);
+  const text = header ?? '';
   // The last form names no zone and means UTC; without one it would be read as local time.
   const dates = (text.match(DATES) ?? []).map((date) => Date.parse(/(GMT|UTC)$/.test(date) ? date : `${date} GMT`));
   const texts = text

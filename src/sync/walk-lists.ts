@@ -181,6 +181,8 @@ async function preparePageOf(run: Run, page: ListPage, askedAt: number): Promise
       entries: page.entries.slice(from, from + SLICE),
     };
     const mapped = mapPage(stream, slice, run.parts.logger);
+    // A single record of the largest answer takes half a second to map, and as long to write as text.
+    await nextTurn();
     slices.push({
       page: prepareMapped(mapped, { table: stream.table, replaceWrittenBefore }),
       drift: findDrift(stream, mapped.rows),

@@ -122,6 +122,8 @@ describe('a compressed body', () => {
     ['gzip', gzipSync(body)],
     ['br', brotliCompressSync(body)],
     ['GZIP', gzipSync(body)],
+    ['gzip, gzip', gzipSync(body)],
+    ['identity, gzip', gzipSync(body)],
   ])('in %s is decoded', async (encoding, packed) => {
     server.script((request, response) => {
       expect(request.headers['accept-encoding']).toBe('gzip, br');

@@ -9,6 +9,7 @@ const minute = (requests: number) => ({ requests, windowMs: 60_000 });
 describe('what a server says about its limits', () => {
   it.each([
     ['three headers', { 'ratelimit-limit': '100', 'ratelimit-remaining': '50', 'ratelimit-reset': '30' }, 100, null],
+    ['two gateways', { 'ratelimit-remaining': '5, 0', 'ratelimit-reset': '9, 40' }, null, 40_000],
     ['nothing left', { 'ratelimit-limit': '100', 'ratelimit-remaining': '0', 'ratelimit-reset': '30' }, 100, 30_000],
     [
       'the older names',

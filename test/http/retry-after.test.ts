@@ -37,6 +37,7 @@ describe('parseRetryAfter', () => {
     ['takes the largest of seconds and dates', 'Thu, 15 Jan 2026 12:00:20 GMT, 15', null, 20_000],
     ['takes what is readable of a repeated header', 'soon, 15', null, 15_000],
     ['is not confused by a thousand of them', Array(1000).fill('15').join(', '), null, 15_000],
+    ['takes the largest where it is the last of a thousand', `${'1, '.repeat(1000)}60`, null, 60_000],
     ['gives up on an ISO date', '2026-01-15T12:01:00Z', null, null],
     ['gives up on a date that is none', 'Thu, 99 Jan 2026 12:01:00 GMT', null, null],
     ['gives up on nothing', '', null, null],
