@@ -11,6 +11,8 @@ import { believeEnd, firstKey, isNewer, type Key, lastKey, type ReadPage, readPa
  * past the reader: step back (one page, then doubling) until stitched, or to the top. Strictly newer, because rows with equal keys may change
  * places between two queries.
  *
+ * Rows whose id takes no part in the order (`sortId`) cannot be compared. Where a page ends with one, it is the *tail*: a page that holds the tail overlaps, too.
+ *
  * Rows that arrive or are touched push the rest away from the front: pages repeat, nothing is missed. The frontier is all the memory there is; it
  * survives a crash in the checkpoint.
  */
@@ -41,6 +43,8 @@ export interface StitchState {
   readonly [key: string]: unknown;
   /** Null before the first accepted page. Half a millisecond below a second: that whole second is read. */
   readonly frontier: Key | null;
+  /** Id of the last row of the last accepted page, when it has no key; only in a list by id. Absent in older checkpoints. */
+  readonly tail?: string | null;
   /** Where the next page has to start, at the latest. */
   readonly start: number;
   /** Next question's page, when it is not simply the best one for `start`. */
@@ -102,14 +106,16 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
       wide: null,
     };
     if (state.probing) return acceptProbe(sized, page);
-    if (!isStitched(state.frontier, read)) return stepBack(sized, read);
+    if (!isStitched(state, page, read)) return stepBack(sized, read);
     return acceptStitched(sized, page, read);
   }
 
-  function isStitched(frontier: Key | null, read: ReadPage): boolean {
-    if (read.offset === 0 || frontier === null) return true;
+  function isStitched({ frontier, tail = null }: StitchState, page: ListPage, read: ReadPage): boolean {
+    if (read.offset === 0 || (frontier === null && tail === null)) return true;
+    if (tail !== null && page.entries.some(({ id }) => id === tail)) return true;
     const first = firstKey(read.keys);
-    return first !== null && (isNewer(first, frontier) || (isUnique && first === frontier));
+    if (first === null || frontier === null) return false;
+    return isNewer(first, frontier) || (isUnique && first === frontier);
   }
 
   function stepBack(state: StitchState, read: ReadPage): Step {
@@ -139,17 +145,21 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
       const belief = believeEnd({ total: page.total, offset, count: keys.length, doubts: state.doubts });
       if (belief.isEnd) return finish(advance(state, last));
       // Ask for the same place again, this time with the count. The frontier moves all the same: these rows are read.
-      const again = { ...placeAfter(advance(state, last), read), doubts: belief.doubts };
+      const again = { ...placeAfter(advance(state, last), page, read), doubts: belief.doubts };
       return { state: again, end: null };
     }
-    return goOn(state, read, last);
+    return goOn(state, page, read);
   }
 
-  function goOn(before: StitchState, read: ReadPage, last: Key | null): Step {
-    const advanced = last !== null && (before.frontier === null || isNewer(before.frontier, last));
+  function goOn(before: StitchState, page: ListPage, read: ReadPage): Step {
+    const last = lastKey(read.keys);
+    const placed = placeAfter(advance(before, last), page, read);
+    const hasNewTail = placed.tail !== null && placed.tail !== before.tail;
+    const advanced = hasNewTail || (last !== null && (before.frontier === null || isNewer(before.frontier, last)));
     const catchingUp = !advanced && last !== null && before.low !== null && isNewer(before.low, last);
-    const stalls = advanced || catchingUp || before.low === null ? 0 : before.stalls + 1;
-    const state = placeAfter({ ...advance(before, last), low: last, stalls, doubts: 0 }, read);
+    const isFresh = before.low === null && placed.tail === null;
+    const stalls = advanced || catchingUp || isFresh ? 0 : before.stalls + 1;
+    const state = { ...placed, low: last, stalls, doubts: 0 };
     const reach = read.offset + read.keys.length;
     const best = alignPage(state.start, state.size);
     if (best.offset + best.limit <= reach) return resolveTies(state, read);
@@ -222,15 +232,22 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
     };
   }
 
-  /** Puts the next start at the last row that is strictly newer than the frontier, or for a unique key at the frontier row itself. */
-  function placeAfter(state: StitchState, read: ReadPage): StitchState {
+  /**
+   * Puts the next start at the last row that is strictly newer than the frontier, or for a unique key at the frontier row itself; at the tail where there is
+   * one.
+   */
+  function placeAfter(state: StitchState, page: ListPage, read: ReadPage): StitchState {
     const { frontier } = state;
-    if (frontier === null) return { ...state, start: read.offset + Math.max(0, read.keys.length - 1) };
+    const named = isUnique ? page.entries.findLastIndex(({ id }) => id !== null) : -1;
+    if (read.keys[named] === null) {
+      return { ...state, tail: page.entries[named]?.id ?? null, start: read.offset + named };
+    }
+    if (frontier === null) return { ...state, tail: null, start: read.offset + Math.max(0, read.keys.length - 1) };
     const anchor = read.keys.findLastIndex(
       (key) => key !== null && (isNewer(key, frontier) || (isUnique && key === frontier)),
     );
     const start = anchor >= 0 ? read.offset + anchor : Math.max(0, read.offset - 1);
-    return { ...state, start };
+    return { ...state, tail: null, start };
   }
 
   function advance(state: StitchState, last: Key | null): StitchState {
@@ -242,6 +259,7 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
     kind: `stitch.${sort}`,
     start: () => ({
       frontier: null,
+      tail: null,
       start: 0,
       wide: null,
       isNarrow: false,

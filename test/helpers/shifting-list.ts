@@ -6,6 +6,8 @@ import type { ListPage, ListQuery } from '../../src/stream.ts';
  */
 export interface ListRow {
   id: string;
+  /** Of an id that is no ObjectId: the one in whose place the server sorts it. */
+  place?: string;
   createdAt: number | null;
   updatedAt: number | null;
   /** Time of the last change made during the simulation; 0: untouched. */
@@ -82,13 +84,18 @@ export class ShiftingList {
     const matching = [...this.rows.values()]
       .filter((row) => isInside(row, query))
       .map((row) => ({ row, tie: this.#random() }))
-      .sort((a, b) => sign * compare(a.row[field], b.row[field]) || a.tie - b.tie)
+      .sort((a, b) => sign * compare(keyOf(a.row, field), keyOf(b.row, field)) || a.tie - b.tie)
       .map(({ row }) => row);
     const skip = (query.offset / query.limit) * size;
     const records = matching.slice(skip, skip + size).map((row) => ({ ...row }));
     const total = query.wantTotal || this.#rules.countsAlways ? matching.length : null;
-    return { records, entries: records, pageSize: size, total, serverTime: this.now };
+    const entries = records.map((row) => ({ ...row, sortId: row.place === undefined ? row.id : null }));
+    return { records, entries, pageSize: size, total, serverTime: this.now };
   }
+}
+
+function keyOf(row: ListRow, field: 'id' | 'createdAt' | 'updatedAt'): string | number | null {
+  return field === 'id' ? (row.place ?? row.id) : row[field];
 }
 
 function isInside(row: ListRow, { window }: ListQuery): boolean {

@@ -87,19 +87,34 @@ function createList(seed: number, kind: Kind, withAbsentDates: boolean): Shiftin
   const size = Math.floor(random() * 240);
   const tie = NOW - Math.floor((random() * MONTHS) / 1000) * 1000;
   const ties = random() < 0.5 ? Math.floor(random() * 70) : 0;
+  const isText = textIds(random);
+  const add = (placedAt: number, createdAt: number, updatedAt: number) => {
+    const place = objectId(placedAt, random);
+    list.add({ ...(isText(placedAt) ? { id: `text ${place}`, place } : { id: place }), createdAt, updatedAt });
+  };
   for (let i = 0; i < size; i++) {
     const createdAt = NOW - Math.floor(random() * MONTHS);
     const updatedAt = Math.min(NOW, createdAt + Math.floor(random() * random() * MONTHS));
-    list.add({ id: objectId(createdAt, random), createdAt, updatedAt });
+    add(createdAt, createdAt, updatedAt);
   }
   for (let i = 0; i < ties; i++) {
     const at = random() < 0.9 ? tie : tie + Math.floor(random() * 1000);
-    list.add({ id: objectId(tie - Math.floor(random() * 1e9), random), createdAt: at, updatedAt: at });
+    add(tie - Math.floor(random() * 1e9), at, at);
   }
   if (withAbsentDates && random() < 0.3) {
     for (let i = 0; i < 5; i++) list.add({ id: objectId(NOW - MONTHS, random), createdAt: null, updatedAt: null });
   }
   return list;
+}
+
+/** Which rows have an id that is no ObjectId, by their place: none, single ones, all, or all within a time, which may fill pages. */
+function textIds(random: () => number): (placedAt: number) => boolean {
+  const kind = random();
+  const from = NOW - random() * MONTHS;
+  if (kind < 0.5) return () => false;
+  if (kind < 0.7) return () => random() < 0.2;
+  if (kind < 0.75) return () => true;
+  return (placedAt) => placedAt > from - MONTHS / 3 && placedAt < from;
 }
 
 interface Outcome {
