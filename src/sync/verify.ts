@@ -297,7 +297,7 @@ class Verifier {
     await this.#job.refresh();
     // That time is a second early. What was written before this verify began is no excuse.
     const refreshed = this.#run.databaseTime(performance.now());
-    const since = refreshed < this.#startedAt ? this.#startedAt : refreshed;
+    const since = new Date(Math.max(refreshed.getTime(), this.#startedAt.getTime()));
     const again = lists.map((list): List => ({ ...list, id: `again.${list.id}` }));
     for (const [id, { kind }] of this.#findings) {
       if (kind !== 'extra' && this.#doubted.has(id)) this.#findings.delete(id);
