@@ -253,6 +253,15 @@ describe('values that are refused', () => {
     [{ OPS_HOST: '0.0.0.0' }, 'OPS_HOST: lets other machines in'],
     [{ OPS_HOST: 'localhost:80' }, 'OPS_HOST: must be an address or host name without a port'],
     [{ OPS_TOKEN: 'two words' }, 'OPS_TOKEN: must be plain letters'],
+    [{ OPS_READ_TOKEN: 'only-this-one-to-read' }, 'OPS_READ_TOKEN: does nothing without OPS_TOKEN'],
+    [
+      { OPS_TOKEN: 'one-token-for-both', OPS_READ_TOKEN: 'one-token-for-both' },
+      'OPS_READ_TOKEN: must differ from OPS_TOKEN',
+    ],
+    ...['0.0.0.0/0', '::/0', '10.0.0.0/00'].map((OPS_TRUSTED_PROXIES): [Record<string, string>, string] => [
+      { OPS_TRUSTED_PROXIES },
+      'OPS_TRUSTED_PROXIES: must be an address or a network',
+    ]),
     [{ OPS_PORT: '65536' }, 'OPS_PORT: must be a whole number from 0 to 65535'],
     [{ LOG_LEVEL: 'loud' }, 'LOG_LEVEL: must be trace, debug, info, warn, error, fatal or silent'],
     [{ LOG_FORMAT: 'xml' }, 'LOG_FORMAT: must be json or pretty'],

@@ -77,6 +77,14 @@ export const settingsSchema = ({ cwd, isTerminal, timezone, hasOpsToken, isPubli
       NO_COLOR: text.optional(),
     })
     .superRefine(checkEmail)
+    .superRefine(({ OPS_TOKEN: token, OPS_READ_TOKEN: readToken }, context) => {
+      if (readToken === undefined || (token !== undefined && token !== readToken)) return;
+      const message =
+        token === undefined
+          ? 'does nothing without OPS_TOKEN; set that one, too'
+          : 'must differ from OPS_TOKEN, which could change nothing otherwise; make one with: openssl rand -hex 24';
+      context.addIssue({ code: 'custom', path: ['OPS_READ_TOKEN'], message });
+    })
     .transform((variables) => {
       const { HTTP_PROXY: httpProxy, HTTPS_PROXY: httpsProxy, NO_PROXY: noProxy } = variables;
       const proxy: { httpProxy?: string; httpsProxy?: string; noProxy?: string } = { httpProxy, httpsProxy, noProxy };

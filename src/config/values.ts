@@ -120,12 +120,16 @@ export function isLoopback(host: string): boolean {
   return bare === 'localhost' || bare === '::1' || (isIP(bare) === 4 && bare.startsWith('127.'));
 }
 
-/** An address, or a network as `10.0.0.0/8`. */
+/** An address, or a network as `10.0.0.0/8`; never everybody, whose word on their own address counts for nothing. */
 export const network = text.refine((given) => {
   const [address = '', bits, ...rest] = given.split('/');
   const version = isIP(address);
   const most = version === 4 ? 32 : 128;
-  return version !== 0 && rest.length === 0 && (bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= most));
+  return (
+    version !== 0 &&
+    rest.length === 0 &&
+    (bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) >= 1 && Number(bits) <= most))
+  );
 }, 'must be an address or a network such as 10.0.0.0/8');
 
 export const listenHost = text

@@ -30,12 +30,20 @@ export interface ServerLimits {
   readonly requestMs: number;
   /** Between two requests of one connection. */
   readonly idleMs: number;
+  /** Nothing is sent or taken: longer than the beat of an event stream, which ends no page that is open. */
+  readonly silentMs: number;
   /** How often connections are looked at. */
   readonly checkMs: number;
   readonly connections: number;
 }
 
-export const LIMITS: ServerLimits = { requestMs: 15_000, idleMs: 10_000, checkMs: 2_000, connections: 1_000 };
+export const LIMITS: ServerLimits = {
+  requestMs: 15_000,
+  idleMs: 10_000,
+  silentMs: 60_000,
+  checkMs: 2_000,
+  connections: 1_000,
+};
 
 const POLL_MS = 2_000;
 const BODY_LIMIT = 10_000;
@@ -97,6 +105,7 @@ function createHttpServer({ logger, limits = LIMITS, trustedProxies = [] }: Http
     trustProxy: trustedProxies.length === 0 ? false : [...trustedProxies],
     requestTimeout: limits.requestMs,
     keepAliveTimeout: limits.idleMs,
+    connectionTimeout: limits.silentMs,
     http: { headersTimeout: limits.requestMs, connectionsCheckingInterval: limits.checkMs, maxHeaderSize: 16_384 },
     routerOptions: { maxParamLength: 500 },
     forceCloseConnections: true,

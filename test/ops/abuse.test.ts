@@ -2,10 +2,11 @@
 import { connect, type Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { FastifyInstance } from 'fastify';
-import { startOpsServer } from '../../src/ops/server.ts';
+import { pino } from 'pino';
+import { createOpsServer, startOpsServer } from '../../src/ops/server.ts';
 import { until } from '../helpers/cli.ts';
 import fc from '../helpers/property.ts';
-import { ACCOUNT, addStream, BEARER, createRecorder, type OpsSetup, setupOps, TOKEN } from './support.ts';
+import { ACCOUNT, addStream, BEARER, createRecorder, type OpsSetup, QUIET_QUEUE, setupOps, TOKEN } from './support.ts';
 
 const READ_TOKEN = 'another-token-for-reading-987654321';
 let setup: OpsSetup;
@@ -133,7 +134,7 @@ describe('a token', () => {
 });
 
 it('half-open requests are closed in time, and probes are answered meanwhile', async () => {
-  const limits = { requestMs: 400, idleMs: 300, checkMs: 100, connections: 80 };
+  const limits = { requestMs: 400, idleMs: 300, silentMs: 5_000, checkMs: 100, connections: 80 };
   const open = await startOpsServer(
     { prisma: setup.store.prisma, token: TOKEN, limits },
     { host: '127.0.0.1', port: 0 },
@@ -150,4 +151,40 @@ it('half-open requests are closed in time, and probes are answered meanwhile', a
   expect((await fetch(`${open.url}/healthz`)).status).toBe(200);
   await until('all closed', () => sockets.every(({ closed, destroyed }) => closed || destroyed), 10_000);
   await open.close();
+});
+
+it('a client that takes no answer loses its connection', async () => {
+  const limits = { requestMs: 400, idleMs: 300, silentMs: 500, checkMs: 100, connections: 80 };
+  const slow = createOpsServer({ prisma: setup.store.prisma, token: TOKEN, limits });
+  const held: Socket[] = [];
+  slow.server.on('connection', (socket) => held.push(socket));
+  const url = await slow.listen({ host: '127.0.0.1', port: 0 });
+  const client = connect(Number(new URL(url).port), '127.0.0.1')
+    .on('error', () => {})
+    .pause();
+  const style = /\/assets\/[\w.-]+\.css/.exec(await (await fetch(`${url}/sign-in`)).text())?.[0];
+  expect(style).toBeDefined();
+  // More than the buffers of both sides hold.
+  client.write(`GET ${style} HTTP/1.1\r\nhost: localhost\r\n\r\n`.repeat(1_000));
+  await until('all closed', () => held.length === 2 && held.every(({ destroyed }) => destroyed), 10_000);
+  client.destroy();
+  await slow.close();
+});
+
+it('who changes something is logged with their address and what they did, without the token', async () => {
+  const lines: string[] = [];
+  const logger = pino({ level: 'info' }, { write: (line: string) => void lines.push(line) });
+  const logged = setup.server({ token: TOKEN, control, logger, queue: { ...QUIET_QUEUE, lanes: () => [] } });
+  const from = { method: 'POST', remoteAddress: '192.0.2.5', headers: BEARER } as const;
+  await logged.inject({ ...from, url: `/api/streams/${encodeURIComponent(ACCOUNT)}/tiledesk.leads/pause` });
+  await logged.inject({ ...from, method: 'PUT', url: '/queues/api/queues/fast/pause?with=canary' });
+  await until('logged', () => lines.length === 2);
+  const [action = '', change = ''] = lines;
+  expect(JSON.parse(action)).toMatchObject({ address: '192.0.2.5', stream: 'tiledesk.leads', action: 'pause' });
+  expect(JSON.parse(change)).toMatchObject({
+    address: '192.0.2.5',
+    method: 'PUT',
+    path: '/queues/api/queues/fast/pause',
+  });
+  expect(lines.join()).not.toMatch(new RegExp(`${TOKEN}|canary`));
 });

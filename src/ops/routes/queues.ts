@@ -29,6 +29,11 @@ export async function addQueueBoard(server: FastifyInstance, { lanes }: OpsQueue
         }
         await reply.helmet({ contentSecurityPolicy: { useDefaults: false, directives: BOARD_POLICY } });
       });
+      board.addHook('onResponse', async (request, { statusCode }) => {
+        if (request.method === 'GET' || request.method === 'HEAD') return;
+        const [path] = request.url.split('?', 1);
+        request.log.info({ address: request.ip, method: request.method, path, statusCode }, 'asked for in the queues');
+      });
       // Its page asks a font server on the internet for its typeface; nothing here leaves this machine, it falls back to the system's.
       board.addHook('onSend', async (_request, _reply, payload) =>
         typeof payload === 'string' ? payload.replace(/<link href="https:\/\/fonts\.[^>]*>/g, '') : payload,
