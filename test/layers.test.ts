@@ -76,6 +76,7 @@ function partOf(file: string): Part | null {
   if (file === 'src/config.ts') return 'config';
   if (SHARED_BY_SOURCES.includes(file)) return 'below_sources';
   if (file.startsWith('workers/')) return 'workers';
+  if (file.startsWith('sandbox/')) return 'sandbox';
   const [, folder] = /^src\/([a-z]+)\//.exec(file) ?? [];
   return folder !== undefined && folder in MAY_IMPORT ? (folder as Part) : null;
 }
@@ -133,7 +134,7 @@ function sourceFiles(folder: string): string[] {
 }
 
 describe('the floors', () => {
-  const files = [...sourceFiles('src'), ...sourceFiles('workers')];
+  const files = ['src', 'workers', 'sandbox'].flatMap(sourceFiles);
 
   it('are found: the files that everything hangs on are among those read', () => {
     expect(files).toEqual(expect.arrayContaining(['src/app.ts', 'src/sync/run-pass.ts', 'workers/main.ts']));
@@ -167,8 +168,8 @@ describe('a wrong arrow is caught', () => {
     ['a leaf that knows anything', 'src/errors.ts', "import { a } from './stream.ts';\nimport b from './http/a.ts';"],
     ['an app that knows the workers', 'src/app.ts', "import { a } from '../workers/main.ts';"],
     ['workers that know the command line', 'workers/x.ts', "import { a } from '../src/cli/main.ts';"],
-    ['workers that know the sandbox', 'workers/x.ts', "import { a } from '../src/sandbox/tiledesk.ts';"],
-    ['a sandbox that knows the program', 'src/sandbox/x.ts', "import { a } from '../errors.ts';"],
+    ['workers that know the sandbox', 'workers/x.ts', "import { a } from '../sandbox/tiledesk.ts';"],
+    ['a sandbox that knows the program', 'sandbox/x.ts', "import { a } from '../src/errors.ts';"],
     ['a second arrow inside a floor', 'src/store/pages.ts', "import { a } from '../http/budget.ts';"],
     ['a library that lends a product out', 'src/index.ts', "export { a } from './sources/tiledesk/index.ts';"],
     ['a library that lends the store out', 'src/index.ts', "export { a } from './store/pages.ts';"],
@@ -185,7 +186,7 @@ describe('a wrong arrow is caught', () => {
   });
 
   it.each([
-    ['src/cli/x.ts', "import { a } from '../sandbox/tiledesk.ts';"],
+    ['src/cli/x.ts', "import { a } from '../../sandbox/tiledesk.ts';"],
     ['src/sources/tiledesk/x.ts', "import { a } from '../coerce.ts';\nimport { b } from '../../walks/stitch.ts';"],
     ['src/sources/tilkee/rows/x.ts', "import { a } from '../../coerce.ts';\nimport { b } from '../../redact.ts';"],
     ['src/index.ts', "export { a } from './sources/define.ts';\nexport { b } from './cli/run-daemon.ts';"],

@@ -70,7 +70,7 @@ describe('the package', () => {
   });
 
   /** What `npm pack` would take of a finished build: by the rules of `files`, which npm itself is asked about below. */
-  const isPacked = (path: string): boolean => /^dist\/(src|workers)\//.test(path) && !path.endsWith('.map');
+  const isPacked = (path: string): boolean => /^dist\/(src|workers|sandbox)\//.test(path) && !path.endsWith('.map');
   const built = (): Set<string> => {
     const all = readdirSync(join(build, 'dist'), { recursive: true, encoding: 'utf8' });
     return new Set(all.map((entry) => `dist/${entry.replaceAll('\\', '/')}`).filter(isPacked));
@@ -93,7 +93,7 @@ describe('the package', () => {
       ]),
     );
     const isStrange = (path: string) =>
-      /^(src|workers|test|deploy|build|\.ci)\/|^dist\/test\/|\.map$|(?<!\.d)\.m?ts$|^\.env$|leadmirror\.yaml$/.test(
+      /^(src|workers|sandbox|test|deploy|build|\.ci)\/|^dist\/test\/|\.map$|(?<!\.d)\.m?ts$|^\.env$|leadmirror\.yaml$/.test(
         path,
       );
     expect(paths.filter(isStrange)).toEqual([]);

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
-import { createTiledeskSandbox, type TiledeskSandbox } from '../sandbox/tiledesk.ts';
-import { createTilkeeSandbox, type TilkeeAddress, type TilkeeSandbox } from '../sandbox/tilkee.ts';
+import { createTiledeskSandbox, type TiledeskSandbox } from '../../sandbox/tiledesk.ts';
+import { createTilkeeSandbox, type TilkeeAddress, type TilkeeSandbox } from '../../sandbox/tilkee.ts';
 import { runCommand, UsageError } from './command.ts';
 import { EXIT } from './exit-codes.ts';
 import { print } from './format.ts';

@@ -6,7 +6,7 @@ import {
   type FaultKind,
   type TiledeskSandbox,
   type TiledeskSandboxOptions,
-} from '../../src/sandbox/tiledesk.ts';
+} from '../../sandbox/tiledesk.ts';
 import { type Cli, type Finished, type Running, until } from '../helpers/cli.ts';
 import { type CuttableProxy, createCuttableProxy } from '../helpers/cuttable-proxy.ts';
 import { STREAMS, variables } from '../helpers/mirror.ts';

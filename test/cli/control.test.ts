@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import pg from 'pg';
-import { createTiledeskSandbox, type TiledeskSandbox } from '../../src/sandbox/tiledesk.ts';
+import { createTiledeskSandbox, type TiledeskSandbox } from '../../sandbox/tiledesk.ts';
 import { type Cli, createCli, until } from '../helpers/cli.ts';
 import { findClosedPort } from '../helpers/closed-port.ts';
 import { compareMirror, EQUAL } from '../helpers/compare.ts';

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
-import { createTiledeskSandbox, type TiledeskSandbox } from '../../src/sandbox/tiledesk.ts';
+import { createTiledeskSandbox, type TiledeskSandbox } from '../../sandbox/tiledesk.ts';
 import { type Cli, createCli, type Finished } from '../helpers/cli.ts';
 import { findClosedPort } from '../helpers/closed-port.ts';
 import { variables } from '../helpers/mirror.ts';

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import pg from 'pg';
-import { createTiledeskSandbox } from '../../src/sandbox/tiledesk.ts';
+import { createTiledeskSandbox } from '../../sandbox/tiledesk.ts';
 import { type Cli, createCli } from '../helpers/cli.ts';
 import { compareMirror, EQUAL } from '../helpers/compare.ts';
 import { expireLeasesOfDead, killAgainAndAgain } from '../helpers/kills.ts';

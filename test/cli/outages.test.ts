@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { openSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, expect, it } from '@jest/globals';
 import pg from 'pg';
-import { createTiledeskSandbox } from '../../src/sandbox/tiledesk.ts';
+import { createTiledeskSandbox } from '../../sandbox/tiledesk.ts';
 import { migrateQueue } from '../../workers/queue-postgres.ts';
 import { type Cli, createCli, until } from '../helpers/cli.ts';
 import { createCuttableProxy } from '../helpers/cuttable-proxy.ts';

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
-import { createTiledeskSandbox, type TiledeskSandbox } from '../../src/sandbox/tiledesk.ts';
+import { createTiledeskSandbox, type TiledeskSandbox } from '../../sandbox/tiledesk.ts';
 import { type Cli, createCli, type Finished, until } from '../helpers/cli.ts';
 import { compareMirror, EQUAL } from '../helpers/compare.ts';
 import { STREAMS, variables } from '../helpers/mirror.ts';

@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
-import { createTilkeeSandbox, secretCanary, type TilkeeAddress, type TilkeeSandbox } from '../../src/sandbox/tilkee.ts';
+import { createTilkeeSandbox, secretCanary, type TilkeeAddress, type TilkeeSandbox } from '../../sandbox/tilkee.ts';
 import { vaultName } from '../../src/sources/tilkee/sign-in.ts';
 import type { KeptSignIn } from '../../src/sources/tilkee/vault.ts';
 import { createDatabase } from '../../src/store/database.ts';

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
-import { createTiledeskSandbox, type TiledeskSandbox } from '../../src/sandbox/tiledesk.ts';
+import { createTiledeskSandbox, type TiledeskSandbox } from '../../sandbox/tiledesk.ts';
 import { type Cli, createCli } from '../helpers/cli.ts';
 import { compareMirror, EQUAL } from '../helpers/compare.ts';
 import { variables } from '../helpers/mirror.ts';

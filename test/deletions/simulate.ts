@@ -1,5 +1,5 @@
-import { Random } from '../../src/sandbox/random.ts';
-import type { FaultKind } from '../../src/sandbox/tiledesk.ts';
+import { Random } from '../../sandbox/random.ts';
+import type { FaultKind } from '../../sandbox/tiledesk.ts';
 import { acceptDeletions } from '../../src/store/deletions.ts';
 import type { Outcome, Pass } from '../../src/stream.ts';
 import type { RunResult } from '../../src/sync/run-pass.ts';

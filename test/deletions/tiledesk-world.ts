@@ -1,5 +1,5 @@
-import type { Random } from '../../src/sandbox/random.ts';
-import { createTiledeskSandbox, type TiledeskData } from '../../src/sandbox/tiledesk.ts';
+import type { Random } from '../../sandbox/random.ts';
+import { createTiledeskSandbox, type TiledeskData } from '../../sandbox/tiledesk.ts';
 import { compareMirror } from '../helpers/compare.ts';
 import { STREAMS, variables } from '../helpers/mirror.ts';
 import {

@@ -1,5 +1,5 @@
-import type { Random } from '../../src/sandbox/random.ts';
-import { createTilkeeSandbox, type TilkeeData, type TilkeeKind } from '../../src/sandbox/tilkee.ts';
+import type { Random } from '../../sandbox/random.ts';
+import { createTilkeeSandbox, type TilkeeData, type TilkeeKind } from '../../sandbox/tilkee.ts';
 import {
   compareTilkee,
   TILKEE_STREAMS,

@@ -1,11 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
+import type { Faults } from '../../sandbox/faults.ts';
+import type { Random } from '../../sandbox/random.ts';
+import type { RequestLogEntry } from '../../sandbox/serve.ts';
 import { type App, createApp } from '../../src/app.ts';
 import type { Clock } from '../../src/clock.ts';
 import { loadConfig } from '../../src/config.ts';
-import type { Faults } from '../../src/sandbox/faults.ts';
-import type { Random } from '../../src/sandbox/random.ts';
-import type { RequestLogEntry } from '../../src/sandbox/serve.ts';
 import type { Pass } from '../../src/stream.ts';
 import type { RunResult } from '../../src/sync/run-pass.ts';
 import type { Difference } from '../helpers/compare.ts';

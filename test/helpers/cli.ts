@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import type { TiledeskSandbox } from '../../src/sandbox/tiledesk.ts';
+import type { TiledeskSandbox } from '../../sandbox/tiledesk.ts';
 import { declareSecrets } from './said/record.ts';
 
 /** The compiled program, run as users run it: a process of its own, with nothing but the given environment. */
@@ -182,7 +182,7 @@ export async function until(what: string, fact: () => Promise<boolean> | boolean
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const CACHE = join(ROOT, 'node_modules/.cache/leadmirror-tests');
 const SOURCES = [
-  ...['src', 'workers', 'bin', 'tsconfig.json', 'tsconfig.build.json', 'package.json'],
+  ...['src', 'workers', 'sandbox', 'bin', 'tsconfig.json', 'tsconfig.build.json', 'package.json'],
   // Processes of the benchmarks, started from the same build.
   ...['test/bench', 'test/helpers/endless-tiledesk.ts'],
 ];

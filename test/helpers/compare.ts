@@ -1,5 +1,5 @@
 import pg from 'pg';
-import type { Listable, TiledeskSandbox } from '../../src/sandbox/tiledesk.ts';
+import type { Listable, TiledeskSandbox } from '../../sandbox/tiledesk.ts';
 
 /** How the mirror differs from the sandbox: ids only, so that a failure reads well. Empty lists: equal. */
 export interface Difference {

@@ -4,17 +4,10 @@
  * gets one more row each `spacingMs`. Limit, faults and log are those of the sandbox, and so is the reading of the list parameters.
  */
 import { createHash } from 'node:crypto';
-import { Faults, type RetryAfterForm } from '../../src/sandbox/faults.ts';
-import type { ListRequest, Range } from '../../src/sandbox/list.ts';
-import {
-  type Answer,
-  type Call,
-  HttpShell,
-  json,
-  type RequestLogEntry,
-  unauthorized,
-} from '../../src/sandbox/serve.ts';
-import { readLeadList, readRequestList } from '../../src/sandbox/tiledesk-query.ts';
+import { Faults, type RetryAfterForm } from '../../sandbox/faults.ts';
+import type { ListRequest, Range } from '../../sandbox/list.ts';
+import { type Answer, type Call, HttpShell, json, type RequestLogEntry, unauthorized } from '../../sandbox/serve.ts';
+import { readLeadList, readRequestList } from '../../sandbox/tiledesk-query.ts';
 import { seededRandom } from './shifting-list.ts';
 
 export interface EndlessList {

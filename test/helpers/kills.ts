@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
-import { createTiledeskSandbox, type RequestLogEntry, type TiledeskSandbox } from '../../src/sandbox/tiledesk.ts';
+import { createTiledeskSandbox, type RequestLogEntry, type TiledeskSandbox } from '../../sandbox/tiledesk.ts';
 import type { Cli } from './cli.ts';
 import { compareMirror, type Difference } from './compare.ts';
 import { STREAMS, variables } from './mirror.ts';

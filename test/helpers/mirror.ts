@@ -1,10 +1,6 @@
+import { createTiledeskSandbox, type TiledeskSandbox, type TiledeskSandboxOptions } from '../../sandbox/tiledesk.ts';
 import { type App, createApp } from '../../src/app.ts';
 import { loadConfig } from '../../src/config.ts';
-import {
-  createTiledeskSandbox,
-  type TiledeskSandbox,
-  type TiledeskSandboxOptions,
-} from '../../src/sandbox/tiledesk.ts';
 import type { Pass } from '../../src/stream.ts';
 import type { RunResult } from '../../src/sync/run-pass.ts';
 import { createTestDatabase, type TestDatabase } from './postgres.ts';

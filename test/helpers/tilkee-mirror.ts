@@ -1,14 +1,14 @@
 import pg from 'pg';
-import { type App, createApp } from '../../src/app.ts';
-import { loadConfig } from '../../src/config.ts';
-import type { Logger } from '../../src/logger.ts';
 import {
   createTilkeeSandbox,
   type TilkeeAddress,
   type TilkeeListable,
   type TilkeeSandbox,
   type TilkeeSandboxOptions,
-} from '../../src/sandbox/tilkee.ts';
+} from '../../sandbox/tilkee.ts';
+import { type App, createApp } from '../../src/app.ts';
+import { loadConfig } from '../../src/config.ts';
+import type { Logger } from '../../src/logger.ts';
 import type { Pass } from '../../src/stream.ts';
 import type { RunResult } from '../../src/sync/run-pass.ts';
 import type { Difference } from './compare.ts';

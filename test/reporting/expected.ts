@@ -1,5 +1,5 @@
-import type { TiledeskSandbox } from '../../src/sandbox/tiledesk.ts';
-import type { TilkeeSandbox } from '../../src/sandbox/tilkee.ts';
+import type { TiledeskSandbox } from '../../sandbox/tiledesk.ts';
+import type { TilkeeSandbox } from '../../sandbox/tilkee.ts';
 
 /**
  * What each view has to show, computed from the sandboxes' own documents the straightforward way: lists, loops and `Intl` for time zones. It shares no code

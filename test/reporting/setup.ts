@@ -1,9 +1,9 @@
 import pg from 'pg';
+import { createTiledeskSandbox, type TiledeskSandbox } from '../../sandbox/tiledesk.ts';
+import { createTilkeeSandbox, type TilkeeSandbox } from '../../sandbox/tilkee.ts';
 import { type App, createApp } from '../../src/app.ts';
 import { loadConfig } from '../../src/config.ts';
 import { silentLogger } from '../../src/logger.ts';
-import { createTiledeskSandbox, type TiledeskSandbox } from '../../src/sandbox/tiledesk.ts';
-import { createTilkeeSandbox, type TilkeeSandbox } from '../../src/sandbox/tilkee.ts';
 import type { Pass } from '../../src/stream.ts';
 import { variables } from '../helpers/mirror.ts';
 import { createTestDatabase } from '../helpers/postgres.ts';

@@ -1,9 +1,5 @@
 /** A plain client of the sandbox: what the server says, without any of the mirror's care. */
-import {
-  createTiledeskSandbox,
-  type TiledeskSandbox,
-  type TiledeskSandboxOptions,
-} from '../../src/sandbox/tiledesk.ts';
+import { createTiledeskSandbox, type TiledeskSandbox, type TiledeskSandboxOptions } from '../../sandbox/tiledesk.ts';
 
 export type Row = Record<string, unknown>;
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { DateParameterError, parseEnd, parseOldDay, parseStart } from '../../src/sandbox/dates.ts';
+import { DateParameterError, parseEnd, parseOldDay, parseStart } from '../../sandbox/dates.ts';
 
 const iso = (at: number): string => new Date(at).toISOString();
 

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { request } from 'node:http';
 import { connect } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { Faults, retryAfterHeader } from '../../src/sandbox/faults.ts';
+import { Faults, retryAfterHeader } from '../../sandbox/faults.ts';
 import { type Client, createClient, ids, type Row, staysSilent } from './client.ts';
 
 let client: Client;

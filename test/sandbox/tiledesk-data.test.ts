@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { createTiledeskSandbox, type TiledeskData, type TiledeskSandboxOptions } from '../../src/sandbox/tiledesk.ts';
+import { createTiledeskSandbox, type TiledeskData, type TiledeskSandboxOptions } from '../../sandbox/tiledesk.ts';
 import { createClient, ids } from './client.ts';
 
 const now = Date.UTC(2026, 4, 20, 12);

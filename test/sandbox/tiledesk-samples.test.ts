@@ -1,7 +1,7 @@
 /** Every sample captured from a running 2.19 server, asked again: where the documents can be loaded, the answer must be equal. */
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import type { Department, Lead, ProjectUser, Request, User } from '../../src/sandbox/tiledesk-documents.ts';
+import type { Department, Lead, ProjectUser, Request, User } from '../../sandbox/tiledesk-documents.ts';
 import { basic, type Client, createClient, type Row } from './client.ts';
 
 const sample = (name: string): never =>

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { secretCanary } from '../../src/sandbox/tilkee.ts';
+import { secretCanary } from '../../sandbox/tilkee.ts';
 import { createTilkeeClient, type TilkeeClient } from './tilkee-client.ts';
 
 let client: TilkeeClient;

@@ -4,7 +4,7 @@ import {
   type TilkeeAddress,
   type TilkeeSandbox,
   type TilkeeSandboxOptions,
-} from '../../src/sandbox/tilkee.ts';
+} from '../../sandbox/tilkee.ts';
 
 export type Row = Record<string, unknown>;
 export type Body = Record<string, unknown> & { data: Row[]; contents: Row[] };

@@ -7,7 +7,7 @@ import {
   type TilkeeKind,
   type TilkeeSandboxOptions,
   visitorCanary,
-} from '../../src/sandbox/tilkee.ts';
+} from '../../sandbox/tilkee.ts';
 import { byId, createTilkeeClient, now, type Row, readAll } from './tilkee-client.ts';
 
 const kinds: readonly TilkeeKind[] = ['project', 'item', 'token', 'connexion', 'user'];

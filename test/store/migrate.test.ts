@@ -3,9 +3,9 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
+import { createTiledeskSandbox } from '../../sandbox/tiledesk.ts';
 import { createApp } from '../../src/app.ts';
 import { loadConfig } from '../../src/config.ts';
-import { createTiledeskSandbox } from '../../src/sandbox/tiledesk.ts';
 import {
   findPrismaDirectory,
   type Migration,

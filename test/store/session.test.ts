@@ -153,8 +153,9 @@ describe('a session has the settings that we rely on, whatever the role and the 
 });
 
 it('is the only place where the program opens one', async () => {
-  const files = (await Promise.all(['src', 'workers'].map((folder) => readdir(folder, { recursive: true })))).flatMap(
-    (names, at) => names.filter((name) => /\.ts$/.test(name)).map((name) => join(['src', 'workers'][at] ?? '', name)),
+  const folders = ['src', 'workers', 'sandbox'];
+  const files = (await Promise.all(folders.map((folder) => readdir(folder, { recursive: true })))).flatMap(
+    (names, at) => names.filter((name) => /\.ts$/.test(name)).map((name) => join(folders[at] ?? '', name)),
   );
   const openers: string[] = [];
   for (const file of files.filter((name) => !name.includes('generated'))) {

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
-import type { CallInfo, FaultKind } from '../../src/sandbox/tiledesk.ts';
+import type { CallInfo, FaultKind } from '../../sandbox/tiledesk.ts';
 import { readStatus } from '../../src/store/status.ts';
 import type { Pass } from '../../src/stream.ts';
 import { compareMirror, EQUAL } from '../helpers/compare.ts';

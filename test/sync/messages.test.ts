@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
-import type { TiledeskSandboxOptions } from '../../src/sandbox/tiledesk.ts';
+import type { TiledeskSandboxOptions } from '../../sandbox/tiledesk.ts';
 import { compareMirror, EQUAL } from '../helpers/compare.ts';
 import { type MirrorSetup, setupMirror } from '../helpers/mirror.ts';
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import type { RequestLogEntry } from '../../src/sandbox/tiledesk.ts';
+import type { RequestLogEntry } from '../../sandbox/tiledesk.ts';
 import { compareMirror, EQUAL } from '../helpers/compare.ts';
 import { type MirrorSetup, STREAMS, setupMirror } from '../helpers/mirror.ts';
 

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
-import type { StoredDocument } from '../../src/sandbox/collection.ts';
+import type { StoredDocument } from '../../sandbox/collection.ts';
 import { compareMirror, EQUAL } from '../helpers/compare.ts';
 import { type MirrorSetup, setupMirror } from '../helpers/mirror.ts';
 

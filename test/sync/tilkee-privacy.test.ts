@@ -1,7 +1,7 @@
 import { Writable } from 'node:stream';
 import { describe, expect, it } from '@jest/globals';
 import { pino } from 'pino';
-import { linkCanary, secretCanary, visitorCanary } from '../../src/sandbox/tilkee.ts';
+import { linkCanary, secretCanary, visitorCanary } from '../../sandbox/tilkee.ts';
 import { setupTilkee, type TilkeeSetup } from '../helpers/tilkee-mirror.ts';
 
 /** Everything that any table of the mirror holds, as one text. */

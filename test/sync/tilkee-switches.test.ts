@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import type { TilkeeSwitches } from '../../src/sandbox/tilkee.ts';
+import type { TilkeeSwitches } from '../../sandbox/tilkee.ts';
 import { EQUAL } from '../helpers/compare.ts';
 import {
   compareTilkee,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import type { FaultRule, TilkeeSwitches } from '../../src/sandbox/tilkee.ts';
+import type { FaultRule, TilkeeSwitches } from '../../sandbox/tilkee.ts';
 import { EQUAL } from '../helpers/compare.ts';
 import { compareTilkee, setupTilkee, TILKEE_STREAMS, type TilkeeSetup } from '../helpers/tilkee-mirror.ts';
 

@@ -1,8 +1,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
+import { createTiledeskSandbox } from '../../sandbox/tiledesk.ts';
 import { createApp } from '../../src/app.ts';
 import { loadConfig } from '../../src/config.ts';
-import { createTiledeskSandbox } from '../../src/sandbox/tiledesk.ts';
 import { type ConnectionRoom, lackOfRoom, shareConnections } from '../../src/store/connection-room.ts';
 import { startDaemon } from '../../workers/main.ts';
 import { type Cli, createCli } from '../helpers/cli.ts';

@@ -5,7 +5,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
-import { createTiledeskSandbox, type TiledeskSandbox } from '../../../src/sandbox/tiledesk.ts';
+import { createTiledeskSandbox, type TiledeskSandbox } from '../../../sandbox/tiledesk.ts';
 import { type Cli, type Running, until } from '../cli.ts';
 import { ENDLESS_ACCOUNT, endlessProjectId, startEndlessTiledesk } from '../endless-tiledesk.ts';
 import { createTestDatabase } from '../postgres.ts';

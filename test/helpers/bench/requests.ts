@@ -1,5 +1,5 @@
 /** What an upstream's own log says about a client. Times are those of the log: when a call came in, ms since 1970. */
-import type { RequestLogEntry } from '../../../src/sandbox/serve.ts';
+import type { RequestLogEntry } from '../../../sandbox/serve.ts';
 
 type Logged = Pick<RequestLogEntry, 'at' | 'status' | 'retryAfterMs'>;
 

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { parseEnd, parseOldDay, parseStart } from '../../../src/sandbox/dates.ts';
-import type { TiledeskSandboxOptions } from '../../../src/sandbox/tiledesk.ts';
+import { parseEnd, parseOldDay, parseStart } from '../../../sandbox/dates.ts';
+import type { TiledeskSandboxOptions } from '../../../sandbox/tiledesk.ts';
 import { formatDateTime, formatDay } from '../../../src/sources/tiledesk/lists.ts';
 import fc from '../../helpers/property.ts';
 import { fetchOptions, plan, setupUpstream, type Upstream } from './support.ts';

@@ -1,14 +1,10 @@
 import { readFileSync } from 'node:fs';
+import { createTiledeskSandbox, type TiledeskSandbox, type TiledeskSandboxOptions } from '../../../sandbox/tiledesk.ts';
 import { systemClock } from '../../../src/clock.ts';
 import { createLocalBudget } from '../../../src/http/budget.ts';
 import { HttpClient } from '../../../src/http/client.ts';
 import { createRefusalGuard } from '../../../src/http/refusal-guard.ts';
 import { createUpstream } from '../../../src/http/upstream.ts';
-import {
-  createTiledeskSandbox,
-  type TiledeskSandbox,
-  type TiledeskSandboxOptions,
-} from '../../../src/sandbox/tiledesk.ts';
 import { createTiledeskApi, type TiledeskApi } from '../../../src/sources/tiledesk/api.ts';
 import { createTiledeskConnection } from '../../../src/sources/tiledesk/index.ts';
 import { type Credentials, createSignIn, type KeptSession } from '../../../src/sources/tiledesk/sign-in.ts';

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { secretCanary } from '../../../src/sandbox/tilkee.ts';
+import { secretCanary } from '../../../sandbox/tilkee.ts';
 import { BadParameterError, createTilkeeApi } from '../../../src/sources/tilkee/api.ts';
 import { everythingIn, failureOf, json, startServer, type TestServer, text } from '../../http/support.ts';
 import { fetchOptions, NOBODY, type ProcessOptions, setupTilkee, type TilkeeUpstream } from './sign-in-support.ts';

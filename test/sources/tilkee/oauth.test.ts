@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { secretCanary } from '../../../src/sandbox/tilkee.ts';
+import { secretCanary } from '../../../sandbox/tilkee.ts';
 import {
   authorizeUrl,
   type GrantParts,

@@ -1,9 +1,9 @@
+import { createTilkeeSandbox, type TilkeeSandbox, type TilkeeSandboxOptions } from '../../../sandbox/tilkee.ts';
 import { type Clock, systemClock } from '../../../src/clock.ts';
 import { createLocalBudget } from '../../../src/http/budget.ts';
 import { HttpClient } from '../../../src/http/client.ts';
 import { createRefusalGuard } from '../../../src/http/refusal-guard.ts';
 import { createUpstream, type Upstream } from '../../../src/http/upstream.ts';
-import { createTilkeeSandbox, type TilkeeSandbox, type TilkeeSandboxOptions } from '../../../src/sandbox/tilkee.ts';
 import { createTilkeeApi, type TilkeeAccountApi } from '../../../src/sources/tilkee/api.ts';
 import type { OauthAuth } from '../../../src/sources/tilkee/oauth.ts';
 import type { TilkeeAuth, TilkeeSettings } from '../../../src/sources/tilkee/parts.ts';

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { secretCanary } from '../../../sandbox/tilkee.ts';
 import { ConfigError } from '../../../src/errors.ts';
-import { secretCanary } from '../../../src/sandbox/tilkee.ts';
 import { isEnding, tilkeeCredential, vaultName } from '../../../src/sources/tilkee/sign-in.ts';
 import type { KeptSignIn, TokenVault } from '../../../src/sources/tilkee/vault.ts';
 import { createMemoryVault } from '../../../src/sources/vault.ts';
