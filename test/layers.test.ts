@@ -63,7 +63,7 @@ const MAY_IMPORT: Readonly<Record<Part, readonly Part[]>> = {
 };
 
 /** The budget in Postgres answers to the contract of the one in memory: the only arrow inside a floor. */
-const SIDEWAYS: readonly (readonly [string, string])[] = [['src/store/budgets.ts', 'src/http/budget.ts']];
+const SIDEWAYS: readonly (readonly [string, string])[] = [['src/store/engine/budgets.ts', 'src/http/budget.ts']];
 
 /** Who may look at the environment; the demo hands a few variables on to a configuration of its own. */
 const ENVIRONMENT_READERS = /^src\/(config\.ts$|config\/|cli\/demo\.ts$)/;
@@ -170,7 +170,7 @@ describe('a wrong arrow is caught', () => {
     ['workers that know the command line', 'workers/x.ts', "import { a } from '../src/cli/main.ts';"],
     ['workers that know the sandbox', 'workers/x.ts', "import { a } from '../sandbox/tiledesk.ts';"],
     ['a sandbox that knows the program', 'sandbox/x.ts', "import { a } from '../src/errors.ts';"],
-    ['a second arrow inside a floor', 'src/store/pages.ts', "import { a } from '../http/budget.ts';"],
+    ['a second arrow inside a floor', 'src/store/mirror/pages.ts', "import { a } from '../../../http/budget.ts';"],
     ['a library that lends a product out', 'src/index.ts', "export { a } from './sources/tiledesk/index.ts';"],
     ['a library that lends the store out', 'src/index.ts', "export { a } from './store/pages.ts';"],
     ['a command that uses the library', 'src/cli/x.ts', "import { a } from '../index.ts';"],
@@ -191,7 +191,7 @@ describe('a wrong arrow is caught', () => {
     ['src/sources/tilkee/rows/x.ts', "import { a } from '../../coerce.ts';\nimport { b } from '../../redact.ts';"],
     ['src/index.ts', "export { a } from './sources/define.ts';\nexport { b } from './cli/run-daemon.ts';"],
     ['src/sources/index.ts', "import { a } from './tiledesk/index.ts';"],
-    ['src/store/budgets.ts', "import { a } from '../http/budget.ts';"],
+    ['src/store/engine/budgets.ts', "import { a } from '../http/budget.ts';"],
     ['src/config/x.ts', 'const value = process.env.ANY;'],
     ['src/sync/x.ts', "import { join } from 'node:path';\nimport pg from 'pg';"],
   ])('while a right one passes: %s', (file, text) => {

@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { PrismaClient } from '../src/generated/prisma/client.ts';
 import type { Logger } from '../src/logger.ts';
-import { BEAT_MS, removeProcess, writeBeat } from '../src/store/processes.ts';
+import { BEAT_MS, removeProcess, writeBeat } from '../src/store/engine/processes.ts';
 import { describeError } from './queue-watch.ts';
 
 export interface HeartbeatParts {

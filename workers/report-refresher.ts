@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { App } from '../src/app.ts';
 import type { Logger } from '../src/logger.ts';
-import { type RefreshOutcome, refreshReporting } from '../src/store/reporting.ts';
+import { type RefreshOutcome, refreshReporting } from '../src/store/reports/refresh.ts';
 import { describeError } from './queue-watch.ts';
 
 export interface ReportRefresherOptions {

@@ -4,7 +4,7 @@ import { isAbort } from '../errors.ts';
 import type { PrismaClient } from '../generated/prisma/client.ts';
 import type { ProxySettings } from '../http/client.ts';
 import type { Logger } from '../logger.ts';
-import { holdRound, pruneAlerts, type RoundResult } from '../store/alerts.ts';
+import { holdRound, pruneAlerts, type RoundResult } from '../store/engine/alerts.ts';
 import type { Channel } from './channel.ts';
 import { decide } from './decide.ts';
 import { type DeliverParts, deliverDue } from './deliver.ts';

@@ -1,5 +1,5 @@
-import type { AlertCondition, AlertKey, AlertKind } from '../store/alert-conditions.ts';
-import type { AlertRow, RoundFacts } from '../store/alerts.ts';
+import type { AlertRow, RoundFacts } from '../store/engine/alerts.ts';
+import type { AlertCondition, AlertKey, AlertKind } from '../store/reports/alert-conditions.ts';
 
 /**
  * What changes between two looks. Pure. A condition goes

@@ -1,6 +1,6 @@
 import type { PrismaClient } from '../generated/prisma/client.ts';
 import type { Logger } from '../logger.ts';
-import { claimMessage, type DueMessage, markDelivered, markFailed } from '../store/alerts.ts';
+import { claimMessage, type DueMessage, markDelivered, markFailed } from '../store/engine/alerts.ts';
 import { type Channel, DeliveryError } from './channel.ts';
 import { digestSchema } from './digest.ts';
 

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { ALERT_KINDS, type AlertKind } from '../store/alert-conditions.ts';
-import type { AlertRow } from '../store/alerts.ts';
+import type { AlertRow } from '../store/engine/alerts.ts';
+import { ALERT_KINDS, type AlertKind } from '../store/reports/alert-conditions.ts';
 
 /**
  * One message per round, however much changed: what has one kind and one reason is one entry, and long lists are cut. Two hundred accounts that go down at

@@ -1,5 +1,5 @@
 import { type Config, type StreamSchedule, scheduleOf } from '../config.ts';
-import type { ConfiguredStream } from '../store/streams.ts';
+import type { ConfiguredStream } from '../store/engine/streams.ts';
 import type { Connection, Stream } from '../stream.ts';
 import { freshWithinSeconds } from '../sync/schedule.ts';
 

@@ -1,9 +1,9 @@
 import type { App } from '../app.ts';
 import { DatabaseError, isAbort, LeaseBusyError, RunCancelledError } from '../errors.ts';
-import { endOwnWaits } from '../store/control.ts';
+import { endOwnWaits } from '../store/engine/control.ts';
+import type { RunCounts } from '../store/engine/runs.ts';
+import { isBackfillComplete } from '../store/engine/watermarks.ts';
 import { databaseError } from '../store/faults.ts';
-import type { RunCounts } from '../store/runs.ts';
-import { isBackfillComplete } from '../store/watermarks.ts';
 import type { Connection, Pass, QueuedPass, Stream } from '../stream.ts';
 import type { RunResult } from '../sync/run-pass.ts';
 

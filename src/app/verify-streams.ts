@@ -1,6 +1,6 @@
 import type { App } from '../app.ts';
 import { DatabaseError, LeaseBusyError, RunCancelledError } from '../errors.ts';
-import { isBackfillComplete } from '../store/watermarks.ts';
+import { isBackfillComplete } from '../store/engine/watermarks.ts';
 import type { VerifyReport } from '../sync/verify.ts';
 import type { Selected } from './sync-streams.ts';
 

@@ -1,5 +1,5 @@
 import { createApp } from '../app.ts';
-import { acceptDeletions as accept } from '../store/deletions.ts';
+import { acceptDeletions as accept } from '../store/engine/deletions.ts';
 import { runCommand } from './command.ts';
 import { EXIT } from './exit-codes.ts';
 import { print, printJson } from './format.ts';

@@ -1,4 +1,4 @@
-import { cancelRuns, type EndedRun } from '../store/control.ts';
+import { cancelRuns, type EndedRun } from '../store/engine/control.ts';
 import type { Pass } from '../stream.ts';
 import { type Controlled, type ControlOptions, controlStreams } from './control.ts';
 

@@ -1,7 +1,7 @@
 import { createQueues, enqueueRun, QueueUnavailableError } from '../../workers/queues.ts';
 import { type MirrorDatabase, openMirrorDatabase } from '../app.ts';
 import { DatabaseError } from '../errors.ts';
-import { listStreams, type StreamKey } from '../store/streams.ts';
+import { listStreams, type StreamKey } from '../store/engine/streams.ts';
 import type { QueuedPass } from '../stream.ts';
 import { type CommandContext, runCommand } from './command.ts';
 import { EXIT } from './exit-codes.ts';

@@ -5,7 +5,7 @@ import { startDaemon } from '../../workers/main.ts';
 import type { JobReport } from '../../workers/sync-stream.ts';
 import { type App, createApp } from '../app.ts';
 import { type Config, loadConfig } from '../config.ts';
-import { type EmbeddedPostgres, startEmbeddedPostgres } from '../store/embedded.ts';
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '../store/embedded/embedded.ts';
 import { openSession } from '../store/session.ts';
 import { readVersion } from '../version.ts';
 import { type CommandContext, runCommand } from './command.ts';

@@ -1,9 +1,9 @@
 import type { App } from '../app.ts';
-import { readRunning } from '../store/run-history.ts';
-import type { RunCounts } from '../store/runs.ts';
-import { countRows } from '../store/status.ts';
-import type { StreamKey } from '../store/streams.ts';
-import { isBackfillComplete } from '../store/watermarks.ts';
+import type { RunCounts } from '../store/engine/runs.ts';
+import type { StreamKey } from '../store/engine/streams.ts';
+import { isBackfillComplete } from '../store/engine/watermarks.ts';
+import { readRunning } from '../store/reports/run-history.ts';
+import { countRows } from '../store/reports/status.ts';
 import type { Pass } from '../stream.ts';
 import type { Progress, Walk } from './progress.ts';
 

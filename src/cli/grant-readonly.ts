@@ -1,5 +1,5 @@
 import { openMirrorDatabase } from '../app.ts';
-import { type Granted, grantReadonly as grant } from '../store/readonly-role.ts';
+import { type Granted, grantReadonly as grant } from '../store/reports/readonly-role.ts';
 import { runCommand, UsageError } from './command.ts';
 import { EXIT } from './exit-codes.ts';
 import { print, printJson } from './format.ts';

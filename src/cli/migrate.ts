@@ -1,5 +1,5 @@
 import { createDatabase } from '../store/database.ts';
-import { startEmbeddedPostgres } from '../store/embedded.ts';
+import { startEmbeddedPostgres } from '../store/embedded/embedded.ts';
 import { migrate, migrationStatus } from '../store/migrate.ts';
 import { runCommand } from './command.ts';
 import { EXIT } from './exit-codes.ts';

@@ -1,4 +1,4 @@
-import { pauseStream } from '../store/control.ts';
+import { pauseStream } from '../store/engine/control.ts';
 import { type Controlled, type ControlOptions, controlStreams } from './control.ts';
 
 export async function pause(word: string, options: ControlOptions): Promise<void> {

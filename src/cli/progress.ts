@@ -1,6 +1,6 @@
 import ora from 'ora';
 import { progressOf } from '../ops/progress.ts';
-import type { RunCounts } from '../store/runs.ts';
+import type { RunCounts } from '../store/engine/runs.ts';
 import type { Pass } from '../stream.ts';
 import { formatCount } from './format.ts';
 import { progressLine } from './progress-line.ts';

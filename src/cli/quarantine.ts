@@ -7,7 +7,7 @@ import {
   type QuarantineEntry,
   type QuarantineFilter,
   readOpenQuarantine,
-} from '../store/quarantine.ts';
+} from '../store/engine/quarantine.ts';
 import { describeDetail } from '../store/refusal-detail.ts';
 import { type RetryReport, retryQuarantine } from '../sync/retry-quarantine.ts';
 import { runCommand, UsageError } from './command.ts';

@@ -1,8 +1,8 @@
 import { openMirrorDatabase } from '../app.ts';
 import { ConfigError, type ConfigProblem } from '../errors.ts';
+import { readProcesses } from '../store/engine/processes.ts';
+import { rekey as changeKey } from '../store/engine/secret-key.ts';
 import { databaseError } from '../store/faults.ts';
-import { readProcesses } from '../store/processes.ts';
-import { rekey as changeKey } from '../store/secret-key.ts';
 import { runCommand } from './command.ts';
 import { EXIT } from './exit-codes.ts';
 import { print, printJson } from './format.ts';

@@ -1,5 +1,5 @@
 import { openMirrorDatabase } from '../app.ts';
-import { refreshReporting, setTimeZone } from '../store/reporting.ts';
+import { refreshReporting, setTimeZone } from '../store/reports/refresh.ts';
 import { runCommand, UsageError } from './command.ts';
 import { EXIT } from './exit-codes.ts';
 import { formatSeconds, print, printJson } from './format.ts';

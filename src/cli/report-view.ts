@@ -1,5 +1,5 @@
 import { span } from '../ops/report/view.ts';
-import type { Report } from '../store/report.ts';
+import type { Report } from '../store/reports/report.ts';
 import { formatAge, formatCount } from './format.ts';
 import type { Screen } from './terminal.ts';
 

@@ -1,8 +1,8 @@
 import { findUnfinished } from '../../workers/unfinished.ts';
 import type { PrismaClient } from '../generated/prisma/client.ts';
-import { liftServerPause, resumeStream } from '../store/control.ts';
-import type { StreamKey } from '../store/streams.ts';
-import { readWatermark } from '../store/watermarks.ts';
+import { liftServerPause, resumeStream } from '../store/engine/control.ts';
+import type { StreamKey } from '../store/engine/streams.ts';
+import { readWatermark } from '../store/engine/watermarks.ts';
 import type { QueuedPass } from '../stream.ts';
 import { askDaemon, type ControlOptions, controlStreams, isSameStream } from './control.ts';
 

@@ -1,5 +1,5 @@
-import { type Resynced, resyncStream } from '../store/control.ts';
-import type { StreamKey } from '../store/streams.ts';
+import { type Resynced, resyncStream } from '../store/engine/control.ts';
+import type { StreamKey } from '../store/engine/streams.ts';
 import { askDaemon, type ControlOptions, controlStreams } from './control.ts';
 
 export async function resync(word: string, options: ControlOptions): Promise<void> {

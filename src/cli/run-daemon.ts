@@ -8,7 +8,7 @@ import { watchOutages } from '../alerts/outages.ts';
 import type { App } from '../app.ts';
 import { registerMetrics } from '../ops/metrics.ts';
 import type { OpsPlugin } from '../ops/server.ts';
-import { describeProcesses, disagreeing, readProcesses } from '../store/processes.ts';
+import { describeProcesses, disagreeing, readProcesses } from '../store/engine/processes.ts';
 import { readVersion } from '../version.ts';
 import { startWeb } from './web.ts';
 

@@ -1,5 +1,5 @@
 import { openMirrorDatabase } from '../app.ts';
-import { listRuns, type RunRecord } from '../store/runs.ts';
+import { listRuns, type RunRecord } from '../store/engine/runs.ts';
 import { type Column, layOut } from './columns.ts';
 import { runCommand } from './command.ts';
 import { EXIT } from './exit-codes.ts';

@@ -1,5 +1,5 @@
 import type { Selected } from '../app/sync-streams.ts';
-import type { StreamKey } from '../store/streams.ts';
+import type { StreamKey } from '../store/engine/streams.ts';
 import type { Connection } from '../stream.ts';
 import { UsageError } from './command.ts';
 

@@ -1,7 +1,7 @@
 import type { StatusDocument, StreamFacts } from '../ops/status-document.ts';
 import { STATES_BY_URGENCY, urgencyOf } from '../ops/status-document.ts';
-import { describeProcesses } from '../store/processes.ts';
-import type { StreamState } from '../store/status.ts';
+import { describeProcesses } from '../store/engine/processes.ts';
+import type { StreamState } from '../store/reports/status.ts';
 import { type Column, layOut } from './columns.ts';
 import { formatAge, formatCount, formatUntil } from './format.ts';
 import { progressLine } from './progress-line.ts';

@@ -1,6 +1,6 @@
 import { type Selected, type SyncReport, syncStreams } from '../app/sync-streams.ts';
 import { type App, createApp } from '../app.ts';
-import { refreshReporting } from '../store/reporting.ts';
+import { refreshReporting } from '../store/reports/refresh.ts';
 import type { Pass } from '../stream.ts';
 import { runCommand } from './command.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';

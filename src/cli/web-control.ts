@@ -2,10 +2,17 @@ import { enqueueRun, type Queues, QueueUnavailableError } from '../../workers/qu
 import type { App } from '../app.ts';
 import { LeadmirrorError } from '../errors.ts';
 import type { Control } from '../ops/server.ts';
-import { whyItWaits } from '../store/budget-status.ts';
-import { cancelRuns, isPaused, liftServerPause, pauseStream, resumeStream, resyncStream } from '../store/control.ts';
-import { acceptDeletions } from '../store/deletions.ts';
-import type { StreamKey } from '../store/streams.ts';
+import {
+  cancelRuns,
+  isPaused,
+  liftServerPause,
+  pauseStream,
+  resumeStream,
+  resyncStream,
+} from '../store/engine/control.ts';
+import { acceptDeletions } from '../store/engine/deletions.ts';
+import type { StreamKey } from '../store/engine/streams.ts';
+import { whyItWaits } from '../store/reports/budget-status.ts';
 import type { QueuedPass } from '../stream.ts';
 import { findDue } from './resume.ts';
 

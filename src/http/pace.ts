@@ -1,5 +1,5 @@
 /**
- * How fast one credential may ask: plain arithmetic in milliseconds, no clock, no timer. The state is kept in memory or in Postgres (`src/store/budgets.ts`).
+ * How fast one credential may ask: plain arithmetic in milliseconds, no clock, no timer. The state is kept in memory or in Postgres (`src/store/engine/budgets.ts`).
  *
  * The base is a leaky bucket (GCRA): each request moves a *theoretical time* one spacing on, and a request may come up to burst − 1 spacings before it.
  * With spacing = 60 s / (limit − burst), any limit + 1 requests in a row span more than a minute, so no rolling minute exceeds the limit; counters per

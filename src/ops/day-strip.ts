@@ -1,4 +1,4 @@
-import { DAY_SLOTS, type RunGroup } from '../store/run-history.ts';
+import { DAY_SLOTS, type RunGroup } from '../store/reports/run-history.ts';
 
 /** How a half hour went, from nothing to bad. */
 export type SlotMark = 'none' | 'good' | 'waiting' | 'partial' | 'failed';

@@ -1,4 +1,4 @@
-import { describeProcesses } from '../store/processes.ts';
+import { describeProcesses } from '../store/engine/processes.ts';
 import { type Fragment, factsOf } from './live.ts';
 import type { StatusDocument } from './status-document.ts';
 import { indexOf } from './status-index.ts';

@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import { collectDefaultMetrics, Gauge } from 'prom-client';
 import type { PrismaClient } from '../generated/prisma/client.ts';
 import type { Logger } from '../logger.ts';
-import { readMetricFacts, readRowFacts } from '../store/metric-facts.ts';
+import { readMetricFacts, readRowFacts } from '../store/reports/metric-facts.ts';
 import type { ProcessMetrics } from './metrics/process-metrics.ts';
 import { createRemembered, type Remembered } from './metrics/remembered.ts';
 import { renderStored, type StoredFacts } from './metrics/stored-metrics.ts';

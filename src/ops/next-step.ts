@@ -1,4 +1,4 @@
-import type { StreamState } from '../store/status.ts';
+import type { StreamState } from '../store/reports/status.ts';
 
 /** What a person does about a stream: a sentence, and where one helps, the command. */
 export interface NextStep {

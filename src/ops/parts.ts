@@ -2,7 +2,7 @@ import type { Queue } from 'bullmq';
 import type { FastifyInstance } from 'fastify';
 import type { PrismaClient } from '../generated/prisma/client.ts';
 import type { Logger } from '../logger.ts';
-import type { StreamKey } from '../store/streams.ts';
+import type { StreamKey } from '../store/engine/streams.ts';
 import type { Lane, QueuedPass } from '../stream.ts';
 
 /** What the web role is made of. Everything but the database may be missing: then the page says so. */

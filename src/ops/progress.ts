@@ -1,4 +1,4 @@
-import type { RunningPass } from '../store/run-history.ts';
+import type { RunningPass } from '../store/reports/run-history.ts';
 import type { Pass } from '../stream.ts';
 
 /** How far a pass under way is. */

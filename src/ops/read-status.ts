@@ -1,5 +1,6 @@
-import { type BudgetStatus, readBudgets, readPauses } from '../store/budget-status.ts';
-import { readProcesses } from '../store/processes.ts';
+import { readProcesses } from '../store/engine/processes.ts';
+import type { RunRecord } from '../store/engine/runs.ts';
+import { type BudgetStatus, readBudgets, readPauses } from '../store/reports/budget-status.ts';
 import {
   type Decisions,
   findRuns,
@@ -11,9 +12,8 @@ import {
   readRequestRates,
   readRunGroups,
   readRunning,
-} from '../store/run-history.ts';
-import type { RunRecord } from '../store/runs.ts';
-import { countRows, type RowCounts, readStatus, type StreamState, type StreamStatus } from '../store/status.ts';
+} from '../store/reports/run-history.ts';
+import { countRows, type RowCounts, readStatus, type StreamState, type StreamStatus } from '../store/reports/status.ts';
 import { laneOf } from '../stream.ts';
 import { CostlyAnswer } from './costly.ts';
 import { EMPTY_DAY, summarizeDay } from './day-strip.ts';

@@ -1,4 +1,4 @@
-import type { BudgetStatus } from '../store/budget-status.ts';
+import type { BudgetStatus } from '../store/reports/budget-status.ts';
 
 /** Two looks nearer to each other say little about a minute. */
 const APART_MS = 10_000;

@@ -1,5 +1,5 @@
 import fastify, { type FastifyInstance, LogController } from 'fastify';
-import { endSession, readEndedSessions } from '../store/ended-sessions.ts';
+import { endSession, readEndedSessions } from '../store/engine/ended-sessions.ts';
 import { serveAssets } from './assets.ts';
 import { fragmentsOf } from './fragments.ts';
 import { createGate } from './guard/gate.ts';

@@ -1,5 +1,5 @@
-import type { ProcessRecord } from '../store/processes.ts';
-import type { StreamState } from '../store/status.ts';
+import type { ProcessRecord } from '../store/engine/processes.ts';
+import type { StreamState } from '../store/reports/status.ts';
 import type { Lane, Outcome, Pass, QueuedPass } from '../stream.ts';
 import type { NextStep } from './next-step.ts';
 import type { QueueHealth } from './parts.ts';

@@ -1,9 +1,9 @@
 import { errorCode } from '../errors.ts';
-import { DRIFT_EXAMPLES, type Drift, type DriftKind, keepDrift } from '../store/schema-drift.ts';
+import { DRIFT_EXAMPLES, type Drift, type DriftKind, keepDrift } from '../store/engine/schema-drift.ts';
 import type { JsonType, KnownFields, Row, Stream } from '../stream.ts';
 import type { Run } from './run.ts';
 
-export type { Drift } from '../store/schema-drift.ts';
+export type { Drift } from '../store/engine/schema-drift.ts';
 
 /**
  * Schema drift: top-level fields that a stream does not know, or whose JSON type is another one. Looked at on every page, so it costs one look-up per

@@ -9,7 +9,7 @@ import {
   type Lease,
   type Renewal,
   renewLease,
-} from '../store/leases.ts';
+} from '../store/engine/leases.ts';
 
 export interface LeaseParts {
   readonly prisma: PrismaClient;

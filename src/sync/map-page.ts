@@ -1,7 +1,7 @@
 import { RecordError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
-import { type PageWrite, preparePage } from '../store/pages.ts';
-import type { BadRecord } from '../store/quarantine.ts';
+import type { BadRecord } from '../store/engine/quarantine.ts';
+import { type PageWrite, preparePage } from '../store/mirror/pages.ts';
 import type { QuarantineDetail } from '../store/refusal-detail.ts';
 import type { ListPage, Row, Stream } from '../stream.ts';
 import { jsonTypeOf } from './drift.ts';

@@ -1,5 +1,5 @@
-import { followMirrored, readIdsWhere, readMirroredIds } from '../store/mirrored.ts';
-import { learnCapabilities, noteOnStream, readCapabilities } from '../store/streams.ts';
+import { learnCapabilities, noteOnStream, readCapabilities } from '../store/engine/streams.ts';
+import { followMirrored, readIdsWhere, readMirroredIds } from '../store/mirror/mirrored.ts';
 import type { Capabilities, List, Pass } from '../stream.ts';
 import type { Run } from './run.ts';
 import { stopBefore } from './watermark.ts';

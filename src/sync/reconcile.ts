@@ -1,7 +1,13 @@
-import { isAccepted, isEmptinessAccepted, takeAcceptance } from '../store/deletions.ts';
-import { hasFreshQuarantine } from '../store/quarantine.ts';
-import { forgetSeenIds } from '../store/seen-ids.ts';
-import { countSuspects, readMetRows, readSuspects, readVanishing, type SuspectQuery } from '../store/tombstones.ts';
+import { isAccepted, isEmptinessAccepted, takeAcceptance } from '../store/engine/deletions.ts';
+import { hasFreshQuarantine } from '../store/engine/quarantine.ts';
+import { forgetSeenIds } from '../store/mirror/seen-ids.ts';
+import {
+  countSuspects,
+  readMetRows,
+  readSuspects,
+  readVanishing,
+  type SuspectQuery,
+} from '../store/mirror/tombstones.ts';
 import type { Deletions, List, MirroredRow } from '../stream.ts';
 import { encodeCursor, type PassCursor } from './cursor.ts';
 import type { Ending, Run } from './run.ts';

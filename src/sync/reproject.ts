@@ -1,5 +1,5 @@
-import { findRefused } from '../store/bisect-page.ts';
-import { countStoredRecords, type DerivedRow, readStoredRecords, writeDerived } from '../store/reproject.ts';
+import { findRefused } from '../store/mirror/bisect-page.ts';
+import { countStoredRecords, type DerivedRow, readStoredRecords, writeDerived } from '../store/mirror/reproject.ts';
 import { withRetry } from '../store/with-retry.ts';
 import type { Connection, Stream } from '../stream.ts';
 import { mapRecord } from './map-page.ts';

@@ -1,4 +1,4 @@
-import { type QuarantinedRecord, readOpenQuarantine, writeQuarantined } from '../store/quarantine.ts';
+import { type QuarantinedRecord, readOpenQuarantine, writeQuarantined } from '../store/engine/quarantine.ts';
 import { withRetry } from '../store/with-retry.ts';
 import type { Connection, Stream } from '../stream.ts';
 import { mapRecord } from './map-page.ts';

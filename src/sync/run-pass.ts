@@ -7,13 +7,13 @@ import {
   RateLimitedError,
   RunCancelledError,
 } from '../errors.ts';
-import { readCancellation } from '../store/control.ts';
+import { readCancellation } from '../store/engine/control.ts';
+import { releaseLease } from '../store/engine/leases.ts';
+import { endRun, noCounts, type RunCounts, readCounts } from '../store/engine/runs.ts';
+import { forgetCapabilities } from '../store/engine/streams.ts';
+import { isBackfillComplete, readWatermark, seedIncremental } from '../store/engine/watermarks.ts';
 import { databaseError } from '../store/faults.ts';
-import { releaseLease } from '../store/leases.ts';
-import { endRun, noCounts, type RunCounts, readCounts } from '../store/runs.ts';
-import { countSeenIds, forgetSeenIds } from '../store/seen-ids.ts';
-import { forgetCapabilities } from '../store/streams.ts';
-import { isBackfillComplete, readWatermark, seedIncremental } from '../store/watermarks.ts';
+import { countSeenIds, forgetSeenIds } from '../store/mirror/seen-ids.ts';
 import type { List, Outcome, Pass } from '../stream.ts';
 import { decodeCursor, type PassCursor } from './cursor.ts';
 import { keepLease, takeLease } from './lease-keeper.ts';

@@ -1,11 +1,11 @@
 import type { Clock } from '../clock.ts';
 import type { PrismaClient } from '../generated/prisma/client.ts';
 import type { Logger } from '../logger.ts';
-import { bisectPage } from '../store/bisect-page.ts';
+import type { Lease } from '../store/engine/leases.ts';
+import { noCounts, type RunCounts, type RunEnd } from '../store/engine/runs.ts';
 import { isRefusedContent } from '../store/faults.ts';
-import type { Lease } from '../store/leases.ts';
-import { type PageToWrite, type PageWrite, writePage } from '../store/pages.ts';
-import { noCounts, type RunCounts, type RunEnd } from '../store/runs.ts';
+import { bisectPage } from '../store/mirror/bisect-page.ts';
+import { type PageToWrite, type PageWrite, writePage } from '../store/mirror/pages.ts';
 import { withRetry } from '../store/with-retry.ts';
 import { type Connection, type FetchOptions, laneOf, type Outcome, type Pass, type Stream } from '../stream.ts';
 import type { Tracer } from '../trace.ts';

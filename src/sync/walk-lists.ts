@@ -1,9 +1,9 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { UpstreamContractError } from '../errors.ts';
 import { isRefusedContent } from '../store/faults.ts';
-import { joinPages, type PageWrite } from '../store/pages.ts';
-import { readSeenIds, readUnchangedIds } from '../store/seen-ids.ts';
-import { readVanishing } from '../store/tombstones.ts';
+import { joinPages, type PageWrite } from '../store/mirror/pages.ts';
+import { readSeenIds, readUnchangedIds } from '../store/mirror/seen-ids.ts';
+import { readVanishing } from '../store/mirror/tombstones.ts';
 import type { List, ListPage, WalkEnd, WalkState } from '../stream.ts';
 import { encodeCursor, type PassCursor } from './cursor.ts';
 import { type Drift, findDrift, reportDrift } from './drift.ts';

@@ -1,8 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import { type Decision, decide } from '../../src/alerts/decide.ts';
 import { createDigest, describeDigest } from '../../src/alerts/digest.ts';
-import type { AlertCondition } from '../../src/store/alert-conditions.ts';
-import type { AlertRow } from '../../src/store/alerts.ts';
+import type { AlertRow } from '../../src/store/engine/alerts.ts';
+import type { AlertCondition } from '../../src/store/reports/alert-conditions.ts';
 
 const START = Date.UTC(2026, 5, 1, 12);
 const at = (seconds: number) => new Date(START + seconds * 1000);

@@ -5,7 +5,7 @@ import { createHeartbeat } from '../../src/alerts/heartbeat-url.ts';
 import { watchOutages } from '../../src/alerts/outages.ts';
 import { createWebhook } from '../../src/alerts/webhook.ts';
 import { systemClock } from '../../src/clock.ts';
-import { describeProcesses } from '../../src/store/processes.ts';
+import { describeProcesses } from '../../src/store/engine/processes.ts';
 import { until } from '../helpers/cli.ts';
 import { unheardLogger } from '../helpers/unheard-logger.ts';
 

@@ -9,9 +9,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { silentLogger } from '../../src/logger.ts';
-import { createDatabaseBudget } from '../../src/store/budgets.ts';
 import { createDatabase } from '../../src/store/database.ts';
-import { startEmbeddedPostgres } from '../../src/store/embedded.ts';
+import { startEmbeddedPostgres } from '../../src/store/embedded/embedded.ts';
+import { createDatabaseBudget } from '../../src/store/engine/budgets.ts';
 import { migrate } from '../../src/store/migrate.ts';
 import { openSession } from '../../src/store/session.ts';
 

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { silentLogger } from '../../src/logger.ts';
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/store/embedded/embedded.ts';
 import { findPlace, type Place, SYSTEM_DIRECTORY } from '../../src/store/embedded/place.ts';
-import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/store/embedded.ts';
 
 /** A Postgres that may be killed: of this test alone, unlike the server that all test files share. */
 export interface OwnPostgres {

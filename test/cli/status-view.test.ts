@@ -7,8 +7,8 @@ import { viewStatus } from '../../src/cli/status-view.ts';
 import { type Screen, wrap } from '../../src/cli/terminal.ts';
 import { nextStep } from '../../src/ops/next-step.ts';
 import type { StreamFacts } from '../../src/ops/status-document.ts';
-import type { RunRecord } from '../../src/store/runs.ts';
-import type { StreamState } from '../../src/store/status.ts';
+import type { RunRecord } from '../../src/store/engine/runs.ts';
+import type { StreamState } from '../../src/store/reports/status.ts';
 
 const NOW = Date.UTC(2026, 0, 2, 12);
 const ago = (seconds: number) => new Date(NOW - seconds * 1000);

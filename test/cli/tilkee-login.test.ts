@@ -8,7 +8,7 @@ import { createTilkeeSandbox, secretCanary, type TilkeeAddress, type TilkeeSandb
 import { vaultName } from '../../src/sources/tilkee/sign-in.ts';
 import type { KeptSignIn } from '../../src/sources/tilkee/vault.ts';
 import { createDatabase } from '../../src/store/database.ts';
-import { createDatabaseVault } from '../../src/store/vault.ts';
+import { createDatabaseVault } from '../../src/store/engine/vault.ts';
 import { type Cli, createCli, type Running } from '../helpers/cli.ts';
 import { findClosedPort } from '../helpers/closed-port.ts';
 import { createTestDatabase, type TestDatabase } from '../helpers/postgres.ts';

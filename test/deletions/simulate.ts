@@ -1,6 +1,6 @@
 import { Random } from '../../sandbox/random.ts';
 import type { FaultKind } from '../../sandbox/tiledesk.ts';
-import { acceptDeletions } from '../../src/store/deletions.ts';
+import { acceptDeletions } from '../../src/store/engine/deletions.ts';
 import type { Outcome, Pass } from '../../src/stream.ts';
 import type { RunResult } from '../../src/sync/run-pass.ts';
 import { openTiledesk } from './tiledesk-world.ts';

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { silentLogger } from '../../src/logger.ts';
+import { startEmbeddedPostgres } from '../../src/store/embedded/embedded.ts';
 import { findPlace, SYSTEM_DIRECTORY } from '../../src/store/embedded/place.ts';
-import { startEmbeddedPostgres } from '../../src/store/embedded.ts';
 import { migrate } from '../../src/store/migrate.ts';
 import { ADMIN_URL_VARIABLE, databaseUrl, TEMPLATE } from './postgres.ts';
 

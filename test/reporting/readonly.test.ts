@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import pg from 'pg';
 import { silentLogger } from '../../src/logger.ts';
 import { createDatabase, type Database } from '../../src/store/database.ts';
-import { grantReadonly } from '../../src/store/readonly-role.ts';
+import { grantReadonly } from '../../src/store/reports/readonly-role.ts';
 import { createTestDatabase, type TestDatabase } from '../helpers/postgres.ts';
 
 const ROLE = `Analyst "${randomBytes(4).toString('hex')}"`;

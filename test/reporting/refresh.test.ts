@@ -3,7 +3,7 @@ import pg from 'pg';
 import { refreshAfter } from '../../src/cli/sync.ts';
 import { silentLogger } from '../../src/logger.ts';
 import { createDatabase, type Database } from '../../src/store/database.ts';
-import { refreshReporting, setTimeZone } from '../../src/store/reporting.ts';
+import { refreshReporting, setTimeZone } from '../../src/store/reports/refresh.ts';
 import { ReportRefresher } from '../../workers/report-refresher.ts';
 import { createTestDatabase, type TestDatabase } from '../helpers/postgres.ts';
 

@@ -6,10 +6,10 @@ import {
   spacingMs,
   type Taken,
 } from '../../src/http/budget.ts';
-import { createDatabaseBudget } from '../../src/store/budgets.ts';
 import { createDatabase, type Database } from '../../src/store/database.ts';
-import { readStatus } from '../../src/store/status.ts';
-import { registerStreams } from '../../src/store/streams.ts';
+import { createDatabaseBudget } from '../../src/store/engine/budgets.ts';
+import { registerStreams } from '../../src/store/engine/streams.ts';
+import { readStatus } from '../../src/store/reports/status.ts';
 import fc from '../helpers/property.ts';
 import { unheardLogger } from '../helpers/unheard-logger.ts';
 import { type Store, setupStore } from './support.ts';

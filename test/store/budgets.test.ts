@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { PrismaClient } from '../../src/generated/prisma/client.ts';
 import { BURST, MAX_SLOWDOWN, type RequestBudget, spacingMs } from '../../src/http/budget.ts';
-import { createDatabaseBudget } from '../../src/store/budgets.ts';
 import { createDatabase, type Database } from '../../src/store/database.ts';
+import { createDatabaseBudget } from '../../src/store/engine/budgets.ts';
 import { unheardLogger } from '../helpers/unheard-logger.ts';
 import { type Store, setupStore } from './support.ts';
 

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { RunCancelledError } from '../../src/errors.ts';
-import { cancelRuns, pauseStream, resumeStream, resyncStream } from '../../src/store/control.ts';
-import { acquireLease, renewLease } from '../../src/store/leases.ts';
-import { readStatus } from '../../src/store/status.ts';
-import { registerStreams } from '../../src/store/streams.ts';
+import { cancelRuns, pauseStream, resumeStream, resyncStream } from '../../src/store/engine/control.ts';
+import { acquireLease, renewLease } from '../../src/store/engine/leases.ts';
+import { registerStreams } from '../../src/store/engine/streams.ts';
+import { readStatus } from '../../src/store/reports/status.ts';
 import { CONNECTION, DONE, expireLeases, lead, type Store, setupStore } from './support.ts';
 
 let store: Store;

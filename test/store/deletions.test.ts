@@ -5,8 +5,8 @@ import {
   isEmptinessAccepted,
   readHeldDeletions,
   takeAcceptance,
-} from '../../src/store/deletions.ts';
-import { endRun, noCounts, type RunEnd } from '../../src/store/runs.ts';
+} from '../../src/store/engine/deletions.ts';
+import { endRun, noCounts, type RunEnd } from '../../src/store/engine/runs.ts';
 import type { Pass } from '../../src/stream.ts';
 import { CONNECTION, DONE, type Store, setupStore } from './support.ts';
 

@@ -7,20 +7,20 @@ import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import pg from 'pg';
 import { type Account, findAccount } from '../../src/store/embedded/account.ts';
-import { placeIn } from '../../src/store/embedded/place.ts';
-import { parseLockFile } from '../../src/store/embedded/postmaster.ts';
 import {
   type EmbeddedPostgres,
   type EmbeddedPostgresOptions,
   startEmbeddedPostgres,
-} from '../../src/store/embedded.ts';
+} from '../../src/store/embedded/embedded.ts';
+import { placeIn } from '../../src/store/embedded/place.ts';
+import { parseLockFile } from '../../src/store/embedded/postmaster.ts';
 import { unheardLogger } from '../helpers/unheard-logger.ts';
 
 /** The server is one for several processes, so these tests need processes: plain Node on the compiled sources. */
 const CHILD = `
 import { createInterface } from 'node:readline';
 import { createLogger } from './out/src/logger.js';
-import { startEmbeddedPostgres } from './out/src/store/embedded.js';
+import { startEmbeddedPostgres } from './out/src/store/embedded/embedded.js';
 
 const say = (message) => process.stdout.write(JSON.stringify(message) + '\\n');
 const logger = await createLogger({ level: 'debug', format: 'json' });
@@ -79,7 +79,7 @@ export async function setup() {
     const config = {
       extends: join(PROJECT, 'tsconfig.json'),
       compilerOptions: { noEmit: false, noCheck: true, outDir: join(root, 'out'), rootDir: PROJECT },
-      files: ['src/logger.ts', 'src/store/embedded.ts'].map((path) => join(PROJECT, path)),
+      files: ['src/logger.ts', 'src/store/embedded/embedded.ts'].map((path) => join(PROJECT, path)),
       include: [],
     };
     await writeFile(join(root, 'tsconfig.json'), JSON.stringify(config));

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
-import { acquireLease, releaseLease, renewLease } from '../../src/store/leases.ts';
-import { endRun, noCounts } from '../../src/store/runs.ts';
+import { acquireLease, releaseLease, renewLease } from '../../src/store/engine/leases.ts';
+import { endRun, noCounts } from '../../src/store/engine/runs.ts';
 import { CONNECTION, DONE, expireLeases, lead, type Store, setupStore } from './support.ts';
 
 let store: Store;

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
-import { ensureTables } from '../../src/store/own-tables.ts';
+import { ensureTables } from '../../src/store/mirror/custom-tables.ts';
 import type { TableSpec } from '../../src/stream.ts';
 import { createTestDatabase, type TestDatabase } from '../helpers/postgres.ts';
 

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { LeaseLostError } from '../../src/errors.ts';
-import type { Lease } from '../../src/store/leases.ts';
-import { preparePage, writePage } from '../../src/store/pages.ts';
-import { noCounts, type RunCounts } from '../../src/store/runs.ts';
-import { upsertSql } from '../../src/store/upsert-sql.ts';
+import type { Lease } from '../../src/store/engine/leases.ts';
+import { noCounts, type RunCounts } from '../../src/store/engine/runs.ts';
+import { preparePage, writePage } from '../../src/store/mirror/pages.ts';
+import { upsertSql } from '../../src/store/mirror/upsert-sql.ts';
 import type { Row, TableSpec } from '../../src/stream.ts';
 import fc from '../helpers/property.ts';
 import { DONE, expireLeases, LEADS, lead, type Store, setupStore } from './support.ts';

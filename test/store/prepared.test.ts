@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
-import { createDatabaseBudget } from '../../src/store/budgets.ts';
 import { createDatabase } from '../../src/store/database.ts';
+import { createDatabaseBudget } from '../../src/store/engine/budgets.ts';
 import { startPooler } from '../helpers/pooler.ts';
 import { createTestDatabase, type TestDatabase } from '../helpers/postgres.ts';
 import { unheardLogger } from '../helpers/unheard-logger.ts';

@@ -1,5 +1,11 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { type Beat, describeProcesses, readProcesses, removeProcess, writeBeat } from '../../src/store/processes.ts';
+import {
+  type Beat,
+  describeProcesses,
+  readProcesses,
+  removeProcess,
+  writeBeat,
+} from '../../src/store/engine/processes.ts';
 import { type Store, setupStore } from './support.ts';
 
 let store: Store;

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import { quarantineReasons } from '../../src/ops/view/stream-page.ts';
-import { listQuarantineReasons } from '../../src/store/quarantine.ts';
+import { listQuarantineReasons } from '../../src/store/engine/quarantine.ts';
 import { type MirrorSetup, setupMirror } from '../helpers/mirror.ts';
 
 let setup: MirrorSetup;

@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { bisectPage, findRefused } from '../../src/store/bisect-page.ts';
+import type { Lease } from '../../src/store/engine/leases.ts';
+import { hasFreshQuarantine, readOpenQuarantine, writeQuarantined } from '../../src/store/engine/quarantine.ts';
 import { isRefusedContent, isRetryableDatabaseError } from '../../src/store/faults.ts';
-import type { Lease } from '../../src/store/leases.ts';
-import { preparePage } from '../../src/store/pages.ts';
-import { hasFreshQuarantine, readOpenQuarantine, writeQuarantined } from '../../src/store/quarantine.ts';
+import { bisectPage, findRefused } from '../../src/store/mirror/bisect-page.ts';
+import { preparePage } from '../../src/store/mirror/pages.ts';
 import type { Row } from '../../src/stream.ts';
 import { LEADS, lead, type Store, setupStore, versionTime } from './support.ts';
 

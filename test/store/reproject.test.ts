@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, expect, it } from '@jest/globals';
-import type { Lease } from '../../src/store/leases.ts';
-import { readStoredRecords, writeDerived } from '../../src/store/reproject.ts';
+import type { Lease } from '../../src/store/engine/leases.ts';
+import { readStoredRecords, writeDerived } from '../../src/store/mirror/reproject.ts';
 import type { Row, TableSpec } from '../../src/stream.ts';
 import { CONNECTION, LEADS, lead, type Store, setupStore } from './support.ts';
 

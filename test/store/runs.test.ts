@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { endRun, listRuns, noCounts, pruneRuns } from '../../src/store/runs.ts';
+import { endRun, listRuns, noCounts, pruneRuns } from '../../src/store/engine/runs.ts';
 import { DONE, lead, type Store, setupStore } from './support.ts';
 
 let store: Store;

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { ConfigError } from '../../src/errors.ts';
 import { createDatabase } from '../../src/store/database.ts';
-import { assertSecretKey, type RekeyOptions, refuseOtherKey, rekey } from '../../src/store/secret-key.ts';
-import { createDatabaseVault } from '../../src/store/vault.ts';
+import { assertSecretKey, type RekeyOptions, refuseOtherKey, rekey } from '../../src/store/engine/secret-key.ts';
+import { createDatabaseVault } from '../../src/store/engine/vault.ts';
 import { unheardLogger } from '../helpers/unheard-logger.ts';
 import { failureOf } from '../http/support.ts';
 import { type Store, setupStore } from './support.ts';

@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import pg from 'pg';
 import { createDatabase } from '../../src/store/database.ts';
 import { migrate } from '../../src/store/migrate.ts';
-import { refreshReporting } from '../../src/store/reporting.ts';
+import { refreshReporting } from '../../src/store/reports/refresh.ts';
 import { openSession } from '../../src/store/session.ts';
 import { setupMirror } from '../helpers/mirror.ts';
 import { startPooler } from '../helpers/pooler.ts';

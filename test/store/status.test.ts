@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { readStatus, type StreamStatus } from '../../src/store/status.ts';
+import { readStatus, type StreamStatus } from '../../src/store/reports/status.ts';
 import { type Store, setupStore } from './support.ts';
 
 /** The view `sync.status`, fed with facts as the engine leaves them behind: minutes ago, in the order of the lines. */

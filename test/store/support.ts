@@ -1,9 +1,9 @@
 import pg from 'pg';
 import type { PrismaClient } from '../../src/generated/prisma/client.ts';
 import { createDatabase } from '../../src/store/database.ts';
-import { acquireLease, type CheckpointKey, type Lease } from '../../src/store/leases.ts';
-import { type PageToWrite, type PageWrite, preparePage, writePage } from '../../src/store/pages.ts';
-import { noCounts, type RunCounts, type RunEnd } from '../../src/store/runs.ts';
+import { acquireLease, type CheckpointKey, type Lease } from '../../src/store/engine/leases.ts';
+import { noCounts, type RunCounts, type RunEnd } from '../../src/store/engine/runs.ts';
+import { type PageToWrite, type PageWrite, preparePage, writePage } from '../../src/store/mirror/pages.ts';
 import type { Row, TableSpec } from '../../src/stream.ts';
 import { createTestDatabase } from '../helpers/postgres.ts';
 import { unheardLogger } from '../helpers/unheard-logger.ts';

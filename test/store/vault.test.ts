@@ -5,7 +5,7 @@ import type { PrismaClient } from '../../src/generated/prisma/client.ts';
 import { vaultName } from '../../src/sources/tilkee/sign-in.ts';
 import type { KeptSignIn, TokenVault } from '../../src/sources/tilkee/vault.ts';
 import { createDatabase } from '../../src/store/database.ts';
-import { createDatabaseVault } from '../../src/store/vault.ts';
+import { createDatabaseVault } from '../../src/store/engine/vault.ts';
 import { unheardLogger } from '../helpers/unheard-logger.ts';
 import { failureOf } from '../http/support.ts';
 import { NOBODY, setupTilkee } from '../sources/tilkee/sign-in-support.ts';

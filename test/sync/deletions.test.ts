@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import pg from 'pg';
-import { acceptDeletions, isAccepted } from '../../src/store/deletions.ts';
+import { acceptDeletions, isAccepted } from '../../src/store/engine/deletions.ts';
 import { compareMirror, EQUAL } from '../helpers/compare.ts';
 import { type MirrorSetup, STREAMS, setupMirror } from '../helpers/mirror.ts';
 

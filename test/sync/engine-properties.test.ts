@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { systemClock } from '../../src/clock.ts';
 import { createDatabase, type Database } from '../../src/store/database.ts';
-import { registerStreams } from '../../src/store/streams.ts';
+import { registerStreams } from '../../src/store/engine/streams.ts';
 import type { List, ListPage, ListQuery, Pass, Row, SortKey, Stream, Walk } from '../../src/stream.ts';
 import { type RunResult, runPass } from '../../src/sync/run-pass.ts';
 import { createStitchWalk } from '../../src/walks/stitch.ts';

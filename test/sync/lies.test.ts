@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import type { CallInfo, FaultKind } from '../../sandbox/tiledesk.ts';
-import { readStatus } from '../../src/store/status.ts';
+import { readStatus } from '../../src/store/reports/status.ts';
 import type { Pass } from '../../src/stream.ts';
 import { compareMirror, EQUAL } from '../helpers/compare.ts';
 import { type MirrorSetup, STREAMS, setupMirror } from '../helpers/mirror.ts';

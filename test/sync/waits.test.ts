@@ -7,10 +7,10 @@ import { parseRetryAfter } from '../../src/http/retry-after.ts';
 import { EMPTY_DAY } from '../../src/ops/day-strip.ts';
 import { afterPauses } from '../../src/ops/read-status.ts';
 import { describeDay } from '../../src/ops/view/strip.ts';
-import { readPauses, whyItWaits } from '../../src/store/budget-status.ts';
-import { createDatabaseBudget } from '../../src/store/budgets.ts';
-import { endOwnWaits, liftServerPause } from '../../src/store/control.ts';
-import { readStatus } from '../../src/store/status.ts';
+import { createDatabaseBudget } from '../../src/store/engine/budgets.ts';
+import { endOwnWaits, liftServerPause } from '../../src/store/engine/control.ts';
+import { readPauses, whyItWaits } from '../../src/store/reports/budget-status.ts';
+import { readStatus } from '../../src/store/reports/status.ts';
 import { setupMirror } from '../helpers/mirror.ts';
 import { setupTilkee } from '../helpers/tilkee-mirror.ts';
 

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { App } from '../../src/app.ts';
-import { cancelRuns, pauseStream, resumeStream, resyncStream } from '../../src/store/control.ts';
-import { readStatus } from '../../src/store/status.ts';
-import { registerStreams } from '../../src/store/streams.ts';
+import { cancelRuns, pauseStream, resumeStream, resyncStream } from '../../src/store/engine/control.ts';
+import { registerStreams } from '../../src/store/engine/streams.ts';
+import { readStatus } from '../../src/store/reports/status.ts';
 import { type DaemonOptions, startDaemon } from '../../workers/main.ts';
 import { enqueueRun } from '../../workers/queues.ts';
 import { createTestDatabase, type TestDatabase } from '../helpers/postgres.ts';

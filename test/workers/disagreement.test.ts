@@ -1,8 +1,8 @@
 /** Two daemons on one database and queue, each with accounts of its own. */
 import { afterEach, expect, it } from '@jest/globals';
-import { describeProcesses, disagreeing, readProcesses, writeBeat } from '../../src/store/processes.ts';
-import { readStatus } from '../../src/store/status.ts';
-import { registerStreams } from '../../src/store/streams.ts';
+import { describeProcesses, disagreeing, readProcesses, writeBeat } from '../../src/store/engine/processes.ts';
+import { registerStreams } from '../../src/store/engine/streams.ts';
+import { readStatus } from '../../src/store/reports/status.ts';
 import { setupStore } from '../store/support.ts';
 
 const opened: { close(): Promise<unknown> }[] = [];

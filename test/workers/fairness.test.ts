@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { App } from '../../src/app.ts';
-import { cancelRuns } from '../../src/store/control.ts';
-import { readStatus } from '../../src/store/status.ts';
+import { cancelRuns } from '../../src/store/engine/control.ts';
+import { readStatus } from '../../src/store/reports/status.ts';
 import { type Daemon, startDaemon } from '../../workers/main.ts';
 import { enqueueRun } from '../../workers/queues.ts';
 import { unheardLogger } from '../helpers/unheard-logger.ts';

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { createDatabase, type Database } from '../../src/store/database.ts';
-import { readProcesses } from '../../src/store/processes.ts';
+import { readProcesses } from '../../src/store/engine/processes.ts';
 import { type Heartbeat, startHeartbeat } from '../../workers/heartbeat.ts';
 import { type CuttableProxy, createCuttableProxy } from '../helpers/cuttable-proxy.ts';
 import { unheardLogger } from '../helpers/unheard-logger.ts';

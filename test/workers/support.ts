@@ -6,7 +6,7 @@ import { systemClock } from '../../src/clock.ts';
 import { type Config, compareConfigs } from '../../src/config.ts';
 import type { Logger } from '../../src/logger.ts';
 import { createDatabase } from '../../src/store/database.ts';
-import { registerStreams } from '../../src/store/streams.ts';
+import { registerStreams } from '../../src/store/engine/streams.ts';
 import type { Connection, FetchOptions, List, Pass, Row, Stream, Walk } from '../../src/stream.ts';
 import { runPass } from '../../src/sync/run-pass.ts';
 import { verifyStream } from '../../src/sync/verify.ts';

@@ -1,6 +1,6 @@
 import { Counter, Gauge, Registry } from 'prom-client';
-import type { BudgetFacts, MetricFacts, StreamFacts } from '../../store/metric-facts.ts';
-import type { RowCounts, StreamState } from '../../store/status.ts';
+import type { BudgetFacts, MetricFacts, StreamFacts } from '../../store/reports/metric-facts.ts';
+import type { RowCounts, StreamState } from '../../store/reports/status.ts';
 
 /**
  * What the database says, as gauges: the same from any process, for all workers together. A table of them rather than code for each, so that one more is

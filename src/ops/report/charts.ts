@@ -1,4 +1,4 @@
-import type { Report } from '../../store/report.ts';
+import type { Report } from '../../store/reports/report.ts';
 
 /** One line or row of bars over time; `report.js` draws it, and the table below it says the same. */
 export interface TimeSeries {

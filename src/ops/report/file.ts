@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Report } from '../../store/report.ts';
+import type { Report } from '../../store/reports/report.ts';
 import { assetText } from '../assets.ts';
 import { Html, html } from '../view/html.ts';
 import { reportView } from './view.ts';

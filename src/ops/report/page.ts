@@ -1,4 +1,4 @@
-import { parseDay, type ReportQuery } from '../../store/report.ts';
+import { parseDay, type ReportQuery } from '../../store/reports/report.ts';
 import { type Html, html } from '../view/html.ts';
 
 /** What the form of the report tab says; anything that is no day is told, and left out. */

@@ -1,4 +1,4 @@
-import { FUNNEL, type Report, type Share } from '../../store/report.ts';
+import { FUNNEL, type Report, type Share } from '../../store/reports/report.ts';
 import { type Html, html } from '../view/html.ts';
 import { ago, count, counted, duration, utc } from '../view/words.ts';
 import { type TimeChart, timeCharts } from './charts.ts';

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
-import type { StreamKey } from '../../store/streams.ts';
+import type { StreamKey } from '../../store/engine/streams.ts';
 import { wantsHtml } from '../guard/gate.ts';
 import type { LiveStatus } from '../live.ts';
 import type { Control, OpsParts } from '../parts.ts';

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
-import { findRuns, readHours } from '../../store/run-history.ts';
+import { findRuns, readHours } from '../../store/reports/run-history.ts';
 import type { LiveStatus } from '../live.ts';
 import type { OpsParts } from '../parts.ts';
 import { toRunFacts } from '../read-status.ts';

@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { listQuarantineReasons } from '../../store/quarantine.ts';
-import { findRuns, readHours } from '../../store/run-history.ts';
-import type { StreamState } from '../../store/status.ts';
+import { listQuarantineReasons } from '../../store/engine/quarantine.ts';
+import { findRuns, readHours } from '../../store/reports/run-history.ts';
+import type { StreamState } from '../../store/reports/status.ts';
 import type { Gate } from '../guard/gate.ts';
 import type { LiveStatus } from '../live.ts';
 import type { OpsParts } from '../parts.ts';

@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify';
-import { type Report, type ReportQuery, readReport, readReportedConnections } from '../../store/report.ts';
+import { type Report, type ReportQuery, readReport, readReportedConnections } from '../../store/reports/report.ts';
 import { CostlyAnswer } from '../costly.ts';
 import type { Gate } from '../guard/gate.ts';
 import type { OpsParts } from '../parts.ts';

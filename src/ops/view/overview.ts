@@ -1,5 +1,5 @@
-import { describeProcesses } from '../../store/processes.ts';
-import type { StreamState } from '../../store/status.ts';
+import { describeProcesses } from '../../store/engine/processes.ts';
+import type { StreamState } from '../../store/reports/status.ts';
 import type { QueueHealth } from '../parts.ts';
 import {
   type ConnectionStatus,

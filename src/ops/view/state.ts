@@ -1,4 +1,4 @@
-import type { StreamState } from '../../store/status.ts';
+import type { StreamState } from '../../store/reports/status.ts';
 import { type Html, html } from './html.ts';
 
 /** Each state by word, shape and colour: none of the three is needed to tell them apart. */

@@ -1,6 +1,6 @@
-import type { QuarantineReason } from '../../store/quarantine.ts';
+import type { QuarantineReason } from '../../store/engine/quarantine.ts';
 import { describeDetail } from '../../store/refusal-detail.ts';
-import type { Hour } from '../../store/run-history.ts';
+import type { Hour } from '../../store/reports/run-history.ts';
 import type { RunFacts, StreamFacts } from '../status-document.ts';
 import { type Html, html } from './html.ts';
 import { runsTable } from './runs-table.ts';

@@ -1,4 +1,4 @@
-import { SLOT_MINUTES } from '../../store/run-history.ts';
+import { SLOT_MINUTES } from '../../store/reports/run-history.ts';
 import type { DayFacts } from '../status-document.ts';
 import { type Html, html } from './html.ts';
 import { count, counted } from './words.ts';

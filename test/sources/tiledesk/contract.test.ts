@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { RecordError } from '../../../src/errors.ts';
-import { preparePage, writePage } from '../../../src/store/pages.ts';
-import { noCounts } from '../../../src/store/runs.ts';
+import { noCounts } from '../../../src/store/engine/runs.ts';
+import { preparePage, writePage } from '../../../src/store/mirror/pages.ts';
 import type { List, ListPage, WalkState } from '../../../src/stream.ts';
 import { walkPages } from '../../../src/sync/walk-pages.ts';
 import { type Store, setupStore } from '../../store/support.ts';

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, expect, it } from '@jest/globals';
 import type { PrismaClient } from '../../../src/generated/prisma/client.ts';
 import type { KeptSession } from '../../../src/sources/tiledesk/sign-in.ts';
-import { createDatabaseVault } from '../../../src/store/vault.ts';
+import { createDatabaseVault } from '../../../src/store/engine/vault.ts';
 import { type Store, setupStore } from '../../store/support.ts';
 import { type Account, fetchOptions, setupUpstream, type Upstream } from './support.ts';
 

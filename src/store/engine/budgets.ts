@@ -1,0 +1,158 @@
+import type { PrismaClient } from '../../generated/prisma/client.ts';
+import {
+  type BudgetOptions,
+  type BudgetState,
+  type BudgetStorage,
+  createBudget,
+  type RequestBudget,
+  spacingMs,
+} from '../../http/budget.ts';
+
+export interface DatabaseBudgetOptions extends BudgetOptions {
+  /** Instead of the database's clock, for simulations. */
+  readonly now?: () => Date;
+}
+
+/** Times in ms since 1970 by the database's clock. */
+interface StateRow {
+  readonly now: number;
+  readonly version: bigint;
+  readonly base_spacing_ms: number;
+  readonly spacing_ms: number;
+  readonly next_free: number;
+  readonly fast_free: number | null;
+  readonly blocked: number | null;
+  readonly blocked_reason: string | null;
+  readonly fast_busy: number | null;
+  readonly bulk_busy: number | null;
+  readonly learnt_spacing_ms: number | null;
+  readonly learnt_limit: number | null;
+  readonly learnt: number | null;
+  readonly failures: number;
+  readonly failing_since: number | null;
+  readonly failure_reason: string | null;
+  readonly opened: number | null;
+  readonly wake: number | null;
+  readonly probe: number | null;
+  readonly probes: number;
+  readonly requests: number;
+}
+
+/**
+ * The request budget of one credential as a row in Postgres, shared by every process on every machine, in both queue modes. The rules are those of
+ * `http/budget.ts`, applied by the database's clock, so that processes whose clocks differ still stand in one line. A row is read, decided on, and written
+ * where its version is still the same, else all again: no lock is held across a round trip, so a stalled process holds no other up.
+ */
+export function createDatabaseBudget(
+  prisma: PrismaClient,
+  credential: string,
+  requestsPerMinute: number,
+  options: DatabaseBudgetOptions = {},
+): RequestBudget {
+  return createBudget(createStorage(prisma, credential, requestsPerMinute, options), requestsPerMinute, options);
+}
+
+function createStorage(
+  prisma: PrismaClient,
+  credential: string,
+  requestsPerMinute: number,
+  options: DatabaseBudgetOptions,
+): BudgetStorage {
+  const base = spacingMs(requestsPerMinute);
+  const clock = () => options.now?.() ?? null;
+  let last: BudgetState | null = null;
+
+  /** Makes the row, or takes over another limit. */
+  const ensureRow = () => prisma.$executeRaw`
+    insert into sync.budgets (credential, base_spacing_ms, spacing_ms, next_free_at)
+    values (${credential}, ${base}, ${base}, coalesce(${clock()}::timestamptz, now()))
+    on conflict (credential) do update set base_spacing_ms = excluded.base_spacing_ms, spacing_ms = excluded.spacing_ms,
+      version = sync.budgets.version + 1
+    where sync.budgets.base_spacing_ms <> excluded.base_spacing_ms`;
+
+  const readRow = async (): Promise<StateRow | undefined> => {
+    const [row] = await prisma.$queryRaw<StateRow[]>`
+      /* prepared: budget_read */ select (extract(epoch from coalesce(${clock()}::timestamptz, clock_timestamp())) * 1000)::float8 as now, version,
+        base_spacing_ms, spacing_ms, blocked_reason, learnt_spacing_ms, learnt_limit, failures, failure_reason, probes, requests::float8 as requests,
+        (extract(epoch from next_free_at) * 1000)::float8 as next_free, (extract(epoch from fast_free_at) * 1000)::float8 as fast_free,
+        (extract(epoch from blocked_until) * 1000)::float8 as blocked, (extract(epoch from fast_busy_until) * 1000)::float8 as fast_busy,
+        (extract(epoch from bulk_busy_until) * 1000)::float8 as bulk_busy, (extract(epoch from learnt_at) * 1000)::float8 as learnt,
+        (extract(epoch from failing_since) * 1000)::float8 as failing_since, (extract(epoch from opened_at) * 1000)::float8 as opened,
+        (extract(epoch from wake_at) * 1000)::float8 as wake, (extract(epoch from probe_until) * 1000)::float8 as probe
+      from sync.budgets where credential = ${credential}`;
+    return row;
+  };
+
+  /** False when another process was faster. */
+  const writeRow = async (version: bigint, { line, circuit, learnt, ...state }: BudgetState): Promise<boolean> => {
+    const written = await prisma.$executeRaw`
+      /* prepared: budget_write */ with quick as (
+        -- For this statement alone: a slot forgotten in a crash of the database is nothing beside a disk's flush for every request.
+        select set_config('synchronous_commit', 'off', true)
+      )
+      update sync.budgets set version = version + 1, updated_at = now(), spacing_ms = ${state.slowedMs}::float8, requests = ${state.requests}::float8::bigint,
+        next_free_at = to_timestamp(${line.sharedAt}::float8 / 1000), fast_free_at = to_timestamp(${line.fastAt}::float8 / 1000),
+        blocked_until = to_timestamp(${finite(line.blockedUntil)}::float8 / 1000), blocked_reason = ${state.blockedReason},
+        fast_busy_until = to_timestamp(${finite(line.fastBusyUntil)}::float8 / 1000),
+        bulk_busy_until = to_timestamp(${finite(line.bulkBusyUntil)}::float8 / 1000),
+        learnt_spacing_ms = ${learnt?.spacingMs ?? null}::float8, learnt_limit = ${learnt?.requests ?? null}::int,
+        learnt_at = to_timestamp(${learnt?.at ?? null}::float8 / 1000), failures = ${circuit.failures}::int, failure_reason = ${circuit.reason},
+        failing_since = to_timestamp(${circuit.failingSince}::float8 / 1000), opened_at = to_timestamp(${circuit.openedAt}::float8 / 1000),
+        wake_at = to_timestamp(${circuit.wakeAt}::float8 / 1000), probe_until = to_timestamp(${circuit.probeUntil}::float8 / 1000),
+        probes = ${circuit.probes}::int
+      from quick where credential = ${credential} and version = ${version}`;
+    return written === 1;
+  };
+
+  return {
+    get last() {
+      return last;
+    },
+    async change(rule) {
+      for (;;) {
+        const row = await readRow();
+        if (row === undefined || row.base_spacing_ms !== base) {
+          await ensureRow();
+          continue;
+        }
+        const state = stateOf(row);
+        const [next, result] = rule(state, row.now);
+        if (next === state || (await writeRow(row.version, next))) {
+          last = next;
+          return result;
+        }
+      }
+    },
+  };
+}
+
+const finite = (ms: number): number | null => (Number.isFinite(ms) ? ms : null);
+
+function stateOf(row: StateRow): BudgetState {
+  const { learnt_spacing_ms, learnt_limit, learnt } = row;
+  return {
+    line: {
+      sharedAt: row.next_free,
+      fastAt: row.fast_free ?? row.next_free,
+      blockedUntil: row.blocked ?? Number.NEGATIVE_INFINITY,
+      fastBusyUntil: row.fast_busy ?? Number.NEGATIVE_INFINITY,
+      bulkBusyUntil: row.bulk_busy ?? Number.NEGATIVE_INFINITY,
+    },
+    blockedReason: row.blocked_reason,
+    slowedMs: row.spacing_ms,
+    learnt:
+      learnt_spacing_ms === null || learnt === null
+        ? null
+        : { spacingMs: learnt_spacing_ms, requests: learnt_limit ?? 0, at: learnt },
+    circuit: {
+      failures: row.failures,
+      failingSince: row.failing_since,
+      reason: row.failure_reason,
+      openedAt: row.opened,
+      wakeAt: row.wake,
+      probeUntil: row.probe,
+      probes: row.probes,
+    },
+    requests: row.requests,
+  };
+}

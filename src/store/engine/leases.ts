@@ -1,0 +1,176 @@
+import { hostname } from 'node:os';
+import { RunCancelledError } from '../../errors.ts';
+import type { PrismaClient } from '../../generated/prisma/client.ts';
+import type { Pass } from '../../stream.ts';
+
+/**
+ * The right to write one checkpoint: a fencing token and an expiry by the database's clock. Every taker gets a larger token, and a page is only
+ * committed with the current one, so a worker that slept past its lease cannot overwrite its successor.
+ */
+export const LEASE_MS = 10_000;
+/** Renewed well before it ends, so that one slow renewal does not lose it. */
+export const LEASE_RENEW_MS = 3_000;
+
+export interface CheckpointKey {
+  readonly connectionId: string;
+  readonly stream: string;
+  readonly pass: Pass;
+}
+
+export interface Checkpoint {
+  /** ISO 8601 by list id. */
+  readonly watermark: Readonly<Record<string, string>> | null;
+  /** The server's time when each list was last read to its stop: ISO 8601 by list id. */
+  readonly walkedAt: Readonly<Record<string, string>> | null;
+  readonly cursor: unknown;
+  /** The walk under way began, by the database's clock. */
+  readonly startedAt: Date;
+  /** When this pass last ended complete. */
+  readonly completedAt: Date | null;
+}
+
+export interface Lease extends CheckpointKey {
+  readonly token: bigint;
+  readonly runId: bigint;
+  /** The run let others have their turn and goes on now, under the same id. */
+  readonly isContinued: boolean;
+  /** The configuration that was read last, by any process, had the stream. */
+  readonly isConfigured: boolean;
+  readonly checkpoint: Checkpoint;
+  /** The database's clock when the lease was taken, and ours (`performance.now()`) at the same moment. */
+  readonly databaseNow: Date;
+  readonly readAt: number;
+}
+
+/** This process, for people who look at a held lease. */
+export const leaseOwner = `${hostname()}:${process.pid}`;
+
+interface LeaseRow {
+  lease_token: bigint;
+  run_id: bigint;
+  is_continued: boolean;
+  is_configured: boolean;
+  watermark: Record<string, string> | null;
+  walked_at: Record<string, string> | null;
+  cursor: unknown;
+  started_at: Date;
+  completed_at: Date | null;
+  database_now: Date;
+  previous_run_id: bigint | null;
+}
+
+/**
+ * Takes the lease when it is free or has expired; null while somebody else holds it. A run that is taken over is closed as cancelled; one that let others
+ * have their turn goes on.
+ *
+ * @throws RunCancelledError (`paused`) while a person keeps the stream from running
+ */
+export async function acquireLease(prisma: PrismaClient, key: CheckpointKey): Promise<Lease | null> {
+  const { connectionId, stream, pass } = key;
+  await prisma.$executeRaw`
+    insert into sync.checkpoints (connection_id, stream, pass) values (${connectionId}, ${stream}, ${pass})
+    on conflict do nothing`;
+  const [row] = await prisma.$queryRaw<LeaseRow[]>`
+    with held as (
+      select lease_until, run_id as previous_run_id, yielded_run_id is not distinct from run_id and run_id is not null as is_continued
+      from sync.checkpoints
+      where connection_id = ${connectionId} and stream = ${stream} and pass = ${pass}
+      for update
+    ), taken as (
+      update sync.checkpoints c
+      set lease_token = c.lease_token + 1,
+        lease_until = clock_timestamp() + make_interval(secs => ${LEASE_MS / 1000}::float8),
+        lease_owner = ${leaseOwner},
+        run_id = case when held.is_continued then c.run_id else nextval(pg_get_serial_sequence('sync.runs', 'id')) end,
+        yielded_run_id = null,
+        started_at = case when c.cursor is null or c.started_at is null then now() else c.started_at end,
+        updated_at = now()
+      from held
+      where c.connection_id = ${connectionId} and c.stream = ${stream} and c.pass = ${pass}
+        and (held.lease_until is null or held.lease_until < clock_timestamp())
+        and not exists (
+          select 1 from sync.streams s
+          where s.connection_id = ${connectionId} and s.stream = ${stream} and s.paused_at is not null
+        )
+      returning c.lease_token, c.run_id, held.is_continued,
+        coalesce((select s.enabled from sync.streams s where s.connection_id = ${connectionId} and s.stream = ${stream}), true) as is_configured,
+        c.watermark, c.walked_at, c.cursor, c.started_at, c.completed_at, clock_timestamp() as database_now,
+        case when not held.is_continued and (held.lease_until is not null or exists (
+          select 1 from sync.runs r where r.id = held.previous_run_id and r.outcome is null
+        )) then held.previous_run_id end as previous_run_id
+    )
+    select * from taken`;
+  if (row === undefined) return assertNotPaused(prisma, key).then(() => null);
+  if (row.previous_run_id !== null) await closeTakenOverRuns(prisma, key, row.run_id);
+  return {
+    ...key,
+    token: row.lease_token,
+    runId: row.run_id,
+    isContinued: row.is_continued,
+    isConfigured: row.is_configured,
+    databaseNow: row.database_now,
+    readAt: performance.now(),
+    checkpoint: {
+      watermark: row.watermark,
+      walkedAt: row.walked_at,
+      cursor: row.cursor,
+      startedAt: row.started_at,
+      completedAt: row.completed_at,
+    },
+  };
+}
+
+async function assertNotPaused(prisma: PrismaClient, { connectionId, stream }: CheckpointKey): Promise<void> {
+  const row = await prisma.syncStream.findUnique({
+    where: { connection_id_stream: { connection_id: connectionId, stream } },
+    select: { paused_at: true },
+  });
+  if ((row?.paused_at ?? null) === null) return;
+  const message = `${stream} of ${connectionId} is paused by a person and was left alone; it goes on after: leadmirror resume ${stream} --connection ${connectionId}`;
+  throw new RunCancelledError('paused', message);
+}
+
+/** What a holder learns when it renews. */
+export interface Renewal {
+  /** A person wants the stream to rest. */
+  readonly isPaused: boolean;
+  /** The configuration that was read last, by any process, has the stream. */
+  readonly isConfigured: boolean;
+}
+
+/** Null when the lease was lost. */
+export async function renewLease(prisma: PrismaClient, lease: Lease): Promise<Renewal | null> {
+  const [renewed] = await prisma.$queryRaw<{ is_paused: boolean; is_configured: boolean }[]>`
+    with renewed as (
+      update sync.checkpoints set lease_until = clock_timestamp() + make_interval(secs => ${LEASE_MS / 1000}::float8)
+      where connection_id = ${lease.connectionId} and stream = ${lease.stream} and pass = ${lease.pass}
+        and lease_token = ${lease.token} and lease_until is not null
+      returning connection_id, stream
+    )
+    select s.paused_at is not null as is_paused, coalesce(s.enabled, true) as is_configured
+    from renewed left join sync.streams s using (connection_id, stream)`;
+  return renewed === undefined ? null : { isPaused: renewed.is_paused, isConfigured: renewed.is_configured };
+}
+
+/** Gives the lease back at once; harmless when it was lost. */
+export async function releaseLease(prisma: PrismaClient, lease: Lease): Promise<void> {
+  await prisma.$executeRaw`
+    update sync.checkpoints set lease_until = null, lease_owner = null, updated_at = now()
+    where connection_id = ${lease.connectionId} and stream = ${lease.stream} and pass = ${lease.pass}
+      and lease_token = ${lease.token}`;
+}
+
+/**
+ * All open ones, not only the last: who took over before may have died before it came to this. A run that gave its lease back without a word, because the
+ * database failed it, is one of them.
+ */
+async function closeTakenOverRuns(
+  prisma: PrismaClient,
+  { connectionId, stream, pass }: CheckpointKey,
+  ownRunId: bigint,
+): Promise<void> {
+  await prisma.$executeRaw`
+    update sync.runs set outcome = 'cancelled', ended_at = now(), error_code = 'lease_lost',
+      error_message = 'the process stopped without a word; its work was taken over at the stored checkpoint'
+    where connection_id = ${connectionId} and stream = ${stream} and pass = ${pass} and id < ${ownRunId} and outcome is null`;
+}

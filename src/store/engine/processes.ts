@@ -1,0 +1,103 @@
+import { hostname } from 'node:os';
+import type { PrismaClient } from '../../generated/prisma/client.ts';
+
+/** What a daemon process says about itself, every `BEAT_MS`. */
+export interface Beat {
+  readonly id: string;
+  readonly host: string;
+  readonly pid: number;
+  readonly roles: readonly string[];
+  readonly version: string;
+  readonly isLeading: boolean;
+  readonly isQueueOk: boolean;
+  readonly runningRuns: number;
+  /** Digest of the accounts and streams of its configuration. */
+  readonly configHash: string;
+  readonly connections: readonly string[];
+}
+
+/** A daemon process as people and scripts see it. */
+export interface ProcessRecord {
+  readonly id: string;
+  readonly host: string;
+  readonly pid: number;
+  readonly roles: string[];
+  readonly version: string;
+  readonly started_at: Date;
+  /** Last sign of life, by the database's clock. */
+  readonly beat_at: Date;
+  readonly is_leading: boolean;
+  readonly queue_ok: boolean;
+  readonly running_runs: number;
+  readonly config_hash: string | null;
+  /** Its last sign of life is fresh. False: killed, frozen, or cut off from the database. */
+  readonly is_alive: boolean;
+}
+
+export const BEAT_MS = 10_000;
+/** Four beats and a little: one that comes late is no death. */
+const ALIVE_SECONDS = 45;
+
+/** A sign of life. Whoever has been silent for a day is forgotten with it; a row that is gone, as after a restored backup, comes back. */
+export async function writeBeat(prisma: PrismaClient, beat: Beat): Promise<void> {
+  const { id, host, pid, roles, version, isLeading, isQueueOk, runningRuns, configHash, connections } = beat;
+  await prisma.$executeRaw`
+    with forgotten as (delete from sync.processes where beat_at < now() - interval '1 day' and id <> ${id}::uuid)
+    insert into sync.processes as p (id, host, pid, roles, version, is_leading, queue_ok, running_runs, config_hash, connections)
+    values (${id}::uuid, ${host}, ${pid}, ${roles}, ${version}, ${isLeading}, ${isQueueOk}, ${runningRuns},
+      ${configHash}, ${connections}::text[])
+    on conflict (id) do update set beat_at = now(), is_leading = excluded.is_leading, queue_ok = excluded.queue_ok,
+      running_runs = excluded.running_runs, config_hash = excluded.config_hash, connections = excluded.connections`;
+}
+
+export async function removeProcess(prisma: PrismaClient, id: string): Promise<void> {
+  await prisma.$executeRaw`delete from sync.processes where id = ${id}::uuid`;
+}
+
+/** Every process that has not stopped cleanly within the last day, the oldest first. */
+export async function readProcesses(prisma: PrismaClient): Promise<ProcessRecord[]> {
+  return prisma.$queryRaw<ProcessRecord[]>`
+    select id::text, host, pid, roles, version, started_at, beat_at, is_leading, queue_ok, running_runs, config_hash,
+      beat_at > now() - make_interval(secs => ${ALIVE_SECONDS}::int) as is_alive
+    from sync.processes
+    order by started_at, id`;
+}
+
+/** Accounts that another living process than this has in its configuration. */
+export async function readConnectionsElsewhere(prisma: PrismaClient): Promise<ReadonlySet<string>> {
+  const rows = await prisma.$queryRaw<{ connection: string }[]>`
+    select distinct unnest(connections) as connection from sync.processes
+    where beat_at > now() - make_interval(secs => ${ALIVE_SECONDS}::int) and (host <> ${hostname()} or pid <> ${process.pid})`;
+  return new Set(rows.map(({ connection }) => connection));
+}
+
+/** Living daemons whose configurations name other accounts or streams than each other's; empty where all agree. */
+export function disagreeing(processes: readonly ProcessRecord[]): readonly ProcessRecord[] {
+  const alive = processes.filter(({ is_alive, config_hash }) => is_alive && config_hash !== null);
+  return new Set(alive.map(({ config_hash }) => config_hash)).size > 1 ? alive : [];
+}
+
+/** `3 processes, leader host-a:4711; 1 silent since 2026-01-31T12:00:00.000Z`; null where none is known. */
+export function describeProcesses(processes: readonly ProcessRecord[]): string | null {
+  if (processes.length === 0) return null;
+  const alive = processes.filter(({ is_alive }) => is_alive);
+  const silent = processes.filter(({ is_alive }) => !is_alive);
+  const leader = alive.find(({ is_leading }) => is_leading);
+  const parts = [
+    alive.length === 0 ? 'no process alive' : `${alive.length} ${alive.length === 1 ? 'process' : 'processes'}`,
+  ];
+  if (alive.length > 0) parts.push(leader === undefined ? 'no leader' : `leader ${leader.host}:${leader.pid}`);
+  const lastHeard = Math.max(...silent.map(({ beat_at }) => beat_at.getTime()));
+  const silence = silent.length === 0 ? '' : `; ${silent.length} silent since ${new Date(lastHeard).toISOString()}`;
+  const cutOff = alive.filter(({ queue_ok }) => !queue_ok);
+  const queue =
+    cutOff.length === 0
+      ? ''
+      : `; the queue cannot be reached from ${cutOff.map(({ host, pid }) => `${host}:${pid}`).join(', ')}`;
+  const others = disagreeing(processes);
+  const dispute =
+    others.length === 0
+      ? ''
+      : `; their configurations differ (${others.map(({ host, pid }) => `${host}:${pid}`).join(', ')}): give all of them the same accounts and streams`;
+  return `${parts.join(', ')}${silence}${queue}${dispute}`;
+}

@@ -1,0 +1,214 @@
+import { createHash } from 'node:crypto';
+import { Prisma, type PrismaClient } from '../../generated/prisma/client.ts';
+import type { Row, TableSpec } from '../../stream.ts';
+import { isRefusedContent } from '../faults.ts';
+import { encodeRows, repairText } from '../mirror/page-json.ts';
+import { tableName, upsertSql } from '../mirror/upsert-sql.ts';
+import type { QuarantineDetail } from '../refusal-detail.ts';
+import type { CheckpointKey, Lease } from './leases.ts';
+
+/** A record that could not be mapped or written, on its way to quarantine. */
+export interface BadRecord {
+  readonly recordId: string | null;
+  readonly reason: string;
+  readonly detail?: QuarantineDetail | null;
+  readonly rawText: string;
+}
+
+/**
+ * Records that could not be mapped or written: the reason and the text (redacted like everything that is stored), once per record. A row is open until
+ * its record is written, by a run that meets it again or by hand; or until it is known to be gone.
+ */
+export interface QuarantineFilter {
+  /** Null: any. */
+  readonly connectionId: string | null;
+  /** `tiledesk.leads`; null: any. */
+  readonly streams: readonly string[] | null;
+}
+
+/** An open row without its text, which is personal data. */
+export interface QuarantineEntry {
+  readonly id: bigint;
+  readonly connection_id: string;
+  readonly stream: string;
+  readonly record_id: string;
+  readonly reason: string;
+  readonly detail: unknown;
+  readonly run_id: bigint;
+  readonly first_seen_at: Date;
+  readonly last_seen_at: Date;
+}
+
+export type QuarantinedRecord = QuarantineEntry & { readonly raw_text: string };
+
+/** A record without a usable id is kept under a digest of its text. */
+const NAMELESS = 'sha256:';
+
+/** Longer ids are kept as a digest: this one stands in an index, which may be what refused the record. */
+const RECORD_ID_MAX = 256;
+
+/** Puts records into quarantine, or opens their rows again. `from`: the condition under which it happens. */
+export function quarantineSql(lease: Lease, bad: readonly BadRecord[], from: Prisma.Sql): Prisma.Sql {
+  // The last of several records with one id counts: a statement cannot write a row twice.
+  const byId = new Map(bad.map((record) => [storedIdOf(record), record]));
+  const rows = [...byId].map(([record_id, { reason, detail = null, rawText }]) => ({
+    record_id,
+    reason,
+    detail,
+    raw_text: repairText(rawText),
+  }));
+  return Prisma.sql`
+    insert into sync.quarantine (connection_id, stream, record_id, reason, detail, raw_text, run_id)
+    select ${lease.connectionId}, ${lease.stream}, r.record_id, r.reason, r.detail, r.raw_text, ${lease.runId}
+    ${from}, jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) as r(record_id text, reason text, detail jsonb, raw_text text)
+    on conflict (connection_id, stream, record_id) do update set reason = excluded.reason, detail = excluded.detail, raw_text = excluded.raw_text,
+      run_id = excluded.run_id, last_seen_at = now(), resolved_at = null`;
+}
+
+function storedIdOf({ recordId, rawText }: BadRecord): string {
+  if (recordId !== null && recordId.length <= RECORD_ID_MAX) return repairText(recordId);
+  return `${NAMELESS}${createHash('sha256')
+    .update(recordId ?? repairText(rawText))
+    .digest('hex')
+    .slice(0, 32)}`;
+}
+
+/**
+ * Closes the rows of records that this page writes. A page of a full walk that was asked for before a record was set aside may hold an older
+ * version of it, and proves nothing.
+ */
+export function resolveWrittenSql(
+  { connectionId, stream }: Pick<Lease, 'connectionId' | 'stream'>,
+  { replaceWrittenBefore, bad }: { readonly replaceWrittenBefore: Date | null; readonly bad: readonly BadRecord[] },
+): Prisma.Sql {
+  return Prisma.sql`
+    update sync.quarantine q set resolved_at = now() from incoming
+    where q.connection_id = ${connectionId} and q.stream = ${stream} and q.record_id = incoming.id and q.resolved_at is null
+      and (q.last_seen_at < ${replaceWrittenBefore}::timestamptz or ${replaceWrittenBefore}::timestamptz is null)
+      and q.record_id <> all(${bad.map(storedIdOf)}::text[])`;
+}
+
+/** Open rows in the order in which they were met first, behind `after`. */
+export function listOpenQuarantine(
+  prisma: PrismaClient,
+  filter: QuarantineFilter,
+  page: { readonly after: bigint; readonly limit: number },
+): Promise<QuarantineEntry[]> {
+  return prisma.syncQuarantine.findMany({
+    ...openRows(filter, page),
+    omit: { raw_text: true, resolved_at: true },
+  });
+}
+
+/** As `listOpenQuarantine`, with the texts. */
+export function readOpenQuarantine(
+  prisma: PrismaClient,
+  filter: QuarantineFilter,
+  page: { readonly after: bigint; readonly limit: number },
+): Promise<QuarantinedRecord[]> {
+  return prisma.syncQuarantine.findMany({ ...openRows(filter, page), omit: { resolved_at: true } });
+}
+
+export interface QuarantineReason {
+  readonly reason: string;
+  readonly detail: unknown;
+  readonly records: number;
+}
+
+/** Why records of a stream are in quarantine, the most frequent first. */
+export function listQuarantineReasons(
+  prisma: PrismaClient,
+  { connectionId, stream, limit }: Pick<CheckpointKey, 'connectionId' | 'stream'> & { readonly limit: number },
+): Promise<QuarantineReason[]> {
+  return prisma.$queryRaw<QuarantineReason[]>`
+    select reason, detail, count(*)::int as records from sync.quarantine
+    where connection_id = ${connectionId} and stream = ${stream} and resolved_at is null
+    group by reason, detail order by records desc, reason limit ${limit}::int`;
+}
+
+function openRows({ connectionId, streams }: QuarantineFilter, { after, limit }: { after: bigint; limit: number }) {
+  return {
+    where: {
+      resolved_at: null,
+      id: { gt: after },
+      ...(connectionId === null ? {} : { connection_id: connectionId }),
+      ...(streams === null ? {} : { stream: { in: [...streams] } }),
+    },
+    orderBy: { id: 'asc' as const },
+    take: limit,
+  };
+}
+
+/** `written`: the mirror holds this record, or a newer version. `gone`: it vanished upstream meanwhile. `closed`: another process was faster. */
+export type RetryOutcome = 'written' | 'gone' | 'refused' | 'closed';
+
+/**
+ * Writes one quarantined record after all and closes its row, in one transaction.
+ *
+ * No lease: that guards a checkpoint, and none is touched here. Two writers of one row are safe: the row's lock lets one of them go first, and the version
+ * guard keeps an older version from replacing a newer one. Records without a date have no such guard; for those the quarantine row itself is locked
+ * first, as every page does: once a newer version was written, the row is closed, and this one is not written any more.
+ */
+export async function writeQuarantined(
+  prisma: PrismaClient,
+  entry: QuarantineEntry,
+  { table, row }: { readonly table: TableSpec; readonly row: Row },
+): Promise<RetryOutcome> {
+  try {
+    return await prisma.$transaction(async (tx) => {
+      const open = await tx.$queryRaw<unknown[]>`
+          select 1 from sync.quarantine where id = ${entry.id} and resolved_at is null for update`;
+      if (open.length === 0) return 'closed';
+      const isGone = await wasMarkedSince(tx, entry, table, row.id);
+      if (!isGone) {
+        // Null: the version guard holds.
+        const { connection_id: connectionId, run_id: runId } = entry;
+        await tx.$queryRaw(upsertSql(table, encodeRows([row]), { connectionId, runId, replaceWrittenBefore: null }));
+      }
+      await tx.$executeRaw`update sync.quarantine set resolved_at = now() where id = ${entry.id}`;
+      return isGone ? 'gone' : 'written';
+    });
+  } catch (error) {
+    if (isRefusedContent(error)) return 'refused';
+    throw error;
+  }
+}
+
+/** An older version of the record was in the mirror, and was found to be gone after the record was met last. */
+async function wasMarkedSince(
+  tx: Prisma.TransactionClient,
+  { connection_id, last_seen_at }: QuarantineEntry,
+  table: TableSpec,
+  id: string,
+): Promise<boolean> {
+  const found = await tx.$queryRawUnsafe<unknown[]>(
+    `select 1 from ${tableName(table)}
+      where connection_id = $1 and id = $2 and deleted_at is not null and synced_at > $3::timestamptz`,
+    connection_id,
+    id,
+    last_seen_at,
+  );
+  return found.length > 0;
+}
+
+/** Streams that were ever configured, for people who mistype one. */
+export async function knownStreams(prisma: PrismaClient): Promise<{ connection_id: string; stream: string }[]> {
+  return prisma.syncStream.findMany({
+    select: { connection_id: true, stream: true },
+    orderBy: [{ connection_id: 'asc' }, { stream: 'asc' }],
+  });
+}
+
+/** True when the walk met records without a usable id: then absence of an id proves nothing by itself. */
+export async function hasFreshQuarantine(
+  db: PrismaClient,
+  { connectionId, stream }: Pick<CheckpointKey, 'connectionId' | 'stream'>,
+  since: Date,
+): Promise<boolean> {
+  const found = await db.syncQuarantine.findFirst({
+    // Those with an id are kept under it, and are among the ids that the walk met.
+    where: { connection_id: connectionId, stream, last_seen_at: { gte: since }, record_id: { startsWith: NAMELESS } },
+    select: { id: true },
+  });
+  return found !== null;
+}

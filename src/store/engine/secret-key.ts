@@ -1,0 +1,155 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ConfigError, RateLimitedError } from '../../errors.ts';
+import type { Prisma, PrismaClient } from '../../generated/prisma/client.ts';
+import { createCipher, toBuffer } from './cipher.ts';
+
+/** The row of `sync.secrets` that only the right key opens; it holds no secret. */
+const CHECK_NAME = 'leadmirror:key-check';
+
+type Client = PrismaClient | Prisma.TransactionClient;
+
+interface Stored {
+  readonly name: string;
+  readonly payload: Buffer;
+}
+
+async function readStored(prisma: Client): Promise<Stored[]> {
+  const rows = await prisma.$queryRaw<{ name: string; payload: Uint8Array }[]>`
+    select name, payload from sync.secrets where payload is not null order by name`;
+  return rows.map(({ name, payload }) => ({ name, payload: Buffer.from(payload) }));
+}
+
+/** What was stored under a name, and undefined where this key does not open it. */
+async function tryOpen({ name, payload }: Stored, secretKey: string): Promise<unknown> {
+  return createCipher({ name, secretKey })
+    .open<unknown>(payload)
+    .catch((error: unknown) => {
+      if (error instanceof ConfigError) return undefined;
+      throw error;
+    });
+}
+
+async function writeCheck(prisma: Client, secretKey: string): Promise<void> {
+  const payload = await createCipher({ name: CHECK_NAME, secretKey }).seal(true, null);
+  await prisma.$executeRaw`
+    insert into sync.secrets (name, payload) values (${CHECK_NAME}, ${payload}) on conflict (name) do nothing`;
+}
+
+/** @throws ConfigError when the database knows another key; before anything was checked in it, nothing is known. */
+export async function refuseOtherKey(prisma: Client, secretKey: string): Promise<'known' | 'unknown'> {
+  const rows = await prisma.$queryRaw<{ payload: Uint8Array }[]>`
+    select payload from sync.secrets where name = ${CHECK_NAME} and payload is not null`;
+  const payload = toBuffer(rows[0]?.payload ?? null);
+  if (payload === null) return 'unknown';
+  if ((await tryOpen({ name: CHECK_NAME, payload }, secretKey)) === undefined) throw otherKey();
+  return 'known';
+}
+
+/** Whether a key was ever used here. */
+export async function hasSecretKey(prisma: Client): Promise<boolean> {
+  const rows = await prisma.$queryRaw<
+    unknown[]
+  >`select from sync.secrets where name = ${CHECK_NAME} and payload is not null`;
+  return rows.length > 0;
+}
+
+/** Makes sure that this is the key of what is stored, and remembers it where nothing is. @throws ConfigError */
+export async function assertSecretKey(prisma: PrismaClient, secretKey: string): Promise<void> {
+  if ((await refuseOtherKey(prisma, secretKey)) === 'known') return;
+  // Stored before there was such a row: one that opens is enough, others may be damaged.
+  const stored = await readStored(prisma);
+  const opened = await Promise.all(stored.map((row) => tryOpen(row, secretKey)));
+  if (stored.length > 0 && opened.every((value) => value === undefined)) throw otherKey();
+  await writeCheck(prisma, secretKey);
+  // Another process, with another key, may have been faster.
+  await refuseOtherKey(prisma, secretKey);
+}
+
+function otherKey(): ConfigError {
+  const message =
+    'is not the key that the sign-ins in the database are encrypted with. Put that one back, change it with `leadmirror rekey`, or, when it is lost, ' +
+    'have them forgotten with `leadmirror rekey --discard`';
+  return new ConfigError([{ variable: 'LEADMIRROR_SECRET_KEY', message }]);
+}
+
+export interface Rekeyed {
+  /** Encrypted with the new key now. */
+  readonly reencrypted: number;
+  /** Were so already. */
+  readonly unchanged: number;
+  /** Neither key opened them. */
+  readonly discarded: number;
+}
+
+export interface RekeyOptions {
+  /** Null: it is lost. */
+  readonly oldKey: string | null;
+  readonly newKey: string;
+  /** What neither key opens is forgotten, instead of refused. */
+  readonly discards: boolean;
+  readonly signal: AbortSignal;
+}
+
+const POLL_MS = 250;
+const WAIT_MS = 90_000;
+const TRANSACTION_MS = 120_000;
+
+/**
+ * Encrypts everything stored with the new key, in one transaction: an interruption changes nothing. Waits until no process is signing in, since what it is
+ * handed could not be stored any more; a process that still has the old key stores nothing afterwards.
+ *
+ * @throws ConfigError when neither key opens something, RateLimitedError (`sign_in_busy`) when the sign-ins do not end
+ */
+export async function rekey(prisma: PrismaClient, options: RekeyOptions): Promise<Rekeyed> {
+  for (let waitedMs = 0; waitedMs < WAIT_MS; waitedMs += POLL_MS) {
+    options.signal.throwIfAborted();
+    const rekeyed = await prisma.$transaction((tx) => tryRekey(tx, options), { timeout: TRANSACTION_MS });
+    if (rekeyed !== null) return rekeyed;
+    await sleep(POLL_MS, undefined, { signal: options.signal });
+  }
+  throw new RateLimitedError(
+    'Another process is signing in all the time; stop it, and start again. Nothing was changed.',
+    {
+      waitMs: WAIT_MS,
+      code: 'sign_in_busy',
+    },
+  );
+}
+
+/** Null while a process is signing in. */
+async function tryRekey(
+  tx: Prisma.TransactionClient,
+  { oldKey, newKey, discards }: RekeyOptions,
+): Promise<Rekeyed | null> {
+  await tx.$executeRaw`lock table sync.secrets in share row exclusive mode`;
+  const [busy] = await tx.$queryRaw<{ count: bigint }[]>`
+    select count(*) as count from sync.secrets where locked_until > clock_timestamp()`;
+  if (busy !== undefined && busy.count > 0n) return null;
+  const rows = (await readStored(tx)).filter(({ name }) => name !== CHECK_NAME);
+  const unopened: string[] = [];
+  let unchanged = 0;
+  for (const row of rows) {
+    if ((await tryOpen(row, newKey)) !== undefined) {
+      unchanged++;
+      continue;
+    }
+    const value = oldKey === null ? undefined : await tryOpen(row, oldKey);
+    if (value === undefined) unopened.push(row.name);
+    const payload =
+      value === undefined ? null : await createCipher({ name: row.name, secretKey: newKey }).seal(value, null);
+    await tx.$executeRaw`update sync.secrets set payload = ${payload}, updated_at = now() where name = ${row.name}`;
+  }
+  if (unopened.length > 0 && !discards) throw unopenable(unopened);
+  // Nobody who took a lock with the old key can write with it.
+  await tx.$executeRaw`update sync.secrets set lock_token = lock_token + 1`;
+  await tx.$executeRaw`delete from sync.secrets where name = ${CHECK_NAME}`;
+  await writeCheck(tx, newKey);
+  return { reencrypted: rows.length - unchanged - unopened.length, unchanged, discarded: unopened.length };
+}
+
+function unopenable(names: readonly string[]): ConfigError {
+  const message =
+    `does not open ${names.join(', ')} in sync.secrets, and LEADMIRROR_SECRET_KEY does not either; nothing was changed. Set the key that they were stored ` +
+    'with, or have what neither opens forgotten with --discard';
+  return new ConfigError([{ variable: 'LEADMIRROR_OLD_SECRET_KEY', message }]);
+}

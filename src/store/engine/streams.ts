@@ -1,0 +1,110 @@
+import { hostname } from 'node:os';
+import type { PrismaClient } from '../../generated/prisma/client.ts';
+import type { Capabilities } from '../../stream.ts';
+import { LOCKS } from '../locks.ts';
+
+export interface StreamKey {
+  readonly connectionId: string;
+  readonly stream: string;
+}
+
+export interface ConfiguredStream extends StreamKey {
+  /** When it counts as stale; 0: nothing keeps it up to date. */
+  readonly freshWithinSeconds: number;
+  /** The budget that its requests are paid from. */
+  readonly credential?: string;
+}
+
+/**
+ * Notes which streams are configured now. Those that are not are kept, disabled, with their rows.
+ *
+ * While a configuration is rolled out, processes disagree about it, and one that starts with the old file must not switch off what the new one brought.
+ * So one configuration decides: that of the leading scheduler, which repeats this every round (`retires: 'always'`), and whatever another one did is
+ * put right by then. All others only switch on what they have, and switch off only while nobody leads: a `sync` by hand, or the start of the first.
+ */
+export async function registerStreams(
+  prisma: PrismaClient,
+  streams: readonly ConfiguredStream[],
+  { retires }: { readonly retires: 'always' | 'unless_led' },
+): Promise<void> {
+  const json = JSON.stringify(
+    streams.map(({ connectionId, stream, freshWithinSeconds, credential }) => ({
+      connection_id: connectionId,
+      stream,
+      fresh: freshWithinSeconds,
+      credential,
+    })),
+  );
+  // Ordered, so that processes that start at once take the row locks in one order.
+  await prisma.$executeRaw`
+    insert into sync.streams (connection_id, stream, enabled, fresh_within_seconds, credential)
+    select r.connection_id, r.stream, true, r.fresh, r.credential
+    from jsonb_to_recordset(${json}::jsonb) as r(connection_id text, stream text, fresh int, credential text)
+    left join sync.streams s using (connection_id, stream)
+    where s.enabled is not true or s.fresh_within_seconds <> r.fresh or s.credential is distinct from r.credential
+    order by 1, 2
+    on conflict (connection_id, stream) do update set enabled = true, fresh_within_seconds = excluded.fresh_within_seconds,
+      credential = excluded.credential, updated_at = now()
+    where not sync.streams.enabled or sync.streams.fresh_within_seconds <> excluded.fresh_within_seconds
+      or sync.streams.credential is distinct from excluded.credential`;
+  await prisma.$executeRaw`
+    with strange as (
+      select s.connection_id, s.stream from sync.streams s
+      where s.enabled and not exists (
+        select 1 from jsonb_to_recordset(${json}::jsonb) as r(connection_id text, stream text)
+        where r.connection_id = s.connection_id and r.stream = s.stream)
+      -- Another daemon with a configuration of its own works on it.
+      and not exists (select from sync.processes p where s.connection_id = any(p.connections) and p.beat_at > now() - interval '45 seconds'
+        and (p.host <> ${hostname()} or p.pid <> ${process.pid})
+        and not exists (select from jsonb_to_recordset(${json}::jsonb) as r(connection_id text) where r.connection_id = s.connection_id))
+      and (${retires === 'always'}::boolean or not exists (
+        select 1 from pg_locks l where l.locktype = 'advisory' and l.granted and l.objsubid = 1
+          and l.database = (select d.oid from pg_database d where d.datname = current_database())
+          and l.classid = ${LOCKS.lead >> 32n}::bigint::oid and l.objid = ${LOCKS.lead & 0xffffffffn}::bigint::oid))
+      order by 1, 2 for update
+    )
+    update sync.streams s set enabled = false, updated_at = now()
+    from strange where s.connection_id = strange.connection_id and s.stream = strange.stream`;
+}
+
+/** The streams that are configured now, as the process that started last noted them. */
+export async function listStreams(prisma: PrismaClient): Promise<StreamKey[]> {
+  const rows = await prisma.syncStream.findMany({
+    where: { enabled: true },
+    select: { connection_id: true, stream: true },
+    orderBy: [{ connection_id: 'asc' }, { stream: 'asc' }],
+  });
+  return rows.map(({ connection_id, stream }) => ({ connectionId: connection_id, stream }));
+}
+
+export async function readCapabilities(prisma: PrismaClient, key: StreamKey): Promise<Capabilities> {
+  const row = await prisma.syncStream.findUnique({
+    where: { connection_id_stream: { connection_id: key.connectionId, stream: key.stream } },
+    select: { capabilities: true },
+  });
+  return (row?.capabilities ?? {}) as Capabilities;
+}
+
+/** Adds facts to those remembered. */
+export async function learnCapabilities(prisma: PrismaClient, key: StreamKey, facts: Capabilities): Promise<void> {
+  await prisma.$executeRaw`
+    insert into sync.streams (connection_id, stream, capabilities)
+    values (${key.connectionId}, ${key.stream}, ${JSON.stringify(facts)}::jsonb)
+    on conflict (connection_id, stream) do update set capabilities = sync.streams.capabilities || excluded.capabilities,
+      updated_at = now()`;
+}
+
+/** Forgets what was learnt, after the server proved otherwise. */
+export async function forgetCapabilities(prisma: PrismaClient, key: StreamKey): Promise<void> {
+  await prisma.$executeRaw`
+    update sync.streams set capabilities = '{}', updated_at = now()
+    where connection_id = ${key.connectionId} and stream = ${key.stream}`;
+}
+
+/** What people should know about how a stream is read; null: nothing out of the ordinary. */
+export async function noteOnStream(prisma: PrismaClient, key: StreamKey, notice: string | null): Promise<void> {
+  await prisma.$executeRaw`
+    insert into sync.streams (connection_id, stream, notice) values (${key.connectionId}, ${key.stream}, ${notice})
+    on conflict (connection_id, stream) do update set notice = excluded.notice, updated_at = now()
+    where sync.streams.notice is distinct from excluded.notice`;
+}

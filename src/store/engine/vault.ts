@@ -1,0 +1,167 @@
+import { type Clock, systemClock } from '../../clock.ts';
+import { ConfigError, RateLimitedError } from '../../errors.ts';
+import type { PrismaClient } from '../../generated/prisma/client.ts';
+import { isRetryableDatabaseError } from '../faults.ts';
+import { createCipher, toBuffer } from './cipher.ts';
+import { refuseOtherKey } from './secret-key.ts';
+
+/**
+ * Secrets that an upstream hands out and that must not be lost, such as a refresh token that works once: one row each in `sync.secrets`, encrypted
+ * with LEADMIRROR_SECRET_KEY, shared by all processes.
+ *
+ * Work on a secret (asking the upstream for a new one) happens under a lock that is a lease in the row, by the database's clock: no transaction is open
+ * meanwhile, and the lock of a process that was killed ends by itself. Every taker gets a larger token, and a secret is only written with the current
+ * one, so a process that slept past its lock cannot overwrite what its successor has stored.
+ */
+export interface DatabaseVault<T> {
+  /**
+   * Runs `work` alone, with what is stored; what it returns as `store` is stored for the next one.
+   *
+   * @throws RateLimitedError (`sign_in_busy`) while somebody else is inside for longer than `maxWaitMs`, ConfigError when what is stored cannot be opened
+   */
+  exclusive<R>(
+    work: (stored: T | null) => Promise<{ value: R; store?: T }>,
+    options: {
+      readonly signal: AbortSignal;
+      readonly maxWaitMs: number;
+      /** What cannot be opened counts as nothing, and is overwritten. */
+      readonly overwriteUnreadable?: boolean;
+    },
+  ): Promise<R>;
+  /** What is stored now. Waits for nobody. @throws ConfigError when it cannot be opened */
+  peek(): Promise<T | null>;
+}
+
+export interface VaultParts {
+  /** Whose secret; in the clear. */
+  readonly name: string;
+  /** LEADMIRROR_SECRET_KEY. */
+  readonly secretKey: string;
+  readonly clock?: Clock;
+  /** How long the lock of a process that says nothing any more holds; a minute unless told. Renewed at a quarter of it. */
+  readonly lockMs?: number;
+}
+
+const LOCK_MS = 60_000;
+const FIRST_POLL_MS = 50;
+const LAST_POLL_MS = 500;
+/** A secret just handed out is lost when it cannot be stored: worth more patience than a page. */
+const STORE_PAUSES_MS = [100, 500, 1000, 2000, 4000];
+
+/** The right to write the row, and what the row held when it was given. */
+interface Lock {
+  readonly token: bigint;
+  readonly payload: Buffer | null;
+}
+
+interface SecretRow {
+  lock_token: bigint;
+  payload: Uint8Array | null;
+}
+
+/** `T` is plain JSON. */
+export function createDatabaseVault<T>(prisma: PrismaClient, parts: VaultParts): DatabaseVault<T> {
+  const { name, secretKey, clock = systemClock, lockMs = LOCK_MS } = parts;
+  const cipher = createCipher(parts);
+
+  async function tryTake(): Promise<Lock | null> {
+    const [row] = await prisma.$queryRaw<SecretRow[]>`
+      insert into sync.secrets as s (name, locked_until, lock_token, updated_at)
+      values (${name}, clock_timestamp() + make_interval(secs => ${lockMs / 1000}::float8), 1, now())
+      on conflict (name) do update set lock_token = s.lock_token + 1, locked_until = excluded.locked_until
+      where s.locked_until is null or s.locked_until < clock_timestamp()
+      returning s.lock_token, s.payload`;
+    return row === undefined ? null : { token: row.lock_token, payload: toBuffer(row.payload) };
+  }
+
+  async function take({ signal, maxWaitMs }: { signal: AbortSignal; maxWaitMs: number }): Promise<Lock> {
+    const until = clock.now() + maxWaitMs;
+    for (let pauseMs = FIRST_POLL_MS; ; pauseMs = Math.min(pauseMs * 1.5, LAST_POLL_MS)) {
+      signal.throwIfAborted();
+      const lock = await tryTake();
+      if (lock !== null) return lock;
+      const leftMs = until - clock.now();
+      if (leftMs <= 0) throw busy();
+      await clock.sleep(Math.min(pauseMs, leftMs), signal);
+    }
+  }
+
+  async function renew({ token }: Lock): Promise<void> {
+    await prisma.$executeRaw`
+      update sync.secrets set locked_until = clock_timestamp() + make_interval(secs => ${lockMs / 1000}::float8)
+      where name = ${name} and lock_token = ${token} and locked_until is not null`;
+  }
+
+  async function release({ token }: Lock): Promise<void> {
+    await prisma.$executeRaw`update sync.secrets set locked_until = null where name = ${name} and lock_token = ${token}`;
+  }
+
+  /** Stores and gives the lock back in one step; false when the lock is somebody else's by now. */
+  async function put({ token }: Lock, payload: Buffer): Promise<boolean> {
+    const count = await prisma.$executeRaw`
+      update sync.secrets set payload = ${payload}, locked_until = null, updated_at = now()
+      where name = ${name} and lock_token = ${token}`;
+    return count === 1;
+  }
+
+  async function putPatiently(lock: Lock, payload: Buffer): Promise<boolean> {
+    for (const pauseMs of STORE_PAUSES_MS) {
+      try {
+        return await put(lock, payload);
+      } catch (error) {
+        if (!isRetryableDatabaseError(error)) throw error;
+        await clock.sleep(pauseMs);
+      }
+    }
+    return put(lock, payload);
+  }
+
+  /** After sleeping past the lock. Whoever had it since may have stored nothing: then what was got here is the newest there is. */
+  async function putLate(late: Lock, payload: Buffer): Promise<void> {
+    const lock = await take({ signal: new AbortController().signal, maxWaitMs: lockMs });
+    await refuseOtherKey(prisma, secretKey);
+    const isUntouched = late.payload === null ? lock.payload === null : lock.payload?.equals(late.payload) === true;
+    if (isUntouched) await putPatiently(lock, payload);
+    else await release(lock);
+  }
+
+  return {
+    async exclusive(work, options) {
+      const lock = await take(options);
+      const timer = setInterval(() => void renew(lock).catch(() => {}), lockMs / 4);
+      let isHeld = true;
+      try {
+        // What another key has stored meanwhile is not to be overwritten.
+        await refuseOtherKey(prisma, secretKey);
+        const stored = await cipher.open<T>(lock.payload).catch((error: unknown) => {
+          if (options.overwriteUnreadable && error instanceof ConfigError) return null;
+          throw error;
+        });
+        const { value, store } = await work(stored);
+        if (store !== undefined) {
+          const payload = await cipher.seal(store, lock.payload);
+          isHeld = !(await putPatiently(lock, payload));
+          if (isHeld) await putLate(lock, payload);
+          isHeld = false;
+        }
+        return value;
+      } finally {
+        clearInterval(timer);
+        // A lock that cannot be given back ends by itself.
+        if (isHeld) await release(lock).catch(() => {});
+      }
+    },
+    async peek() {
+      const rows = await prisma.$queryRaw<Pick<SecretRow, 'payload'>[]>`
+        select payload from sync.secrets where name = ${name}`;
+      return cipher.open<T>(toBuffer(rows[0]?.payload ?? null));
+    },
+  };
+}
+
+function busy(): RateLimitedError {
+  return new RateLimitedError('another process is signing in to this account right now', {
+    waitMs: LAST_POLL_MS * 10,
+    code: 'sign_in_busy',
+  });
+}

@@ -1,0 +1,114 @@
+import type { Prisma, PrismaClient } from '../../generated/prisma/client.ts';
+import type { ColumnType, Row, TableSpec } from '../../stream.ts';
+import { bindText } from '../driver-adapter.ts';
+import { encodeRows } from './page-json.ts';
+import { quoteName, tableName } from './upsert-sql.ts';
+
+/** How a row of the mirror differs from the upstream's. */
+export type DifferenceKind =
+  /** Upstream has it, the mirror has not, or calls it deleted. */
+  | 'missing'
+  /** The mirror has an older version. */
+  | 'stale'
+  /** The same version, or a newer one, with other content: in `raw`, in a typed column or in what the store derives from them. */
+  | 'different';
+
+export interface RowDifference {
+  readonly id: string;
+  readonly kind: DifferenceKind;
+  /** The mirror's row was written while this was going on. */
+  readonly is_fresh: boolean;
+  /** Of stale and different rows: top-level fields of the record that differ, and columns that differ; names only. */
+  readonly fields: readonly string[];
+  readonly columns: readonly string[];
+}
+
+export interface Comparison {
+  readonly connectionId: string;
+  readonly table: TableSpec;
+  readonly rows: readonly Row[];
+  /** Ids to be compared by content; null: all. */
+  readonly byContent: readonly string[] | null;
+  /** The database's clock when the comparison began. */
+  readonly since: Date;
+}
+
+const sqlByTable = new WeakMap<TableSpec, string>();
+
+/**
+ * Compares rows with the mirror without writing: all by id and version, those in `byContent` (null: all) column by column as well.
+ */
+export async function compareRows(
+  db: PrismaClient | Prisma.TransactionClient,
+  { connectionId, table, rows, byContent, since }: Comparison,
+): Promise<readonly RowDifference[]> {
+  if (rows.length === 0) return [];
+  let sql = sqlByTable.get(table);
+  if (sql === undefined) {
+    sql = buildCompareSql(table);
+    sqlByTable.set(table, sql);
+  }
+  const statement = sql;
+  return bindText(encodeRows(rows), (json) =>
+    db.$queryRawUnsafe<RowDifference[]>(statement, json, connectionId, byContent, since),
+  );
+}
+
+/** Which of these rows were written since then. */
+export async function writtenSince(
+  prisma: PrismaClient,
+  {
+    connectionId,
+    table,
+    ids,
+    since,
+  }: Pick<Comparison, 'connectionId' | 'table' | 'since'> & { readonly ids: readonly string[] },
+): Promise<readonly string[]> {
+  const rows = await prisma.$queryRawUnsafe<{ id: string }[]>(
+    `select id from ${tableName(table)} where connection_id = $1 and id = any($2::text[]) and synced_at >= $3::timestamptz`,
+    connectionId,
+    ids,
+    since,
+  );
+  return rows.map(({ id }) => id);
+}
+
+/** Pure. Parameters: $1 rows as a JSON array, $2 connection_id, $3 ids to be compared by content, or null for all, $4 the time of `since`. */
+export function buildCompareSql(table: TableSpec): string {
+  const typed = Object.entries(table.columns).map(([name, type]: [string, ColumnType]) => `${quoteName(name)} ${type}`);
+  const isAttributed = (name: string) => table.attributed?.includes(name) === true;
+  const columns = Object.keys(table.columns).map((name) => {
+    const column = quoteName(name);
+    const differs = `t.${column} is distinct from i.${column}`;
+    return isAttributed(name) ? `(i.${column} is not null and ${differs})` : differs;
+  });
+  const named = [
+    ...Object.keys(table.columns).map((name, index) => [name, columns[index]]),
+    ['deleted_at', 't.deleted_at is distinct from i.deleted_at'],
+    ['content_hash', 't.raw is not distinct from i.raw and t.content_hash is distinct from md5(i.raw::text)'],
+  ].map(([name, differs]) => `case when ${differs} then '${name}' end`);
+  return `
+with incoming as (
+  select distinct on (r.id) r.*
+  from jsonb_to_recordset($1::jsonb) as r(id text, ${typed.join(', ')}, raw jsonb, deleted_at timestamptz)
+  order by r.id, r.updated_at desc nulls last
+), judged as (
+  select i.id, t.raw as stored, i.raw as given, array_remove(array[${named.join(', ')}], null) as columns, case
+    when t.id is null or (t.deleted_at is not null and i.deleted_at is null) then 'missing'
+    when t.updated_at < i.updated_at then 'stale'
+    when ($3::text[] is null or i.id = any($3::text[])) and (
+      t.raw is distinct from i.raw or t.content_hash is distinct from md5(i.raw::text)
+      or t.deleted_at is distinct from i.deleted_at or ${columns.join(' or ')}
+    ) then 'different'
+  end as kind, (t.synced_at >= $4::timestamptz) is true as is_fresh
+  from incoming i
+  left join lateral (
+    select * from ${tableName(table)} s where s.connection_id = $2 and s.id = i.id limit 1
+  ) t on true
+)
+select id, kind, is_fresh, case when kind = 'missing' then '{}' else columns end as columns,
+  array(select name from jsonb_object_keys(case when kind <> 'missing' and jsonb_typeof(stored) = 'object' and jsonb_typeof(given) = 'object'
+      then stored || given else '{}' end) as name
+    where stored -> name is distinct from given -> name order by 1) as fields
+from judged where kind is not null order by id`.trim();
+}

@@ -1,0 +1,99 @@
+import type { PrismaClient } from '../../generated/prisma/client.ts';
+import type { FollowedRow, FollowedStream, FollowQuery, TableSpec } from '../../stream.ts';
+import type { StreamKey } from '../engine/streams.ts';
+import { isBackfillComplete } from '../engine/watermarks.ts';
+import { quoteName, tableName } from './upsert-sql.ts';
+
+/**
+ * Ids of a mirrored stream's rows, newest first, without those that are gone; null until its first full read is through. Streams are named like
+ * their tables.
+ */
+export async function readMirroredIds(
+  prisma: PrismaClient,
+  { connectionId, stream }: StreamKey,
+  limit?: number,
+): Promise<readonly string[] | null> {
+  if (!(await isBackfillComplete(prisma, { connectionId, stream }))) return null;
+  const [schema = '', name = ''] = stream.split('.');
+  const rows = await prisma.$queryRawUnsafe<{ id: string }[]>(
+    `select id from ${tableName({ schema, name })} where connection_id = $1 and deleted_at is null
+      order by created_at desc nulls last, id desc limit $2::bigint`,
+    connectionId,
+    limit ?? null,
+  );
+  return rows.map(({ id }) => id);
+}
+
+/** A mirrored stream that another one is read by. Null until its first full read is through, and while it is staler than it should be. */
+export async function followMirrored(prisma: PrismaClient, key: StreamKey): Promise<FollowedStream | null> {
+  if (!(await isBackfillComplete(prisma, key)) || (await isStale(prisma, key))) return null;
+  return { settledAt: () => readSettledTime(prisma), read: (query) => readFollowed(prisma, key, query) };
+}
+
+/** What follows a stream is never fresher than that stream. One that no schedule keeps up to date is as fresh as a person wants it. */
+async function isStale(prisma: PrismaClient, { connectionId, stream }: StreamKey): Promise<boolean> {
+  const [row] = await prisma.$queryRaw<{ is_stale: boolean | null }[]>`
+    select v.as_of < now() - make_interval(secs => s.fresh_within_seconds) as is_stale
+    from sync.status v join sync.streams s using (connection_id, stream)
+    where connection_id = ${connectionId} and stream = ${stream} and s.fresh_within_seconds > 0`;
+  return row?.is_stale ?? false;
+}
+
+/** No transaction of the mirror takes longer (see `transactionOptions`). */
+const LONGEST_TRANSACTION = '60 seconds';
+
+/**
+ * Rows carry the time at which their transaction began, and are seen when it is committed. So: up to just before the oldest transaction that is under way.
+ * One that has written nothing within seconds only reads. The clock is read first, and the pause gives a transaction that has just begun the time to show
+ * up.
+ */
+async function readSettledTime(prisma: PrismaClient): Promise<number> {
+  const [clock] = await prisma.$queryRaw<{ now: Date }[]>`select clock_timestamp() as now`;
+  if (clock === undefined) throw new Error('a select without from answers one line');
+  await prisma.$executeRaw`select pg_sleep(0.02)`;
+  const [found] = await prisma.$queryRaw<{ settled: number }[]>`
+    select floor(extract(epoch from greatest(least(${clock.now}::timestamptz, min(a.xact_start)),
+      ${clock.now}::timestamptz - ${LONGEST_TRANSACTION}::interval)) * 1000)::float8 - 1 as settled
+    from pg_stat_activity a
+    where a.datname = current_database() and a.pid <> pg_backend_pid()
+      and (a.backend_xid is not null or a.xact_start > clock_timestamp() - interval '5 seconds')`;
+  return found?.settled ?? clock.now.getTime() - 1;
+}
+
+async function readFollowed(
+  prisma: PrismaClient,
+  { connectionId, stream }: StreamKey,
+  { behind, untilMs, columns, limit, onlyDeleted }: FollowQuery,
+): Promise<readonly FollowedRow[]> {
+  const [schema = '', name = ''] = stream.split('.');
+  const values = columns.map((column) => `'${column}', ${quoteName(column)}`).join(', ');
+  const sql = `select synced_at as at, id, deleted_at is not null as "isDeleted", jsonb_build_object(${values}) as values
+      from ${tableName({ schema, name })}
+      where connection_id = $1 and (synced_at, id) > ($2::timestamptz, $3) and synced_at <= $4::timestamptz
+        ${onlyDeleted ? 'and deleted_at is not null' : ''}
+      order by synced_at, id limit $5::int`;
+  const parameters = [connectionId, new Date(behind?.at ?? 0), behind?.id ?? '', new Date(untilMs), limit];
+  type Found = Omit<FollowedRow, 'place'> & { readonly at: Date; readonly id: string };
+  const [, rows] = await prisma.$transaction([
+    // The index has this order. On a young table without statistics the planner would read and sort all rows for every few of them.
+    prisma.$executeRaw`set local enable_sort = off`,
+    prisma.$queryRawUnsafe<Found[]>(sql, ...parameters),
+  ]);
+  return rows.map(({ at, id, isDeleted, values }) => ({ place: { at: at.getTime(), id }, isDeleted, values }));
+}
+
+/** Ids of a table's rows that are alive and whose column holds one of these values. */
+export async function readIdsWhere(
+  prisma: PrismaClient,
+  { connectionId, table }: { readonly connectionId: string; readonly table: TableSpec },
+  { column, values }: { readonly column: string; readonly values: readonly string[] },
+): Promise<readonly string[]> {
+  if (values.length === 0) return [];
+  const rows = await prisma.$queryRawUnsafe<{ id: string }[]>(
+    `select id from ${tableName(table)}
+      where connection_id = $1 and ${quoteName(column)} = any($2::text[]) and deleted_at is null order by id`,
+    connectionId,
+    values,
+  );
+  return rows.map(({ id }) => id);
+}

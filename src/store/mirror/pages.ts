@@ -1,0 +1,193 @@
+import { LeaseLostError } from '../../errors.ts';
+import { Prisma, type PrismaClient } from '../../generated/prisma/client.ts';
+import type { Row, TableSpec } from '../../stream.ts';
+import { bindText } from '../driver-adapter.ts';
+import { LEASE_MS, type Lease } from '../engine/leases.ts';
+import { type BadRecord, quarantineSql, resolveWrittenSql } from '../engine/quarantine.ts';
+import { foldIdleRunSql, type RunCounts, type RunEnd, runLineSql } from '../engine/runs.ts';
+import { encodeRows } from './page-json.ts';
+import { seenIdsSql } from './seen-ids.ts';
+import { tombstonesSql } from './tombstones.ts';
+import { incomingPart, upsertParts } from './upsert-sql.ts';
+
+export interface PageWrite {
+  readonly table: TableSpec;
+  /** The rows as the statement takes them; null when there are none. */
+  readonly json: string | null;
+  readonly rowCount: number;
+  readonly bad: readonly BadRecord[];
+  /** A stored row written before this time may be replaced by an older version; null: never. */
+  readonly replaceWrittenBefore: Date | null;
+  /** Written whatever is stored: rows that were found to be wrong. */
+  readonly isForced?: boolean;
+}
+
+/** Encodes rows for writing. Apart from the transaction, so that it can be done while the page before is being written. */
+export function preparePage(page: Omit<PageWrite, 'json' | 'rowCount'> & { readonly rows: readonly Row[] }): PageWrite {
+  const { rows, ...rest } = page;
+  return { ...rest, json: rows.length === 0 ? null : encodeRows(rows), rowCount: rows.length };
+}
+
+/** Several prepared pages as one. */
+export function joinPages(pages: readonly PageWrite[]): PageWrite {
+  const [first, ...others] = pages;
+  if (first === undefined) throw new Error('there is no page');
+  if (others.length === 0) return first;
+  const texts = pages.flatMap(({ json }) => (json === null ? [] : json.slice(1, -1)));
+  return {
+    ...first,
+    json: texts.length === 0 ? null : `[${texts.join(',')}]`,
+    rowCount: pages.reduce((sum, { rowCount }) => sum + rowCount, 0),
+    bad: pages.flatMap(({ bad }) => bad),
+  };
+}
+
+/** Progress to store with a page. `cursor` null: no walk under way. */
+export interface CheckpointWrite {
+  readonly cursor: unknown;
+  /** Null leaves the stored one as it is. */
+  readonly watermark: Readonly<Record<string, string>> | null;
+  /** As `watermark`. */
+  readonly walkedAt: Readonly<Record<string, string>> | null;
+  /** The walk ended complete: the pass is proven as of now. */
+  readonly completed: boolean;
+  /** Of a full walk: the newest change on this page. */
+  readonly newestChange?: Date | null;
+}
+
+export interface PageToWrite {
+  readonly lease: Lease;
+  readonly startedAt: Date;
+  readonly page: PageWrite | null;
+  /** Ids that the walk met for the first time: kept with the page, so that they never claim more than the checkpoint. */
+  readonly met?: { readonly list: string; readonly ids: readonly string[] };
+  /** Rows found to be gone. */
+  readonly tombstones?: { readonly table: TableSpec; readonly before: Date | null; readonly ids: readonly string[] };
+  readonly checkpoint: CheckpointWrite;
+  /** The run's counts before this page; nothing is changed in place. */
+  readonly counts: RunCounts;
+  /** The run ends with this page. */
+  readonly end: RunEnd | null;
+  /** The run lets others have their turn: its lease ends with this page, its line stays open, and the next holder goes on with it. */
+  readonly yields?: boolean;
+}
+
+interface Counted {
+  readonly read: number;
+  readonly created: number;
+  readonly updated: number;
+  readonly deleted: number;
+}
+
+/** Nothing is written without it: the checkpoint's row is locked before all others, and with it the lease is checked. */
+const HELD = Prisma.sql`exists (select from held)`;
+
+/**
+ * Writes a page and its progress in one statement, which is its own transaction: checkpoint, quarantine, rows, ids seen, tombstones, the run's line. Stored
+ * progress therefore never claims a row that is not there, and never omits one that is. Returns the run's counts after the page.
+ *
+ * @throws LeaseLostError when another run took over; nothing of the page is kept then
+ */
+export async function writePage(prisma: PrismaClient, write: PageToWrite): Promise<RunCounts> {
+  const [counted] = await bindText(write.page?.json ?? '', (json) => prisma.$queryRaw<Counted[]>(pageSql(write, json)));
+  if (counted === undefined) {
+    const { stream, pass, connectionId } = write.lease;
+    throw new LeaseLostError(
+      `${stream} ${pass} of ${connectionId} was taken over by another run; this one stops, nothing is lost`,
+    );
+  }
+  const before = countsBefore(write);
+  const { read, created, updated, deleted } = counted;
+  return {
+    ...before,
+    created: before.created + created,
+    updated: before.updated + updated,
+    unchanged: before.unchanged + read - created - updated,
+    deleted: before.deleted + deleted,
+  };
+}
+
+/** The counts as far as they are known before the database has answered. */
+function countsBefore({ counts, page }: PageToWrite): RunCounts {
+  if (page === null) return counts;
+  const { rowCount, bad } = page;
+  return {
+    ...counts,
+    pages: counts.pages + 1,
+    read: counts.read + rowCount + bad.length,
+    quarantined: counts.quarantined + bad.length,
+  };
+}
+
+/** `json`: stands for the page's rows. */
+function pageSql(write: PageToWrite, json: string): Prisma.Sql {
+  const { lease, page, met, tombstones, end } = write;
+  const parts = [Prisma.sql`held as (${heldSql(write)} returning true)`];
+  if (page === null || page.json === null) {
+    parts.push(Prisma.sql`counted as (select 0 as read, 0 as created, 0 as updated)`);
+  } else {
+    const { table, replaceWrittenBefore, isForced } = page;
+    const { connectionId, runId } = lease;
+    // Quarantine before the rows, as when a record is retried by hand: all processes take these locks in one order.
+    const condition = Prisma.sql`${HELD} and (select count(*) from resolved) >= 0`;
+    parts.push(
+      incomingPart(table, json),
+      Prisma.sql`resolved as (${resolveWrittenSql(lease, page)} and ${HELD} returning true)`,
+      upsertParts(table, { connectionId, runId, replaceWrittenBefore, isForced, condition }),
+    );
+  }
+  if (page !== null && page.bad.length > 0) {
+    parts.push(Prisma.sql`quarantined as (${quarantineSql(lease, page.bad, Prisma.sql`from held, counted`)})`);
+  }
+  if (met !== undefined && met.ids.length > 0) {
+    parts.push(Prisma.sql`seen as (${seenIdsSql(lease, met.list, { ids: met.ids, from: Prisma.sql`from held` })})`);
+  }
+  parts.push(
+    tombstones === undefined
+      ? Prisma.sql`deleted as (select 0 as deleted)`
+      : Prisma.sql`marked as (${tombstonesSql(lease, tombstones)} and ${HELD} returning true), deleted as (select count(*)::int as deleted from marked)`,
+  );
+  const before = countsBefore(write);
+  const hasNews = !isIdle(before) || end !== null || write.yields === true || before.pages > 1;
+  const isNews = Prisma.sql`(${hasNews} or created + updated + deleted > 0)`;
+  const mayFold = end?.outcome === 'succeeded' && isIdle(before);
+  if (mayFold) {
+    const isIdleToo = Prisma.sql`${HELD} and (select created + updated + deleted from counted, deleted) = 0`;
+    parts.push(Prisma.sql`folded as (${foldIdleRunSql(lease)} and ${isIdleToo} returning true)`);
+  }
+  const line = {
+    ...before,
+    created: Prisma.sql`${before.created}::int + created`,
+    updated: Prisma.sql`${before.updated}::int + updated`,
+    unchanged: Prisma.sql`${before.unchanged}::int + read - created - updated`,
+    deleted: Prisma.sql`${before.deleted}::int + deleted`,
+  };
+  const isFolded = mayFold ? Prisma.sql`exists (select from folded)` : Prisma.sql`false`;
+  const from = Prisma.sql`from held, counted, deleted where ${isNews} and not ${isFolded}`;
+  parts.push(Prisma.sql`line as (${runLineSql(lease, write.startedAt, { counts: line, end, from })})`);
+  return Prisma.sql`with ${Prisma.join(parts)} select read, created, updated, deleted from held, counted, deleted`;
+}
+
+/** Stores the progress under the lease; no row is met when the lease was lost. */
+function heldSql({ lease, checkpoint, end, yields = false }: PageToWrite): Prisma.Sql {
+  const cursor = checkpoint.cursor === null ? null : JSON.stringify(checkpoint.cursor);
+  const watermark = checkpoint.watermark === null ? null : JSON.stringify(checkpoint.watermark);
+  const walkedAt = checkpoint.walkedAt === null ? null : JSON.stringify(checkpoint.walkedAt);
+  // The lease ends with the run: whoever waits for it need not wait for its expiry.
+  const leaseSeconds = end === null && !yields ? LEASE_MS / 1000 : null;
+  return Prisma.sql`
+    update sync.checkpoints set cursor = ${cursor}::jsonb, watermark = coalesce(${watermark}::jsonb, watermark),
+      walked_at = coalesce(${walkedAt}::jsonb, walked_at),
+      completed_at = case when ${checkpoint.completed} then now() else completed_at end,
+      -- A walk begins where there is no cursor yet.
+      newest_change = case when cursor is null then ${checkpoint.newestChange ?? null}::timestamptz
+        else greatest(newest_change, ${checkpoint.newestChange ?? null}::timestamptz) end,
+      lease_until = clock_timestamp() + make_interval(secs => ${leaseSeconds}::float8),
+      yielded_run_id = case when ${yields} then run_id end, updated_at = now()
+    where connection_id = ${lease.connectionId} and stream = ${lease.stream} and pass = ${lease.pass}
+      and lease_token = ${lease.token} and lease_until is not null`;
+}
+
+function isIdle(counts: RunCounts): boolean {
+  return counts.created + counts.updated + counts.deleted + counts.quarantined === 0;
+}

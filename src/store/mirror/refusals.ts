@@ -1,0 +1,39 @@
+import { scrypt } from 'node:crypto';
+import { promisify } from 'node:util';
+import { type AuthCode, AuthError } from '../../errors.ts';
+import type { PrismaClient } from '../../generated/prisma/client.ts';
+import { REFUSED_FOR_MS, type RefusalStore } from '../../stream.ts';
+
+const derive = promisify(scrypt) as (secret: string, salt: string, length: number) => Promise<Buffer>;
+
+/** Refusals of one credential in its budget's row, for all processes. The secret itself is never stored: a slow digest tells it from another one. */
+export function createRefusalStore(
+  prisma: PrismaClient,
+  { credential, secret }: { readonly credential: string; readonly secret: string },
+): RefusalStore {
+  let digest: Promise<string> | null = null;
+  const digestOnce = () => {
+    digest ??= derive(secret, credential, 32).then((bytes) => bytes.toString('base64url'));
+    return digest;
+  };
+  return {
+    async find() {
+      const [row] = await prisma.$queryRaw<{ code: AuthCode; message: string; digest: string }[]>`
+        select refused_code as code, refused_message as message, refused_digest as digest from sync.budgets
+        where credential = ${credential} and refused_at > now() - make_interval(secs => ${REFUSED_FOR_MS / 1000}::float8)`;
+      return row === undefined || row.digest !== (await digestOnce()) ? null : new AuthError(row.code, row.message);
+    },
+    async keep({ code, message }) {
+      const refused_digest = await digestOnce();
+      await prisma.$executeRaw`
+        update sync.budgets set refused_at = now(), refused_code = ${code}, refused_message = ${message}, refused_digest = ${refused_digest}
+        where credential = ${credential}`;
+    },
+    async clear() {
+      await prisma.syncBudget.updateMany({
+        where: { credential, refused_at: { not: null } },
+        data: { refused_at: null, refused_code: null, refused_message: null, refused_digest: null },
+      });
+    },
+  };
+}

@@ -1,0 +1,101 @@
+import type { PrismaClient } from '../../generated/prisma/client.ts';
+import type { ColumnType, Row, TableSpec } from '../../stream.ts';
+import { bindText } from '../driver-adapter.ts';
+import { encodeRows } from './page-json.ts';
+import { quoteName, tableName } from './upsert-sql.ts';
+
+export interface StoredRecord {
+  readonly id: string;
+  readonly content_hash: string;
+  /** As text: Prisma would look at every value in it. */
+  readonly raw: string;
+}
+
+/** The stored records of a table by id, behind `after`, deleted ones included. */
+export function readStoredRecords(
+  prisma: PrismaClient,
+  { connectionId, table }: { readonly connectionId: string; readonly table: TableSpec },
+  { after, limit }: { readonly after: string; readonly limit: number },
+): Promise<StoredRecord[]> {
+  return prisma.$queryRawUnsafe<StoredRecord[]>(
+    `select id, content_hash, raw::text as raw from ${tableName(table)}
+      where connection_id = $1 and id > $2 order by id limit $3::bigint`,
+    connectionId,
+    after,
+    limit,
+  );
+}
+
+export async function countStoredRecords(
+  prisma: PrismaClient,
+  { connectionId, table }: { readonly connectionId: string; readonly table: TableSpec },
+): Promise<number> {
+  const [row] = await prisma.$queryRawUnsafe<{ count: number }[]>(
+    `select count(*)::int as count from ${tableName(table)} where connection_id = $1`,
+    connectionId,
+  );
+  return row?.count ?? 0;
+}
+
+/** A row as it is derived now, and the content that it was derived from. */
+export interface DerivedRow {
+  readonly row: Row;
+  readonly contentHash: string;
+}
+
+const sqlByTable = new WeakMap<TableSpec, string>();
+
+/** Writes the typed columns that differ; answers how many rows that were. */
+export async function writeDerived(
+  prisma: PrismaClient,
+  { connectionId, table }: { readonly connectionId: string; readonly table: TableSpec },
+  derived: readonly DerivedRow[],
+): Promise<number> {
+  const sql = sqlByTable.get(table) ?? buildReprojectSql(table);
+  sqlByTable.set(table, sql);
+  // `raw` stays as it is stored and need not travel.
+  const rows = derived.map(({ row, contentHash }) => ({ ...row, raw: null, content_hash: contentHash }));
+  const written = await bindText(encodeRows(rows), (json) =>
+    prisma.$queryRawUnsafe<{ count: number }[]>(sql, json, connectionId),
+  );
+  return written[0]?.count ?? 0;
+}
+
+/**
+ * Pure. Parameters: $1 rows as a JSON array, each with the `content_hash` that it was derived from; $2 connection_id.
+ *
+ * A row that a run wrote meanwhile has other content, or was mapped by that run: it is left alone, which is why no lease is needed. Rows are locked in
+ * the order of their ids, as pages do. `raw`, `content_hash` and `run_id` stay; `synced_at` says when the row was written last, so it moves.
+ * An attributed column stays when the record does not tell, and so does `deleted_at`, which a full walk may have set.
+ */
+export function buildReprojectSql(table: TableSpec): string {
+  const target = tableName(table);
+  const kept = new Set([...(table.attributed ?? []), 'deleted_at']);
+  const names = [...Object.keys(table.columns), 'deleted_at'];
+  const recordset = Object.entries(table.columns).map(
+    ([name, type]: [string, ColumnType]) => `${quoteName(name)} ${type}`,
+  );
+  const differs = names.map((name) => {
+    const column = quoteName(name);
+    const isOther = `t.${column} is distinct from d.${column}`;
+    return kept.has(name) ? `(d.${column} is not null and ${isOther})` : isOther;
+  });
+  const assigned = names.map((name) => {
+    const column = quoteName(name);
+    return kept.has(name) ? `${column} = coalesce(d.${column}, t.${column})` : `${column} = d.${column}`;
+  });
+  return `
+with derived as materialized (
+  select * from jsonb_to_recordset($1::jsonb) as r(id text, content_hash text, ${recordset.join(', ')}, deleted_at timestamptz)
+), locked as materialized (
+  select t.id from derived d join ${target} t on t.connection_id = $2 and t.id = d.id and t.content_hash = d.content_hash
+  where ${differs.join(' or ')}
+  order by t.id for update of t
+), written as (
+  update ${target} t set ${assigned.join(', ')}, synced_at = now()
+  from derived d join locked l on l.id = d.id
+  where t.connection_id = $2 and t.id = d.id
+  returning 1
+)
+select count(*)::int as count from written`.trim();
+}

@@ -1,0 +1,90 @@
+import { Prisma, type PrismaClient } from '../../generated/prisma/client.ts';
+import type { TableSpec } from '../../stream.ts';
+import { bindText } from '../driver-adapter.ts';
+import type { CheckpointKey } from '../engine/leases.ts';
+import { tableName } from './upsert-sql.ts';
+
+type Executor = PrismaClient | Prisma.TransactionClient;
+
+/*
+ * The ids that a full walk of an unsorted list has met: written in its pages' transactions, so they are exactly as far as the checkpoint.
+ *
+ * The table fills and empties faster than statistics follow. `lateral … limit 1` keeps the planner to one look-up by key per row; left to itself it takes
+ * the table for tiny, reads all of it for every page, and a walk of 60,000 rows becomes quadratic.
+ */
+
+export async function keepSeenIds(
+  db: Executor,
+  key: CheckpointKey,
+  list: string,
+  ids: readonly string[],
+): Promise<void> {
+  if (ids.length > 0) await db.$executeRaw(seenIdsSql(key, list, { ids, from: Prisma.empty }));
+}
+
+/** The statement that keeps ids. `from`: where, when they are kept under a condition. */
+export function seenIdsSql(
+  { connectionId, stream, pass }: CheckpointKey,
+  list: string,
+  { ids, from }: { readonly ids: readonly string[]; readonly from: Prisma.Sql },
+): Prisma.Sql {
+  return Prisma.sql`
+    insert into sync.seen_ids (connection_id, stream, pass, list, id)
+    select ${connectionId}, ${stream}, ${pass}, ${list}, unnest(${ids}::text[])
+    ${from}
+    on conflict do nothing`;
+}
+
+export async function readSeenIds(
+  db: Executor,
+  { connectionId, stream, pass }: CheckpointKey,
+  list: string,
+  ids: readonly string[],
+): Promise<ReadonlySet<string>> {
+  if (ids.length === 0) return new Set();
+  const rows = await db.$queryRaw<{ id: string }[]>`
+    select asked.id from unnest(${ids}::text[]) as asked(id)
+    cross join lateral (
+      select 1 from sync.seen_ids s
+      where s.connection_id = ${connectionId} and s.stream = ${stream} and s.pass = ${pass} and s.id = asked.id
+        and s.list = ${list}
+      limit 1
+    ) met`;
+  return new Set(rows.map(({ id }) => id));
+}
+
+export async function countSeenIds(
+  db: Executor,
+  { connectionId, stream, pass }: CheckpointKey,
+  list: string,
+): Promise<number> {
+  const [row] = await db.$queryRaw<{ count: number }[]>`
+    select count(*)::int as count from sync.seen_ids
+    where connection_id = ${connectionId} and stream = ${stream} and pass = ${pass} and list = ${list}`;
+  return row?.count ?? 0;
+}
+
+export async function forgetSeenIds(db: Executor, { connectionId, stream, pass }: CheckpointKey): Promise<void> {
+  await db.$executeRaw`
+    delete from sync.seen_ids where connection_id = ${connectionId} and stream = ${stream} and pass = ${pass}`;
+}
+
+/** Those of the rows (a page's JSON) that the mirror holds, alive, in exactly this version. */
+export async function readUnchangedIds(
+  db: Executor,
+  connectionId: string,
+  table: TableSpec,
+  json: string | null,
+): Promise<ReadonlySet<string>> {
+  if (json === null) return new Set();
+  const statement = `
+    select r.id from jsonb_to_recordset($1::jsonb) as r(id text, raw jsonb)
+    cross join lateral (
+      select * from ${tableName(table)} s where s.connection_id = $2 and s.id = r.id limit 1
+    ) t
+    where t.deleted_at is null and t.content_hash = md5(r.raw::text)`;
+  const rows = await bindText(json, (reference) =>
+    db.$queryRawUnsafe<{ id: string }[]>(statement, reference, connectionId),
+  );
+  return new Set(rows.map(({ id }) => id));
+}

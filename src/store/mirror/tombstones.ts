@@ -1,0 +1,95 @@
+import { Prisma, type PrismaClient } from '../../generated/prisma/client.ts';
+import type { MirroredRow, TableSpec } from '../../stream.ts';
+import type { CheckpointKey, Lease } from '../engine/leases.ts';
+import { tableName } from './upsert-sql.ts';
+
+/**
+ * Suspects: alive rows that a full walk did not meet and that nobody wrote since it began. Only when it closed cleanly do they mean anything, and
+ * even then they are asked for once more before a tombstone is set.
+ */
+export interface SuspectQuery {
+  readonly key: CheckpointKey;
+  readonly table: TableSpec;
+  /** Rows written after this time are none: the database's clock at the walk's beginning. */
+  readonly before: Date;
+}
+
+export async function countSuspects(db: PrismaClient, query: SuspectQuery): Promise<number> {
+  const [row] = await db.$queryRawUnsafe<{ count: number }[]>(
+    `select count(*)::int as count ${suspectsOf(query.table)}`,
+    ...parameters(query),
+  );
+  return row?.count ?? 0;
+}
+
+/** The next suspects by id, behind `after`. */
+export async function readSuspects(
+  db: PrismaClient,
+  query: SuspectQuery,
+  { after, limit }: { after: string; limit: number },
+): Promise<readonly MirroredRow[]> {
+  const rows = await db.$queryRawUnsafe<{ row: MirroredRow }[]>(
+    `select to_jsonb(t) - 'raw' as row ${suspectsOf(query.table)} and t.id > $5 order by t.id limit $6`,
+    ...parameters(query),
+    after,
+    limit,
+  );
+  return rows.map(({ row }) => row);
+}
+
+/** Some alive rows that the walk did meet: what the upstream answers about one of them tells whether it can be asked at all. */
+export async function readMetRows(db: PrismaClient, { key, table }: SuspectQuery): Promise<readonly MirroredRow[]> {
+  const found = await db.$queryRawUnsafe<{ row: MirroredRow }[]>(
+    `select to_jsonb(t) - 'raw' as row from ${tableName(table)} t
+      cross join lateral (
+        select 1 from sync.seen_ids s
+        where s.connection_id = $1 and s.stream = $2 and s.pass = $3 and s.id = t.id and s.list <> '@asked' limit 1
+      ) met
+      where t.connection_id = $1 and t.deleted_at is null limit 20`,
+    key.connectionId,
+    key.stream,
+    key.pass,
+  );
+  return found.map(({ row }) => row);
+}
+
+function suspectsOf(table: TableSpec): string {
+  // One look-up by key per row, whatever the planner believes about a table that fills and empties: see seen-ids.ts.
+  return `from ${tableName(table)} t
+    left join lateral (
+      select true as is_met from sync.seen_ids s
+      where s.connection_id = $1 and s.stream = $2 and s.pass = $3 and s.id = t.id limit 1
+    ) seen on true
+    where t.connection_id = $1 and t.deleted_at is null and t.synced_at < $4::timestamptz and seen.is_met is null`;
+}
+
+function parameters({ key, before }: SuspectQuery): [string, string, string, Date] {
+  return [key.connectionId, key.stream, key.pass, before];
+}
+
+/** Alive rows, and how many were marked as deleted within the last day: what the brake compares suspects with. */
+export async function readVanishing(
+  db: PrismaClient,
+  { connectionId, stream }: Pick<CheckpointKey, 'connectionId' | 'stream'>,
+  table: TableSpec,
+): Promise<{ alive: number; deletedToday: number }> {
+  const [rows] = await db.$queryRawUnsafe<{ alive: number }[]>(
+    `select count(*)::int as alive from ${tableName(table)} where connection_id = $1 and deleted_at is null`,
+    connectionId,
+  );
+  const [runs] = await db.$queryRaw<{ deleted: number }[]>`
+    select coalesce(sum(deleted), 0)::int as deleted from sync.runs
+    where connection_id = ${connectionId} and stream = ${stream} and started_at > now() - interval '1 day'`;
+  return { alive: rows?.alive ?? 0, deletedToday: runs?.deleted ?? 0 };
+}
+
+/** The statement that sets tombstones, unless a row was written meanwhile (`before` null: in any case). */
+export function tombstonesSql(
+  lease: Lease,
+  { table, before, ids }: { table: TableSpec; before: Date | null; ids: readonly string[] },
+): Prisma.Sql {
+  return Prisma.sql`
+    update ${Prisma.raw(tableName(table))} set deleted_at = now(), synced_at = now(), run_id = ${lease.runId}
+    where connection_id = ${lease.connectionId} and id = any(${ids}::text[]) and deleted_at is null
+      and (synced_at < ${before}::timestamptz or ${before}::timestamptz is null)`;
+}

@@ -1,0 +1,117 @@
+import { Prisma } from '../../generated/prisma/client.ts';
+
+export const ALERT_KINDS = [
+  'stale',
+  'blocked',
+  'deletion_brake',
+  'suddenly_empty',
+  'circuit_open',
+  'quarantine_growing',
+  'verify_differences',
+] as const;
+
+export type AlertKind = (typeof ALERT_KINDS)[number];
+
+export interface AlertKey {
+  readonly connection_id: string;
+  /** Empty when it is about the whole account. */
+  readonly stream: string;
+  readonly kind: AlertKind;
+}
+
+/** Something that is wrong now. */
+export interface AlertCondition extends AlertKey {
+  readonly reason: string;
+  /** Null: not known. */
+  readonly since: Date | null;
+}
+
+/** Of a budget `b`: somebody asks with it. What nobody asks with stays as it was left, an open circuit for ever. */
+export const isStreamInUse = Prisma.sql`exists (
+  select 1 from sync.streams u where u.credential = b.credential and u.enabled and u.paused_at is null)`;
+
+/** Of a line `v` of the status: a full walk that began after the last verify ended complete, and read again whatever differed. */
+export const isProofSettled = Prisma.sql`exists (
+  select 1 from sync.checkpoints c
+  where c.connection_id = v.connection_id and c.stream = v.stream and c.pass in ('backfill', 'reconcile')
+    and c.started_at > v.proof_at and c.completed_at >= c.started_at)`;
+
+/**
+ * Everything that is wrong now, from facts alone. What a person paused, and what is no longer configured, is not wrong.
+ *
+ * A quarantine grows while records were set aside within the last hour; a stream that waits for its first run is stale once it has waited as long as any
+ * stream may; one that is read by hand only is never late.
+ *
+ * An open circuit is one condition of the account and none of its streams: as long as nobody answers, what is told of them as stale stays so, and no more
+ * is added. Only what a person has to settle is `blocked`.
+ */
+export async function readAlertConditions(db: Prisma.TransactionClient): Promise<AlertCondition[]> {
+  return db.$queryRaw<AlertCondition[]>`
+    with lines as materialized (
+      select v.connection_id, v.stream, v.state, v.reason, v.since, v.as_of, v.proof_at, v.proof_differences, v.open_quarantine,
+        s.fresh_within_seconds > 0 as is_scheduled,
+        v.lag_seconds > s.fresh_within_seconds as is_late,
+        s.created_at < now() - make_interval(secs => s.fresh_within_seconds) as is_old,
+        o.credential is not null as is_unanswered,
+        -- Not whatever is blocked meanwhile: credentials may have been refused before. The view tells the two apart by when they began.
+        coalesce(v.state = 'blocked' and v.since in (o.failing_since, o.opened_at), false) as is_held
+      from sync.status v
+      join sync.streams s using (connection_id, stream)
+      left join sync.budgets o on o.credential = s.credential and o.opened_at is not null
+      where v.state <> 'paused'
+    ), held as (
+      select l.connection_id, l.stream, h.code, h.message, h.since
+      from lines l
+      cross join lateral (
+        select r.error_code as code, coalesce(r.error_message, r.error_code) as message, r.ended_at as since
+        from sync.runs r
+        where r.connection_id = l.connection_id and r.stream = l.stream and r.ended_at is not null
+          and r.outcome in ('partial', 'failed') and r.error_code in ('deletion_brake', 'suddenly_empty')
+          and not exists (select 1 from sync.runs g
+            where g.connection_id = r.connection_id and g.stream = r.stream and g.pass = r.pass and g.id > r.id
+              and (g.outcome = 'succeeded' or g.outcome = 'partial' and g.error_code = 'quarantined'))
+          and not exists (select 1 from sync.checkpoints c
+            where c.connection_id = r.connection_id and c.stream = r.stream and c.pass = 'reconcile' and c.completed_at > r.ended_at)
+        order by r.id desc limit 1
+      ) h
+      where l.state in ('partial', 'blocked')
+    )
+    select connection_id, stream, 'stale' as kind,
+      case when state in ('stale', 'never') then reason else 'no complete pass in time' end as reason,
+      case when state in ('stale', 'never') then since else as_of end as since
+    from lines l
+    where is_scheduled and case when is_unanswered
+      then exists (select 1 from sync.alerts a
+        where a.connection_id = l.connection_id and a.stream = l.stream and a.kind = 'stale' and a.is_seen and a.opened_at is not null)
+      else state = 'stale' or state = 'never' and is_old or is_late and state not in ('blocked', 'syncing') end
+    union all
+    select l.connection_id, l.stream, 'blocked', l.reason, l.since
+    from lines l
+    where l.state = 'blocked' and not l.is_held and not exists (
+      select 1 from held h where h.connection_id = l.connection_id and h.stream = l.stream and h.code = 'suddenly_empty')
+    union all
+    select connection_id, stream, code, message, since from held
+    union all
+    select l.connection_id, l.stream, 'quarantine_growing',
+      case q.fresh when 1 then '1 record was' else q.fresh || ' records were' end || ' set aside within an hour, '
+        || l.open_quarantine || ' wait in all', q.since
+    from lines l
+    join (
+      select connection_id, stream, count(*) as fresh, min(first_seen_at) as since
+      from sync.quarantine
+      where resolved_at is null and first_seen_at > now() - interval '1 hour'
+      group by 1, 2
+    ) q using (connection_id, stream)
+    union all
+    select v.connection_id, v.stream, 'verify_differences',
+      case v.proof_differences when 1 then '1 row differs' else v.proof_differences || ' rows differ' end || ' from the upstream', v.proof_at
+    from lines v
+    where v.proof_differences > 0 and not ${isProofSettled}
+    union all
+    select b.credential, '', 'circuit_open',
+      'requests fail again and again' || coalesce(' (' || b.failure_reason || ')', '') || '; they are held, and tried one by one',
+      coalesce(b.failing_since, b.opened_at)
+    from sync.budgets b
+    where b.opened_at is not null and ${isStreamInUse}
+    order by 3, 1, 2`;
+}

@@ -1,0 +1,65 @@
+import type { Prisma, PrismaClient } from '../../generated/prisma/client.ts';
+import { quoteName } from '../mirror/upsert-sql.ts';
+
+/** Everything that people may read; tables that a later version adds to these schemas are readable too. */
+const OPEN_SCHEMAS = ['reporting', 'tiledesk', 'tilkee'] as const;
+/** Of the book-keeping what says how fresh things are. Secrets, cursors and quarantined texts stay closed. */
+const OPEN_SYNC = ['status', 'runs', 'proofs', 'schema_drift'] as const;
+
+export interface Granted {
+  readonly outcome: 'granted' | 'no_such_role' | 'may_write';
+  /** Tables that the role may read, and whose rows row-level security hides from it, as no policy shows it all of them. */
+  readonly hidden: readonly string[];
+  /** What the role still may not read: this user owns it not, and may not grant it. */
+  readonly unreadable: readonly string[];
+  /** Why the role cannot begin a session; null when it can. */
+  readonly closed: 'no_login' | 'no_connect' | 'expired' | null;
+}
+
+/**
+ * Lets a role read, and nothing else. `no_such_role`: it has to be created first. `may_write`: it is a superuser, owns the mirror or was given more by
+ * somebody else, so that a promise of read-only would not be kept; nothing is changed then. What the role can really do is asked afterwards.
+ */
+export async function grantReadonly(prisma: PrismaClient, role: string): Promise<Granted> {
+  return prisma.$transaction(async (tx) => {
+    const [found] = await tx.$queryRaw<{ may_write: boolean; closed: Granted['closed'] }[]>`
+      select bool_or(has_table_privilege(r.oid, c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')) as may_write,
+        case when not r.rolcanlogin then 'no_login' when not has_database_privilege(r.oid, current_database(), 'CONNECT') then 'no_connect'
+          when r.rolvaliduntil < now() then 'expired' end as closed
+      from pg_roles r cross join pg_class c join pg_namespace n on n.oid = c.relnamespace
+      where r.rolname = ${role} and c.relkind = 'r' and n.nspname in ('reporting', 'tiledesk', 'tilkee', 'sync')
+      group by r.oid, r.rolcanlogin, r.rolvaliduntil`;
+    const nothing = { hidden: [], unreadable: [], closed: null };
+    if (found === undefined) return { outcome: 'no_such_role', ...nothing };
+    if (found.may_write) return { outcome: 'may_write', ...nothing };
+    const name = quoteName(role);
+    await tx.$executeRawUnsafe(`grant usage on schema ${[...OPEN_SCHEMAS, 'sync'].join(', ')} to ${name}`);
+    await tx.$executeRawUnsafe(`grant select on all tables in schema ${OPEN_SCHEMAS.join(', ')} to ${name}`);
+    await tx.$executeRawUnsafe(
+      `alter default privileges in schema ${OPEN_SCHEMAS.join(', ')} grant select on tables to ${name}`,
+    );
+    await tx.$executeRawUnsafe(`grant select on ${OPEN_SYNC.map((table) => `sync.${table}`).join(', ')} to ${name}`);
+    return { outcome: 'granted', ...(await readAccess(tx, role)), closed: found.closed };
+  });
+}
+
+async function readAccess(tx: Prisma.TransactionClient, role: string): Promise<Pick<Granted, 'hidden' | 'unreadable'>> {
+  const rows = await tx.$queryRaw<{ name: string; is_readable: boolean; is_hidden: boolean }[]>`
+    with tables as (
+      select r.oid as role, c.oid, n.nspname || '.' || c.relname as name, c.relrowsecurity and not r.rolbypassrls as is_secured,
+        has_schema_privilege(r.oid, n.oid, 'USAGE') and has_table_privilege(r.oid, c.oid, 'SELECT') as is_readable
+      from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_roles r on r.rolname = ${role}
+      where c.relkind in ('r', 'p', 'v', 'm')
+        and (n.nspname::text = any(${[...OPEN_SCHEMAS]}) or n.nspname = 'sync' and c.relname::text = any(${[...OPEN_SYNC]}))
+    )
+    select name, is_readable, is_readable and is_secured and not exists (
+      select from pg_policy p where p.polrelid = t.oid and p.polpermissive and p.polcmd in ('r', '*') and pg_get_expr(p.polqual, p.polrelid) = 'true'
+        and exists (select from unnest(p.polroles) as given (oid) where given.oid = 0 or pg_has_role(t.role, given.oid, 'USAGE'))
+    ) as is_hidden
+    from tables t order by name`;
+  const names = (those: typeof rows) => those.map(({ name }) => name);
+  return {
+    hidden: names(rows.filter((row) => row.is_hidden)),
+    unreadable: names(rows.filter((row) => !row.is_readable)),
+  };
+}

@@ -1,0 +1,79 @@
+import { randomUUID } from 'node:crypto';
+import type { PrismaClient } from '../../generated/prisma/client.ts';
+import { databaseError } from '../faults.ts';
+
+/**
+ * The precomputed tables of schema `reporting`: see its migration for what they hold and how they are kept current. All of it happens in one transaction
+ * of its own, which takes no lock on a mirrored table.
+ */
+
+/** `busy`: another process is at it now. `early`: the last refresh began less than the gap ago. `stopped`: the signal fired; nothing was changed. */
+export type RefreshOutcome = 'refreshed' | 'rebuilt' | 'busy' | 'early' | 'stopped';
+
+export interface RefreshOptions {
+  /** Nothing is done when the last refresh began less than this ago. */
+  readonly minGapMs?: number;
+  /** Read all rows again instead of those written since the last time. */
+  readonly isFull?: boolean;
+  /** Ends the statement inside the server: the first computation of a large mirror takes minutes. */
+  readonly signal?: AbortSignal;
+}
+
+/** @throws DatabaseError */
+export async function refreshReporting(
+  { prisma, place }: { readonly prisma: PrismaClient; readonly place: string },
+  { minGapMs = 0, isFull = false, signal }: RefreshOptions = {},
+): Promise<RefreshOutcome> {
+  if (signal?.aborted) return 'stopped';
+  const tag = randomUUID();
+  const cancel = () => {
+    // Again and again: the statement may still be on its way when the signal fires.
+    const ask = () =>
+      prisma.$queryRaw`select pg_cancel_backend(pid) from pg_stat_activity where query like ${`%${tag}%`} and pid <> pg_backend_pid()`.catch(
+        () => {},
+      );
+    void ask();
+    timer = setInterval(() => void ask(), CANCEL_EVERY_MS);
+  };
+  let timer: NodeJS.Timeout | undefined;
+  signal?.addEventListener('abort', cancel, { once: true });
+  try {
+    const [row] = await prisma.$transaction(
+      (tx) =>
+        tx.$queryRawUnsafe<{ outcome: RefreshOutcome }[]>(
+          `select reporting.refresh($1::float8, $2::boolean) as outcome /* ${tag} */`,
+          minGapMs / 1000,
+          isFull,
+        ),
+      // A transaction brings its settings along through a pooler, too, and this one must read what others commit meanwhile.
+      { isolationLevel: 'ReadCommitted', timeout: LONGEST_REFRESH_MS },
+    );
+    if (row === undefined) throw new Error('reporting.refresh answered no line');
+    return row.outcome;
+  } catch (error) {
+    if (signal?.aborted) return 'stopped';
+    throw databaseError(error, place);
+  } finally {
+    signal?.removeEventListener('abort', cancel);
+    clearInterval(timer);
+  }
+}
+
+const CANCEL_EVERY_MS = 200;
+const LONGEST_REFRESH_MS = 24 * 3_600_000;
+
+/**
+ * Where the days of an account begin; of all accounts without a zone of their own when `connectionId` is null. The next refresh works it in. False: Postgres
+ * knows no such zone.
+ */
+export async function setTimeZone(
+  prisma: PrismaClient,
+  connectionId: string | null,
+  timeZone: string,
+): Promise<boolean> {
+  const written = await prisma.$executeRaw`
+    insert into reporting.settings (connection_id, time_zone)
+    select ${connectionId ?? '*'}, name from pg_timezone_names where lower(name) = lower(${timeZone}) limit 1
+    on conflict (connection_id) do update set time_zone = excluded.time_zone`;
+  return written === 1;
+}

@@ -1,0 +1,208 @@
+import { Prisma, type PrismaClient } from '../../generated/prisma/client.ts';
+import type { Outcome, Pass } from '../../stream.ts';
+import type { RunRecord } from '../engine/runs.ts';
+import type { StreamKey } from '../engine/streams.ts';
+
+/** What the runs tell about the hours behind us and about this moment; read-only. */
+
+/** A pass that holds its lease now, with the counts of its last written page. */
+export interface RunningPass {
+  readonly connection_id: string;
+  readonly stream: string;
+  readonly pass: Pass;
+  readonly run_id: bigint | null;
+  readonly started_at: Date;
+  readonly pages: number;
+  readonly requests: number;
+  /** Records of this run. */
+  readonly read: number;
+  /** Records that earlier runs of the same walk read, before it was put off or stopped. */
+  readonly read_before: number;
+}
+
+export async function readRunning(prisma: PrismaClient): Promise<RunningPass[]> {
+  return prisma.$queryRaw<RunningPass[]>`
+    select c.connection_id, c.stream, c.pass, c.run_id, coalesce(r.started_at, c.updated_at) as started_at,
+      coalesce(r.pages, 0) as pages, coalesce(r.requests, 0) as requests, coalesce(r.read, 0) as read,
+      (select coalesce(sum(x.read), 0)::int from sync.runs x
+        where x.connection_id = c.connection_id and x.stream = c.stream and x.pass = c.pass
+          and x.id < c.run_id and x.started_at >= c.started_at) as read_before
+    from sync.checkpoints c left join sync.runs r on r.id = c.run_id and r.outcome is null
+    where c.lease_until > clock_timestamp()`;
+}
+
+/** How the newest ended run of a pass went wrong. */
+export interface PassError {
+  readonly connection_id: string;
+  readonly stream: string;
+  readonly pass: Pass;
+  readonly outcome: Outcome;
+  readonly code: string;
+  readonly message: string;
+  readonly at: Date;
+}
+
+/** The newest ended run of each stream and pass, where it did not succeed; newest first. Cancelled runs tell nothing. */
+export async function readPassErrors(prisma: PrismaClient): Promise<PassError[]> {
+  return prisma.$queryRaw<PassError[]>`
+    select s.connection_id, s.stream, r.pass, r.outcome, r.error_code as code, coalesce(r.error_message, r.error_code) as message, r.ended_at as at
+    from sync.streams s
+    cross join (values ('backfill'), ('incremental'), ('reconcile')) as p(pass)
+    cross join lateral (
+      select * from sync.runs u
+      where u.connection_id = s.connection_id and u.stream = s.stream and u.pass = p.pass
+        and u.ended_at is not null and u.outcome <> 'cancelled'
+      order by u.id desc limit 1
+    ) r
+    where s.enabled and r.outcome <> 'succeeded' and r.error_code is not null
+    order by r.ended_at desc`;
+}
+
+/** A day in halves of hours: fine enough to see when it was, coarse enough to be read at a glance. */
+export const SLOT_MINUTES = 30;
+export const DAY_SLOTS = 48;
+
+/** Runs of a stream that began in one slot and ended in another, all with the same outcome. */
+export interface RunGroup {
+  readonly connection_id: string;
+  readonly stream: string;
+  readonly outcome: Outcome;
+  /** Slots count back from now: 0 is the half hour that ends now. */
+  readonly from_slot: number;
+  readonly to_slot: number;
+  readonly runs: number;
+  /** Rows created, updated and deleted. */
+  readonly changes: number;
+}
+
+/** The ended runs of the last 24 hours. A line that idle runs were folded into spans from its start to the end of the last of them. */
+export async function readRunGroups(prisma: PrismaClient): Promise<RunGroup[]> {
+  return prisma.$queryRaw<RunGroup[]>`
+    select connection_id, stream, outcome,
+      floor(extract(epoch from now() - greatest(started_at, now() - interval '24 hours')) / 60 / ${SLOT_MINUTES}::int)::int as from_slot,
+      floor(extract(epoch from now() - least(ended_at, now())) / 60 / ${SLOT_MINUTES}::int)::int as to_slot,
+      (count(*) + sum(idle_runs))::int as runs, sum(created + updated + deleted)::int as changes
+    from sync.runs
+    where started_at > now() - interval '2 days' and ended_at > now() - interval '24 hours' and outcome <> 'cancelled'
+    group by 1, 2, 3, 4, 5`;
+}
+
+/** One hour of one connection, or of one stream of it. */
+export interface Hour {
+  /** Begins then (UTC). */
+  readonly at: Date;
+  /** Rows created and updated by the runs that ended in it. */
+  readonly rows: number;
+  readonly runs: number;
+  readonly failed: number;
+  /** Longest time that any of the streams went without a complete pass, as seen within the hour; null: before the first one. */
+  readonly lag_seconds: number | null;
+}
+
+/** The last 24 hours, oldest first; the last of them is the hour that is not over yet. */
+export async function readHours(
+  prisma: PrismaClient,
+  { connectionId, stream }: { readonly connectionId: string; readonly stream?: string },
+): Promise<Hour[]> {
+  const ofStream = stream === undefined ? Prisma.empty : Prisma.sql`and stream = ${stream}`;
+  const [counts, gaps] = await Promise.all([
+    prisma.$queryRaw<{ at: Date; rows: number; runs: number; failed: number }[]>`
+      select h.at, coalesce(sum(r.created + r.updated), 0)::int as rows, (count(r.id) + coalesce(sum(r.idle_runs), 0))::int as runs,
+        count(*) filter (where r.outcome = 'failed')::int as failed
+      from generate_series(date_trunc('hour', now()) - interval '23 hours', date_trunc('hour', now()), interval '1 hour') as h(at)
+      left join sync.runs r on r.ended_at >= h.at and r.ended_at < h.at + interval '1 hour' and r.started_at > now() - interval '2 days'
+        and r.connection_id = ${connectionId} ${ofStream}
+      group by h.at order by h.at`,
+    // Time without a complete pass: between one and the next, up to now after the last. Folded idle runs came evenly.
+    prisma.$queryRaw<{ from: Date; until: Date }[]>`
+      with complete as (
+        select stream, case when idle_runs > 0 then started_at else ended_at end as first_end, ended_at,
+          case when idle_runs > 0 then (ended_at - started_at) / idle_runs end as pause,
+          lag(ended_at) over (partition by stream order by ended_at) as previous_end,
+          lead(ended_at) over (partition by stream order by ended_at) is null as is_last
+        from sync.runs
+        where connection_id = ${connectionId} ${ofStream} and pass <> 'verify' and started_at > now() - interval '3 days'
+          and ended_at is not null and (outcome = 'succeeded' or outcome = 'partial' and error_code = 'quarantined')
+      )
+      select previous_end as "from", first_end as until from complete where previous_end < first_end
+      union all select ended_at, now() from complete where is_last
+      union all select h - pause, h from complete, generate_series(first_end + pause, ended_at, greatest(pause, interval '30 minutes')) as h
+        where pause is not null`,
+  ]);
+  return counts.map((hour) => ({ ...hour, lag_seconds: longestGap(gaps, hour.at) }));
+}
+
+const HOUR_MS = 3_600_000;
+
+function longestGap(gaps: readonly { from: Date; until: Date }[], at: Date): number | null {
+  const end = at.getTime() + HOUR_MS;
+  let longest: number | null = null;
+  for (const { from, until } of gaps) {
+    if (until < at || from.getTime() >= end) continue;
+    const seconds = Math.round((Math.min(until.getTime(), end) - from.getTime()) / 1000);
+    longest = Math.max(longest ?? 0, seconds);
+  }
+  return longest;
+}
+
+export interface RunFilter {
+  readonly limit: number;
+  readonly connectionId?: string;
+  readonly stream?: string;
+  readonly outcome?: Outcome | 'running';
+  /** Runs older than this one. */
+  readonly before?: bigint;
+}
+
+/** The newest runs first. */
+export async function findRuns(prisma: PrismaClient, filter: RunFilter): Promise<RunRecord[]> {
+  const { limit, connectionId, stream, outcome, before } = filter;
+  const rows = await prisma.syncRun.findMany({
+    where: {
+      ...(connectionId !== undefined && { connection_id: connectionId }),
+      ...(stream !== undefined && { stream }),
+      ...(outcome !== undefined && { outcome: outcome === 'running' ? null : outcome }),
+      ...(before !== undefined && { id: { lt: before } }),
+    },
+    orderBy: { id: 'desc' },
+    take: limit,
+  });
+  return rows.map((row) => row as unknown as RunRecord);
+}
+
+/**
+ * Requests that went out in the last minute, by connection. A run that lasts longer counts with its share of that minute; one whose process vanished, and
+ * which the run that took it over is counted beside, does not count.
+ */
+export async function readRequestRates(prisma: PrismaClient): Promise<Map<string, number>> {
+  const rows = await prisma.$queryRaw<{ connection_id: string; requests: number }[]>`
+    select connection_id, sum(requests * least(1,
+      60 / greatest(1, extract(epoch from coalesce(ended_at, now()) - started_at)::float8)))::float8 as requests
+    from sync.runs r
+    where started_at > now() - interval '2 days' and idle_runs = 0
+      and (ended_at > now() - interval '1 minute' or ended_at is null and exists (
+        select from sync.checkpoints c where c.connection_id = r.connection_id and c.stream = r.stream and c.pass = r.pass
+          and c.run_id = r.id and (c.lease_until > clock_timestamp() or c.yielded_run_id = r.id)))
+    group by 1`;
+  return new Map(rows.map(({ connection_id, requests }) => [connection_id, Math.round(requests)] as const));
+}
+
+/** What a person decided about a stream. */
+export interface Decisions extends StreamKey {
+  readonly pausedAt: Date | null;
+  /** Deletions that the brake held are accepted, until the next full walk uses that up. */
+  readonly deletionsAcceptedAt: Date | null;
+}
+
+export async function readDecisions(prisma: PrismaClient): Promise<Decisions[]> {
+  const rows = await prisma.syncStream.findMany({
+    where: { enabled: true, OR: [{ paused_at: { not: null } }, { deletions_accepted_at: { not: null } }] },
+    select: { connection_id: true, stream: true, paused_at: true, deletions_accepted_at: true },
+  });
+  return rows.map((row) => ({
+    connectionId: row.connection_id,
+    stream: row.stream,
+    pausedAt: row.paused_at,
+    deletionsAcceptedAt: row.deletions_accepted_at,
+  }));
+}
