@@ -8,7 +8,6 @@ import { flag, isLoopback, isShortSecret, timeZone } from './config/values.ts';
 import { VARIABLES } from './config/variables.ts';
 import { ConfigError } from './errors.ts';
 
-export { type Answers, decidedByProcess, loadAnswers, problemWith } from './config/answers.ts';
 export { type ConfigChanges, compareConfigs, isSameAccount, withLiveChanges } from './config/changes.ts';
 export { type ConfigLine, describeConfig } from './config/describe.ts';
 export { readOptionalText } from './config/read-file.ts';

@@ -7,22 +7,22 @@
  *   syncOnce, runDaemon, verifyOnce   reads once, or on schedule until stopped; compares mirror and upstream
  */
 
+import type { RunDaemonOptions } from '../workers/run-daemon.ts';
 import type { App } from './app.ts';
-import type { RunDaemonOptions } from './cli/run-daemon.ts';
 
 /** Schedules, works and shows the status page, as `leadmirror start` does, until the signal fires; then ends what runs at its page. The app stays open. */
 export async function runDaemon(app: App, options: RunDaemonOptions): Promise<void> {
   // A script that reads once does not load queue and web server.
-  const daemon = await import('./cli/run-daemon.ts');
+  const daemon = await import('../workers/run-daemon.ts');
   return daemon.runDaemon(app, options);
 }
 
+export type { Role, RunDaemonOptions } from '../workers/run-daemon.ts';
 export { reprojectOnce } from './app/reproject-streams.ts';
 export { type SyncOnceOptions, type SyncReport, syncOnce } from './app/sync-streams.ts';
 export type { Account } from './app/upstreams.ts';
 export { type Verified, type VerifyOnceOptions, verifyOnce } from './app/verify-streams.ts';
 export { type App, type AppOptions, type ConnectOwn, createApp, type OwnParts } from './app.ts';
-export type { Role, RunDaemonOptions } from './cli/run-daemon.ts';
 export type { Clock } from './clock.ts';
 export { type Config, type ConfigSources, type LoadOptions, loadConfig } from './config.ts';
 export {

@@ -1,4 +1,6 @@
 import type { PrismaClient } from '../src/generated/prisma/client.ts';
+import type { StreamKey } from '../src/store/engine/streams.ts';
+import { readWatermark } from '../src/store/engine/watermarks.ts';
 import type { QueuedPass } from '../src/stream.ts';
 import { isForPeople } from './verdict.ts';
 
@@ -66,4 +68,12 @@ export function isDue({ failures, lastCode, endedAgoMs }: UnfinishedPass): boole
   if (failures === 0 || endedAgoMs === null) return true;
   if (isForPeople(lastCode ?? '')) return endedAgoMs >= LONGEST_PAUSE_MS;
   return endedAgoMs >= Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(10, failures - 1));
+}
+
+/** What a resumed stream has to do: what changed meanwhile, and a full sync that is not finished; before the first full sync, only that. */
+export async function findDue(prisma: PrismaClient, key: StreamKey): Promise<QueuedPass[]> {
+  const unfinished = await findUnfinished(prisma);
+  const own = unfinished.filter(({ connection, stream }) => connection === key.connectionId && stream === key.stream);
+  const hasWatermark = (await readWatermark(prisma, key, 'incremental')) !== null;
+  return [...(hasWatermark ? (['incremental'] as const) : []), ...own.map(({ pass }) => pass)];
 }

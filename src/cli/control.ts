@@ -86,6 +86,3 @@ export async function askDaemon(
     throw error;
   }
 }
-
-export const isSameStream = (one: StreamKey, other: StreamKey): boolean =>
-  one.connectionId === other.connectionId && one.stream === other.stream;

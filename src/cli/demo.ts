@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path';
 import { startHeartbeat } from '../../workers/heartbeat.ts';
 import { startDaemon } from '../../workers/main.ts';
 import type { JobReport } from '../../workers/sync-stream.ts';
+import { startWeb } from '../../workers/web.ts';
 import { type App, createApp } from '../app.ts';
 import { type Config, loadConfig } from '../config.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../store/embedded/embedded.ts';
@@ -17,7 +18,6 @@ import { startUpstreams, type Upstreams } from './sandbox.ts';
 import { selectStreams } from './selection.ts';
 import { exitCodeOf, refreshAfter, syncAll } from './sync.ts';
 import { summaryLine } from './sync-report.ts';
-import { startWeb } from './web.ts';
 
 export async function demo(options: { readonly once?: boolean }): Promise<void> {
   const upstreams = await startUpstreams();

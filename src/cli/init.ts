@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
-import { type Answers, decidedByProcess, loadAnswers, loadConfig } from '../config.ts';
+import { type Answers, decidedByProcess, loadAnswers } from '../config/answers.ts';
+import { loadConfig } from '../config.ts';
 import { ConfigError, isAbort } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import { replaceFile } from '../replace-file.ts';

@@ -1,10 +1,8 @@
-import { findUnfinished } from '../../workers/unfinished.ts';
-import type { PrismaClient } from '../generated/prisma/client.ts';
+import { findDue } from '../../workers/unfinished.ts';
 import { liftServerPause, resumeStream } from '../store/engine/control.ts';
 import type { StreamKey } from '../store/engine/streams.ts';
-import { readWatermark } from '../store/engine/watermarks.ts';
 import type { QueuedPass } from '../stream.ts';
-import { askDaemon, type ControlOptions, controlStreams, isSameStream } from './control.ts';
+import { askDaemon, type ControlOptions, controlStreams } from './control.ts';
 
 export async function resume(word: string, options: ControlOptions): Promise<void> {
   await controlStreams(word, options, async (context) => {
@@ -55,13 +53,4 @@ function describe(since: Date, passes: readonly QueuedPass[], isAsked: boolean, 
       ? `Asked for: ${passes.join(', ')}. A running daemon takes that up now; without one: leadmirror sync ${word}`
       : `The queue cannot be reached: the next tick of a running daemon does it; or now: leadmirror sync ${word}`,
   ];
-}
-
-/** What changed while the stream rested, and a full walk that stopped half way; without its first full read, only that. */
-export async function findDue(prisma: PrismaClient, key: StreamKey): Promise<QueuedPass[]> {
-  const unfinished = (await findUnfinished(prisma)).filter(({ connection, stream }) =>
-    isSameStream(key, { connectionId: connection, stream }),
-  );
-  const hasWatermark = (await readWatermark(prisma, key, 'incremental')) !== null;
-  return [...(hasWatermark ? (['incremental'] as const) : []), ...unfinished.map(({ pass }) => pass)];
 }

@@ -1,9 +1,9 @@
+import { ROLES, type Role, runDaemon } from '../../workers/run-daemon.ts';
 import { createApp } from '../app.ts';
 import { runCommand, UsageError } from './command.ts';
 import { EXIT } from './exit-codes.ts';
 import { StampedFiles } from './file-stamps.ts';
 import { followConfig, ReloadRequests } from './reload.ts';
-import { ROLES, type Role, runDaemon } from './run-daemon.ts';
 
 export async function start(options: { readonly role: string }): Promise<void> {
   const files = new StampedFiles();

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Queue } from 'bullmq';
 import type { FastifyInstance } from 'fastify';
-import { StreamPausedError } from '../../src/cli/web-control.ts';
 import { hostName, isFromOurPage } from '../../src/ops/guard/origin.ts';
 import { Sessions } from '../../src/ops/guard/sessions.ts';
+import { StreamPausedError } from '../../workers/web-control.ts';
 import {
   ACCOUNT,
   addFreshStream,

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseEnv } from 'node:util';
 import { createQueues } from '../../../workers/queues.ts';
-import { type Answers, loadAnswers, problemWith } from '../../config.ts';
+import { type Answers, loadAnswers, problemWith } from '../../config/answers.ts';
 import { ConfigError, DatabaseError, isAbort, LeadmirrorError } from '../../errors.ts';
 import { startEmbeddedPostgres } from '../../store/embedded/embedded.ts';
 import { removeBase } from '../../store/embedded/initialize.ts';

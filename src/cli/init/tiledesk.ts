@@ -1,4 +1,4 @@
-import { type Answers, problemWith } from '../../config.ts';
+import { type Answers, problemWith } from '../../config/answers.ts';
 import type { OwnProject } from '../../sources/tiledesk/index.ts';
 import type { Asker } from './ask.ts';
 import { type Doubt, doubtAfter, messageOf, type TrialParts, tryConnections, tryTiledeskAccount } from './trial.ts';

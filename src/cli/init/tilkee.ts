@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { type Answers, problemWith } from '../../config.ts';
+import { type Answers, problemWith } from '../../config/answers.ts';
 import { AuthError } from '../../errors.ts';
 import type { Asker } from './ask.ts';
 import { doubtAfter, messageOf, type TrialParts, tryConnections } from './trial.ts';

@@ -1,6 +1,7 @@
 import { connect, createHttpClient, vaultsIn } from '../../app.ts';
 import { systemClock } from '../../clock.ts';
-import { type Answers, type Config, loadAnswers } from '../../config.ts';
+import { type Answers, loadAnswers } from '../../config/answers.ts';
+import type { Config } from '../../config.ts';
 import { AuthError, LeadmirrorError, UpstreamContractError, UpstreamRefusedError } from '../../errors.ts';
 import { createLocalBudget } from '../../http/budget.ts';
 import { createRefusalGuard } from '../../http/refusal-guard.ts';

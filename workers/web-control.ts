@@ -1,7 +1,6 @@
-import { enqueueRun, type Queues, QueueUnavailableError } from '../../workers/queues.ts';
-import type { App } from '../app.ts';
-import { LeadmirrorError } from '../errors.ts';
-import type { Control } from '../ops/server.ts';
+import type { App } from '../src/app.ts';
+import { LeadmirrorError } from '../src/errors.ts';
+import type { Control } from '../src/ops/server.ts';
 import {
   cancelRuns,
   isPaused,
@@ -9,12 +8,13 @@ import {
   pauseStream,
   resumeStream,
   resyncStream,
-} from '../store/engine/control.ts';
-import { acceptDeletions } from '../store/engine/deletions.ts';
-import type { StreamKey } from '../store/engine/streams.ts';
-import { whyItWaits } from '../store/reports/budget-status.ts';
-import type { QueuedPass } from '../stream.ts';
-import { findDue } from './resume.ts';
+} from '../src/store/engine/control.ts';
+import { acceptDeletions } from '../src/store/engine/deletions.ts';
+import type { StreamKey } from '../src/store/engine/streams.ts';
+import { whyItWaits } from '../src/store/reports/budget-status.ts';
+import type { QueuedPass } from '../src/stream.ts';
+import { enqueueRun, type Queues, QueueUnavailableError } from './queues.ts';
+import { findDue } from './unfinished.ts';
 
 /** No run of it begins while it is paused, also none that is asked for by hand. */
 export class StreamPausedError extends LeadmirrorError {

@@ -1,12 +1,18 @@
 import type { Queue } from 'bullmq';
-import type { Daemon } from '../../workers/main.ts';
-import { type WantedSchedule, wantedSchedules } from '../../workers/schedules.ts';
-import type { App } from '../app.ts';
-import { ConfigError } from '../errors.ts';
-import type { Logger } from '../logger.ts';
-import { type OpsConnection, type OpsParts, type OpsPlugin, type OpsServer, startOpsServer } from '../ops/server.ts';
-import { readMigrations } from '../store/migrate.ts';
-import { nextTick } from '../sync/schedule.ts';
+import type { App } from '../src/app.ts';
+import { ConfigError } from '../src/errors.ts';
+import type { Logger } from '../src/logger.ts';
+import {
+  type OpsConnection,
+  type OpsParts,
+  type OpsPlugin,
+  type OpsServer,
+  startOpsServer,
+} from '../src/ops/server.ts';
+import { readMigrations } from '../src/store/migrate.ts';
+import { nextTick } from '../src/sync/schedule.ts';
+import type { Daemon } from './main.ts';
+import { type WantedSchedule, wantedSchedules } from './schedules.ts';
 import { createWebControl } from './web-control.ts';
 
 export interface WebOptions {

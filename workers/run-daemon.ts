@@ -1,15 +1,15 @@
 import { once } from 'node:events';
-import { startHeartbeat } from '../../workers/heartbeat.ts';
-import { startDaemon } from '../../workers/main.ts';
-import { readLanes } from '../../workers/queue-depths.ts';
-import { createChannels, startAlerts } from '../alerts/alerts.ts';
-import { createHeartbeat } from '../alerts/heartbeat-url.ts';
-import { watchOutages } from '../alerts/outages.ts';
-import type { App } from '../app.ts';
-import { registerMetrics } from '../ops/metrics.ts';
-import type { OpsPlugin } from '../ops/server.ts';
-import { describeProcesses, disagreeing, readProcesses } from '../store/engine/processes.ts';
-import { readVersion } from '../version.ts';
+import { createChannels, startAlerts } from '../src/alerts/alerts.ts';
+import { createHeartbeat } from '../src/alerts/heartbeat-url.ts';
+import { watchOutages } from '../src/alerts/outages.ts';
+import type { App } from '../src/app.ts';
+import { registerMetrics } from '../src/ops/metrics.ts';
+import type { OpsPlugin } from '../src/ops/server.ts';
+import { describeProcesses, disagreeing, readProcesses } from '../src/store/engine/processes.ts';
+import { readVersion } from '../src/version.ts';
+import { startHeartbeat } from './heartbeat.ts';
+import { startDaemon } from './main.ts';
+import { readLanes } from './queue-depths.ts';
 import { startWeb } from './web.ts';
 
 /** What a process does of all that there is to do; several processes may do the same. */

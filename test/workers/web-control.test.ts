@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { createWebControl } from '../../src/cli/web-control.ts';
 import type { Control } from '../../src/ops/server.ts';
 import { createQueues, type Queues } from '../../workers/queues.ts';
+import { createWebControl } from '../../workers/web-control.ts';
 import { findClosedPort } from '../helpers/closed-port.ts';
 import { unheardLogger } from '../helpers/unheard-logger.ts';
 import { ACCOUNT, addFreshStream, addRun, clear, pause } from '../ops/support.ts';
