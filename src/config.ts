@@ -4,9 +4,10 @@ import { Environment, hintAtTypos, textOf } from './config/environment.ts';
 import { Findings } from './config/findings.ts';
 import { settingsSchema } from './config/settings.ts';
 import type { Config, Settings } from './config/types.ts';
-import { flag, isLoopback, isShortSecret, timeZone } from './config/values.ts';
+import { flag, isShortSecret, timeZone } from './config/values.ts';
 import { VARIABLES } from './config/variables.ts';
 import { ConfigError } from './errors.ts';
+import { isLoopback } from './loopback.ts';
 
 export { type ConfigChanges, compareConfigs, isSameAccount, withLiveChanges } from './config/changes.ts';
 export { type ConfigLine, describeConfig } from './config/describe.ts';

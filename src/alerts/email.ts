@@ -1,4 +1,4 @@
-import { isLoopback } from '../http/secure-url.ts';
+import { isLoopback } from '../loopback.ts';
 import { type Channel, DeliveryError } from './channel.ts';
 import { describeDigest } from './digest.ts';
 
@@ -20,7 +20,7 @@ export function createEmail({ to, from, smtpUrl, allowPlain }: EmailSettings): C
   // The URL class takes smtp:// for a protocol that it does not know, and keeps brackets and case.
   const host = url.hostname.replace(/^\[(.*)\]$/, '$1').toLowerCase();
   const place = `${url.hostname}:${port}`;
-  const isHere = isLoopback(new URL(`http://${url.hostname}`));
+  const isHere = isLoopback(host);
   return {
     name: 'email',
     place,

@@ -5,8 +5,8 @@ import { systemClock } from '../clock.ts';
 import type { Config, TilkeeConnectionConfig } from '../config.ts';
 import { AuthError, ConfigError, type ConfigProblem } from '../errors.ts';
 import { abortError } from '../http/abort.ts';
-import { isLoopback } from '../http/secure-url.ts';
 import { createUpstream } from '../http/upstream.ts';
+import { isLoopback } from '../loopback.ts';
 import { authorizeUrl, grantByCode, type OauthAuth } from '../sources/tilkee/oauth.ts';
 import { tilkeeCredential, vaultName } from '../sources/tilkee/sign-in.ts';
 import type { KeptSignIn } from '../sources/tilkee/vault.ts';
@@ -146,7 +146,7 @@ interface CodeRequest {
 async function receiveCode(request: CodeRequest): Promise<string> {
   const { address, state, signal } = request;
   const target = new URL(request.redirectUri);
-  const isListening = request.isListening && target.protocol === 'http:' && isLoopback(target);
+  const isListening = request.isListening && target.protocol === 'http:' && isLoopback(target.hostname);
   const server = isListening ? await listen(target) : null;
   const input = createInterface({ input: process.stdin });
   try {

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { first, isLoopback, list, text } from './values.ts';
+import { isLoopback } from '../loopback.ts';
+import { first, list, text } from './values.ts';
 
 /**
  * What is wrong with an address that may hold a password; null when nothing is. Decides for every such address, and never repeats any of it.

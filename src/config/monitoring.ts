@@ -1,6 +1,7 @@
 import { z } from 'zod';
+import { isLoopback } from '../loopback.ts';
 import { secretAddress } from './address.ts';
-import { eachOf, integer, isLoopback, oneOf, percentDecoded, secondsAsMs, share, text } from './values.ts';
+import { eachOf, integer, oneOf, percentDecoded, secondsAsMs, share, text } from './values.ts';
 
 /** The variables of metrics, alerts and traces. */
 

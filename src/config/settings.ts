@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import { z } from 'zod';
+import { isLoopback } from '../loopback.ts';
 import { databaseUrl, proxyUrl, redisUrls } from './address.ts';
 import { checkEmail, monitoringSettings, monitoringVariables } from './monitoring.ts';
 import {
@@ -8,7 +9,6 @@ import {
   flag,
   folder,
   integer,
-  isLoopback,
   listenHost,
   network,
   oneOf,

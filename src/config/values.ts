@@ -114,12 +114,6 @@ export function cron(timezone: string) {
     .transform((fields) => fields.join(' '));
 }
 
-/** True when only this machine can be meant. Takes a host as written, or as the URL class gives it (`[::1]`). */
-export function isLoopback(host: string): boolean {
-  const bare = host.replace(/^\[(.*)\]$/, '$1').toLowerCase();
-  return bare === 'localhost' || bare === '::1' || (isIP(bare) === 4 && bare.startsWith('127.'));
-}
-
 /** An address, or a network as `10.0.0.0/8`; never everybody, whose word on their own address counts for nothing. */
 export const network = text.refine((given) => {
   const [address = '', bits, ...rest] = given.split('/');

@@ -2,12 +2,13 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Agent, type Dispatcher, EnvHttpProxyAgent, request as undiciRequest } from 'undici';
 import { type Clock, systemClock } from '../clock.ts';
 import { ConfigError, LeadmirrorError, TransientError } from '../errors.ts';
+import { isLoopback } from '../loopback.ts';
 import { abortError } from './abort.ts';
 import { ACCEPT_ENCODING, isDecodeFailure, readBody } from './body.ts';
 import { bareCause, networkCode, networkFailure } from './network-failure.ts';
 import { isRedirect, redirectTarget } from './redirect.ts';
 import { parseHttpDate } from './retry-after.ts';
-import { assertSecureUrl, hostAndPort, isLoopback, redactedPath } from './secure-url.ts';
+import { assertSecureUrl, hostAndPort, redactedPath } from './secure-url.ts';
 
 /**
  * One attempt over the wire: sends a request, reads the answer, returns it whatever its status. It does not retry, wait or know
@@ -196,7 +197,7 @@ export class HttpClient {
 
   /** A request to this machine must stay on it, the more so as it may be plain http. */
   #goesThroughProxy(url: URL): boolean {
-    return this.#proxied !== null && !isLoopback(url);
+    return this.#proxied !== null && !isLoopback(url.hostname);
   }
 
   #translate(error: unknown, code: string | null, url: URL, method: string): unknown {

@@ -1,16 +1,10 @@
 import { ConfigError } from '../errors.ts';
+import { isLoopback } from '../loopback.ts';
 
 /**
  * Which addresses may be asked at all. Every request carries a credential, so plain `http://` is for this machine only: nothing
  * can listen in between.
  */
-
-const IPV4_LOOPBACK = /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/;
-
-/** True for a host that never leaves this machine: `localhost`, 127.0.0.0/8, `[::1]`. */
-export function isLoopback(url: URL): boolean {
-  return url.hostname === 'localhost' || url.hostname === '[::1]' || IPV4_LOOPBACK.test(url.hostname);
-}
 
 export interface SecureUrlOptions {
   /** Accepts plain `http://` to any host. For a private network whose wires are trusted. */
@@ -33,7 +27,7 @@ export function assertSecureUrl(address: string | URL, options: SecureUrlOptions
   if (url.username !== '' || url.password !== '') {
     throw refuse('must not hold a user name or password; configure the credential by its own setting');
   }
-  if (url.protocol === 'http:' && !options.allowInsecureHttp && !isLoopback(url)) {
+  if (url.protocol === 'http:' && !options.allowInsecureHttp && !isLoopback(url.hostname)) {
     throw refuse(
       `plain http:// would send the credential readable for everyone on the way to ${url.host}; use https://, or allow insecure http for this connection`,
     );

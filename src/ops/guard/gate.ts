@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { isLoopback } from '../../loopback.ts';
 import { Failures } from './failures.ts';
-import { hostName, isFromOurPage, isLoopbackName } from './origin.ts';
+import { hostName, isFromOurPage } from './origin.ts';
 import { isSameSecret } from './secret.ts';
 import { type EndedSessions, SESSION_HOURS, Sessions } from './sessions.ts';
 
@@ -112,7 +113,7 @@ export const tooMany = (seconds: number): string =>
 
 function isKnownHost(request: FastifyRequest, host: string | undefined): boolean {
   const name = hostName(request.headers.host);
-  return isLoopbackName(name) || (host !== undefined && name === host.toLowerCase());
+  return isLoopback(name) || name.endsWith('.localhost') || (host !== undefined && name === host.toLowerCase());
 }
 
 function refuse(request: FastifyRequest, reply: FastifyReply, status: number, code: string, message: string) {

@@ -9,9 +9,6 @@ export function hostName(host: string | undefined): string {
   }
 }
 
-export const isLoopbackName = (name: string): boolean =>
-  name === 'localhost' || name.endsWith('.localhost') || name === '::1' || /^127(\.\d{1,3}){3}$/.test(name);
-
 export interface RequestHeaders {
   readonly host?: string | undefined;
   readonly origin?: string | undefined;
