@@ -70,18 +70,12 @@ export function decide(facts: RoundFacts, options: DecideOptions): Decision {
   return { upserts, deletes, opened, closed };
 }
 
-function begin({ connection_id, stream, kind, reason, since }: AlertCondition, now: Date): AlertRow {
-  return {
-    connection_id,
-    stream,
-    kind,
-    reason,
-    since,
-    is_seen: true,
-    seen_since: now,
-    opened_at: null,
-    closed_at: null,
-  };
-}
+const begin = (condition: AlertCondition, now: Date): AlertRow => ({
+  ...condition,
+  is_seen: true,
+  seen_since: now,
+  opened_at: null,
+  closed_at: null,
+});
 
 const keyOf = ({ connection_id, stream, kind }: AlertKey): string => JSON.stringify([connection_id, stream, kind]);

@@ -3,7 +3,7 @@ import type { AlertRow } from '../store/engine/alerts.ts';
 import { ALERT_KINDS, type AlertKind } from '../store/reports/alert-conditions.ts';
 
 /**
- * One message per round, however much changed: what has one kind and one reason is one entry, and long lists are cut. Two hundred accounts that go down at
+ * One message per round, however much changed: what has one kind and one reason code is one entry, and long lists are cut. Two hundred accounts that go down at
  * once are one line.
  */
 interface Wording {
@@ -157,13 +157,10 @@ export function createTestDigest(now: Date): Digest {
   return { type: 'leadmirror.test', created_at: now.toISOString(), summary, opened: [], closed: [], more: 0 };
 }
 
-/** What differs by the minute only is one reason: since when, when next. */
-const TIMES = /(\d{4}-\d\d-\d\d[ T])?(?<![\d.:])\d\d:\d\d(:\d\d(\.\d+)?)?(?![\d:])( UTC|Z)?/g;
-
 function group(rows: readonly AlertRow[], isOver: boolean): DigestEntry[] {
   const groups = new Map<string, AlertRow[]>();
   for (const row of rows) {
-    const key = JSON.stringify([row.kind, row.reason.replace(TIMES, '')]);
+    const key = JSON.stringify([row.kind, row.reason_code]);
     const members = groups.get(key);
     if (members === undefined) groups.set(key, [row]);
     else members.push(row);
@@ -190,10 +187,11 @@ function toEntry(members: readonly AlertRow[], isOver: boolean): DigestEntry {
   if (first === undefined) throw new Error('a group without members');
   const { one, many, next } = WORDINGS[first.kind];
   const began = members.map(({ since, opened_at }) => (since ?? opened_at)?.getTime()).filter((at) => at !== undefined);
+  const isOneReason = members.every(({ reason }) => reason === first.reason);
   return {
     kind: first.kind,
     title: `${members.length} ${members.length === 1 ? one : many}`,
-    reason: first.reason,
+    reason: isOneReason ? first.reason : `${first.reason} (the first of ${members.length})`,
     since: began.length === 0 ? null : new Date(Math.min(...began)).toISOString(),
     until: isOver ? (first.seen_since.toISOString() ?? null) : null,
     connections: new Set(members.map(({ connection_id }) => connection_id)).size,

@@ -10,12 +10,10 @@ export interface StreamSituation {
   readonly connectionId: string;
   readonly stream: string;
   readonly state: StreamState;
-  /** The error code that the state's reason comes from; null where no run told one. */
-  readonly code: string | null;
+  /** The state's reason. */
+  readonly code: string;
   /** Its first full read, or the last one asked for from zero, is complete. */
   readonly isRead: boolean;
-  readonly openQuarantine: number;
-  readonly proofDifferences: number;
   readonly areDeletionsAccepted: boolean;
 }
 
@@ -67,7 +65,7 @@ const signIn: Advice = ({ source }) =>
         'leadmirror check',
       );
 
-/** By error code; what is not listed falls back to the state. */
+/** By reason code; what is not listed falls back to the state. */
 const BY_CODE: Readonly<Record<string, Advice>> = {
   auth_failed: signIn,
   auth_refused: signIn,
@@ -90,7 +88,13 @@ const BY_CODE: Readonly<Record<string, Advice>> = {
     'Nothing: it goes on by itself as soon as the upstream answers. If it lasts, see whether the upstream answers from this machine.',
   ),
   rate_limited: () => step('Nothing: the upstream asked for a pause, and the run goes on by itself after it.'),
+  backfill_unfinished: ({ walk }) =>
+    step('The full read is not complete: its next run goes on from the checkpoint. To have it now:', walk),
   backfill_first: () => step('Nothing: it begins by itself when the first full read is done.'),
+  verify_differences: ({ stream, where }) =>
+    step('Let verify read just these rows again.', `leadmirror verify ${stream} --repair ${where}`),
+  open_quarantine: () =>
+    step('See what is wrong with these records; the rest is mirrored.', 'leadmirror quarantine list'),
   network: keepsTrying,
   timeout: keepsTrying,
   upstream_unavailable: keepsTrying,
@@ -137,18 +141,5 @@ export function nextStep(situation: StreamSituation): NextStep {
   if (situation.areDeletionsAccepted && (code === 'deletion_brake' || code === 'suddenly_empty')) {
     return step('The deletions are accepted: the next full walk marks them. To have it now:', walk);
   }
-  const advice = code === null ? undefined : BY_CODE[code];
-  if (advice !== undefined) return advice(words);
-  if (state === 'partial' && code === null) {
-    if (!situation.isRead) {
-      return step('The full read is not complete: its next run goes on from the checkpoint. To have it now:', walk);
-    }
-    if (situation.proofDifferences > 0) {
-      return step('Let verify read just these rows again.', `leadmirror verify ${stream} --repair ${where}`);
-    }
-    if (situation.openQuarantine > 0) {
-      return step('See what is wrong with these records; the rest is mirrored.', 'leadmirror quarantine list');
-    }
-  }
-  return BY_STATE[state](words);
+  return (BY_CODE[code] ?? BY_STATE[state])(words);
 }

@@ -73,7 +73,7 @@ export class StatusReader {
     const known: Known = {
       nowMs,
       running: groupBy(running, keyOf),
-      errors: groupBy(errors, ({ connection_id }) => connection_id),
+      errors: groupBy(errors, keyOf),
       decisions: new Map(decisions.map((one) => [keyOf({ connection_id: one.connectionId, stream: one.stream }), one])),
       days,
       counts: ({ connection_id, stream }) => counts.get(stream)?.get(connection_id) ?? { alive: 0, deleted: 0 },
@@ -133,27 +133,22 @@ interface Known {
 const numberOf = (value: bigint | number | null): number | null => (value === null ? null : Number(value));
 
 function toFacts(line: StreamStatus, known: Known): StreamFacts {
-  const { connection_id, stream, state, reason } = line;
+  const { connection_id, stream, state, reason, reason_code } = line;
   const key = keyOf(line);
   const { alive, deleted } = known.counts(line);
   const decided = known.decisions.get(key);
-  const ofAccount = known.errors.get(connection_id) ?? [];
-  const own = ofAccount.filter((error) => error.stream === stream);
+  const own = known.errors.get(key) ?? [];
   const isHeld = own.some(({ code }) => code === 'deletion_brake' || code === 'suddenly_empty');
   const areAccepted = (decided?.deletionsAcceptedAt ?? null) !== null;
   const running = known.running.get(key)?.find(({ pass }) => pass === line.running_pass);
-  const openQuarantine = Number(line.open_quarantine);
-  const proofDifferences = Number(line.proof_differences ?? 0);
   const groups = known.days.get(key);
   const [error] = own;
   return {
-    ...{ connection_id, stream, state, reason },
+    ...{ connection_id, stream, state, reason, reason_code },
     since: line.since,
     next_step: nextStep({
-      ...{ connectionId: connection_id, stream, state, openQuarantine, proofDifferences },
+      ...{ connectionId: connection_id, stream, state, code: reason_code },
       isRead: line.backfill_completed_at !== null,
-      // A state says its run's message, its own or behind a few words: the code that belongs to it tells what to do.
-      code: codeOf(reason, [...own, ...ofAccount]),
       areDeletionsAccepted: areAccepted,
     }),
     as_of: line.as_of,
@@ -167,7 +162,7 @@ function toFacts(line: StreamStatus, known: Known): StreamFacts {
     proof_rows: numberOf(line.proof_rows),
     proof_share: line.proof_share,
     proof_differences: numberOf(line.proof_differences),
-    open_quarantine: openQuarantine,
+    open_quarantine: Number(line.open_quarantine),
     notice: line.notice,
     running_pass: line.running_pass,
     running:
@@ -188,13 +183,6 @@ function toFacts(line: StreamStatus, known: Known): StreamFacts {
     last_24h: groups === undefined ? EMPTY_DAY : summarizeDay(groups),
   };
 }
-
-/** The view's own words for an open circuit, which may have kept every run from beginning. */
-const UNANSWERED = 'the upstream does not answer (';
-
-const codeOf = (reason: string, errors: readonly PassError[]): string | null =>
-  errors.find(({ message }) => reason.endsWith(message))?.code ??
-  (reason.startsWith(UNANSWERED) ? 'circuit_open' : null);
 
 function summarize(streams: readonly StreamFacts[]): Summary {
   const byState = Object.fromEntries(STATES_BY_URGENCY.map((state) => [state, 0])) as Record<StreamState, number>;

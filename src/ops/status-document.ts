@@ -47,6 +47,8 @@ export interface StreamFacts {
   readonly stream: string;
   readonly state: StreamState;
   readonly reason: string;
+  /** The same as a stable word. */
+  readonly reason_code: string;
   readonly since: Date | null;
   readonly next_step: NextStep;
   readonly as_of: Date | null;

@@ -12,6 +12,7 @@ const stale: AlertCondition = {
   stream: 'tiledesk.leads',
   kind: 'stale',
   reason: 'no complete pass in time',
+  reason_code: 'overdue',
   since: at(-900),
 };
 
@@ -113,15 +114,17 @@ describe('a digest', () => {
     expect(JSON.stringify(digest).length).toBeLessThan(2_000);
   });
 
-  it('is one entry where reasons differ by the minute only', () => {
+  it('is one entry where reasons have one code, and says that its sentence is that of the first', () => {
     const reasons = [
       'network since 11:58 UTC; next try 12:01 UTC',
       'network since 2026-05-31 23:59 UTC; next try 12:07 UTC',
     ];
-    const conditions = [...reasons, 'no answer from host:1234'].map((reason) => ({ ...stale, stream: reason, reason }));
-    const digest = createDigest({ opened: rowsOf(conditions), closed: [] }, at(0));
+    const known = [...reasons, 'no answer from host:1234'].map((reason, index) => {
+      return { ...stale, stream: reason, reason, reason_code: index < 2 ? 'network' : 'timeout' };
+    });
+    const digest = createDigest({ opened: rowsOf(known), closed: [] }, at(0));
     expect(digest?.opened.map(({ streams, reason }) => [streams, reason])).toEqual([
-      [2, reasons[0]],
+      [2, `${reasons[0]} (the first of 2)`],
       [1, 'no answer from host:1234'],
     ]);
   });
@@ -130,7 +133,7 @@ describe('a digest', () => {
     const conditions = Array.from({ length: 500 }, (_, index) => ({
       ...stale,
       stream: `s${index}`,
-      reason: `reason ${index}`,
+      reason_code: `reason_${index}`,
     }));
     const digest = createDigest({ opened: rowsOf(conditions), closed: [] }, at(0));
     expect([digest?.opened.length, digest?.more]).toEqual([20, 480]);

@@ -22,20 +22,22 @@ const PIPE = screen(Number.POSITIVE_INFINITY);
 
 function stream(name: string, state: StreamState, overrides: Partial<StreamFacts> = {}): StreamFacts {
   const { connection_id = SHOP, reason = 'as it should be' } = overrides;
+  const { reason_code = state === 'blocked' ? 'auth_failed' : 'complete' } = overrides;
   return {
     ...{
       connection_id,
       stream: name,
       state,
       reason,
+      reason_code,
       since: ago(7200),
       as_of: ago(75),
       rows: 1_234_567,
       deleted_rows: 3,
     },
     next_step: nextStep({
-      ...{ connectionId: connection_id, stream: name, state, code: state === 'blocked' ? 'auth_failed' : null },
-      ...{ isRead: true, openQuarantine: 0, proofDifferences: 0, areDeletionsAccepted: false },
+      ...{ connectionId: connection_id, stream: name, state, code: reason_code },
+      ...{ isRead: true, areDeletionsAccepted: false },
     }),
     ...{ lag_seconds: 75, last_success_at: ago(75), backfill_completed_at: ago(9000), watermark: null, notice: null },
     ...{ proof_at: ago(7200), proof_rows: 25_000, proof_share: 0.999, proof_differences: 0, open_quarantine: 0 },

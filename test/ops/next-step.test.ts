@@ -6,8 +6,14 @@ const WHERE = '--connection tiledesk:agency';
 
 const stepOf = (situation: Partial<StreamSituation>) =>
   nextStep({
-    ...{ connectionId: 'tiledesk:agency', stream: 'tiledesk.leads', state: 'partial', code: null, isRead: true },
-    ...{ openQuarantine: 0, proofDifferences: 0, areDeletionsAccepted: false },
+    ...{
+      connectionId: 'tiledesk:agency',
+      stream: 'tiledesk.leads',
+      state: 'partial',
+      code: 'incomplete',
+      isRead: true,
+    },
+    areDeletionsAccepted: false,
     ...situation,
   });
 
@@ -15,8 +21,13 @@ describe('the next step', () => {
   it('is a full walk only for a stream that was read in full once', () => {
     expect(stepOf({}).command).toBe(`${SYNC} --pass reconcile ${WHERE}`);
     expect(stepOf({ isRead: false }).command).toBe(`${SYNC} ${WHERE}`);
-    expect(stepOf({ isRead: false, openQuarantine: 3 }).command).toBe(`${SYNC} ${WHERE}`);
+    expect(stepOf({ isRead: false, code: 'backfill_unfinished' }).command).toBe(`${SYNC} ${WHERE}`);
     expect(stepOf({ isRead: false, code: 'deletions_unconfirmed' }).command).toBe(`${SYNC} ${WHERE}`);
+  });
+
+  it('is about the records and rows that are named', () => {
+    expect(stepOf({ code: 'open_quarantine' }).command).toBe('leadmirror quarantine list');
+    expect(stepOf({ code: 'verify_differences' }).command).toBe(`leadmirror verify tiledesk.leads --repair ${WHERE}`);
   });
 
   it('is to wait while the upstream does not answer', () => {

@@ -71,6 +71,8 @@ async function statusOf(stream = 'leads', connection = ACCOUNT): Promise<StreamS
 
 const minutesSince = ({ since }: StreamStatus) => Math.round((Date.now() - (since?.getTime() ?? 0)) / 60_000);
 
+const codeOf = async (): Promise<string> => (await statusOf()).reason_code;
+
 /** State, minutes since when, and why. */
 async function seen(stream?: string, connection?: string) {
   const line = await statusOf(stream, connection);
@@ -94,7 +96,9 @@ it('a stream in good order is fresh, and was never proved', async () => {
 
 it('a stream without a run is never, and one whose first read stopped is partial with that reason', async () => {
   expect((await seen())[0]).toBe('never');
+  expect(await codeOf()).toBe('no_run');
   await run('backfill', 3, 'partial', 'walk_gave_up');
+  expect(await codeOf()).toBe('walk_gave_up');
   expect(await seen()).toEqual(['partial', 3, 'the first full read is not finished: message of walk_gave_up']);
 });
 
@@ -115,6 +119,7 @@ describe('what a full walk met', () => {
       await run('incremental', 2, 'succeeded');
       await run('incremental', 0, 'succeeded');
       expect(await seen()).toEqual([state, 3, `message of ${code}`]);
+      expect(await codeOf()).toBe(code);
     },
   );
 
@@ -194,6 +199,9 @@ describe('weather', () => {
       expect((await seen())[0]).toBe('fresh');
       await store.query(`update sync.streams set fresh_within_seconds = 60`);
       expect(await seen()).toEqual(['stale', 5, `no complete pass in time: message of ${code}`]);
+      expect(await codeOf()).toBe(code);
+      await run('incremental', 5, 'succeeded');
+      expect(await codeOf()).toBe('overdue');
     },
   );
 
@@ -226,6 +234,7 @@ describe('a refused account', () => {
     async (code) => {
       await run('incremental', 1, 'failed', code, { stream: 'requests' });
       for (const stream of STREAMS) expect(await seen(stream)).toEqual(['blocked', 1, `message of ${code}`]);
+      expect(await codeOf()).toBe(code);
       expect((await seen('leads', 'tiledesk:b'))[0]).toBe('fresh');
     },
   );
@@ -257,6 +266,7 @@ describe('records in quarantine', () => {
     await run('reconcile', 7, 'partial', 'quarantined');
     await setAside();
     expect(await seen()).toEqual(['partial', 7, '1 record is in quarantine']);
+    expect(await codeOf()).toBe('open_quarantine');
     await store.query('update sync.quarantine set resolved_at = now()');
     expect((await seen())[0]).toBe('fresh');
   });
@@ -350,6 +360,7 @@ describe('a proof', () => {
     await inGoodOrder();
     await prove(20, 3, 1);
     expect(await seen()).toEqual(['partial', 20, '2 rows differ from the upstream, as the last verify found']);
+    expect(await codeOf()).toBe('verify_differences');
     await run('reconcile', 10, 'succeeded');
     await store.query(
       `update sync.checkpoints set started_at = now() - interval '30 minutes' where pass = 'reconcile'`,

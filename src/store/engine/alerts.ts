@@ -45,7 +45,7 @@ export async function holdRound(
     if (turn === null) return null;
     const conditions = await readAlertConditions(tx);
     const rows = await tx.$queryRaw<AlertRow[]>`
-      select connection_id, stream, kind, reason, since, is_seen, seen_since, opened_at, closed_at from sync.alerts
+      select connection_id, stream, kind, reason, reason_code, since, is_seen, seen_since, opened_at, closed_at from sync.alerts
       where is_seen or closed_at is null`;
     const result = options.decide({ ...turn, conditions, rows });
     await write(tx, result, options.channels);
@@ -85,10 +85,10 @@ async function write(tx: Prisma.TransactionClient, result: RoundResult, channels
   }
   if (upserts.length > 0) {
     await tx.$executeRaw`
-      insert into sync.alerts (connection_id, stream, kind, reason, since, is_seen, seen_since, opened_at, closed_at)
-      select * from jsonb_to_recordset(${JSON.stringify(upserts)}::jsonb) as r(connection_id text, stream text, kind text, reason text,
+      insert into sync.alerts (connection_id, stream, kind, reason, reason_code, since, is_seen, seen_since, opened_at, closed_at)
+      select * from jsonb_to_recordset(${JSON.stringify(upserts)}::jsonb) as r(connection_id text, stream text, kind text, reason text, reason_code text,
         since timestamptz, is_seen boolean, seen_since timestamptz, opened_at timestamptz, closed_at timestamptz)
-      on conflict (connection_id, stream, kind) do update set reason = excluded.reason, since = excluded.since,
+      on conflict (connection_id, stream, kind) do update set reason = excluded.reason, reason_code = excluded.reason_code, since = excluded.since,
         is_seen = excluded.is_seen, seen_since = excluded.seen_since, opened_at = excluded.opened_at, closed_at = excluded.closed_at`;
   }
   if (message === null) return;

@@ -22,6 +22,8 @@ export interface AlertKey {
 /** Something that is wrong now. */
 export interface AlertCondition extends AlertKey {
   readonly reason: string;
+  /** A stable word. What has the same one is told as one. */
+  readonly reason_code: string;
   /** Null: not known. */
   readonly since: Date | null;
 }
@@ -48,13 +50,11 @@ export const isProofSettled = Prisma.sql`exists (
 export async function readAlertConditions(db: Prisma.TransactionClient): Promise<AlertCondition[]> {
   return db.$queryRaw<AlertCondition[]>`
     with lines as materialized (
-      select v.connection_id, v.stream, v.state, v.reason, v.since, v.as_of, v.proof_at, v.proof_differences, v.open_quarantine,
+      select v.connection_id, v.stream, v.state, v.reason, v.reason_code, v.since, v.as_of, v.proof_at, v.proof_differences, v.open_quarantine,
         s.fresh_within_seconds > 0 as is_scheduled,
         v.lag_seconds > s.fresh_within_seconds as is_late,
         s.created_at < now() - make_interval(secs => s.fresh_within_seconds) as is_old,
-        o.credential is not null as is_unanswered,
-        -- Not whatever is blocked meanwhile: credentials may have been refused before. The view tells the two apart by when they began.
-        coalesce(v.state = 'blocked' and v.since in (o.failing_since, o.opened_at), false) as is_held
+        o.credential is not null as is_unanswered
       from sync.status v
       join sync.streams s using (connection_id, stream)
       left join sync.budgets o on o.credential = s.credential and o.opened_at is not null
@@ -78,6 +78,7 @@ export async function readAlertConditions(db: Prisma.TransactionClient): Promise
     )
     select connection_id, stream, 'stale' as kind,
       case when state in ('stale', 'never') then reason else 'no complete pass in time' end as reason,
+      case when state in ('stale', 'never') then reason_code else 'overdue' end as reason_code,
       case when state in ('stale', 'never') then since else as_of end as since
     from lines l
     where is_scheduled and case when is_unanswered
@@ -85,16 +86,16 @@ export async function readAlertConditions(db: Prisma.TransactionClient): Promise
         where a.connection_id = l.connection_id and a.stream = l.stream and a.kind = 'stale' and a.is_seen and a.opened_at is not null)
       else state = 'stale' or state = 'never' and is_old or is_late and state not in ('blocked', 'syncing') end
     union all
-    select l.connection_id, l.stream, 'blocked', l.reason, l.since
+    select l.connection_id, l.stream, 'blocked', l.reason, l.reason_code, l.since
     from lines l
-    where l.state = 'blocked' and not l.is_held and not exists (
+    where l.state = 'blocked' and l.reason_code <> 'circuit_open' and not exists (
       select 1 from held h where h.connection_id = l.connection_id and h.stream = l.stream and h.code = 'suddenly_empty')
     union all
-    select connection_id, stream, code, message, since from held
+    select connection_id, stream, code, message, code, since from held
     union all
     select l.connection_id, l.stream, 'quarantine_growing',
       case q.fresh when 1 then '1 record was' else q.fresh || ' records were' end || ' set aside within an hour, '
-        || l.open_quarantine || ' wait in all', q.since
+        || l.open_quarantine || ' wait in all', 'open_quarantine', q.since
     from lines l
     join (
       select connection_id, stream, count(*) as fresh, min(first_seen_at) as since
@@ -104,13 +105,14 @@ export async function readAlertConditions(db: Prisma.TransactionClient): Promise
     ) q using (connection_id, stream)
     union all
     select v.connection_id, v.stream, 'verify_differences',
-      case v.proof_differences when 1 then '1 row differs' else v.proof_differences || ' rows differ' end || ' from the upstream', v.proof_at
+      case v.proof_differences when 1 then '1 row differs' else v.proof_differences || ' rows differ' end || ' from the upstream',
+      'verify_differences', v.proof_at
     from lines v
     where v.proof_differences > 0 and not ${isProofSettled}
     union all
     select b.credential, '', 'circuit_open',
       'requests fail again and again' || coalesce(' (' || b.failure_reason || ')', '') || '; they are held, and tried one by one',
-      coalesce(b.failing_since, b.opened_at)
+      coalesce(b.failure_reason, 'network'), coalesce(b.failing_since, b.opened_at)
     from sync.budgets b
     where b.opened_at is not null and ${isStreamInUse}
     order by 3, 1, 2`;

@@ -52,7 +52,8 @@ export async function readMetricFacts(prisma: PrismaClient): Promise<MetricFacts
     prisma.$queryRaw<StreamFacts[]>`
       select v.connection_id, v.stream, v.state, v.lag_seconds::float8, nullif(s.fresh_within_seconds, 0) as fresh_within_seconds,
         o.credential is not null as is_unanswered,
-        coalesce(v.state = 'blocked' and v.since in (o.failing_since, o.opened_at), false) as is_held, extract(epoch from v.last_success_at)::float8 as last_success_at,
+        v.reason_code = 'circuit_open' as is_held,
+        extract(epoch from v.last_success_at)::float8 as last_success_at,
         (select extract(epoch from min(w.value::timestamptz)) from jsonb_each_text(v.watermark) w)::float8 as watermark_at,
         v.open_quarantine::float8, coalesce(d.fields, 0)::float8 as drift_fields,
         extract(epoch from now() - v.proof_at)::float8 as proof_age_seconds, v.proof_rows::float8,

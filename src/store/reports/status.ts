@@ -8,6 +8,8 @@ export interface StreamStatus {
   readonly stream: string;
   readonly state: StreamState;
   readonly reason: string;
+  /** The same as a stable word. */
+  readonly reason_code: string;
   readonly since: Date | null;
   readonly running_pass: string | null;
   readonly last_success_at: Date | null;
