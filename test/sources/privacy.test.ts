@@ -1,5 +1,10 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
+import { connect, createHttpClient, vaultsIn } from '../../src/app.ts';
+import { systemClock } from '../../src/clock.ts';
+import { loadConfig } from '../../src/config.ts';
+import { createLocalBudget } from '../../src/http/budget.ts';
+import { silentLogger } from '../../src/logger.ts';
 import { readName } from '../../src/sources/field-names.ts';
 import { redactSecrets, redactTiledesk, redactTilkee } from '../../src/sources/privacy.ts';
 
@@ -252,5 +257,41 @@ describe('redactSecrets', () => {
       ...{ id: 1, ip: '203.0.113.7' },
       user: {},
     });
+  });
+});
+
+const TILEDESK = ['leads', 'requests', 'departments', 'project_users', 'messages', 'bots', 'groups', 'tags'];
+const TILKEE = ['projects', 'items', 'tokens', 'connexions', 'users'];
+
+describe('every stream', () => {
+  const env = {
+    TILEDESK_PROJECT_ID: '5f0000000000000000000001',
+    TILEDESK_TOKEN: 'JWT x',
+    TILEDESK_STREAMS: TILEDESK.join(),
+    TILKEE_ACCESS_TOKEN: 'x',
+    TILKEE_STREAMS: TILKEE.join(),
+  };
+
+  it.each([false, true])('of both sources keeps to the rules, STORE_VISITOR_PII=%s', async (storesPii) => {
+    const config = loadConfig({ env: { ...env, STORE_VISITOR_PII: String(storesPii) }, cwd: '/', isTerminal: false });
+    const client = createHttpClient(config, systemClock);
+    const budgetOf = (_: string, perMinute: number) => createLocalBudget(perMinute, systemClock);
+    const vaults = vaultsIn(config, null);
+    const connections = connect(config, { logger: silentLogger(), clock: systemClock, client, budgetOf, vaults });
+    await client.close();
+    const streams = connections.flatMap((connection) => connection.streams);
+    expect(streams.map(({ name }) => name).sort()).toEqual(
+      [...TILEDESK.map((name) => `tiledesk.${name}`), ...TILKEE.map((name) => `tilkee.${name}`)].sort(),
+    );
+    const record = {
+      clientIP: '203.0.113.7',
+      zorbl: 'seen from 203.0.113.7',
+      id_user: { password: 'canary' },
+      kept: 1,
+    };
+    const visitor = storesPii ? { clientIP: record.clientIP, zorbl: record.zorbl } : { zorbl: 'seen from [removed]' };
+    for (const { name, redactRecord } of streams) {
+      expect([name, redactRecord(record)]).toEqual([name, { ...visitor, id_user: {}, kept: 1 }]);
+    }
   });
 });
