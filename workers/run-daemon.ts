@@ -3,9 +3,11 @@ import { createChannels, startAlerts } from '../src/alerts/alerts.ts';
 import { createHeartbeat } from '../src/alerts/heartbeat-url.ts';
 import { watchOutages } from '../src/alerts/outages.ts';
 import type { App } from '../src/app.ts';
+import type { PrismaClient } from '../src/generated/prisma/client.ts';
 import { registerMetrics } from '../src/ops/metrics.ts';
 import type { OpsPlugin } from '../src/ops/server.ts';
 import { describeProcesses, disagreeing, readProcesses } from '../src/store/engine/processes.ts';
+import { databaseError } from '../src/store/faults.ts';
 import { readVersion } from '../src/version.ts';
 import { startHeartbeat } from './heartbeat.ts';
 import { startDaemon } from './main.ts';
@@ -69,9 +71,9 @@ export async function runDaemon(app: App, options: RunDaemonOptions): Promise<vo
       clock: app.clock,
       channels,
       checks: {
-        database: () => prisma.$executeRaw`update sync.processes set beat_at = beat_at where false`,
+        database: () => assertWritable(prisma, place),
         queue: () => daemon.pingQueue(),
-        configuration: () => assertAgreement(prisma),
+        configuration: () => describeDisagreement(prisma),
       },
       afterMs: config.alerts.afterMs,
     });
@@ -107,8 +109,17 @@ export async function runDaemon(app: App, options: RunDaemonOptions): Promise<vo
   }
 }
 
-/** @throws Error while living daemons on this database have other accounts or streams than each other */
-async function assertAgreement(prisma: App['database']['prisma']): Promise<void> {
+/** @throws DatabaseError while nothing can be written */
+async function assertWritable(prisma: PrismaClient, place: string): Promise<void> {
+  try {
+    await prisma.$executeRaw`update sync.processes set beat_at = beat_at where false`;
+  } catch (cause) {
+    throw databaseError(cause, place);
+  }
+}
+
+/** Null while all living daemons on this database have the same accounts and streams. */
+async function describeDisagreement(prisma: PrismaClient): Promise<string | null> {
   const others = disagreeing(await readProcesses(prisma));
-  if (others.length > 0) throw new Error(describeProcesses(others) ?? '');
+  return others.length === 0 ? null : describeProcesses(others);
 }

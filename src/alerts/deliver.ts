@@ -51,6 +51,6 @@ async function deliver(parts: DeliverParts, channel: Channel, message: DueMessag
   return true;
 }
 
-function retryAfterMs(attempts: number, firstMs: number): number {
+export function retryAfterMs(attempts: number, firstMs: number): number {
   return Math.min(LONGEST_RETRY_MS, firstMs * 2 ** (attempts - 1));
 }

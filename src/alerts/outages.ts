@@ -1,17 +1,22 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { Clock } from '../clock.ts';
-import { isAbort } from '../errors.ts';
 import type { Logger } from '../logger.ts';
-import type { Channel } from './channel.ts';
-import { createOutageDigest, type OutageKind } from './digest.ts';
+import { type Channel, DeliveryError } from './channel.ts';
+import { retryAfterMs } from './deliver.ts';
+import { createOutageDigest, type Digest, type OutageKind } from './digest.ts';
 
 export interface OutageParts {
   readonly logger: Logger;
   readonly clock: Clock;
   readonly channels: readonly Channel[];
-  /** Reject while the part is away. Each is bounded in time. */
-  readonly checks: Readonly<Partial<Record<OutageKind, () => Promise<unknown>>>>;
+  readonly checks: {
+    /** Rejects while it is away. */
+    readonly database: () => Promise<unknown>;
+    readonly queue: () => Promise<unknown>;
+    /** What daemons disagree about, in words; null while they agree. A rejection decides nothing. */
+    readonly configuration: () => Promise<string | null>;
+  };
   /** How long something has to last before it is reported. */
   readonly afterMs: number;
   readonly everyMs?: number;
@@ -26,60 +31,117 @@ export interface Outages {
 
 const EVERY_MS = 5_000;
 const CHECK_MS = 5_000;
+/** After an outage of the database, so many rounds pass before every daemon has written again what it has. */
+const SETTLING_ROUNDS = 4;
+
+/** Every try sends the same, so that a receiver can drop a repetition. */
+interface Message {
+  readonly id: string;
+  readonly digest: Digest;
+}
 
 interface Outage {
+  readonly kind: OutageKind;
   readonly since: Date;
   readonly reason: string;
-  /** Channels that have accepted the message. */
-  readonly reported: Set<Channel>;
+  /** Null until it has lasted long enough. */
+  start: Message | null;
+  /** Null until it is over. */
+  end: Message | null;
+}
+
+/** What one channel still has to accept: of each outage the start, then the end. */
+interface Outbox {
+  readonly channel: Channel;
+  reports: { readonly outage: Outage; isStartAccepted: boolean }[];
+  isSending: boolean;
+  failures: number;
+  retryAt: number;
 }
 
 /**
  * Reports an unreachable database or queue from memory: alerts about streams are kept in the database, and are of no use while that is away. Each process
- * reports what it sees itself, once, and once more when it is over.
+ * reports what it sees itself, once, and once more when it is over. A channel that accepted no start hears of no end.
  */
 export function watchOutages(parts: OutageParts): Outages {
-  const { clock, channels, checks, afterMs, everyMs = EVERY_MS } = parts;
+  const { logger, clock, channels, checks, afterMs, everyMs = EVERY_MS } = parts;
   const stopping = new AbortController();
   const { signal } = stopping;
   const down = new Map<OutageKind, Outage>();
+  const outboxes = channels.map(
+    (channel): Outbox => ({ channel, reports: [], isSending: false, failures: 0, retryAt: 0 }),
+  );
+  let settledAt = 0;
 
-  async function look(kind: OutageKind): Promise<void> {
-    const failure = await within(CHECK_MS, checks[kind]?.() ?? Promise.resolve());
+  const messageOf = ({ kind, since, reason }: Outage, isOver: boolean): Message => ({
+    id: randomUUID(),
+    digest: createOutageDigest({ kind, since, reason, host: hostname(), isOver }, new Date(clock.now())),
+  });
+
+  function judge(kind: OutageKind, reason: string | null): void {
     const known = down.get(kind);
-    if (failure !== null) {
-      const outage = known ?? { since: new Date(clock.now()), reason: failure, reported: new Set<Channel>() };
-      down.set(kind, outage);
-      if (clock.now() - outage.since.getTime() >= afterMs) await report(kind, outage, null);
+    if (reason === null) {
+      down.delete(kind);
+      if (known !== undefined) known.end = messageOf(known, true);
       return;
     }
-    if (known === undefined) return;
-    down.delete(kind);
-    if (known.reported.size > 0) await report(kind, { ...known, reported: new Set() }, known.reported);
+    const outage = known ?? { kind, since: new Date(clock.now()), reason, start: null, end: null };
+    down.set(kind, outage);
+    if (outage.start !== null || clock.now() - outage.since.getTime() < afterMs) return;
+    outage.start = messageOf(outage, false);
+    for (const { reports } of outboxes) reports.push({ outage, isStartAccepted: false });
   }
 
-  /** `only`: tells these that it is over. A channel that fails is tried again in the next round. */
-  async function report(kind: OutageKind, outage: Outage, only: ReadonlySet<Channel> | null): Promise<void> {
-    const digest = createOutageDigest(
-      { kind, since: outage.since, reason: outage.reason, host: hostname(), isOver: only !== null },
-      new Date(clock.now()),
+  const look = (kind: 'database' | 'queue'): Promise<void> =>
+    within(CHECK_MS, checks[kind]()).then(
+      () => judge(kind, null),
+      (error: Error) => judge(kind, error.message.split('\n')[0] ?? ''),
     );
-    for (const channel of channels) {
-      if (outage.reported.has(channel) || (only !== null && !only.has(channel))) continue;
-      await channel.send(randomUUID(), digest).then(
-        () => outage.reported.add(channel),
-        (error: unknown) =>
-          parts.logger.debug({ channel: channel.name, name: (error as Error).name }, 'outage not reported yet'),
-      );
+
+  async function lookAtAll(): Promise<void> {
+    await Promise.all([look('database'), look('queue')]);
+    // While nothing is written, every daemon looks silent.
+    if (down.has('database')) settledAt = clock.now() + SETTLING_ROUNDS * everyMs;
+    if (clock.now() < settledAt) return;
+    await within(CHECK_MS, checks.configuration()).then(
+      (difference) => judge('configuration', difference),
+      () => {},
+    );
+  }
+
+  async function deliver(outbox: Outbox): Promise<void> {
+    if (outbox.isSending || clock.now() < outbox.retryAt) return;
+    outbox.isSending = true;
+    while (!signal.aborted && (await sendNext(outbox)));
+    outbox.isSending = false;
+  }
+
+  /** False when nothing is due, or the channel did not accept it. */
+  async function sendNext(outbox: Outbox): Promise<boolean> {
+    const { channel } = outbox;
+    outbox.reports = outbox.reports.filter(({ outage, isStartAccepted }) => isStartAccepted || outage.end === null);
+    const report = outbox.reports.find(({ outage, isStartAccepted }) => !isStartAccepted || outage.end !== null);
+    const message = report?.isStartAccepted ? report.outage.end : report?.outage.start;
+    if (report === undefined || !message) return false;
+    try {
+      await channel.send(message.id, message.digest);
+    } catch (error) {
+      outbox.failures += 1;
+      outbox.retryAt = clock.now() + retryAfterMs(outbox.failures, everyMs);
+      const text = error instanceof DeliveryError ? error.message : 'an error that leadmirror did not foresee';
+      if (outbox.failures === 1) logger.warn({ channel: channel.name }, `outage not reported yet: ${text}`);
+      return false;
     }
+    outbox.failures = 0;
+    if (report.isStartAccepted) outbox.reports = outbox.reports.filter((other) => other !== report);
+    report.isStartAccepted = true;
+    return true;
   }
 
   async function run(): Promise<void> {
-    const kinds = Object.keys(checks) as OutageKind[];
     while (!signal.aborted) {
-      await Promise.all(kinds.map(look)).catch((error: unknown) => {
-        if (!isAbort(error)) parts.logger.debug({ name: (error as Error).name }, 'outages not looked for');
-      });
+      await lookAtAll();
+      for (const outbox of outboxes) void deliver(outbox);
       await clock.sleep(everyMs, signal).catch(() => {});
     }
   }
@@ -98,15 +160,11 @@ export function watchOutages(parts: OutageParts): Outages {
   };
 }
 
-/** Null when it succeeds in time; else one line about why not. */
-async function within(ms: number, check: Promise<unknown>): Promise<string | null> {
+/** @throws Error when it is not done in time, or what the work rejects with */
+async function within<T>(ms: number, work: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<string>((resolve) => {
-    timer = setTimeout(() => resolve(`no answer within ${ms / 1000} s`), ms);
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer within ${ms / 1000} s`)), ms);
   });
-  const answered = check.then(
-    () => null,
-    (error: unknown) => (error instanceof Error ? (error.message.split('\n')[0] ?? '') : 'unknown'),
-  );
-  return Promise.race([answered, late]).finally(() => clearTimeout(timer));
+  return Promise.race([work, late]).finally(() => clearTimeout(timer));
 }

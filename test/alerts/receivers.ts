@@ -9,6 +9,9 @@ export interface Receiver {
   /** What was posted and answered with 2xx. */
   readonly accepted: Record<string, unknown>[];
   readonly headers: Record<string, string | string[] | undefined>[];
+  /** Of every request, accepted or not: the path, and the id of the message. */
+  readonly paths: string[];
+  readonly ids: string[];
   status: number;
   close(): Promise<void>;
 }
@@ -21,7 +24,9 @@ export async function startReceiver(path = '/hooks/T0SECRET'): Promise<Receiver>
     });
     request.on('end', () => {
       record({ kind: 'message', what: 'webhook', text });
-      if (receiver.status < 300) {
+      receiver.paths.push(request.url ?? '');
+      receiver.ids.push(String(request.headers['idempotency-key']));
+      if (receiver.status < 300 && text !== '') {
         receiver.accepted.push(JSON.parse(text));
         receiver.headers.push(request.headers);
       }
@@ -32,6 +37,8 @@ export async function startReceiver(path = '/hooks/T0SECRET'): Promise<Receiver>
     url: `${await listen(server)}${path}`,
     accepted: [],
     headers: [],
+    paths: [],
+    ids: [],
     status: 200,
     close: closer(server),
   };

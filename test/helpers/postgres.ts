@@ -43,10 +43,15 @@ function adminUrl(): string {
 }
 
 async function admin(statement: string): Promise<void> {
-  const client = new pg.Client({ connectionString: adminUrl() });
+  await withClient(adminUrl(), (client) => client.query(statement));
+}
+
+/** Runs `work` with a connection of its own. */
+export async function withClient<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
+  const client = new pg.Client({ connectionString: url });
   await client.connect();
   try {
-    await client.query(statement);
+    return await work(client);
   } finally {
     await client.end();
   }

@@ -1,14 +1,13 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import pg from 'pg';
 import { createDatabase } from '../../src/store/database.ts';
 import { migrate } from '../../src/store/migrate.ts';
 import { refreshReporting } from '../../src/store/reports/refresh.ts';
 import { openSession } from '../../src/store/session.ts';
 import { setupMirror } from '../helpers/mirror.ts';
 import { startPooler } from '../helpers/pooler.ts';
-import { createTestDatabase, type TestDatabase } from '../helpers/postgres.ts';
+import { createTestDatabase, type TestDatabase, withClient } from '../helpers/postgres.ts';
 import { unheardLogger } from '../helpers/unheard-logger.ts';
 
 /** What a role or a database may be set to, each of which has broken something or would. */
@@ -63,16 +62,6 @@ afterAll(async () => {
   await odd.drop();
   await database.drop();
 });
-
-async function withClient<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  try {
-    return await work(client);
-  } finally {
-    await client.end();
-  }
-}
 
 /** The settings of a session that differ from those of another database of this server, where nobody set anything. */
 const SETTINGS = `select lower(name) as name, setting from pg_settings where lower(name) = any($1)`;

@@ -1,9 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { Redis } from 'ioredis';
-import pg from 'pg';
 import type { Queues } from '../../workers/queues.ts';
 import { type CuttableProxy, createCuttableProxy } from '../helpers/cuttable-proxy.ts';
-import { createTestDatabase, databaseUrl } from '../helpers/postgres.ts';
+import { createTestDatabase, databaseUrl, withClient } from '../helpers/postgres.ts';
 import { startTestRedis, type TestRedis } from '../helpers/redis.ts';
 import { startTestCluster, type TestCluster } from '../helpers/redis-cluster.ts';
 
@@ -167,16 +166,6 @@ export async function cutConnections(url: string): Promise<void> {
   await withClient(databaseUrl(url, 'postgres'), async (client) => {
     await client.query('select pg_terminate_backend(pid) from pg_stat_activity where datname = $1', [name]);
   });
-}
-
-async function withClient<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  try {
-    return await work(client);
-  } finally {
-    await client.end();
-  }
 }
 
 /** Jobs that wait, run or are delayed, the ticks of the schedules left out. */
