@@ -2,7 +2,6 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from '@jest/globals';
-import { LIVE_SETTINGS, RESTART_SETTINGS } from '../src/config/changes.ts';
 import {
   type Config,
   type ConfigSources,
@@ -410,11 +409,17 @@ describe('a configuration that is read again', () => {
   const yaml = (changes: Readonly<Record<string, string>> = {}) =>
     `${entry(changes)}  - { id: two, source: tiledesk, projectId: twelve-chars, token: JWT x }\n`;
   const old = () => setup(yaml()).load();
+  /** As if it had been read in the other's working directory. */
+  const inHomeOf = ({ home }: Config, other: Config): Config => ({
+    ...other,
+    home,
+    variables: { ...other.variables, LEADMIRROR_HOME: home },
+  });
 
   test('is the same when nothing was written', () => {
     const none = { added: [], removed: [], changed: [], settings: [], restart: [] };
     const [one, other] = [old(), old()];
-    expect(compareConfigs(one, { ...other, home: one.home })).toEqual(none);
+    expect(compareConfigs(one, inHomeOf(one, other))).toEqual(none);
   });
 
   test('tells what came, went and changed, and what has to wait', () => {
@@ -425,7 +430,7 @@ describe('a configuration that is read again', () => {
       DATABASE_URL: 'postgres://h/db',
     });
     const one = old();
-    const changes = compareConfigs(one, { ...after, home: one.home });
+    const changes = compareConfigs(one, inHomeOf(one, after));
     expect(changes).toEqual({
       added: ['three'],
       removed: ['two'],
@@ -440,12 +445,31 @@ describe('a configuration that is read again', () => {
   });
 
   test('every setting of the process either takes effect or is named', () => {
+    const withoutDefault = {
+      DATABASE_URL: 'postgres://h/db',
+      REDIS_URL: 'redis://h',
+      LEADMIRROR_SECRET_KEY: 'kX9vT2qLm8RzW4pY',
+      LEADMIRROR_OLD_SECRET_KEY: 'old',
+      HTTP_PROXY: 'http://proxy:3128',
+      HTTPS_PROXY: 'http://proxy:3128',
+      NO_PROXY: 'localhost',
+      OPS_TOKEN: 'kX9vT2qLm8RzW4pY',
+      OPS_READ_TOKEN: 'aX9vT2qLm8RzW4pY',
+      OPS_TRUSTED_PROXIES: '10.0.0.1',
+      HEARTBEAT_URL: 'https://ping.example.com',
+      ALERT_WEBHOOK_URL: 'https://hooks.example.com',
+      ALERT_EMAIL_TO: 'a@example.com',
+      ALERT_EMAIL_FROM: 'b@example.com',
+      SMTP_URL: 'smtps://mail.example.com',
+      OTEL_EXPORTER_OTLP_ENDPOINT: 'https://traces.example.com',
+      OTEL_EXPORTER_OTLP_HEADERS: 'a=b',
+      NO_COLOR: '1',
+    };
+    const { variables } = setup(entry()).load(withoutDefault);
     const connectionSettings = /^(TILEDESK|TILKEE)_(?!STORE_LINKS)/;
-    const named = [...LIVE_SETTINGS, ...RESTART_SETTINGS].toSorted();
-    expect(named).toEqual(
-      VARIABLES.map(({ name }) => name)
-        .filter((name) => !connectionSettings.test(name))
-        .toSorted(),
-    );
+    const names = VARIABLES.map(({ name }) => name).filter((name) => !connectionSettings.test(name));
+    expect(Object.keys(variables).toSorted()).toEqual(names.toSorted());
+    const { settings, restart } = compareConfigs(old(), { ...old(), variables: {} });
+    expect([...settings, ...restart].toSorted()).toEqual(Object.keys(old().variables).toSorted());
   });
 });

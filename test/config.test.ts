@@ -43,7 +43,9 @@ function setup(files: Readonly<Record<string, string>> = {}) {
 describe('defaults', () => {
   test('one project and its account are enough', () => {
     const { load, cwd } = setup();
-    expect(load(ACCOUNT)).toEqual({
+    const { variables, ...settings } = load(ACCOUNT);
+    expect(Object.keys(variables).every((name) => VARIABLES.some((variable) => variable.name === name))).toBe(true);
+    expect(settings).toEqual({
       databaseUrl: null,
       heartbeatUrl: null,
       redis: null,
@@ -420,7 +422,10 @@ describe('.env.example', () => {
     const defaults = setup().load({}, options);
     const all = text.replace(/^#([A-Z0-9_]+=)/gm, '$1');
     for (const env of [parseEnv(text), parseEnv(all)]) {
-      expect(setup().load(env, options)).toEqual({ ...defaults, home: expect.any(String) });
+      const { cwd, load } = setup();
+      const home = join(cwd, '.leadmirror');
+      const variables = { ...defaults.variables, LEADMIRROR_HOME: home };
+      expect(load(env, options)).toEqual({ ...defaults, home, variables });
     }
   });
 

@@ -106,7 +106,7 @@ function readDotEnv(cwd: string, findings: Findings): ReadonlyMap<string, string
   const values = new Map(Object.entries(parseEnv(text)).map(([name, value]) => [name, value ?? '']));
   warnOfBrokenLines(text, [...values.keys()], findings);
   warnOfCutValues(text, findings);
-  if (VARIABLES.some((variable) => 'secret' in variable && values.get(variable.name))) {
+  if (VARIABLES.some((variable) => variable.secret && values.get(variable.name))) {
     noteIfOpen('.env is a file with secrets that', path, read.mode, findings);
   }
   // Node reads this one before any program starts, and only from the process's own environment.

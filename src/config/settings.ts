@@ -42,7 +42,7 @@ export const settingsSchema = ({ cwd, isTerminal, timezone, hasOpsToken, isPubli
       SYNC_TIMEZONE: timeZone,
       LOG_FORMAT: oneOf(['json', 'pretty']).default(isTerminal ? 'pretty' : 'json'),
       DATABASE_URL: databaseUrl.optional(),
-      LEADMIRROR_HOME: folder,
+      LEADMIRROR_HOME: folder.transform((path) => resolve(cwd, path)),
       SYNC_INCREMENTAL_CRON: cron(timezone),
       SYNC_RECONCILE_CRON: cron(timezone),
       SYNC_LOOKBACK_SECONDS: integer(0, 604_800),
@@ -85,16 +85,18 @@ export const settingsSchema = ({ cwd, isTerminal, timezone, hasOpsToken, isPubli
           : 'must differ from OPS_TOKEN, which could change nothing otherwise; make one with: openssl rand -hex 24';
       context.addIssue({ code: 'custom', path: ['OPS_READ_TOKEN'], message });
     })
-    .transform((variables) => {
+    .transform(({ TILKEE_ENABLED: _, ...variables }) => {
       const { HTTP_PROXY: httpProxy, HTTPS_PROXY: httpsProxy, NO_PROXY: noProxy } = variables;
       const proxy: { httpProxy?: string; httpsProxy?: string; noProxy?: string } = { httpProxy, httpsProxy, noProxy };
       return {
+        /** What each variable says, by its name: the settings below in the words of the operator, for a comparison. */
+        variables: variables as Readonly<Record<string, unknown>>,
         /** Null: embedded Postgres under `home`. */
         databaseUrl: variables.DATABASE_URL ?? null,
         /** Null: the queue lives in Postgres. Several addresses are the nodes of one cluster. */
         redis: variables.REDIS_URL === undefined ? null : { urls: variables.REDIS_URL },
         /** Absolute. */
-        home: resolve(cwd, variables.LEADMIRROR_HOME),
+        home: variables.LEADMIRROR_HOME,
         sync: {
           incrementalCron: variables.SYNC_INCREMENTAL_CRON,
           reconcileCron: variables.SYNC_RECONCILE_CRON,

@@ -5,7 +5,7 @@ import type { TILEDESK_STREAM_NAMES, tiledeskAuth, tiledeskEntry } from './tiled
 import type { TILKEE_STREAM_NAMES, tilkeeEntry } from './tilkee.ts';
 
 /** Readonly all the way down, as the loader freezes it. */
-type Frozen<T> = { readonly [K in keyof T]: Frozen<T[K]> };
+type Frozen<T> = unknown extends T ? T : { readonly [K in keyof T]: Frozen<T[K]> };
 
 export type TiledeskStreamName = (typeof TILEDESK_STREAM_NAMES)[number];
 
