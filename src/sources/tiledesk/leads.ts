@@ -1,11 +1,9 @@
-import { RecordError } from '../../errors.ts';
-import type { FetchOptions, List, ListQuery, PlanContext, Row, Stream, TableSpec } from '../../stream.ts';
+import type { FetchOptions, List, ListQuery, PlanContext, Stream } from '../../stream.ts';
 import { createStitchWalk } from '../../walks/stitch.ts';
-import { asId, asInteger, asJson, asText, asTexts, asTime, isObject } from '../coerce.ts';
-import { redactTiledesk } from '../privacy.ts';
-import { LEAD_FIELDS } from './fields.ts';
+import { asInteger, asTime, firstOf } from '../coerce.ts';
+import { anything, integer, text, texts } from '../record-table.ts';
 import { existsById, pageParameters, probe, readEnvelope } from './lists.ts';
-import type { TiledeskStreamParts } from './parts.ts';
+import { redacted, type TiledeskStreamParts, tiledeskTable } from './parts.ts';
 
 /**
  * Leads. The list shows one status per call, 100 by default; `status=all` is never answered (seen in server 2.19). Repeating the parameter joins
@@ -22,65 +20,35 @@ const WIDE_LIMIT = 2000;
  */
 const ROOM_FOR_OVERLAP = 1.15;
 
-const TABLE: TableSpec = {
-  schema: 'tiledesk',
-  name: 'leads',
-  columns: {
-    lead_id: 'text',
-    fullname: 'text',
-    email: 'text',
-    phone: 'text',
-    company: 'text',
-    note: 'text',
-    street_address: 'text',
-    city: 'text',
-    region: 'text',
-    zipcode: 'text',
-    country: 'text',
-    tags: 'text[]',
-    attributes: 'jsonb',
-    properties: 'jsonb',
-    status: 'integer',
-    id_project: 'text',
-    created_by: 'text',
-    created_at: 'timestamptz',
-    updated_at: 'timestamptz',
+export const LEADS = tiledeskTable(
+  'leads',
+  {
+    lead_id: text(),
+    fullname: text(),
+    email: text(),
+    phone: text(),
+    company: text(),
+    note: text(),
+    street_address: text('streetAddress'),
+    city: text(),
+    region: text(),
+    zipcode: text(),
+    country: text(),
+    tags: texts(),
+    attributes: anything(),
+    properties: anything(),
+    status: integer(),
   },
-};
-
-export function mapLead(record: unknown): Row {
-  const id = isObject(record) ? asId(record._id) : null;
-  if (!isObject(record) || id === null) throw new RecordError('no_id', 'a lead without _id', { recordId: null });
-  const status = asInteger(record.status);
-  const updatedAt = asTime(record.updatedAt);
-  return {
-    id,
-    lead_id: asText(record.lead_id),
-    fullname: asText(record.fullname),
-    email: asText(record.email),
-    phone: asText(record.phone),
-    company: asText(record.company),
-    note: asText(record.note),
-    street_address: asText(record.streetAddress),
-    city: asText(record.city),
-    region: asText(record.region),
-    zipcode: asText(record.zipcode),
-    country: asText(record.country),
-    tags: asTexts(record.tags),
-    attributes: asJson(record.attributes),
-    properties: asJson(record.properties),
-    status,
-    id_project: asText(record.id_project),
-    created_by: asText(record.createdBy),
-    created_at: asTime(record.createdAt),
-    updated_at: updatedAt,
+  {
     // The list of status 1000 is the upstream's own word that a lead is deleted; a lead without a date still has to be marked.
-    deleted_at: status === DELETED ? (updatedAt ?? asTime(record.createdAt) ?? '1970-01-01T00:00:00.000Z') : null,
-    raw: record,
-  };
-}
+    deletedAt: ({ status, updatedAt, createdAt }) =>
+      asInteger(status) === DELETED ? (firstOf(asTime, updatedAt, createdAt) ?? '1970-01-01T00:00:00.000Z') : null,
+  },
+);
 
-export function createLeadsStream({ api, pageSize, fullWalkKey, privacy }: TiledeskStreamParts): Stream {
+export function createLeadsStream(parts: TiledeskStreamParts): Stream {
+  const { api, pageSize, fullWalkKey } = parts;
+
   async function fetchLeads(
     statuses: readonly number[],
     query: ListQuery,
@@ -132,11 +100,7 @@ export function createLeadsStream({ api, pageSize, fullWalkKey, privacy }: Tiled
   }
 
   return {
-    name: 'tiledesk.leads',
-    table: TABLE,
-    fields: LEAD_FIELDS,
-    redactRecord: (record) => redactTiledesk(record, privacy),
-    mapRecord: mapLead,
+    ...redacted(LEADS, parts),
     deletions: {
       exists: ({ id }, options) => existsById(api, 'leads', id, options),
     },

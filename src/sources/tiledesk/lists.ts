@@ -48,6 +48,11 @@ export function readArray(response: UpstreamResponse, name: string): ListPage {
   return { records: body, entries: body.map(toEntry), pageSize: null, total: body.length, serverTime };
 }
 
+export async function fetchArray(api: TiledeskApi, path: string, options: FetchOptions): Promise<ListPage> {
+  const [name = path] = path.split(/[/?]/);
+  return readArray(await api.get(path, new URLSearchParams(), options), name);
+}
+
 /** As the server writes its own ids: fixed length and lower case, so that text order is its order. */
 const OBJECT_ID = /^[0-9a-f]{24}$/;
 

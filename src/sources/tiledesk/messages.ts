@@ -1,4 +1,4 @@
-import { RateLimitedError, RecordError } from '../../errors.ts';
+import { RateLimitedError } from '../../errors.ts';
 import type {
   FetchOptions,
   FollowedRow,
@@ -7,17 +7,14 @@ import type {
   ListPage,
   MirrorPlace,
   PlanContext,
-  Row,
   Stream,
-  TableSpec,
 } from '../../stream.ts';
 import { createFollowWalk } from '../../walks/follow.ts';
-import { asId, asInteger, asJson, asObject, asText, asTime, isObject } from '../coerce.ts';
-import { redactTiledesk } from '../privacy.ts';
+import { asText } from '../coerce.ts';
+import { anything, id, integer, text } from '../record-table.ts';
 import type { TiledeskApi } from './api.ts';
-import { MESSAGE_FIELDS } from './fields.ts';
 import { readArray } from './lists.ts';
-import type { TiledeskStreamParts } from './parts.ts';
+import { channel, redacted, type TiledeskStreamParts, tiledeskTable } from './parts.ts';
 
 /**
  * Messages. No list shows them across conversations but one that only owners may read and that has no date filter; so each conversation is asked for its
@@ -30,70 +27,34 @@ import type { TiledeskStreamParts } from './parts.ts';
  * An unknown conversation and one without messages have the same answer, an empty list (seen in server 2.19). So nothing is concluded from what an
  * answer leaves out: messages are added and updated, and marked as deleted only with their conversation, whose deletion was confirmed by its own id.
  */
-const TABLE: TableSpec = {
-  schema: 'tiledesk',
-  name: 'messages',
-  columns: {
-    request_id: 'text',
-    sender: 'text',
-    sender_fullname: 'text',
-    recipient_fullname: 'text',
-    type: 'text',
-    channel_type: 'text',
-    channel: 'text',
-    text: 'text',
-    language: 'text',
-    status: 'integer',
-    subtype: 'text',
-    attributes: 'jsonb',
-    metadata: 'jsonb',
-    id_project: 'text',
-    created_by: 'text',
-    created_at: 'timestamptz',
-    updated_at: 'timestamptz',
+export const MESSAGES = tiledeskTable(
+  'messages',
+  {
+    request_id: text('recipient'),
+    sender: id(),
+    sender_fullname: text('senderFullname'),
+    recipient_fullname: text('recipientFullname'),
+    type: text(),
+    channel_type: text(),
+    channel: channel(),
+    text: text(),
+    language: text(),
+    status: integer(),
+    subtype: text('attributes.subtype'),
+    attributes: anything(),
+    metadata: anything(),
   },
-  attributed: ['request_id'],
-};
+  { attributed: ['request_id'] },
+);
 
 const PARENT = 'tiledesk.requests';
 const PARENT_WAIT_MS = 60_000;
 /** Conversations looked up at once. */
 const BATCH = 200;
 
-export function mapMessage(record: unknown): Row {
-  const id = isObject(record) ? asId(record._id) : null;
-  if (!isObject(record) || id === null) throw new RecordError('no_id', 'a message without _id', { recordId: null });
+export function createMessagesStream(parts: TiledeskStreamParts): Stream {
   return {
-    id,
-    request_id: asText(record.recipient),
-    sender: asId(record.sender),
-    sender_fullname: asText(record.senderFullname),
-    recipient_fullname: asText(record.recipientFullname),
-    type: asText(record.type),
-    channel_type: asText(record.channel_type),
-    channel: isObject(record.channel) ? asText(record.channel.name) : asText(record.channel),
-    text: asText(record.text),
-    language: asText(record.language),
-    status: asInteger(record.status),
-    subtype: asText(asObject(record.attributes).subtype),
-    attributes: asJson(record.attributes),
-    metadata: asJson(record.metadata),
-    id_project: asText(record.id_project),
-    created_by: asText(record.createdBy),
-    created_at: asTime(record.createdAt),
-    updated_at: asTime(record.updatedAt),
-    deleted_at: null,
-    raw: record,
-  };
-}
-
-export function createMessagesStream({ api, privacy }: TiledeskStreamParts): Stream {
-  return {
-    name: 'tiledesk.messages',
-    table: TABLE,
-    fields: MESSAGE_FIELDS,
-    redactRecord: (record) => redactTiledesk(record, privacy),
-    mapRecord: mapMessage,
+    ...redacted(MESSAGES, parts),
     notCompared: 'messages are read conversation by conversation, so to compare them would take one request for each',
     async planLists(context) {
       const conversations = await context.follow(PARENT);
@@ -103,10 +64,16 @@ export function createMessagesStream({ api, privacy }: TiledeskStreamParts): Str
           { waitMs: PARENT_WAIT_MS, code: 'parent_first' },
         );
       }
-      const parts = { api, conversations, context };
       // A full walk that looks for deletions asks nobody: what is gone is known from the conversations.
       const isReconcile = context.pass === 'reconcile';
-      const list = followList({ ...parts, id: isReconcile ? 'deleted' : 'all', onlyDeleted: isReconcile });
+      const { api } = parts;
+      const list = followList({
+        api,
+        conversations,
+        context,
+        id: isReconcile ? 'deleted' : 'all',
+        onlyDeleted: isReconcile,
+      });
       return [list];
     },
   };

@@ -1,4 +1,8 @@
-import type { Privacy } from '../../stream.ts';
+import type { FetchOptions, ListPage, Privacy, Stream } from '../../stream.ts';
+import { createSnapshotWalk } from '../../walks/snapshot.ts';
+import { asText, isObject } from '../coerce.ts';
+import { redactTiledesk } from '../privacy.ts';
+import { type Column, column, defineTable, type RecordTable, type TableOptions, text, time } from '../record-table.ts';
 import type { TiledeskApi } from './api.ts';
 
 /** What every Tiledesk stream is made from. */
@@ -8,4 +12,43 @@ export interface TiledeskStreamParts {
   readonly pageSize: number;
   readonly fullWalkKey: 'id' | 'created_at';
   readonly privacy: Privacy;
+}
+
+/** A table with the columns that all of Tiledesk's have. Known are the fields of server 2.19, and the older ones of its documentation. */
+export function tiledeskTable(
+  name: string,
+  columns: Readonly<Record<string, Column>>,
+  { known = {}, ...options }: TableOptions = {},
+): RecordTable {
+  const common = {
+    id_project: text(),
+    created_by: text('createdBy'),
+    created_at: time('createdAt'),
+    updated_at: time('updatedAt'),
+  };
+  const everywhere = { string: `_id id ${known.string ?? ''}`.trim(), number: `__v ${known.number ?? ''}`.trim() };
+  const all = { ...known, ...everywhere };
+  return defineTable(['tiledesk', name, '_id'], { ...common, ...columns }, { ...options, known: all });
+}
+
+/** The name of a channel. */
+export const channel = column('text', (value) => asText(isObject(value) ? value.name : value), 'object');
+
+export const redacted = (table: RecordTable, { privacy }: TiledeskStreamParts) => ({
+  ...table,
+  redactRecord: (record: unknown) => redactTiledesk(record, privacy),
+});
+
+/** A stream whose only list is read whole at once. */
+export function snapshotStream(
+  table: RecordTable,
+  parts: TiledeskStreamParts,
+  { fetchAll, ...rest }: Pick<Stream, 'deletions'> & { fetchAll: (options: FetchOptions) => Promise<ListPage> },
+): Stream {
+  const list = { id: 'all', holdsAll: true, walk: createSnapshotWalk() };
+  return {
+    ...redacted(table, parts),
+    ...rest,
+    planLists: async () => [{ ...list, fetchPage: (_query, options) => fetchAll(options) }],
+  };
 }

@@ -1,24 +1,25 @@
-import { RecordError } from '../../errors.ts';
-import type { FetchOptions, List, ListPage, ListQuery, ListWindow, Row, Stream, TableSpec } from '../../stream.ts';
+import type { FetchOptions, List, ListPage, ListQuery, ListWindow, Stream } from '../../stream.ts';
 import { createKeysetWalk } from '../../walks/keyset.ts';
 import { createStitchWalk } from '../../walks/stitch.ts';
+import { asText, asTexts, isObject } from '../coerce.ts';
 import {
-  asBigint,
-  asBoolean,
-  asId,
-  asInteger,
-  asJson,
-  asNumber,
-  asText,
-  asTexts,
-  asTime,
-  isObject,
-} from '../coerce.ts';
-import { redactTiledesk } from '../privacy.ts';
+  anything,
+  bigint,
+  column,
+  flag,
+  id,
+  ids,
+  integer,
+  list,
+  number,
+  object,
+  reference,
+  text,
+  time,
+} from '../record-table.ts';
 import type { GetOptions } from './api.ts';
-import { REQUEST_FIELDS } from './fields.ts';
 import { formatDateTime, formatDay, pageParameters, probe, readEnvelope } from './lists.ts';
-import type { TiledeskStreamParts } from './parts.ts';
+import { channel, redacted, type TiledeskStreamParts, tiledeskTable } from './parts.ts';
 
 /**
  * Requests (conversations), all of them: without `status=all&preflight=true` the list shows open ones only, and with populated references a
@@ -26,112 +27,61 @@ import type { TiledeskStreamParts } from './parts.ts';
  */
 const EVERYTHING = { status: 'all', preflight: 'true', no_populate: 'true' } as const;
 
-const TABLE: TableSpec = {
-  schema: 'tiledesk',
-  name: 'requests',
-  columns: {
-    request_id: 'text',
-    ticket_id: 'bigint',
-    status: 'integer',
-    preflight: 'boolean',
-    draft: 'boolean',
-    has_bot: 'boolean',
-    first_text: 'text',
-    subject: 'text',
-    lead_id: 'text',
-    requester_id: 'text',
-    requester: 'text',
-    department_id: 'text',
-    participants: 'text[]',
-    participants_agents: 'text[]',
-    participants_bots: 'text[]',
-    assignee: 'text',
-    followers: 'text[]',
-    priority: 'text',
-    working_status: 'text',
-    channel: 'text',
-    channel_outbound: 'text',
-    language: 'text',
-    source_page: 'text',
-    user_agent: 'text',
-    rating: 'double precision',
-    rating_message: 'text',
-    tags: 'text[]',
-    notes: 'jsonb',
-    attributes: 'jsonb',
-    location: 'jsonb',
-    contact: 'jsonb',
-    smart_assignment: 'boolean',
-    first_response_at: 'timestamptz',
-    assigned_at: 'timestamptz',
-    closed_at: 'timestamptz',
-    closed_by: 'text',
-    waiting_time_ms: 'bigint',
-    duration_ms: 'bigint',
-    id_project: 'text',
-    created_by: 'text',
-    created_at: 'timestamptz',
-    updated_at: 'timestamptz',
+export const REQUESTS = tiledeskTable(
+  'requests',
+  {
+    request_id: text(),
+    ticket_id: bigint(),
+    status: integer(),
+    preflight: flag(),
+    draft: flag(),
+    has_bot: flag('hasBot'),
+    first_text: text(),
+    subject: text(),
+    lead_id: reference('lead', 'requester_id'),
+    requester_id: id(),
+    requester: reference(),
+    department_id: reference('department'),
+    participants: ids(),
+    participants_agents: ids('participantsAgents'),
+    participants_bots: ids('participantsBots'),
+    assignee: id(),
+    followers: ids(),
+    priority: text(),
+    working_status: text('workingStatus'),
+    channel: channel(),
+    channel_outbound: channel('channelOutbound'),
+    language: text(),
+    source_page: text('sourcePage'),
+    user_agent: text('userAgent'),
+    rating: number(),
+    rating_message: text(),
+    tags: column('text[]', (tags) => asTexts(tags, (tag) => asText(isObject(tag) ? tag.tag : tag)), 'array')(),
+    notes: list(),
+    attributes: anything(),
+    location: object(),
+    contact: object(),
+    smart_assignment: flag('smartAssignment'),
+    first_response_at: time(),
+    assigned_at: time(),
+    closed_at: time(),
+    closed_by: text(),
+    waiting_time_ms: bigint('waiting_time'),
+    duration_ms: bigint('duration'),
   },
-};
+  {
+    known: {
+      string: 'lead requester department transcript',
+      object: 'lead requester department snapshot',
+      array: 'participatingAgents participatingBots agents',
+      number: 'auto_close messages_count',
+    },
+  },
+);
 
-export function mapRequest(record: unknown): Row {
-  const id = isObject(record) ? asId(record._id) : null;
-  if (!isObject(record) || id === null) throw new RecordError('no_id', 'a request without _id', { recordId: null });
-  return {
-    id,
-    request_id: asText(record.request_id),
-    ticket_id: asBigint(record.ticket_id),
-    status: asInteger(record.status),
-    preflight: asBoolean(record.preflight),
-    draft: asBoolean(record.draft),
-    has_bot: asBoolean(record.hasBot),
-    first_text: asText(record.first_text),
-    subject: asText(record.subject),
-    lead_id: asId(record.lead) ?? asId(record.requester_id),
-    requester_id: asId(record.requester_id),
-    requester: asId(record.requester),
-    department_id: asId(record.department),
-    participants: asTexts(record.participants, asId),
-    participants_agents: asTexts(record.participantsAgents, asId),
-    participants_bots: asTexts(record.participantsBots, asId),
-    assignee: asId(record.assignee),
-    followers: asTexts(record.followers, asId),
-    priority: asText(record.priority),
-    working_status: asText(record.workingStatus),
-    channel: nameOf(record.channel),
-    channel_outbound: nameOf(record.channelOutbound),
-    language: asText(record.language),
-    source_page: asText(record.sourcePage),
-    user_agent: asText(record.userAgent),
-    rating: asNumber(record.rating),
-    rating_message: asText(record.rating_message),
-    tags: asTexts(record.tags, (tag) => (isObject(tag) ? asText(tag.tag) : asText(tag))),
-    notes: asJson(record.notes),
-    attributes: asJson(record.attributes),
-    location: asJson(record.location),
-    contact: asJson(record.contact),
-    smart_assignment: asBoolean(record.smartAssignment),
-    first_response_at: asTime(record.first_response_at),
-    assigned_at: asTime(record.assigned_at),
-    closed_at: asTime(record.closed_at),
-    closed_by: asText(record.closed_by),
-    waiting_time_ms: asBigint(record.waiting_time),
-    duration_ms: asBigint(record.duration),
-    id_project: asText(record.id_project),
-    created_by: asText(record.createdBy),
-    created_at: asTime(record.createdAt),
-    updated_at: asTime(record.updatedAt),
-    deleted_at: null,
-    raw: record,
-  };
-}
+export function createRequestsStream(parts: TiledeskStreamParts): Stream {
+  const { api, pageSize, fullWalkKey } = parts;
 
-function nameOf(channel: unknown): string | null {
-  return isObject(channel) ? asText(channel.name) : asText(channel);
-}
-
-export function createRequestsStream({ api, pageSize, fullWalkKey, privacy }: TiledeskStreamParts): Stream {
   async function fetchRequests(query: ListQuery, knowsWindows: boolean, options: GetOptions): Promise<ListPage> {
     const parameters = pageParameters(query);
     for (const [name, value] of Object.entries(EVERYTHING)) parameters.set(name, value);
@@ -155,11 +105,7 @@ export function createRequestsStream({ api, pageSize, fullWalkKey, privacy }: Ti
   }
 
   return {
-    name: 'tiledesk.requests',
-    table: TABLE,
-    fields: REQUEST_FIELDS,
-    redactRecord: (record) => redactTiledesk(record, privacy),
-    mapRecord: mapRequest,
+    ...redacted(REQUESTS, parts),
     deletions: {
       // Single requests are found by request_id only; _id gives 404 (seen in server 2.19).
       async exists({ request_id }, options) {

@@ -1,8 +1,6 @@
 import type { List, ListWindow, PlanContext, Stream } from '../../stream.ts';
 import { asText } from '../coerce.ts';
-import { redactTilkee } from '../privacy.ts';
 import { mirroredProjects, projectList, projectPlace, RECENT_PROJECTS } from './by-parent.ts';
-import { CONNEXION_FIELDS } from './fields.ts';
 import {
   asEverybody,
   createReader,
@@ -15,8 +13,8 @@ import {
   type Reader,
   recallOr,
 } from './lists.ts';
-import type { TilkeeStreamParts } from './parts.ts';
-import { CONNEXIONS, mapConnexion } from './rows/connexion.ts';
+import { redacted, type TilkeeStreamParts } from './parts.ts';
+import { CONNEXIONS } from './rows.ts';
 
 /** A visit's counters grow until it ends. */
 const OVERLAP_MS = 2 * 86_400_000;
@@ -26,7 +24,7 @@ const OVERLAP_MS = 2 * 86_400_000;
  * either, the full walk also asks project by project (or link by link) and takes them from the question.
  */
 export function createConnexionsStream(parts: TilkeeStreamParts): Stream {
-  const { settings, privacy } = parts;
+  const { settings } = parts;
   const bulk: Place = { api: 'v2', path: '/connexions', windowParameters: visitWindow };
 
   /** Whole seconds or milliseconds: the source says "timestamp", of 32 bits. */
@@ -44,7 +42,7 @@ export function createConnexionsStream(parts: TilkeeStreamParts): Stream {
     if (records.length === 0) return null;
     return records.some((record) => {
       try {
-        const { token_id, project_id } = mapConnexion(record);
+        const { token_id, project_id } = CONNEXIONS.mapRecord(record);
         return token_id !== null || project_id !== null;
       } catch {
         return false;
@@ -88,11 +86,7 @@ export function createConnexionsStream(parts: TilkeeStreamParts): Stream {
   }
 
   return {
-    name: 'tilkee.connexions',
-    table: CONNEXIONS,
-    fields: CONNEXION_FIELDS,
-    redactRecord: (record) => redactTilkee(record, privacy),
-    mapRecord: mapConnexion,
+    ...redacted(CONNEXIONS, parts),
     async planLists(context) {
       const reader = createReader(parts, context);
       const hasBulk = await recallOr(context, 'allInOneList', () => isOpen(reader, bulk, context.fetch));

@@ -1,6 +1,4 @@
 import type { Stream } from '../../stream.ts';
-import { redactTilkee } from '../privacy.ts';
-import { ITEM_FIELDS } from './fields.ts';
 import {
   asEverybody,
   createReader,
@@ -12,27 +10,22 @@ import {
   recallOr,
   v3Window,
 } from './lists.ts';
-import type { TilkeeStreamParts } from './parts.ts';
-import { ITEMS, mapItem } from './rows/item.ts';
+import { redacted, type TilkeeStreamParts } from './parts.ts';
+import { itemsOf } from './rows.ts';
 
 /** Whether bounds are inclusive, and in which zone they are read, is not published. */
 const OVERLAP_MS = 86_400_000;
 
 /** Items: the documents of the library. V3 by default, V2 by setting. No source knows a request for one item, so a second walk confirms deletions. */
 export function createItemsStream(parts: TilkeeStreamParts): Stream {
-  const { settings, privacy } = parts;
-  const api = settings.projectsApi;
+  const api = parts.settings.projectsApi;
   // Images are left out on purpose: one entry a page of every document.
   const expand = manyValues(parts, 'expand', ['tags', 'owner']);
   const place: Place =
     api === 'v3' ? { api, path: '/items/', parameters: expand, windowParameters: v3Window } : { api, path: '/items' };
 
   return {
-    name: 'tilkee.items',
-    table: ITEMS,
-    fields: ITEM_FIELDS,
-    redactRecord: (record) => redactTilkee(record, privacy),
-    mapRecord: (record) => mapItem(record, api),
+    ...redacted(itemsOf(api), parts),
     async planLists(context) {
       noteOnReading(context);
       const reader = createReader(parts, context);

@@ -1,5 +1,7 @@
 import type { UpstreamResponse } from '../../http/upstream.ts';
 import type { FetchOptions, Privacy } from '../../stream.ts';
+import { redactTilkee } from '../privacy.ts';
+import type { RecordTable } from '../record-table.ts';
 
 /** How an account proves who it is. One V3 sign-in opens both APIs; a key of the old API opens V2 only (documented). */
 export type TilkeeAuth =
@@ -81,6 +83,11 @@ export interface TilkeeStreamParts {
   readonly settings: TilkeeSettings;
   readonly privacy: Privacy;
 }
+
+export const redacted = (table: RecordTable, { privacy }: TilkeeStreamParts) => ({
+  ...table,
+  redactRecord: (record: unknown) => redactTilkee(record, privacy),
+});
 
 /** What a sign-in leaves behind. Times in ms since 1970 by our clock. */
 export interface StoredSignIn {

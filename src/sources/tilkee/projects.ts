@@ -1,7 +1,5 @@
 import type { PlanContext, Stream } from '../../stream.ts';
 import { asMs, isObject } from '../coerce.ts';
-import { redactTilkee } from '../privacy.ts';
-import { PROJECT_FIELDS } from './fields.ts';
 import {
   asEverybody,
   createReader,
@@ -16,8 +14,8 @@ import {
   recallOr,
   v3Window,
 } from './lists.ts';
-import type { TilkeeStreamParts } from './parts.ts';
-import { mapProject, PROJECTS } from './rows/project.ts';
+import { redacted, type TilkeeStreamParts } from './parts.ts';
+import { projectsOf } from './rows.ts';
 
 /** Whether bounds are inclusive, and in which zone they are read, is not published. */
 const OVERLAP_MS = 86_400_000;
@@ -33,7 +31,7 @@ interface NamedPlace {
  * known). V2 by setting: the front of the list. Neither says whether it holds templates, archived or colleagues' projects: those are lists of their own.
  */
 export function createProjectsStream(parts: TilkeeStreamParts): Stream {
-  const { settings, privacy } = parts;
+  const { settings } = parts;
   const api = settings.projectsApi;
 
   function places(): readonly NamedPlace[] {
@@ -61,11 +59,7 @@ export function createProjectsStream(parts: TilkeeStreamParts): Stream {
     context.pass !== 'incremental' || !one.id.startsWith('archived');
 
   return {
-    name: 'tilkee.projects',
-    table: PROJECTS,
-    fields: PROJECT_FIELDS,
-    redactRecord: (record) => redactTilkee(record, privacy),
-    mapRecord: (record) => mapProject(record, api),
+    ...redacted(projectsOf(api), parts),
     async planLists(context) {
       noteOnReading(context);
       const reader = createReader(parts, context);

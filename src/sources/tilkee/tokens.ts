@@ -1,8 +1,6 @@
 import type { List, PlanContext, Stream } from '../../stream.ts';
 import { asText } from '../coerce.ts';
-import { redactTilkee } from '../privacy.ts';
 import { mirroredProjects, projectList, projectPlace, RECENT_PROJECTS } from './by-parent.ts';
-import { TOKEN_FIELDS } from './fields.ts';
 import {
   asEverybody,
   createReader,
@@ -14,8 +12,8 @@ import {
   type Reader,
   recallOr,
 } from './lists.ts';
-import type { TilkeeStreamParts } from './parts.ts';
-import { mapToken, TOKENS } from './rows/token.ts';
+import { redacted, type TilkeeStreamParts } from './parts.ts';
+import { TOKENS } from './rows.ts';
 
 const BULK: Place = { api: 'v2', path: '/tokens' };
 const ARCHIVED = [['archived_tokens', 'true']] as const;
@@ -25,7 +23,7 @@ const ARCHIVED = [['archived_tokens', 'true']] as const;
  * holds archived links is not known, so those are a second list. A server without a list of all links is read project by project.
  */
 export function createTokensStream(parts: TilkeeStreamParts): Stream {
-  const { settings, privacy } = parts;
+  const { settings } = parts;
 
   /** New links are not archived: the front of that list tells nothing. */
   const wantsArchived = (context: PlanContext) =>
@@ -48,11 +46,7 @@ export function createTokensStream(parts: TilkeeStreamParts): Stream {
   }
 
   return {
-    name: 'tilkee.tokens',
-    table: TOKENS,
-    fields: TOKEN_FIELDS,
-    redactRecord: (record) => redactTilkee(record, privacy),
-    mapRecord: mapToken,
+    ...redacted(TOKENS, parts),
     async planLists(context) {
       const reader = createReader(parts, context);
       const hasBulk = await recallOr(context, 'allInOneList', () => isOpen(reader, BULK, context.fetch));

@@ -10,22 +10,22 @@ import {
   asTexts,
   asTime,
 } from '../../../src/sources/coerce.ts';
-import { mapBot } from '../../../src/sources/tiledesk/bots.ts';
-import { mapDepartment } from '../../../src/sources/tiledesk/departments.ts';
-import { mapGroup } from '../../../src/sources/tiledesk/groups.ts';
-import { mapLead } from '../../../src/sources/tiledesk/leads.ts';
-import { mapMessage } from '../../../src/sources/tiledesk/messages.ts';
-import { mapProjectUser } from '../../../src/sources/tiledesk/project-users.ts';
-import { mapRequest } from '../../../src/sources/tiledesk/requests.ts';
-import { mapTag } from '../../../src/sources/tiledesk/tags.ts';
+import { BOTS } from '../../../src/sources/tiledesk/bots.ts';
+import { DEPARTMENTS } from '../../../src/sources/tiledesk/departments.ts';
+import { GROUPS } from '../../../src/sources/tiledesk/groups.ts';
+import { LEADS } from '../../../src/sources/tiledesk/leads.ts';
+import { MESSAGES } from '../../../src/sources/tiledesk/messages.ts';
+import { PROJECT_USERS } from '../../../src/sources/tiledesk/project-users.ts';
+import { REQUESTS } from '../../../src/sources/tiledesk/requests.ts';
+import { TAGS } from '../../../src/sources/tiledesk/tags.ts';
 import fc from '../../helpers/property.ts';
 import { fixtures, type Json } from './support.ts';
 
 const ID = '6b01f6b302cc2a3f90319305';
 const LEAD = '6b01f6b302cc2a3f903192f8';
 
-const request = (fields: Json) => mapRequest({ _id: ID, ...fields });
-const lead = (fields: Json) => mapLead({ _id: ID, ...fields });
+const request = (fields: Json) => REQUESTS.mapRecord({ _id: ID, ...fields });
+const lead = (fields: Json) => LEADS.mapRecord({ _id: ID, ...fields });
 
 describe('references of a request', () => {
   it.each([
@@ -51,7 +51,7 @@ describe('references of a request', () => {
     const populated = fixtures('requests').filter(({ lead: one }) => typeof one === 'object');
     const both = populated.flatMap((one) => {
       const other = plain.get(one._id);
-      return other === undefined ? [] : [[mapRequest(one), mapRequest(other)] as const];
+      return other === undefined ? [] : [[REQUESTS.mapRecord(one), REQUESTS.mapRecord(other)] as const];
     });
     expect(both.length).toBeGreaterThan(0);
     for (const [one, other] of both) {
@@ -89,10 +89,10 @@ describe('references of a request', () => {
 
 describe('a field that is absent', () => {
   it.each([
-    ['request', mapRequest],
-    ['lead', mapLead],
-    ['department', mapDepartment],
-    ['project user', mapProjectUser],
+    ['request', REQUESTS.mapRecord],
+    ['lead', LEADS.mapRecord],
+    ['department', DEPARTMENTS.mapRecord],
+    ['project user', PROJECT_USERS.mapRecord],
   ])('is null in every column of a %s, as one that is null', (_, map) => {
     const { id, raw, ...empty } = map({ _id: ID });
     expect([id, raw]).toEqual([ID, { _id: ID }]);
@@ -250,7 +250,7 @@ describe('a member of the project', () => {
     ['gone', null, null, null],
     ['absent, as with guests', undefined, null, null],
   ])('has its user %s', (_, id_user, id, firstname) => {
-    expect(mapProjectUser({ _id: ID, id_user })).toMatchObject({ id_user: id, firstname });
+    expect(PROJECT_USERS.mapRecord({ _id: ID, id_user })).toMatchObject({ id_user: id, firstname });
   });
 });
 
@@ -276,7 +276,7 @@ describe('messages, as captured from a server', () => {
   const [text, image, closing] = fixtures('messages') as [Json, Json, Json];
 
   it('of a person', () => {
-    expect(mapMessage(text)).toEqual({
+    expect(MESSAGES.mapRecord(text)).toEqual({
       id: '6b01f6b202cc2a3f9031916a',
       request_id: 'support-group-6b01f68602cc2a3f90318f69-76ba87ea5370442c9a39c43d566838cb',
       sender: '6b01f6411719e13e30c4f4a8',
@@ -302,13 +302,13 @@ describe('messages, as captured from a server', () => {
 
   it('with a picture, and of the system', () => {
     const metadata = { src: 'https://www.example.com/a.png', width: 10, height: 10 };
-    expect(mapMessage(image)).toMatchObject({ type: 'image', text: 'A picture', metadata });
-    expect(mapMessage(closing)).toMatchObject({ sender: 'system', subtype: 'info/support', metadata: 'en' });
+    expect(MESSAGES.mapRecord(image)).toMatchObject({ type: 'image', text: 'A picture', metadata });
+    expect(MESSAGES.mapRecord(closing)).toMatchObject({ sender: 'system', subtype: 'info/support', metadata: 'en' });
   });
 
   it('in odd forms', () => {
     const odd = { _id: ID, channel: 'email', attributes: 'x', sender: { _id: LEAD }, status: '150' };
-    expect(mapMessage(odd)).toMatchObject({
+    expect(MESSAGES.mapRecord(odd)).toMatchObject({
       channel: 'email',
       subtype: null,
       sender: LEAD,
@@ -324,7 +324,7 @@ describe('the short lists, as captured from a server', () => {
   const OWNER = '6b01f6411719e13e30c4f4a8';
 
   it('a bot', () => {
-    expect(mapBot(first('bots'))).toEqual({
+    expect(BOTS.mapRecord(first('bots'))).toEqual({
       id: '6b01f7b6c5fc0f410742f32b',
       name: 'Made-up bot',
       slug: 'made-up-bot',
@@ -351,7 +351,7 @@ describe('the short lists, as captured from a server', () => {
   });
 
   it('a group, with members as ids or as objects', () => {
-    expect(mapGroup({ ...first('groups'), members: [LEAD, { _id: ID }, null] })).toMatchObject({
+    expect(GROUPS.mapRecord({ ...first('groups'), members: [LEAD, { _id: ID }, null] })).toMatchObject({
       id: '6b01f7b6c5fc0f410742f339',
       name: 'Made-up group',
       members: [LEAD, ID],
@@ -363,7 +363,7 @@ describe('the short lists, as captured from a server', () => {
   });
 
   it('a tag', () => {
-    expect(mapTag(first('tags'))).toMatchObject({
+    expect(TAGS.mapRecord(first('tags'))).toMatchObject({
       id: '6b01f7b6c5fc0f410742f324',
       tag: 'billing',
       color: '#ff0000',

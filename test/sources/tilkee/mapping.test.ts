@@ -1,24 +1,26 @@
 import { describe, expect, it } from '@jest/globals';
 import { RecordError } from '../../../src/errors.ts';
 import { asEpochSecondsTime, asFlag, asObject, asText, firstOf } from '../../../src/sources/coerce.ts';
-import { CONNEXIONS, mapConnexion } from '../../../src/sources/tilkee/rows/connexion.ts';
-import { ITEMS, mapItem } from '../../../src/sources/tilkee/rows/item.ts';
-import { mapProject, PROJECTS } from '../../../src/sources/tilkee/rows/project.ts';
-import { mapToken, TOKENS } from '../../../src/sources/tilkee/rows/token.ts';
-import { mapUser, USERS } from '../../../src/sources/tilkee/rows/user.ts';
+import { CONNEXIONS, itemsOf, projectsOf, TOKENS, USERS } from '../../../src/sources/tilkee/rows.ts';
 import type { ColumnType, Row, TableSpec } from '../../../src/stream.ts';
 import fc from '../../helpers/property.ts';
 
 type Json = Record<string, unknown>;
 
+const mapProject = (record: unknown, api: 'v3' | 'v2') => projectsOf(api).mapRecord(record);
+const mapItem = (record: unknown, api: 'v3' | 'v2') => itemsOf(api).mapRecord(record);
+const { mapRecord: mapToken } = TOKENS;
+const { mapRecord: mapConnexion } = CONNEXIONS;
+const { mapRecord: mapUser } = USERS;
+
 const KINDS: readonly (readonly [string, TableSpec, (record: unknown) => Row])[] = [
-  ['V3 project', PROJECTS, (record) => mapProject(record, 'v3')],
-  ['V2 project', PROJECTS, (record) => mapProject(record, 'v2')],
-  ['V3 item', ITEMS, (record) => mapItem(record, 'v3')],
-  ['V2 item', ITEMS, (record) => mapItem(record, 'v2')],
-  ['token', TOKENS, mapToken],
-  ['connexion', CONNEXIONS, mapConnexion],
-  ['user', USERS, mapUser],
+  ['V3 project', projectsOf('v3').table, (record) => mapProject(record, 'v3')],
+  ['V2 project', projectsOf('v2').table, (record) => mapProject(record, 'v2')],
+  ['V3 item', itemsOf('v3').table, (record) => mapItem(record, 'v3')],
+  ['V2 item', itemsOf('v2').table, (record) => mapItem(record, 'v2')],
+  ['token', TOKENS.table, mapToken],
+  ['connexion', CONNEXIONS.table, mapConnexion],
+  ['user', USERS.table, mapUser],
 ];
 
 const project = (fields: Json, api: 'v3' | 'v2' = 'v2') => mapProject({ id: 1, ...fields }, api);
@@ -372,7 +374,7 @@ describe('a token', () => {
       creator_id: '4658',
       created_at: '2022-03-01T09:02:05.322Z',
     });
-    expect(TOKENS.attributed).toEqual(['project_id']);
+    expect(TOKENS.table.attributed).toEqual(['project_id']);
   });
 
   it.each([
@@ -429,7 +431,7 @@ describe('a connexion', () => {
       most_visited_title: 'Brochure',
       most_visited_id: '44',
     });
-    expect(CONNEXIONS.attributed).toEqual(['token_id', 'project_id']);
+    expect(CONNEXIONS.table.attributed).toEqual(['token_id', 'project_id']);
   });
 
   it.each([

@@ -1,10 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { redactTilkee } from '../../../src/sources/privacy.ts';
-import { mapConnexion } from '../../../src/sources/tilkee/rows/connexion.ts';
-import { mapItem } from '../../../src/sources/tilkee/rows/item.ts';
-import { mapProject } from '../../../src/sources/tilkee/rows/project.ts';
-import { mapToken } from '../../../src/sources/tilkee/rows/token.ts';
-import { mapUser } from '../../../src/sources/tilkee/rows/user.ts';
+import { CONNEXIONS, itemsOf, projectsOf, TOKENS, USERS } from '../../../src/sources/tilkee/rows.ts';
 
 const NONE = { storeVisitorPii: false, storeLinks: false };
 const VISITORS = { storeVisitorPii: true, storeLinks: false };
@@ -244,23 +240,23 @@ describe('a row', () => {
   it('made of a redacted record holds nothing of the kind in any column', () => {
     const redacted = redactTilkee(RECORDS, NONE) as typeof RECORDS;
     const rows = [
-      mapProject(redacted.v3Project, 'v3'),
-      mapProject(redacted.v2Project, 'v2'),
-      mapItem(redacted.item, 'v3'),
-      mapToken(redacted.token),
-      mapConnexion(redacted.connexion),
-      mapUser(redacted.user),
+      projectsOf('v3').mapRecord(redacted.v3Project),
+      projectsOf('v2').mapRecord(redacted.v2Project),
+      itemsOf('v3').mapRecord(redacted.item),
+      TOKENS.mapRecord(redacted.token),
+      CONNEXIONS.mapRecord(redacted.connexion),
+      USERS.mapRecord(redacted.user),
     ];
     expect(JSON.stringify(rows)).not.toContain('canary');
     expect(rows.map(({ id }) => id)).toEqual(['1', '2', '3', '4', '5', '4658']);
-    expect(mapToken(redacted.token)).toMatchObject({ link: null, preview_url: null });
-    expect(mapConnexion(redacted.connexion)).toMatchObject({ ip: null, user_agent: null, browser: 'Firefox' });
+    expect(TOKENS.mapRecord(redacted.token)).toMatchObject({ link: null, preview_url: null });
+    expect(CONNEXIONS.mapRecord(redacted.connexion)).toMatchObject({ ip: null, user_agent: null, browser: 'Firefox' });
   });
 
   it('has the columns that a setting allows', () => {
     const redacted = redactTilkee(RECORDS, ALL) as typeof RECORDS;
-    expect(mapToken(redacted.token)).toMatchObject({ link: token.link, preview_url: token.preview_url });
-    expect(mapConnexion(redacted.connexion)).toMatchObject({
+    expect(TOKENS.mapRecord(redacted.token)).toMatchObject({ link: token.link, preview_url: token.preview_url });
+    expect(CONNEXIONS.mapRecord(redacted.connexion)).toMatchObject({
       ip: connexion.platform.ip,
       user_agent: connexion.user_agent,
     });
