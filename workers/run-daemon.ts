@@ -6,7 +6,7 @@ import type { App } from '../src/app.ts';
 import type { PrismaClient } from '../src/generated/prisma/client.ts';
 import { registerMetrics } from '../src/ops/metrics.ts';
 import type { OpsPlugin } from '../src/ops/server.ts';
-import { describeProcesses, disagreeing, readProcesses } from '../src/store/engine/processes.ts';
+import { assertWritable, describeProcesses, disagreeing, readProcesses } from '../src/store/engine/processes.ts';
 import { databaseError } from '../src/store/faults.ts';
 import { readVersion } from '../src/version.ts';
 import { startHeartbeat } from './heartbeat.ts';
@@ -71,7 +71,10 @@ export async function runDaemon(app: App, options: RunDaemonOptions): Promise<vo
       clock: app.clock,
       channels,
       checks: {
-        database: () => assertWritable(prisma, place),
+        database: () =>
+          assertWritable(prisma).catch((cause) => {
+            throw databaseError(cause, place);
+          }),
         queue: () => daemon.pingQueue(),
         configuration: () => describeDisagreement(prisma),
       },
@@ -106,15 +109,6 @@ export async function runDaemon(app: App, options: RunDaemonOptions): Promise<vo
     logger.info('stopping: pages under way are finished or dropped, checkpoints are kept');
   } finally {
     for (const close of closers.reverse()) await close();
-  }
-}
-
-/** @throws DatabaseError while nothing can be written */
-async function assertWritable(prisma: PrismaClient, place: string): Promise<void> {
-  try {
-    await prisma.$executeRaw`update sync.processes set beat_at = beat_at where false`;
-  } catch (cause) {
-    throw databaseError(cause, place);
   }
 }
 

@@ -1,6 +1,6 @@
 import type { PrismaClient } from '../src/generated/prisma/client.ts';
 import type { StreamKey } from '../src/store/engine/streams.ts';
-import { readWatermark } from '../src/store/engine/watermarks.ts';
+import { readProgress } from '../src/store/engine/watermarks.ts';
 import type { QueuedPass } from '../src/stream.ts';
 import { isForPeople } from './verdict.ts';
 
@@ -74,6 +74,6 @@ export function isDue({ failures, lastCode, endedAgoMs }: UnfinishedPass): boole
 export async function findDue(prisma: PrismaClient, key: StreamKey): Promise<QueuedPass[]> {
   const unfinished = await findUnfinished(prisma);
   const own = unfinished.filter(({ connection, stream }) => connection === key.connectionId && stream === key.stream);
-  const hasWatermark = (await readWatermark(prisma, key, 'incremental')) !== null;
+  const hasWatermark = (await readProgress(prisma, key, 'incremental')).watermark !== null;
   return [...(hasWatermark ? (['incremental'] as const) : []), ...own.map(({ pass }) => pass)];
 }

@@ -8,10 +8,10 @@ import {
   pauseStream,
   resumeStream,
   resyncStream,
+  whyItWaits,
 } from '../src/store/engine/control.ts';
 import { acceptDeletions } from '../src/store/engine/deletions.ts';
 import type { StreamKey } from '../src/store/engine/streams.ts';
-import { whyItWaits } from '../src/store/reports/budget-status.ts';
 import type { QueuedPass } from '../src/stream.ts';
 import { enqueueRun, type Queues, QueueUnavailableError } from './queues.ts';
 import { findDue } from './unfinished.ts';

@@ -90,7 +90,7 @@ export async function lookOnce({
       const decision = decide(facts, { afterMs: settings.afterMs, maxGapMs: Math.max(settings.afterMs, roundMs * 4) });
       const body = createDigest(decision, facts.now, cause());
       const { upserts, deletes, opened, closed } = decision;
-      const about = [...opened, ...closed].map(({ connection_id, stream, kind }) => ({ connection_id, stream, kind }));
+      const about = [...opened, ...closed];
       return { upserts, deletes, message: body === null ? null : { id: randomUUID(), body, about } };
     },
   });

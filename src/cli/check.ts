@@ -6,9 +6,9 @@ import { DatabaseError, errorCode, isAbort, LeadmirrorError, RateLimitedError } 
 import { createLocalBudget } from '../http/budget.ts';
 import { vaultName } from '../sources/tilkee/index.ts';
 import { connectionsOf, lackOfRoom, leastOf } from '../store/connection-room.ts';
+import { readServerPause } from '../store/engine/control.ts';
 import { databaseError } from '../store/faults.ts';
 import { followMirrored, readMirroredIds } from '../store/mirror/mirrored.ts';
-import { readServerPause } from '../store/reports/budget-status.ts';
 import type { Capabilities, Connection, FetchOptions, Stream } from '../stream.ts';
 import { type CommandContext, runCommand } from './command.ts';
 import { EXIT } from './exit-codes.ts';

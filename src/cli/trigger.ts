@@ -1,7 +1,6 @@
 import { createQueues, enqueueRun } from '../../workers/queues.ts';
 import { createApp } from '../app.ts';
-import { isPaused } from '../store/engine/control.ts';
-import { whyItWaits } from '../store/reports/budget-status.ts';
+import { isPaused, whyItWaits } from '../store/engine/control.ts';
 import type { QueuedPass } from '../stream.ts';
 import { runCommand } from './command.ts';
 import { EXIT } from './exit-codes.ts';

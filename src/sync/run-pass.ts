@@ -11,7 +11,7 @@ import { readCancellation } from '../store/engine/control.ts';
 import { releaseLease } from '../store/engine/leases.ts';
 import { endRun, noCounts, type RunCounts, readCounts } from '../store/engine/runs.ts';
 import { forgetCapabilities } from '../store/engine/streams.ts';
-import { isBackfillComplete, readWatermark, seedIncremental } from '../store/engine/watermarks.ts';
+import { isBackfillComplete, readProgress, seedIncremental } from '../store/engine/watermarks.ts';
 import { databaseError } from '../store/faults.ts';
 import { countSeenIds, forgetSeenIds } from '../store/mirror/seen-ids.ts';
 import type { List, Outcome, Pass } from '../stream.ts';
@@ -108,7 +108,7 @@ async function whatToWaitFor(run: Run): Promise<Ending | null> {
 /** One question per list, before the first full read: changes made while it runs are then found by the incremental passes. */
 async function seedWatermarks(run: Run, lists: readonly List[]): Promise<void> {
   const { prisma } = run.parts;
-  if ((await readWatermark(prisma, run.lease, 'incremental')) !== null) return;
+  if ((await readProgress(prisma, run.lease, 'incremental')).watermark !== null) return;
   let watermark: Watermarks = {};
   let walkedAt: Watermarks = {};
   for (const list of lists) {

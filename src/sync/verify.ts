@@ -265,7 +265,7 @@ class Verifier {
    */
   async #readCertainTime(): Promise<number> {
     const { prisma, lookbackMs } = this.#run.parts;
-    const progress = await readProgress(prisma, this.#run.lease);
+    const progress = await readProgress(prisma, this.#run.lease, 'incremental');
     const times = Object.keys(progress.watermark ?? {}).map((list) => stopBefore(progress, list, lookbackMs) ?? 0);
     if (times.length > 0) return Math.min(...times);
     const asOf = await readAsOf(prisma, this.#run.lease);

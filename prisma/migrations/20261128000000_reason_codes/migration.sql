@@ -18,7 +18,8 @@ SELECT
   f.proof_rows,
   f.proof_share,
   f.proof_differences,
-  v.reason_code
+  v.reason_code,
+  coalesce(f.proven_from > f.proof_at, false) AS proof_settled
 FROM (
 -- What the last telling run of any of its streams learnt about an account holds for all of them.
 SELECT r.*,
@@ -172,7 +173,7 @@ CROSS JOIN LATERAL (
     UNION ALL
     SELECT 9, 'partial', 'verify_differences', CASE f.proof_differences WHEN 1 THEN '1 row differs' ELSE f.proof_differences || ' rows differ' END
         || ' from the upstream, as the last verify found', f.proof_at
-      WHERE f.proof_differences > 0 AND (f.proven_from > f.proof_at) IS NOT TRUE
+      WHERE f.proof_differences > 0 AND NOT coalesce(f.proven_from > f.proof_at, false)
     UNION ALL
     -- A row that is new to a full walk is newer than the watermark, unless it is read in a way that has a notice. The next incremental pass meets it
     -- and moves the watermark; one that ends complete and does not was not shown what changed.
@@ -216,6 +217,7 @@ CROSS JOIN LATERAL (
 ) v;
 
 COMMENT ON COLUMN "sync"."status"."reason_code" IS 'The reason as a stable word: the error code of the run that it comes from, or paused, circuit_open, rate_limited, backfill_running, backfill_unfinished, no_run, incomplete, verify_differences, watermark_behind, open_quarantine, not_scheduled, overdue, reconcile_failing, complete';
+COMMENT ON COLUMN "sync"."status"."proof_settled" IS 'A full walk that began after the last verify ended complete, and read again whatever differed';
 
 ALTER TABLE "sync"."alerts" ADD COLUMN "reason_code" TEXT NOT NULL DEFAULT '';
 

@@ -1,5 +1,6 @@
 import { Counter, Gauge, Registry } from 'prom-client';
-import type { BudgetFacts, MetricFacts, StreamFacts } from '../../store/reports/metric-facts.ts';
+import type { BudgetStatus } from '../../store/reports/budget-status.ts';
+import type { MetricFacts, StreamFacts } from '../../store/reports/metric-facts.ts';
 import type { RowCounts, StreamState } from '../../store/reports/status.ts';
 
 /**
@@ -105,7 +106,7 @@ const SUM_GAUGES: readonly (StreamGauge & { readonly reduce: (...values: number[
 interface BudgetGauge {
   readonly name: string;
   readonly help: string;
-  readonly read: (facts: BudgetFacts) => number;
+  readonly read: (facts: BudgetStatus) => number;
 }
 
 /** One series per credential. Its name is the server and a digest of the account. */
@@ -235,7 +236,7 @@ function renderStreams(streams: readonly StreamFacts[], rows: StoredFacts['rows'
   }
 }
 
-function renderBudgets(budgets: readonly BudgetFacts[], gauge: CreateGauge): void {
+function renderBudgets(budgets: readonly BudgetStatus[], gauge: CreateGauge): void {
   for (const { name, help, read } of BUDGET_GAUGES) {
     const series = gauge(name, help, ['credential']);
     for (const facts of budgets) series.set({ credential: facts.credential }, read(facts));
@@ -243,7 +244,7 @@ function renderBudgets(budgets: readonly BudgetFacts[], gauge: CreateGauge): voi
 }
 
 /** The only total that the database keeps: it grows with every request that any process was granted. */
-function renderRequests(budgets: readonly BudgetFacts[], registry: Registry): void {
+function renderRequests(budgets: readonly BudgetStatus[], registry: Registry): void {
   const total = new Counter({
     name: 'leadmirror_budget_requests_total',
     help: 'Requests granted by the budgets, all processes and credentials together.',
@@ -267,7 +268,7 @@ function isOverdue({ state, fresh_within_seconds, is_unanswered }: StreamFacts):
   return state === 'stale' && fresh_within_seconds !== null && !is_unanswered;
 }
 
-function budgetState({ circuit, blocked_seconds, spacing_ms, base_spacing_ms }: BudgetFacts) {
+function budgetState({ circuit, blocked_seconds, spacing_ms, base_spacing_ms }: BudgetStatus) {
   if (circuit !== 'closed') return 'circuit_open';
   if (blocked_seconds > 0) return 'blocked';
   return spacing_ms > base_spacing_ms ? 'slowed' : 'free';

@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify';
+import { assertWritable } from '../../store/engine/processes.ts';
 import type { OpsParts } from '../parts.ts';
 
 /** How long a probe may take before it counts as no answer. */
@@ -11,8 +12,7 @@ export function addHealthRoutes(server: FastifyInstance, { prisma, queue, migrat
   server.get('/readyz', async (_request, reply) => {
     const [applied, isQueueThere] = await Promise.all([
       inTime(async () => {
-        // Changes nothing, and is refused where nothing can be written: by a standby, which answers all questions.
-        await prisma.$executeRaw`update sync.processes set beat_at = beat_at where false`;
+        await assertWritable(prisma);
         const rows = await prisma.$queryRaw<{ name: string }[]>`
           select migration_name as name from sync._prisma_migrations where finished_at is not null and rolled_back_at is null`;
         return new Set(rows.map(({ name }) => name));

@@ -1,4 +1,5 @@
 import type { Prisma, PrismaClient } from '../../generated/prisma/client.ts';
+import { addMs, databaseNow } from '../database-time.ts';
 import { LOCKS } from '../locks.ts';
 import { type AlertCondition, type AlertKey, readAlertConditions } from '../reports/alert-conditions.ts';
 
@@ -23,8 +24,8 @@ export interface RoundFacts {
 export interface RoundResult {
   readonly upserts: readonly AlertRow[];
   readonly deletes: readonly AlertKey[];
-  /** To be told; null: nothing changed for people. */
-  readonly message: { readonly id: string; readonly body: unknown; readonly about: readonly AlertKey[] } | null;
+  /** To be told, about some of the upserts; null: nothing changed for people. */
+  readonly message: { readonly id: string; readonly body: unknown; readonly about: readonly AlertRow[] } | null;
 }
 
 /**
@@ -44,63 +45,56 @@ export async function holdRound(
     const turn = await takeTurn(tx, options.minGapMs);
     if (turn === null) return null;
     const conditions = await readAlertConditions(tx);
-    const rows = await tx.$queryRaw<AlertRow[]>`
-      select connection_id, stream, kind, reason, reason_code, since, is_seen, seen_since, opened_at, closed_at from sync.alerts
-      where is_seen or closed_at is null`;
-    const result = options.decide({ ...turn, conditions, rows });
+    const rows = await tx.syncAlert.findMany({
+      where: { OR: [{ is_seen: true }, { closed_at: null }] },
+      omit: { notified_at: true, message_id: true },
+    });
+    const result = options.decide({ ...turn, conditions, rows: rows as AlertRow[] });
     await write(tx, result, options.channels);
     return result;
   });
 }
 
-interface Turn {
-  readonly now: Date;
-  readonly lastRoundAt: Date | null;
+async function takeTurn(
+  tx: Prisma.TransactionClient,
+  minGapMs: number,
+): Promise<Pick<RoundFacts, 'now' | 'lastRoundAt'> | null> {
+  const [turn] = await tx.$queryRaw<{ held: boolean; now: Date }[]>`
+    select pg_try_advisory_xact_lock(${LOCKS.alerts}::bigint) as held, clock_timestamp() as now`;
+  if (turn?.held !== true) return null;
+  const { now } = turn;
+  const lastRoundAt = (await tx.syncAlertRound.findUnique({ where: { id: 1 } }))?.evaluated_at ?? null;
+  if (lastRoundAt !== null && addMs(lastRoundAt, minGapMs) > now) return null;
+  const round = { id: 1, evaluated_at: now };
+  await tx.syncAlertRound.upsert({ where: { id: 1 }, create: round, update: round });
+  return { now, lastRoundAt };
 }
 
-async function takeTurn(tx: Prisma.TransactionClient, minGapMs: number): Promise<Turn | null> {
-  const [lock] = await tx.$queryRaw<
-    { held: boolean }[]
-  >`select pg_try_advisory_xact_lock(${LOCKS.alerts}::bigint) as held`;
-  if (lock?.held !== true) return null;
-  // The time of the statement, not of the transaction: the round before may have ended in between.
-  const [turn] = await tx.$queryRaw<{ now: Date; last: Date | null; is_due: boolean }[]>`
-    select statement_timestamp() as now, max(evaluated_at) as last,
-      coalesce(max(evaluated_at) <= statement_timestamp() - make_interval(secs => ${minGapMs / 1000}::float8), true) as is_due
-    from sync.alert_rounds`;
-  if (turn?.is_due !== true) return null;
-  await tx.$executeRaw`
-    insert into sync.alert_rounds (id, evaluated_at) values (1, ${turn.now})
-    on conflict (id) do update set evaluated_at = excluded.evaluated_at`;
-  return { now: turn.now, lastRoundAt: turn.last };
-}
+/** Rows in one statement: each of them has two or three parameters. */
+const MOST_DELETES = 1_000;
 
 async function write(tx: Prisma.TransactionClient, result: RoundResult, channels: readonly string[]): Promise<void> {
   const { upserts, deletes, message } = result;
-  if (deletes.length > 0) {
-    await tx.$executeRaw`
-      delete from sync.alerts a
-      using jsonb_to_recordset(${JSON.stringify(deletes)}::jsonb) as k(connection_id text, stream text, kind text)
-      where a.connection_id = k.connection_id and a.stream = k.stream and a.kind = k.kind`;
+  for (let from = 0; from < deletes.length; from += MOST_DELETES) {
+    await tx.syncAlert.deleteMany({ where: { OR: deletes.slice(from, from + MOST_DELETES) } });
   }
-  if (upserts.length > 0) {
-    await tx.$executeRaw`
-      insert into sync.alerts (connection_id, stream, kind, reason, reason_code, since, is_seen, seen_since, opened_at, closed_at)
-      select * from jsonb_to_recordset(${JSON.stringify(upserts)}::jsonb) as r(connection_id text, stream text, kind text, reason text, reason_code text,
-        since timestamptz, is_seen boolean, seen_since timestamptz, opened_at timestamptz, closed_at timestamptz)
-      on conflict (connection_id, stream, kind) do update set reason = excluded.reason, reason_code = excluded.reason_code, since = excluded.since,
-        is_seen = excluded.is_seen, seen_since = excluded.seen_since, opened_at = excluded.opened_at, closed_at = excluded.closed_at`;
+  if (message !== null) {
+    const { id, body } = message;
+    await tx.syncAlertMessage.createMany({
+      data: channels.map((channel) => ({ id, channel, body: body as Prisma.InputJsonValue })),
+    });
   }
-  if (message === null) return;
-  const body = JSON.stringify(message.body);
-  for (const channel of channels) {
-    await tx.$executeRaw`
-      insert into sync.alert_messages (id, channel, body) values (${message.id}::uuid, ${channel}, ${body}::jsonb)`;
-  }
+  if (upserts.length === 0) return;
+  const about = new Set(message?.about);
+  const rows = upserts.map((row) => ({ ...row, message_id: about.has(row) ? message?.id : null }));
   await tx.$executeRaw`
-    update sync.alerts a set message_id = ${message.id}::uuid, notified_at = null
-    from jsonb_to_recordset(${JSON.stringify(message.about)}::jsonb) as k(connection_id text, stream text, kind text)
-    where a.connection_id = k.connection_id and a.stream = k.stream and a.kind = k.kind`;
+    insert into sync.alerts (connection_id, stream, kind, reason, reason_code, since, is_seen, seen_since, opened_at, closed_at, message_id)
+    select * from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) as r(connection_id text, stream text, kind text, reason text,
+      reason_code text, since timestamptz, is_seen boolean, seen_since timestamptz, opened_at timestamptz, closed_at timestamptz, message_id uuid)
+    on conflict (connection_id, stream, kind) do update set reason = excluded.reason, reason_code = excluded.reason_code,
+      since = excluded.since, is_seen = excluded.is_seen, seen_since = excluded.seen_since, opened_at = excluded.opened_at,
+      closed_at = excluded.closed_at, message_id = coalesce(excluded.message_id, sync.alerts.message_id),
+      notified_at = case when excluded.message_id is null then sync.alerts.notified_at end`;
 }
 
 export interface DueMessage {
@@ -116,22 +110,24 @@ export interface DueMessage {
  * never comes before "begun".
  */
 export async function claimMessage(prisma: PrismaClient, channel: string, leaseMs: number): Promise<DueMessage | null> {
-  const [message] = await prisma.$queryRaw<DueMessage[]>`
-    update sync.alert_messages m
-    set attempts = attempts + 1, next_attempt_at = clock_timestamp() + make_interval(secs => ${leaseMs / 1000}::float8)
-    where m.channel = ${channel} and m.next_attempt_at <= clock_timestamp() and m.delivered_at is null and m.given_up_at is null
-      and m.number = (select min(o.number) from sync.alert_messages o
-        where o.channel = ${channel} and o.delivered_at is null and o.given_up_at is null)
-    returning id::text, body, attempts, created_at`;
-  return message ?? null;
+  const now = await databaseNow(prisma);
+  const isOpen = { channel, delivered_at: null, given_up_at: null };
+  const first = await prisma.syncAlertMessage.findFirst({ where: isOpen, orderBy: { number: 'asc' } });
+  if (first === null || first.next_attempt_at > now) return null;
+  const { id, body, created_at, attempts } = first;
+  // Where another process was faster, it has counted its attempt.
+  const { count } = await prisma.syncAlertMessage.updateMany({
+    where: { ...isOpen, id, attempts },
+    data: { attempts: attempts + 1, next_attempt_at: addMs(now, leaseMs) },
+  });
+  return count === 0 ? null : { id, body, attempts: attempts + 1, created_at };
 }
 
 export async function markDelivered(prisma: PrismaClient, id: string, channel: string): Promise<void> {
+  const now = await databaseNow(prisma);
   await prisma.$transaction([
-    prisma.$executeRaw`
-      update sync.alert_messages set delivered_at = now(), last_error = null where id = ${id}::uuid and channel = ${channel}`,
-    prisma.$executeRaw`
-      update sync.alerts set notified_at = now() where message_id = ${id}::uuid and notified_at is null`,
+    prisma.syncAlertMessage.updateMany({ where: { id, channel }, data: { delivered_at: now, last_error: null } }),
+    prisma.syncAlert.updateMany({ where: { message_id: id, notified_at: null }, data: { notified_at: now } }),
   ]);
 }
 
@@ -140,17 +136,23 @@ export async function markFailed(
   prisma: PrismaClient,
   { id, channel, error, retryInMs }: { id: string; channel: string; error: string; retryInMs: number | null },
 ): Promise<void> {
-  await prisma.$executeRaw`
-    update sync.alert_messages set last_error = ${error},
-      next_attempt_at = clock_timestamp() + make_interval(secs => ${(retryInMs ?? 0) / 1000}::float8),
-      given_up_at = case when ${retryInMs === null} then now() end
-    where id = ${id}::uuid and channel = ${channel} and delivered_at is null`;
+  const now = await databaseNow(prisma);
+  await prisma.syncAlertMessage.updateMany({
+    where: { id, channel, delivered_at: null },
+    data: {
+      last_error: error,
+      next_attempt_at: addMs(now, retryInMs ?? 0),
+      given_up_at: retryInMs === null ? now : null,
+    },
+  });
 }
+
+const DAY_MS = 86_400_000;
 
 /** Removes what was told, and what is over, longer ago than anybody asks. */
 export async function pruneAlerts(prisma: PrismaClient): Promise<void> {
-  await prisma.$executeRaw`
-    delete from sync.alert_messages where coalesce(delivered_at, given_up_at) < now() - interval '30 days'`;
-  await prisma.$executeRaw`
-    delete from sync.alerts where not is_seen and closed_at < now() - interval '90 days'`;
+  const now = await databaseNow(prisma);
+  const told = { lt: addMs(now, -30 * DAY_MS) };
+  await prisma.syncAlertMessage.deleteMany({ where: { OR: [{ delivered_at: told }, { given_up_at: told }] } });
+  await prisma.syncAlert.deleteMany({ where: { is_seen: false, closed_at: { lt: addMs(now, -90 * DAY_MS) } } });
 }

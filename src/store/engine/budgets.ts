@@ -63,12 +63,15 @@ function createStorage(
   let last: BudgetState | null = null;
 
   /** Makes the row, or takes over another limit. */
-  const ensureRow = () => prisma.$executeRaw`
-    insert into sync.budgets (credential, base_spacing_ms, spacing_ms, next_free_at)
-    values (${credential}, ${base}, ${base}, coalesce(${clock()}::timestamptz, now()))
-    on conflict (credential) do update set base_spacing_ms = excluded.base_spacing_ms, spacing_ms = excluded.spacing_ms,
-      version = sync.budgets.version + 1
-    where sync.budgets.base_spacing_ms <> excluded.base_spacing_ms`;
+  const ensureRow = async () => {
+    const spacing = { base_spacing_ms: base, spacing_ms: base };
+    const row = { credential, ...spacing, ...(options.now && { next_free_at: options.now() }) };
+    await prisma.syncBudget.createMany({ data: [row], skipDuplicates: true });
+    await prisma.syncBudget.updateMany({
+      where: { credential, base_spacing_ms: { not: base } },
+      data: { ...spacing, version: { increment: 1 } },
+    });
+  };
 
   const readRow = async (): Promise<StateRow | undefined> => {
     const [row] = await prisma.$queryRaw<StateRow[]>`

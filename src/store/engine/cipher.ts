@@ -23,7 +23,7 @@ export function createCipher({ name, secretKey }: { readonly name: string; reado
 
   return {
     /** Keeps the salt of the payload that is replaced: its key is known already. */
-    async seal(value: unknown, replaced: Buffer | null): Promise<Buffer> {
+    async seal(value: unknown, replaced: Buffer | null): Promise<Buffer<ArrayBuffer>> {
       const isOurs = replaced !== null && replaced.length > HEAD_BYTES && replaced[0] === VERSION;
       const salt = isOurs ? replaced.subarray(1, 1 + SALT_BYTES) : PROCESS_SALT;
       const nonce = randomBytes(NONCE_BYTES);

@@ -1,6 +1,7 @@
-import type { Prisma, PrismaClient } from '../../generated/prisma/client.ts';
+import { Prisma, type PrismaClient } from '../../generated/prisma/client.ts';
 import type { Pass } from '../../stream.ts';
-import type { StreamKey } from './streams.ts';
+import { databaseNow } from '../database-time.ts';
+import { columnsOf, readStream, type StreamKey } from './streams.ts';
 
 /*
  * What people do to streams from any machine, in Postgres alone: no queue and no daemon has to be there.
@@ -34,69 +35,92 @@ export interface Paused {
 export async function pauseStream(prisma: PrismaClient, key: StreamKey): Promise<Paused> {
   const { connectionId, stream } = key;
   return prisma.$transaction(async (tx) => {
-    const paused = await tx.$executeRaw`
-      update sync.streams set paused_at = now(), updated_at = now()
-      where connection_id = ${connectionId} and stream = ${stream} and paused_at is null`;
+    const now = await databaseNow(tx);
+    const paused = await tx.syncStream.updateMany({
+      where: { ...columnsOf(key), paused_at: null },
+      data: { paused_at: now, updated_at: now },
+    });
     const message = `paused by a person; progress is kept, and it goes on after: leadmirror resume ${stream} --connection ${connectionId}`;
     // Those that let others have their turn would not come to hear of it.
     await endRuns(tx, key, { passes: ALL_PASSES, code: 'paused', message, isWaitingOnly: true });
-    const [row] = await tx.$queryRaw<{ since: Date; running: Pass[] }[]>`
-      select s.paused_at as since, array(
-        select c.pass from sync.checkpoints c
-        where c.connection_id = s.connection_id and c.stream = s.stream and c.lease_until > clock_timestamp() order by 1
-      ) as running
-      from sync.streams s where s.connection_id = ${connectionId} and s.stream = ${stream}`;
-    if (row === undefined) throw new Error(`${stream} of ${connectionId} is not registered`);
-    return { since: row.since, wasPaused: paused === 0, running: row.running };
+    const since = (await readStream(tx, key))?.paused_at;
+    if (since == null) throw new Error(`${stream} of ${connectionId} is not registered`);
+    const running = await tx.syncCheckpoint.findMany({
+      where: { ...columnsOf(key), lease_until: { gt: now } },
+      orderBy: { pass: 'asc' },
+    });
+    return { since, wasPaused: paused.count === 0, running: running.map(({ pass }) => pass as Pass) };
   });
 }
 
 /** Since when the stream had been paused; null when it was not. */
 export async function resumeStream(prisma: PrismaClient, key: StreamKey): Promise<Date | null> {
-  const { connectionId, stream } = key;
-  const [row] = await prisma.$queryRaw<{ paused_at: Date }[]>`
-    with held as (
-      select paused_at from sync.streams
-      where connection_id = ${connectionId} and stream = ${stream} and paused_at is not null for update
-    )
-    update sync.streams s set paused_at = null, updated_at = now()
-    from held where s.connection_id = ${connectionId} and s.stream = ${stream}
-    returning held.paused_at`;
-  return row?.paused_at ?? null;
+  const since = (await readStream(prisma, key))?.paused_at ?? null;
+  if (since === null) return null;
+  const { count } = await prisma.syncStream.updateMany({
+    where: { ...columnsOf(key), paused_at: since },
+    data: { paused_at: null, updated_at: await databaseNow(prisma) },
+  });
+  return count === 1 ? since : null;
+}
+
+export interface ServerPause {
+  readonly until: Date;
+  /** A stable word. */
+  readonly reason: string;
+}
+
+/** The wait that the server asked for, for one credential; null where there is none. */
+export async function readServerPause(prisma: PrismaClient, credential: string | null): Promise<ServerPause | null> {
+  if (credential === null) return null;
+  const budget = await prisma.syncBudget.findUnique({ where: { credential } });
+  const until = budget?.blocked_until ?? null;
+  if (until === null || until <= (await databaseNow(prisma))) return null;
+  return { until, reason: budget?.blocked_reason ?? 'it asked to wait' };
+}
+
+/** What a person who asked for a run has to know; empty when it begins at once. */
+export async function whyItWaits(prisma: PrismaClient, key: StreamKey): Promise<string> {
+  const pause = await readServerPause(prisma, (await readStream(prisma, key))?.credential ?? null);
+  if (pause === null) return '';
+  return `The server asked to wait until ${pause.until.toISOString()} (${pause.reason}): the run begins then, or at once after: leadmirror resume ${key.stream} --connection ${key.connectionId}`;
 }
 
 /** Ends a wait that the server asked for, for all streams of the account. Returns until when it would have lasted; null when there was none. */
-export async function liftServerPause(prisma: PrismaClient, { connectionId, stream }: StreamKey): Promise<Date | null> {
-  const [row] = await prisma.$queryRaw<{ until: Date }[]>`
-    with held as (
-      select b.credential, b.blocked_until as until from sync.budgets b join sync.streams s on s.credential = b.credential
-      where s.connection_id = ${connectionId} and s.stream = ${stream} and b.blocked_until > now() for update of b
-    )
-    update sync.budgets b set blocked_until = null, blocked_reason = null, updated_at = now(), version = b.version + 1
-    from held where b.credential = held.credential
-    returning held.until`;
-  return row?.until ?? null;
+export async function liftServerPause(prisma: PrismaClient, key: StreamKey): Promise<Date | null> {
+  const credential = (await readStream(prisma, key))?.credential ?? null;
+  for (;;) {
+    const pause = await readServerPause(prisma, credential);
+    if (credential === null || pause === null) return null;
+    const { count } = await prisma.syncBudget.updateMany({
+      where: { credential, blocked_until: pause.until },
+      data: { blocked_until: null, blocked_reason: null, version: { increment: 1 } },
+    });
+    if (count === 1) return pause.until;
+  }
 }
 
 /**
  * A person asks for a run now: our own waits end, for all streams of the account. An open circuit is probed at once, and a refused credential is tried. A wait
  * that the server asked for stays (see `liftServerPause`).
  */
-export async function endOwnWaits(prisma: PrismaClient, { connectionId, stream }: StreamKey): Promise<void> {
-  await prisma.$executeRaw`
-    update sync.budgets b set wake_at = case when b.opened_at is not null then least(b.wake_at, now()) end, refused_at = null, updated_at = now(), version = b.version + 1
-    from sync.streams s
-    where s.connection_id = ${connectionId} and s.stream = ${stream} and b.credential = s.credential
-      and (b.opened_at is not null or b.refused_at is not null)`;
+export async function endOwnWaits(prisma: PrismaClient, key: StreamKey): Promise<void> {
+  const credential = (await readStream(prisma, key))?.credential;
+  if (credential == null) return;
+  const now = await databaseNow(prisma);
+  const version = { increment: 1 };
+  await prisma.syncBudget.updateMany({
+    where: { credential, opened_at: { not: null }, wake_at: { gt: now } },
+    data: { wake_at: now, version },
+  });
+  await prisma.syncBudget.updateMany({
+    where: { credential, refused_at: { not: null } },
+    data: { refused_at: null, version },
+  });
 }
 
-export async function isPaused(prisma: PrismaClient, { connectionId, stream }: StreamKey): Promise<boolean> {
-  const row = await prisma.syncStream.findUnique({
-    where: { connection_id_stream: { connection_id: connectionId, stream } },
-    select: { paused_at: true },
-  });
-  return (row?.paused_at ?? null) !== null;
-}
+export const isPaused = async (prisma: PrismaClient, key: StreamKey): Promise<boolean> =>
+  ((await readStream(prisma, key))?.paused_at ?? null) !== null;
 
 /** Ends the runs of a stream that are under way, or those of one pass. Progress is kept. */
 export async function cancelRuns(prisma: PrismaClient, key: StreamKey, pass: Pass | null): Promise<EndedRun[]> {
@@ -118,31 +142,34 @@ export interface Resynced {
  * up but who does not know it yet, the token is spent: it cannot write its old progress back.
  */
 export async function resyncStream(prisma: PrismaClient, key: StreamKey): Promise<Resynced> {
-  const { connectionId, stream } = key;
   const message = 'ended by a person who asked for a full re-read from zero (leadmirror resync)';
   return prisma.$transaction(async (tx) => {
-    // Before the checkpoints, as `pauseStream` takes them.
-    await tx.$queryRaw`
-      select 1 as locked from sync.streams where connection_id = ${connectionId} and stream = ${stream} for update`;
+    const now = await databaseNow(tx);
+    // Locks the stream before the checkpoints, as `pauseStream` does.
+    await tx.syncStream.updateMany({ where: columnsOf(key), data: { updated_at: now } });
+    const stream = await readStream(tx, key);
     const ended = await endRuns(tx, key, { passes: FULL_WALKS, code: 'resync', message });
-    const before = await tx.$queryRaw<{ completed_at: Date | null }[]>`
-      select completed_at from sync.checkpoints
-      where connection_id = ${connectionId} and stream = ${stream} and pass = 'backfill' for update`;
-    await tx.$executeRaw`
-      update sync.checkpoints
-      set cursor = null, completed_at = case when pass = 'backfill' then null else completed_at end,
-        lease_token = lease_token + 1, lease_until = null, lease_owner = null, updated_at = now()
-      where connection_id = ${connectionId} and stream = ${stream} and pass = any(${[...FULL_WALKS]}::text[])`;
-    await tx.$executeRaw`
-      delete from sync.seen_ids
-      where connection_id = ${connectionId} and stream = ${stream} and pass = any(${[...FULL_WALKS]}::text[])`;
-    const wasComplete = (before[0]?.completed_at ?? null) !== null;
-    const [row] = await tx.$queryRaw<{ is_paused: boolean }[]>`
-      update sync.streams
-      set resync_asked_at = case when ${wasComplete} or resync_asked_at is not null then now() end, updated_at = now()
-      where connection_id = ${connectionId} and stream = ${stream}
-      returning paused_at is not null as is_paused`;
-    return { ended, wasComplete, isPaused: row?.is_paused ?? false };
+    let wasComplete = false;
+    for (const pass of FULL_WALKS) {
+      const where = { ...columnsOf(key), pass };
+      const [row] = await tx.syncCheckpoint.updateManyAndReturn({
+        where,
+        data: {
+          cursor: Prisma.DbNull,
+          lease_token: { increment: 1 },
+          lease_until: null,
+          lease_owner: null,
+          updated_at: now,
+        },
+      });
+      await tx.syncSeenId.deleteMany({ where });
+      if (pass !== 'backfill') continue;
+      wasComplete = (row?.completed_at ?? null) !== null;
+      await tx.syncCheckpoint.updateMany({ where, data: { completed_at: null } });
+    }
+    const isAsked = wasComplete || (stream?.resync_asked_at ?? null) !== null;
+    await tx.syncStream.updateMany({ where: columnsOf(key), data: { resync_asked_at: isAsked ? now : null } });
+    return { ended, wasComplete, isPaused: (stream?.paused_at ?? null) !== null };
   });
 }
 

@@ -1,5 +1,6 @@
-import type { PrismaClient } from '../../generated/prisma/client.ts';
-import type { StreamKey } from './streams.ts';
+import { Prisma, type PrismaClient } from '../../generated/prisma/client.ts';
+import { addMs, databaseNow } from '../database-time.ts';
+import { columnsOf, readStream, type StreamKey } from './streams.ts';
 
 /**
  * A person's word that rows may vanish although the brake holds: given once, for the next full walk, and only while there is something to accept.
@@ -12,21 +13,30 @@ export interface HeldDeletions {
 }
 
 /** Long enough for the nightly walk, short enough that nobody forgets that it was given. */
-const VALID_HOURS = 24;
+const VALID_MS = 24 * 3_600_000;
 
-/** What the brake holds back now; null when it does not hold. A later run of the same pass, or a full walk, that ended complete has settled it. */
+const HELD = ['deletion_brake', 'suddenly_empty'];
+
+/**
+ * What the brake holds back now for the stream of a line `l`: `code`, `message` and `since`. A later run of the same pass, or a full walk, that ended complete
+ * has settled it.
+ */
+export const heldDeletionsSql = Prisma.sql`
+  select r.error_code as code, coalesce(r.error_message, r.error_code) as message, r.ended_at as since
+  from sync.runs r
+  where r.connection_id = l.connection_id and r.stream = l.stream and r.ended_at is not null
+    and r.outcome in ('partial', 'failed') and r.error_code = any(${HELD}::text[])
+    and not exists (select 1 from sync.runs g
+      where g.connection_id = r.connection_id and g.stream = r.stream and g.pass = r.pass and g.id > r.id
+        and (g.outcome = 'succeeded' or g.outcome = 'partial' and g.error_code = 'quarantined'))
+    and not exists (select 1 from sync.checkpoints c
+      where c.connection_id = r.connection_id and c.stream = r.stream and c.pass = 'reconcile' and c.completed_at > r.ended_at)
+  order by r.id desc limit 1`;
+
+/** What the brake holds back now; null when it does not hold. */
 export async function readHeldDeletions(prisma: PrismaClient, key: StreamKey): Promise<HeldDeletions | null> {
   const [held] = await prisma.$queryRaw<HeldDeletions[]>`
-    select r.error_code as code, coalesce(r.error_message, r.error_code) as message, r.ended_at as since
-    from sync.runs r
-    where r.connection_id = ${key.connectionId} and r.stream = ${key.stream} and r.ended_at is not null
-      and r.outcome in ('partial', 'failed') and r.error_code in ('deletion_brake', 'suddenly_empty')
-      and not exists (select 1 from sync.runs g
-        where g.connection_id = r.connection_id and g.stream = r.stream and g.pass = r.pass and g.id > r.id
-          and (g.outcome = 'succeeded' or g.outcome = 'partial' and g.error_code = 'quarantined'))
-      and not exists (select 1 from sync.checkpoints c
-        where c.connection_id = r.connection_id and c.stream = r.stream and c.pass = 'reconcile' and c.completed_at > r.ended_at)
-    order by r.id desc limit 1`;
+    select h.* from (select ${key.connectionId} as connection_id, ${key.stream} as stream) l, lateral (${heldDeletionsSql}) h`;
   return held ?? null;
 }
 
@@ -37,14 +47,10 @@ export async function acceptDeletions(
 ): Promise<(HeldDeletions & { readonly validUntil: Date }) | null> {
   const held = await readHeldDeletions(prisma, key);
   if (held === null) return null;
-  const [row] = await prisma.$queryRaw<{ valid_until: Date }[]>`
-    insert into sync.streams (connection_id, stream, deletions_accepted_at)
-    values (${key.connectionId}, ${key.stream}, now())
-    on conflict (connection_id, stream) do update set deletions_accepted_at = excluded.deletions_accepted_at,
-      updated_at = now()
-    returning deletions_accepted_at + make_interval(hours => ${VALID_HOURS}::int) as valid_until`;
-  if (row === undefined) throw new Error('an insert that returns nothing');
-  return { ...held, validUntil: row.valid_until };
+  const now = await databaseNow(prisma);
+  const row = { ...columnsOf(key), deletions_accepted_at: now, updated_at: now };
+  await prisma.syncStream.upsert({ where: { connection_id_stream: columnsOf(key) }, create: row, update: row });
+  return { ...held, validUntil: addMs(now, VALID_MS) };
 }
 
 /** Whether a person accepted the deletions within the last day. */
@@ -61,31 +67,31 @@ export async function isEmptinessAccepted(prisma: PrismaClient, key: StreamKey):
 }
 
 /** The code of what was held when a person accepted it, as far as its run is still known. */
-async function readAccepted(prisma: PrismaClient, { connectionId, stream }: StreamKey): Promise<string | null> {
-  const [found] = await prisma.$queryRaw<{ code: string }[]>`
-    select coalesce(held.error_code, 'deletion_brake') as code from sync.streams s
-    left join lateral (
-      select r.error_code from sync.runs r
-      where r.connection_id = s.connection_id and r.stream = s.stream and r.ended_at <= s.deletions_accepted_at
-        and r.outcome in ('partial', 'failed') and r.error_code in ('deletion_brake', 'suddenly_empty')
-      order by r.id desc limit 1
-    ) held on true
-    where s.connection_id = ${connectionId} and s.stream = ${stream}
-      and s.deletions_accepted_at > now() - make_interval(hours => ${VALID_HOURS}::int)`;
-  return found?.code ?? null;
+async function readAccepted(prisma: PrismaClient, key: StreamKey): Promise<string | null> {
+  const acceptedAt = (await readStream(prisma, key))?.deletions_accepted_at ?? null;
+  if (acceptedAt === null || !(await isValid(prisma, acceptedAt))) return null;
+  const held = await prisma.syncRun.findFirst({
+    where: {
+      ...columnsOf(key),
+      ended_at: { lte: acceptedAt },
+      outcome: { in: ['partial', 'failed'] },
+      error_code: { in: HELD },
+    },
+    orderBy: { id: 'desc' },
+  });
+  return held?.error_code ?? 'deletion_brake';
 }
+
+const isValid = async (prisma: PrismaClient, acceptedAt: Date): Promise<boolean> =>
+  addMs(acceptedAt, VALID_MS) > (await databaseNow(prisma));
 
 /** Uses the acceptance up. True for one caller only, and only within a day of its being given. */
 export async function takeAcceptance(prisma: PrismaClient, key: StreamKey): Promise<boolean> {
-  const [taken] = await prisma.$queryRaw<{ is_valid: boolean }[]>`
-    with given as (
-      select connection_id, stream, deletions_accepted_at from sync.streams
-      where connection_id = ${key.connectionId} and stream = ${key.stream} and deletions_accepted_at is not null
-      for update
-    )
-    update sync.streams s set deletions_accepted_at = null, updated_at = now()
-    from given g
-    where s.connection_id = g.connection_id and s.stream = g.stream
-    returning g.deletions_accepted_at > now() - make_interval(hours => ${VALID_HOURS}::int) as is_valid`;
-  return taken?.is_valid ?? false;
+  const acceptedAt = (await readStream(prisma, key))?.deletions_accepted_at ?? null;
+  if (acceptedAt === null) return false;
+  const { count } = await prisma.syncStream.updateMany({
+    where: { ...columnsOf(key), deletions_accepted_at: acceptedAt },
+    data: { deletions_accepted_at: null },
+  });
+  return count === 1 && isValid(prisma, acceptedAt);
 }

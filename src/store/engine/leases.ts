@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import { RunCancelledError } from '../../errors.ts';
 import type { PrismaClient } from '../../generated/prisma/client.ts';
 import type { Pass } from '../../stream.ts';
+import { columnsOf, readStream, type StreamKey } from './streams.ts';
 
 /**
  * The right to write one checkpoint: a fencing token and an expiry by the database's clock. Every taker gets a larger token, and a page is only
@@ -11,9 +12,7 @@ export const LEASE_MS = 10_000;
 /** Renewed well before it ends, so that one slow renewal does not lose it. */
 export const LEASE_RENEW_MS = 3_000;
 
-export interface CheckpointKey {
-  readonly connectionId: string;
-  readonly stream: string;
+export interface CheckpointKey extends StreamKey {
   readonly pass: Pass;
 }
 
@@ -67,9 +66,7 @@ interface LeaseRow {
  */
 export async function acquireLease(prisma: PrismaClient, key: CheckpointKey): Promise<Lease | null> {
   const { connectionId, stream, pass } = key;
-  await prisma.$executeRaw`
-    insert into sync.checkpoints (connection_id, stream, pass) values (${connectionId}, ${stream}, ${pass})
-    on conflict do nothing`;
+  await prisma.syncCheckpoint.createMany({ data: [{ ...columnsOf(key), pass }], skipDuplicates: true });
   const [row] = await prisma.$queryRaw<LeaseRow[]>`
     with held as (
       select lease_until, run_id as previous_run_id, yielded_run_id is not distinct from run_id and run_id is not null as is_continued
@@ -101,7 +98,7 @@ export async function acquireLease(prisma: PrismaClient, key: CheckpointKey): Pr
     )
     select * from taken`;
   if (row === undefined) return assertNotPaused(prisma, key).then(() => null);
-  if (row.previous_run_id !== null) await closeTakenOverRuns(prisma, key, row.run_id);
+  if (row.previous_run_id !== null) await closeTakenOverRuns(prisma, key, row);
   return {
     ...key,
     token: row.lease_token,
@@ -120,12 +117,9 @@ export async function acquireLease(prisma: PrismaClient, key: CheckpointKey): Pr
   };
 }
 
-async function assertNotPaused(prisma: PrismaClient, { connectionId, stream }: CheckpointKey): Promise<void> {
-  const row = await prisma.syncStream.findUnique({
-    where: { connection_id_stream: { connection_id: connectionId, stream } },
-    select: { paused_at: true },
-  });
-  if ((row?.paused_at ?? null) === null) return;
+async function assertNotPaused(prisma: PrismaClient, key: CheckpointKey): Promise<void> {
+  const { connectionId, stream } = key;
+  if (((await readStream(prisma, key))?.paused_at ?? null) === null) return;
   const message = `${stream} of ${connectionId} is paused by a person and was left alone; it goes on after: leadmirror resume ${stream} --connection ${connectionId}`;
   throw new RunCancelledError('paused', message);
 }
@@ -154,23 +148,24 @@ export async function renewLease(prisma: PrismaClient, lease: Lease): Promise<Re
 
 /** Gives the lease back at once; harmless when it was lost. */
 export async function releaseLease(prisma: PrismaClient, lease: Lease): Promise<void> {
-  await prisma.$executeRaw`
-    update sync.checkpoints set lease_until = null, lease_owner = null, updated_at = now()
-    where connection_id = ${lease.connectionId} and stream = ${lease.stream} and pass = ${lease.pass}
-      and lease_token = ${lease.token}`;
+  await prisma.syncCheckpoint.updateMany({
+    where: { ...columnsOf(lease), pass: lease.pass, lease_token: lease.token },
+    data: { lease_until: null, lease_owner: null },
+  });
 }
 
 /**
  * All open ones, not only the last: who took over before may have died before it came to this. A run that gave its lease back without a word, because the
  * database failed it, is one of them.
  */
-async function closeTakenOverRuns(
-  prisma: PrismaClient,
-  { connectionId, stream, pass }: CheckpointKey,
-  ownRunId: bigint,
-): Promise<void> {
-  await prisma.$executeRaw`
-    update sync.runs set outcome = 'cancelled', ended_at = now(), error_code = 'lease_lost',
-      error_message = 'the process stopped without a word; its work was taken over at the stored checkpoint'
-    where connection_id = ${connectionId} and stream = ${stream} and pass = ${pass} and id < ${ownRunId} and outcome is null`;
+async function closeTakenOverRuns(prisma: PrismaClient, key: CheckpointKey, taken: LeaseRow): Promise<void> {
+  await prisma.syncRun.updateMany({
+    where: { ...columnsOf(key), pass: key.pass, id: { lt: taken.run_id }, outcome: null },
+    data: {
+      outcome: 'cancelled',
+      ended_at: taken.database_now,
+      error_code: 'lease_lost',
+      error_message: 'the process stopped without a word; its work was taken over at the stored checkpoint',
+    },
+  });
 }

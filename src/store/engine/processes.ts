@@ -1,5 +1,6 @@
 import { hostname } from 'node:os';
 import type { PrismaClient } from '../../generated/prisma/client.ts';
+import { addMs, databaseNow } from '../database-time.ts';
 
 /** What a daemon process says about itself, every `BEAT_MS`. */
 export interface Beat {
@@ -36,39 +37,55 @@ export interface ProcessRecord {
 
 export const BEAT_MS = 10_000;
 /** Four beats and a little: one that comes late is no death. */
-const ALIVE_SECONDS = 45;
+const ALIVE_MS = 45_000;
+const FORGOTTEN_MS = 86_400_000;
 
 /** A sign of life. Whoever has been silent for a day is forgotten with it; a row that is gone, as after a restored backup, comes back. */
 export async function writeBeat(prisma: PrismaClient, beat: Beat): Promise<void> {
   const { id, host, pid, roles, version, isLeading, isQueueOk, runningRuns, configHash, connections } = beat;
-  await prisma.$executeRaw`
-    with forgotten as (delete from sync.processes where beat_at < now() - interval '1 day' and id <> ${id}::uuid)
-    insert into sync.processes as p (id, host, pid, roles, version, is_leading, queue_ok, running_runs, config_hash, connections)
-    values (${id}::uuid, ${host}, ${pid}, ${roles}, ${version}, ${isLeading}, ${isQueueOk}, ${runningRuns},
-      ${configHash}, ${connections}::text[])
-    on conflict (id) do update set beat_at = now(), is_leading = excluded.is_leading, queue_ok = excluded.queue_ok,
-      running_runs = excluded.running_runs, config_hash = excluded.config_hash, connections = excluded.connections`;
+  const now = await databaseNow(prisma);
+  const facts = {
+    beat_at: now,
+    is_leading: isLeading,
+    queue_ok: isQueueOk,
+    running_runs: runningRuns,
+    config_hash: configHash,
+    connections: [...connections],
+  };
+  await prisma.syncProcess.deleteMany({ where: { beat_at: { lt: addMs(now, -FORGOTTEN_MS) }, id: { not: id } } });
+  await prisma.syncProcess.upsert({
+    where: { id },
+    create: { id, host, pid, roles: [...roles], version, ...facts },
+    update: facts,
+  });
 }
 
 export async function removeProcess(prisma: PrismaClient, id: string): Promise<void> {
-  await prisma.$executeRaw`delete from sync.processes where id = ${id}::uuid`;
+  await prisma.syncProcess.deleteMany({ where: { id } });
+}
+
+/** Fails where nothing can be written: a standby answers all questions. Changes nothing. */
+export async function assertWritable(prisma: PrismaClient): Promise<void> {
+  await prisma.syncProcess.deleteMany({ where: { id: '00000000-0000-0000-0000-000000000000' } });
 }
 
 /** Every process that has not stopped cleanly within the last day, the oldest first. */
 export async function readProcesses(prisma: PrismaClient): Promise<ProcessRecord[]> {
-  return prisma.$queryRaw<ProcessRecord[]>`
-    select id::text, host, pid, roles, version, started_at, beat_at, is_leading, queue_ok, running_runs, config_hash,
-      beat_at > now() - make_interval(secs => ${ALIVE_SECONDS}::int) as is_alive
-    from sync.processes
-    order by started_at, id`;
+  const aliveSince = addMs(await databaseNow(prisma), -ALIVE_MS);
+  const rows = await prisma.syncProcess.findMany({
+    orderBy: [{ started_at: 'asc' }, { id: 'asc' }],
+    omit: { connections: true },
+  });
+  return rows.map((row) => ({ ...row, is_alive: row.beat_at > aliveSince }));
 }
 
 /** Accounts that another living process than this has in its configuration. */
 export async function readConnectionsElsewhere(prisma: PrismaClient): Promise<ReadonlySet<string>> {
-  const rows = await prisma.$queryRaw<{ connection: string }[]>`
-    select distinct unnest(connections) as connection from sync.processes
-    where beat_at > now() - make_interval(secs => ${ALIVE_SECONDS}::int) and (host <> ${hostname()} or pid <> ${process.pid})`;
-  return new Set(rows.map(({ connection }) => connection));
+  const aliveSince = addMs(await databaseNow(prisma), -ALIVE_MS);
+  const rows = await prisma.syncProcess.findMany({
+    where: { beat_at: { gt: aliveSince }, NOT: { host: hostname(), pid: process.pid } },
+  });
+  return new Set(rows.flatMap(({ connections }) => connections));
 }
 
 /** Living daemons whose configurations name other accounts or streams than each other's; empty where all agree. */

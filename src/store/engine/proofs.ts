@@ -1,5 +1,6 @@
 import type { PrismaClient } from '../../generated/prisma/client.ts';
-import type { StreamKey } from './streams.ts';
+import { databaseNow } from '../database-time.ts';
+import { columnsOf, type StreamKey } from './streams.ts';
 
 /** What the last verify of a stream found. */
 export interface Proof {
@@ -16,17 +17,19 @@ export interface Proof {
 }
 
 /** Keeps the last proof of a stream. */
-export async function keepProof(
-  prisma: PrismaClient,
-  { connectionId, stream }: StreamKey,
-  proof: Proof,
-): Promise<void> {
-  await prisma.$executeRaw`
-    insert into sync.proofs (connection_id, stream, proved_at, upstream_rows, compared_rows, missing, stale, extra, different,
-      repaired, started_at)
-    values (${connectionId}, ${stream}, now(), ${proof.upstreamRows}, ${proof.comparedRows}, ${proof.missing}, ${proof.stale},
-      ${proof.extra}, ${proof.different}, ${proof.repaired}, ${proof.startedAt})
-    on conflict (connection_id, stream) do update set proved_at = excluded.proved_at, upstream_rows = excluded.upstream_rows,
-      compared_rows = excluded.compared_rows, missing = excluded.missing, stale = excluded.stale, extra = excluded.extra,
-      different = excluded.different, repaired = excluded.repaired, started_at = excluded.started_at`;
+export async function keepProof(prisma: PrismaClient, key: StreamKey, proof: Proof): Promise<void> {
+  const { missing, stale, extra, different, repaired } = proof;
+  const row = {
+    ...columnsOf(key),
+    proved_at: await databaseNow(prisma),
+    upstream_rows: proof.upstreamRows,
+    compared_rows: proof.comparedRows,
+    missing,
+    stale,
+    extra,
+    different,
+    repaired,
+    started_at: proof.startedAt,
+  };
+  await prisma.syncProof.upsert({ where: { connection_id_stream: columnsOf(key) }, create: row, update: row });
 }

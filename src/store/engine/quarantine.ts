@@ -1,11 +1,13 @@
 import { createHash } from 'node:crypto';
 import { Prisma, type PrismaClient } from '../../generated/prisma/client.ts';
 import type { Row, TableSpec } from '../../stream.ts';
+import { databaseNow } from '../database-time.ts';
 import { isRefusedContent } from '../faults.ts';
 import { encodeRows, repairText } from '../mirror/page-json.ts';
 import { tableName, upsertSql } from '../mirror/upsert-sql.ts';
 import type { QuarantineDetail } from '../refusal-detail.ts';
-import type { CheckpointKey, Lease } from './leases.ts';
+import type { Lease } from './leases.ts';
+import { columnsOf, type StreamKey } from './streams.ts';
 
 /** A record that could not be mapped or written, on its way to quarantine. */
 export interface BadRecord {
@@ -116,14 +118,18 @@ export interface QuarantineReason {
 }
 
 /** Why records of a stream are in quarantine, the most frequent first. */
-export function listQuarantineReasons(
+export async function listQuarantineReasons(
   prisma: PrismaClient,
-  { connectionId, stream, limit }: Pick<CheckpointKey, 'connectionId' | 'stream'> & { readonly limit: number },
+  { limit, ...key }: StreamKey & { readonly limit: number },
 ): Promise<QuarantineReason[]> {
-  return prisma.$queryRaw<QuarantineReason[]>`
-    select reason, detail, count(*)::int as records from sync.quarantine
-    where connection_id = ${connectionId} and stream = ${stream} and resolved_at is null
-    group by reason, detail order by records desc, reason limit ${limit}::int`;
+  const rows = await prisma.syncQuarantine.groupBy({
+    by: ['reason', 'detail'],
+    where: { ...columnsOf(key), resolved_at: null },
+    _count: true,
+    orderBy: [{ _count: { id: 'desc' } }, { reason: 'asc' }],
+    take: limit,
+  });
+  return rows.map(({ reason, detail, _count: records }) => ({ reason, detail, records }));
 }
 
 function openRows({ connectionId, streams }: QuarantineFilter, { after, limit }: { after: bigint; limit: number }) {
@@ -146,8 +152,8 @@ export type RetryOutcome = 'written' | 'gone' | 'refused' | 'closed';
  * Writes one quarantined record after all and closes its row, in one transaction.
  *
  * No lease: that guards a checkpoint, and none is touched here. Two writers of one row are safe: the row's lock lets one of them go first, and the version
- * guard keeps an older version from replacing a newer one. Records without a date have no such guard; for those the quarantine row itself is locked
- * first, as every page does: once a newer version was written, the row is closed, and this one is not written any more.
+ * guard keeps an older version from replacing a newer one. Records without a date have no such guard; for those the quarantine row itself is closed
+ * (and so locked) first, as every page does: once a newer version was written, the row is closed, and this one is not written any more.
  */
 export async function writeQuarantined(
   prisma: PrismaClient,
@@ -156,16 +162,14 @@ export async function writeQuarantined(
 ): Promise<RetryOutcome> {
   try {
     return await prisma.$transaction(async (tx) => {
-      const open = await tx.$queryRaw<unknown[]>`
-          select 1 from sync.quarantine where id = ${entry.id} and resolved_at is null for update`;
-      if (open.length === 0) return 'closed';
+      const open = { where: { id: entry.id, resolved_at: null }, data: { resolved_at: await databaseNow(tx) } };
+      if ((await tx.syncQuarantine.updateMany(open)).count === 0) return 'closed';
       const isGone = await wasMarkedSince(tx, entry, table, row.id);
       if (!isGone) {
         // Null: the version guard holds.
         const { connection_id: connectionId, run_id: runId } = entry;
         await tx.$queryRaw(upsertSql(table, encodeRows([row]), { connectionId, runId, replaceWrittenBefore: null }));
       }
-      await tx.$executeRaw`update sync.quarantine set resolved_at = now() where id = ${entry.id}`;
       return isGone ? 'gone' : 'written';
     });
   } catch (error) {
@@ -200,14 +204,10 @@ export async function knownStreams(prisma: PrismaClient): Promise<{ connection_i
 }
 
 /** True when the walk met records without a usable id: then absence of an id proves nothing by itself. */
-export async function hasFreshQuarantine(
-  db: PrismaClient,
-  { connectionId, stream }: Pick<CheckpointKey, 'connectionId' | 'stream'>,
-  since: Date,
-): Promise<boolean> {
+export async function hasFreshQuarantine(db: PrismaClient, key: StreamKey, since: Date): Promise<boolean> {
   const found = await db.syncQuarantine.findFirst({
     // Those with an id are kept under it, and are among the ids that the walk met.
-    where: { connection_id: connectionId, stream, last_seen_at: { gte: since }, record_id: { startsWith: NAMELESS } },
+    where: { ...columnsOf(key), last_seen_at: { gte: since }, record_id: { startsWith: NAMELESS } },
     select: { id: true },
   });
   return found !== null;

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ConfigError, RateLimitedError } from '../../errors.ts';
 import type { Prisma, PrismaClient } from '../../generated/prisma/client.ts';
-import { createCipher, toBuffer } from './cipher.ts';
+import { databaseNow } from '../database-time.ts';
+import { createCipher } from './cipher.ts';
 
 /** The row of `sync.secrets` that only the right key opens; it holds no secret. */
 const CHECK_NAME = 'leadmirror:key-check';
@@ -13,10 +14,12 @@ interface Stored {
   readonly payload: Buffer;
 }
 
-async function readStored(prisma: Client): Promise<Stored[]> {
-  const rows = await prisma.$queryRaw<{ name: string; payload: Uint8Array }[]>`
-    select name, payload from sync.secrets where payload is not null order by name`;
-  return rows.map(({ name, payload }) => ({ name, payload: Buffer.from(payload) }));
+async function readStored(prisma: Client, where: Prisma.SyncSecretWhereInput = {}): Promise<Stored[]> {
+  const rows = await prisma.syncSecret.findMany({
+    where: { payload: { not: null }, ...where },
+    orderBy: { name: 'asc' },
+  });
+  return rows.map(({ name, payload }) => ({ name, payload: Buffer.from(payload ?? []) }));
 }
 
 /** What was stored under a name, and undefined where this key does not open it. */
@@ -31,27 +34,20 @@ async function tryOpen({ name, payload }: Stored, secretKey: string): Promise<un
 
 async function writeCheck(prisma: Client, secretKey: string): Promise<void> {
   const payload = await createCipher({ name: CHECK_NAME, secretKey }).seal(true, null);
-  await prisma.$executeRaw`
-    insert into sync.secrets (name, payload) values (${CHECK_NAME}, ${payload}) on conflict (name) do nothing`;
+  await prisma.syncSecret.createMany({ data: [{ name: CHECK_NAME, payload }], skipDuplicates: true });
 }
 
 /** @throws ConfigError when the database knows another key; before anything was checked in it, nothing is known. */
 export async function refuseOtherKey(prisma: Client, secretKey: string): Promise<'known' | 'unknown'> {
-  const rows = await prisma.$queryRaw<{ payload: Uint8Array }[]>`
-    select payload from sync.secrets where name = ${CHECK_NAME} and payload is not null`;
-  const payload = toBuffer(rows[0]?.payload ?? null);
-  if (payload === null) return 'unknown';
-  if ((await tryOpen({ name: CHECK_NAME, payload }, secretKey)) === undefined) throw otherKey();
+  const [check] = await readStored(prisma, { name: CHECK_NAME });
+  if (check === undefined) return 'unknown';
+  if ((await tryOpen(check, secretKey)) === undefined) throw otherKey();
   return 'known';
 }
 
 /** Whether a key was ever used here. */
-export async function hasSecretKey(prisma: Client): Promise<boolean> {
-  const rows = await prisma.$queryRaw<
-    unknown[]
-  >`select from sync.secrets where name = ${CHECK_NAME} and payload is not null`;
-  return rows.length > 0;
-}
+export const hasSecretKey = async (prisma: Client): Promise<boolean> =>
+  (await readStored(prisma, { name: CHECK_NAME })).length > 0;
 
 /** Makes sure that this is the key of what is stored, and remembers it where nothing is. @throws ConfigError */
 export async function assertSecretKey(prisma: PrismaClient, secretKey: string): Promise<void> {
@@ -122,10 +118,9 @@ async function tryRekey(
   { oldKey, newKey, discards }: RekeyOptions,
 ): Promise<Rekeyed | null> {
   await tx.$executeRaw`lock table sync.secrets in share row exclusive mode`;
-  const [busy] = await tx.$queryRaw<{ count: bigint }[]>`
-    select count(*) as count from sync.secrets where locked_until > clock_timestamp()`;
-  if (busy !== undefined && busy.count > 0n) return null;
-  const rows = (await readStored(tx)).filter(({ name }) => name !== CHECK_NAME);
+  const now = await databaseNow(tx);
+  if ((await tx.syncSecret.count({ where: { locked_until: { gt: now } } })) > 0) return null;
+  const rows = await readStored(tx, { name: { not: CHECK_NAME } });
   const unopened: string[] = [];
   let unchanged = 0;
   for (const row of rows) {
@@ -137,12 +132,12 @@ async function tryRekey(
     if (value === undefined) unopened.push(row.name);
     const payload =
       value === undefined ? null : await createCipher({ name: row.name, secretKey: newKey }).seal(value, null);
-    await tx.$executeRaw`update sync.secrets set payload = ${payload}, updated_at = now() where name = ${row.name}`;
+    await tx.syncSecret.update({ where: { name: row.name }, data: { payload, updated_at: now } });
   }
   if (unopened.length > 0 && !discards) throw unopenable(unopened);
   // Nobody who took a lock with the old key can write with it.
-  await tx.$executeRaw`update sync.secrets set lock_token = lock_token + 1`;
-  await tx.$executeRaw`delete from sync.secrets where name = ${CHECK_NAME}`;
+  await tx.syncSecret.updateMany({ data: { lock_token: { increment: 1 } } });
+  await tx.syncSecret.deleteMany({ where: { name: CHECK_NAME } });
   await writeCheck(tx, newKey);
   return { reencrypted: rows.length - unchanged - unopened.length, unchanged, discarded: unopened.length };
 }

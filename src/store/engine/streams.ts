@@ -1,5 +1,5 @@
 import { hostname } from 'node:os';
-import type { PrismaClient } from '../../generated/prisma/client.ts';
+import type { PrismaClient, SyncStream } from '../../generated/prisma/client.ts';
 import type { Capabilities } from '../../stream.ts';
 import { LOCKS } from '../locks.ts';
 
@@ -7,6 +7,9 @@ export interface StreamKey {
   readonly connectionId: string;
   readonly stream: string;
 }
+
+/** The columns of a key. */
+export const columnsOf = ({ connectionId, stream }: StreamKey) => ({ connection_id: connectionId, stream });
 
 export interface ConfiguredStream extends StreamKey {
   /** When it counts as stale; 0: nothing keeps it up to date. */
@@ -77,13 +80,12 @@ export async function listStreams(prisma: PrismaClient): Promise<StreamKey[]> {
   return rows.map(({ connection_id, stream }) => ({ connectionId: connection_id, stream }));
 }
 
-export async function readCapabilities(prisma: PrismaClient, key: StreamKey): Promise<Capabilities> {
-  const row = await prisma.syncStream.findUnique({
-    where: { connection_id_stream: { connection_id: key.connectionId, stream: key.stream } },
-    select: { capabilities: true },
-  });
-  return (row?.capabilities ?? {}) as Capabilities;
-}
+/** What is noted about a stream; null when it was never configured. */
+export const readStream = (db: Pick<PrismaClient, 'syncStream'>, key: StreamKey): Promise<SyncStream | null> =>
+  db.syncStream.findUnique({ where: { connection_id_stream: columnsOf(key) } });
+
+export const readCapabilities = async (prisma: PrismaClient, key: StreamKey): Promise<Capabilities> =>
+  ((await readStream(prisma, key))?.capabilities ?? {}) as Capabilities;
 
 /** Adds facts to those remembered. */
 export async function learnCapabilities(prisma: PrismaClient, key: StreamKey, facts: Capabilities): Promise<void> {
@@ -96,15 +98,12 @@ export async function learnCapabilities(prisma: PrismaClient, key: StreamKey, fa
 
 /** Forgets what was learnt, after the server proved otherwise. */
 export async function forgetCapabilities(prisma: PrismaClient, key: StreamKey): Promise<void> {
-  await prisma.$executeRaw`
-    update sync.streams set capabilities = '{}', updated_at = now()
-    where connection_id = ${key.connectionId} and stream = ${key.stream}`;
+  await prisma.syncStream.updateMany({ where: columnsOf(key), data: { capabilities: {} } });
 }
 
 /** What people should know about how a stream is read; null: nothing out of the ordinary. */
 export async function noteOnStream(prisma: PrismaClient, key: StreamKey, notice: string | null): Promise<void> {
-  await prisma.$executeRaw`
-    insert into sync.streams (connection_id, stream, notice) values (${key.connectionId}, ${key.stream}, ${notice})
-    on conflict (connection_id, stream) do update set notice = excluded.notice, updated_at = now()
-    where sync.streams.notice is distinct from excluded.notice`;
+  if ((await readStream(prisma, key))?.notice === notice) return;
+  const row = { ...columnsOf(key), notice };
+  await prisma.syncStream.upsert({ where: { connection_id_stream: columnsOf(key) }, create: row, update: row });
 }

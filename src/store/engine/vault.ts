@@ -1,6 +1,7 @@
 import { type Clock, systemClock } from '../../clock.ts';
 import { ConfigError, RateLimitedError } from '../../errors.ts';
 import type { PrismaClient } from '../../generated/prisma/client.ts';
+import { addMs, databaseNow } from '../database-time.ts';
 import { isRetryableDatabaseError } from '../faults.ts';
 import { createCipher, toBuffer } from './cipher.ts';
 import { refuseOtherKey } from './secret-key.ts';
@@ -86,25 +87,29 @@ export function createDatabaseVault<T>(prisma: PrismaClient, parts: VaultParts):
     }
   }
 
-  async function renew({ token }: Lock): Promise<void> {
-    await prisma.$executeRaw`
-      update sync.secrets set locked_until = clock_timestamp() + make_interval(secs => ${lockMs / 1000}::float8)
-      where name = ${name} and lock_token = ${token} and locked_until is not null`;
+  const isOurs = ({ token }: Lock) => ({ name, lock_token: token });
+
+  async function renew(lock: Lock): Promise<void> {
+    await prisma.syncSecret.updateMany({
+      where: { ...isOurs(lock), locked_until: { not: null } },
+      data: { locked_until: addMs(await databaseNow(prisma), lockMs) },
+    });
   }
 
-  async function release({ token }: Lock): Promise<void> {
-    await prisma.$executeRaw`update sync.secrets set locked_until = null where name = ${name} and lock_token = ${token}`;
+  async function release(lock: Lock): Promise<void> {
+    await prisma.syncSecret.updateMany({ where: isOurs(lock), data: { locked_until: null } });
   }
 
   /** Stores and gives the lock back in one step; false when the lock is somebody else's by now. */
-  async function put({ token }: Lock, payload: Buffer): Promise<boolean> {
-    const count = await prisma.$executeRaw`
-      update sync.secrets set payload = ${payload}, locked_until = null, updated_at = now()
-      where name = ${name} and lock_token = ${token}`;
+  async function put(lock: Lock, payload: Buffer<ArrayBuffer>): Promise<boolean> {
+    const { count } = await prisma.syncSecret.updateMany({
+      where: isOurs(lock),
+      data: { payload, locked_until: null, updated_at: await databaseNow(prisma) },
+    });
     return count === 1;
   }
 
-  async function putPatiently(lock: Lock, payload: Buffer): Promise<boolean> {
+  async function putPatiently(lock: Lock, payload: Buffer<ArrayBuffer>): Promise<boolean> {
     for (const pauseMs of STORE_PAUSES_MS) {
       try {
         return await put(lock, payload);
@@ -117,7 +122,7 @@ export function createDatabaseVault<T>(prisma: PrismaClient, parts: VaultParts):
   }
 
   /** After sleeping past the lock. Whoever had it since may have stored nothing: then what was got here is the newest there is. */
-  async function putLate(late: Lock, payload: Buffer): Promise<void> {
+  async function putLate(late: Lock, payload: Buffer<ArrayBuffer>): Promise<void> {
     const lock = await take({ signal: new AbortController().signal, maxWaitMs: lockMs });
     await refuseOtherKey(prisma, secretKey);
     const isUntouched = late.payload === null ? lock.payload === null : lock.payload?.equals(late.payload) === true;
@@ -152,9 +157,8 @@ export function createDatabaseVault<T>(prisma: PrismaClient, parts: VaultParts):
       }
     },
     async peek() {
-      const rows = await prisma.$queryRaw<Pick<SecretRow, 'payload'>[]>`
-        select payload from sync.secrets where name = ${name}`;
-      return cipher.open<T>(toBuffer(rows[0]?.payload ?? null));
+      const row = await prisma.syncSecret.findUnique({ where: { name } });
+      return cipher.open<T>(toBuffer(row?.payload ?? null));
     },
   };
 }

@@ -1,4 +1,5 @@
 import { Prisma } from '../../generated/prisma/client.ts';
+import { heldDeletionsSql } from '../engine/deletions.ts';
 
 export const ALERT_KINDS = [
   'stale',
@@ -29,14 +30,8 @@ export interface AlertCondition extends AlertKey {
 }
 
 /** Of a budget `b`: somebody asks with it. What nobody asks with stays as it was left, an open circuit for ever. */
-export const isStreamInUse = Prisma.sql`exists (
+const isStreamInUse = Prisma.sql`exists (
   select 1 from sync.streams u where u.credential = b.credential and u.enabled and u.paused_at is null)`;
-
-/** Of a line `v` of the status: a full walk that began after the last verify ended complete, and read again whatever differed. */
-export const isProofSettled = Prisma.sql`exists (
-  select 1 from sync.checkpoints c
-  where c.connection_id = v.connection_id and c.stream = v.stream and c.pass in ('backfill', 'reconcile')
-    and c.started_at > v.proof_at and c.completed_at >= c.started_at)`;
 
 /**
  * Everything that is wrong now, from facts alone. What a person paused, and what is no longer configured, is not wrong.
@@ -50,7 +45,7 @@ export const isProofSettled = Prisma.sql`exists (
 export async function readAlertConditions(db: Prisma.TransactionClient): Promise<AlertCondition[]> {
   return db.$queryRaw<AlertCondition[]>`
     with lines as materialized (
-      select v.connection_id, v.stream, v.state, v.reason, v.reason_code, v.since, v.as_of, v.proof_at, v.proof_differences, v.open_quarantine,
+      select v.connection_id, v.stream, v.state, v.reason, v.reason_code, v.since, v.as_of, v.proof_at, v.proof_differences, v.proof_settled, v.open_quarantine,
         s.fresh_within_seconds > 0 as is_scheduled,
         v.lag_seconds > s.fresh_within_seconds as is_late,
         s.created_at < now() - make_interval(secs => s.fresh_within_seconds) as is_old,
@@ -62,18 +57,7 @@ export async function readAlertConditions(db: Prisma.TransactionClient): Promise
     ), held as (
       select l.connection_id, l.stream, h.code, h.message, h.since
       from lines l
-      cross join lateral (
-        select r.error_code as code, coalesce(r.error_message, r.error_code) as message, r.ended_at as since
-        from sync.runs r
-        where r.connection_id = l.connection_id and r.stream = l.stream and r.ended_at is not null
-          and r.outcome in ('partial', 'failed') and r.error_code in ('deletion_brake', 'suddenly_empty')
-          and not exists (select 1 from sync.runs g
-            where g.connection_id = r.connection_id and g.stream = r.stream and g.pass = r.pass and g.id > r.id
-              and (g.outcome = 'succeeded' or g.outcome = 'partial' and g.error_code = 'quarantined'))
-          and not exists (select 1 from sync.checkpoints c
-            where c.connection_id = r.connection_id and c.stream = r.stream and c.pass = 'reconcile' and c.completed_at > r.ended_at)
-        order by r.id desc limit 1
-      ) h
+      cross join lateral (${heldDeletionsSql}) h
       where l.state in ('partial', 'blocked')
     )
     select connection_id, stream, 'stale' as kind,
@@ -108,7 +92,7 @@ export async function readAlertConditions(db: Prisma.TransactionClient): Promise
       case v.proof_differences when 1 then '1 row differs' else v.proof_differences || ' rows differ' end || ' from the upstream',
       'verify_differences', v.proof_at
     from lines v
-    where v.proof_differences > 0 and not ${isProofSettled}
+    where v.proof_differences > 0 and not v.proof_settled
     union all
     select b.credential, '', 'circuit_open',
       'requests fail again and again' || coalesce(' (' || b.failure_reason || ')', '') || '; they are held, and tried one by one',

@@ -1,6 +1,7 @@
 import type { PrismaClient } from '../../generated/prisma/client.ts';
-import { isProofSettled, isStreamInUse } from './alert-conditions.ts';
-import { countRows, type RowCounts, type StreamState } from './status.ts';
+import { databaseNow } from '../database-time.ts';
+import { type BudgetStatus, readBudgets } from './budget-status.ts';
+import { countRows, type RowCounts, readStatus, type StreamState } from './status.ts';
 
 /** What there is to measure about a stream; times in seconds since 1970, all by the database's clock. */
 export interface StreamFacts {
@@ -25,21 +26,9 @@ export interface StreamFacts {
   readonly proof_differences: number | null;
 }
 
-export interface BudgetFacts {
-  readonly credential: string;
-  readonly base_spacing_ms: number;
-  readonly spacing_ms: number;
-  /** 0: not blocked. */
-  readonly blocked_seconds: number;
-  /** `closed` too where nobody asks any more: no enabled, unpaused stream is paid from it. */
-  readonly circuit: 'closed' | 'half_open' | 'open';
-  /** Requests granted to all processes since the row is there. */
-  readonly requests: number;
-}
-
 export interface MetricFacts {
   readonly streams: readonly StreamFacts[];
-  readonly budgets: readonly BudgetFacts[];
+  readonly budgets: readonly BudgetStatus[];
   /** Leases held now, by pass: a stream may hold several. */
   readonly activeRuns: ReadonlyMap<string, number>;
   /** Open alerts by kind. */
@@ -48,44 +37,49 @@ export interface MetricFacts {
 
 /** One statement per kind of fact, whatever the number of streams. */
 export async function readMetricFacts(prisma: PrismaClient): Promise<MetricFacts> {
-  const [streams, budgets, active, alerts] = await Promise.all([
-    prisma.$queryRaw<StreamFacts[]>`
-      select v.connection_id, v.stream, v.state, v.lag_seconds::float8, nullif(s.fresh_within_seconds, 0) as fresh_within_seconds,
-        o.credential is not null as is_unanswered,
-        v.reason_code = 'circuit_open' as is_held,
-        extract(epoch from v.last_success_at)::float8 as last_success_at,
-        (select extract(epoch from min(w.value::timestamptz)) from jsonb_each_text(v.watermark) w)::float8 as watermark_at,
-        v.open_quarantine::float8, coalesce(d.fields, 0)::float8 as drift_fields,
-        extract(epoch from now() - v.proof_at)::float8 as proof_age_seconds, v.proof_rows::float8,
-        case when v.proof_differences > 0 and ${isProofSettled} then 0 else v.proof_differences end::float8 as proof_differences
-      from sync.status v
-      join sync.streams s using (connection_id, stream)
-      left join sync.budgets o on o.credential = s.credential and o.opened_at is not null
-      left join (select connection_id, stream, count(*) as fields from sync.schema_drift group by 1, 2) d using (connection_id, stream)`,
-    readBudgetFacts(prisma),
-    prisma.$queryRaw<{ pass: string; held: number }[]>`
-      select pass, count(*)::int as held from sync.checkpoints where lease_until > clock_timestamp() group by pass`,
-    prisma.$queryRaw<{ kind: string; open: number }[]>`
-      select kind, count(*)::int as open from sync.alerts where opened_at is not null and closed_at is null group by kind`,
+  const now = await databaseNow(prisma);
+  const [lines, configured, unanswered, budgets, drift, active, alerts] = await Promise.all([
+    readStatus(prisma),
+    prisma.syncStream.findMany({ where: { enabled: true } }),
+    prisma.syncBudget.findMany({ where: { opened_at: { not: null } } }),
+    readBudgets(prisma),
+    prisma.syncSchemaDrift.groupBy({ by: ['connection_id', 'stream'], _count: true }),
+    prisma.syncCheckpoint.groupBy({ by: ['pass'], where: { lease_until: { gt: now } }, _count: true }),
+    prisma.syncAlert.groupBy({ by: ['kind'], where: { opened_at: { not: null }, closed_at: null }, _count: true }),
   ]);
+  const settings = new Map(configured.map((row) => [keyOf(row), row]));
+  const driftFields = new Map(drift.map((row) => [keyOf(row), row._count]));
+  const open = new Set(unanswered.map(({ credential }) => credential));
+  const streams = lines.map((line): StreamFacts => {
+    const own = settings.get(keyOf(line));
+    const watermarks = Object.values(line.watermark ?? {}).map((at) => Date.parse(at) / 1000);
+    return {
+      connection_id: line.connection_id,
+      stream: line.stream,
+      state: line.state,
+      lag_seconds: numberOf(line.lag_seconds),
+      fresh_within_seconds: own?.fresh_within_seconds || null,
+      is_unanswered: open.has(own?.credential ?? ''),
+      is_held: line.reason_code === 'circuit_open',
+      last_success_at: line.last_success_at && line.last_success_at.getTime() / 1000,
+      watermark_at: watermarks.length === 0 ? null : Math.min(...watermarks),
+      open_quarantine: Number(line.open_quarantine),
+      drift_fields: driftFields.get(keyOf(line)) ?? 0,
+      proof_age_seconds: line.proof_at && (now.getTime() - line.proof_at.getTime()) / 1000,
+      proof_rows: numberOf(line.proof_rows),
+      proof_differences: line.proof_settled ? 0 : line.proof_differences,
+    };
+  });
   return {
     streams,
     budgets,
-    activeRuns: new Map(active.map(({ pass, held }) => [pass, held])),
-    alerts: new Map(alerts.map(({ kind, open }) => [kind, open])),
+    activeRuns: new Map(active.map(({ pass, _count: held }) => [pass, held])),
+    alerts: new Map(alerts.map(({ kind, _count: count }) => [kind, count])),
   };
 }
 
-async function readBudgetFacts(prisma: Pick<PrismaClient, '$queryRaw'>): Promise<readonly BudgetFacts[]> {
-  return prisma.$queryRaw<BudgetFacts[]>`
-    select credential, base_spacing_ms,
-      greatest(spacing_ms, case when learnt_at > now() - interval '1 hour' then learnt_spacing_ms end) as spacing_ms,
-      greatest(0, coalesce(extract(epoch from blocked_until - clock_timestamp()), 0))::float8 as blocked_seconds,
-      case when opened_at is null or not ${isStreamInUse} then 'closed'
-        when probe_until > clock_timestamp() then 'half_open' else 'open' end as circuit,
-      requests::float8
-    from sync.budgets b order by credential`;
-}
+const keyOf = ({ connection_id, stream }: { connection_id: string; stream: string }) => `${connection_id}/${stream}`;
+const numberOf = (value: bigint | null): number | null => (value === null ? null : Number(value));
 
 /** Rows of each stream by connection; a full read of the tables, so not for every scrape. */
 export async function readRowFacts(

@@ -1,0 +1,10 @@
+import type { Prisma } from '../generated/prisma/client.ts';
+
+/** The database's clock, to the millisecond: processes whose own clocks differ go by this one. */
+export async function databaseNow(db: Pick<Prisma.TransactionClient, '$queryRaw'>): Promise<Date> {
+  const rows = await db.$queryRaw<[{ now: Date }]>`select clock_timestamp() as now`;
+  return rows[0].now;
+}
+
+/** The time so many milliseconds later, or earlier. */
+export const addMs = (at: Date, ms: number): Date => new Date(at.getTime() + ms);
