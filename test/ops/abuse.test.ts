@@ -1,4 +1,5 @@
 /** What comes to the status page from people, scripts and attackers: answered in words, in time, without harm. */
+import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { FastifyInstance } from 'fastify';
@@ -104,6 +105,19 @@ describe('a token', () => {
     expect((await other.inject({ url: '/api/status', headers: BEARER })).statusCode).toBe(200);
   });
 
+  it('that is wrong and sent again and again holds up nobody else with the same address', async () => {
+    const other = setup.server({ token: TOKEN });
+    const send = async (token: string) =>
+      (await other.inject({ url: '/api/status', headers: { authorization: `Bearer ${token}` } })).statusCode;
+    for (let attempt = 0; attempt < 10; attempt++) expect(await send('of last year')).toBe(401);
+    expect(await send('of last year')).toBe(429);
+    expect(await send('mistyped')).toBe(401);
+    // Guesses are different ones, and wait from the eleventh on.
+    for (let attempt = 0; attempt < 8; attempt++) expect(await send(`guess ${attempt}`)).toBe(401);
+    expect(await send('another guess')).toBe(429);
+    expect(await send('mistyped')).toBe(429);
+  });
+
   it('counts by the address that a trusted proxy names', async () => {
     const from = (address: string) =>
       server.inject({
@@ -151,6 +165,33 @@ it('half-open requests are closed in time, and probes are answered meanwhile', a
   expect((await fetch(`${open.url}/healthz`)).status).toBe(200);
   await until('all closed', () => sockets.every(({ closed, destroyed }) => closed || destroyed), 10_000);
   await open.close();
+});
+
+it('connections beyond their bound are closed at once, and there is room again when others end', async () => {
+  const limits = { requestMs: 20_000, idleMs: 20_000, silentMs: 20_000, checkMs: 100, connections: 3 };
+  const full = await startOpsServer(
+    { prisma: setup.store.prisma, token: TOKEN, limits },
+    { host: '127.0.0.1', port: 0 },
+  );
+  const open = () =>
+    connect(Number(new URL(full.url).port), '127.0.0.1')
+      .on('error', () => {})
+      .resume();
+  const isAnswered = () =>
+    fetch(`${full.url}/healthz`, { headers: { connection: 'close' } }).then(
+      ({ ok }) => ok,
+      () => false,
+    );
+  const held = [open(), open(), open()];
+  await Promise.all(held.map((socket) => once(socket, 'connect')));
+  const beyond = open();
+  await until('closed', () => beyond.closed, 2_000);
+  expect(await isAnswered()).toBe(false);
+  expect(held.filter(({ closed }) => closed)).toEqual([]);
+  held.pop()?.destroy();
+  await until('room', isAnswered, 5_000);
+  for (const socket of held) socket.destroy();
+  await full.close();
 });
 
 it('a client that takes no answer loses its connection', async () => {

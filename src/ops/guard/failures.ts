@@ -1,35 +1,45 @@
+import { createHash } from 'node:crypto';
+
 const WINDOW_MS = 60_000;
 const MOST_FAILURES = 10;
 const MOST_ADDRESSES = 10_000;
 
+interface Entry {
+  /** How often each wrong token was sent, by its digest. */
+  readonly counts: Map<string, number>;
+  readonly endsAt: number;
+}
+
 /**
- * Wrong tokens by network address. After ten within a minute further wrong ones from there are told to wait until the minute is over. The right token and who
- * is signed in are never held up: everybody behind one proxy has one address.
+ * Wrong tokens by network address and by what was sent. After ten different ones within a minute further wrong ones from there have to wait until the minute is
+ * over; one that is sent again and again, as by a script with an old token, has to wait alone. The right token and who is signed in never wait: everybody
+ * behind one proxy has one address.
  */
 export class Failures {
-  readonly #byAddress = new Map<string, { count: number; endsAt: number }>();
+  readonly #byAddress = new Map<string, Entry>();
   readonly #now: () => number;
 
   constructor(now: () => number = Date.now) {
     this.#now = now;
   }
 
-  /** Seconds until this address may try again; 0: now. */
-  waitSeconds(address: string): number {
+  /** Seconds until this may be tried again; 0: now. */
+  waitSeconds(address: string, sent: string): number {
     const entry = this.#byAddress.get(address);
-    if (entry === undefined || entry.count < MOST_FAILURES) return 0;
+    if (entry === undefined || Math.max(entry.counts.size, entry.counts.get(digest(sent)) ?? 0) < MOST_FAILURES)
+      return 0;
     return Math.max(0, Math.ceil((entry.endsAt - this.#now()) / 1000));
   }
 
-  note(address: string): void {
+  note(address: string, sent: string): void {
     const now = this.#now();
-    const entry = this.#byAddress.get(address);
-    if (entry !== undefined && entry.endsAt > now) {
-      entry.count++;
-      return;
+    let entry = this.#byAddress.get(address);
+    if (entry === undefined || entry.endsAt <= now) {
+      if (this.#byAddress.size >= MOST_ADDRESSES) this.#forgetOld(now);
+      entry = { counts: new Map(), endsAt: now + WINDOW_MS };
+      this.#byAddress.set(address, entry);
     }
-    if (this.#byAddress.size >= MOST_ADDRESSES) this.#forgetOld(now);
-    this.#byAddress.set(address, { count: 1, endsAt: now + WINDOW_MS });
+    entry.counts.set(digest(sent), (entry.counts.get(digest(sent)) ?? 0) + 1);
   }
 
   #forgetOld(now: number): void {
@@ -38,3 +48,5 @@ export class Failures {
     if (this.#byAddress.size >= MOST_ADDRESSES && oldest !== undefined) this.#byAddress.delete(oldest);
   }
 }
+
+const digest = (text: string): string => createHash('sha256').update(text).digest('base64');

@@ -48,9 +48,9 @@ export function createGate(server: FastifyInstance, options: GateOptions): Gate 
     tryToken(request, given) {
       // First: wrong ones from the same address, such as that of a proxy, never hold up the right one.
       if (token !== null && isSameSecret(given, token)) return 'right';
-      const waitSeconds = failures.waitSeconds(request.ip);
+      const waitSeconds = failures.waitSeconds(request.ip, given);
       if (waitSeconds > 0) return { waitSeconds };
-      failures.note(request.ip);
+      failures.note(request.ip, given);
       request.log.warn({ address: request.ip }, 'a wrong OPS_TOKEN was given');
       return 'wrong';
     },
