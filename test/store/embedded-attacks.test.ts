@@ -186,6 +186,14 @@ asRoot('as the account of the server', () => {
     home = await all.createUsedHome();
   });
 
+  test.each(['server.log', 'pgpass', 'data/PG_VERSION'])('%s of a third account is refused', async (name) => {
+    const used = await all.createUsedHome();
+    const path = join(placeIn(used).directory, name);
+    await writeFile(path, SECRET, { flag: 'a' });
+    await chown(path, account.uid + 1, account.gid);
+    expect(await refusalOf(used)).toContain(`${path} belongs to the user with id ${account.uid + 1}`);
+  });
+
   test('a lock file that is out of date is removed as that account', async () => {
     const { dataDirectory } = placeIn(home);
     const path = join(dataDirectory, 'postmaster.pid');
