@@ -17,11 +17,12 @@ describe('a heartbeat', () => {
   let proxy: CuttableProxy;
   let database: Database;
   let heartbeat: Heartbeat;
-  const state = { isLeading: false, isQueueThere: true, runs: 0 };
+  const LEADS = { connectionId: 'tiledesk:a', stream: 'tiledesk.leads' };
+  const state = { isLeading: false, isQueueThere: true, runs: 0, streams: [LEADS] };
 
   beforeEach(async () => {
     await store.query('truncate sync.processes');
-    Object.assign(state, { isLeading: false, isQueueThere: true, runs: 0 });
+    Object.assign(state, { isLeading: false, isQueueThere: true, runs: 0, streams: [LEADS] });
     proxy = await createCuttableProxy(store.url);
     database = createDatabase({ url: proxy.url, logger: unheardLogger() });
     heartbeat = startHeartbeat({
@@ -33,7 +34,7 @@ describe('a heartbeat', () => {
       pingQueue: async () => {
         if (!state.isQueueThere) throw new Error('away');
       },
-      streams: () => [{ connectionId: 'tiledesk:a', stream: 'tiledesk.leads' }],
+      streams: () => state.streams,
       runningRuns: () => state.runs,
       intervalMs: 30,
     });
@@ -61,6 +62,22 @@ describe('a heartbeat', () => {
     Object.assign(state, { isLeading: true, isQueueThere: false, runs: 2 });
     await until(async () => (await read())?.running_runs === 2);
     expect(await read()).toMatchObject({ id: heartbeat.id, is_leading: true, queue_ok: false });
+  });
+
+  it('tells by a digest which accounts and streams are configured, in whatever order', async () => {
+    let runs = 0;
+    const digestOf = async (...streams: (typeof state.streams)[number][]) => {
+      runs += 1;
+      Object.assign(state, { streams, runs });
+      await until(async () => (await read())?.running_runs === runs);
+      return (await read())?.config_hash;
+    };
+    const other = { connectionId: 'tiledesk:b', stream: 'tiledesk.leads' };
+    const both = await digestOf(LEADS, other);
+    expect(both).toMatch(/^[0-9a-f]{16}$/);
+    expect(await digestOf(other, LEADS)).toBe(both);
+    expect(await digestOf(LEADS)).not.toBe(both);
+    expect(await digestOf(LEADS, { ...LEADS, stream: 'tiledesk.requests' })).not.toBe(both);
   });
 
   it('ends with a farewell', async () => {
