@@ -120,6 +120,14 @@ describe('what is wrong', () => {
     expect(rows).toEqual([{ kind: 'stale', over: true, told: true }]);
   });
 
+  it('of a stream that is stale names what is away', async () => {
+    await setAge(60);
+    await goRound({ cause: () => 'the queue cannot be reached since 12:00' });
+    expect(receiver.accepted).toMatchObject([
+      { opened: [{ reason: 'no complete pass in time; the queue cannot be reached since 12:00' }] },
+    ]);
+  });
+
   it.each<[kind: string, begin: () => Promise<unknown>, end: () => Promise<unknown>]>([
     ['blocked', () => addRun('incremental', 'failed', 'auth_refused'), () => addRun('incremental', 'succeeded', null)],
     [
