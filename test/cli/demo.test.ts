@@ -101,13 +101,25 @@ it('live: mirrors, says how to join in, and ends with everything at Ctrl-C', asy
   const [, page = ''] = /status page: (http:\S+)/.exec(running.stdout) ?? [];
   const answer = await fetch(page, { headers: { accept: 'text/html' } });
   expect([answer.status, await answer.text()]).toEqual([200, expect.stringMatching(/<h1>.*9 streams/)]);
+  await until('the page knows its daemon', async () =>
+    /Daemon: 1 process, leader /.test(await (await fetch(page, { headers: { accept: 'text/html' } })).text()),
+  );
   const came = (stream: string) => said(new RegExp(`^[\\d:]{8} {2}${stream} incremental .*: succeeded, .*[1-9]`, 'm'));
   await until('changes in Tiledesk arrive', () => came('tiledesk\\.requests'));
   await until('visits in Tilkee arrive', () => came('tilkee\\.connexions'));
+  const foot = new RegExp(`^ +Status page: ${page} +Ctrl-C stops everything\\.$`, 'm');
+  await until('the addresses come again below the runs', () => foot.test(running.stdout), 60_000);
   running.kill('SIGINT');
   const { code, stdout } = await running.ended;
   expect(code).toBe(0);
   expect(stdout).toContain('Stopped.');
+  // A line for each run that brought something or went wrong, and nothing else.
+  const others = stdout
+    .slice(stdout.indexOf('Ctrl-C stops everything.\n\n'))
+    .split('\n')
+    .filter((line) => line !== '' && !/^(Ctrl-C|Stopped)/.test(line) && !foot.test(line));
+  const isRun = /^[\d:]{8} {2}t\w+\.\w+ \w+ \(.*\): (?:partial|failed|succeeded, .*[1-9])/;
+  expect(others.filter((line) => !isRun.test(line))).toEqual([]);
   expect(postmaster()).toBeNull();
   expect(await processesIn(cwd)).toEqual([]);
 }, 180_000);

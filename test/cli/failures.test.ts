@@ -1,3 +1,6 @@
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import { createTiledeskSandbox, type TiledeskSandbox } from '../../sandbox/tiledesk.ts';
@@ -196,6 +199,61 @@ describe('check', () => {
     ]);
     expect(text.stderr).toBe('');
   });
+});
+
+it('a wait that the server asked for is named by every command, nothing is sent meanwhile, and resume ends it', async () => {
+  const own = await createTestDatabase();
+  const env = environment({ DATABASE_URL: own.url, SYNC_INCREMENTAL_CRON: '* * * * *' });
+  const client = new pg.Client({ connectionString: own.url });
+  await client.connect();
+  try {
+    expect((await cli.run(['sync'], { env })).code).toBe(0);
+    const { rows } = await client.query<{ until: Date }>(
+      `update sync.budgets set blocked_until = date_trunc('second', now()) + interval '30 minutes', blocked_reason = 'Retry-After on 429'
+       returning blocked_until as until`,
+    );
+    const until = rows[0]?.until.toISOString() ?? '';
+    sandbox.clearLog();
+
+    const check = await cli.run(['check'], { env });
+    expect(check.code).toBe(1);
+    expect(check.stdout).toMatch(
+      new RegExp(`^FAILED .*asked to wait until ${until} \\(Retry-After on 429\\).*leadmirror resume`, 'm'),
+    );
+    const asked = await cli.run(['trigger', 'tiledesk.departments'], { env });
+    expect(asked.stdout).toContain(`The server asked to wait until ${until} (Retry-After on 429)`);
+    const status = await cli.run(['status', '--json'], { env });
+    expect(readJson(status)).toMatchObject({ streams: [{ state: 'blocked', next_run: until }] });
+    expect((await cli.run(['status'], { env })).stdout).toMatch(/next try \d\d:\d\d UTC/);
+    expect(sandbox.log).toEqual([]);
+
+    const resumed = await cli.run(['resume', 'tiledesk.departments'], { env });
+    expect(resumed.stdout).toContain(`the wait that the server asked for, until ${until}, is lifted`);
+    expect((await cli.run(['check'], { env })).code).toBe(0);
+    expect(sandbox.log.length).toBeGreaterThan(0);
+  } finally {
+    await client.end();
+    await own.drop();
+  }
+});
+
+it('check names a file with secrets that others may read, and the command that closes it', async () => {
+  const cwd = await mkdtemp(join(tmpdir(), 'leadmirror-open-'));
+  try {
+    await writeFile(join(cwd, '.env'), `TILEDESK_PASSWORD=${sandbox.password}\n`);
+    await chmod(join(cwd, '.env'), 0o644);
+    const env = environment();
+    const [text, json] = await Promise.all([
+      cli.run(['check'], { env, cwd }),
+      cli.run(['check', '--json'], { env, cwd }),
+    ]);
+    const note = `every user of this machine may read (mode 0644); close it: chmod 600 ${join(cwd, '.env')}`;
+    expect(text.stdout).toMatch(/^Note /m);
+    expect(text.stdout).toContain(note);
+    expect((readJson(json) as { notes: string[] }).notes).toContainEqual(expect.stringContaining(note));
+  } finally {
+    await rm(cwd, { recursive: true });
+  }
 });
 
 describe("the mirror's database", () => {

@@ -118,7 +118,7 @@ it('a daemon whose log is on a full disk goes on, and says so on the other outpu
 }, 60_000);
 
 it('the queue in Postgres refuses a pooler that shares its sessions, and takes one that keeps them', async () => {
-  const { database } = await setup();
+  const { database, env } = await setup();
   const keeping = await startPooler(database.url);
   const sharing = await startPooler(database.url, { isSharing: true });
   opened.push(keeping, sharing);
@@ -127,6 +127,15 @@ it('the queue in Postgres refuses a pooler that shares its sessions, and takes o
     code: 'database_refused',
     message: expect.stringMatching(/shares its sessions.*REDIS_URL/),
   });
+  for (const command of ['check', 'start']) {
+    const { code, stdout, stderr } = await cli.run([command], { env: env(sharing.url) });
+    expect([command, code, `${stdout}${stderr}`]).toEqual([
+      command,
+      1,
+      expect.stringMatching(/shares its sessions.*name the server itself in DATABASE_URL, or set REDIS_URL/),
+    ]);
+  }
+  expect((await cli.run(['check'], { env: env(keeping.url) })).code).toBe(0);
 }, 60_000);
 
 const redis = await startTestRedis();

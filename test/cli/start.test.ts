@@ -122,6 +122,23 @@ describe('start', () => {
     expect((await admin.query(page)).rowCount).toBe(1);
   });
 
+  it('takes a token for reading, and names who changes something by the address that its proxy gives', async () => {
+    const [token, readToken] = ['tG7-for-changing-Qm4xZ', 'bN2-for-reading-Wk8vC'];
+    cli.guard(token, readToken);
+    const more = { OPS_TOKEN: token, OPS_READ_TOKEN: readToken, OPS_TRUSTED_PROXIES: '127.0.0.0/8' };
+    const daemon = cli.start(['start'], { env: env(more) });
+    const [, address = ''] = await daemon.says(/status on (http:\S+)\/api\/status/);
+    const ask = async (bearer: string, path: string, method = 'GET') => {
+      const headers = { authorization: `Bearer ${bearer}`, 'x-forwarded-for': '203.0.113.7' };
+      return (await fetch(`${address}${path}`, { method, headers })).status;
+    };
+    const pause = `/api/streams/tiledesk:${sandbox.projectId}/tiledesk.leads/pause`;
+    expect(await ask('neither', '/api/status')).toBe(401);
+    expect([await ask(readToken, '/api/status'), await ask(readToken, pause, 'POST')]).toEqual([200, 403]);
+    expect([await ask(token, '/api/status'), await ask(token, pause, 'POST')]).toEqual([200, 202]);
+    expect((await stop(daemon)).stderr).toMatch(/"address":"203\.0\.113\.7".*"action":"pause"/);
+  });
+
   it('keeps trying while the database is down, says so plainly, and goes on when it is there', async () => {
     const proxy = await createCuttableProxy(database.url);
     try {
