@@ -2,20 +2,23 @@ import type { App } from '../src/app.ts';
 import type { ConfigChanges, StreamSchedule } from '../src/config.ts';
 import { isAbort } from '../src/errors.ts';
 import type { Logger } from '../src/logger.ts';
-import { readConnectionsElsewhere } from '../src/store/engine/processes.ts';
+import { readConnectionsElsewhere, readLedConnections } from '../src/store/engine/processes.ts';
 import { pruneRuns } from '../src/store/engine/runs.ts';
+import { registerStreams } from '../src/store/engine/streams.ts';
 import type { Lane, QueuedPass } from '../src/stream.ts';
 import { type Leadership, tryLead } from './leader.ts';
 import type { RunQueue } from './queue-backend.ts';
 import { describeError } from './queue-watch.ts';
+import { compareAll, compareIds, inGroups, putSchedule } from './queued-schedules.ts';
 import { enqueueRun, type Queues } from './queues.ts';
-import { parseScheduleId, TICK } from './run-job.ts';
+import { parseScheduleId } from './run-job.ts';
 import { type WantedSchedule, wantedSchedules } from './schedules.ts';
 import { findUnfinished, isDue } from './unfinished.ts';
 
 /**
  * Role scheduler. One process leads; it makes the queue and the database agree with its configuration, again and again, so that a queue that lost
- * everything is whole again within a round, and so is what a process with an older configuration wrote. It runs no stream itself.
+ * everything is whole again within a round, and so is what a process with an older configuration wrote. It runs no stream itself. Accounts that it does
+ * not know are scheduled by the processes that do.
  *
  * A schedule's job (a tick) only asks for the run: BullMQ makes the next tick when this one is taken, and a tick that carried the run itself, or its
  * deduplication, would either run beside a slow predecessor or break the chain.
@@ -45,8 +48,8 @@ export interface Scheduler {
 
 const ROUND_MS = 60_000;
 const STANDBY_MS = 5_000;
+const LANES: readonly Lane[] = ['fast', 'bulk'];
 const PRUNE_MS = 24 * 3_600_000;
-const AT_ONCE = 50;
 /** Fewer unfinished passes are simply asked for again. */
 const MANY = 200;
 
@@ -82,6 +85,7 @@ class SchedulerLoop {
   #fresh = new Set<string>();
   #trouble: string | null = null;
   #prunedAt = Number.NEGATIVE_INFINITY;
+  #assistAt = Number.NEGATIVE_INFINITY;
 
   constructor(parts: SchedulerParts, signal: AbortSignal) {
     this.#parts = parts;
@@ -97,10 +101,37 @@ class SchedulerLoop {
   /** Until stopped; never rejects. */
   async run(): Promise<void> {
     while (!this.#signal.aborted) {
-      const leadership = await this.#attempt('take the lead', () => tryLead(this.#parts.app.database.url));
+      const leadership = await this.#attempt('take the lead', () => this.#tryLead());
       if (leadership) await this.#lead(leadership);
       else await this.#sleep(this.#parts.standbyMs ?? STANDBY_MS, this.#signal);
     }
+  }
+
+  async #tryLead(): Promise<Leadership | null> {
+    const leadership = await tryLead(this.#parts.app.database.url);
+    if (leadership === null) await this.#assist();
+    return leadership;
+  }
+
+  /** Another process leads. Accounts that its configuration lacks are scheduled from here, as often as its own. */
+  async #assist(): Promise<void> {
+    const { app, queues, roundMs = ROUND_MS } = this.#parts;
+    if (app.clock.now() < this.#assistAt) return;
+    const { prisma } = app.database;
+    const led = await readLedConnections(prisma);
+    if (led === null) return;
+    this.#assistAt = app.clock.now() + roundMs;
+    const own = app.streams.filter(({ connectionId }) => !led.has(connectionId));
+    if (own.length === 0) return;
+    await registerStreams(prisma, own, { retires: 'unless_led' });
+    const wanted = this.#wantedNow().filter(({ job }) => !led.has(job.connection));
+    for (const lane of LANES) {
+      const queue = queues.lanes[lane];
+      const ours = wanted.filter((schedule) => schedule.lane === lane);
+      const { missing } = await compareAll(queue, ours, this.#signal);
+      await inGroups(missing, this.#signal, (schedule) => putSchedule(queue, schedule));
+    }
+    await this.#enqueueUnfinished(new Set(), this.#signal, led);
   }
 
   async #lead(leadership: Leadership): Promise<void> {
@@ -130,7 +161,7 @@ class SchedulerLoop {
     // A daemon with a configuration of its own keeps its schedules.
     const elsewhere = await readConnectionsElsewhere(app.database.prisma);
     const isNobodys = (id: string) => !elsewhere.has(parseScheduleId(id)?.connection ?? '');
-    for (const lane of ['fast', 'bulk'] satisfies Lane[]) {
+    for (const lane of LANES) {
       const queue = queues.lanes[lane];
       const ours = wanted.filter((schedule) => schedule.lane === lane);
       const { missing, foreign } = isFirst
@@ -167,12 +198,20 @@ class SchedulerLoop {
     return asserted.cron !== schedule.cron || asserted.timezone !== schedule.timezone;
   }
 
-  /** `hopeful`: connections whose failed walks are tried again at once; null: all. What is switched off is left to people. */
-  async #enqueueUnfinished(hopeful: ReadonlySet<string> | null, term: AbortSignal): Promise<number> {
+  /**
+   * `hopeful`: connections whose failed walks are tried again at once; null: all. `others`: connections that another process takes care of. What is switched
+   * off is left to people.
+   */
+  async #enqueueUnfinished(
+    hopeful: ReadonlySet<string> | null,
+    term: AbortSignal,
+    others: ReadonlySet<string> = new Set(),
+  ): Promise<number> {
     const { app, queues } = this.#parts;
     const unfinished = await findUnfinished(app.database.prisma);
     const due = unfinished.filter(
       (walk) =>
+        !others.has(walk.connection) &&
         isScheduled(walk.pass, app.scheduleOf(walk.connection, walk.stream)) &&
         (hopeful === null || hopeful.has(walk.connection) || isDue(walk)),
     );
@@ -230,74 +269,6 @@ async function countRuns(queue: RunQueue): Promise<number> {
     queue.getJobSchedulersCount(),
   ]);
   return Object.values(counts).reduce((sum, count) => sum + count, 0) - ticks;
-}
-
-interface Differences {
-  readonly missing: readonly WantedSchedule[];
-  readonly foreign: readonly string[];
-}
-
-/** Every detail: a changed cron or time zone counts as missing. */
-async function compareAll(queue: RunQueue, wanted: readonly WantedSchedule[], term: AbortSignal): Promise<Differences> {
-  const present = await queue.getJobSchedulers(0, -1, true);
-  const byId = new Map(present.map((schedule) => [schedule.key, schedule]));
-  const isChanged = ({ id, cron, timezone }: WantedSchedule): boolean => {
-    const found = byId.get(id);
-    return found !== undefined && (found.pattern !== cron || found.tz !== timezone);
-  };
-  return compareIds(queue, wanted, isChanged, term);
-}
-
-const LATE_MS = 60_000;
-
-/**
- * Ids and times only: one question for any number of schedules. A schedule that is there and well is not touched, because putting it again would
- * take away a tick that waits for a free worker.
- */
-async function compareIds(
-  queue: RunQueue,
-  wanted: readonly WantedSchedule[],
-  isChanged: (schedule: WantedSchedule) => boolean,
-  term: AbortSignal,
-): Promise<Differences> {
-  const flat = await queue.getBackend().getJobSchedulersRange(0, -1, true);
-  const nextById = new Map<string, string>();
-  for (let i = 0; i + 1 < flat.length; i += 2) nextById.set(flat[i] as string, flat[i + 1] as string);
-  const missing: WantedSchedule[] = [];
-  const late: { readonly schedule: WantedSchedule; readonly next: number }[] = [];
-  for (const schedule of wanted) {
-    const next = nextById.get(schedule.id);
-    if (next === undefined || isChanged(schedule)) missing.push(schedule);
-    else if (Date.now() - Number(next) >= LATE_MS) late.push({ schedule, next: Number(next) });
-  }
-  await inGroups(late, term, async ({ schedule, next }) => {
-    if (!(await holdsTick(queue, schedule.id, next))) missing.push(schedule);
-  });
-  const ids = new Set(wanted.map(({ id }) => id));
-  return { missing, foreign: [...nextById.keys()].filter((id) => !ids.has(id)) };
-}
-
-/** Overdue is a schedule whose tick waits for a free worker, or one whose tick is gone: then nothing would make the next one. */
-async function holdsTick(queue: RunQueue, id: string, next: number): Promise<boolean> {
-  return (await queue.getJob(`repeat:${id}:${next}`)) !== undefined;
-}
-
-async function putSchedule(queue: RunQueue, { id, cron, timezone, job }: WantedSchedule): Promise<void> {
-  await queue.upsertJobScheduler(
-    id,
-    { pattern: cron, tz: timezone },
-    { name: TICK, data: job, opts: { removeOnComplete: true, removeOnFail: true, attempts: 3 } },
-  );
-}
-
-async function inGroups<T>(
-  items: readonly T[],
-  signal: AbortSignal,
-  work: (item: T) => Promise<unknown>,
-): Promise<void> {
-  for (let i = 0; i < items.length && !signal.aborted; i += AT_ONCE) {
-    await Promise.all(items.slice(i, i + AT_ONCE).map(work));
-  }
 }
 
 /** A queue that is away can make a question wait for hours: the scheduler stops all the same. */

@@ -81,11 +81,22 @@ export async function readProcesses(prisma: PrismaClient): Promise<ProcessRecord
 
 /** Accounts that another living process than this has in its configuration. */
 export async function readConnectionsElsewhere(prisma: PrismaClient): Promise<ReadonlySet<string>> {
+  return new Set((await readOthers(prisma)).flatMap(({ connections }) => connections));
+}
+
+/** Accounts of the other process that leads; null while none is known to. */
+export async function readLedConnections(prisma: PrismaClient): Promise<ReadonlySet<string> | null> {
+  const leaders = (await readOthers(prisma)).filter(
+    ({ is_leading, config_hash }) => is_leading && config_hash !== null,
+  );
+  return leaders.length === 0 ? null : new Set(leaders.flatMap(({ connections }) => connections));
+}
+
+async function readOthers(prisma: PrismaClient) {
   const aliveSince = addMs(await databaseNow(prisma), -ALIVE_MS);
-  const rows = await prisma.syncProcess.findMany({
+  return prisma.syncProcess.findMany({
     where: { beat_at: { gt: aliveSince }, NOT: { host: hostname(), pid: process.pid } },
   });
-  return new Set(rows.flatMap(({ connections }) => connections));
 }
 
 /** Living daemons whose configurations name other accounts or streams than each other's; empty where all agree. */
