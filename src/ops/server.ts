@@ -1,7 +1,6 @@
 import fastify, { type FastifyInstance, LogController } from 'fastify';
 import { endSession, readEndedSessions } from '../store/engine/ended-sessions.ts';
 import { serveAssets } from './assets.ts';
-import { fragmentsOf } from './fragments.ts';
 import { createGate } from './guard/gate.ts';
 import { addSecurityHeaders } from './guard/headers.ts';
 import { LiveStatus } from './live.ts';
@@ -61,18 +60,10 @@ export async function startOpsServer(
 
 /** In the order in which a request meets them: headers, then the gate, then the routes. */
 export function createOpsServer(parts: OpsParts & { readonly limits?: ServerLimits }): FastifyInstance {
-  const { token = null, queue, control, plugins = [] } = parts;
+  const { token = null, queue, plugins = [] } = parts;
   const server = createHttpServer(parts);
   const reader = new StatusReader(parts);
-  const live = new LiveStatus({
-    read: () => reader.read(),
-    fragmentsOf: (status) =>
-      fragmentsOf(status, {
-        canChange: token !== null && control !== undefined,
-        canCancel: control?.cancel !== undefined,
-      }),
-    pollMs: parts.pollMs ?? POLL_MS,
-  });
+  const live = new LiveStatus({ read: () => reader.read(), pollMs: parts.pollMs ?? POLL_MS });
   server.addHook('preClose', async () => live.close());
   server.register(async (routes) => {
     await addSecurityHeaders(routes);

@@ -281,6 +281,30 @@ inBrowser('the status page', () => {
     expect(await page.locator('.connection h2').allTextContents()).toEqual(['tiledesk:client077']);
   });
 
+  it('keeps what a person opened, closed or wrote while changes arrive', async () => {
+    for (let i = 0; i < 5; i++) {
+      for (const stream of ['leads', 'departments'])
+        await addFreshStream(setup.store, `tiledesk.${stream}`, `tiledesk:${i}`);
+    }
+    const page = await newPage();
+    await signIn(page, url);
+    await page.getByText('Live', { exact: true }).waitFor();
+    const cards = page.locator('.connection');
+    await page.getByLabel('Find').fill('departments');
+    await cards.nth(4).locator('summary').click();
+    await page.getByRole('button', { name: 'More actions for tiledesk.departments of tiledesk:0' }).click();
+    await setup.store.query(
+      `update sync.streams set paused_at = now() where connection_id in ('tiledesk:0', 'tiledesk:1')`,
+    );
+    await cards.nth(1).locator('.chip', { hasText: 'paused' }).first().waitFor();
+    expect(await page.getByRole('dialog').getByRole('button', { name: 'Pause' }).isVisible()).toBe(true);
+    expect(await page.getByLabel('Find').inputValue()).toBe('departments');
+    expect(await cards.nth(0).locator('.stream:visible h3').allTextContents()).toEqual(['tiledesk.departments']);
+    expect(await cards.nth(4).getAttribute('open')).toBeNull();
+    await page.keyboard.press('Escape');
+    await page.getByRole('dialog').waitFor({ state: 'hidden' });
+  });
+
   it('says what to do when nothing is configured, and fills by itself', async () => {
     const page = await newPage();
     await signIn(page, url);

@@ -1,23 +1,21 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { factsOf, type LiveEvent, LiveStatus } from '../../src/ops/live.ts';
+import { type LiveEvent, LiveStatus, versionOf } from '../../src/ops/live.ts';
 import type { StatusDocument } from '../../src/ops/status-document.ts';
 import { until } from '../helpers/cli.ts';
 
-/** A page of a few words, each a fragment of its own. */
-function setup() {
-  let words: Record<string, string> = { a: 'one', b: 'two' };
+const statusOf = (facts: object): StatusDocument =>
+  ({ generated_at: new Date(), streams: [], processes: [], ...facts }) as unknown as StatusDocument;
+
+/** A status of one word. */
+function setup(first = 'one') {
+  let word = first;
   let isAway = false;
   let looks = 0;
-  let taken = 0;
   const live = new LiveStatus({
     read: async () => {
       looks++;
       if (isAway) throw new Error('the database is away');
-      return {} as StatusDocument;
-    },
-    fragmentsOf: () => {
-      taken++;
-      return Object.entries(words).map(([id, text]) => ({ id, facts: text, render: () => `<p>${text}</p>` }));
+      return statusOf({ word });
     },
     pollMs: 10,
   });
@@ -25,9 +23,8 @@ function setup() {
   return {
     live,
     looks: () => looks,
-    taken: () => taken,
-    set: (next: Record<string, string>) => {
-      words = next;
+    set: (next: string) => {
+      word = next;
     },
     away: (next: boolean) => {
       isAway = next;
@@ -46,42 +43,40 @@ afterEach(() => {
 });
 
 describe('the live page', () => {
-  it('tells only what changed, to all who listen, from one look', async () => {
+  it('tells that something changed, once, to all who listen, from one look', async () => {
     const page = setup();
     await page.live.current();
     const listeners = [page.listen(page.live.version), page.listen(page.live.version)];
     const before = page.looks();
     await until('a few looks', () => page.looks() > before + 3);
     expect(listeners.map(({ names }) => names())).toEqual([[], []]);
-    page.set({ a: 'one', b: 'three' });
+    page.set('two');
     await until('it is told', () => listeners.every(({ events }) => events.length > 0));
-    for (const { events } of listeners) {
-      expect(events.map(({ name, data }) => [name, data])).toEqual([
-        ['parts', { parts: [{ id: 'b', html: '<p>three</p>' }] }],
-      ]);
-    }
+    const after = page.looks();
+    await until('a few more looks', () => page.looks() > after + 3);
+    for (const { events } of listeners) expect(events).toEqual([{ name: 'changed', id: page.live.version }]);
   });
 
-  it('tells who comes back what changed meanwhile', async () => {
+  it('tells who comes back whether something changed meanwhile', async () => {
     const page = setup();
     await page.live.current();
     const { version } = page.live;
     page.listen(version).stop();
-    page.set({ a: 'new', b: 'two' });
+    page.set('two');
     await page.live.refresh();
-    expect(page.listen(version).events).toMatchObject([{ name: 'parts', id: page.live.version }]);
+    expect(page.listen(version).events).toEqual([{ name: 'changed', id: page.live.version }]);
     expect(page.listen(page.live.version).events).toEqual([]);
+    page.set('one');
+    await page.live.refresh();
+    expect(page.listen(version).events).toEqual([]);
   });
 
-  it('lets a page be read anew that has other parts, or is of another process', async () => {
-    const page = setup();
-    await page.live.current();
-    const known = page.listen(page.live.version);
-    page.set({ a: 'one', b: 'two', c: 'more' });
-    await until('it is told', () => known.events.length > 0);
-    expect(known.names()).toEqual(['reload']);
-    expect(page.listen('0badc0de.7').names()).toEqual(['reload']);
-    expect(page.listen(undefined).names()).toEqual(['reload']);
+  it('knows whether a page of another process is behind', async () => {
+    const [page, other, later] = [setup(), setup(), setup('two')];
+    for (const { live } of [page, other, later]) await live.current();
+    expect(page.listen(other.live.version).names()).toEqual([]);
+    expect(page.listen(later.live.version).names()).toEqual(['changed']);
+    expect(page.listen(undefined).names()).toEqual(['changed']);
   });
 
   it('says once that the database is away, and once that it is back', async () => {
@@ -97,22 +92,6 @@ describe('the live page', () => {
     expect(names()).toEqual(['trouble', 'steady']);
   });
 
-  it('takes no look apart while nobody listens, and still tells a page what came after it', async () => {
-    const page = setup();
-    await page.live.current();
-    page.listen(page.live.version).stop();
-    const before = page.taken();
-    await page.live.refresh();
-    const { version } = page.live;
-    page.set({ a: 'later', b: 'two' });
-    await page.live.refresh();
-    await page.live.refresh();
-    expect(page.taken()).toBe(before);
-    expect(page.listen(version).events).toMatchObject([{ name: 'parts', data: { parts: [{ id: 'a' }] } }]);
-    expect(page.listen(page.live.version).events).toEqual([]);
-    expect(page.taken()).toBe(before + 1);
-  });
-
   it('asks nothing while nobody listens', async () => {
     const page = setup();
     await page.live.current();
@@ -126,10 +105,20 @@ describe('the live page', () => {
   });
 
   it('does not count the passing of time as a change', () => {
-    const facts = (at: number) => factsOf({ rows: 1, lag_seconds: at, running: { read: 2, eta_seconds: at } });
+    const facts = (at: number) =>
+      versionOf(
+        statusOf({ generated_at: new Date(at), rows: 1, lag_seconds: at, running: { read: 2, eta_seconds: at } }),
+      );
     expect(facts(1)).toBe(facts(2));
-    expect(factsOf({ rows: 1 })).not.toBe(factsOf({ rows: 2 }));
-    const told = (at: number) => factsOf({ reason: `"lag_seconds":${at}` });
+    expect(versionOf(statusOf({ rows: 1 }))).not.toBe(versionOf(statusOf({ rows: 2 })));
+    const told = (at: number) => versionOf(statusOf({ reason: `"lag_seconds":${at}` }));
     expect(told(1)).not.toBe(told(2));
+  });
+
+  it('counts it as one when a pass has been under way for so long that its progress is shown', () => {
+    const streams = [{ running: { started_at: new Date(10_000) } }];
+    const at = (ms: number) => versionOf(statusOf({ generated_at: new Date(10_000 + ms), streams }));
+    expect(at(100)).toBe(at(2_000));
+    expect(at(2_000)).not.toBe(at(3_500));
   });
 });

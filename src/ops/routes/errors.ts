@@ -2,8 +2,8 @@ import type { FastifyInstance, FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { DatabaseError, LeadmirrorError } from '../../errors.ts';
 import { databaseError } from '../../store/faults.ts';
+import type { AssetUrls } from '../assets.ts';
 import { wantsHtml } from '../guard/gate.ts';
-import type { AssetUrls } from '../view/layout.ts';
 import { messagePage } from '../view/message-page.ts';
 
 export function badRequest(reply: FastifyReply, error: z.ZodError): FastifyReply {

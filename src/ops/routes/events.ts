@@ -5,7 +5,7 @@ import type { LiveEvent, LiveStatus } from '../live.ts';
 const BEAT_MS = 15_000;
 const RETRY_MS = 2_000;
 const MOST_LISTENERS = 200;
-const MOST_UNREAD = 4_000_000;
+const MOST_UNREAD = 100_000;
 
 /** Server-sent events: what changed on the page, as soon as it is known. */
 export function addEventRoutes(server: FastifyInstance, live: LiveStatus): void {
@@ -25,10 +25,10 @@ export function addEventRoutes(server: FastifyInstance, live: LiveStatus): void 
       'x-accel-buffering': 'no',
     });
     raw.write(`retry: ${RETRY_MS}\n\n`);
-    const send = ({ name, id, data }: LiveEvent) => {
+    const send = ({ name, id }: LiveEvent) => {
       // A client that reads nothing would be remembered in memory, event by event.
       if (raw.writableLength > MOST_UNREAD) return void raw.destroy();
-      raw.write(`event: ${name}\nid: ${id}\ndata: ${JSON.stringify(data)}\n\n`);
+      raw.write(`event: ${name}\nid: ${id}\ndata: {}\n\n`);
     };
     // A browser that reconnects says where it was; a page that is new, what it was made from.
     const last = request.headers['last-event-id'];

@@ -2,12 +2,13 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { listQuarantineReasons } from '../../store/engine/quarantine.ts';
 import { findRuns, readHours } from '../../store/reports/run-history.ts';
 import type { StreamState } from '../../store/reports/status.ts';
+import type { AssetUrls } from '../assets.ts';
 import type { Gate } from '../guard/gate.ts';
 import type { LiveStatus } from '../live.ts';
 import type { OpsParts } from '../parts.ts';
 import { toRunFacts } from '../read-status.ts';
 import { STATES_BY_URGENCY } from '../status-document.ts';
-import { type AssetUrls, layout } from '../view/layout.ts';
+import { layout } from '../view/layout.ts';
 import { headline, overview } from '../view/overview.ts';
 import { streamPage } from '../view/stream-page.ts';
 

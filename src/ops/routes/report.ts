@@ -1,11 +1,12 @@
 import type { FastifyInstance } from 'fastify';
 import { type Report, type ReportQuery, readReport, readReportedConnections } from '../../store/reports/report.ts';
+import type { AssetUrls } from '../assets.ts';
 import { CostlyAnswer } from '../costly.ts';
 import type { Gate } from '../guard/gate.ts';
 import type { OpsParts } from '../parts.ts';
 import { type ReportForm, readReportForm, reportPage } from '../report/page.ts';
 import { reportView } from '../report/view.ts';
-import { type AssetUrls, layout } from '../view/layout.ts';
+import { layout } from '../view/layout.ts';
 
 /** Looks at the same days within a minute, or more where they cost much, get the same answer; for so many choices. */
 const KEPT_MS = 10_000;

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
+import type { AssetUrls } from '../assets.ts';
 import { type Gate, tooMany } from '../guard/gate.ts';
-import type { AssetUrls } from '../view/layout.ts';
 import { signInPage } from '../view/message-page.ts';
 
 const form = z.object({ token: z.string().max(1_000) });

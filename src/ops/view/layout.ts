@@ -1,9 +1,5 @@
+import type { AssetUrls } from '../assets.ts';
 import { type Html, html } from './html.ts';
-
-/** Where the assets are, by name: addresses with a digest of their content. */
-export type AssetUrls = Readonly<
-  Record<'css' | 'script' | 'icon' | 'chartScript' | 'chartCss' | 'reportScript', string>
->;
 
 export interface LayoutOptions {
   readonly title: string;
@@ -34,16 +30,8 @@ export function layout({ title, assets, main, isSignedIn, hasQueues, live, tab }
 <meta name="robots" content="noindex">
 <link rel="icon" type="image/svg+xml" href="${assets.icon}">
 <link rel="stylesheet" href="${assets.css}">
-<script type="module" src="${assets.script}"></script>${
-    tab === 'report'
-      ? html`
-<link rel="stylesheet" href="${assets.chartCss}">
-<script defer src="${assets.chartScript}"></script>
-<script defer src="${assets.reportScript}"></script>`
-      : null
-  }
-</head>
-<body${live === undefined ? null : html` data-live="${live}" data-chart-script="${assets.chartScript}" data-chart-css="${assets.chartCss}"`}>
+${tab === undefined ? null : scripts(assets)}</head>
+<body${live === undefined ? null : html` data-live="${live}"`}>
 <a class="skip" href="#main">Skip to the ${tab === 'report' ? 'report' : 'streams'}</a>
 <header class="bar">
 <a class="brand" href="/"><svg viewBox="0 0 24 24" aria-hidden="true"><path d="M12 3v18"/><path class="left" d="M9 6.5 4 12l5 5.5z"/><path class="right" d="M15 6.5 20 12l-5 5.5z"/></svg>leadmirror</a>
@@ -58,3 +46,8 @@ export function layout({ title, assets, main, isSignedIn, hasQueues, live, tab }
 </html>
 `;
 }
+
+const scripts = (assets: AssetUrls): Html => html`<link rel="stylesheet" href="${assets.plotCss}">
+${[assets.plotScript, assets.morphScript, assets.chartScript].map((url) => html`<script defer src="${url}"></script>`)}
+<script type="module" src="${assets.script}"></script>
+`;

@@ -1,5 +1,6 @@
+import type { AssetUrls } from '../assets.ts';
 import { type Html, html } from './html.ts';
-import { type AssetUrls, layout } from './layout.ts';
+import { layout } from './layout.ts';
 
 export interface SignInPage {
   readonly assets: AssetUrls;

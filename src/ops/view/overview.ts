@@ -1,7 +1,9 @@
 import { describeProcesses } from '../../store/engine/processes.ts';
 import type { StreamState } from '../../store/reports/status.ts';
+import { groupBy } from '../group-by.ts';
 import type { QueueHealth } from '../parts.ts';
 import {
+  type BudgetFacts,
   type ConnectionStatus,
   isProblem,
   STATES_BY_URGENCY,
@@ -10,7 +12,6 @@ import {
   type Summary,
   urgencyOf,
 } from '../status-document.ts';
-import { indexOf } from '../status-index.ts';
 import { budgetGauge } from './gauge.ts';
 import { type Html, html } from './html.ts';
 import { runsTable } from './runs-table.ts';
@@ -35,36 +36,21 @@ export function overview(status: StatusDocument, query: OverviewQuery, options: 
   if (status.streams.length === 0)
     return html`${queueLine(status.queue)}${emptyState()}${processesLine(status.processes)}`;
   const { shown, pages, page } = selectConnections(status, query);
+  const isOpen = status.connections.length < ALWAYS_OPEN || query.q !== '' || query.state !== null;
   return html`${summaryLine(status.summary)}
 ${queueLine(status.queue)}
 ${filterForm(status, query)}
 ${shown.length === 0 ? html`<p class="none">No stream matches. <a href="/">Show all</a></p>` : null}
-<div class="connections">${shown.map(({ connection, streams }) =>
-    connectionCard(connection, streams, status, {
-      ...options,
-      isOpen:
-        status.connections.length < ALWAYS_OPEN ||
-        isProblem(connection.state) ||
-        query.q !== '' ||
-        query.state !== null,
-    }),
-  )}</div>
+<div class="connections">${shown.map((one) => connectionCard(one, isOpen || isProblem(one.connection.state), options))}</div>
 ${pages > 1 ? pager(query, page, pages) : null}
 ${lastRuns(status, options.nowMs)}
 ${processesLine(status.processes)}`;
 }
 
-export const SUMMARY_ID = 'summary';
-export const QUEUE_ID = 'queue';
-export const PROCESSES_ID = 'processes';
-export const RUNS_ID = 'runs';
-export const headId = (connection: string): string => elementId('h', connection);
-export const gaugeId = (connection: string): string => elementId('g', connection);
-
-export function summaryLine(summary: Summary): Html {
+function summaryLine(summary: Summary): Html {
   const { by_state: states } = summary;
   const chips = STATES_BY_URGENCY.filter((state) => states[state] > 0);
-  return html`<section class="summary is-${summary.worst ?? 'never'}" id="${SUMMARY_ID}"><h1>${headline(summary)}</h1>
+  return html`<section class="summary is-${summary.worst ?? 'never'}" id="summary"><h1>${headline(summary)}</h1>
 <ul class="tally" aria-label="Streams by state">${chips.map(
     (state) =>
       html`<li><a class="chip is-${state}" href="/?state=${state}">${stateIcon(state)}${count(states[state])} ${state}</a></li>`,
@@ -84,59 +70,37 @@ export function headline({ streams, by_state: states }: Summary): string {
   return streams === 1 ? 'The stream is fresh' : `All ${count(streams)} streams are fresh`;
 }
 
-export function queueLine(queue: QueueHealth | null): Html {
+function queueLine(queue: QueueHealth | null): Html {
   if (queue === null) {
-    return html`<p class="queue" id="${QUEUE_ID}">This process has no queue: runs are neither seen nor started from here.</p>`;
+    return html`<p class="queue" id="queue">This process has no queue: runs are neither seen nor started from here.</p>`;
   }
   const place = queue.backend === 'redis' ? 'Redis' : 'Postgres';
   if (!queue.ok || queue.lanes === null) {
-    return html`<p class="queue banner" id="${QUEUE_ID}" role="alert"><b>The queue in ${place} does not answer</b> (${queue.error ?? 'no reason known'}). Scheduled runs wait until it does; <code>leadmirror sync</code> works without it.</p>`;
+    return html`<p class="queue banner" id="queue" role="alert"><b>The queue in ${place} does not answer</b> (${queue.error ?? 'no reason known'}). Scheduled runs wait until it does; <code>leadmirror sync</code> works without it.</p>`;
   }
   const { fast, bulk } = queue.lanes;
   const words = (lane: typeof fast) =>
     `${count(lane.active)} running, ${count(lane.waiting)} waiting${lane.failed > 0 ? `, ${count(lane.failed)} given up` : ''}`;
-  return html`<p class="queue" id="${QUEUE_ID}">Queue in ${place} · changes: ${words(fast)} · full walks: ${words(bulk)}</p>`;
+  return html`<p class="queue" id="queue">Queue in ${place} · changes: ${words(fast)} · full walks: ${words(bulk)}</p>`;
 }
 
 /** `3 processes, leader host-a:4711; 1 silent since …`: of the daemon, on all machines. */
-export function processesLine(processes: StatusDocument['processes']): Html {
-  return html`<p class="queue" id="${PROCESSES_ID}">Daemon: ${describeProcesses(processes) ?? html`no process is known; <code>leadmirror start</code> runs one`}</p>`;
+function processesLine(processes: StatusDocument['processes']): Html {
+  return html`<p class="queue" id="processes">Daemon: ${describeProcesses(processes) ?? html`no process is known; <code>leadmirror start</code> runs one`}</p>`;
 }
 
-interface CardOptions extends RowOptions {
-  readonly isOpen: boolean;
-}
-
-function connectionCard(
-  connection: ConnectionStatus,
-  streams: readonly StreamFacts[],
-  status: StatusDocument,
-  options: CardOptions,
-): Html {
-  const { id } = connection;
-  return html`<details class="connection is-${connection.state}" id="${elementId('c', id)}"${options.isOpen ? html` open` : null}>
-<summary>${connectionHead(connection, status)}</summary>
-<div class="overhead">${connectionGauge(connection, status, options.nowMs)}
+function connectionCard({ connection, streams, own, budget }: Shown, isOpen: boolean, options: RowOptions): Html {
+  const { id, state } = connection;
+  const rows = own.reduce((sum, stream) => sum + stream.rows, 0);
+  const worst = own.filter((stream) => stream.state === state).length;
+  const all = counted(own.length, 'stream');
+  return html`<details class="connection is-${state}" id="${elementId('c', id)}"${isOpen ? html` open` : null}>
+<summary><span class="head"><h2>${id}</h2>${stateChip(state)}<span class="numbers">${worst === own.length ? all : `${count(worst)} of ${all}`} · ${counted(rows, 'row')}</span></span></summary>
+<div class="overhead">${budget === undefined ? html`<span class="gauge none">No request yet</span>` : budgetGauge(budget, options.nowMs)}
 <div class="charts" data-history="/api/history/${encodeURIComponent(id)}" data-name="${id}"></div></div>
 <div class="columns" aria-hidden="true"><span>Stream</span><span>State</span><span>As of</span><span>Rows</span><span>Proved</span><span>Next run</span><span>Last 24 hours</span></div>
 <ul class="streams">${streams.map((stream) => streamRow(stream, options))}</ul>
 </details>`;
-}
-
-export function connectionHead({ id, state }: ConnectionStatus, status: StatusDocument): Html {
-  const own = indexOf(status).streamsOf(id);
-  const rows = own.reduce((sum, stream) => sum + stream.rows, 0);
-  const worst = own.filter((stream) => stream.state === state).length;
-  return html`<span class="head" id="${headId(id)}"><h2>${id}</h2>${stateChip(state)}<span class="numbers">${
-    worst === own.length ? counted(own.length, 'stream') : `${count(worst)} of ${counted(own.length, 'stream')}`
-  } · ${counted(rows, 'row')}</span></span>`;
-}
-
-export function connectionGauge(connection: ConnectionStatus, status: StatusDocument, nowMs: number): Html {
-  const budget = indexOf(status).budgetOf(connection.credential);
-  return html`<div class="budget" id="${gaugeId(connection.id)}">${
-    budget === undefined ? html`<span class="gauge none">No request yet</span>` : budgetGauge(budget, nowMs)
-  }</div>`;
 }
 
 function filterForm({ connections, streams }: StatusDocument, { q, state }: OverviewQuery): Html | null {
@@ -149,26 +113,31 @@ function filterForm({ connections, streams }: StatusDocument, { q, state }: Over
   )}</select><button>Show</button>${q !== '' || state !== null ? html`<a href="/">Show all</a>` : null}</form>`;
 }
 
-interface Selected {
-  readonly shown: readonly { readonly connection: ConnectionStatus; readonly streams: readonly StreamFacts[] }[];
-  readonly pages: number;
-  readonly page: number;
+interface Shown {
+  readonly connection: ConnectionStatus;
+  /** Those that match, of its own. */
+  readonly streams: readonly StreamFacts[];
+  readonly own: readonly StreamFacts[];
+  readonly budget: BudgetFacts | undefined;
 }
 
 /** Pure: those that match, the ones that most need a person first, one page of them. */
-export function selectConnections(status: StatusDocument, { q, state, page }: OverviewQuery): Selected {
+export function selectConnections(status: StatusDocument, { q, state, page }: OverviewQuery) {
   const word = q.trim().toLowerCase();
   const matches = (stream: StreamFacts) =>
     (state === null || stream.state === state) &&
     (word === '' || `${stream.connection_id} ${stream.stream} ${stream.state}`.toLowerCase().includes(word));
-  const { streamsOf } = indexOf(status);
+  // Put in order once: with thousands of connections nothing goes through all streams for each.
+  const streamsOf = groupBy(status.streams, ({ connection_id }) => connection_id);
+  const budgets = new Map(status.budgets.map((budget) => [budget.credential, budget]));
   const all = status.connections
-    .map((connection) => ({
-      connection,
-      streams: streamsOf(connection.id)
+    .map((connection): Shown => {
+      const own = streamsOf.get(connection.id) ?? [];
+      const streams = own
         .filter(matches)
-        .sort((a, b) => urgencyOf(a.state) - urgencyOf(b.state) || a.stream.localeCompare(b.stream)),
-    }))
+        .sort((a, b) => urgencyOf(a.state) - urgencyOf(b.state) || a.stream.localeCompare(b.stream));
+      return { connection, streams, own, budget: budgets.get(connection.credential ?? '') };
+    })
     .filter(({ streams }) => streams.length > 0);
   const pages = Math.max(1, Math.ceil(all.length / CONNECTIONS_PER_PAGE));
   const at = Math.min(Math.max(1, page), pages);
@@ -182,8 +151,8 @@ function pager({ q, state }: OverviewQuery, page: number, pages: number): Html {
   }</nav>`;
 }
 
-export function lastRuns({ runs }: StatusDocument, nowMs: number): Html {
-  return html`<section class="runs" id="${RUNS_ID}"><h2>Last runs</h2>${runsTable(runs, { nowMs, isOfOneStream: false })}</section>`;
+function lastRuns({ runs }: StatusDocument, nowMs: number): Html {
+  return html`<section class="runs" id="runs"><h2>Last runs</h2>${runsTable(runs, { nowMs, isOfOneStream: false })}</section>`;
 }
 
 function emptyState(): Html {

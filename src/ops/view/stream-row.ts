@@ -53,7 +53,7 @@ const needsWords = ({ state, deletions }: StreamFacts): boolean =>
 export function whatToDo(stream: StreamFacts, nowMs: number): Html {
   const { text, command } = stream.next_step;
   return html`<div class="why"><p class="reason">${sentence(stream.reason)}${stream.since === null ? null : html` <small>since ${ago(stream.since, nowMs)}</small>`}</p>
-<p class="step"><b>What to do:</b> ${text}${command === null ? null : html` <code>${command}</code>`}</p></div>`;
+<p class="step"><b>What to do:</b> ${text}${command === null ? null : html` <code>${command}</code><button type="button" class="copy">Copy<span class="hidden"> ${command}</span></button>`}</p></div>`;
 }
 
 const sentence = (text: string): string => {
