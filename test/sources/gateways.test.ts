@@ -219,6 +219,37 @@ describe('a list answer', () => {
     expect(run).toMatchObject({ outcome: 'failed', error: { code: 'list_too_large' } });
   });
 
+  it('of a list without pages is worked through in slices, so that signals are served in between', async () => {
+    const { gateway, mirror } = await setupRun();
+    gateway.rewrite = (path, body) => {
+      if (!path.includes('departments')) return body;
+      const [first] = JSON.parse(body) as object[];
+      const copy = (_: unknown, index: number) => ({
+        ...first,
+        _id: objectId(1_700_000_000_000 + index * 1000, Math.random),
+      });
+      return JSON.stringify(Array.from({ length: 5_000 }, copy));
+    };
+    const found = mirror.app.findStream(mirror.app.connections[0]?.id ?? '', 'tiledesk.departments');
+    if (found === undefined) throw new Error('no departments');
+    let [inRow, mostInRow] = [0, 0];
+    const mapRecord = (record: unknown) => {
+      inRow += 1;
+      mostInRow = Math.max(mostInRow, inRow);
+      return found.stream.mapRecord(record);
+    };
+    let turn = setImmediate(function next() {
+      inRow = 0;
+      turn = setImmediate(next);
+    });
+    const { signal } = new AbortController();
+    const job = { ...found, pass: 'backfill', signal, maxWaitMs: 60_000, leaseWaitMs: 0 } as const;
+    const run = await mirror.app.runPass({ ...job, stream: { ...found.stream, mapRecord } });
+    clearImmediate(turn);
+    expect(run).toMatchObject({ outcome: 'succeeded', created: 5_000 });
+    expect(mostInRow).toBeLessThanOrEqual(1_000);
+  });
+
   it.each([
     ['empty records', () => `{"leads":[${'{},'.repeat(20_000_000)}{}]}`],
     ['numbers', () => `{"leads":[${'1,'.repeat(30_000_000)}1]}`],
