@@ -55,13 +55,13 @@ export class LaneWorker {
   /** Waits for the jobs under way. */
   async close(): Promise<void> {
     this.#stopWatching();
-    await Promise.all([this.#worker.close(), ...[...this.#retired].map((worker) => worker.close(true))]);
+    await Promise.all([this.#worker.finish(), ...[...this.#retired].map((worker) => worker.close(true))]);
   }
 
   /** Lets go of everything at once, also when `close` waits for a server that is away. */
   async abandon(): Promise<void> {
     this.#stopWatching();
-    await Promise.all([this.#worker, ...this.#retired].map((worker) => worker.abandon()));
+    await Promise.all([this.#worker, ...this.#retired].map((worker) => worker.close(true)));
   }
 
   #stopWatching(): void {

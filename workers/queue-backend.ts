@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import {
   type BackendFactory,
+  type IQueueBackend,
   type Job,
   type Processor,
   type Queue,
@@ -31,29 +32,38 @@ export interface QueueBackend {
   close(): Promise<void>;
 }
 
-/** Longer than any of its own waits, a worker that has room for a job and does not ask for one is stuck. */
-const LONGEST_WAIT_MS = 10_000;
+/** Postgres would wait for an hour, which nobody could tell from being stuck. */
+const LONGEST_WAIT_SECONDS = 10;
 /** After a refusal BullMQ asks again at once: a server that refuses everything would be asked thousands of times a second. */
 const PAUSE_MS = 1_000;
 
 export interface RunWorkerOptions extends WorkerOptions {
   /** Between two questions of an idle worker. */
-  readonly longestWaitMs?: number;
+  readonly longestWaitSeconds?: number | undefined;
 }
 
 export class RunWorker extends Worker<RunJob, void, string> {
-  readonly #longestWaitMs: number;
-  #answeredAt = performance.now();
+  readonly #running: ReadonlySet<Promise<void>>;
+  readonly #lastAnswer: { at: number };
 
   constructor(name: string, processor: RunProcessor, options: RunWorkerOptions, factory: BackendFactory) {
-    const { longestWaitMs = LONGEST_WAIT_MS, ...rest } = options;
-    super(name, processor, rest, factory as never);
-    this.#longestWaitMs = longestWaitMs;
+    const { longestWaitSeconds = LONGEST_WAIT_SECONDS, ...rest } = options;
+    const running = new Set<Promise<void>>();
+    const lastAnswer = { at: performance.now() };
+    const track: RunProcessor = (job, token) => {
+      const run = processor(job, token).finally(() => running.delete(run));
+      running.add(run);
+      return run;
+    };
+    const watched: BackendFactory = (...args) => watchBackend(factory(...args), { longestWaitSeconds, lastAnswer });
+    super(name, track, { ...rest, drainDelay: Math.min(5, longestWaitSeconds) }, watched as never);
+    this.#running = running;
+    this.#lastAnswer = lastAnswer;
   }
 
   /** Jobs that it works on now. */
   get activeJobs(): number {
-    return this.lockManager.getActiveJobCount();
+    return this.#running.size;
   }
 
   get hasRoom(): boolean {
@@ -62,28 +72,32 @@ export class RunWorker extends Worker<RunJob, void, string> {
 
   /** How long ago the queue last answered its question for a job. It asks only while it has room. */
   get unansweredMs(): number {
-    return performance.now() - this.#answeredAt;
+    return performance.now() - this.#lastAnswer.at;
   }
 
-  /** Lets go of everything at once, also when `close` waits for a server that is away: its timers would keep the process alive. */
-  async abandon(): Promise<void> {
-    await this.lockManager.close();
-    await this.backend.close(true);
+  /** Takes no new job, waits for those under way and closes. Until they have ended, `close(true)` still lets go of everything at once. */
+  async finish(): Promise<void> {
+    await this.pause(true);
+    while (this.#running.size > 0) await Promise.allSettled(this.#running);
+    await this.close();
   }
+}
 
-  protected override async moveToActive(token: string, name?: string) {
+function watchBackend(
+  backend: IQueueBackend,
+  { longestWaitSeconds, lastAnswer }: { readonly longestWaitSeconds: number; readonly lastAnswer: { at: number } },
+): IQueueBackend {
+  const ask = backend.moveToActive.bind(backend);
+  backend.moveToActive = async (token, name) => {
     try {
-      const job = await super.moveToActive(token, name);
-      this.#answeredAt = performance.now();
-      return job;
+      const answer = await ask(token, name);
+      lastAnswer.at = performance.now();
+      return answer;
     } catch (error) {
-      if (!this.closing) await delay(PAUSE_MS);
+      if (backend.closing === undefined) await delay(PAUSE_MS);
       throw error;
     }
-  }
-
-  /** In seconds. Postgres would wait for an hour, which nobody could tell from being stuck. */
-  protected override getBlockTimeout(blockUntil: number): number {
-    return Math.min(super.getBlockTimeout(blockUntil), this.#longestWaitMs / 1000);
-  }
+  };
+  const value = Math.min(backend.maximumBlockTimeout ?? longestWaitSeconds, longestWaitSeconds);
+  return Object.defineProperty(backend, 'maximumBlockTimeout', { value });
 }

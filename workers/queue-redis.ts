@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import { type BackendFactory, createRedisBackend, type QueueOptions } from 'bullmq';
-import { Cluster, Redis, type RedisOptions, ReplyError } from 'ioredis';
-import standalone from 'ioredis/built/connectors/StandaloneConnector.js';
+import { AbstractConnector, Cluster, Redis, type RedisOptions, ReplyError } from 'ioredis';
 import type { Logger } from '../src/logger.ts';
 import type { QueueBackend } from './queue-backend.ts';
 import { QueueRefusedError } from './queue-errors.ts';
@@ -163,21 +163,26 @@ function createClient(urls: readonly string[], { retryStrategy, socketTimeout }:
 
 /**
  * A TLS connection that is given up while its certificate is being refused fails twice: for the certificate, and for the server's answer to the
- * hang-up. ioredis 6.0 hears the first; nobody would hear the second, and an error that nobody hears ends the process (tried: 128 of 150).
+ * hang-up. The connector of ioredis 6.0 listens for the first only, and an error without a listener ends the process (tried: 128 of 150).
  */
-class TlsConnector extends standalone.default {
+class TlsConnector extends AbstractConnector {
+  readonly #options: RedisOptions;
+
   constructor(options: unknown) {
-    super(options as ConstructorParameters<typeof standalone.default>[0]);
+    const known = options as RedisOptions;
+    super(known.disconnectTimeout ?? 2_000);
+    this.#options = known;
   }
 
-  override async connect(emit: Parameters<StandaloneConnector['connect']>[0]) {
-    const stream = await super.connect(emit);
-    stream.on('error', () => {});
-    return stream;
+  async connect() {
+    const { port, host, family, tls } = this.#options;
+    this.connecting = true;
+    this.stream = connectTls({ port, host, family, ...tls } as ConnectionOptions).on('error', (error) => {
+      this.firstError = error;
+    });
+    return this.stream;
   }
 }
-
-type StandaloneConnector = InstanceType<typeof standalone.default>;
 
 const LONGEST_RETRY_MS = 2_000;
 const SILENCE_MS = 30_000;

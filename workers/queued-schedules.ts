@@ -1,62 +1,40 @@
+import type { JobSchedulerJson } from 'bullmq';
 import type { RunQueue } from './queue-backend.ts';
-import { TICK } from './run-job.ts';
+import { type RunJob, TICK } from './run-job.ts';
 import type { WantedSchedule } from './schedules.ts';
-
-/** How the schedules that a queue holds differ from those that it should hold. */
-export interface Differences {
-  readonly missing: readonly WantedSchedule[];
-  readonly foreign: readonly string[];
-}
-
-/** Every detail: a changed cron or time zone counts as missing. */
-export async function compareAll(
-  queue: RunQueue,
-  wanted: readonly WantedSchedule[],
-  term: AbortSignal,
-): Promise<Differences> {
-  const present = await queue.getJobSchedulers(0, -1, true);
-  const byId = new Map(present.map((schedule) => [schedule.key, schedule]));
-  const isChanged = ({ id, cron, timezone }: WantedSchedule): boolean => {
-    const found = byId.get(id);
-    return found !== undefined && (found.pattern !== cron || found.tz !== timezone);
-  };
-  return compareIds(queue, wanted, isChanged, term);
-}
 
 /** Questions to the queue under way together. */
 const AT_ONCE = 50;
 const LATE_MS = 60_000;
 
 /**
- * Ids and times only: one question for any number of schedules. A schedule that is there and well is not touched, because putting it again would
- * take away a tick that waits for a free worker.
+ * Returns the schedules that a queue lacks, and the ids of those that it should not hold. `inDetail`: a changed cron or time zone counts as missing, which
+ * takes one question for each schedule instead of one for all. A schedule that is there and well is not touched, because putting it again would take away
+ * a tick that waits for a free worker.
  */
-export async function compareIds(
-  queue: RunQueue,
-  wanted: readonly WantedSchedule[],
-  isChanged: (schedule: WantedSchedule) => boolean,
-  term: AbortSignal,
-): Promise<Differences> {
-  const flat = await queue.getBackend().getJobSchedulersRange(0, -1, true);
-  const nextById = new Map<string, string>();
-  for (let i = 0; i + 1 < flat.length; i += 2) nextById.set(flat[i] as string, flat[i + 1] as string);
+export async function compareSchedules(queue: RunQueue, wanted: readonly WantedSchedule[], inDetail: boolean) {
+  const present = inDetail ? await queue.getJobSchedulers(0, -1, true) : await readIdsAndTimes(queue);
+  const byId = new Map(present.map((schedule) => [schedule.key, schedule]));
   const missing: WantedSchedule[] = [];
-  const late: { readonly schedule: WantedSchedule; readonly next: number }[] = [];
+  const late: WantedSchedule[] = [];
   for (const schedule of wanted) {
-    const next = nextById.get(schedule.id);
-    if (next === undefined || isChanged(schedule)) missing.push(schedule);
-    else if (Date.now() - Number(next) >= LATE_MS) late.push({ schedule, next: Number(next) });
+    const { next = 0, pattern = schedule.cron, tz = schedule.timezone } = byId.get(schedule.id) ?? {};
+    if (!byId.has(schedule.id) || pattern !== schedule.cron || tz !== schedule.timezone) missing.push(schedule);
+    else if (Date.now() - next >= LATE_MS) late.push(schedule);
   }
-  await inGroups(late, term, async ({ schedule, next }) => {
-    if (!(await holdsTick(queue, schedule.id, next))) missing.push(schedule);
-  });
+  if (late.length > 0) {
+    // Overdue is a schedule whose tick waits for a free worker, or one whose tick is gone: then nothing would make the next one.
+    const jobs = await queue.getJobs(['waiting', 'active', 'delayed', 'prioritized']);
+    const ticking = new Set(jobs.map((job) => job.repeatJobKey));
+    missing.push(...late.filter(({ id }) => !ticking.has(id)));
+  }
   const ids = new Set(wanted.map(({ id }) => id));
-  return { missing, foreign: [...nextById.keys()].filter((id) => !ids.has(id)) };
+  return { missing, foreign: [...byId.keys()].filter((id) => !ids.has(id)) };
 }
 
-/** Overdue is a schedule whose tick waits for a free worker, or one whose tick is gone: then nothing would make the next one. */
-async function holdsTick(queue: RunQueue, id: string, next: number): Promise<boolean> {
-  return (await queue.getJob(`repeat:${id}:${next}`)) !== undefined;
+async function readIdsAndTimes(queue: RunQueue): Promise<JobSchedulerJson<RunJob>[]> {
+  const flat = await queue.getBackend().getJobSchedulersRange(0, -1, true);
+  return flat.flatMap((key, index) => (index % 2 === 0 ? [{ key, name: TICK, next: Number(flat[index + 1]) }] : []));
 }
 
 export async function putSchedule(queue: RunQueue, { id, cron, timezone, job }: WantedSchedule): Promise<void> {

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import type { App } from '../src/app.ts';
 import type { ConfigChanges, StreamSchedule } from '../src/config.ts';
 import { isAbort } from '../src/errors.ts';
@@ -9,10 +10,10 @@ import type { Lane, QueuedPass } from '../src/stream.ts';
 import { type Leadership, tryLead } from './leader.ts';
 import type { RunQueue } from './queue-backend.ts';
 import { describeError } from './queue-watch.ts';
-import { compareAll, compareIds, inGroups, putSchedule } from './queued-schedules.ts';
+import { compareSchedules, inGroups, putSchedule } from './queued-schedules.ts';
 import { enqueueRun, type Queues } from './queues.ts';
 import { parseScheduleId } from './run-job.ts';
-import { type WantedSchedule, wantedSchedules } from './schedules.ts';
+import { wantedSchedules } from './schedules.ts';
 import { findUnfinished, isDue } from './unfinished.ts';
 
 /**
@@ -76,11 +77,8 @@ class SchedulerLoop {
   readonly #signal: AbortSignal;
   /** Ends the pause between two rounds. */
   #wake = new AbortController();
-  /** The picture that `wanted` was made from: a reload makes another one. */
-  #streams: App['streams'] | null = null;
-  #wanted: readonly WantedSchedule[] = [];
-  /** What the last complete round asked for, by id, so that a schedule whose cron changed since is put again. */
-  #asserted: ReadonlyMap<string, WantedSchedule> = new Map();
+  /** The streams whose schedules the last complete round compared in every detail. */
+  #compared: App['streams'] | null = null;
   /** Connections that came or changed since the last round: what failed before may work now. */
   #fresh = new Set<string>();
   #trouble: string | null = null;
@@ -124,11 +122,11 @@ class SchedulerLoop {
     const own = app.streams.filter(({ connectionId }) => !led.has(connectionId));
     if (own.length === 0) return;
     await registerStreams(prisma, own, { retires: 'unless_led' });
-    const wanted = this.#wantedNow().filter(({ job }) => !led.has(job.connection));
+    const wanted = wantedSchedules(app.streams, app.clock.now()).filter(({ job }) => !led.has(job.connection));
     for (const lane of LANES) {
       const queue = queues.lanes[lane];
       const ours = wanted.filter((schedule) => schedule.lane === lane);
-      const { missing } = await compareAll(queue, ours, this.#signal);
+      const { missing } = await compareSchedules(queue, ours, true);
       await inGroups(missing, this.#signal, (schedule) => putSchedule(queue, schedule));
     }
     await this.#enqueueUnfinished(new Set(), this.#signal, led);
@@ -151,51 +149,35 @@ class SchedulerLoop {
     if (!this.#signal.aborted) logger.warn('this process lost the lead of the schedule; another one takes over');
   }
 
-  /** `isFirst`: compare everything, and try at once what would otherwise be left alone after failures: the operator may just have repaired it. */
+  /** `isFirst`: compare every detail, and try at once what would otherwise be left alone after failures: the operator may just have repaired it. */
   async #round(isFirst: boolean, term: AbortSignal): Promise<RoundReport> {
     const { app, queues, onRound } = this.#parts;
     const fresh = [...this.#fresh];
     await app.assertStreams();
-    const wanted = this.#wantedNow();
+    const { streams } = app;
+    const wanted = wantedSchedules(streams, app.clock.now());
+    const inDetail = isFirst || streams !== this.#compared;
     const report = { added: 0, removed: 0, enqueued: 0 };
     // A daemon with a configuration of its own keeps its schedules.
     const elsewhere = await readConnectionsElsewhere(app.database.prisma);
-    const isNobodys = (id: string) => !elsewhere.has(parseScheduleId(id)?.connection ?? '');
     for (const lane of LANES) {
       const queue = queues.lanes[lane];
       const ours = wanted.filter((schedule) => schedule.lane === lane);
-      const { missing, foreign } = isFirst
-        ? await compareAll(queue, ours, term)
-        : await compareIds(queue, ours, (schedule) => this.#isChanged(schedule), term);
+      const { missing, foreign } = await compareSchedules(queue, ours, inDetail);
+      const unwanted = foreign.filter((id) => !elsewhere.has(parseScheduleId(id)?.connection ?? ''));
       report.added += missing.length;
-      report.removed += foreign.filter(isNobodys).length;
+      report.removed += unwanted.length;
       await inGroups(missing, term, (schedule) => putSchedule(queue, schedule));
-      await inGroups(foreign.filter(isNobodys), term, (id) => queue.removeJobScheduler(id));
+      await inGroups(unwanted, term, (id) => queue.removeJobScheduler(id));
     }
     term.throwIfAborted();
-    this.#asserted = new Map(wanted.map((schedule) => [schedule.id, schedule]));
+    this.#compared = streams;
     report.enqueued = await this.#enqueueUnfinished(isFirst ? null : new Set(fresh), term);
     for (const id of fresh) this.#fresh.delete(id);
     await this.#prune();
     if (report.added + report.removed > 0) this.#parts.logger.info(report, 'schedules put right');
     onRound?.(report);
     return report;
-  }
-
-  #wantedNow(): readonly WantedSchedule[] {
-    const { streams, clock } = this.#parts.app;
-    if (streams !== this.#streams) {
-      this.#wanted = wantedSchedules(streams, clock.now());
-      this.#streams = streams;
-    }
-    return this.#wanted;
-  }
-
-  /** What the queue holds is another cron or time zone than this. The queue itself is only asked for them in a first round. */
-  #isChanged(schedule: WantedSchedule): boolean {
-    const asserted = this.#asserted.get(schedule.id);
-    if (asserted === undefined || asserted === schedule) return false;
-    return asserted.cron !== schedule.cron || asserted.timezone !== schedule.timezone;
   }
 
   /**
@@ -273,16 +255,7 @@ async function countRuns(queue: RunQueue): Promise<number> {
 
 /** A queue that is away can make a question wait for hours: the scheduler stops all the same. */
 async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  work.catch(() => {});
-  signal.throwIfAborted();
-  let onAbort = () => {};
-  const aborted = new Promise<never>((_, reject) => {
-    onAbort = () => reject(signal.reason);
-    signal.addEventListener('abort', onAbort, { once: true });
-  });
-  try {
-    return await Promise.race([work, aborted]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-  }
+  const done = new AbortController();
+  const stopped = once(signal, 'abort', { signal: done.signal }).then(() => Promise.reject(signal.reason));
+  return Promise.race([work, stopped]).finally(() => done.abort());
 }

@@ -75,7 +75,7 @@ describe.each(places.list)('the daemon with its queue in $name', (backend) => {
     await observer.job({ pass: 'incremental', outcome: 'succeeded' });
     expect(await countRows(app)).toBe(7);
     await until(async () => (await countRuns(daemon.queues)) === 0);
-    expect(await daemon.queueHealth()).toMatchObject({ ok: true, error: null });
+    expect(await daemon.queues.health()).toMatchObject({ ok: true, error: null });
   });
 
   it('works what a run brought into the reporting tables', async () => {
@@ -282,7 +282,8 @@ describe.each(places.list)('the daemon with its queue in $name', (backend) => {
     expect(await held()).toBe(201);
     await place.wipe();
     await until(async () => (await held()) === 201);
-    expect(observer.rounds.filter(({ enqueued }) => enqueued > 0).length).toBeGreaterThan(1);
+    // A round is reported when it has ended, a moment after its last job.
+    await until(() => observer.rounds.filter(({ enqueued }) => enqueued > 0).length > 1);
   });
 
   it('stops within its limit, keeps the checkpoint and loses no job', async () => {

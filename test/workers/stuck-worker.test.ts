@@ -46,7 +46,7 @@ describe.each(places.list)('a worker with its queue in $name', (backend) => {
           taken.push(id);
           await hold;
         },
-        { concurrency: 2 },
+        2,
       );
       created.push(worker);
       return worker;
