@@ -33,14 +33,21 @@ async function isWaitedFor(queue: RunQueue): Promise<boolean> {
  * and the latter gets its old place back, which is the first.
  */
 export async function sendToBack(
-  { kind }: Pick<Queues, 'kind'>,
+  queues: Pick<Queues, 'kind'>,
   job: QueuedRun,
   token: string | undefined,
 ): Promise<never> {
-  if (kind === 'postgres') {
-    await job.moveToWait(token);
-    throw new WaitingError();
-  }
-  await job.moveToDelayed(Date.now() + 1, token);
+  return queues.kind === 'postgres' ? handBack(job, token) : delayJob(job, token, 1);
+}
+
+/** Back into the queue, for another process or the next start of this one. */
+export async function handBack(job: QueuedRun, token: string | undefined): Promise<never> {
+  await job.moveToWait(token);
+  throw new WaitingError();
+}
+
+/** The same job again after a while; no attempt is counted. */
+export async function delayJob(job: QueuedRun, token: string | undefined, delayMs: number): Promise<never> {
+  await job.moveToDelayed(Date.now() + delayMs, token);
   throw new DelayedError();
 }

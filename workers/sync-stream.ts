@@ -1,13 +1,13 @@
-import { DelayedError, UnrecoverableError, WaitingError } from 'bullmq';
+import { UnrecoverableError } from 'bullmq';
 import type { App } from '../src/app.ts';
-import { DatabaseError, errorCode, isAbort, LeaseBusyError, RunCancelledError } from '../src/errors.ts';
+import { DatabaseError, isAbort, LeaseBusyError, RunCancelledError } from '../src/errors.ts';
 import type { Logger } from '../src/logger.ts';
 import { endOwnWaits, isOver } from '../src/store/engine/control.ts';
 import { readConnectionsElsewhere } from '../src/store/engine/processes.ts';
 import { databaseError, passesByWaiting } from '../src/store/faults.ts';
 import { laneOf } from '../src/stream.ts';
 import type { RunResult } from '../src/sync/run-pass.ts';
-import { fairnessIn, sendToBack } from './fairness.ts';
+import { delayJob, fairnessIn, handBack, sendToBack } from './fairness.ts';
 import type { QueuedRun, RunProcessor } from './queue-backend.ts';
 import { describeError } from './queue-watch.ts';
 import { enqueueRun, type Queues } from './queues.ts';
@@ -43,33 +43,34 @@ export function createProcessor(parts: ProcessorParts): RunProcessor {
   return async (job, token) => {
     const payload = parsePayload(job, parts.logger);
     if (job.name === TICK) return enqueueRun(parts.queues, payload);
-    return observed(parts, job, payload, () => processRun(parts, payload), token);
+    const processed = await observe(parts, job, payload, token);
+    const isSkipped = typeof processed === 'string';
+    try {
+      await (isSkipped ? leave(job, processed, token) : settle(parts, job, payload, processed, token));
+    } finally {
+      const outcome = isSkipped ? { result: null, skipped: processed } : { result: processed, skipped: null };
+      parts.onJob?.({ ...payload, ...outcome });
+    }
   };
 }
 
-interface Processed {
-  readonly result: RunResult | null;
-  readonly skipped: SkipReason | null;
-}
-
-const skipped = (reason: SkipReason): Processed => ({ result: null, skipped: reason });
-
-async function processRun(parts: ProcessorParts, job: RunJob): Promise<Processed> {
+async function processRun(parts: ProcessorParts, job: RunJob): Promise<RunResult | SkipReason> {
   const { app, queues, logger, parking, signal } = parts;
   const { connection, stream, pass } = job;
   const found = app.findStream(connection, stream);
   if (found === undefined) {
     // Another daemon of this database may have it in a configuration of its own.
     const elsewhere = await readConnectionsElsewhere(app.database.prisma);
-    return skipped(elsewhere.has(connection) ? 'elsewhere' : 'not_configured');
+    return elsewhere.has(connection) ? 'elsewhere' : 'not_configured';
   }
   if (job.trigger === 'manual') {
     found.connection.retryRefused?.();
     await endOwnWaits(app.database.prisma, { connectionId: connection, stream });
   }
-  if (job.trigger === 'schedule' && parking.isParked(connection, app.clock.now())) return skipped('parked');
-  if (signal.aborted) return skipped('stopping');
-  if (await isRunOver(app, job)) return skipped('over');
+  if (job.trigger === 'schedule' && parking.isParked(connection, app.clock.now())) return 'parked';
+  if (signal.aborted) return 'stopping';
+  // A `sync` by hand brought the run that this job goes on with to its end, or a person cancelled it.
+  if (job.continues !== undefined && (await isOver(app.database.prisma, BigInt(job.continues)))) return 'over';
   const fairness = fairnessIn(queues.lanes[laneOf(pass)], parts.sliceMs);
   const result = await app
     .runPass({ ...found, pass, signal, maxWaitMs: MAX_WAIT_IN_PLACE_MS, leaseWaitMs: 0, fairness })
@@ -79,7 +80,7 @@ async function processRun(parts: ProcessorParts, job: RunJob): Promise<Processed
       if (signal.aborted && (isAbort(error) || error === signal.reason)) return 'stopping' as const;
       throw error;
     });
-  if (typeof result === 'string') return skipped(result);
+  if (typeof result === 'string') return result;
   if (result.outcome === 'succeeded' || result.outcome === 'partial') parking.unpark(connection);
   // What changed during the first full read is not waited for until the next tick.
   if (pass === 'backfill' && isComplete(result) && app.scheduleOf(connection, stream)?.incremental !== null) {
@@ -87,52 +88,52 @@ async function processRun(parts: ProcessorParts, job: RunJob): Promise<Processed
       logger.warn({ connection, stream, reason: describeError(error) }, 'the next tick brings what changed meanwhile'),
     );
   }
-  if (verdictOf(result, job, app.clock.now()).kind === 'park') parking.park(connection, app.clock.now());
-  return { result, skipped: null };
+  return result;
 }
 
 /** A full read that only set records aside is complete all the same. */
 const isComplete = ({ outcome, error }: RunResult): boolean =>
   outcome === 'succeeded' || (outcome === 'partial' && error?.code === 'quarantined');
 
-/** The one wrapper around all runs: says how each went, and tells the queue what becomes of the job. */
-async function observed(
-  parts: ProcessorParts,
-  job: QueuedRun,
-  payload: RunJob,
-  work: () => Promise<Processed>,
-  token: string | undefined,
-): Promise<void> {
-  const { logger, app, onJob } = parts;
+/** The one wrapper around all runs: logs how each went. */
+async function observe(parts: ProcessorParts, job: QueuedRun, payload: RunJob, token: string | undefined) {
+  const { logger, app } = parts;
   const { connection, stream, pass, trigger } = payload;
   const facts = { connection, stream, pass, trigger };
   const startedAt = performance.now();
   logger.debug({ ...facts, job: job.id, queuedMs: Math.max(0, app.clock.now() - job.timestamp) }, 'run begins');
-  let processed: Processed;
   try {
-    processed = await work();
-  } catch (error) {
-    if (passesByWaiting(error)) await keepForLater(error as Error, job, token, { logger, facts });
-    throw failureOf(error, logger, facts);
-  }
-  const { result, skipped: reason } = processed;
-  const ms = Math.round(performance.now() - startedAt);
-  if (result === null) logger.debug({ ...facts, reason, ms }, `run skipped: ${reason}`);
-  else logResult(logger, { ...facts, ms }, result);
-  try {
-    if (result !== null) await settle(parts, job, payload, result, token);
-    else if (reason === 'stopping') await handBack(job, token);
-    else if (reason === 'elsewhere') {
-      await job.moveToDelayed(Date.now() + ELSEWHERE_MS, token);
-      throw new DelayedError();
+    const processed = await processRun(parts, payload);
+    const ms = Math.round(performance.now() - startedAt);
+    if (typeof processed !== 'string') logResult(logger, { ...facts, ms }, processed);
+    else logger.debug({ ...facts, reason: processed, ms }, `run skipped: ${processed}`);
+    return processed;
+  } catch (thrown) {
+    const error = databaseError(thrown, app.database.place);
+    if (!(error instanceof DatabaseError)) {
+      logger.error({ ...facts, err: error }, 'unexpected error: please report it');
+      throw new UnrecoverableError('an error that leadmirror did not foresee; its log has it');
     }
-  } finally {
-    onJob?.({ ...payload, result, skipped: reason });
+    // While the database is away a job is not given up, however long that takes. Other failures of it are tried again by the queue for a while.
+    const isAway = passesByWaiting(error);
+    const next = isAway ? `tried again every ${KEPT_FOR_MS / 1000} s` : 'tried again';
+    logger.warn({ ...facts, code: error.code }, `${error.message}; the run is ${next}`);
+    if (isAway) await delayJob(job, token, KEPT_FOR_MS);
+    throw error;
   }
 }
 
+const KEPT_FOR_MS = 5_000;
+/** A job of an account that another process knows goes back, and comes to one of them. */
+const ELSEWHERE_MS = 1_000;
+
+async function leave(job: QueuedRun, reason: SkipReason, token: string | undefined): Promise<void> {
+  if (reason === 'stopping') await handBack(job, token);
+  if (reason === 'elsewhere') await delayJob(job, token, ELSEWHERE_MS);
+}
+
 async function settle(
-  { app, logger, queues }: ProcessorParts,
+  { app, logger, queues, parking }: ProcessorParts,
   job: QueuedRun,
   payload: RunJob,
   result: RunResult,
@@ -144,6 +145,7 @@ async function settle(
     case 'done':
       return;
     case 'park':
+      parking.park(connection, app.clock.now());
       logger.warn(
         { connection, code: result.error?.code },
         'connection left alone for 15 minutes: a person has to act',
@@ -161,17 +163,10 @@ async function settle(
       return handBack(job, token);
     case 'delay':
       await job.updateData({ ...payload, postponed: verdict.postponed });
-      await job.moveToDelayed(Date.now() + verdict.delayMs, token);
-      throw new DelayedError();
+      return delayJob(job, token, verdict.delayMs);
     default:
       return verdict satisfies never;
   }
-}
-
-/** Back into the queue, for another process or the next start of this one. */
-async function handBack(job: QueuedRun, token: string | undefined): Promise<never> {
-  await job.moveToWait(token);
-  throw new WaitingError();
 }
 
 function logResult(logger: Logger, facts: Record<string, unknown>, result: RunResult): void {
@@ -183,43 +178,6 @@ function logResult(logger: Logger, facts: Record<string, unknown>, result: RunRe
   else if (error?.code === 'yielded') logger.debug(line, 'run lets others have their turn');
   else if (outcome !== 'succeeded' || changed > 0) logger.info(line, `run ${outcome}`);
   else logger.debug(line, 'run found nothing new');
-}
-
-/** While the database is away a job is not given up, however long that takes: it comes again soon, and no attempt is counted. */
-async function keepForLater(
-  error: Error,
-  job: QueuedRun,
-  token: string | undefined,
-  { logger, facts }: { readonly logger: Logger; readonly facts: Record<string, unknown> },
-): Promise<never> {
-  logger.warn(
-    { ...facts, code: errorCode(error) },
-    `${error.message}; the run is tried again every ${KEPT_FOR_MS / 1000} s`,
-  );
-  await job.moveToDelayed(Date.now() + KEPT_FOR_MS, token);
-  throw new DelayedError();
-}
-
-const KEPT_FOR_MS = 5_000;
-/** A job of an account that another process knows goes back, and comes to one of them. */
-const ELSEWHERE_MS = 1_000;
-
-/** Failures of the database that stay are tried again by the queue for a while; everything else that gets here is a mistake of ours and is not. */
-function failureOf(error: unknown, logger: Logger, facts: Record<string, unknown>): Error {
-  if (error instanceof DatabaseError) {
-    logger.warn({ ...facts, code: error.code }, `${error.message}; the run is tried again`);
-    return error;
-  }
-  logger.error({ ...facts, err: error }, 'unexpected error: please report it');
-  return new UnrecoverableError('an error that leadmirror did not foresee; its log has it');
-}
-
-/** The run that the job goes on with ended meanwhile: a `sync` by hand brought it to its end, or a person cancelled it. */
-async function isRunOver({ database }: Pick<App, 'database'>, { continues }: RunJob): Promise<boolean> {
-  if (continues === undefined) return false;
-  return isOver(database.prisma, BigInt(continues)).catch((error: unknown) => {
-    throw databaseError(error, database.place);
-  });
 }
 
 function parsePayload(job: QueuedRun, logger: Logger): RunJob {
