@@ -66,10 +66,9 @@ async function setUp(ask: Asker, parts: InitParts): Promise<ExitCode> {
 
 /** What was answered replaces a file that the same variable was read from. */
 function withoutFiles(answers: Answers): Changes {
-  const entries = Object.entries(answers).map(([name, value]): [string, string | null] => [name, value ?? null]);
   return Object.fromEntries(
-    entries.flatMap(([name, value]) => [
-      [name, value],
+    Object.entries(answers).flatMap(([name, value]) => [
+      [name, value ?? null],
       [`${name}_FILE`, null],
     ]),
   );

@@ -18,27 +18,16 @@ interface TextQuestion {
   readonly validate?: (text: string) => string | undefined;
 }
 
-/** Questions and remarks on one terminal. Every question throws `Cancelled`. */
-export interface Asker {
-  text(question: TextQuestion): Promise<string>;
-  /** Shown as dots, also afterwards. */
-  secret(question: Omit<TextQuestion, 'initialValue' | 'placeholder'>): Promise<string>;
-  choose<T extends string>(message: string, choices: readonly Choice<T>[]): Promise<T>;
-  chooseSome(message: string, choices: readonly Choice<string>[], chosen?: readonly string[]): Promise<string[]>;
-  confirm(message: string, initialValue?: boolean): Promise<boolean>;
-  begin(title: string): void;
-  say(kind: 'step' | 'success' | 'warn' | 'error' | 'info', text: string): void;
-  end(text: string): void;
-  cancel(text: string): void;
-}
-
 export interface AskerIo {
   readonly input: Readable;
   readonly output: Writable;
   readonly signal: AbortSignal;
 }
 
-export function createAsker({ input, output, signal }: AskerIo): Asker {
+export type Asker = ReturnType<typeof createAsker>;
+
+/** Questions and remarks on one terminal. Every question throws `Cancelled`. */
+export function createAsker({ input, output, signal }: AskerIo) {
   // A signal for each question: a question leaves its listener behind.
   const io = () => ({ input, output, signal: AbortSignal.any([signal]) });
   const answered = async <T>(question: Promise<T | typeof clack.CANCEL_SYMBOL>): Promise<T> => {
@@ -46,30 +35,27 @@ export function createAsker({ input, output, signal }: AskerIo): Asker {
     if (clack.isCancel(answer)) throw new Cancelled();
     return answer as T;
   };
-  const check =
-    ({ validate }: Pick<TextQuestion, 'validate'>) =>
-    (text: string | undefined) =>
-      text === undefined || text === '' ? 'Please type something, or leave with Ctrl-C.' : validate?.(text);
+  const complete = ({ validate, ...question }: TextQuestion) => ({
+    ...question,
+    ...io(),
+    validate: (text: string | undefined) =>
+      text === undefined || text === '' ? 'Please type something, or leave with Ctrl-C.' : validate?.(text),
+  });
   const toOptions = (choices: readonly Choice<string>[]) => choices.map((choice) => ({ ...choice }));
   return {
-    text: (question) => answered(clack.text({ ...question, ...io(), validate: check(question) })),
-    secret: (question) => answered(clack.password({ ...question, ...io(), validate: check(question) })),
+    text: (question: TextQuestion) => answered(clack.text(complete(question))),
+    /** Shown as dots, also afterwards. */
+    secret: (question: TextQuestion) => answered(clack.password(complete(question))),
     choose: <T extends string>(message: string, choices: readonly Choice<T>[]) =>
       answered(clack.select<string>({ message, options: toOptions(choices), ...io() })) as Promise<T>,
-    chooseSome: (message, choices, chosen = []) =>
+    chooseSome: (message: string, choices: readonly Choice<string>[], initialValues: string[] = []) =>
       answered(
-        clack.multiselect<string>({
-          message,
-          options: toOptions(choices),
-          initialValues: [...chosen],
-          required: true,
-          ...io(),
-        }),
+        clack.multiselect<string>({ message, options: toOptions(choices), initialValues, required: true, ...io() }),
       ),
-    confirm: (message, initialValue = true) => answered(clack.confirm({ message, initialValue, ...io() })),
-    begin: (title) => clack.intro(title, { output }),
-    say: (kind, text) => clack.log[kind](text, { output }),
-    end: (text) => clack.outro(text, { output }),
-    cancel: (text) => clack.cancel(text, { output }),
+    confirm: (message: string) => answered(clack.confirm({ message, initialValue: true, ...io() })),
+    begin: (title: string) => clack.intro(title, { output }),
+    say: (kind: 'step' | 'success' | 'warn' | 'error' | 'info', text: string) => clack.log[kind](text, { output }),
+    end: (text: string) => clack.outro(text, { output }),
+    cancel: (text: string) => clack.cancel(text, { output }),
   };
 }

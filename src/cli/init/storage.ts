@@ -4,15 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseEnv } from 'node:util';
 import { createQueues } from '../../../workers/queues.ts';
-import { type Answers, loadAnswers, problemWith } from '../../config/answers.ts';
-import { ConfigError, DatabaseError, isAbort, LeadmirrorError } from '../../errors.ts';
+import { type Answers, loadAnswers } from '../../config/answers.ts';
+import { DatabaseError, LeadmirrorError } from '../../errors.ts';
 import { startEmbeddedPostgres } from '../../store/embedded/embedded.ts';
 import { removeBase } from '../../store/embedded/initialize.ts';
 import { assertReachable, withSession } from '../../store/session.ts';
 import type { Asker } from './ask.ts';
-import { messageOf, type TrialParts } from './trial.ts';
-import { askAfterWeather } from './weather.ts';
-import { writable } from './writable.ts';
+import { checkFor, messageOf, type TrialParts, tryUntilClear } from './trial.ts';
 import { readIfThere } from './write.ts';
 
 export interface StorageAnswers {
@@ -65,18 +63,23 @@ async function tryBuiltIn(ask: Asker, { logger, signal }: TrialParts): Promise<n
   return null;
 }
 
-async function askDatabase(ask: Asker, parts: TrialParts): Promise<string> {
+/** Asks for an address until it can be used, or is kept untried. */
+async function askUrl(
+  ask: Asker,
+  { name, parts, form, doing }: { name: 'DATABASE_URL' | 'REDIS_URL'; parts: TrialParts; form: string; doing: string },
+  work: (url: string) => Promise<string>,
+): Promise<string> {
   for (;;) {
-    const url = (
-      await ask.secret({
-        message: 'DATABASE_URL: postgres://user:password@host:5432/database (not shown)',
-        validate: (text) =>
-          problemWith('DATABASE_URL', { DATABASE_URL: text }, parts) ?? writable('DATABASE_URL')(text),
-      })
-    ).trim();
-    const answer = await untilClear(ask, 'Connecting to the database …', () => tryDatabase(url));
-    if (answer !== 'change') return url;
+    const message = `${name}: ${form} (not shown)`;
+    const url = (await ask.secret({ message, validate: checkFor(name, parts) })).trim();
+    const tried = await tryUntilClear(ask, { doing, certain: [] }, async () => ask.say('success', await work(url)));
+    if (tried !== 'address') return url;
   }
+}
+
+function askDatabase(ask: Asker, parts: TrialParts): Promise<string> {
+  const form = 'postgres://user:password@host:5432/database';
+  return askUrl(ask, { name: 'DATABASE_URL', parts, form, doing: 'Connecting to the database …' }, tryDatabase);
 }
 
 /** Only looked at: the tables are made when leadmirror starts. */
@@ -102,16 +105,10 @@ async function askQueue(ask: Asker, parts: TrialParts, database: string | null):
     { value: 'redis', label: 'In Redis', hint: '6.2 or later; for several machines' },
   ]);
   if (where === 'postgres') return null;
-  for (;;) {
-    const url = (
-      await ask.secret({
-        message: 'REDIS_URL: redis://host:6379 or rediss://… (not shown)',
-        validate: (text) => problemWith('REDIS_URL', { REDIS_URL: text }, parts) ?? writable('REDIS_URL')(text),
-      })
-    ).trim();
-    const work = () => tryQueue(parts, { REDIS_URL: url, ...(database !== null && { DATABASE_URL: database }) });
-    if ((await untilClear(ask, 'Connecting to Redis …', work)) !== 'change') return url;
-  }
+  const form = 'redis://host:6379 or rediss://…';
+  return askUrl(ask, { name: 'REDIS_URL', parts, form, doing: 'Connecting to Redis …' }, (url) =>
+    tryQueue(parts, { REDIS_URL: url, ...(database !== null && { DATABASE_URL: database }) }),
+  );
 }
 
 const REACH_MS = 5_000;
@@ -125,19 +122,4 @@ async function tryQueue(parts: TrialParts, answers: Answers): Promise<string> {
     await queues.close();
   }
   return 'Redis answers';
-}
-
-async function untilClear(ask: Asker, doing: string, work: () => Promise<string>): Promise<'done' | 'change'> {
-  for (;;) {
-    ask.say('step', doing);
-    try {
-      ask.say('success', await work());
-      return 'done';
-    } catch (error) {
-      if (isAbort(error) || !(error instanceof LeadmirrorError || error instanceof ConfigError)) throw error;
-      ask.say('error', messageOf(error));
-      const choice = await askAfterWeather(ask);
-      if (choice !== 'again') return choice === 'keep' ? 'done' : 'change';
-    }
-  }
 }

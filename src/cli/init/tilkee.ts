@@ -1,10 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { type Answers, problemWith } from '../../config/answers.ts';
-import { AuthError } from '../../errors.ts';
 import type { Asker } from './ask.ts';
-import { doubtAfter, messageOf, type TrialParts, tryConnections } from './trial.ts';
-import { askAfterWeather } from './weather.ts';
-import { writable } from './writable.ts';
+import { checkFor, openAll, type TrialParts, tryUntilClear, writable } from './trial.ts';
 
 export interface TilkeeAnswers {
   readonly answers: Answers;
@@ -32,9 +29,11 @@ export async function askTilkee(ask: Asker, parts: TrialParts): Promise<TilkeeAn
     const credentials: Answers = way === 'key' ? await askKey(ask, parts) : await askPassword(ask, username);
     username = credentials.TILKEE_USERNAME ?? '';
     const answers = { ...addresses, TILKEE_ENABLED: null, ...NO_CREDENTIALS, ...credentials };
-    const next = await openUntilClear(ask, parts, answers);
-    if (next === 'done') return { answers, needsLogin: false };
-    if (next === 'address') addresses = await askAddresses(ask, parts);
+    // Nothing of Tilkee was ever tried on the real server, so a refusal other than of the account is no proof against the answers.
+    const trial = { doing: 'Signing in …', certain: ['account'] } as const;
+    const tried = await tryUntilClear(ask, trial, () => openAll(ask, parts, answers));
+    if (tried === 'address') addresses = await askAddresses(ask, parts);
+    else if (tried !== 'account') return { answers, needsLogin: false };
   }
 }
 
@@ -46,11 +45,7 @@ async function askAddresses(ask: Asker, parts: TrialParts): Promise<Answers> {
   ]);
   if (env !== 'other') return { ...NO_ADDRESSES, TILKEE_ENV: env === 'staging' ? env : null };
   const askUrl = (name: 'TILKEE_V3_URL' | 'TILKEE_V2_URL', message: string) =>
-    ask.text({
-      message,
-      validate: (text) =>
-        problemWith(name, { TILKEE_USERNAME: 'a', TILKEE_PASSWORD: 'a', [name]: text }, parts) ?? writable(name)(text),
-    });
+    ask.text({ message, validate: checkFor(name, parts, { TILKEE_USERNAME: 'a', TILKEE_PASSWORD: 'a' }) });
   return {
     ...NO_ADDRESSES,
     TILKEE_ENV: null,
@@ -60,22 +55,19 @@ async function askAddresses(ask: Asker, parts: TrialParts): Promise<Answers> {
 }
 
 async function askPassword(ask: Asker, username: string): Promise<Answers> {
-  return {
-    TILKEE_USERNAME: (
-      await ask.text({
-        message: 'Login of the account; leadmirror sees what it sees',
-        initialValue: username,
-        validate: writable('TILKEE_USERNAME'),
-      })
-    ).trim(),
-    TILKEE_PASSWORD: await ask.secret({ message: 'Its password', validate: writable('TILKEE_PASSWORD') }),
-  };
+  const login = await ask.text({
+    message: 'Login of the account; leadmirror sees what it sees',
+    initialValue: username,
+    validate: writable('TILKEE_USERNAME'),
+  });
+  const TILKEE_PASSWORD = await ask.secret({ message: 'Its password', validate: writable('TILKEE_PASSWORD') });
+  return { TILKEE_USERNAME: login.trim(), TILKEE_PASSWORD };
 }
 
 async function askKey(ask: Asker, parts: TrialParts): Promise<Answers> {
   const TILKEE_ACCESS_TOKEN = await ask.secret({
     message: 'The key, from the developer area of the web app',
-    validate: (text) => problemWith('TILKEE_ACCESS_TOKEN', { TILKEE_ACCESS_TOKEN: text }, parts),
+    validate: checkFor('TILKEE_ACCESS_TOKEN', parts),
   });
   return { TILKEE_ACCESS_TOKEN: TILKEE_ACCESS_TOKEN.trim() };
 }
@@ -91,46 +83,10 @@ async function askApplication(ask: Asker, parts: TrialParts, addresses: Answers)
   const needsKey = problemWith('TILKEE_CLIENT_ID', credentials, parts) !== undefined;
   ask.say('info', 'This one is tried when you sign in: leadmirror tilkee login');
   return {
-    ...{ ...addresses, TILKEE_ENABLED: null, ...NO_CREDENTIALS, ...credentials },
+    ...addresses,
+    TILKEE_ENABLED: null,
+    ...NO_CREDENTIALS,
+    ...credentials,
     ...(needsKey && { LEADMIRROR_SECRET_KEY: randomBytes(24).toString('hex') }),
   };
-}
-
-async function openUntilClear(
-  ask: Asker,
-  parts: TrialParts,
-  answers: Answers,
-): Promise<'done' | 'account' | 'address'> {
-  for (;;) {
-    ask.say('step', 'Signing in …');
-    try {
-      await open(ask, parts, answers);
-      return 'done';
-    } catch (error) {
-      const doubt = doubtAfter(error);
-      ask.say('error', messageOf(error));
-      if (doubt === 'account') return doubt;
-      // Nothing of Tilkee was ever tried on the real server, so a refusal is no proof against the answers.
-      const choice = await askAfterWeather(ask);
-      if (choice === 'keep') return 'done';
-      if (choice === 'change') return 'address';
-    }
-  }
-}
-
-async function open(ask: Asker, parts: TrialParts, answers: Answers): Promise<void> {
-  await tryConnections(parts, answers, async (connections, options) => {
-    for (const connection of connections) {
-      const { summary } = await connection.open(options);
-      ask.say('success', `${connection.id}: ${summary}`);
-      for (const { name, knock } of connection.doors ?? []) {
-        const said = await knock(options).catch((error: unknown) => {
-          if (!(error instanceof AuthError)) doubtAfter(error);
-          ask.say('warn', `${name}: ${messageOf(error)}`);
-          return null;
-        });
-        if (said !== null) ask.say('success', `${name}: ${said}`);
-      }
-    }
-  });
 }

@@ -1,9 +1,10 @@
 import { connect, createHttpClient, vaultsIn } from '../../app.ts';
 import { systemClock } from '../../clock.ts';
-import { type Answers, loadAnswers } from '../../config/answers.ts';
-import type { Config } from '../../config.ts';
+import { type Answers, loadAnswers, problemWith } from '../../config/answers.ts';
+import type { Config, VariableName } from '../../config.ts';
 import { AuthError, LeadmirrorError, UpstreamContractError, UpstreamRefusedError } from '../../errors.ts';
 import { createLocalBudget } from '../../http/budget.ts';
+import type { HttpClient } from '../../http/client.ts';
 import { createRefusalGuard } from '../../http/refusal-guard.ts';
 import { createUpstream } from '../../http/upstream.ts';
 import type { Logger } from '../../logger.ts';
@@ -14,7 +15,9 @@ import {
   tiledeskCredential,
 } from '../../sources/tiledesk/index.ts';
 import { createMemoryVault } from '../../sources/vault.ts';
-import type { Connection, FetchOptions } from '../../stream.ts';
+import type { FetchOptions } from '../../stream.ts';
+import type { Asker } from './ask.ts';
+import { formatEntry } from './dot-env.ts';
 
 export interface TrialParts {
   readonly logger: Logger;
@@ -24,64 +27,118 @@ export interface TrialParts {
   readonly env?: Readonly<Record<string, string | undefined>>;
 }
 
-/** Runs `work` with the connections that these answers make: the daemon's own, with nothing kept afterwards. */
-export async function tryConnections<T>(
-  parts: TrialParts,
-  answers: Answers,
-  work: (connections: readonly Connection[], options: FetchOptions) => Promise<T>,
-): Promise<T> {
+interface Trial {
+  readonly config: Config;
+  readonly client: HttpClient;
+  readonly budgetOf: (credential: string, perMinute: number) => ReturnType<typeof createLocalBudget>;
+  readonly fetch: FetchOptions;
+}
+
+/** What it takes to try answers against a server, with nothing kept afterwards. */
+async function withTrial<T>(parts: TrialParts, answers: Answers, work: (trial: Trial) => Promise<T>): Promise<T> {
   const config = loadAnswers(answers, parts);
+  const { timeoutMs, retryMaxMs } = config.http;
   const client = createHttpClient(config, systemClock);
-  try {
-    const budgetOf = (_credential: string, perMinute: number) => budgetIn(config, perMinute);
-    const vaults = vaultsIn(config, null);
-    const connections = connect(config, { logger: parts.logger, clock: systemClock, client, budgetOf, vaults });
-    return await work(connections, fetchOptions(config, parts));
-  } finally {
-    await client.close();
-  }
+  const budgetOf = (_credential: string, perMinute: number) =>
+    createLocalBudget(perMinute, systemClock, { requestTimeoutMs: timeoutMs });
+  const fetch = { signal: parts.signal, maxWaitMs: retryMaxMs, onRequest: () => {} };
+  return work({ config, client, budgetOf, fetch }).finally(() => client.close());
 }
 
 /** Signs in, and lists the account's projects; null where the server does not tell them. `answers` name any project. */
-export async function tryTiledeskAccount(parts: TrialParts, answers: Answers): Promise<readonly OwnProject[] | null> {
-  const config = loadAnswers(answers, parts);
-  const [settings] = config.connections;
-  if (settings?.source !== 'tiledesk') throw new Error('these answers make no Tiledesk connection');
-  const client = createHttpClient(config, systemClock);
-  try {
+export function tryTiledeskAccount(parts: TrialParts, answers: Answers): Promise<readonly OwnProject[] | null> {
+  return withTrial(parts, answers, async ({ config, client, budgetOf, fetch }) => {
+    const [settings] = config.connections;
+    if (settings?.source !== 'tiledesk') throw new Error('these answers make no Tiledesk connection');
+    const credential = tiledeskCredential(settings);
     const upstream = createUpstream({
-      ...{ client, clock: systemClock, logger: parts.logger, credential: tiledeskCredential(settings) },
-      budget: budgetIn(config, settings.requestsPerMinute),
-      ...{ attempts: config.http.retryAttempts, maxTotalMs: config.http.retryMaxMs },
+      client,
+      clock: systemClock,
+      logger: parts.logger,
+      credential,
+      budget: budgetOf(credential, settings.requestsPerMinute),
+      attempts: config.http.retryAttempts,
+      maxTotalMs: config.http.retryMaxMs,
     });
     const signIn = createTiledeskSignIn(settings, upstream, {
       vault: createMemoryVault(),
       guard: createRefusalGuard(null),
     });
-    return await fetchOwnProjects({ baseUrl: settings.baseUrl, signIn, upstream }, fetchOptions(config, parts));
-  } finally {
-    await client.close();
+    return fetchOwnProjects({ baseUrl: settings.baseUrl, signIn, upstream }, fetch);
+  });
+}
+
+/** Opens every connection that these answers make, as the daemon does, and reports what it said. */
+export function openAll(ask: Asker, parts: TrialParts, answers: Answers): Promise<void> {
+  return withTrial(parts, answers, async ({ config, client, budgetOf, fetch }) => {
+    const vaults = vaultsIn(config, null);
+    for (const connection of connect(config, { logger: parts.logger, clock: systemClock, client, budgetOf, vaults })) {
+      const { summary } = await connection.open(fetch);
+      ask.say('success', `${connection.id}: ${summary}`);
+      for (const { name, knock } of connection.doors ?? []) {
+        try {
+          ask.say('success', `${name}: ${await knock(fetch)}`);
+        } catch (error) {
+          doubtAfter(error);
+          ask.say('warn', `${name}: ${messageOf(error)}`);
+        }
+      }
+    }
+  });
+}
+
+/** What came of a trial: its value, an answer to ask for again, or answers that a person keeps although they could not be tried. */
+export type Tried<T> = { readonly value: T } | 'account' | 'address' | 'kept';
+
+/**
+ * Tries until it works or is given up. Of a refusal that is among `certain` the answers are to blame; everything else says nothing about them, so a
+ * person is asked what to do.
+ * @throws the error itself when it is a mistake of ours
+ */
+export async function tryUntilClear<T>(
+  ask: Asker,
+  { doing, certain }: { readonly doing: string; readonly certain: readonly ('account' | 'address')[] },
+  work: () => Promise<T>,
+): Promise<Tried<T>> {
+  for (;;) {
+    ask.say('step', doing);
+    try {
+      return { value: await work() };
+    } catch (error) {
+      const doubt = doubtAfter(error);
+      ask.say('error', messageOf(error));
+      if (doubt !== null && certain.includes(doubt)) return doubt;
+      const choice = await ask.choose('It could not be tried. What now?', [
+        { value: 'again', label: 'Try again' },
+        { value: 'change', label: 'Change the answers' },
+        { value: 'keep', label: 'Keep them, untried' },
+      ]);
+      if (choice === 'keep') return 'kept';
+      if (choice === 'change') return 'address';
+    }
   }
 }
 
-const budgetIn = ({ http }: Config, perMinute: number) =>
-  createLocalBudget(perMinute, systemClock, { requestTimeoutMs: http.timeoutMs });
-
-const fetchOptions = ({ http }: Config, { signal }: TrialParts): FetchOptions => ({
-  signal,
-  maxWaitMs: http.retryMaxMs,
-  onRequest: () => {},
-});
-
-/** Which answer a failed trial asks for again. */
-export type Doubt = 'account' | 'address' | 'weather';
-
-/** @throws the error itself when it is no answer's fault */
-export function doubtAfter(error: unknown): Doubt {
+/** The answer to ask for again after a failure; null: none of them. @throws the error itself when it is a mistake of ours */
+function doubtAfter(error: unknown): 'account' | 'address' | null {
   if (error instanceof AuthError) return 'account';
   if (error instanceof UpstreamRefusedError || error instanceof UpstreamContractError) return 'address';
-  if (error instanceof LeadmirrorError) return 'weather';
+  if (error instanceof LeadmirrorError) return null;
   throw error;
 }
+
+/** What is wrong with an answer: in the words of the configuration, or that `.env` cannot hold it. `others`: answers that this one needs beside it. */
+export const checkFor =
+  (name: VariableName, parts: TrialParts, others: Answers = {}) =>
+  (text: string): string | undefined =>
+    problemWith(name, { ...others, [name]: text }, parts) ?? writable(name)(text);
+
+/** Says at the question already what `.env` cannot hold. */
+export const writable =
+  (name: string) =>
+  (text: string): string | undefined =>
+    formatEntry(name, text) === null
+      ? `.env cannot hold this one: no kind of quotes fits its characters. Put it into a file, and name that file in ${name}_FILE.`
+      : undefined;
 
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
