@@ -1,6 +1,6 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { isSameSecret } from '../ops/guard/secret.ts';
 import { UsageError } from './command.ts';
 
 /** What the browser came back with. */
@@ -15,7 +15,7 @@ const CODE = /^[\x21-\x7e]{1,2048}$/;
 /** What a query says to the sign-in of this state. What is there twice, or no code at all, is nobody's answer to it. */
 export function readReply(query: URLSearchParams, state: string): Reply {
   const [given, ...others] = query.getAll('state');
-  if (given === undefined || others.length > 0 || !isEqual(given, state)) return { kind: 'foreign' };
+  if (given === undefined || others.length > 0 || !isSameSecret(given, state)) return { kind: 'foreign' };
   const codes = query.getAll('code').filter((code) => code !== '');
   if (codes.length === 0) return { kind: 'declined' };
   const [code = ''] = codes;
@@ -27,12 +27,6 @@ export function readPasted(text: string, state: string): Reply | null {
   if (/^https?:/i.test(text)) return URL.canParse(text) ? readReply(new URL(text).searchParams, state) : null;
   if (/(^|[?&])(code|state)=/.test(text)) return readReply(new URLSearchParams(text.replace(/^.*\?/, '')), state);
   return CODE.test(text) && text.length >= 4 ? { kind: 'code', code: text } : null;
-}
-
-/** Takes the same time whatever differs. */
-function isEqual(one: string, other: string): boolean {
-  const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
-  return timingSafeEqual(digest(one), digest(other));
 }
 
 export const FOREIGN = 'The answer does not belong to this sign-in; open the address above, in one window only.';
@@ -95,13 +89,6 @@ export function answerBrowser(
     response.once('close', () => onReply(kind));
     if (kind.kind !== 'foreign') isAnswered = true;
     send(response, kind.kind);
-  });
-  // What is no request at all: a wrong line, headers without end, a time-out.
-  server.on('clientError', (_, socket) => {
-    if (!socket.writable) return void socket.destroy();
-    socket.end(
-      'HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\nThis is no request that is answered here.\n',
-    );
   });
   // One connection that cannot be taken is not the end of the sign-in.
   server.on('error', () => {});

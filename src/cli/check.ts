@@ -22,125 +22,86 @@ interface CheckResult {
   readonly error: { readonly code: string; readonly message: string } | null;
 }
 
-export async function check(options: { readonly json?: boolean }): Promise<void> {
-  await runCommand({ json: options.json }, async (context) => {
+/** One check, which tells what it found; what it throws becomes its result, so that the others still run. True when it was passed. */
+type Attempt = (name: string, work: () => Promise<string>) => Promise<boolean>;
+
+export async function check({ json = false }: { readonly json?: boolean }): Promise<void> {
+  await runCommand({ json }, async (context) => {
     const results: CheckResult[] = [];
-    const report = (result: CheckResult) => {
+    const attempt: Attempt = async (name, work) => {
+      const result = await work().then((detail) => ({ name, ok: true, detail, error: null }), failureOf(name));
       results.push(result);
-      if (!options.json)
-        print(`${result.ok ? 'ok    ' : 'FAILED'}  ${result.name}: ${result.error?.message ?? result.detail}`);
+      if (!json) print(`${result.ok ? 'ok    ' : 'FAILED'}  ${name}: ${result.error?.message ?? result.detail}`);
+      return result.ok;
     };
     const settings = describeConfig(context.config);
     const { notes, openFiles } = context.config;
-    if (!options.json) {
+    if (!json) {
       for (const { name, value } of settings) print(`        ${name}: ${value}`);
       for (const note of openFiles) print(`Note    ${note}`);
     }
-
-    const database = await checkDatabase(context, report);
+    let database: MirrorDatabase | null = null;
     try {
-      if (database !== null) {
-        await checkRoom(database, report);
-        await checkSecretKey(context, database, report);
-        await checkQueue(context, database, report);
-      }
-      await checkConnections(context, database, report);
+      await attempt('database', async () => {
+        database = await openMirrorDatabase(context.config, context);
+        return describeDatabase(database);
+      });
+      if (database !== null) await checkStorage(context, database, attempt);
+      await checkConnections(context, database, attempt);
     } finally {
-      await database?.close();
+      await (database as MirrorDatabase | null)?.close();
     }
     const ok = results.every((result) => result.ok);
-    if (options.json) printJson({ ok, settings, notes: [...notes, ...openFiles], checks: results });
+    if (json) printJson({ ok, settings, notes: [...notes, ...openFiles], checks: results });
     return ok ? EXIT.done : EXIT.failed;
   });
 }
 
-type Report = (result: CheckResult) => void;
-
-/** One check; what it throws becomes its result, so that the others still run. */
-async function attempt<T>(
-  name: string,
-  report: Report,
-  work: () => Promise<{ value: T; detail: string }>,
-): Promise<T | null> {
-  try {
-    const { value, detail } = await work();
-    report({ name, ok: true, detail, error: null });
-    return value;
-  } catch (thrown) {
+const failureOf =
+  (name: string) =>
+  (thrown: unknown): CheckResult => {
     if (isAbort(thrown)) throw thrown;
     const error = databaseError(thrown, 'of DATABASE_URL');
     const message = error instanceof Error ? error.message : String(error);
     const isOurs = error instanceof LeadmirrorError;
-    report({
-      name,
-      ok: false,
-      detail: '',
-      error: { code: errorCode(error), message: isOurs ? message : `unexpected: ${message}` },
-    });
-    return null;
-  }
-}
+    const told = { code: errorCode(error), message: isOurs ? message : `unexpected: ${message}` };
+    return { name, ok: false, detail: '', error: told };
+  };
 
-async function checkDatabase(
-  { config, logger, signal }: CommandContext,
-  report: Report,
-): Promise<MirrorDatabase | null> {
-  return attempt('database', report, async () => {
-    const value = await openMirrorDatabase(config, { logger, signal });
-    return {
-      value,
-      detail: `${value.place}, migrated${describeRoom(value.connections)}${value.embedded === null ? '' : `; open it with: ${value.embedded.psql}`}`,
-    };
-  });
-}
-
-/** Empty where the limits cannot be known. */
-function describeRoom({ room, wanted, shares }: MirrorDatabase['connections']): string {
-  if (room === null) return '';
-  const { limitOf, limit, used } = room;
+/** How much room there is stays out where the limits cannot be known. */
+function describeDatabase({ place, embedded, connections: { room, wanted, shares } }: MirrorDatabase): string {
   const needs = `a daemon takes up to ${connectionsOf(shares)}, and needs ${connectionsOf(leastOf(wanted))}`;
-  return `; ${limit - used} of ${limit} connections that the ${limitOf} allows are free, ${needs}`;
+  return [
+    `${place}, migrated`,
+    ...(room === null
+      ? []
+      : [`${room.limit - room.used} of ${room.limit} connections that the ${room.limitOf} allows are free, ${needs}`]),
+    ...(embedded === null ? [] : [`open it with: ${embedded.psql}`]),
+  ].join('; ');
 }
 
-async function checkRoom({ connections: { room, wanted } }: MirrorDatabase, report: Report): Promise<void> {
+async function checkStorage(
+  { config, logger }: CommandContext,
+  database: MirrorDatabase,
+  attempt: Attempt,
+): Promise<void> {
+  const { room, wanted, shares } = database.connections;
   const lack = lackOfRoom(room, wanted);
-  if (lack === null) return;
-  await attempt('database connections', report, () => Promise.reject(new DatabaseError('database_refused', lack)));
-}
-
-async function checkSecretKey(context: CommandContext, database: MirrorDatabase, report: Report): Promise<void> {
-  const { config, logger } = context;
-  if (config.secretKey === null) return assertKey(config, database, logger);
-  await attempt('secret key', report, async () => {
-    await assertKey(config, database, logger);
-    return { value: null, detail: 'it is the one that the stored sign-ins are encrypted with' };
-  });
-}
-
-async function checkQueue({ config, logger }: CommandContext, database: MirrorDatabase, report: Report): Promise<void> {
-  await attempt('queue', report, async () => {
-    const queues = await createQueues({
-      config,
-      databaseUrl: database.url,
-      logger,
-      maxConnections: database.connections.shares.queue,
+  if (lack !== null) {
+    await attempt('database connections', () => Promise.reject(new DatabaseError('database_refused', lack)));
+  }
+  if (config.secretKey === null) await assertKey(config, database, logger);
+  else {
+    await attempt('secret key', async () => {
+      await assertKey(config, database, logger);
+      return 'it is the one that the stored sign-ins are encrypted with';
     });
-    try {
-      await queues.ping();
-    } finally {
-      await queues.close();
-    }
-    return { value: null, detail: config.redis === null ? 'in Postgres, schema bullmq' : 'in Redis' };
+  }
+  await attempt('queue', async () => {
+    const queues = await createQueues({ config, databaseUrl: database.url, logger, maxConnections: shares.queue });
+    await queues.ping().finally(() => queues.close());
+    return config.redis === null ? 'in Postgres, schema bullmq' : 'in Redis';
   });
-}
-
-function waitingError(
-  { id, streams }: Connection,
-  pause: { until: Date; reason: string },
-  nowMs: number,
-): RateLimitedError {
-  const message = `the server asked to wait until ${pause.until.toISOString()} (${pause.reason}), so nothing was sent; to try at once: leadmirror resume ${streams[0]?.name} --connection ${id}`;
-  return new RateLimitedError(message, { waitMs: pause.until.getTime() - nowMs });
 }
 
 /** Its password can be tried beside a kept session, without using up a refresh token. */
@@ -152,7 +113,7 @@ function hasOnlyPassword(settings: ConnectionConfig): settings is TilkeeConnecti
 async function checkConnections(
   { config, logger, signal }: CommandContext,
   database: MirrorDatabase | null,
-  report: Report,
+  attempt: Attempt,
 ): Promise<void> {
   const client = createHttpClient(config, systemClock);
   try {
@@ -166,25 +127,30 @@ async function checkConnections(
       tiledesk: fresh.tiledesk,
       tilkee: (name: string) => (tried.has(name) ? fresh : kept).tilkee(name),
     };
-    const connections = connect(config, { logger, clock: systemClock, client, budgetOf, vaults });
     const fetch = { signal, maxWaitMs: config.http.retryMaxMs, onRequest: () => {} };
-    for (const connection of connections) {
-      const isOpen = await attempt(connection.id, report, async () => {
-        const pause = database === null ? null : await readServerPause(database.prisma, connection.credential);
-        if (pause !== null) throw waitingError(connection, pause, systemClock.now());
-        const { summary } = await connection.open(fetch);
-        return { value: true, detail: summary };
+    for (const connection of connect(config, { logger, clock: systemClock, client, budgetOf, vaults })) {
+      const isOpen = await attempt(connection.id, async () => {
+        if (database !== null) await assertNotPaused(connection, database);
+        return (await connection.open(fetch)).summary;
       });
       for (const { name, knock } of connection.doors ?? []) {
-        await attempt(`${connection.id} ${name}`, report, async () => ({ value: null, detail: await knock(fetch) }));
+        await attempt(`${connection.id} ${name}`, () => knock(fetch));
       }
-      if (isOpen) {
-        for (const stream of connection.streams) await checkStream({ connection, stream, database }, fetch, report);
+      if (!isOpen) continue;
+      for (const stream of connection.streams) {
+        await attempt(`${connection.id} ${stream.name}`, () => tryLists({ connection, stream, database }, fetch));
       }
     }
   } finally {
     await client.close();
   }
+}
+
+async function assertNotPaused({ id, credential, streams }: Connection, { prisma }: MirrorDatabase): Promise<void> {
+  const pause = await readServerPause(prisma, credential);
+  if (pause === null) return;
+  const message = `the server asked to wait until ${pause.until.toISOString()} (${pause.reason}), so nothing was sent; to try at once: leadmirror resume ${streams[0]?.name} --connection ${id}`;
+  throw new RateLimitedError(message, { waitMs: pause.until.getTime() - systemClock.now() });
 }
 
 interface StreamToCheck {
@@ -197,24 +163,18 @@ interface StreamToCheck {
 const LISTS_TO_TRY = 3;
 
 /** Probes what the server can do, and reads one page of each list. */
-async function checkStream(
-  { connection, stream, database }: StreamToCheck,
-  fetch: FetchOptions,
-  report: Report,
-): Promise<void> {
-  await attempt(`${connection.id} ${stream.name}`, report, async () => {
-    try {
-      return { value: null, detail: await tryLists({ connection, stream, database }, fetch) };
-    } catch (error) {
-      // Its turn comes when another stream was read; until then nobody can say more.
-      if (error instanceof RateLimitedError && error.code === 'parent_first')
-        return { value: null, detail: error.message };
-      throw error;
-    }
-  });
+async function tryLists(target: StreamToCheck, fetch: FetchOptions): Promise<string> {
+  try {
+    return await readLists(target, fetch);
+  } catch (error) {
+    // Its turn comes when another stream was read; until then nobody can say more.
+    if (error instanceof RateLimitedError && error.code === 'parent_first') return error.message;
+    throw error;
+  }
 }
 
-async function tryLists({ connection, stream, database }: StreamToCheck, fetch: FetchOptions): Promise<string> {
+async function readLists({ connection, stream, database }: StreamToCheck, fetch: FetchOptions): Promise<string> {
+  const keyOf = (of: string) => ({ connectionId: connection.id, stream: of });
   let learnt: Capabilities = {};
   let notice: string | null = null;
   const lists = await stream.planLists({
@@ -225,12 +185,8 @@ async function tryLists({ connection, stream, database }: StreamToCheck, fetch: 
     },
     stopBefore: () => null,
     watermark: () => null,
-    mirroredIds: async (of, limit) =>
-      database === null
-        ? null
-        : readMirroredIds(database.prisma, { connectionId: connection.id, stream: of }, limit ?? LISTS_TO_TRY),
-    follow: async (of) =>
-      database === null ? null : followMirrored(database.prisma, { connectionId: connection.id, stream: of }),
+    mirroredIds: async (of, limit) => database && readMirroredIds(database.prisma, keyOf(of), limit ?? LISTS_TO_TRY),
+    follow: async (of) => database && followMirrored(database.prisma, keyOf(of)),
     ownIds: async () => [],
     notice: (text) => {
       notice = text;

@@ -3,7 +3,7 @@ import { createInterface } from 'node:readline';
 import { assertKey, createHttpClient, openMirrorDatabase } from '../app.ts';
 import { systemClock } from '../clock.ts';
 import type { Config, TilkeeConnectionConfig } from '../config.ts';
-import { AuthError, ConfigError, type ConfigProblem } from '../errors.ts';
+import { AuthError, ConfigError } from '../errors.ts';
 import { abortError } from '../http/abort.ts';
 import { createUpstream } from '../http/upstream.ts';
 import { isLoopback } from '../loopback.ts';
@@ -19,6 +19,8 @@ import { print } from './format.ts';
 
 /** Answers of somebody else that are reported; a flood of them must not scroll the address away. */
 const MAX_TOLD = 3;
+
+const DECLINED = 'Tilkee did not allow the sign-in in the browser; nothing is changed. Try again';
 
 const EXAMPLE = 'http://127.0.0.1:8765/callback';
 
@@ -37,8 +39,7 @@ export interface TilkeeLoginOptions {
  * or secret is ever printed.
  */
 export async function tilkeeLogin(options: TilkeeLoginOptions): Promise<void> {
-  await runCommand({ requireConnections: false }, async (context) => {
-    const { config, logger, signal } = context;
+  await runCommand({ requireConnections: false }, async ({ config, logger, signal }) => {
     // Sent as it was given: Tilkee compares letter by letter, and the parsed address may gain a slash.
     const { redirectUri } = options;
     assertRedirectUri(redirectUri);
@@ -52,7 +53,7 @@ export async function tilkeeLogin(options: TilkeeLoginOptions): Promise<void> {
       const state = randomBytes(24).toString('base64url');
       const verifier = randomBytes(48).toString('base64url');
       const address = authorizeUrl(settings, { clientId, redirectUri, state, verifier });
-      const code = await receiveCode({ address, redirectUri, state, isListening: options.listen, signal });
+      const code = await receiveCode(options, { address, state, signal });
       const upstream = createUpstream({
         client,
         budget: createDatabaseBudget(database.prisma, tilkeeCredential(settings), settings.requestsPerMinute),
@@ -61,9 +62,11 @@ export async function tilkeeLogin(options: TilkeeLoginOptions): Promise<void> {
         attempts: config.http.retryAttempts,
         maxTotalMs: config.http.retryMaxMs,
       });
-      const waits = { signal, maxWaitMs: config.http.retryMaxMs };
-      const grant = { settings, auth, upstream, clock: systemClock };
-      const kept = await grantByCode(grant, { code, redirectUri, verifier }, waits);
+      const kept = await grantByCode(
+        { settings, auth, upstream, clock: systemClock },
+        { code, redirectUri, verifier },
+        { signal, maxWaitMs: config.http.retryMaxMs },
+      );
       const vault = createDatabaseVault<KeptSignIn>(database.prisma, { name: vaultName(settings), secretKey });
       const patience = { signal, maxWaitMs: VAULT_WAIT_MS, overwriteUnreadable: true };
       await vault.exclusive(async () => ({ value: null, store: kept }), patience);
@@ -104,6 +107,9 @@ function findAccount({ connections }: Config, id: string | undefined): TilkeeCon
   return found;
 }
 
+const NO_SECRET_KEY =
+  'is not set; the sign-in is kept in the database only encrypted: set a long random text, such as `openssl rand -base64 32` prints, and keep it';
+
 /** What the sign-in needs from the configuration. @throws ConfigError with everything that is missing */
 function readKeys(
   { secretKey }: Config,
@@ -114,16 +120,16 @@ function readKeys(
     throw new ConfigError([{ variable: 'TILKEE_ACCESS_TOKEN', message }]);
   }
   const { clientId, clientSecret } = auth;
-  const missing: ConfigProblem[] = [];
   const remedy = 'is not set; the browser sign-in needs it (the developer area of Tilkee has it)';
-  if (clientId === null) missing.push({ variable: 'TILKEE_CLIENT_ID', message: remedy });
-  if (clientSecret === null) missing.push({ variable: 'TILKEE_CLIENT_SECRET', message: remedy });
-  if (secretKey === null) {
-    const message =
-      'is not set; the sign-in is kept in the database only encrypted: set a long random text, such as `openssl rand -base64 32` prints, and keep it';
-    missing.push({ variable: 'LEADMIRROR_SECRET_KEY', message });
+  const needed: readonly [string, string | null, string][] = [
+    ['TILKEE_CLIENT_ID', clientId, remedy],
+    ['TILKEE_CLIENT_SECRET', clientSecret, remedy],
+    ['LEADMIRROR_SECRET_KEY', secretKey, NO_SECRET_KEY],
+  ];
+  const missing = needed.filter(([, value]) => value === null);
+  if (clientId === null || secretKey === null || missing.length > 0) {
+    throw new ConfigError(missing.map(([variable, , message]) => ({ variable, message })));
   }
-  if (clientId === null || secretKey === null || missing.length > 0) throw new ConfigError(missing);
   return { auth, clientId, secretKey };
 }
 
@@ -134,24 +140,18 @@ function assertRedirectUri(text: string): void {
   }
 }
 
-interface CodeRequest {
-  readonly address: string;
-  readonly redirectUri: string;
-  readonly state: string;
-  readonly isListening: boolean;
-  readonly signal: AbortSignal;
-}
-
 /** The code, by whichever way it comes first: the browser's own request, or what a person pastes. */
-async function receiveCode(request: CodeRequest): Promise<string> {
-  const { address, state, signal } = request;
-  const target = new URL(request.redirectUri);
-  const isListening = request.isListening && target.protocol === 'http:' && isLoopback(target.hostname);
+async function receiveCode(
+  { redirectUri, listen: mayListen }: TilkeeLoginOptions,
+  { address, state, signal }: { readonly address: string; readonly state: string; readonly signal: AbortSignal },
+): Promise<string> {
+  const target = new URL(redirectUri);
+  const isListening = mayListen && target.protocol === 'http:' && isLoopback(target.hostname);
   const server = isListening ? await listen(target) : null;
   const input = createInterface({ input: process.stdin });
   try {
     print(`Open this address in a browser and sign in to Tilkee:\n\n  ${address}\n`);
-    print(`The redirect URI ${request.redirectUri} has to be registered with Tilkee for this client id.`);
+    print(`The redirect URI ${redirectUri} has to be registered with Tilkee for this client id.`);
     print(
       isListening
         ? 'Waiting for the browser. Is it on another machine? Then paste the address it ends on, or the code alone, here.'
@@ -161,7 +161,7 @@ async function receiveCode(request: CodeRequest): Promise<string> {
     return await new Promise((resolve, reject) => {
       const settle = (reply: Reply) => {
         if (reply.kind === 'code') resolve(reply.code);
-        if (reply.kind === 'declined') reject(declined());
+        if (reply.kind === 'declined') reject(new AuthError('auth_failed', DECLINED));
         if (reply.kind !== 'foreign' || foreign++ >= MAX_TOLD) return;
         process.stderr.write(`${FOREIGN} Still waiting.\n`);
       };
@@ -181,8 +181,4 @@ async function receiveCode(request: CodeRequest): Promise<string> {
     server?.close();
     server?.closeAllConnections();
   }
-}
-
-function declined(): AuthError {
-  return new AuthError('auth_failed', 'Tilkee did not allow the sign-in in the browser; nothing is changed. Try again');
 }
