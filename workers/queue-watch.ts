@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '../src/logger.ts';
 
 export interface QueueWatchOptions {
@@ -16,10 +17,8 @@ const REPEAT_MS = 60_000;
 export class QueueWatch {
   readonly #options: QueueWatchOptions;
   readonly #seen = new Map<string, number>();
-  #timer: NodeJS.Timeout | null = null;
-  #isDown = false;
+  readonly #closing = new AbortController();
   #isAsking = false;
-  #isClosed = false;
 
   constructor(options: QueueWatchOptions) {
     this.#options = options;
@@ -27,41 +26,34 @@ export class QueueWatch {
 
   /** For every `error` event. */
   readonly report = (error: Error): void => {
-    if (this.#isClosed || this.#isDown) return;
-    void this.#ask(error);
+    if (!this.#isAsking && !this.#closing.signal.aborted) void this.#ask(error);
   };
 
   close(): void {
-    this.#isClosed = true;
-    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#closing.abort();
   }
 
-  /** `error`: what made us ask. */
-  async #ask(error: Error | null): Promise<void> {
-    if (this.#isAsking) return;
+  /** Until the queue answers. `error`: what made us ask. */
+  async #ask(error: Error): Promise<void> {
+    const { logger, ping, intervalMs = INTERVAL_MS } = this.#options;
+    const { signal } = this.#closing;
     this.#isAsking = true;
-    const failure = await this.#options.ping().then(
-      () => null,
-      (cause: unknown) => cause,
-    );
+    for (let isDown = false; !signal.aborted; isDown = true) {
+      const failure = await ping().then(() => null, describeError);
+      if (signal.aborted) return;
+      if (failure === null) {
+        if (isDown) logger.info('the queue is back');
+        else this.#note(describeError(error));
+        break;
+      }
+      if (!isDown) logger.warn({ reason: failure }, 'the queue cannot be reached');
+      await delay(intervalMs, undefined, { signal, ref: false }).catch(() => {});
+    }
     this.#isAsking = false;
-    if (this.#isClosed) return;
-    if (failure === null) this.#reached(error);
-    else this.#failed(failure);
   }
 
-  #failed(failure: unknown): void {
-    if (!this.#isDown) this.#options.logger.warn({ reason: describeError(failure) }, 'the queue cannot be reached');
-    this.#isDown = true;
-    this.#timer = setTimeout(() => void this.#ask(null), this.#options.intervalMs ?? INTERVAL_MS);
-    this.#timer.unref();
-  }
-
-  #reached(error: Error | null): void {
-    if (this.#isDown) this.#options.logger.info('the queue is back');
-    this.#isDown = false;
-    if (error === null) return;
-    const reason = describeError(error);
+  /** An error although the queue answers: said once a minute. */
+  #note(reason: string): void {
     const now = performance.now();
     if (now - (this.#seen.get(reason) ?? Number.NEGATIVE_INFINITY) < REPEAT_MS) return;
     if (this.#seen.size > 100) this.#seen.clear();
@@ -70,20 +62,17 @@ export class QueueWatch {
   }
 }
 
-/** One line, without user and password of a URL. */
+/**
+ * One line, without user and password of a URL. Told by its shape: an error of Node itself is not an `Error` of ours when we run in a context of our own.
+ */
 export function describeError(error: unknown): string {
-  if (!hasMessage(error)) return 'unknown';
-  const { code, name } = error;
-  const [line = ''] = error.message.split('\n');
+  const { message, code, name } = (error ?? {}) as { message?: unknown; code?: unknown; name?: unknown };
+  if (typeof message !== 'string') return 'unknown';
+  const [line = ''] = message.split('\n');
   // The library asks for reports of answers that are no Redis at all.
   const text = line
     .replaceAll(/\/\/[^/@\s]*@/g, '//')
     .replace(/\.? Please report this\.?/, '')
     .slice(0, 400);
   return typeof code === 'string' && !text.includes(code) ? `${code} ${text}`.trim() : text || String(name);
-}
-
-/** By its shape: an error of Node itself is not an `Error` of ours when we run in a context of our own. */
-function hasMessage(error: unknown): error is { message: string; code?: unknown; name?: unknown } {
-  return typeof error === 'object' && error !== null && 'message' in error && typeof error.message === 'string';
 }
