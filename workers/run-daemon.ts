@@ -8,10 +8,9 @@ import { registerMetrics } from '../src/ops/metrics.ts';
 import type { OpsPlugin } from '../src/ops/server.ts';
 import { assertWritable, describeProcesses, disagreeing, readProcesses } from '../src/store/engine/processes.ts';
 import { databaseError } from '../src/store/faults.ts';
-import { readVersion } from '../src/version.ts';
 import { startHeartbeat } from './heartbeat.ts';
 import { startDaemon } from './main.ts';
-import { readLanes } from './queue-depths.ts';
+import type { JobReport } from './sync-stream.ts';
 import { startWeb } from './web.ts';
 
 /** What a process does of all that there is to do; several processes may do the same. */
@@ -23,8 +22,10 @@ export interface RunDaemonOptions {
   readonly roles?: readonly Role[];
   /** Ends the daemon. */
   readonly signal: AbortSignal;
-  /** Called when everything runs. */
-  readonly onRunning?: () => void;
+  /** Called when everything runs, with the address of the status page; null without role web. */
+  readonly onRunning?: (pageUrl: string | null) => void;
+  /** Called after every job. */
+  readonly onJob?: (report: JobReport) => void;
 }
 
 /**
@@ -32,7 +33,7 @@ export interface RunDaemonOptions {
  * @throws ConfigError when the port cannot be had
  */
 export async function runDaemon(app: App, options: RunDaemonOptions): Promise<void> {
-  const { roles = ROLES, signal, onRunning } = options;
+  const { roles = ROLES, signal, onRunning, onJob } = options;
   const { config, logger } = app;
   const closers: (() => Promise<void>)[] = [];
   try {
@@ -46,18 +47,9 @@ export async function runDaemon(app: App, options: RunDaemonOptions): Promise<vo
       roles: roles.filter((role) => role !== 'web'),
       logger,
       signal,
-      observer: { onRound: () => void called?.call() },
+      observer: { ...(onJob && { onJob }), onRound: () => void called?.call() },
     });
-    const heartbeat = startHeartbeat({
-      prisma: app.database.prisma,
-      logger,
-      roles,
-      version: readVersion(),
-      isLeading: () => daemon.isLeading,
-      pingQueue: () => daemon.pingQueue(),
-      runningRuns: () => daemon.activeJobs,
-      streams: () => app.streams,
-    });
+    const heartbeat = startHeartbeat({ app, daemon, logger, roles });
     // The last sign of life comes when everything else has ended.
     closers.push(
       () => heartbeat.stop(),
@@ -75,7 +67,7 @@ export async function runDaemon(app: App, options: RunDaemonOptions): Promise<vo
           assertWritable(prisma).catch((cause) => {
             throw databaseError(cause, place);
           }),
-        queue: () => daemon.pingQueue(),
+        queue: () => daemon.queues.ping(),
         configuration: () => describeDisagreement(prisma),
       },
       afterMs: config.alerts.afterMs,
@@ -91,20 +83,22 @@ export async function runDaemon(app: App, options: RunDaemonOptions): Promise<vo
       onAttempt: (attempt) => processMetrics?.alertMessages.inc({ ...attempt }),
     });
     if (alerts !== null) closers.push(() => alerts.stop());
+    let pageUrl: string | null = null;
     if (roles.includes('web')) {
       const { maxStreams } = config.metrics;
-      const readQueue = () => readLanes(daemon.queues);
+      const readQueue = () => daemon.queues.counts().catch(() => null);
       const plugins: OpsPlugin[] = [];
       if (processMetrics !== undefined) {
         const metrics = { prisma, logger, processMetrics, maxStreams, readQueue };
         plugins.push((server) => registerMetrics(server, metrics));
       }
-      const ops = await startWeb(app, daemon, { logger, plugins });
+      const ops = await startWeb(app, daemon, plugins);
       closers.push(() => ops.close());
+      pageUrl = ops.url;
       logger.info(`status page on ${ops.url}; status on ${ops.url}/api/status`);
     }
     logger.info({ roles, connections: app.connections.length }, 'leadmirror is running');
-    onRunning?.();
+    onRunning?.(pageUrl);
     if (!signal.aborted) await once(signal, 'abort');
     logger.info('stopping: pages under way are finished or dropped, checkpoints are kept');
   } finally {

@@ -1,14 +1,10 @@
-import { once } from 'node:events';
-import { join, resolve } from 'node:path';
-import { startHeartbeat } from '../../workers/heartbeat.ts';
-import { startDaemon } from '../../workers/main.ts';
+import { resolve } from 'node:path';
+import { runDaemon } from '../../workers/run-daemon.ts';
 import type { JobReport } from '../../workers/sync-stream.ts';
-import { startWeb } from '../../workers/web.ts';
 import { type App, createApp } from '../app.ts';
 import { type Config, loadConfig } from '../config.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../store/embedded/embedded.ts';
-import { openSession } from '../store/session.ts';
-import { readVersion } from '../version.ts';
+import { withSession } from '../store/session.ts';
 import { type CommandContext, runCommand } from './command.ts';
 import { query, showQueries } from './demo-queries.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
@@ -16,8 +12,7 @@ import { formatSeconds, print } from './format.ts';
 import { createProgress } from './progress.ts';
 import { startUpstreams, type Upstreams } from './sandbox.ts';
 import { selectStreams } from './selection.ts';
-import { exitCodeOf, refreshAfter, syncAll } from './sync.ts';
-import { summaryLine } from './sync-report.ts';
+import { exitCodeOf, refreshAfter, summaryLine, syncAll } from './sync.ts';
 
 export async function demo(options: { readonly once?: boolean }): Promise<void> {
   const upstreams = await startUpstreams();
@@ -43,7 +38,7 @@ async function demoConfig({ variables }: Upstreams): Promise<Config> {
   return loadConfig({
     cwd: home,
     env: {
-      LEADMIRROR_HOME: join(home),
+      LEADMIRROR_HOME: home,
       ...variables,
       TILEDESK_REQUESTS_PER_MINUTE: '6000',
       SYNC_INCREMENTAL_CRON: '*/5 * * * * *',
@@ -60,22 +55,19 @@ async function demoConfig({ variables }: Upstreams): Promise<Config> {
 /** The simulated account is made anew at every start, so its mirror is too. Null when another demo uses this folder. */
 async function openFreshDatabase({ config, logger, signal }: CommandContext): Promise<EmbeddedPostgres | null> {
   const embedded = await startEmbeddedPostgres({ home: config.home, logger, signal });
-  const client = await openSession(embedded.url);
-  try {
+  const isFresh = await withSession(embedded.url, async (client) => {
     const { rows } = await client.query<{ others: number }>(
       "select count(*)::int as others from pg_stat_activity where application_name = 'leadmirror' and pid <> pg_backend_pid()",
     );
-    if ((rows[0]?.others ?? 0) > 0) {
-      process.stderr.write('Another demo is running in this folder; stop it first, or start this one elsewhere.\n');
-      await embedded.close();
-      return null;
-    }
+    if ((rows[0]?.others ?? 0) > 0) return false;
     await client.query('set client_min_messages = warning');
     await client.query('drop schema if exists reporting, sync, tiledesk, tilkee, bullmq cascade');
-    return embedded;
-  } finally {
-    await client.end();
-  }
+    return true;
+  });
+  if (isFresh) return embedded;
+  process.stderr.write('Another demo is running in this folder; stop it first, or start this one elsewhere.\n');
+  await embedded.close();
+  return null;
 }
 
 async function runOnce(context: CommandContext, upstreams: Upstreams): Promise<ExitCode> {
@@ -97,36 +89,17 @@ async function runOnce(context: CommandContext, upstreams: Upstreams): Promise<E
 }
 
 async function watch(context: CommandContext, upstreams: Upstreams): Promise<ExitCode> {
-  const { logger, signal } = context;
   return withMirror(context, upstreams, async (app) => {
-    const runs = createRunLines(() => pageUrl);
     let pageUrl = '';
-    const roles = ['scheduler', 'worker'] as const;
-    const daemon = await startDaemon(app, { roles, logger, signal, observer: { onJob: runs.onJob } });
-    const heartbeat = startHeartbeat({
-      prisma: app.database.prisma,
-      logger,
-      roles: [...roles, 'web'],
-      version: readVersion(),
-      isLeading: () => daemon.isLeading,
-      pingQueue: () => daemon.pingQueue(),
-      runningRuns: () => daemon.activeJobs,
-      streams: () => app.streams,
-    });
-    try {
-      const web = await startWeb(app, daemon, { logger });
-      try {
-        pageUrl = web.url;
-        print(invitation(upstreams, web.url));
+    await runDaemon(app, {
+      signal: context.signal,
+      onJob: createRunLines(() => pageUrl),
+      onRunning(url) {
+        pageUrl = url ?? '';
+        print(invitation(upstreams, pageUrl));
         upstreams.startLive();
-        if (!signal.aborted) await once(signal, 'abort');
-      } finally {
-        await web.close();
-      }
-    } finally {
-      await daemon.stop();
-      await heartbeat.stop();
-    }
+      },
+    });
     print('\nStopped. The next demo starts afresh.');
     return EXIT.done;
   });
@@ -138,18 +111,16 @@ const LINES_PER_FOOT = 12;
 /** One line for each run that changed something or did not succeed. */
 function createRunLines(pageUrl: () => string) {
   let lines = 0;
-  return {
-    onJob({ connection, stream, pass, result }: JobReport): void {
-      if (result === null) return;
-      const { created, updated, deleted, outcome, error } = result;
-      if (outcome === 'succeeded' && created + updated + deleted === 0) return;
-      if (outcome === 'postponed' || outcome === 'cancelled') return;
-      const time = new Date().toISOString().slice(11, 19);
-      const counts = `${created} created, ${updated} updated, ${deleted} deleted`;
-      print(`${time}  ${stream} ${pass} (${connection}): ${outcome}, ${error?.message ?? counts}`);
-      lines += 1;
-      if (lines % LINES_PER_FOOT === 0) print(`          Status page: ${pageUrl()}   Ctrl-C stops everything.`);
-    },
+  return ({ connection, stream, pass, result }: JobReport): void => {
+    if (result === null) return;
+    const { created, updated, deleted, outcome, error } = result;
+    if (outcome === 'succeeded' && created + updated + deleted === 0) return;
+    if (outcome === 'postponed' || outcome === 'cancelled') return;
+    const time = new Date().toISOString().slice(11, 19);
+    const counts = `${created} created, ${updated} updated, ${deleted} deleted`;
+    print(`${time}  ${stream} ${pass} (${connection}): ${outcome}, ${error?.message ?? counts}`);
+    lines += 1;
+    if (lines % LINES_PER_FOOT === 0) print(`          Status page: ${pageUrl()}   Ctrl-C stops everything.`);
   };
 }
 
@@ -173,11 +144,7 @@ async function withMirror(
 
 async function mirrorAll(app: App, signal: AbortSignal): Promise<ExitCode> {
   const progress = createProgress({ isQuiet: false });
-  const reports = await syncAll(app, selectStreams(app.connections, [], undefined), {
-    pass: undefined,
-    signal,
-    progress,
-  });
+  const reports = await syncAll(app, selectStreams(app.connections, [], undefined), { signal, progress });
   await refreshAfter(app, signal);
   progress.stop();
   for (const report of reports) print(summaryLine(report));

@@ -370,7 +370,7 @@ inBrowser('with a running daemon', () => {
       logger,
       signal: new AbortController().signal,
     });
-    web = await startWeb(mirror.app, daemon, { logger });
+    web = await startWeb(mirror.app, daemon);
   });
   afterAll(async () => {
     await web.close();
