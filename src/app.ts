@@ -266,7 +266,7 @@ export async function openMirrorDatabase(
 const DATABASE_RETRY_MS = 5_000;
 const QUEUE_CONNECTIONS = 8;
 
-interface ReachOptions {
+export interface ReachOptions {
   readonly logger: Logger;
   readonly signal: AbortSignal;
   readonly clock: Clock;
@@ -283,7 +283,10 @@ async function reachAndMigrate(url: string, options: ReachOptions): Promise<Conn
 }
 
 /** Tries again while the database is away, where the caller has the time; else the first failure is thrown. */
-async function patiently<T>({ logger, signal, clock, isPatient }: ReachOptions, work: () => Promise<T>): Promise<T> {
+export async function patiently<T>(
+  { logger, signal, clock, isPatient }: ReachOptions,
+  work: () => Promise<T>,
+): Promise<T> {
   for (;;) {
     try {
       return await work();

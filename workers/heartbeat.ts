@@ -1,23 +1,20 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { PrismaClient } from '../src/generated/prisma/client.ts';
+import type { App } from '../src/app.ts';
 import type { Logger } from '../src/logger.ts';
 import { BEAT_MS, removeProcess, writeBeat } from '../src/store/engine/processes.ts';
+import type { StreamKey } from '../src/store/engine/streams.ts';
+import { readVersion } from '../src/version.ts';
+import type { Daemon } from './main.ts';
 import { describeError } from './queue-watch.ts';
+import type { Queues } from './queues.ts';
 
 export interface HeartbeatParts {
-  readonly prisma: PrismaClient;
+  readonly app: { readonly database: Pick<App['database'], 'prisma'>; readonly streams: readonly StreamKey[] };
+  readonly daemon: Pick<Daemon, 'isLeading' | 'activeJobs'> & { readonly queues: Pick<Queues, 'ping'> };
   readonly logger: Logger;
   readonly roles: readonly string[];
-  /** Of the program. */
-  readonly version: string;
-  readonly isLeading: () => boolean;
-  /** Rejects while the queue is away. */
-  readonly pingQueue: () => Promise<void>;
-  readonly runningRuns: () => number;
-  /** Of the configuration as it is now. */
-  readonly streams: () => readonly { readonly connectionId: string; readonly stream: string }[];
   readonly intervalMs?: number;
 }
 
@@ -32,28 +29,29 @@ const FAREWELL_MS = 2_000;
 
 /** Says every few seconds that this process lives, and how it is. A database that is away is no reason to stop: the next beat tries again. */
 export function startHeartbeat(parts: HeartbeatParts): Heartbeat {
-  const { prisma, logger, roles, version, isLeading, pingQueue, runningRuns, streams, intervalMs = BEAT_MS } = parts;
+  const { app, daemon, logger, roles, intervalMs = BEAT_MS } = parts;
+  const { prisma } = app.database;
   const id = randomUUID();
   const stopping = new AbortController();
 
   async function beat(): Promise<void> {
-    const isQueueOk = await pingQueue().then(
+    const isQueueOk = await daemon.queues.ping().then(
       () => true,
       () => false,
     );
     if (stopping.signal.aborted) return;
-    const names = streams().map(({ connectionId, stream }) => `${connectionId}/${stream}`);
+    const names = app.streams.map(({ connectionId, stream }) => `${connectionId}/${stream}`);
     await writeBeat(prisma, {
-      configHash: createHash('sha256').update(names.sort().join('\n')).digest('hex').slice(0, 16),
-      connections: [...new Set(streams().map(({ connectionId }) => connectionId))],
       id,
+      roles,
+      isQueueOk,
       host: hostname(),
       pid: process.pid,
-      roles,
-      version,
-      isLeading: isLeading(),
-      isQueueOk,
-      runningRuns: runningRuns(),
+      version: readVersion(),
+      configHash: createHash('sha256').update(names.sort().join('\n')).digest('hex').slice(0, 16),
+      connections: [...new Set(app.streams.map(({ connectionId }) => connectionId))],
+      isLeading: daemon.isLeading,
+      runningRuns: daemon.activeJobs,
     });
   }
 

@@ -4,7 +4,7 @@ import type { Logger } from '../src/logger.ts';
 import type { Lane } from '../src/stream.ts';
 import { LaneWorker } from './lane-worker.ts';
 import type { RunWorker } from './queue-backend.ts';
-import { createQueues, type QueueHealth, type QueueOverrides, type Queues } from './queues.ts';
+import { createQueues, type QueueOverrides, type Queues } from './queues.ts';
 import { ReportRefresher } from './report-refresher.ts';
 import { type RoundReport, type Scheduler, startScheduler } from './scheduler.ts';
 import { createProcessor, type JobReport } from './sync-stream.ts';
@@ -33,10 +33,6 @@ export interface Daemon {
   readonly isLeading: boolean;
   /** Jobs that this process works on now. */
   readonly activeJobs: number;
-  /** @throws QueueUnavailableError */
-  pingQueue(): Promise<void>;
-  /** For readiness; never throws. */
-  queueHealth(): Promise<QueueHealth>;
   /** Takes nothing new, ends the runs at their page, closes everything; safe to call twice, never throws. The app stays open. */
   stop(): Promise<void>;
 }
@@ -70,17 +66,11 @@ export async function startDaemon(app: App, options: DaemonOptions): Promise<Dae
       else refresher.ask();
       observer.onJob?.(report);
     };
-    const processor = createProcessor({
-      ...{ app, queues, logger, parking, sliceMs: options.sliceMs },
-      signal: stopping.signal,
-      onJob,
-    });
-    const lanes: [Lane, number][] = [
-      ['fast', concurrency],
-      ['bulk', bulkConcurrency],
-    ];
-    for (const [lane, limit] of lanes) {
-      const create = () => watchWorker(queues.createWorker(lane, processor, { concurrency: limit }), logger);
+    const { sliceMs } = options;
+    const processor = createProcessor({ app, queues, logger, parking, sliceMs, signal: stopping.signal, onJob });
+    const limits: Readonly<Record<Lane, number>> = { fast: concurrency, bulk: bulkConcurrency };
+    for (const lane of ['fast', 'bulk'] as const) {
+      const create = () => watchWorker(queues.createWorker(lane, processor, limits[lane]), logger);
       const { silenceMs } = queueOptions ?? {};
       workers.push(new LaneWorker({ lane, create, ping: () => queues.ping(), logger, silenceMs }));
     }
@@ -94,14 +84,8 @@ export async function startDaemon(app: App, options: DaemonOptions): Promise<Dae
     signal.removeEventListener('abort', onAbort);
     leave();
     stopping.abort();
-    stopped ??= closeAll({
-      workers,
-      scheduler,
-      refresher,
-      queues,
-      logger,
-      limitMs: app.config.workers.shutdownTimeoutMs,
-    });
+    const limitMs = app.config.workers.shutdownTimeoutMs;
+    stopped ??= closeAll({ workers, scheduler, refresher, queues, logger, limitMs });
     return stopped;
   };
   const onAbort = () => void stop();
@@ -115,8 +99,6 @@ export async function startDaemon(app: App, options: DaemonOptions): Promise<Dae
     get activeJobs() {
       return workers.reduce((sum, worker) => sum + worker.activeJobs, 0);
     },
-    pingQueue: () => queues.ping(),
-    queueHealth: () => queues.health(),
     stop,
   };
 }

@@ -1,9 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Queue, type Telemetry } from 'bullmq';
+import { patiently } from '../src/app.ts';
+import { systemClock } from '../src/clock.ts';
 import type { Config } from '../src/config.ts';
-import { DatabaseError } from '../src/errors.ts';
 import type { Logger } from '../src/logger.ts';
-import { passesByWaiting } from '../src/store/faults.ts';
+import type { QueueHealth } from '../src/ops/parts.ts';
 import { type Lane, laneOf } from '../src/stream.ts';
 import {
   type QueueBackend,
@@ -20,37 +21,7 @@ import { deduplicationId, QUEUE_NAMES, RUN, type RunJob } from './run-job.ts';
 
 export { QueueRefusedError, QueueUnavailableError } from './queue-errors.ts';
 
-export interface LaneCounts {
-  readonly waiting: number;
-  readonly active: number;
-  readonly delayed: number;
-  readonly failed: number;
-}
-
-export interface QueueHealth {
-  readonly backend: 'redis' | 'postgres';
-  readonly ok: boolean;
-  /** Null while it answers. */
-  readonly error: string | null;
-  readonly lanes: Readonly<Record<Lane, LaneCounts>> | null;
-}
-
-export interface Queues {
-  readonly kind: 'redis' | 'postgres';
-  readonly lanes: Readonly<Record<Lane, RunQueue>>;
-  createWorker(lane: Lane, processor: RunProcessor, options: LaneWorkerOptions): RunWorker;
-  /** @throws QueueUnavailableError */
-  ping(): Promise<void>;
-  /** Never throws. */
-  health(): Promise<QueueHealth>;
-  /** Gives up on a queue that is away, so that what waits for it can be closed. */
-  disconnect(): Promise<void>;
-  close(): Promise<void>;
-}
-
-export interface LaneWorkerOptions {
-  readonly concurrency: number;
-}
+type JobCounts = Readonly<Record<string, number>>;
 
 export interface QueueOverrides {
   /** Of all keys in Redis, in braces. */
@@ -86,7 +57,10 @@ const LOCK_MS = 30_000;
 /** @throws QueueUnavailableError, DatabaseError */
 export async function createQueues(options: CreateQueuesOptions): Promise<Queues> {
   const { config, databaseUrl, logger } = options;
-  if (config.redis === null) await migrateOrWait(options);
+  if (config.redis === null) {
+    const { isPatient = false, signal = new AbortController().signal } = options;
+    await patiently({ logger, signal, clock: systemClock, isPatient }, () => migrateQueue(databaseUrl));
+  }
   const onError = (error: Error) => watch.report(error);
   const backend: QueueBackend =
     config.redis === null
@@ -98,7 +72,7 @@ export async function createQueues(options: CreateQueuesOptions): Promise<Queues
           onError,
         });
   const watch = new QueueWatch({ logger, ping: () => queues.ping() });
-  const queues = new BackendQueues(backend, watch, options);
+  const queues = new Queues(backend, watch, options);
   const signal = options.signal ? AbortSignal.any([options.signal, queues.closing]) : queues.closing;
   try {
     await reach(queues, backend, { ...options, signal });
@@ -129,7 +103,7 @@ export async function enqueueRun(queues: Queues, job: RunJob): Promise<void> {
   await (isManual ? answerWithin(ANSWER_MS, adding) : adding);
 }
 
-class BackendQueues implements Queues {
+export class Queues {
   readonly kind: 'redis' | 'postgres';
   readonly lanes: Record<Lane, RunQueue>;
   readonly #backend: QueueBackend;
@@ -146,12 +120,12 @@ class BackendQueues implements Queues {
     this.lanes = { fast: this.#createQueue('fast'), bulk: this.#createQueue('bulk') };
   }
 
-  createWorker(lane: Lane, processor: RunProcessor, { concurrency }: LaneWorkerOptions): RunWorker {
+  createWorker(lane: Lane, processor: RunProcessor, concurrency: number): RunWorker {
     const { lockMs = LOCK_MS, silenceMs } = this.#overrides;
     const options: RunWorkerOptions = {
       ...this.#backend.options,
       concurrency,
-      longestWaitMs: silenceMs && silenceMs / 4,
+      longestWaitSeconds: silenceMs && silenceMs / 4_000,
       lockDuration: lockMs,
       stalledInterval: lockMs,
       // The lease and the checkpoint make it harmless to take a run over; giving it up after two crashes would not be.
@@ -164,6 +138,7 @@ class BackendQueues implements Queues {
     return worker;
   }
 
+  /** @throws QueueUnavailableError */
   ping(): Promise<void> {
     return this.#answer(this.#backend.ping());
   }
@@ -187,13 +162,19 @@ class BackendQueues implements Queues {
     }
   }
 
+  /** Jobs of both lanes in every state that BullMQ knows. @throws QueueUnavailableError */
+  counts(): Promise<Readonly<Record<Lane, JobCounts>>> {
+    const { fast, bulk } = this.lanes;
+    const counted = this.#backend.ping().then(() => Promise.all([fast.getJobCounts(), bulk.getJobCounts()]));
+    return this.#answer(counted.then(([ofFast, ofBulk]) => ({ fast: ofFast, bulk: ofBulk })));
+  }
+
+  /** Never throws. */
   async health(): Promise<QueueHealth> {
     const backend = this.kind;
     try {
-      const [fast, bulk] = await this.#answer(
-        this.#backend.ping().then(() => Promise.all([countJobs(this.lanes.fast), countJobs(this.lanes.bulk)])),
-      );
-      return { backend, ok: true, error: null, lanes: { fast, bulk } };
+      const { fast, bulk } = await this.counts();
+      return { backend, ok: true, error: null, lanes: { fast: mainCounts(fast), bulk: mainCounts(bulk) } };
     } catch (error) {
       return { backend, ok: false, error: describeError(error), lanes: null };
     }
@@ -207,6 +188,7 @@ class BackendQueues implements Queues {
     return this.#closing.signal;
   }
 
+  /** Gives up on a queue that is away, so that what waits for it can be closed. */
   disconnect(): Promise<void> {
     this.#closing.abort();
     this.#watch.close();
@@ -237,26 +219,13 @@ class BackendQueues implements Queues {
   }
 }
 
-async function countJobs(queue: RunQueue): Promise<LaneCounts> {
-  const { waiting = 0, wait = 0, active = 0, delayed = 0, failed = 0 } = await queue.getJobCounts();
+function mainCounts({ waiting = 0, wait = 0, active = 0, delayed = 0, failed = 0 }: JobCounts) {
   return { waiting: waiting + wait, active, delayed, failed };
-}
-
-async function migrateOrWait({ databaseUrl, logger, isPatient, signal }: CreateQueuesOptions): Promise<void> {
-  for (;;) {
-    try {
-      return await migrateQueue(databaseUrl);
-    } catch (error) {
-      if (!isPatient || !(error instanceof DatabaseError) || !passesByWaiting(error)) throw error;
-      logger.warn(`${error.message} Trying again every ${RETRY_MS / 1000} s.`);
-      await delay(RETRY_MS, undefined, { signal });
-    }
-  }
 }
 
 /** A daemon starts without its Redis and works as soon as that is there; a command has to know now. */
 async function reach(
-  queues: BackendQueues,
+  queues: Queues,
   backend: QueueBackend,
   { logger, isPatient, signal, reachMs = REACH_MS }: CreateQueuesOptions,
 ): Promise<void> {
@@ -287,8 +256,7 @@ export async function answerWithin<T>(
   answer: Promise<T>,
   explain: (error: unknown) => string = describeError,
 ): Promise<T> {
-  const limit = new AbortController();
-  const late = delay(ms, undefined, { signal: limit.signal }).then(() => {
+  const late = delay(ms, undefined, { ref: false }).then(() => {
     throw new Error(`no answer within ${ms} ms`);
   });
   try {
@@ -296,9 +264,5 @@ export async function answerWithin<T>(
   } catch (cause) {
     if (cause instanceof QueueRefusedError) throw cause;
     throw new QueueUnavailableError(`the queue cannot be reached: ${explain(cause)}`, { cause });
-  } finally {
-    limit.abort();
-    late.catch(() => {});
-    answer.catch(() => {});
   }
 }

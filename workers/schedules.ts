@@ -18,31 +18,20 @@ export function wantedSchedules(
   streams: readonly Pick<ScheduledStream, 'connectionId' | 'stream' | 'schedule'>[],
   nowMs: number,
 ): WantedSchedule[] {
-  // Thousands of streams share a few crons, and a connection's streams one number.
-  const limits = new Map<string, number>();
-  const limitOf = (cron: string): number => {
-    const limit = limits.get(cron) ?? jitterLimitSeconds(cron, nowMs);
-    limits.set(cron, limit);
-    return limit;
-  };
   const crowds = crowdsOf(streams);
-  const numbers = new Map<string, number>();
-  const numberOf = (connection: string): number => {
-    const number = numbers.get(connection) ?? stableNumber(connection);
-    numbers.set(connection, number);
-    return number;
-  };
+  // Thousands of streams share a few crons.
+  const limits = new Map([...crowds.keys()].map((cron) => [cron, jitterLimitSeconds(cron, nowMs)]));
   return PASSES.flatMap((pass) =>
     streams.flatMap(({ connectionId: connection, stream, schedule }) => {
       const cron = schedule[pass];
       if (cron === null) return [];
-      const number = numberOf(connection);
+      const number = stableNumber(connection);
       const isCrowded = (crowds.get(cron)?.size ?? 0) > CROWD;
       return {
         id: scheduleId({ connection, stream, pass }),
         lane: laneOf(pass),
         job: { connection, stream, pass, trigger: 'schedule' as const },
-        cron: (isCrowded ? overWholePause(cron, number) : null) ?? withinLimit(cron, number, limitOf(cron)),
+        cron: (isCrowded ? overWholePause(cron, number) : null) ?? withinLimit(cron, number, limits.get(cron) ?? 0),
         timezone: schedule.timezone,
       };
     }),

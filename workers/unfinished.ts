@@ -16,20 +16,11 @@ export interface UnfinishedPass {
   readonly endedAgoMs: number | null;
 }
 
-interface Row {
-  connection_id: string;
-  stream: string;
-  pass: QueuedPass;
-  failures: number;
-  last_code: string | null;
-  ended_ago_ms: number | null;
-}
-
 /** First full reads that are not complete, and reconciles that stopped half way; not those that are running or whose stream is paused. */
 export async function findUnfinished(prisma: PrismaClient): Promise<UnfinishedPass[]> {
-  const rows = await prisma.$queryRaw<Row[]>`
-    select s.connection_id, s.stream, p.pass, f.failures::int, last.error_code as last_code,
-      (extract(epoch from now() - last.ended_at) * 1000)::float8 as ended_ago_ms
+  return prisma.$queryRaw<UnfinishedPass[]>`
+    select s.connection_id as connection, s.stream, p.pass, f.failures::int, last.error_code as "lastCode",
+      (extract(epoch from now() - last.ended_at) * 1000)::float8 as "endedAgoMs"
     from sync.streams s
     cross join (values ('backfill'), ('reconcile')) as p(pass)
     left join sync.checkpoints c on c.connection_id = s.connection_id and c.stream = s.stream and c.pass = p.pass
@@ -50,14 +41,6 @@ export async function findUnfinished(prisma: PrismaClient): Promise<UnfinishedPa
       and (c.lease_until is null or c.lease_until < clock_timestamp())
       and case p.pass when 'backfill' then c.completed_at is null
         else c.cursor is not null and b.completed_at is not null end`;
-  return rows.map((row) => ({
-    connection: row.connection_id,
-    stream: row.stream,
-    pass: row.pass,
-    failures: row.failures,
-    lastCode: row.last_code,
-    endedAgoMs: row.ended_ago_ms,
-  }));
 }
 
 const FIRST_PAUSE_MS = 60_000;

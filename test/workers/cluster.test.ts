@@ -90,7 +90,7 @@ if (cluster !== null) {
       for (const queue of Object.values(daemon.queues.lanes)) {
         expect(keys).toContain(`${place.prefix}:${queue.name}:meta`);
       }
-      expect(await daemon.queueHealth()).toMatchObject({ backend: 'redis', ok: true });
+      expect(await daemon.queues.health()).toMatchObject({ backend: 'redis', ok: true });
     });
 
     it('goes on by itself after its node crashed in the middle of a run and came back empty', async () => {

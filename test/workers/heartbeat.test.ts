@@ -26,16 +26,27 @@ describe('a heartbeat', () => {
     proxy = await createCuttableProxy(store.url);
     database = createDatabase({ url: proxy.url, logger: unheardLogger() });
     heartbeat = startHeartbeat({
-      prisma: database.prisma,
+      app: {
+        database: { prisma: database.prisma },
+        get streams() {
+          return state.streams;
+        },
+      },
+      daemon: {
+        queues: {
+          ping: async () => {
+            if (!state.isQueueThere) throw new Error('away');
+          },
+        },
+        get isLeading() {
+          return state.isLeading;
+        },
+        get activeJobs() {
+          return state.runs;
+        },
+      },
       logger: unheardLogger(),
       roles: ['worker', 'web'],
-      version: '1.2.3',
-      isLeading: () => state.isLeading,
-      pingQueue: async () => {
-        if (!state.isQueueThere) throw new Error('away');
-      },
-      streams: () => state.streams,
-      runningRuns: () => state.runs,
       intervalMs: 30,
     });
   });

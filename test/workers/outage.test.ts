@@ -81,15 +81,15 @@ describe.each(places.list)('an outage of the queue in $name', (backend) => {
     await observer.job({ pass: 'incremental', outcome: 'succeeded' });
     await queue.cut();
     await until(() => lines.includes('the queue cannot be reached'));
-    expect(await daemon.queueHealth()).toMatchObject({ ok: false, lanes: null });
-    await expect(daemon.pingQueue()).rejects.toMatchObject({ code: 'queue_unavailable' });
+    expect(await daemon.queues.health()).toMatchObject({ ok: false, lanes: null });
+    await expect(daemon.queues.ping()).rejects.toMatchObject({ code: 'queue_unavailable' });
     await queue.restore();
     upstream.add();
     await until(() => lines.includes('the queue is back'));
     await until(async () => (await app.database.prisma.tiledeskDepartment.count()) === 2);
     expect(lines.filter((line) => line === 'the queue cannot be reached')).toHaveLength(1);
     expect(lines.filter((line) => line === 'the queue is back')).toHaveLength(1);
-    expect(await daemon.queueHealth()).toMatchObject({ ok: true });
+    expect(await daemon.queues.health()).toMatchObject({ ok: true });
   });
 
   it('in the middle of a run loses nothing', async () => {
