@@ -1,9 +1,16 @@
+import { type App, createApp, type MirrorDatabase, openMirrorDatabase } from '../app.ts';
 import { type Config, type LoadOptions, loadConfig } from '../config.ts';
 import { ConfigError, errorCode, isAbort, LeadmirrorError } from '../errors.ts';
 import { createLogger, type Logger } from '../logger.ts';
 import { databaseError } from '../store/faults.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import { printJson } from './format.ts';
+
+/** Of the commands that work on streams. */
+export interface StreamOptions {
+  readonly connection?: string;
+  readonly json?: boolean;
+}
 
 export interface CommandContext {
   readonly config: Config;
@@ -56,6 +63,38 @@ export async function runCommand(
   }
 }
 
+/** A command that works with the configured accounts. */
+export function runOnApp(
+  options: CommandOptions,
+  work: (app: App, context: CommandContext) => Promise<ExitCode>,
+): Promise<void> {
+  return runCommand(options, async (context) => {
+    const app = await createApp(context.config, context);
+    try {
+      return await work(app, context);
+    } finally {
+      await app.close();
+    }
+  });
+}
+
+/** A command that needs the mirror's database only: no account has to be configured for it. */
+export function runOnDatabase(
+  { json }: Pick<CommandOptions, 'json'>,
+  work: (database: MirrorDatabase, context: CommandContext) => Promise<ExitCode>,
+): Promise<void> {
+  return runCommand({ json, requireConnections: false }, async (context) => {
+    const database = await openMirrorDatabase(context.config, context);
+    try {
+      return await work(database, context).catch((error: unknown) => {
+        throw databaseError(error, database.place);
+      });
+    } finally {
+      await database.close();
+    }
+  });
+}
+
 /** What is left of an orderly end after its time: closing what hangs. */
 const GRACE_MS = 3_000;
 
@@ -73,22 +112,17 @@ function endInTime(shutdownMs: number): void {
 export function explain(thrown: unknown, { json = false }: Pick<CommandOptions, 'json'> = {}): ExitCode {
   const error = databaseError(thrown, 'of DATABASE_URL');
   if (json) printJson({ error: toJson(error) });
+  process.stderr.write(`${describe(error)}\n`);
+  return error instanceof ConfigError || error instanceof UsageError ? EXIT.usage : EXIT.failed;
+}
+
+function describe(error: unknown): string {
   if (error instanceof ConfigError) {
     const lines = error.problems.map(({ variable, message }) => `  ${variable}: ${message}`);
-    process.stderr.write(`The configuration cannot be used:\n${lines.join('\n')}\n`);
-    return EXIT.usage;
+    return `The configuration cannot be used:\n${lines.join('\n')}`;
   }
-  if (error instanceof UsageError) {
-    process.stderr.write(`${error.message}\n`);
-    return EXIT.usage;
-  }
-  if (error instanceof LeadmirrorError) {
-    process.stderr.write(`${error.message}\n`);
-    return EXIT.failed;
-  }
-  const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  process.stderr.write(`Unexpected error, please report it:\n${detail}\n`);
-  return EXIT.failed;
+  if (error instanceof UsageError || error instanceof LeadmirrorError) return error.message;
+  return `Unexpected error, please report it:\n${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;
 }
 
 function toJson(error: unknown) {

@@ -41,6 +41,12 @@ export function printJson(document: unknown): void {
   process.stdout.write(`${text}\n`);
 }
 
+/** One document for `--json`, else lines for people. */
+export function printResult(json: boolean | undefined, document: unknown, lines: () => readonly string[]): void {
+  if (json) printJson(document);
+  else for (const line of lines()) print(line);
+}
+
 export function print(line = ''): void {
   process.stdout.write(`${line}\n`);
 }

@@ -1,37 +1,28 @@
-import { openMirrorDatabase } from '../app.ts';
 import { type Granted, grantReadonly as grant } from '../store/reports/readonly-role.ts';
-import { runCommand, UsageError } from './command.ts';
+import { runOnDatabase, UsageError } from './command.ts';
 import { EXIT } from './exit-codes.ts';
-import { print, printJson } from './format.ts';
+import { printResult } from './format.ts';
 
 /** Lets a database role read the mirror and the reports. Doing it twice changes nothing. */
-export async function grantReadonly(role: string, options: { readonly json?: boolean }): Promise<void> {
-  await runCommand({ json: options.json, requireConnections: false }, async ({ config, logger, signal }) => {
-    const database = await openMirrorDatabase(config, { logger, signal });
-    try {
-      const granted = await grant(database.prisma, role);
-      const { outcome } = granted;
-      if (outcome === 'no_such_role') {
-        throw new UsageError(`There is no role ${role}. Create it first: create role "${role}" login password '...'`);
-      }
-      if (outcome === 'may_write') {
-        throw new UsageError(
-          `${role} may write to the mirror already, as its owner or by a grant; give a role of its own`,
-        );
-      }
-      const { hidden, unreadable, closed } = granted;
-      if (options.json) {
-        printJson({ role, outcome, hidden, unreadable, can_login: closed !== 'no_login', closed });
-      } else {
-        const warnings = warningsOf(role, granted);
-        const may = 'read the schemas reporting, tiledesk and tilkee, and sync.status; it may write nothing';
-        print(warnings.length === 0 ? `${role} may now ${may}.` : `${role} was allowed to ${may}. But:`);
-        for (const warning of warnings) print(warning);
-      }
-      return EXIT.done;
-    } finally {
-      await database.close();
+export async function grantReadonly(role: string, { json }: { readonly json?: boolean }): Promise<void> {
+  await runOnDatabase({ json }, async ({ prisma }) => {
+    const granted = await grant(prisma, role);
+    const { outcome, hidden, unreadable, closed } = granted;
+    if (outcome === 'no_such_role') {
+      throw new UsageError(`There is no role ${role}. Create it first: create role "${role}" login password '...'`);
     }
+    if (outcome === 'may_write') {
+      throw new UsageError(
+        `${role} may write to the mirror already, as its owner or by a grant; give a role of its own`,
+      );
+    }
+    const may = 'read the schemas reporting, tiledesk and tilkee, and sync.status; it may write nothing';
+    const warnings = warningsOf(role, granted);
+    printResult(json, { role, outcome, hidden, unreadable, can_login: closed !== 'no_login', closed }, () => [
+      warnings.length === 0 ? `${role} may now ${may}.` : `${role} was allowed to ${may}. But:`,
+      ...warnings,
+    ]);
+    return EXIT.done;
   });
 }
 

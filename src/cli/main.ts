@@ -1,7 +1,7 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import type { QueuedPass } from '../stream.ts';
+import { readVersion } from '../version.ts';
 import { EXIT } from './exit-codes.ts';
-import { readVersion } from './version.ts';
 
 /**
  * The command line. Commands are loaded when they are run, so that `--help` answers at once.
@@ -10,7 +10,8 @@ const PASSES: readonly QueuedPass[] = ['incremental', 'backfill', 'reconcile'];
 const MAX_RUNS = 100_000;
 const MAX_ROWS = 1_000_000;
 const MAX_SEED = 2_147_483_647;
-const STREAM_OR_SOURCE = 'tiledesk.leads, tilkee.tokens, or a source for all of its streams';
+const CONNECTION_OPTION = ['--connection <id>', 'only this connection'] as const;
+const JSON_OPTION = ['--json', 'one JSON document on stdout'] as const;
 
 export async function main(argv: readonly string[]): Promise<void> {
   const program = createProgram();
@@ -28,7 +29,7 @@ export async function main(argv: readonly string[]): Promise<void> {
     await program.parseAsync([...argv]);
   } catch (error) {
     if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? EXIT.done : EXIT.usage;
-    else process.exitCode = (await import('./command.ts')).explain(error);
+    else process.exitCode = (await import('./command.ts')).explain(error, { json: argv.includes('--json') });
   }
 }
 
@@ -50,55 +51,49 @@ Settings come from the environment, .env and leadmirror.yaml; see README.md. Not
 Exit codes: 0 done, 1 a stream failed, is braked or has to wait, 2 usage or configuration, 3 verify found differences, 130 stopped by a signal.`,
     );
 
-  program
-    .command('init')
-    .description('ask a few questions, try the answers, write .env')
-    .action(async () => (await import('./init.ts')).init());
+  const add = (name: string, description: string): Command => program.command(name).description(description);
+  const onStream = (name: string, description: string): Command =>
+    add(name, description).argument('<stream>', 'tiledesk.leads, tilkee.tokens, or a source for all of its streams');
 
-  program
-    .command('start')
-    .description('run as a daemon: on schedule, until stopped')
+  add('init', 'ask a few questions, try the answers, write .env').action(async () =>
+    (await import('./init.ts')).init(),
+  );
+
+  add('start', 'run as a daemon: on schedule, until stopped')
     .option('--role <roles>', 'scheduler, worker, web; several comma separated', 'scheduler,worker,web')
     .action(async (options) => (await import('./start.ts')).start(options));
 
-  program
-    .command('sync')
-    .description('run now, in this process; the first time a full read, later only what changed')
+  add('sync', 'run now, in this process; the first time a full read, later only what changed')
     .argument(
       '[stream...]',
       'streams (tiledesk.leads, tilkee.tokens) or a source for all of its streams (tiledesk, tilkee)',
     )
     .addOption(new Option('--pass <pass>', 'what to do').choices(PASSES))
-    .option('--connection <id>', 'only this connection')
-    .option('--json', 'one JSON document on stdout')
+    .option(...CONNECTION_OPTION)
+    .option(...JSON_OPTION)
     .action(async (streams, options) => (await import('./sync.ts')).sync(streams, options));
 
-  program
-    .command('check')
-    .description('try configuration, database, queue and every connection; changes nothing upstream')
-    .option('--json', 'one JSON document on stdout')
+  add('check', 'try configuration, database, queue and every connection; changes nothing upstream')
+    .option(...JSON_OPTION)
     .action(async (options) => (await import('./check.ts')).check(options));
 
-  program
-    .command('status')
-    .description('state of each stream: fresh or not, why, since when, what to do')
+  add('status', 'state of each stream: fresh or not, why, since when, what to do')
     .addOption(new Option('--watch', 'look again every two seconds, until Ctrl-C').conflicts('json'))
-    .option('--json', 'one JSON document on stdout')
+    .option(...JSON_OPTION)
     .action(async (options) => (await import('./status.ts')).status(options));
 
-  program
-    .command('runs')
-    .description('last runs, newest first')
+  add('runs', 'last runs, newest first')
     .option('--limit <n>', 'how many', wholeNumber(MAX_RUNS), 20)
-    .option('--json', 'one JSON document on stdout')
+    .option(...JSON_OPTION)
     .action(async (options) => (await import('./runs.ts')).runs(options));
 
-  const report = program
-    .command('report')
-    .description('the main figures of some days, and the same with charts as one HTML file; no personal data')
+  const report = add(
+    'report',
+    'the main figures of some days, and the same with charts as one HTML file; no personal data',
+  )
     .option('--from <day>', 'first day, as 2026-01-31; 30 days that end with --to unless given')
     .option('--to <day>', 'last day; today unless given')
-    .option('--connection <id>', 'only this connection')
+    .option(...CONNECTION_OPTION)
     .option('--html <file>', 'where to write the page (default: leadmirror-report-<from>-to-<to>.html in this folder)')
     .option('--no-html', 'write no page')
     .option('--json', 'one JSON document on stdout; no page unless --html names one')
@@ -112,12 +107,10 @@ Exit codes: 0 done, 1 a stream failed, is braked or has to wait, 2 usage or conf
     .option('--full', 'compute them anew from all rows')
     .option('--time-zone <name>', 'from now on days begin there, such as Europe/Rome')
     .option('--connection <id>', 'only the days of this connection')
-    .option('--json', 'one JSON document on stdout')
+    .option(...JSON_OPTION)
     .action(async (options) => (await import('./report-refresh.ts')).reportRefresh(options));
 
-  program
-    .command('verify')
-    .description('compare the mirror with the upstream, row by row; lists what differs')
+  add('verify', 'compare the mirror with the upstream, row by row; lists what differs')
     .argument('[stream...]', 'streams or sources; all of them unless given')
     .option('--repair', 'read just what differs again, and write it')
     .addOption(
@@ -126,110 +119,78 @@ Exit codes: 0 done, 1 a stream failed, is braked or has to wait, 2 usage or conf
         .conflicts('full'),
     )
     .option('--full', 'compare all rows by content (the default)')
-    .option('--connection <id>', 'only this connection')
-    .option('--json', 'one JSON document on stdout')
+    .option(...CONNECTION_OPTION)
+    .option(...JSON_OPTION)
     .action(async (streams, options) => (await import('./verify.ts')).verify(streams, options));
 
-  program
-    .command('trigger')
-    .description('ask a running daemon to run a stream now')
-    .argument('<stream>', 'tiledesk.leads, tilkee.tokens, or a source for all of its streams')
+  onStream('trigger', 'ask a running daemon to run a stream now')
     .addOption(new Option('--pass <pass>', 'what to do').choices(PASSES).default('incremental'))
-    .option('--connection <id>', 'only this connection')
+    .option(...CONNECTION_OPTION)
     .action(async (stream, options) => (await import('./trigger.ts')).trigger(stream, options));
 
-  program
-    .command('pause')
-    .description('let a stream rest, on all machines, until it is resumed; progress is kept')
-    .argument('<stream>', STREAM_OR_SOURCE)
-    .option('--connection <id>', 'only this connection')
-    .option('--json', 'one JSON document on stdout')
+  onStream('pause', 'let a stream rest, on all machines, until it is resumed; progress is kept')
+    .option(...CONNECTION_OPTION)
+    .option(...JSON_OPTION)
     .action(async (stream, options) => (await import('./pause.ts')).pause(stream, options));
 
-  program
-    .command('resume')
-    .description('take a paused stream up again, where it stopped')
-    .argument('<stream>', STREAM_OR_SOURCE)
-    .option('--connection <id>', 'only this connection')
-    .option('--json', 'one JSON document on stdout')
-    .action(async (stream, options) => (await import('./resume.ts')).resume(stream, options));
+  onStream('resume', 'take a paused stream up again, where it stopped')
+    .option(...CONNECTION_OPTION)
+    .option(...JSON_OPTION)
+    .action(async (stream, options) => (await import('./pause.ts')).resume(stream, options));
 
-  program
-    .command('cancel')
-    .description('end the runs of a stream that are under way, on any machine; progress is kept')
-    .argument('<stream>', STREAM_OR_SOURCE)
+  onStream('cancel', 'end the runs of a stream that are under way, on any machine; progress is kept')
     .addOption(new Option('--pass <pass>', 'only runs of this pass').choices([...PASSES, 'verify']))
-    .option('--connection <id>', 'only this connection')
-    .option('--json', 'one JSON document on stdout')
+    .option(...CONNECTION_OPTION)
+    .option(...JSON_OPTION)
     .action(async (stream, options) => (await import('./cancel.ts')).cancel(stream, options));
 
-  program
-    .command('resync')
-    .description('read a stream from zero again, rows kept; what changes meanwhile goes on arriving')
-    .argument('<stream>', STREAM_OR_SOURCE)
-    .option('--connection <id>', 'only this connection')
-    .option('--json', 'one JSON document on stdout')
+  onStream('resync', 'read a stream from zero again, rows kept; what changes meanwhile goes on arriving')
+    .option(...CONNECTION_OPTION)
+    .option(...JSON_OPTION)
     .action(async (stream, options) => (await import('./resync.ts')).resync(stream, options));
 
-  program
-    .command('accept-deletions')
-    .description('let the next full walk mark the deletions that the brake holds back, once')
-    .argument('<stream>', 'tiledesk.leads, tilkee.tokens, or a source for all of its streams')
-    .option('--connection <id>', 'only this connection')
-    .option('--json', 'one JSON document on stdout')
+  onStream('accept-deletions', 'let the next full walk mark the deletions that the brake holds back, once')
+    .option(...CONNECTION_OPTION)
+    .option(...JSON_OPTION)
     .action(async (stream, options) => (await import('./accept-deletions.ts')).acceptDeletions(stream, options));
 
-  program
-    .command('quarantine')
-    .description('records that could not be mapped or written, with the reason; try them again')
+  add('quarantine', 'records that could not be mapped or written, with the reason; try them again')
     .argument('[list|retry]', 'list them, or map and write them again from their text, without a request', 'list')
     .argument('[stream...]', 'streams or sources; all of them unless given')
-    .option('--connection <id>', 'only this connection')
+    .option(...CONNECTION_OPTION)
     .option('--raw', 'show the text of each record: it is personal data')
-    .option('--json', 'one JSON document on stdout')
+    .option(...JSON_OPTION)
     .action(async (first, streams, options) => (await import('./quarantine.ts')).quarantine(first, streams, options));
 
-  program
-    .command('reproject')
-    .description('derive typed columns again from raw, without a request')
-    .argument('<stream>', 'tiledesk.leads, tilkee.tokens, or a source for all of its streams')
-    .option('--connection <id>', 'only this connection')
-    .option('--json', 'one JSON document on stdout')
+  onStream('reproject', 'derive typed columns again from raw, without a request')
+    .option(...CONNECTION_OPTION)
+    .option(...JSON_OPTION)
     .action(async (stream, options) => (await import('./reproject.ts')).reproject(stream, options));
 
-  program
-    .command('migrate')
-    .description("bring the database to this version's schema")
+  add('migrate', "bring the database to this version's schema")
     .option('--status', 'only say what is applied and what is not')
     .action(async (options) => (await import('./migrate.ts')).migrateCommand(options));
 
-  program
-    .command('grant-readonly')
-    .description('let a database role read the mirror and the reports, and write nothing')
+  add('grant-readonly', 'let a database role read the mirror and the reports, and write nothing')
     .argument('<role>', 'a role that exists')
-    .option('--json', 'one JSON document on stdout')
+    .option(...JSON_OPTION)
     .action(async (role, options) => (await import('./grant-readonly.ts')).grantReadonly(role, options));
 
-  program
-    .command('rekey')
-    .description(
-      'encrypt the stored sign-ins with another LEADMIRROR_SECRET_KEY; LEADMIRROR_OLD_SECRET_KEY is the one so far',
-    )
+  add(
+    'rekey',
+    'encrypt the stored sign-ins with another LEADMIRROR_SECRET_KEY; LEADMIRROR_OLD_SECRET_KEY is the one so far',
+  )
     .option('--discard', 'forget what neither key opens; those accounts sign in again')
-    .option('--json', 'one JSON document on stdout')
+    .option(...JSON_OPTION)
     .action(async (options) => (await import('./rekey.ts')).rekey(options));
 
-  program
-    .command('alerts')
-    .description('messages to people when something is wrong, by webhook and e-mail')
+  add('alerts', 'messages to people when something is wrong, by webhook and e-mail')
     .command('test')
     .description('send a test message on every configured way, and say what came back')
-    .option('--json', 'one JSON document on stdout')
+    .option(...JSON_OPTION)
     .action(async (options) => (await import('./alerts.ts')).alertsTest(options));
 
-  program
-    .command('tilkee')
-    .description('the Tilkee account')
+  add('tilkee', 'the Tilkee account')
     .command('login')
     .description('sign in with the browser, once; the sign-in is kept encrypted in the database')
     .option('--connection <id>', 'which Tilkee account, when there are several')
@@ -237,9 +198,7 @@ Exit codes: 0 done, 1 a stream failed, is braked or has to wait, 2 usage or conf
     .option('--no-listen', 'do not listen for the browser; the code is pasted')
     .action(async (options) => (await import('./tilkee-login.ts')).tilkeeLogin(options));
 
-  program
-    .command('sandbox')
-    .description('a simulated Tiledesk and Tilkee on loopback, with invented data')
+  add('sandbox', 'a simulated Tiledesk and Tilkee on loopback, with invented data')
     .option(
       '--port <port>',
       'port of Tiledesk, Tilkee takes the next one; 0 picks free ones',
@@ -252,9 +211,7 @@ Exit codes: 0 done, 1 a stream failed, is braked or has to wait, 2 usage or conf
     .option('--live', 'things change while you watch')
     .action(async (options) => (await import('./sandbox.ts')).sandbox(options));
 
-  program
-    .command('demo')
-    .description('everything simulated, no configuration: database, Tiledesk, Tilkee, daemon')
+  add('demo', 'everything simulated, no configuration: database, Tiledesk, Tilkee, daemon')
     .option('--once', 'mirror everything, print the summary and some queries, exit')
     .action(async (options) => (await import('./demo.ts')).demo(options));
 

@@ -1,22 +1,52 @@
-import { pauseStream } from '../store/engine/control.ts';
-import { type Controlled, type ControlOptions, controlStreams } from './control.ts';
+import { findDue } from '../../workers/unfinished.ts';
+import { liftServerPause, pauseStream, resumeStream } from '../store/engine/control.ts';
+import type { StreamOptions } from './command.ts';
+import { controlStreams } from './control.ts';
 
-export async function pause(word: string, options: ControlOptions): Promise<void> {
-  await controlStreams(word, options, async ({ database, selected, wordFor }) => {
-    const done: Controlled[] = [];
-    for (const key of selected) {
-      const { since, wasPaused, running } = await pauseStream(database.prisma, key);
-      const first = wasPaused ? `was paused already, since ${since.toISOString()}` : 'paused';
-      const ending =
-        running.length === 0
-          ? []
-          : [`Under way: ${running.join(', ')}. That ends at its page within 5 seconds; progress is kept.`];
-      done.push({
-        key,
-        lines: [first, ...ending, `Take it up again with: leadmirror resume ${wordFor(key)}`],
-        json: { paused_at: since, was_paused: wasPaused, running },
-      });
+export async function pause(streams: string, options: StreamOptions): Promise<void> {
+  await controlStreams(streams, options, async ({ key, prisma, word }) => {
+    const { since, wasPaused, running } = await pauseStream(prisma, key);
+    const ending = `Under way: ${running.join(', ')}. That ends at its page within 5 seconds; progress is kept.`;
+    return {
+      lines: [
+        wasPaused ? `was paused already, since ${since.toISOString()}` : 'paused',
+        ...(running.length === 0 ? [] : [ending]),
+        `Take it up again with: leadmirror resume ${word}`,
+      ],
+      json: { paused_at: since, was_paused: wasPaused, running },
+    };
+  });
+}
+
+export async function resume(streams: string, options: StreamOptions): Promise<void> {
+  await controlStreams(streams, options, async ({ key, prisma, word, ask }) => {
+    const lines: string[] = [];
+    const until = await liftServerPause(prisma, key);
+    if (until !== null) {
+      lines.push(
+        `the wait that the server asked for, until ${until.toISOString()}, is lifted for all streams of this account`,
+        'If the server asks again, it is obeyed again.',
+      );
     }
-    return done;
+    const since = await resumeStream(prisma, key);
+    const passes = since === null ? [] : await findDue(prisma, key);
+    const isAsked = await ask(passes);
+    if (since !== null) {
+      const asked = isAsked
+        ? `Asked for: ${passes.join(', ')}. A running daemon takes that up now; without one: leadmirror sync ${word}`
+        : `The queue cannot be reached: the next tick of a running daemon does it; or now: leadmirror sync ${word}`;
+      lines.push(
+        `resumed; it was paused since ${since.toISOString()}`,
+        passes.length === 0 ? 'Nothing had been left to do.' : asked,
+      );
+    }
+    return {
+      lines: lines.length === 0 ? ['was not paused; nothing was changed'] : lines,
+      json: {
+        was_paused_since: since,
+        asked: isAsked ? passes : [],
+        ...(until !== null && { lifted_wait_until: until }),
+      },
+    };
   });
 }

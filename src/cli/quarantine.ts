@@ -1,25 +1,20 @@
-import { type App, createApp, openMirrorDatabase } from '../app.ts';
-import type { PrismaClient } from '../generated/prisma/client.ts';
 import {
   knownStreams,
   listOpenQuarantine,
   type QuarantinedRecord,
   type QuarantineEntry,
-  type QuarantineFilter,
   readOpenQuarantine,
 } from '../store/engine/quarantine.ts';
 import { describeDetail } from '../store/refusal-detail.ts';
 import { type RetryReport, retryQuarantine } from '../sync/retry-quarantine.ts';
-import { runCommand, UsageError } from './command.ts';
+import { runOnApp, runOnDatabase, type StreamOptions } from './command.ts';
 import { EXIT } from './exit-codes.ts';
-import { formatAge, formatCount, formatTable, print, printJson } from './format.ts';
-import { selectStreams } from './selection.ts';
+import { formatAge, formatCount, formatTable, printResult } from './format.ts';
+import { selectKnown, selectStreams } from './selection.ts';
 
-export interface QuarantineOptions {
-  readonly connection?: string;
+export interface QuarantineOptions extends StreamOptions {
   /** Also the records' own text, which is personal data. */
   readonly raw?: boolean;
-  readonly json?: boolean;
 }
 
 const ACTIONS = ['list', 'retry'];
@@ -36,52 +31,37 @@ export async function quarantine(
   else await list(streams, options);
 }
 
-/** Needs the database only: no account has to be configured to look. */
-async function list(words: readonly string[], options: QuarantineOptions): Promise<void> {
-  await runCommand({ requireConnections: false, json: options.json }, async ({ config, logger, signal }) => {
-    const database = await openMirrorDatabase(config, { logger, signal });
-    try {
-      const filter = await readFilter(database.prisma, words, options.connection);
-      const read = options.raw ? readOpenQuarantine : listOpenQuarantine;
-      const entries: (QuarantineEntry | QuarantinedRecord)[] = [];
-      for (let after = 0n; ; ) {
-        const some = await read(database.prisma, filter, { after, limit: BATCH });
-        const last = some.at(-1);
-        if (last === undefined) break;
-        entries.push(...some);
-        after = last.id;
-      }
-      if (options.json) printJson({ quarantine: entries.map(toJson) });
-      else for (const line of describe(entries)) print(line);
-      return EXIT.done;
-    } finally {
-      await database.close();
+/** Needs the database only: no account has to be configured to look. Words are checked against the streams that were ever configured. */
+async function list(words: readonly string[], { connection, raw, json }: QuarantineOptions): Promise<void> {
+  await runOnDatabase({ json }, async ({ prisma }) => {
+    const known = (await knownStreams(prisma)).map(({ connection_id, stream }) => ({
+      connectionId: connection_id,
+      stream,
+    }));
+    const selected = selectKnown(known, words, connection);
+    const filter = {
+      connectionId: connection ?? null,
+      streams: words.length === 0 ? null : selected.map(({ stream }) => stream),
+    };
+    const read = raw ? readOpenQuarantine : listOpenQuarantine;
+    const entries: Entry[] = [];
+    for (let after = 0n; ; ) {
+      const some = await read(prisma, filter, { after, limit: BATCH });
+      const last = some.at(-1);
+      if (last === undefined) break;
+      entries.push(...some);
+      after = last.id;
     }
+    printResult(json, { quarantine: entries.map(toJson) }, () => describe(entries));
+    return EXIT.done;
   });
 }
 
+type Entry = QuarantineEntry | QuarantinedRecord;
+
 const BATCH = 500;
 
-/** Words are checked against the streams that were ever configured. */
-async function readFilter(
-  prisma: PrismaClient,
-  words: readonly string[],
-  connectionId: string | undefined,
-): Promise<QuarantineFilter> {
-  const known = await knownStreams(prisma);
-  const connections = [...new Set(known.map(({ connection_id }) => connection_id))];
-  if (connectionId !== undefined && !connections.includes(connectionId)) {
-    throw new UsageError(`There is no connection ${connectionId}. Known: ${connections.join(', ')}`);
-  }
-  const names = [...new Set(known.map(({ stream }) => stream))];
-  const meant = (word: string) => names.filter((name) => name === word || name.startsWith(`${word}.`));
-  for (const word of words) {
-    if (meant(word).length === 0) throw new UsageError(`There is no stream ${word}. Known: ${names.join(', ')}`);
-  }
-  return { connectionId: connectionId ?? null, streams: words.length === 0 ? null : words.flatMap(meant) };
-}
-
-function toJson(entry: QuarantineEntry | QuarantinedRecord) {
+function toJson(entry: Entry) {
   const { connection_id, stream, record_id, reason, detail, first_seen_at, last_seen_at, run_id } = entry;
   return {
     connection: connection_id,
@@ -91,7 +71,7 @@ function toJson(entry: QuarantineEntry | QuarantinedRecord) {
   };
 }
 
-function describe(entries: readonly (QuarantineEntry | QuarantinedRecord)[]): string[] {
+function describe(entries: readonly Entry[]): string[] {
   if (entries.length === 0) return ['No record is in quarantine.'];
   const now = Date.now();
   const rows = entries.map((entry) => [
@@ -117,32 +97,16 @@ function printable(text: string): string {
   return text.replace(/\p{Cc}/gu, '\uFFFD');
 }
 
-async function retry(words: readonly string[], options: QuarantineOptions): Promise<void> {
-  await runCommand({ json: options.json }, async ({ config, logger, signal }) => {
-    const app = await createApp(config, { logger, signal });
-    try {
-      const reports = await retryAll(app, words, options, signal);
-      if (options.json) printJson({ streams: reports });
-      else for (const line of summarise(reports)) print(line);
-      return EXIT.done;
-    } finally {
-      await app.close();
+async function retry(words: readonly string[], { connection: id, json }: QuarantineOptions): Promise<void> {
+  await runOnApp({ json }, async (app, { signal, logger }) => {
+    const parts = { prisma: app.database.prisma, clock: app.clock, logger };
+    const reports: RetryReport[] = [];
+    for (const { connection, stream } of selectStreams(app.connections, words, id)) {
+      reports.push(await retryQuarantine(parts, { connection, stream, signal }));
     }
+    printResult(json, { streams: reports }, () => summarise(reports));
+    return EXIT.done;
   });
-}
-
-async function retryAll(
-  app: App,
-  words: readonly string[],
-  options: QuarantineOptions,
-  signal: AbortSignal,
-): Promise<RetryReport[]> {
-  const parts = { prisma: app.database.prisma, clock: app.clock, logger: app.logger };
-  const reports: RetryReport[] = [];
-  for (const { connection, stream } of selectStreams(app.connections, words, options.connection)) {
-    reports.push(await retryQuarantine(parts, { connection, stream, signal }));
-  }
-  return reports;
 }
 
 function summarise(reports: readonly RetryReport[]): string[] {

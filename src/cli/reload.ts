@@ -1,6 +1,6 @@
 import { isatty } from 'node:tty';
 import type { App } from '../app.ts';
-import { type Config, type ConfigChanges, loadConfig } from '../config.ts';
+import { type ConfigChanges, loadConfig } from '../config.ts';
 import { ConfigError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import { type FileStamps, isSameState, StampedFiles, stampsOf } from './file-stamps.ts';
@@ -43,33 +43,22 @@ export async function followConfig(parts: ReloaderParts & { readonly requests: R
   }
 }
 
-/** Reads and takes over. Returns the files to look at from now on, as they were before they were read. */
+/** Reads and takes over; every problem is logged. Returns the files to look at from now on, as they were before they were read. */
 async function reload({ app, logger }: ReloaderParts): Promise<FileStamps> {
   const files = new StampedFiles();
-  const config = read(logger, files.note);
-  if (config === null) return files.stamps;
-  for (const note of config.notes.filter((each) => !app.config.notes.includes(each))) logger.warn(note);
   try {
+    const config = loadConfig({}, { onFile: files.note });
+    for (const note of config.notes.filter((each) => !app.config.notes.includes(each))) logger.warn(note);
     logChanges(logger, await app.reload(config));
-  } catch (error) {
-    logger.error({ err: error }, 'unexpected error while the configuration was taken over: please report it');
-  }
-  return files.stamps;
-}
-
-/** Null when it cannot be used; every problem is logged. */
-function read(logger: Logger, onFile: (path: string) => void): Config | null {
-  try {
-    return loadConfig({}, { onFile });
   } catch (error) {
     if (error instanceof ConfigError) {
       for (const { variable, message } of error.problems) logger.error({ setting: variable }, message);
       logger.error({ problems: error.problems.length }, 'configuration not reloaded; the one before stays in force');
     } else {
-      logger.error({ err: error }, 'unexpected error while the configuration was read: please report it');
+      logger.error({ err: error }, 'unexpected error while the configuration was reloaded: please report it');
     }
-    return null;
   }
+  return files.stamps;
 }
 
 const SHOWN = 20;
@@ -91,20 +80,18 @@ function logChanges(logger: Logger, { added, removed, changed, settings, restart
 /** Wishes to have the configuration read again, from the first moment of the process on: SIGHUP would end it otherwise. */
 export class ReloadRequests {
   #asked = new AbortController();
-  readonly #close: () => void;
+  readonly #wasTerminal = isatty(0);
 
   constructor() {
     // On Windows the signal says that the console is closed, and nothing can be done about it.
-    const hasSignal = process.platform !== 'win32';
-    const wasTerminal = isatty(0);
-    const onSignal = (): void => {
-      // A terminal that is gone sends the same signal as an operator. Who started us there expects us to go too.
-      if (wasTerminal && !isatty(0)) process.kill(process.pid, 'SIGTERM');
-      else this.#asked.abort();
-    };
-    if (hasSignal) process.on('SIGHUP', onSignal);
-    this.#close = () => void process.off('SIGHUP', onSignal);
+    if (process.platform !== 'win32') process.on('SIGHUP', this.#onSignal);
   }
+
+  readonly #onSignal = (): void => {
+    // A terminal that is gone sends the same signal as an operator. Who started us there expects us to go too.
+    if (this.#wasTerminal && !isatty(0)) process.kill(process.pid, 'SIGTERM');
+    else this.#asked.abort();
+  };
 
   /** Fires at the next wish, or at once when there is one. */
   get next(): AbortSignal {
@@ -119,6 +106,6 @@ export class ReloadRequests {
   }
 
   close(): void {
-    this.#close();
+    process.off('SIGHUP', this.#onSignal);
   }
 }

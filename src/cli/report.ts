@@ -1,13 +1,11 @@
 import { resolve } from 'node:path';
-import { openMirrorDatabase } from '../app.ts';
 import { reportFile } from '../ops/report/file.ts';
 import { replaceFile } from '../replace-file.ts';
-import { databaseError } from '../store/faults.ts';
 import { refreshReporting } from '../store/reports/refresh.ts';
 import { parseDay, readReport, readReportedConnections } from '../store/reports/report.ts';
-import { runCommand, UsageError } from './command.ts';
+import { runOnDatabase, UsageError } from './command.ts';
 import { EXIT } from './exit-codes.ts';
-import { print, printJson } from './format.ts';
+import { printResult } from './format.ts';
 import { viewReport } from './report-view.ts';
 import { screenOf } from './terminal.ts';
 
@@ -29,35 +27,26 @@ export async function report(options: ReportOptions): Promise<void> {
     }
   }
   if (from !== undefined && to !== undefined && from > to) throw new UsageError('--from is later than --to.');
-  await runCommand({ requireConnections: false, json: options.json }, async ({ config, logger, signal }) => {
-    const database = await openMirrorDatabase(config, { logger, signal });
-    try {
-      if ((await refreshReporting(database, { signal })) === 'stopped') return EXIT.stoppedBySignal;
-      if (connection !== undefined) {
-        const known = await readReportedConnections(database.prisma);
-        if (!known.includes(connection)) {
-          throw new UsageError(
-            known.length === 0
-              ? 'Nothing is mirrored yet. Start with: leadmirror sync'
-              : `There is no account ${connection}; there is ${known.slice(0, 10).join(', ')}${known.length > 10 ? ', ...' : ''}.`,
-          );
-        }
-      }
-      const found = await readReport(database.prisma, { from, to, connection }).catch((error: unknown) => {
-        throw databaseError(error, database.place);
-      });
-      const file = fileName(options, found);
-      if (file !== null) await writeWhole(file, reportFile(found, Date.now()));
-      if (options.json) printJson(found);
-      else {
-        for (const line of viewReport(found, screenOf(process.stdout), Date.now())) print(line);
-        if (file !== null) print(`\nWith charts: ${file}`);
-      }
-      return EXIT.done;
-    } finally {
-      await database.close();
-    }
+  await runOnDatabase(options, async (database, { signal }) => {
+    const { prisma } = database;
+    if ((await refreshReporting(database, { signal })) === 'stopped') return EXIT.stoppedBySignal;
+    if (connection !== undefined) assertReported(connection, await readReportedConnections(prisma));
+    const found = await readReport(prisma, { from, to, connection });
+    const file = fileName(options, found);
+    if (file !== null) await writeWhole(file, reportFile(found, Date.now()));
+    printResult(options.json, found, () => [
+      ...viewReport(found, screenOf(process.stdout), Date.now()),
+      ...(file === null ? [] : [`\nWith charts: ${file}`]),
+    ]);
+    return EXIT.done;
   });
+}
+
+function assertReported(connection: string, known: readonly string[]): void {
+  if (known.includes(connection)) return;
+  if (known.length === 0) throw new UsageError('Nothing is mirrored yet. Start with: leadmirror sync');
+  const more = known.length > 10 ? ', ...' : '';
+  throw new UsageError(`There is no account ${connection}; there is ${known.slice(0, 10).join(', ')}${more}.`);
 }
 
 /** Null: none. With `--json` only one that was asked for. */

@@ -1,38 +1,27 @@
-import { type Resynced, resyncStream } from '../store/engine/control.ts';
-import type { StreamKey } from '../store/engine/streams.ts';
-import { askDaemon, type ControlOptions, controlStreams } from './control.ts';
+import { resyncStream } from '../store/engine/control.ts';
+import type { StreamOptions } from './command.ts';
+import { controlStreams } from './control.ts';
 
-export async function resync(word: string, options: ControlOptions): Promise<void> {
-  await controlStreams(word, options, async (context) => {
-    const { database, selected, wordFor } = context;
-    const done: (Resynced & { readonly key: StreamKey })[] = [];
-    for (const key of selected) done.push({ key, ...(await resyncStream(database.prisma, key)) });
-    const wanted = done.filter(({ isPaused }) => !isPaused);
-    const isAsked = await askDaemon(
-      context,
-      wanted.map(({ key }) => ({ ...key, pass: 'backfill' })),
-    );
-    return done.map(({ key, ...resynced }) => ({
-      key,
-      lines: describe(resynced, isAsked, wordFor(key)),
+export async function resync(streams: string, options: StreamOptions): Promise<void> {
+  await controlStreams(streams, options, async ({ key, prisma, word, ask }) => {
+    const { ended, wasComplete, isPaused } = await resyncStream(prisma, key);
+    const isAsked = !isPaused && (await ask(['backfill']));
+    return {
+      lines: [
+        wasComplete
+          ? 'to be read from zero again; rows are kept, and incremental passes go on'
+          : 'its first full read was not complete: it begins from zero; rows are kept',
+        ...ended.map(({ pass, runId }) => `Ended for it: ${pass} (run ${runId})`),
+        whenItBegins(isPaused, isAsked, word),
+      ],
       json: {
-        ended: resynced.ended.map(({ runId, pass }) => ({ run: runId, pass })),
-        was_complete: resynced.wasComplete,
-        paused: resynced.isPaused,
-        asked: isAsked && !resynced.isPaused ? ['backfill'] : [],
+        ended: ended.map(({ runId, pass }) => ({ run: runId, pass })),
+        was_complete: wasComplete,
+        paused: isPaused,
+        asked: isAsked ? ['backfill'] : [],
       },
-    }));
+    };
   });
-}
-
-function describe({ ended, wasComplete, isPaused }: Resynced, isAsked: boolean, word: string): string[] {
-  return [
-    wasComplete
-      ? 'to be read from zero again; rows are kept, and incremental passes go on'
-      : 'its first full read was not complete: it begins from zero; rows are kept',
-    ...ended.map(({ pass, runId }) => `Ended for it: ${pass} (run ${runId})`),
-    whenItBegins(isPaused, isAsked, word),
-  ];
 }
 
 function whenItBegins(isPaused: boolean, isAsked: boolean, word: string): string {

@@ -1,22 +1,15 @@
-import { openMirrorDatabase } from '../app.ts';
 import { listRuns, type RunRecord } from '../store/engine/runs.ts';
 import { type Column, layOut } from './columns.ts';
-import { runCommand } from './command.ts';
+import { runOnDatabase } from './command.ts';
 import { EXIT } from './exit-codes.ts';
-import { formatAge, formatCount, formatSeconds, print, printJson } from './format.ts';
+import { formatAge, formatCount, formatSeconds, printResult } from './format.ts';
 import { type Paint, type Screen, screenOf, wrap } from './terminal.ts';
 
-export async function runs(options: { readonly limit: number; readonly json?: boolean }): Promise<void> {
-  await runCommand({ requireConnections: false, json: options.json }, async ({ config, logger, signal }) => {
-    const database = await openMirrorDatabase(config, { logger, signal });
-    try {
-      const list = await listRuns(database.prisma, options.limit);
-      if (options.json) printJson({ runs: list });
-      else for (const line of viewRuns(list, screenOf(process.stdout), Date.now())) print(line);
-      return EXIT.done;
-    } finally {
-      await database.close();
-    }
+export async function runs({ limit, json }: { readonly limit: number; readonly json?: boolean }): Promise<void> {
+  await runOnDatabase({ json }, async ({ prisma }) => {
+    const list = await listRuns(prisma, limit);
+    printResult(json, { runs: list }, () => viewRuns(list, screenOf(process.stdout), Date.now()));
+    return EXIT.done;
   });
 }
 

@@ -1,10 +1,11 @@
+import { groupBy } from '../ops/group-by.ts';
 import type { StatusDocument, StreamFacts } from '../ops/status-document.ts';
 import { STATES_BY_URGENCY, urgencyOf } from '../ops/status-document.ts';
 import { describeProcesses } from '../store/engine/processes.ts';
 import type { StreamState } from '../store/reports/status.ts';
 import { type Column, layOut } from './columns.ts';
 import { formatAge, formatCount, formatUntil } from './format.ts';
-import { progressLine } from './progress-line.ts';
+import { progressLine } from './progress.ts';
 import { type Paint, type Screen, wrap } from './terminal.ts';
 
 /** What is shown of a status document. */
@@ -97,15 +98,12 @@ function viewAccounts(
   nowMs: number,
 ): string[] {
   const [head = '', ...rows] = layOut(narrowColumns(paint, nowMs), streams, width);
-  const rowsOf = new Map<string, string[]>();
-  for (const [index, { connection_id }] of streams.entries()) {
-    const own = rowsOf.get(connection_id) ?? [];
-    own.push(rows[index] ?? '');
-    rowsOf.set(connection_id, own);
-  }
+  const rowsOf = groupBy([...streams.entries()], ([, { connection_id }]) => connection_id);
   const lines = connections.length > 1 ? [...viewCounts(connections.length, summary, { width, paint }), ''] : [];
   lines.push(paint('dim', head));
-  for (const { id } of connections) lines.push(paint('bold', id), ...(rowsOf.get(id) ?? []));
+  for (const { id } of connections) {
+    lines.push(paint('bold', id), ...(rowsOf.get(id) ?? []).map(([index]) => rows[index] ?? ''));
+  }
   return lines;
 }
 
@@ -125,12 +123,11 @@ function viewCounts(
 }
 
 function viewRunning(streams: readonly StreamFacts[], { width, paint }: Screen): string[] {
-  const lines = streams.flatMap(({ connection_id, stream, running }) =>
-    running === null
-      ? []
-      : [progressLine(`${nameIn(streams, { connection_id, stream })} ${running.pass}`, running, width)],
-  );
-  return lines.length === 0 ? [] : ['', paint('bold', 'Running now'), ...lines.map((line) => `  ${line}`)];
+  const lines = streams.flatMap((line) => {
+    const { running } = line;
+    return running === null ? [] : [`  ${progressLine(`${nameIn(streams, line)} ${running.pass}`, running, width)}`];
+  });
+  return lines.length === 0 ? [] : ['', paint('bold', 'Running now'), ...lines];
 }
 
 /** With one account its name would only be noise. */
@@ -141,13 +138,11 @@ const nameIn = (
 
 /** What is wrong once, with all the streams that it is wrong with: an account that cannot sign in is one trouble. */
 function viewProblems(streams: readonly StreamFacts[], { width, paint }: Screen, nowMs: number): string[] {
-  const troubles = new Map<string, StreamFacts[]>();
-  for (const line of streams) {
-    if (IN_ORDER.includes(line.state)) continue;
-    const key = JSON.stringify([line.connection_id, line.state, line.reason, line.next_step.text]);
-    troubles.set(key, [...(troubles.get(key) ?? []), line]);
-  }
-  const lines = [...troubles.values()].flatMap((group) => {
+  const troubled = streams.filter(({ state }) => !IN_ORDER.includes(state));
+  const troubles = groupBy(troubled, ({ connection_id, state, reason, next_step }) =>
+    JSON.stringify([connection_id, state, reason, next_step.text]),
+  );
+  return [...troubles.values()].flatMap((group) => {
     const [first] = group;
     if (first === undefined) return [];
     const { connection_id, state, reason, since, next_step } = first;
@@ -162,7 +157,6 @@ function viewProblems(streams: readonly StreamFacts[], { width, paint }: Screen,
       ...[...commands].map((command) => `    ${paint('cyan', command)}`),
     ];
   });
-  return lines;
 }
 
 function viewNotices(streams: readonly StreamFacts[], { width }: Screen): string[] {

@@ -1,36 +1,28 @@
 import { type Selected, type SyncReport, syncStreams } from '../app/sync-streams.ts';
-import { type App, createApp } from '../app.ts';
+import type { App } from '../app.ts';
+import type { RunCounts } from '../store/engine/runs.ts';
+import type { StreamKey } from '../store/engine/streams.ts';
+import { isBackfillComplete } from '../store/engine/watermarks.ts';
 import { refreshReporting } from '../store/reports/refresh.ts';
+import { readRunning } from '../store/reports/run-history.ts';
+import { countRows } from '../store/reports/status.ts';
 import type { Pass } from '../stream.ts';
-import { runCommand } from './command.ts';
+import { runOnApp, type StreamOptions } from './command.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
-import { followRun } from './follow-run.ts';
-import { print, printJson } from './format.ts';
-import { createProgress, type Progress } from './progress.ts';
+import { formatCount, formatSeconds, printResult } from './format.ts';
+import { createProgress, type Progress, type Walk } from './progress.ts';
 import { selectStreams } from './selection.ts';
-import { summaryLine, toJson } from './sync-report.ts';
 
-export interface SyncOptions {
-  readonly pass?: Pass;
-  readonly connection?: string;
-  readonly json?: boolean;
-}
-
-export async function sync(words: readonly string[], options: SyncOptions): Promise<void> {
-  await runCommand({ json: options.json }, async ({ config, logger, signal }) => {
-    const app = await createApp(config, { logger, signal });
-    try {
-      const selected = selectStreams(app.connections, words, options.connection);
-      const progress = createProgress({ isQuiet: options.json === true });
-      const reports = await syncAll(app, selected, { pass: options.pass, signal, progress });
-      progress.stop();
-      if (options.json) printJson({ runs: reports.map(toJson) });
-      else for (const report of reports) print(summaryLine(report));
-      await refreshAfter(app, signal);
-      return exitCodeOf(reports, signal);
-    } finally {
-      await app.close();
-    }
+export async function sync(words: readonly string[], options: StreamOptions & { readonly pass?: Pass }): Promise<void> {
+  const { pass, json } = options;
+  await runOnApp({ json }, async (app, { signal }) => {
+    const selected = selectStreams(app.connections, words, options.connection);
+    const progress = createProgress({ isQuiet: json === true });
+    const reports = await syncAll(app, selected, { pass, signal, progress });
+    progress.stop();
+    printResult(json, { runs: reports.map(toJson) }, () => reports.map(summaryLine));
+    await refreshAfter(app, signal);
+    return exitCodeOf(reports, signal);
   });
 }
 
@@ -52,15 +44,12 @@ const LONG_REFRESH_MS = 3_000;
 const LONG_REFRESH =
   'bringing the reporting tables up to the mirror; the first time, with a million requests, that takes minutes, and may be stopped';
 
-export interface SyncAllOptions {
-  readonly pass: Pass | undefined;
-  readonly signal: AbortSignal;
-  readonly progress: Progress;
-}
-
 /** Runs the selected streams once and shows them while they run. */
-export function syncAll(app: App, selected: readonly Selected[], options: SyncAllOptions): Promise<SyncReport[]> {
-  const { pass, signal, progress } = options;
+export function syncAll(
+  app: App,
+  selected: readonly Selected[],
+  { pass, signal, progress }: { pass?: Pass | undefined; signal: AbortSignal; progress: Progress },
+): Promise<SyncReport[]> {
   return syncStreams(app, selected, {
     ...(pass !== undefined && { pass }),
     signal,
@@ -70,6 +59,65 @@ export function syncAll(app: App, selected: readonly Selected[], options: SyncAl
       return followRun(app, key, { pass: current, label: `${name} ${current}`, progress });
     },
   });
+}
+
+/** Shows one run while it lasts. What the mirror knows of the size of a walk is asked for only where somebody watches. */
+async function followRun(
+  app: App,
+  key: StreamKey,
+  { pass, label, progress }: { readonly pass: Pass; readonly label: string; readonly progress: Progress },
+) {
+  const walk = progress.isLive && pass !== 'incremental' ? await sizeOf(app, key, pass) : undefined;
+  const track = progress.track(label, walk);
+  let isFirst = true;
+  return {
+    onProgress(counts: RunCounts) {
+      track.show(counts);
+      if (!isFirst || walk === undefined) return;
+      isFirst = false;
+      // Only a guess at the time left hangs on it.
+      void readBefore(app, key, pass).then(track.readBefore, () => {});
+    },
+    end: () => track.end(),
+  };
+}
+
+async function sizeOf({ database }: App, key: StreamKey, pass: Pass): Promise<Walk> {
+  const isFirstRead = !(await isBackfillComplete(database.prisma, key));
+  const counts = isFirstRead ? null : await countRows(database.prisma, key.stream);
+  return { pass, isFirstRead, aliveRows: counts?.get(key.connectionId)?.alive ?? 0 };
+}
+
+async function readBefore({ database }: App, { connectionId, stream }: StreamKey, pass: Pass): Promise<number> {
+  const running = await readRunning(database.prisma);
+  const own = running.find((one) => one.connection_id === connectionId && one.stream === stream && one.pass === pass);
+  return own?.read_before ?? 0;
+}
+
+/** One line for one run. */
+export function summaryLine(report: SyncReport): string {
+  const { connection, stream, pass, outcome, created, updated, unchanged, requests, error } = report;
+  const { deleted, quarantined } = report;
+  const took = formatSeconds(report.endedAt.getTime() - report.startedAt.getTime());
+  const counts = [
+    `${formatCount(created)} created`,
+    `${formatCount(updated)} updated`,
+    `${formatCount(unchanged)} unchanged`,
+    ...(deleted > 0 ? [`${formatCount(deleted)} deleted`] : []),
+    ...(quarantined > 0 ? [`${formatCount(quarantined)} in quarantine`] : []),
+  ].join(', ');
+  const head = `${connection} ${stream} ${pass}: ${outcome}, ${counts} (${formatCount(requests)} requests, ${took})`;
+  return error === null ? head : `${head}\n  ${error.code}: ${error.message}`;
+}
+
+/** The same for scripts; the names are a contract. */
+function toJson(report: SyncReport) {
+  const { connection, stream, pass, outcome, watermark, error, startedAt, endedAt } = report;
+  const { requests, pages, read, created, updated, unchanged, deleted, quarantined } = report;
+  return {
+    ...{ connection, stream, pass, outcome, requests, pages, read, created, updated, unchanged, deleted, quarantined },
+    ...{ watermark, started_at: startedAt, ended_at: endedAt, error },
+  };
 }
 
 export function exitCodeOf(reports: readonly SyncReport[], signal: AbortSignal): ExitCode {

@@ -1,9 +1,8 @@
 import { createQueues, enqueueRun } from '../../workers/queues.ts';
-import { createApp } from '../app.ts';
 import { isPaused, whyItWaits } from '../store/engine/control.ts';
 import type { QueuedPass } from '../stream.ts';
-import { runCommand } from './command.ts';
-import { EXIT } from './exit-codes.ts';
+import { runOnApp } from './command.ts';
+import { EXIT, type ExitCode } from './exit-codes.ts';
 import { print } from './format.ts';
 import { selectStreams } from './selection.ts';
 
@@ -14,36 +13,28 @@ export interface TriggerOptions {
 
 /** Through the queue: a running daemon does the work. */
 export async function trigger(word: string, options: TriggerOptions): Promise<void> {
-  await runCommand({}, async ({ config, logger, signal }) => {
-    const app = await createApp(config, { logger, signal });
+  await runOnApp({}, async ({ connections, database }, { config, logger }) => {
+    const { pass } = options;
+    const selected = selectStreams(connections, [word], options.connection);
+    const queues = await createQueues({ config, databaseUrl: database.url, logger });
+    let exitCode: ExitCode = EXIT.done;
     try {
-      const selected = selectStreams(app.connections, [word], options.connection);
-      const queues = await createQueues({ config, databaseUrl: app.database.url, logger });
-      let isAnyPaused = false;
-      try {
-        for (const { connection, stream } of selected) {
-          if (await isPaused(app.database.prisma, { connectionId: connection.id, stream: stream.name })) {
-            isAnyPaused = true;
-            print(`${connection.id} ${stream.name} ${options.pass}: not asked for, the stream is paused`);
-            print(`  Take it up again with: leadmirror resume ${stream.name} --connection ${connection.id}`);
-            continue;
-          }
-          await enqueueRun(queues, {
-            connection: connection.id,
-            stream: stream.name,
-            pass: options.pass,
-            trigger: 'manual',
-          });
-          print(`${connection.id} ${stream.name} ${options.pass}: asked for`);
-          const wait = await whyItWaits(app.database.prisma, { connectionId: connection.id, stream: stream.name });
-          if (wait !== '') print(`  ${wait}`);
+      for (const { key } of selected) {
+        const { connectionId: connection, stream } = key;
+        if (await isPaused(database.prisma, key)) {
+          exitCode = EXIT.failed;
+          print(`${connection} ${stream} ${pass}: not asked for, the stream is paused`);
+          print(`  Take it up again with: leadmirror resume ${stream} --connection ${connection}`);
+          continue;
         }
-      } finally {
-        await queues.close();
+        await enqueueRun(queues, { connection, stream, pass, trigger: 'manual' });
+        print(`${connection} ${stream} ${pass}: asked for`);
+        const wait = await whyItWaits(database.prisma, key);
+        if (wait !== '') print(`  ${wait}`);
       }
-      return isAnyPaused ? EXIT.failed : EXIT.done;
     } finally {
-      await app.close();
+      await queues.close();
     }
+    return exitCode;
   });
 }

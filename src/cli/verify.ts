@@ -1,36 +1,28 @@
 import { type Verified, verifySelected } from '../app/verify-streams.ts';
-import { createApp } from '../app.ts';
 import { type Finding, type FindingKind, NOT_COMPARED } from '../sync/verify.ts';
-import { runCommand } from './command.ts';
+import { runOnApp, type StreamOptions } from './command.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import { formatCount, formatSeconds, print, printJson } from './format.ts';
 import { selectStreams } from './selection.ts';
 
-export interface VerifyOptions {
-  readonly connection?: string;
+export interface VerifyOptions extends StreamOptions {
   readonly repair?: boolean;
   /** Share of the rows to be compared by content, 0 to 1; all unless given. */
   readonly sample?: number;
-  readonly json?: boolean;
 }
 
 /** Compares mirror and upstream, stream by stream; lists what differs, and repairs just that when asked to. */
 export async function verify(words: readonly string[], options: VerifyOptions): Promise<void> {
-  await runCommand({ json: options.json }, async ({ config, logger, signal }) => {
-    const app = await createApp(config, { logger, signal });
-    try {
-      const results: Verified[] = [];
-      for (const selected of selectStreams(app.connections, words, options.connection)) {
-        if (signal.aborted) break;
-        const result = await verifySelected(app, selected, { ...options, signal });
-        results.push(result);
-        if (!options.json) for (const line of describe(result)) print(line);
-      }
-      if (options.json) printJson({ streams: results.map(toJson) });
-      return exitCodeOf(results, options, signal);
-    } finally {
-      await app.close();
+  await runOnApp({ json: options.json }, async (app, { signal }) => {
+    const results: Verified[] = [];
+    for (const selected of selectStreams(app.connections, words, options.connection)) {
+      if (signal.aborted) break;
+      const result = await verifySelected(app, selected, { ...options, signal });
+      results.push(result);
+      if (!options.json) for (const line of describe(result)) print(line);
     }
+    if (options.json) printJson({ streams: results.map(toJson) });
+    return exitCodeOf(results, options, signal);
   });
 }
 
@@ -73,9 +65,7 @@ function describe(result: Verified): string[] {
   ];
 }
 
-function describeFinding({ id, kind, fields }: Finding): string {
-  return fields.length === 0 ? `  ${kind}  ${id}` : `  ${kind}  ${id}  ${fields.join(', ')}`;
-}
+const describeFinding = ({ id, kind, fields }: Finding): string => `  ${kind}  ${id}  ${fields.join(', ')}`.trimEnd();
 
 const repairCommand = ({ connection, stream }: Verified): string =>
   `leadmirror verify ${stream} --connection ${connection} --repair`;

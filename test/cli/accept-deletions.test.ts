@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import type { SyncReport } from '../../src/app/sync-streams.ts';
 import { formatProof } from '../../src/cli/status-view.ts';
 import { exitCodeOf } from '../../src/cli/sync.ts';
-import type { SyncReport } from '../../src/cli/sync-report.ts';
 import { createOpsServer } from '../../src/ops/server.ts';
 import { type Cli, createCli } from '../helpers/cli.ts';
 import { setupTilkee, type TilkeeSetup, tilkeeVariables } from '../helpers/tilkee-mirror.ts';

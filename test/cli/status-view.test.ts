@@ -1,7 +1,7 @@
 import { stripVTControlCharacters } from 'node:util';
 import { describe, expect, it } from '@jest/globals';
 import { layOut } from '../../src/cli/columns.ts';
-import { progressLine } from '../../src/cli/progress-line.ts';
+import { progressLine } from '../../src/cli/progress.ts';
 import { viewRuns } from '../../src/cli/runs.ts';
 import { viewStatus } from '../../src/cli/status-view.ts';
 import { type Screen, wrap } from '../../src/cli/terminal.ts';
