@@ -43,7 +43,11 @@ export class LaneWorker {
 
   /** Runs under way, those of replaced workers too. */
   get activeJobs(): number {
-    return [this.#worker, ...this.#retired].reduce((sum, worker) => sum + worker.activeJobs, 0);
+    return this.#all.reduce((sum, worker) => sum + worker.activeJobs, 0);
+  }
+
+  get #all(): RunWorker[] {
+    return [this.#worker, ...this.#retired];
   }
 
   /** Takes no new job; does not wait for those under way. */
@@ -55,13 +59,13 @@ export class LaneWorker {
   /** Waits for the jobs under way. */
   async close(): Promise<void> {
     this.#stopWatching();
-    await Promise.all([this.#worker.finish(), ...[...this.#retired].map((worker) => worker.close(true))]);
+    await Promise.all(this.#all.map((worker) => worker.finish(worker !== this.#worker)));
   }
 
   /** Lets go of everything at once, also when `close` waits for a server that is away. */
   async abandon(): Promise<void> {
     this.#stopWatching();
-    await Promise.all([this.#worker, ...this.#retired].map((worker) => worker.close(true)));
+    await Promise.all(this.#all.map((worker) => worker.close(true)));
   }
 
   #stopWatching(): void {
@@ -84,7 +88,6 @@ export class LaneWorker {
     this.#checkedAt = now;
     if (!isReachable || hasSlept || !this.#worker.hasRoom) this.#ableSince = null;
     if (!isReachable) return;
-    this.#releaseRetired();
     this.#ableSince ??= now;
     if (now - this.#ableSince >= this.#silenceMs && this.#isStuck()) this.#replace();
   }
@@ -100,16 +103,11 @@ export class LaneWorker {
     const stuck = this.#worker;
     this.#worker = create();
     this.#ableSince = null;
+    // Runs that it had begun go on to their end; their locks are renewed until then.
     this.#retired.add(stuck);
-    void stuck.pause(true).catch(() => {});
-  }
-
-  /** Runs that a stuck worker had begun go on to their end; their locks are renewed until then. */
-  #releaseRetired(): void {
-    for (const worker of this.#retired) {
-      if (worker.activeJobs > 0) continue;
-      this.#retired.delete(worker);
-      void worker.close(true).catch(() => {});
-    }
+    void stuck
+      .finish(true)
+      .catch(() => {})
+      .finally(() => this.#retired.delete(stuck));
   }
 }

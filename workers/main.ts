@@ -126,18 +126,17 @@ interface Running {
 /** In reverse order of opening. A job that is not given back in time is taken over by another worker when its lock ends. */
 async function closeAll({ workers, scheduler, refresher, queues, logger, limitMs }: Running): Promise<void> {
   const limit = new AbortController();
-  const inTime = (async () => {
+  const inOrder = async () => {
     await Promise.all(workers.map((worker) => worker.pause()));
     await scheduler?.stop();
     await refresher.stop();
-    if (!(await isReachable(queues))) await queues.disconnect();
+    await queues.ping().catch(() => queues.disconnect());
     await Promise.all(workers.map((worker) => worker.close()));
     await queues.close();
-    return true;
-  })().catch((error: unknown) => {
-    logger.warn({ err: error }, 'the queue did not close cleanly');
-    return true;
-  });
+  };
+  const inTime = inOrder()
+    .catch((error: unknown) => logger.warn({ err: error }, 'the queue did not close cleanly'))
+    .then(() => true);
   const late = delay(limitMs, false, { signal: limit.signal }).catch(() => false);
   const isClean = await Promise.race([inTime, late]);
   limit.abort();
@@ -154,9 +153,3 @@ async function closeAll({ workers, scheduler, refresher, queues, logger, limitMs
 }
 
 const FORCE_MS = 2_000;
-
-const isReachable = (queues: Queues): Promise<boolean> =>
-  queues.ping().then(
-    () => true,
-    () => false,
-  );

@@ -75,11 +75,14 @@ export class RunWorker extends Worker<RunJob, void, string> {
     return performance.now() - this.#lastAnswer.at;
   }
 
-  /** Takes no new job, waits for those under way and closes. Until they have ended, `close(true)` still lets go of everything at once. */
-  async finish(): Promise<void> {
+  /**
+   * Takes no new job, waits for those under way and closes. Until they have ended, `close(true)` still lets go of everything at once. `isStuck`: does not
+   * wait for its loop, which may never end.
+   */
+  async finish(isStuck: boolean): Promise<void> {
     await this.pause(true);
     while (this.#running.size > 0) await Promise.allSettled(this.#running);
-    await this.close();
+    await this.close(isStuck);
   }
 }
 
