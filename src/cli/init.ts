@@ -1,5 +1,8 @@
+import { execFile } from 'node:child_process';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
+import { promisify } from 'node:util';
 import { type Answers, decidedByProcess, loadAnswers } from '../config/answers.ts';
 import { loadConfig } from '../config.ts';
 import { ConfigError, isAbort } from '../errors.ts';
@@ -8,12 +11,11 @@ import { replaceFile } from '../replace-file.ts';
 import { runCommand, UsageError } from './command.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import { type Asker, Cancelled, createAsker } from './init/ask.ts';
-import { type Changes, mergeDotEnv, UnwritableError } from './init/dot-env.ts';
+import { type Changes, mergeDotEnv, readIfThere, UnwritableError } from './init/dot-env.ts';
 import { askStorage } from './init/storage.ts';
 import { askTiledesk } from './init/tiledesk.ts';
 import { askTilkee } from './init/tilkee.ts';
 import type { TrialParts } from './init/trial.ts';
-import { backUp, isOpenToGit, readIfThere } from './init/write.ts';
 
 /** Asks for what leadmirror needs, tries every answer, and writes `.env` at the very end. */
 export async function init(): Promise<void> {
@@ -128,4 +130,33 @@ function nextSteps({ needsLogin, isCompose }: { readonly needsLogin: boolean; re
   }
   const login = needsLogin ? 'npx leadmirror tilkee login, then ' : '';
   return `Next: ${login}npx leadmirror check (tries everything), then npm start (the daemon)`;
+}
+
+const MAX_BACKUPS = 1000;
+
+/** Keeps the file as `<path>.bak`, or the first `<path>.bak.<n>` that is free; only its owner may read it. Returns where. */
+async function backUp(path: string): Promise<string> {
+  for (let number = 0; number < MAX_BACKUPS; number++) {
+    const backup = number === 0 ? `${path}.bak` : `${path}.bak.${number}`;
+    try {
+      await writeFile(backup, await readFile(path), { flag: 'wx', mode: 0o600 });
+      return backup;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EEXIST') continue;
+      await rm(backup, { force: true });
+      throw error;
+    }
+  }
+  throw new Error(`there are ${MAX_BACKUPS} backups of ${path} already; remove some`);
+}
+
+/** Would git take this file in? False outside of a repository, and where there is no git. */
+async function isOpenToGit(cwd: string, file: string): Promise<boolean> {
+  try {
+    await promisify(execFile)('git', ['check-ignore', '--quiet', file], { cwd });
+    return false;
+  } catch (error) {
+    // 1: not ignored. 128: no repository.
+    return (error as { code?: unknown }).code === 1;
+  }
 }

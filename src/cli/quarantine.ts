@@ -44,14 +44,7 @@ async function list(words: readonly string[], { connection, raw, json }: Quarant
       streams: words.length === 0 ? null : selected.map(({ stream }) => stream),
     };
     const read = raw ? readOpenQuarantine : listOpenQuarantine;
-    const entries: Entry[] = [];
-    for (let after = 0n; ; ) {
-      const some = await read(prisma, filter, { after, limit: BATCH });
-      const last = some.at(-1);
-      if (last === undefined) break;
-      entries.push(...some);
-      after = last.id;
-    }
+    const entries: readonly Entry[] = await read(prisma, filter, { after: 0n, limit: ALL });
     printResult(json, { quarantine: entries.map(toJson) }, () => describe(entries));
     return EXIT.done;
   });
@@ -59,7 +52,7 @@ async function list(words: readonly string[], { connection, raw, json }: Quarant
 
 type Entry = QuarantineEntry | QuarantinedRecord;
 
-const BATCH = 500;
+const ALL = 2_147_483_647;
 
 function toJson(entry: Entry) {
   const { connection_id, stream, record_id, reason, detail, first_seen_at, last_seen_at, run_id } = entry;

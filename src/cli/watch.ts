@@ -31,31 +31,27 @@ export async function watch(
   const unread = new AbortController();
   // Whoever reads (`| head`) may stop early; nobody is left to watch for.
   const onError = () => unread.abort();
-  output.on('error', onError);
   const over = AbortSignal.any([signal, unread.signal]);
   const { isLive } = screenOf(output);
   const frame = isLive ? createFrame(output) : createLog(output);
+  let view: View = () => [];
+  const redraw = () => frame.show(view(screenOf(output)));
+  output.on('error', onError).on('resize', redraw);
   try {
-    let view: View = () => [];
-    const redraw = () => frame.show(view(screenOf(output)));
-    output.on('resize', redraw);
-    try {
-      while (!over.aborted) {
-        view = await look().catch((error: unknown): View => {
-          if (!(error instanceof DatabaseError)) throw error;
-          const last: View = view;
-          const trouble = `${error.message} Trying again every ${intervalMs / 1000} s.`;
-          return isLive ? (screen: Screen) => [trouble, '', ...last(screen)] : () => [trouble];
-        });
-        if (over.aborted) break;
-        redraw();
-        await delay(intervalMs, undefined, { signal: over }).catch(() => {});
-      }
-    } finally {
-      output.off('resize', redraw);
+    while (!over.aborted) {
+      view = await look().catch((error: unknown): View => {
+        if (!(error instanceof DatabaseError)) throw error;
+        const last = view;
+        const trouble = `${error.message} Trying again every ${intervalMs / 1000} s.`;
+        return isLive ? (screen) => [trouble, '', ...last(screen)] : () => [trouble];
+      });
+      if (over.aborted) break;
+      redraw();
+      await delay(intervalMs, undefined, { signal: over }).catch(() => {});
     }
     return signal.aborted ? EXIT.stoppedBySignal : EXIT.done;
   } finally {
+    output.off('resize', redraw);
     frame.close();
     output.off('error', onError);
   }

@@ -1,4 +1,6 @@
 import { isDeepStrictEqual, parseEnv } from 'node:util';
+import { readOptionalText } from '../../config.ts';
+import { UsageError } from '../command.ts';
 
 /**
  * How a value is written into `.env`, so that it is read back as it is: the reader is asked itself. Null when it has no way to write it, such as one with
@@ -17,6 +19,13 @@ function readsBack(name: string, form: string, value: string): boolean {
   const below = { BELOW_1: 'x', BELOW_2: 'y', BELOW_3: 'z' };
   const read = parseEnv(`${name}=${form}\nBELOW_1='x'\nBELOW_2="y"\nBELOW_3=\`z\`\n`);
   return isDeepStrictEqual({ ...read }, { [name]: value, ...below });
+}
+
+/** The text of a `.env`; null when there is none. @throws UsageError when it cannot be read */
+export function readIfThere(path: string): string | null {
+  const read = readOptionalText(path);
+  if (read !== null && 'why' in read) throw new UsageError(`${path} ${read.why}. Nothing was written.`);
+  return read?.text ?? null;
 }
 
 /** One entry with its value, which may go over several lines when it is in quotes. */

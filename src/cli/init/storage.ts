@@ -10,8 +10,8 @@ import { startEmbeddedPostgres } from '../../store/embedded/embedded.ts';
 import { removeBase } from '../../store/embedded/initialize.ts';
 import { assertReachable, withSession } from '../../store/session.ts';
 import type { Asker } from './ask.ts';
+import { readIfThere } from './dot-env.ts';
 import { checkFor, messageOf, type TrialParts, tryUntilClear } from './trial.ts';
-import { readIfThere } from './write.ts';
 
 export interface StorageAnswers {
   readonly answers: Answers;
