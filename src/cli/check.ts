@@ -1,9 +1,8 @@
 import { createQueues } from '../../workers/queues.ts';
-import { assertKey, connect, createHttpClient, type MirrorDatabase, openMirrorDatabase, vaultsIn } from '../app.ts';
+import { assertKey, connect, type MirrorDatabase, openMirrorDatabase, vaultsIn } from '../app.ts';
 import { systemClock } from '../clock.ts';
 import { type ConnectionConfig, describeConfig, type TilkeeConnectionConfig } from '../config.ts';
 import { DatabaseError, errorCode, isAbort, LeadmirrorError, RateLimitedError } from '../errors.ts';
-import { createLocalBudget } from '../http/budget.ts';
 import { vaultName } from '../sources/tilkee/index.ts';
 import { connectionsOf, lackOfRoom, leastOf } from '../store/connection-room.ts';
 import { readServerPause } from '../store/engine/control.ts';
@@ -13,6 +12,7 @@ import type { Capabilities, Connection, FetchOptions, Stream } from '../stream.t
 import { type CommandContext, runCommand } from './command.ts';
 import { EXIT } from './exit-codes.ts';
 import { print, printJson } from './format.ts';
+import { withUpstreams } from './with-upstreams.ts';
 
 interface CheckResult {
   /** `database`, `queue`, `tiledesk:<project>`, `tiledesk:<project> tiledesk.leads`. */
@@ -115,20 +115,15 @@ async function checkConnections(
   database: MirrorDatabase | null,
   attempt: Attempt,
 ): Promise<void> {
-  const client = createHttpClient(config, systemClock);
-  try {
-    // A budget of its own: the check has to work without the database, and takes a handful of requests.
-    const budgetOf = (_credential: string, perMinute: number) =>
-      createLocalBudget(perMinute, systemClock, { requestTimeoutMs: config.http.timeoutMs });
-    // The password itself is on trial, not a session that was got with it once. A refresh token of Tilkee's works once: that one comes from the vault.
-    const [kept, fresh] = [vaultsIn(config, database), vaultsIn(config, null)];
-    const tried = new Set(config.connections.flatMap((one) => (hasOnlyPassword(one) ? vaultName(one) : [])));
-    const vaults = {
-      tiledesk: fresh.tiledesk,
-      tilkee: (name: string) => (tried.has(name) ? fresh : kept).tilkee(name),
-    };
-    const fetch = { signal, maxWaitMs: config.http.retryMaxMs, onRequest: () => {} };
-    for (const connection of connect(config, { logger, clock: systemClock, client, budgetOf, vaults })) {
+  // The password itself is on trial, not a session that was got with it once. A refresh token of Tilkee's works once: that one comes from the vault.
+  const [kept, fresh] = [vaultsIn(config, database), vaultsIn(config, null)];
+  const tried = new Set(config.connections.flatMap((one) => (hasOnlyPassword(one) ? vaultName(one) : [])));
+  const vaults = {
+    tiledesk: fresh.tiledesk,
+    tilkee: (name: string) => (tried.has(name) ? fresh : kept).tilkee(name),
+  };
+  await withUpstreams(config, { logger, signal }, async (parts, fetch) => {
+    for (const connection of connect(config, { ...parts, vaults })) {
       const isOpen = await attempt(connection.id, async () => {
         if (database !== null) await assertNotPaused(connection, database);
         return (await connection.open(fetch)).summary;
@@ -141,9 +136,7 @@ async function checkConnections(
         await attempt(`${connection.id} ${stream.name}`, () => tryLists({ connection, stream, database }, fetch));
       }
     }
-  } finally {
-    await client.close();
-  }
+  });
 }
 
 async function assertNotPaused({ id, credential, streams }: Connection, { prisma }: MirrorDatabase): Promise<void> {

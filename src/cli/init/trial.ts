@@ -1,12 +1,9 @@
-import { connect, createHttpClient, vaultsIn } from '../../app.ts';
-import { systemClock } from '../../clock.ts';
+import { createAccountUpstream } from '../../app/upstreams.ts';
+import { connect, vaultsIn } from '../../app.ts';
 import { type Answers, loadAnswers, problemWith } from '../../config/answers.ts';
-import type { Config, VariableName } from '../../config.ts';
+import type { VariableName } from '../../config.ts';
 import { AuthError, LeadmirrorError, UpstreamContractError, UpstreamRefusedError } from '../../errors.ts';
-import { createLocalBudget } from '../../http/budget.ts';
-import type { HttpClient } from '../../http/client.ts';
 import { createRefusalGuard } from '../../http/refusal-guard.ts';
-import { createUpstream } from '../../http/upstream.ts';
 import type { Logger } from '../../logger.ts';
 import {
   createTiledeskSignIn,
@@ -15,7 +12,7 @@ import {
   tiledeskCredential,
 } from '../../sources/tiledesk/index.ts';
 import { createMemoryVault } from '../../sources/vault.ts';
-import type { FetchOptions } from '../../stream.ts';
+import { withUpstreams } from '../with-upstreams.ts';
 import type { Asker } from './ask.ts';
 import { formatEntry } from './dot-env.ts';
 
@@ -27,39 +24,15 @@ export interface TrialParts {
   readonly env?: Readonly<Record<string, string | undefined>>;
 }
 
-interface Trial {
-  readonly config: Config;
-  readonly client: HttpClient;
-  readonly budgetOf: (credential: string, perMinute: number) => ReturnType<typeof createLocalBudget>;
-  readonly fetch: FetchOptions;
-}
-
-/** What it takes to try answers against a server, with nothing kept afterwards. */
-async function withTrial<T>(parts: TrialParts, answers: Answers, work: (trial: Trial) => Promise<T>): Promise<T> {
-  const config = loadAnswers(answers, parts);
-  const { timeoutMs, retryMaxMs } = config.http;
-  const client = createHttpClient(config, systemClock);
-  const budgetOf = (_credential: string, perMinute: number) =>
-    createLocalBudget(perMinute, systemClock, { requestTimeoutMs: timeoutMs });
-  const fetch = { signal: parts.signal, maxWaitMs: retryMaxMs, onRequest: () => {} };
-  return work({ config, client, budgetOf, fetch }).finally(() => client.close());
-}
-
 /** Signs in, and lists the account's projects; null where the server does not tell them. `answers` name any project. */
 export function tryTiledeskAccount(parts: TrialParts, answers: Answers): Promise<readonly OwnProject[] | null> {
-  return withTrial(parts, answers, async ({ config, client, budgetOf, fetch }) => {
-    const [settings] = config.connections;
-    if (settings?.source !== 'tiledesk') throw new Error('these answers make no Tiledesk connection');
+  const config = loadAnswers(answers, parts);
+  const [settings] = config.connections;
+  if (settings?.source !== 'tiledesk') throw new Error('these answers make no Tiledesk connection');
+  return withUpstreams(config, parts, async (upstreamParts, fetch) => {
+    const { source, requestsPerMinute } = settings;
     const credential = tiledeskCredential(settings);
-    const upstream = createUpstream({
-      client,
-      clock: systemClock,
-      logger: parts.logger,
-      credential,
-      budget: budgetOf(credential, settings.requestsPerMinute),
-      attempts: config.http.retryAttempts,
-      maxTotalMs: config.http.retryMaxMs,
-    });
+    const upstream = createAccountUpstream(config.http, upstreamParts, { source, credential, requestsPerMinute });
     const signIn = createTiledeskSignIn(settings, upstream, {
       vault: createMemoryVault(),
       guard: createRefusalGuard(null),
@@ -70,9 +43,9 @@ export function tryTiledeskAccount(parts: TrialParts, answers: Answers): Promise
 
 /** Opens every connection that these answers make, as the daemon does, and reports what it said. */
 export function openAll(ask: Asker, parts: TrialParts, answers: Answers): Promise<void> {
-  return withTrial(parts, answers, async ({ config, client, budgetOf, fetch }) => {
-    const vaults = vaultsIn(config, null);
-    for (const connection of connect(config, { logger: parts.logger, clock: systemClock, client, budgetOf, vaults })) {
+  const config = loadAnswers(answers, parts);
+  return withUpstreams(config, parts, async (upstreamParts, fetch) => {
+    for (const connection of connect(config, { ...upstreamParts, vaults: vaultsIn(config, null) })) {
       const { summary } = await connection.open(fetch);
       ask.say('success', `${connection.id}: ${summary}`);
       for (const { name, knock } of connection.doors ?? []) {
