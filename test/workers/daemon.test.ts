@@ -265,10 +265,14 @@ describe.each(places.list)('the daemon with its queue in $name', (backend) => {
     await observer.job({ pass: 'backfill', outcome: 'succeeded' });
     await observer.job({ pass: 'incremental', trigger: 'schedule', outcome: 'succeeded' });
     expect(await countRows(app)).toBe(6);
-    // Also what was only waiting: nobody but the database remembers it.
+    // Also what was only waiting: nobody but the database remembers it. It cannot end before the queue is wiped.
+    const again = createGate();
+    upstream.trouble = (page) => (page === 1 ? again.opened : undefined);
+    const before = observer.jobs.length;
     await app.database.prisma.syncCheckpoint.updateMany({ where: { pass: 'backfill' }, data: { completed_at: null } });
     await place.wipe();
-    await observer.job({ pass: 'backfill', outcome: 'succeeded' }, observer.jobs.length);
+    again.open();
+    await observer.job({ pass: 'backfill', outcome: 'succeeded' }, before);
     // Each of the four steps may wait for a worker's next look, which is ten seconds away at most, on a busy machine more.
   }, 120_000);
 
