@@ -1,38 +1,10 @@
-/** Scripted trouble for a simulated upstream. Knows HTTP answers and list names, no product. */
+/** Scripted trouble for a simulated upstream: which calls it meets, and what it makes of their answers. */
+import { type Answer, type AnswerInfo, type CallInfo, json, type Reply } from './answer.ts';
 import { Random } from './random.ts';
 
-export type FaultKind =
-  | '429'
-  | '503'
-  | '500'
-  | '401-text'
-  | 'cut'
-  | 'slow'
-  | 'hang'
-  | 'html-200'
-  | 'garbled-json'
-  | 'empty-list'
-  | 'truncated-page'
-  | 'reset';
+export type FaultKind = keyof typeof spoilers;
 
 export type RetryAfterForm = 'seconds' | 'date' | 'none';
-
-/** What a rule, a hook or a test sees of a call. */
-export interface CallInfo {
-  /** Which list or action: `leads`, `requests`, `lead`, `signin`, ... */
-  readonly list: string;
-  /** How many calls of this list there were, this one included. */
-  readonly nth: number;
-  readonly method: string;
-  readonly path: string;
-  readonly query: URLSearchParams;
-}
-
-/** The rows of an answer, in `afterAnswer`. */
-export interface AnswerInfo extends CallInfo {
-  readonly status: number;
-  readonly ids: readonly string[];
-}
 
 export interface FaultRule {
   readonly kind: FaultKind;
@@ -48,13 +20,11 @@ export interface FaultRule {
   readonly delayMs?: number;
 }
 
-export interface RandomFaults {
+export interface RandomFaults extends Pick<FaultRule, 'retryAfterMs' | 'delayMs'> {
   /** Share of calls that go wrong, 0 to 1. */
   readonly rate: number;
   readonly kinds: readonly FaultKind[];
   readonly seed: number;
-  readonly retryAfterMs?: number;
-  readonly delayMs?: number;
 }
 
 interface ActiveRule {
@@ -75,10 +45,11 @@ export class Faults {
   dateOffsetMs = 0;
   readonly #rules: ActiveRule[] = [];
   #random: { readonly plan: RandomFaults; readonly generator: Random } | undefined;
-  readonly #onRevoke: () => void;
+  /** All tokens given out so far are refused from now on. */
+  readonly revokeTokens: () => void;
 
-  constructor(onRevoke: () => void) {
-    this.#onRevoke = onRevoke;
+  constructor(revokeTokens: () => void) {
+    this.revokeTokens = revokeTokens;
   }
 
   push(...rules: readonly FaultRule[]): void {
@@ -101,11 +72,6 @@ export class Faults {
     this.dateOffsetMs = 0;
   }
 
-  /** All tokens given out so far are refused from now on. */
-  revokeTokens(): void {
-    this.#onRevoke();
-  }
-
   /** The trouble this call is to have, if any; uses the rule up. */
   take(info: CallInfo): FaultRule | undefined {
     for (const active of this.#rules) {
@@ -116,12 +82,7 @@ export class Faults {
     if (!this.#random) return undefined;
     const { plan, generator } = this.#random;
     if (!generator.chance(plan.rate)) return undefined;
-    const { retryAfterMs, delayMs } = plan;
-    return {
-      kind: generator.pick(plan.kinds),
-      ...(retryAfterMs !== undefined && { retryAfterMs }),
-      ...(delayMs !== undefined && { delayMs }),
-    };
+    return { ...plan, kind: generator.pick(plan.kinds) };
   }
 }
 
@@ -134,19 +95,74 @@ function strikes(active: ActiveRule, info: CallInfo): boolean {
   return match.nth === undefined || match.nth === active.seen;
 }
 
-export interface RetryAfterHint {
-  readonly headers: Readonly<Record<string, string>>;
-  readonly ms: number | undefined;
-}
-
-/** Both forms have a resolution of one second and round up: waiting as told is always enough. */
-export function retryAfterHeader(form: FaultRule['retryAfter'], ms: number): RetryAfterHint {
-  if (form === undefined || form === 'none') return { headers: {}, ms: undefined };
-  if (typeof form === 'object') return { headers: { 'Retry-After': form.raw }, ms: undefined };
+/** The header, and the wait it asks for. Both forms have a resolution of one second and round up: that wait is enough. */
+export function retryAfterHeader(
+  form: NonNullable<FaultRule['retryAfter']>,
+  ms: number,
+): { readonly headers: Readonly<Record<string, string>>; readonly ms?: number } {
+  if (form === 'none') return { headers: {} };
+  if (typeof form === 'object') return { headers: { 'Retry-After': form.raw } };
   if (form === 'seconds') {
     const seconds = Math.ceil(ms / 1000);
     return { headers: { 'Retry-After': String(seconds) }, ms: seconds * 1000 };
   }
   const until = Math.ceil((Date.now() + ms) / 1000) * 1000;
   return { headers: { 'Retry-After': new Date(until).toUTCString() }, ms: until - Date.now() };
+}
+
+export function gatewayAnswer(
+  status: 429 | 503,
+  retryAfter: NonNullable<FaultRule['retryAfter']>,
+  retryAfterMs = 1000,
+): Answer {
+  const { headers, ms } = retryAfterHeader(retryAfter, retryAfterMs);
+  if (status === 429) return { ...json({ message: 'Rate limit exceeded' }, 429), headers, retryAfterMs: ms };
+  const body = '<html><body><h1>503 Service Temporarily Unavailable</h1></body></html>';
+  return { status, body, type: 'html', headers, retryAfterMs: ms };
+}
+
+const gatewayPage = '<html><head><title>Please wait</title></head><body><h1>Please wait</h1></body></html>';
+
+interface Spoiled {
+  readonly rule: FaultRule;
+  /** Makes the answer that the call would have had, with all its effects. */
+  readonly answer: () => Reply;
+  readonly refuse: () => Answer;
+}
+
+/** The reply that a call gets instead. `slow` and `cut` are a matter of sending. */
+const spoilers = {
+  '429': ({ rule }: Spoiled): Reply => gatewayAnswer(429, rule.retryAfter ?? 'seconds', rule.retryAfterMs),
+  '503': ({ rule }: Spoiled): Reply => gatewayAnswer(503, rule.retryAfter ?? 'none', rule.retryAfterMs),
+  '500': (): Reply => json({ err: 'error' }, 500),
+  '401-text': ({ refuse }: Spoiled): Reply => refuse(),
+  'html-200': (): Reply => ({ status: 200, body: gatewayPage, type: 'html' }),
+  hang: (): Reply => 'hang',
+  reset: (): Reply => 'reset',
+  slow: ({ answer }: Spoiled): Reply => answer(),
+  cut: ({ answer }: Spoiled): Reply => answer(),
+  'garbled-json': ({ answer }: Spoiled): Reply => distorted(answer(), garble),
+  'empty-list': ({ answer }: Spoiled): Reply => distorted(answer(), (body) => withRows(body, () => [], { count: 0 })),
+  'truncated-page': ({ answer }: Spoiled): Reply => distorted(answer(), (body) => withRows(body, firstHalf)),
+};
+
+export const spoil = (spoiled: Spoiled): Reply => spoilers[spoiled.rule.kind](spoiled);
+
+const distorted = (reply: Reply, change: (body: string) => string): Reply =>
+  typeof reply === 'object' && reply.type === 'json'
+    ? { status: reply.status, type: 'json', body: change(reply.body) }
+    : reply;
+
+const garble = (body: string): string =>
+  `${body.slice(0, body.length >> 1)}\u0000]]${body.slice((body.length >> 1) + 3)}`;
+const firstHalf = (rows: unknown[]): unknown[] => rows.slice(0, rows.length >> 1);
+
+/** Rows are in the body itself or in its only array. */
+function withRows(body: string, change: (rows: unknown[]) => unknown[], envelope: object = {}): string {
+  const value: unknown = JSON.parse(body);
+  if (Array.isArray(value)) return JSON.stringify(change(value));
+  const fields = Object.entries({ ...(value as object), ...envelope });
+  return JSON.stringify(
+    Object.fromEntries(fields.map(([key, field]) => [key, Array.isArray(field) ? change(field) : field])),
+  );
 }

@@ -24,10 +24,26 @@ export class Random {
     return this.next() < probability;
   }
 
-  pick<T>(choices: readonly T[]): T {
-    const chosen = choices[Math.floor(this.next() * choices.length)];
-    if (chosen === undefined) throw new Error('pick() needs at least one choice');
-    return chosen;
+  pick<const T>(choices: readonly T[]): T {
+    if (choices.length === 0) throw new Error('pick() needs at least one choice');
+    return choices[Math.floor(this.next() * choices.length)] as T;
+  }
+
+  /** One of the choices, each as often as its weight says. */
+  weighted<T>(choices: readonly (readonly [weight: number, choice: T])[]): T {
+    let draw = this.next() * choices.reduce((sum, [weight]) => sum + weight, 0);
+    for (const [weight, choice] of choices) {
+      draw -= weight;
+      if (draw < 0) return choice;
+    }
+    throw new Error('weighted() needs at least one choice');
+  }
+
+  /** One of those that are there, now and then from the newest tenth: recent rows change more often than old ones. */
+  pickRecent<T>(items: Iterable<T>): T | undefined {
+    const all = [...items];
+    const share = this.chance(0.5) ? 1 - this.next() ** 2 * 0.1 : this.next();
+    return all[Math.min(all.length - 1, Math.floor(share * all.length))];
   }
 
   hex(digits: number): string {
@@ -45,13 +61,18 @@ export class Random {
     return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20)}`;
   }
 
-  /** Reorders items[from, to) in place. */
-  shuffle<T>(items: T[], from = 0, to = items.length): void {
-    for (let last = to - 1; last > from; last--) {
-      const other = this.int(from, last);
-      const moved = items[last] as T;
-      items[last] = items[other] as T;
-      items[other] = moved;
+  /** Ascending whole moments between two. */
+  moments(count: number, from: number, to: number): number[] {
+    return Array.from({ length: count }, () => Math.floor(from + this.next() * (to - from))).sort((a, b) => a - b);
+  }
+
+  /** A copy in another order. */
+  shuffled<T>(items: readonly T[]): T[] {
+    const copy = [...items];
+    for (let last = copy.length - 1; last > 0; last--) {
+      const other = this.int(0, last);
+      [copy[last], copy[other]] = [copy[other] as T, copy[last] as T];
     }
+    return copy;
   }
 }

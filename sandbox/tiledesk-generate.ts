@@ -10,93 +10,88 @@ interface HistoryPlan {
   readonly requests: number;
   readonly from: number;
   readonly to: number;
-  readonly tools: HistoryTools;
-  readonly data: TiledeskData;
 }
 
 const hour = 3600_000;
 
-/** Ascending moments; now and then two share a millisecond. */
-function spreadTimes(random: Random, count: number, from: number, to: number): number[] {
-  const times = Array.from({ length: count }, () => Math.floor(from + random.next() * (to - from))).sort(
-    (a, b) => a - b,
-  );
-  for (let place = 1; place < count; place++) {
-    if (place % 211 === 5) times[place] = times[place - 1] as number;
-  }
-  return times;
-}
-
-export function writeHistory(plan: HistoryPlan): void {
+export function writeHistory(data: TiledeskData, tools: HistoryTools, plan: HistoryPlan): void {
   const random = new Random(plan.seed ^ 0x4157);
-  const leads = writeLeads(plan, random);
-  writeRequests(plan, random, leads);
-  editSomeLeads(plan, random, leads);
-}
-
-function writeLeads({ tools, data, ...plan }: HistoryPlan, random: Random): Lead[] {
-  const times = spreadTimes(random, plan.leads, plan.from, plan.to - 2 * hour);
-  return times.map((at, place) => {
+  const leadTimes = tied(random.moments(plan.leads, plan.from, plan.to - 2 * hour));
+  const leads = leadTimes.map((at, place) => {
     if (place % 500 === 499) tools.ids.restart();
     const lead = createLead(tools, at);
-    data.putLead(lead);
+    data.collections.leads.put(lead);
     return lead;
   });
+  writeRequests(data, tools, { ...plan, random, leads });
+  editSomeLeads(data, { ...plan, random, leads });
+}
+
+/** Now and then two share a millisecond. */
+function tied(times: readonly number[]): readonly number[] {
+  return times.map((at, place) => (place % 211 === 5 ? (times[place - 1] ?? at) : at));
+}
+
+interface Story extends Omit<HistoryPlan, 'leads'> {
+  readonly random: Random;
+  readonly leads: readonly Lead[];
 }
 
 /** About one request in twenty belongs to one regular customer, so that an edit of that lead makes a tie larger than a page. */
 const regularShare = 0.05;
 const regularMinimum = 130;
 
-function writeRequests({ tools, data, ...plan }: HistoryPlan, random: Random, leads: readonly Lead[]): void {
-  const times = spreadTimes(random, plan.requests, plan.from, plan.to);
-  const regular = leads[0];
+function writeRequests(data: TiledeskData, tools: HistoryTools, { random, leads, ...plan }: Story): void {
+  const times = tied(random.moments(plan.requests, plan.from, plan.to));
   const regularProbability = Math.min(0.6, Math.max(regularShare, regularMinimum / Math.max(1, plan.requests)));
   let known = 0;
   for (const [place, at] of times.entries()) {
     if (place % 700 === 699) tools.ids.restart();
     while (known < leads.length && Date.parse(leads[known]?.createdAt ?? '') <= at) known++;
-    const chosen = random.chance(regularProbability) ? regular : leads[random.int(0, Math.max(0, known - 1))];
-    const hasLead = chosen !== undefined && random.chance(0.98);
+    const chosen = random.chance(regularProbability) ? leads[0] : leads[random.int(0, Math.max(0, known - 1))];
+    const lead = random.chance(0.98) ? chosen : undefined;
     // A teammate trying the widget is a requester with an account; the others are guests.
-    const member = data.projectUsers[random.int(0, 5)];
-    const requester = hasLead
-      ? random.chance(0.02)
-        ? member
-        : data.guestOf(chosen)
-      : random.chance(0.5)
-        ? member
-        : undefined;
+    const member = data.team.projectUsers[random.int(0, 5)];
+    const isMember = random.chance(lead ? 0.02 : 0.5);
+    const requester = isMember ? member : lead && data.guestOf(lead);
     const isOldForm = place < times.length * 0.08;
     const ticketId = isOldForm ? 0 : data.nextTicket();
-    const lead = hasLead ? chosen : undefined;
     const request = createRequest(tools, { at, until: plan.to, ticketId, lead, requester, isOldForm });
     // The lead of a few was hard-deleted later: the id stays and leads nowhere.
-    data.putRequest(hasLead && random.chance(0.005) ? { ...request, lead: tools.ids.next(at) } : request);
+    data.collections.requests.put(lead && random.chance(0.005) ? { ...request, lead: tools.ids.next(at) } : request);
   }
 }
 
-function editSomeLeads({ data, ...plan }: HistoryPlan, random: Random, leads: readonly Lead[]): void {
+function editSomeLeads(data: TiledeskData, { random, leads, to }: Story): void {
+  const requestsByLead = new Map<string | undefined, Request[]>();
+  for (const request of data.requests.values()) {
+    const known = requestsByLead.get(request.lead);
+    if (known) known.push(request);
+    else requestsByLead.set(request.lead, [request]);
+  }
   for (const [place, lead] of leads.entries()) {
     const isRegular = place === 0;
     const draw = random.next();
     if (!isRegular && draw > 0.24) continue;
-    const requests = [...data.requestIdsOf(lead._id)].map((id) => data.requests.get(id) as Request);
-    const earliest = Math.max(
-      Date.parse(lead.createdAt ?? ''),
-      ...requests.map((one) => Date.parse(one.updatedAt ?? '')),
-    );
-    const editedAt = isRegular ? plan.to - hour : Math.floor(earliest + random.next() * (plan.to - earliest));
+    const requests = requestsByLead.get(lead._id) ?? [];
+    const earliest = [lead, ...requests].reduce((last, one) => Math.max(last, Date.parse(one.updatedAt ?? '')), 0);
+    const editedAt = isRegular ? to - hour : Math.floor(earliest + random.next() * (to - earliest));
     const updatedAt = iso(editedAt);
-    if (isRegular || draw < 0.12) {
-      const edited = { ...lead, ...(lead.fullname && { fullname: `${lead.fullname} (edited)` }), updatedAt };
-      data.putLead(edited);
-      const copiedAt = iso(editedAt + 3);
-      const copy = { ...edited, createdAt: copiedAt, updatedAt: copiedAt };
-      for (const request of requests) {
-        if ((request.updatedAt ?? '') > copiedAt) continue;
-        data.putRequest({ ...request, snapshot: { ...(request.snapshot as object), lead: copy }, updatedAt: copiedAt });
-      }
-    } else data.putLead({ ...lead, status: draw < 0.19 ? 1000 : 50, updatedAt });
+    if (!isRegular && draw >= 0.12) {
+      data.collections.leads.put({ ...lead, status: draw < 0.19 ? 1000 : 50, updatedAt });
+      continue;
+    }
+    const edited = { ...lead, ...(lead.fullname && { fullname: `${lead.fullname} (edited)` }), updatedAt };
+    data.collections.leads.put(edited);
+    const copiedAt = iso(editedAt + 3);
+    const copy = { ...edited, createdAt: copiedAt, updatedAt: copiedAt };
+    for (const request of requests) {
+      if ((request.updatedAt ?? '') > copiedAt) continue;
+      data.collections.requests.put({
+        ...request,
+        snapshot: { ...(request.snapshot as object), lead: copy },
+        updatedAt: copiedAt,
+      });
+    }
   }
 }

@@ -1,208 +1,135 @@
 /** List parameters of requests and leads, read the way the routes of server 2.19 read them, mistakes included. */
-import { type Direction, type StoredDocument, valueAt } from './collection.ts';
+import { type Condition, type Direction, type StoredDocument, valueAt } from './collection.ts';
 import { parseEnd, parseOldDay, parseStart } from './dates.ts';
-import type { ListRequest, Range } from './list.ts';
-import type { Lead, Request } from './tiledesk-documents.ts';
+import { idForm, type Lead, type Request } from './tiledesk-documents.ts';
 
 /** The database refused the query: a 500 with `msg` on requests, no answer at all on leads. */
 export class QueryFailure extends Error {}
 /** The route itself threw: 500 `{"err":"error"}` on requests, no answer on leads. */
 export class RouteFailure extends Error {}
-export class SegmentNotFound extends Error {}
 
-const idForm = /^[0-9a-f]{24}$/i;
+export interface Range {
+  readonly field: string;
+  /** ISO instants, both included. */
+  readonly from?: string;
+  readonly to?: string;
+}
 
-const directions: Readonly<Record<string, Direction>> = {
-  1: 1,
-  asc: 1,
-  ascending: 1,
-  '-1': -1,
-  desc: -1,
-  descending: -1,
-};
+export interface ListRequest<D> {
+  /** What the answer reports; null is NaN in JSON. */
+  readonly perPage: number | null;
+  readonly skip: number;
+  /** Infinity when the server would send everything. */
+  readonly take: number;
+  readonly field: string;
+  readonly direction: Direction;
+  readonly conditions: readonly Condition<D>[];
+  /** Also one of the conditions. */
+  readonly range: Range | undefined;
+  readonly hasCount: boolean;
+}
+
+type Viewer = { readonly userId: string; readonly role: string };
 
 function readDirection(query: URLSearchParams): Direction {
-  const text = query.get('direction');
-  if (!text) return -1;
-  const direction = directions[text.toLowerCase()];
-  if (direction === undefined) throw new RouteFailure(`direction ${text}`);
-  return direction;
+  const text = (query.get('direction') || '-1').toLowerCase();
+  if (['1', 'asc', 'ascending'].includes(text)) return 1;
+  if (['-1', 'desc', 'descending'].includes(text)) return -1;
+  throw new RouteFailure(`direction ${text}`);
 }
 
 function readPaging(query: URLSearchParams, cap: number): { perPage: number | null; skip: number; take: number } {
-  const sent = query.get('limit');
-  let limit = sent ? Number.parseInt(sent, 10) : 40;
+  let limit = Number.parseInt(query.get('limit') || '40', 10);
   // Above the cap it falls back to the default, it does not clamp (seen in server 2.19).
   if (limit > cap) limit = 40;
   const page = Number.parseInt(query.get('page') ?? '', 10) || 0;
-  const perPage = Number.isNaN(limit) ? null : limit;
-  const skip = (perPage ?? 0) * page;
+  const skip = (limit || 0) * page;
   if (skip < 0 || page < 0) throw new QueryFailure('Skip value must be non-negative');
-  return { perPage, skip, take: perPage ? Math.abs(perPage) : Number.POSITIVE_INFINITY };
+  return { perPage: Number.isNaN(limit) ? null : limit, skip, take: Math.abs(limit) || Number.POSITIVE_INFINITY };
 }
 
-function numbersIn(text: string): number[] {
-  return text.split(',').flatMap((part) => {
-    const number = Number.parseInt(part, 10);
-    return Number.isNaN(number) ? [] : [number];
-  });
-}
+type Test = (doc: StoredDocument) => boolean;
 
-/** One condition of the filter, or nothing when its parameter is absent. */
-type Condition<D> = (doc: D) => boolean;
-type ReadCondition<D> = (value: string, query: URLSearchParams) => Condition<D> | undefined;
+/** Where the value that the parameter asks for is stored, or the test of such a value; undefined: no filter. */
+type Filter = string | ((value: string) => Test | undefined);
 
-const equals =
-  <D extends StoredDocument>(path: string): ReadCondition<D> =>
-  (value) =>
-  (doc) =>
-    String(valueAt(doc, path)) === value;
-
-const isTrue =
-  (path: string): ReadCondition<Request> =>
-  (value) =>
-  (doc) =>
-    valueAt(doc, path) === (value === 'true');
-
-const isId =
-  (path: string): ReadCondition<Request> =>
-  (value) => {
+function isId(path: string): Filter {
+  return (value) => {
     // A malformed id is a failing cast, not an empty list.
-    if (!idForm.test(value) && value.length !== 12)
+    if (!idForm.test(value) && value.length !== 12) {
       throw new QueryFailure(`Cast to ObjectId failed for value "${value}"`);
+    }
     return (doc) => valueAt(doc, path) === value.toLowerCase();
   };
-
-const wordsOf = (text: string): string[] => text.toLowerCase().split(/\s+/).filter(Boolean);
-
-function containsWords(value: string, texts: readonly unknown[]): boolean {
-  const haystack = texts
-    .filter((text) => typeof text === 'string')
-    .join(' ')
-    .toLowerCase();
-  return wordsOf(value).some((word) => haystack.includes(word));
 }
 
-const isOfflineChannel = (request: Request): boolean => {
-  const name = valueAt(request, 'channel.name');
-  return name === 'email' || name === 'form';
-};
+const channelOf = (doc: StoredDocument): string => String(valueAt(doc, 'channel.name'));
+const isOffline: Test = (doc) => ['email', 'form'].includes(channelOf(doc));
 
 /** By parameter; each takes effect only when the parameter has a value. */
-const requestConditions: Readonly<Record<string, ReadCondition<Request>>> = {
+const requestFilters: Readonly<Record<string, Filter>> = {
   draft: (value) => (value === 'false' ? (doc) => doc.draft !== true : undefined),
   lead: isId('lead'),
   dept_id: isId('department'),
-  snap_lead_lead_id: equals('snapshot.lead.lead_id'),
-  snap_lead_email: equals('snapshot.lead.email'),
-  requester_email: equals('snapshot.lead.email'),
-  participant: (value) => (doc) => doc.participants.includes(value),
-  hasbot: isTrue('hasBot'),
-  smartAssignment: isTrue('smartAssignment'),
-  tags: (value) => (doc) => ((doc.tags ?? []) as readonly { tag?: string }[]).some((one) => one.tag === value),
-  ticket_id: (value) => {
-    if (Number.isNaN(Number(value))) throw new QueryFailure(`Cast to Number failed for value "${value}"`);
-    return (doc) => doc.ticket_id === Number(value);
-  },
+  snap_lead_lead_id: 'snapshot.lead.lead_id',
+  snap_lead_email: 'snapshot.lead.email',
+  requester_email: 'snapshot.lead.email',
+  participant: (value) => (doc) => (doc.participants as string[]).includes(value),
+  hasbot: 'hasBot',
+  smartAssignment: 'smartAssignment',
+  tags: (value) => (doc) => ((doc.tags ?? []) as { tag?: string }[]).some(({ tag }) => tag === value),
+  ticket_id: 'ticket_id',
   channel: (value) => {
-    if (value === 'offline') return isOfflineChannel;
-    if (value === 'online') return (doc) => !isOfflineChannel(doc);
-    return (doc) => valueAt(doc, 'channel.name') === value;
+    if (value === 'offline') return isOffline;
+    return value === 'online' ? (doc) => !isOffline(doc) : (doc) => channelOf(doc) === value;
   },
-  priority: equals('priority'),
-  phone: (value) => {
-    const digits = value.replace(/\D/g, '');
-    return (doc) => String(valueAt(doc, 'contact.phone') ?? '').includes(digits);
-  },
-  'workingStatus[ne]': (value) => (doc) => doc.workingStatus !== value,
-  'workingStatus[in]': (value) => (doc) => value.split(',').includes(String(doc.workingStatus)),
-  'workingStatus[nin]': (value) => (doc) => !value.split(',').includes(String(doc.workingStatus)),
-  duration: (value, query) => {
-    const limitMs = Number(value) * 60_000;
-    const isLess = query.get('duration_op') === 'lt';
-    return ({ duration }) => typeof duration === 'number' && (isLess ? duration <= limitMs : duration >= limitMs);
-  },
+  priority: 'priority',
   rated: (value) => (value === 'true' ? (doc) => doc.rating !== undefined : undefined),
-  // Takes effect only when the misspelt twin is sent too (seen in server 2.19).
-  abandoned: (_value, query) =>
-    query.get('abandonded') ? (doc) => valueAt(doc, 'attributes.fully_abandoned') === true : undefined,
-  caller: equals('attributes.caller_phone'),
-  called: equals('attributes.called_phone'),
-  call_id: equals('attributes.call_id'),
-  snap_department_routing: equals('snapshot.department.routing'),
-  snap_department_default: isTrue('snapshot.department.default'),
-  snap_department_id_bot: equals('snapshot.department.id_bot'),
-  snap_department_id_bot_exists: (value) => (doc) =>
-    (valueAt(doc, 'snapshot.department.id_bot') !== undefined) === (value === 'true'),
-  full_text: (value) => (doc) =>
-    containsWords(value, [doc.transcript, doc.subject, doc.rating_message, valueAt(doc, 'snapshot.lead.fullname')]),
+  caller: 'attributes.caller_phone',
+  called: 'attributes.called_phone',
+  call_id: 'attributes.call_id',
 };
 
-const leadConditions: Readonly<Record<string, ReadCondition<Lead>>> = {
-  email: equals('email'),
-  full_text: (value) => (doc) => containsWords(value, [doc.fullname, doc.email]),
-  with_email: () => (doc) => doc.email !== undefined,
-  with_fullname: () => (doc) => doc.fullname !== undefined,
-  tags: (value) => (doc) => ((doc.tags ?? []) as readonly string[]).includes(value),
-  segment: (value) => {
-    if (idForm.test(value)) throw new SegmentNotFound();
-    throw new QueryFailure(`Cast to ObjectId failed for value "${value}"`);
-  },
+const leadFilters: Readonly<Record<string, Filter>> = {
+  email: 'email',
+  tags: (value) => (doc) => ((doc.tags ?? []) as string[]).includes(value),
+  segment: isId('segment'),
 };
 
-function readConditions<D>(
-  table: Readonly<Record<string, ReadCondition<D>>>,
-  query: URLSearchParams,
-): [string, Condition<D>][] {
-  const conditions: [string, Condition<D>][] = [];
-  for (const name of new Set(query.keys())) {
+function readFilters(filters: Readonly<Record<string, Filter>>, query: URLSearchParams): Condition<StoredDocument>[] {
+  return Object.entries(filters).flatMap(([name, filter]) => {
     const value = query.get(name);
-    const condition = value && Object.hasOwn(table, name) ? table[name]?.(value, query) : undefined;
-    if (condition) conditions.push([`${name}=${value}`, condition]);
-  }
-  return conditions;
+    if (!value) return [];
+    const isSame: Test = (doc) => String(valueAt(doc, String(filter))) === value;
+    const test = typeof filter === 'string' ? isSame : filter(value);
+    return test ? [[`${name}=${value}`, test] as const] : [];
+  });
 }
 
-function readRequestStatus(query: URLSearchParams): [string, Condition<Request>] | undefined {
+function readRequestStatus(query: URLSearchParams): Condition<Request>[] {
   const sent = query.getAll('status');
   if (sent.length > 1) throw new RouteFailure('status sent twice');
   const text = sent[0];
-  if (!text) {
-    return ['open', (doc) => doc.status < 1000 && doc.status !== 50 && doc.status !== 150];
-  }
-  const numbers = text === 'all' ? [] : numbersIn(text);
-  return numbers.length === 0 ? undefined : [`status=${numbers}`, (doc) => numbers.includes(doc.status)];
+  if (!text) return [['open', ({ status }) => status < 1000 && status !== 50 && status !== 150]];
+  const numbers = text.split(',').map((part) => Number.parseInt(part, 10));
+  const valid = numbers.filter((number) => !Number.isNaN(number));
+  return valid.length === 0 ? [] : [[`status=${valid}`, ({ status }) => valid.includes(status)]];
 }
 
 /** The caller's role hides rows; admins and owners see all. */
-export interface Viewer {
-  readonly userId: string;
-  readonly role: string;
-}
-
-function visibleTo({ userId, role }: Viewer): [string, Condition<Request>] | undefined {
-  if (role === 'owner' || role === 'admin') return undefined;
+function visibleTo({ userId, role }: Viewer): Condition<Request>[] {
+  if (role === 'owner' || role === 'admin') return [];
   const takesPart = (doc: Request): boolean => doc.participants.includes(userId);
-  if (role !== 'agent') return [`participant ${userId}`, takesPart];
-  const wasEligible = (doc: Request): boolean =>
-    ((valueAt(doc, 'snapshot.agents') ?? []) as readonly { id_user: string }[]).some((one) => one.id_user === userId);
-  return [`agent ${userId}`, (doc) => takesPart(doc) || wasEligible(doc)];
-}
-
-function joinConditions<D extends StoredDocument>(
-  conditions: readonly [string, Condition<D>][],
-): Pick<ListRequest<D>, 'filterKey' | 'accepts'> {
-  if (conditions.length === 0) return { filterKey: '', accepts: undefined };
-  const tests = conditions.map(([, test]) => test);
-  return { filterKey: conditions.map(([name]) => name).join('&'), accepts: (doc) => tests.every((test) => test(doc)) };
+  if (role !== 'agent') return [[`participant ${userId}`, takesPart]];
+  const eligible = (doc: Request) => (valueAt(doc, 'snapshot.agents') ?? []) as readonly { id_user: string }[];
+  return [[`agent ${userId}`, (doc) => takesPart(doc) || eligible(doc).some(({ id_user }) => id_user === userId)]];
 }
 
 const isoOf = (at: number): string => new Date(at).toISOString();
 
 function readRange(query: URLSearchParams): Range | undefined {
-  const hasDays = Boolean(query.get('start_date') || query.get('end_date'));
-  const start = query.get(hasDays ? 'start_date' : 'start_date_time');
-  const end = query.get(hasDays ? 'end_date' : 'end_date_time');
+  const suffix = query.get('start_date') || query.get('end_date') ? '' : '_time';
+  const [start, end] = [query.get(`start_date${suffix}`), query.get(`end_date${suffix}`)];
   if (!start && !end) return undefined;
   const timezone = query.get('timezone') || 'Europe/Rome';
   return {
@@ -225,46 +152,56 @@ function readOldRange(query: URLSearchParams): Range | undefined {
   return { field: 'createdAt', from, to: isoOf(parseOldDay(end) + 24 * 3600_000) };
 }
 
+function inRange({ field, from = '', to = '~' }: Range): Condition<StoredDocument> {
+  return [
+    `${field} from ${from} to ${to}`,
+    (doc) => {
+      const value = valueAt(doc, field);
+      return typeof value === 'string' && /^\d{4}-\d\d-\d\dT/.test(value) && value >= from && value <= to;
+    },
+  ];
+}
+
 export function readRequestList(
   query: URLSearchParams,
-  options: { viewer: Viewer; serverVersion: 'new' | 'old' },
+  { viewer, serverVersion }: { viewer: Viewer; serverVersion: 'new' | 'old' },
 ): ListRequest<Request> {
-  const conditions = readConditions(requestConditions, query);
-  const status = readRequestStatus(query);
-  const visible = visibleTo(options.viewer);
-  if (status) conditions.push(status);
-  if (visible) conditions.push(visible);
+  const filters = readFilters(requestFilters, query);
   // `preflight=true` removes the filter; a row without the field does not match the default one.
-  if (query.get('preflight') !== 'true') conditions.push(['written', (doc) => doc.preflight === false]);
+  const written: Condition<Request> = ['written', (doc) => doc.preflight === false];
+  const range = serverVersion === 'new' ? readRange(query) : readOldRange(query);
   return {
+    conditions: [
+      ...filters,
+      ...readRequestStatus(query),
+      ...visibleTo(viewer),
+      ...(query.get('preflight') === 'true' ? [] : [written]),
+      ...(range ? [inRange(range)] : []),
+    ],
     ...readPaging(query, 100),
-    field: query.get('full_text') ? 'createdAt' : query.get('sort') || 'createdAt',
+    field: query.get('sort') || 'createdAt',
     direction: readDirection(query),
-    ...joinConditions(conditions),
-    range: options.serverVersion === 'new' ? readRange(query) : readOldRange(query),
+    range,
     hasCount: query.get('no_count') !== 'true',
   };
 }
 
 export function readLeadList(
   query: URLSearchParams,
-  options: { projectId: string; joinedLeadStatuses: boolean },
+  { projectId, joinedLeadStatuses }: { projectId: string; joinedLeadStatuses: boolean },
 ): ListRequest<Lead> {
   const sent = query.getAll('status').filter((text) => text !== '');
-  const texts = sent.length === 0 ? ['100'] : options.joinedLeadStatuses ? sent : sent.slice(0, 1);
-  const statuses = texts.map(Number);
+  const texts = sent.length === 0 ? ['100'] : sent;
+  const statuses = (joinedLeadStatuses ? texts : texts.slice(0, 1)).map(Number);
   // `all` is a word of the requests list only: here the cast fails.
   if (statuses.some(Number.isNaN)) throw new QueryFailure('Cast to Number failed for "status"');
-  const conditions = readConditions(leadConditions, query);
-  const { projectId } = options;
-  const isListed = (lead: Lead): boolean =>
-    statuses.includes(lead.status ?? Number.NaN) && lead.id_project === projectId;
-  conditions.push([`status=${[...statuses].sort()}`, isListed]);
+  const isListed = ({ status = Number.NaN, id_project }: Lead): boolean =>
+    statuses.includes(status) && id_project === projectId;
   return {
+    conditions: [...readFilters(leadFilters, query), [`status=${statuses}`, isListed]],
     ...readPaging(query, Number.POSITIVE_INFINITY),
     field: query.get('sort') || 'createdAt',
     direction: readDirection(query),
-    ...joinConditions(conditions),
     range: undefined,
     hasCount: true,
   };

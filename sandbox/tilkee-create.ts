@@ -1,16 +1,18 @@
-/** Builds one object of each kind as the account's people would have made it. Proportions and names are invented. */
+/**
+ * What the simulated Tilkee stores, and how its people would have made it: one shape per kind, from which both APIs build
+ * their rows. Times are ms since 1970, because the two APIs write them differently. Proportions and names are invented.
+ */
 import type { Random } from './random.ts';
-import type { ItemFields, ProjectFields, TokenFields, UserFields, VisitFields } from './tilkee-documents.ts';
 import * as words from './words.ts';
 
 const day = 24 * 3600_000;
 
-const offers = ['Offer', 'Proposition', 'Preventivo', 'Renewal', 'Tender', 'Présentation', '提案書'] as const;
-const documents = ['Brochure', 'Price list', 'Contract', 'Démo', 'References', 'Terms & conditions', 'Планы'] as const;
-const dealTags = ['q1', 'q2', 'vip', 'à relancer', 'north, south', 'b2b'] as const;
-const positions = ['Sales', 'Account manager', 'Directrice commerciale', null] as const;
+const offers = ['Offer', 'Proposition', 'Preventivo', 'Renewal', 'Tender', 'Présentation', '提案書'];
+const documents = ['Brochure', 'Price list', 'Contract', 'Démo', 'References', 'Terms & conditions', 'Планы'];
+const dealTags = ['q1', 'q2', 'vip', 'à relancer', 'north, south', 'b2b'];
+const positions = ['Sales', 'Account manager', 'Directrice commerciale', null];
 
-const elementTypes = [
+const elementTypes: readonly (readonly [type: string, extension: string | null])[] = [
   ['Doc', 'pdf'],
   ['Doc', 'docx'],
   ['Excel', 'xlsx'],
@@ -18,7 +20,7 @@ const elementTypes = [
   ['Video', 'mp4'],
   ['Iframe', null],
   ['Texte', null],
-] as const;
+];
 
 const devices = [
   ['desktop', 'Linux'],
@@ -27,12 +29,15 @@ const devices = [
   ['tablet', 'Android'],
 ] as const;
 
-const pickTags = (random: Random): string[] => (random.chance(0.3) ? [random.pick(dealTags)] : []);
+type New<More = unknown> = { readonly id: number; readonly at: number } & Readonly<More>;
+
+const never: number | null = null as number | null;
+const pickTags = (random: Random): readonly string[] => (random.chance(0.3) ? [random.pick(dealTags)] : []);
 
 export const personName = (random: Random): string =>
   `${random.pick(words.firstNames)} ${random.pick(words.lastNames)}`;
 
-export function createUser(random: Random, { id, at }: { id: number; at: number }): UserFields {
+export function createUser(random: Random, { id, at }: New) {
   const name = random.hex(6);
   return {
     id,
@@ -41,22 +46,16 @@ export function createUser(random: Random, { id, at }: { id: number; at: number 
     email: `colleague.${name}@example.com`,
     created_at: at,
     updated_at: at,
-    deleted_at: null,
+    deleted_at: never,
     last_sign_in_at: random.chance(0.9) ? at + random.int(1, 30) * day : null,
     position: random.pick(positions),
-    locale: random.pick(['fr', 'en', 'it']),
+    locale: random.pick(['fr', 'en', 'it']) as string,
     is_owner: false,
     level_id: random.int(1, 4),
   };
 }
 
-export interface NewItem {
-  readonly id: number;
-  readonly at: number;
-  readonly ownerId: number;
-}
-
-export function createItem(random: Random, { id, at, ownerId }: NewItem): ItemFields {
+export function createItem(random: Random, { id, at, ownerId }: New<{ ownerId: number }>) {
   const [elementType, extension] = random.pick(elementTypes);
   const wasReplaced = random.chance(0.1);
   const updatedAt = at + (wasReplaced ? random.int(1, 3 * day) : 0);
@@ -80,12 +79,9 @@ export function createItem(random: Random, { id, at, ownerId }: NewItem): ItemFi
   };
 }
 
-export interface NewProject extends NewItem {
-  readonly itemIds: readonly number[];
-  readonly sharedWith: readonly number[];
-}
+type NewProject = New<{ ownerId: number; itemIds: readonly number[]; sharedWith: readonly number[] }>;
 
-export function createProject(random: Random, { id, at, ownerId, itemIds, sharedWith }: NewProject): ProjectFields {
+export function createProject(random: Random, { id, at, ownerId, itemIds, sharedWith }: NewProject) {
   const isTemplate = random.chance(0.06);
   return {
     id,
@@ -93,7 +89,7 @@ export function createProject(random: Random, { id, at, ownerId, itemIds, shared
     owner_id: ownerId,
     created_at: at,
     updated_at: at + (random.chance(0.7) ? random.int(1, 2 * day) : 0),
-    archived_at: null,
+    archived_at: never,
     expires_at: random.chance(0.2) ? at + random.int(10, 90) * day : null,
     external_id: random.chance(0.3) ? `DEAL:${random.int(1, 9999)}` : null,
     tags: pickTags(random),
@@ -104,7 +100,8 @@ export function createProject(random: Random, { id, at, ownerId, itemIds, shared
     favorite: random.chance(0.1),
     notifications_enabled: random.chance(0.9),
     verdict: random.pick(['won', 'lost', 'na', 'unset', 'unset']),
-    duration: isTemplate ? random.pick([30, 60, 90]) : null,
+    /** Templates: days. */
+    duration: isTemplate ? (random.pick([30, 60, 90]) as number) : null,
     theme_id: random.int(10, 13),
     vcard_id: random.chance(0.5) ? random.int(1, 9) : null,
     email_cible: random.chance(0.1) ? [`watch.${random.hex(4)}@example.com`] : [],
@@ -121,52 +118,45 @@ export interface LinkedLead {
   readonly email?: string;
 }
 
-export interface NewToken {
-  readonly id: number;
-  readonly at: number;
-  readonly projectId: number;
-  readonly creatorId: number;
-  readonly lead?: LinkedLead | undefined;
+interface Recipient {
+  readonly name: string;
+  readonly external_id: string | null;
+  /** Which lead the link was made for; in no answer. */
+  readonly lead: string | null;
 }
 
 /** The sales people wrote down the one or the other: the contact's id in some product, or only a name or an address. */
-function recipient(random: Random, lead: LinkedLead | undefined): Pick<TokenFields, 'name' | 'external_id' | 'lead'> {
+function recipientOf(random: Random, lead: LinkedLead | undefined): Recipient {
   if (!lead) {
-    return {
-      name: personName(random),
-      external_id: random.chance(0.3) ? `CONTACT:${random.int(1, 99999)}` : null,
-      lead: null,
-    };
+    const name = personName(random);
+    return { name, external_id: random.chance(0.3) ? `CONTACT:${random.int(1, 99999)}` : null, lead: null };
   }
-  const name = lead.fullname ?? lead.email ?? personName(random);
-  const isNamed = lead.fullname !== undefined || lead.email !== undefined;
-  const externalIds = [lead.id, lead.lead_id ?? lead.id, ...(isNamed ? [null] : [])];
-  return { name, external_id: random.pick(externalIds.map((id) => ({ id }))).id, lead: lead.id };
+  const known = lead.fullname ?? lead.email;
+  const ids = [lead.id, lead.lead_id ?? lead.id, ...(known === undefined ? [] : [null])];
+  return { name: known ?? personName(random), external_id: random.pick(ids), lead: lead.id };
 }
 
-export function createToken(random: Random, { id, at, projectId, creatorId, lead }: NewToken): TokenFields {
+type NewToken = New<{ projectId: number; creatorId: number; lead?: LinkedLead | undefined }>;
+
+/** A link. There is no `updated_at`: nothing tells that a link changed. */
+export function createToken(random: Random, { id, at, projectId, creatorId, lead }: NewToken) {
   return {
     id,
     project_id: projectId,
     creator_id: creatorId,
-    ...recipient(random, lead),
+    ...recipientOf(random, lead),
     created_at: at,
-    archived_at: null,
+    archived_at: never,
     won: random.pick(['na', 'na', 'ac', 'won', 'lost']),
     signed_status: random.pick(['no_init', 'no_init', 'no_init', 'init', 'waiting', 'signed', 'signed_complete']),
     generated_by_prospect: random.chance(0.05),
   };
 }
 
-export interface NewVisit {
-  readonly id: number;
-  readonly at: number;
-  readonly tokenId: number;
-  readonly itemIds: readonly number[];
-  readonly isOpen: boolean;
-}
+type NewVisit = New<{ tokenId: number; itemIds: readonly number[]; isOpen: boolean }>;
 
-export function createVisit(random: Random, { id, at, tokenId, itemIds, isOpen }: NewVisit): VisitFields {
+/** A visit. Its link is known here and, by default, in no answer. */
+export function createVisit(random: Random, { id, at, tokenId, itemIds, isOpen }: NewVisit) {
   const [deviceType, os] = random.pick(devices);
   return {
     id,
@@ -183,6 +173,26 @@ export function createVisit(random: Random, { id, at, tokenId, itemIds, isOpen }
     browser: random.pick(['Chrome', 'Firefox', 'Safari']),
     os,
     most_visited_item_id: itemIds.length > 0 ? random.pick(itemIds) : null,
+    /** Still reading: the counters grow. In no answer. */
     is_open: isOpen,
   };
 }
+
+export interface TilkeeFields {
+  project: Readonly<ReturnType<typeof createProject>>;
+  item: Readonly<ReturnType<typeof createItem>>;
+  token: Readonly<ReturnType<typeof createToken>>;
+  connexion: Readonly<ReturnType<typeof createVisit>>;
+  user: Readonly<ReturnType<typeof createUser>>;
+}
+
+export type TilkeeKind = keyof TilkeeFields;
+
+/** `_id` for the collection, `_place` for a fixed order that follows no field. */
+export type TilkeeDocument<K extends TilkeeKind> = TilkeeFields[K] & { readonly _id: string; readonly _place: number };
+
+export type TilkeeProject = TilkeeDocument<'project'>;
+export type TilkeeItem = TilkeeDocument<'item'>;
+export type TilkeeToken = TilkeeDocument<'token'>;
+export type TilkeeVisit = TilkeeDocument<'connexion'>;
+export type TilkeeUser = TilkeeDocument<'user'>;

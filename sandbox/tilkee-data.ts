@@ -2,49 +2,41 @@
  * The simulated account's content and the only way to change it. `created_at` never moves; `updated_at` of projects, items
  * and users moves with an edit; links and visits have none. The routes, the live changes and the tests use these methods.
  */
-import { Collection } from './collection.ts';
+import { Collection, createStamp } from './collection.ts';
 import { Random } from './random.ts';
 import { editSomething, liveChange } from './tilkee-changes.ts';
-import { createItem, createProject, createToken, createUser, createVisit, type LinkedLead } from './tilkee-create.ts';
 import {
-  type ItemFields,
-  type ProjectFields,
-  sortKeysOf,
+  createItem,
+  createProject,
+  createToken,
+  createUser,
+  createVisit,
   type TilkeeDocument,
   type TilkeeFields,
-  type TilkeeItem,
   type TilkeeKind,
   type TilkeeProject,
   type TilkeeToken,
-  type TilkeeUser,
   type TilkeeVisit,
-  type TokenFields,
-  type UserFields,
-  type VisitFields,
-} from './tilkee-documents.ts';
-import { writeTilkeeHistory } from './tilkee-generate.ts';
-import { listableRows, type TilkeeListable } from './tilkee-listable.ts';
-import { type ProjectStats, StatsCache, type VisitStats } from './tilkee-stats.ts';
+} from './tilkee-create.ts';
+import { type TilkeePlan, writeTilkeeHistory } from './tilkee-generate.ts';
+import { finishRow, type Row } from './tilkee-rows.ts';
+import { sumTokens, sumVisits } from './tilkee-stats.ts';
 import type { TilkeeSwitches } from './tilkee-switches.ts';
+import { v2Connexion, v2Item, v2ProjectRow, v2Token, v2User } from './tilkee-v2-rows.ts';
+import { v3Item, v3Project } from './tilkee-v3-rows.ts';
 
-export interface TilkeeDataOptions {
+export interface TilkeeDataOptions extends TilkeePlan {
   readonly seed: number;
-  readonly projects: number;
-  readonly items: number;
-  readonly tokens: number;
-  readonly visits: number;
-  readonly users: number;
-  readonly months: number;
-  /** End of the generated history; when given, time stands there and only changes move it. */
+  /** End of the generated history in ms. When given, the stamps of later changes start there instead of at the real time. */
   readonly now?: number;
-  readonly username: string;
-  readonly leads: readonly LinkedLead[];
   readonly switches: TilkeeSwitches;
 }
 
+export type TilkeeListable = ReturnType<TilkeeData['listable']>;
+
 type Collections = { readonly [K in TilkeeKind]: Collection<TilkeeDocument<K>> };
-/** The sort keys follow from the fields, the id is the data's to give. */
-type Patch<F> = Partial<Omit<F, 'id'>>;
+/** The id is the data's to give. */
+type Patch<K extends TilkeeKind> = Partial<Omit<TilkeeFields[K], 'id'>>;
 
 const firstIds: Readonly<Record<TilkeeKind, number>> = {
   project: 37_000,
@@ -54,22 +46,10 @@ const firstIds: Readonly<Record<TilkeeKind, number>> = {
   user: 6,
 };
 
-class Children {
-  readonly #ids = new Map<number, Set<number>>();
-
-  add(parent: number, child: number): void {
-    const known = this.#ids.get(parent);
-    if (known) known.add(child);
-    else this.#ids.set(parent, new Set([child]));
-  }
-
-  delete(parent: number, child: number): void {
-    this.#ids.get(parent)?.delete(child);
-  }
-
-  of(parent: number): readonly number[] {
-    return [...(this.#ids.get(parent) ?? [])];
-  }
+/** A permutation of the ids. */
+function scramble(id: number): number {
+  const mixed = Math.imul(id ^ (id >>> 15), 0x2c1b3c6d);
+  return (Math.imul(mixed ^ (mixed >>> 12), 0x297a2d39) ^ (mixed >>> 15)) >>> 0;
 }
 
 export class TilkeeData {
@@ -84,66 +64,60 @@ export class TilkeeData {
   readonly switches: TilkeeSwitches;
   /** Who signs in. */
   readonly mainUserId: number;
+  /** The time of the next change; an explicit one is taken as it is, and later changes never come before it. */
+  readonly stamp: (at?: number) => number;
   /** Counts the writes. */
   changes = 0;
-  readonly #tokensOf = new Children();
-  readonly #visitsOf = new Children();
-  readonly #projectsWith = new Children();
   readonly #removed = new Set<string>();
-  readonly #stats = new StatsCache(this);
+  /** What was computed since the last write. */
+  readonly #computed = new Map<string, unknown>();
   readonly #random: Random;
-  readonly #hasFixedClock: boolean;
   readonly #lastIds = { ...firstIds };
-  #lastTime: number;
 
   constructor(options: TilkeeDataOptions) {
     const now = options.now ?? Date.now();
     this.switches = options.switches;
-    this.#hasFixedClock = options.now !== undefined;
-    this.#lastTime = now;
+    this.stamp = createStamp(now, options.now !== undefined);
     this.#random = new Random(options.seed ^ 0x71ce);
-    this.mainUserId = writeTilkeeHistory(this, { ...options, to: now, random: new Random(options.seed) });
+    this.mainUserId = writeTilkeeHistory(this, new Random(options.seed), now, options);
   }
 
   get<K extends TilkeeKind>(kind: K, id: number): TilkeeDocument<K> | undefined {
     return this.collections[kind].docs.get(String(id));
   }
 
-  /** In the order in which they were added, oldest first after generation. */
-  all<K extends TilkeeKind>(kind: K): TilkeeDocument<K>[] {
-    return [...this.collections[kind].docs.values()];
+  /** By creation, equal times by id. */
+  all<K extends TilkeeKind>(kind: K): readonly TilkeeDocument<K>[] {
+    const order = [
+      ['created_at', 1],
+      ['id', 1],
+    ] as const;
+    return this.collections[kind].list([], order);
   }
 
   wasRemoved(kind: TilkeeKind, id: number): boolean {
     return this.#removed.has(`${kind} ${id}`);
   }
 
-  tokensOf(projectId: number): TilkeeToken[] {
-    return this.#tokensOf.of(projectId).map((id) => this.#must('token', id));
+  tokensOf(projectId: number): readonly TilkeeToken[] {
+    return this.#once('tokens', () => groupBy(this.collections.token, (one) => [one.project_id])).get(projectId) ?? [];
   }
 
-  visitsOf(tokenId: number): TilkeeVisit[] {
-    return this.#visitsOf.of(tokenId).map((id) => this.#must('connexion', id));
+  visitsOf(tokenId: number): readonly TilkeeVisit[] {
+    return this.#once('visits', () => groupBy(this.collections.connexion, (one) => [one.token_id])).get(tokenId) ?? [];
   }
 
   /** In which projects an item is placed. */
-  projectsWith(itemId: number): TilkeeProject[] {
-    return this.#projectsWith.of(itemId).map((id) => this.#must('project', id));
+  projectsWith(itemId: number): readonly TilkeeProject[] {
+    return this.#once('projects', () => groupBy(this.collections.project, (one) => one.item_ids)).get(itemId) ?? [];
   }
 
-  tokenStats(id: number): VisitStats {
-    return this.#stats.ofToken(id);
+  tokenStats(id: number): ReturnType<typeof sumVisits> {
+    return this.#once(`token ${id}`, () => sumVisits(this.visitsOf(id)));
   }
 
-  projectStats(id: number): ProjectStats {
-    return this.#stats.ofProject(id);
-  }
-
-  /** The time of the next change; an explicit one is taken as it is, and later changes never come before it. */
-  stamp(at?: number): number {
-    const next = at ?? Math.max(this.#lastTime + 1, this.#hasFixedClock ? 0 : Date.now());
-    this.#lastTime = Math.max(this.#lastTime, next);
-    return next;
+  projectStats(id: number): ReturnType<typeof sumTokens> {
+    return this.#once(`project ${id}`, () => sumTokens(this.tokensOf(id), (tokenId) => this.visitsOf(tokenId)));
   }
 
   /** Ids have gaps: others use the server too. */
@@ -152,114 +126,73 @@ export class TilkeeData {
     return this.#lastIds[kind];
   }
 
-  addUser(partial: Patch<UserFields> = {}, at?: number): TilkeeUser {
-    return this.put('user', {
-      ...createUser(this.#random, { id: this.nextId('user'), at: this.stamp(at) }),
-      ...partial,
-    });
+  /**
+   * A project is no template unless told. A link is made in the given project or in the newest that is in use; a visit goes
+   * through the given link or through the newest, and is open until it is touched.
+   */
+  add<K extends TilkeeKind>(kind: K, partial: Patch<K> = {}, at?: number): TilkeeDocument<K> {
+    return this.put(kind, { ...this.#fresh[kind](partial, at), ...partial });
   }
 
-  addItem(partial: Patch<ItemFields> = {}, at?: number): TilkeeItem {
-    const time = this.stamp(at);
-    const item = createItem(this.#random, { id: this.nextId('item'), at: time, ownerId: this.mainUserId });
-    return this.put('item', { ...item, updated_at: time, replaced_at: null, ...partial });
-  }
-
-  /** Not a template unless told. */
-  addProject(partial: Patch<ProjectFields> = {}, at?: number): TilkeeProject {
-    const time = this.stamp(at);
-    const fresh = { at: time, ownerId: this.mainUserId, itemIds: [], sharedWith: [] };
-    const project = createProject(this.#random, { ...fresh, id: this.nextId('project') });
-    return this.put('project', { ...project, updated_at: time, is_template: false, duration: null, ...partial });
-  }
-
-  /** In the given project, or in the newest that is in use. */
-  addToken(partial: Patch<TokenFields> = {}, at?: number): TilkeeToken {
-    const projectId = partial.project_id ?? this.#newestProject().id;
-    const { owner_id: creatorId } = this.#must('project', projectId);
-    const fresh = { id: this.nextId('token'), at: this.stamp(at), projectId, creatorId };
-    return this.put('token', { ...createToken(this.#random, fresh), ...partial });
-  }
-
-  /** Through the given link, or through the newest; open until `endVisit`. */
-  addVisit(partial: Patch<VisitFields> = {}, at?: number): TilkeeVisit {
-    const newest = this.collections.token.sorted('_created', -1)[0]?.doc;
-    const tokenId = partial.token_id ?? (newest ?? this.addToken()).id;
-    const project = this.#must('project', this.#must('token', tokenId).project_id);
-    const fresh = {
-      id: this.nextId('connexion'),
-      at: this.stamp(at),
-      tokenId,
-      itemIds: project.item_ids,
-      isOpen: true,
-    };
-    return this.put('connexion', { ...createVisit(this.#random, fresh), ...partial });
-  }
+  readonly #fresh: { [K in TilkeeKind]: (partial: Patch<K>, at: number | undefined) => TilkeeFields[K] } = {
+    user: (_partial, at) => createUser(this.#random, { id: this.nextId('user'), at: this.stamp(at) }),
+    item: (_partial, at) => {
+      const time = this.stamp(at);
+      const item = createItem(this.#random, { id: this.nextId('item'), at: time, ownerId: this.mainUserId });
+      return { ...item, updated_at: time, replaced_at: null };
+    },
+    project: (_partial, at) => {
+      const time = this.stamp(at);
+      const fresh = { id: this.nextId('project'), at: time, ownerId: this.mainUserId, itemIds: [], sharedWith: [] };
+      return { ...createProject(this.#random, fresh), updated_at: time, is_template: false, duration: null };
+    },
+    token: ({ project_id: projectId = this.#newestProject().id }, at) => {
+      const { owner_id: creatorId } = this.#must('project', projectId);
+      return createToken(this.#random, { id: this.nextId('token'), at: this.stamp(at), projectId, creatorId });
+    },
+    connexion: ({ token_id: tokenId = (this.all('token').at(-1) ?? this.add('token')).id }, at) => {
+      const { item_ids: itemIds } = this.#must('project', this.#must('token', tokenId).project_id);
+      const fresh = { id: this.nextId('connexion'), at: this.stamp(at), tokenId, itemIds, isOpen: true };
+      return createVisit(this.#random, fresh);
+    },
+  };
 
   /** For good, together with what hangs on it: links of a project, visits of a link, the places of an item. */
   remove(kind: TilkeeKind, id: number): boolean {
     const doc = this.get(kind, id);
     if (!doc) return false;
-    if (kind === 'project') for (const token of this.#tokensOf.of(id)) this.remove('token', token);
-    if (kind === 'token') for (const visit of this.#visitsOf.of(id)) this.remove('connexion', visit);
-    if (kind === 'item') for (const project of this.projectsWith(id)) this.#takeOut(project, id);
+    if (kind === 'project') for (const token of this.tokensOf(id)) this.remove('token', token.id);
+    if (kind === 'token') for (const visit of this.visitsOf(id)) this.remove('connexion', visit.id);
+    if (kind === 'item') {
+      for (const project of this.projectsWith(id)) {
+        this.put('project', { ...project, item_ids: project.item_ids.filter((itemId) => itemId !== id) });
+      }
+    }
     this.#removed.add(`${kind} ${id}`);
-    this.changes++;
-    if ('token_id' in doc) this.#visitsOf.delete(doc.token_id, id);
-    if ('project_id' in doc) this.#tokensOf.delete(doc.project_id, id);
-    if ('item_ids' in doc) for (const itemId of doc.item_ids) this.#projectsWith.delete(itemId, id);
-    this.#forgetStats(doc);
+    this.#noteWrite();
     return this.collections[kind].delete(doc._id);
   }
 
-  touchProject(id: number, patch: Patch<ProjectFields> = {}, at?: number): TilkeeProject {
-    return this.put('project', { ...this.#must('project', id), updated_at: this.stamp(at), ...patch });
+  /** Moves `updated_at` where the kind has one. */
+  touch<K extends TilkeeKind>(kind: K, id: number, patch: Patch<K> = {}, at?: number): TilkeeDocument<K> {
+    const doc = this.#must(kind, id);
+    return this.put(kind, { ...doc, ...('updated_at' in doc && { updated_at: this.stamp(at) }), ...patch });
   }
 
-  touchItem(id: number, patch: Patch<ItemFields> = {}, at?: number): TilkeeItem {
-    return this.put('item', { ...this.#must('item', id), updated_at: this.stamp(at), ...patch });
-  }
-
-  touchUser(id: number, patch: Patch<UserFields> = {}, at?: number): TilkeeUser {
-    return this.put('user', { ...this.#must('user', id), updated_at: this.stamp(at), ...patch });
-  }
-
-  /** No time moves. */
-  touchToken(id: number, patch: Patch<Omit<TokenFields, 'project_id'>>): TilkeeToken {
-    return this.put('token', { ...this.#must('token', id), ...patch });
-  }
-
-  /** No time moves. */
-  touchVisit(id: number, patch: Patch<Omit<VisitFields, 'token_id'>>): TilkeeVisit {
-    return this.put('connexion', { ...this.#must('connexion', id), ...patch });
-  }
-
-  archiveProject(id: number, at?: number): TilkeeProject {
-    const time = this.stamp(at);
-    return this.touchProject(id, { archived_at: time }, time);
-  }
-
-  archiveToken(id: number, at?: number): TilkeeToken {
-    return this.touchToken(id, { archived_at: this.stamp(at) });
-  }
-
-  restoreToken(id: number): TilkeeToken {
-    return this.touchToken(id, { archived_at: null });
+  archive(kind: 'project' | 'token', id: number): TilkeeDocument<'project' | 'token'> {
+    const time = this.stamp();
+    return this.touch<'project' | 'token'>(kind, id, { archived_at: time }, time);
   }
 
   /** Reading goes on: the counters of the visit grow, and with them those of its link and project. An ended visit stays as it is. */
   growVisit(id: number): TilkeeVisit {
     const visit = this.#must('connexion', id);
     if (!visit.is_open) return visit;
-    return this.touchVisit(id, {
+    return this.touch('connexion', id, {
       total_time: visit.total_time + this.#random.int(1_000, 60_000),
       percentage_read: Math.min(100, visit.percentage_read + this.#random.int(0, 15)),
       downloaded: visit.downloaded || this.#random.chance(0.05),
     });
-  }
-
-  endVisit(id: number): TilkeeVisit {
-    return this.touchVisit(id, { is_open: false });
   }
 
   /** Each changes the content of one row that exists. No `created_at` moves; an `updated_at` does where the kind has one. */
@@ -272,51 +205,45 @@ export class TilkeeData {
     for (let done = 0; done < count; done++) liveChange(this, this.#random);
   }
 
-  /** Each row exactly as a list gives it under the present switches (V3 with `expand` of owner, tags and data), in the order of `all`. */
-  listable(): TilkeeListable {
-    return listableRows(this);
-  }
-
-  /** The oldest row of each kind, which `rowWithoutId` deprives of its id. */
-  isOldest(kind: TilkeeKind, doc: { _id: string }): boolean {
-    return this.collections[kind].sorted('_created', 1)[0]?.doc._id === doc._id;
-  }
-
-  /** Sorts and sums now, so that a benchmark measures its client and not this server's first answers. */
-  warm(): void {
-    for (const collection of Object.values(this.collections)) collection.sorted('_created', -1);
-    for (const { id } of this.all('project')) this.#stats.ofProject(id);
-    for (const { id } of this.all('token')) this.#stats.ofToken(id);
+  /**
+   * Each row exactly as a list gives it under the present switches (V3 with `expand` of owner, tags and data), in the order
+   * of `all`: archived ones, templates and users who left included.
+   */
+  listable() {
+    const expanded = new Set(['owner', 'tags', 'data']);
+    const rows = <K extends TilkeeKind>(kind: K, build: (data: TilkeeData, doc: TilkeeDocument<K>) => Row): Row[] =>
+      this.all(kind).map((doc, place) => finishRow(build(this, doc), this.switches, place === 0));
+    return {
+      projectsV3: rows('project', (_, doc) => v3Project(this, doc, expanded)),
+      itemsV3: rows('item', (_, doc) => v3Item(this, doc, expanded)),
+      projectsV2: rows('project', v2ProjectRow),
+      itemsV2: rows('item', v2Item),
+      tokens: rows('token', v2Token),
+      connexions: rows('connexion', v2Connexion),
+      users: rows('user', (_, doc) => v2User(doc)),
+    };
   }
 
   put<K extends TilkeeKind>(kind: K, fields: TilkeeFields[K]): TilkeeDocument<K> {
-    const doc = { ...fields, ...sortKeysOf(fields) };
-    const before = this.get(kind, fields.id);
-    this.changes++;
-    if (before && 'item_ids' in before) {
-      for (const itemId of before.item_ids) this.#projectsWith.delete(itemId, before.id);
-    }
+    const doc = { ...fields, _id: String(fields.id), _place: scramble(fields.id) };
+    this.#noteWrite();
     this.collections[kind].put(doc);
-    if ('token_id' in doc) this.#visitsOf.add(doc.token_id, doc.id);
-    if ('project_id' in doc) this.#tokensOf.add(doc.project_id, doc.id);
-    if ('item_ids' in doc) for (const itemId of doc.item_ids) this.#projectsWith.add(itemId, doc.id);
-    this.#forgetStats(doc);
     return doc;
   }
 
-  #takeOut(project: TilkeeProject, itemId: number): void {
-    this.put('project', { ...project, item_ids: project.item_ids.filter((id) => id !== itemId) });
+  #noteWrite(): void {
+    this.changes++;
+    this.#computed.clear();
+    for (const collection of Object.values(this.collections)) collection.forgetLists();
   }
 
-  #forgetStats(doc: TilkeeFields[TilkeeKind]): void {
-    if ('token_id' in doc) this.#stats.forget(this.get('token', doc.token_id)?.project_id, doc.token_id);
-    else if ('project_id' in doc) this.#stats.forget(doc.project_id, doc.id);
+  #once<T>(name: string, compute: () => T): T {
+    if (!this.#computed.has(name)) this.#computed.set(name, compute());
+    return this.#computed.get(name) as T;
   }
 
   #newestProject(): TilkeeProject {
-    const entries = this.collections.project.sorted('_created', -1);
-    const inUse = entries.find(({ doc }) => !doc.is_template && doc.archived_at === null);
-    return inUse?.doc ?? this.addProject();
+    return this.all('project').findLast((one) => !one.is_template && one.archived_at === null) ?? this.add('project');
   }
 
   #must<K extends TilkeeKind>(kind: K, id: number): TilkeeDocument<K> {
@@ -324,4 +251,16 @@ export class TilkeeData {
     if (!doc) throw new Error(`The sandbox has no ${kind} ${id}`);
     return doc;
   }
+}
+
+function groupBy<D extends { _id: string }>({ docs }: Collection<D>, keysOf: (doc: D) => readonly number[]) {
+  const groups = new Map<number, D[]>();
+  for (const doc of docs.values()) {
+    for (const key of keysOf(doc)) {
+      const group = groups.get(key);
+      if (group) group.push(doc);
+      else groups.set(key, [doc]);
+    }
+  }
+  return groups;
 }

@@ -1,8 +1,17 @@
 /** Writes months of history into an empty account: who made what when, which links were opened, what was archived. */
 import type { Random } from './random.ts';
-import { createItem, createProject, createToken, createUser, createVisit, type LinkedLead } from './tilkee-create.ts';
+import {
+  createItem,
+  createProject,
+  createToken,
+  createUser,
+  createVisit,
+  type LinkedLead,
+  type TilkeeItem,
+  type TilkeeProject,
+  type TilkeeToken,
+} from './tilkee-create.ts';
 import type { TilkeeData } from './tilkee-data.ts';
-import type { TilkeeItem, TilkeeProject, TilkeeToken } from './tilkee-documents.ts';
 
 export interface TilkeePlan {
   readonly projects: number;
@@ -10,49 +19,46 @@ export interface TilkeePlan {
   readonly tokens: number;
   readonly visits: number;
   readonly users: number;
+  /** How far the history reaches back. */
   readonly months: number;
-  /** End of the history. */
-  readonly to: number;
+  /** Of the account that signs in. */
   readonly username: string;
+  /** Leads (of a Tiledesk sandbox), some of whom received links: a link's external_id or name then matches a lead. */
   readonly leads: readonly LinkedLead[];
+}
+
+interface Story {
+  readonly data: TilkeeData;
   readonly random: Random;
+  readonly plan: TilkeePlan;
+  readonly from: number;
+  readonly to: number;
 }
 
 const hour = 3600_000;
 const day = 24 * hour;
 
-interface Span {
-  readonly from: number;
-  readonly to: number;
+/** The id of the user who signs in. */
+export function writeTilkeeHistory(data: TilkeeData, random: Random, to: number, plan: TilkeePlan): number {
+  const story: Story = { data, random, plan, from: to - plan.months * 30.4 * day, to };
+  const userIds = writeUsers(story);
+  const items = tied(random.moments(plan.items, story.from, to)).map((at) => {
+    const item = createItem(random, { id: data.nextId('item'), at, ownerId: random.pick(userIds) });
+    return data.put('item', clamped(item, to));
+  });
+  const projects = writeProjects(story, userIds, items);
+  const tokens = writeTokens(story, projects);
+  writeVisits(story, tokens);
+  archiveSome(story, projects, tokens);
+  return userIds[0] as number;
 }
 
-/** Ascending moments; now and then two share a millisecond, and once three. */
+/** Now and then two share a millisecond, and once three. */
 function tied(times: number[]): number[] {
-  times.sort((a, b) => a - b);
   for (let place = 1; place < times.length; place++) {
     if (place % 37 === 5 || place % 37 === 6) times[place] = times[place - 1] as number;
   }
   return times;
-}
-
-function spread(random: Random, count: number, { from, to }: Span): number[] {
-  return tied(Array.from({ length: count }, () => Math.floor(from + random.next() * (to - from))));
-}
-
-/** The id of the user who signs in. */
-export function writeTilkeeHistory(data: TilkeeData, plan: TilkeePlan): number {
-  const { random, to } = plan;
-  const span = { from: to - plan.months * 30.4 * day, to };
-  const userIds = writeUsers(data, plan, span);
-  const itemTimes = spread(random, plan.items, span);
-  const items = itemTimes.map((at) =>
-    data.put('item', clamped(createItem(random, { id: data.nextId('item'), at, ownerId: random.pick(userIds) }), to)),
-  );
-  const projects = writeProjects(data, plan, { span, userIds, items });
-  const tokens = writeTokens(data, plan, projects);
-  writeVisits(data, plan, tokens);
-  archiveSome(data, plan, { projects, tokens });
-  return userIds[0] as number;
 }
 
 const clamped = <F extends { updated_at: number }>(fields: F, to: number): F => ({
@@ -60,34 +66,47 @@ const clamped = <F extends { updated_at: number }>(fields: F, to: number): F => 
   updated_at: Math.min(fields.updated_at, to),
 });
 
-function writeUsers(data: TilkeeData, { random, users, username, to }: TilkeePlan, { from }: Span): number[] {
+function writeUsers({ data, random, plan, from, to }: Story): number[] {
+  const { users, username } = plan;
   return Array.from({ length: Math.max(1, users) }, (_, place) => {
     const user = createUser(random, { id: data.nextId('user'), at: Math.floor(from) - (users - place) * 30 * day });
-    const isMain = place === 0;
+    const names = { first_name: 'Mirror', last_name: 'Account', email: username };
+    const main = place === 0 && { ...names, is_owner: true, level_id: 1 };
     const hasLeft = place > 1 && place === users - 1;
-    const main = isMain && { email: username, is_owner: true, level_id: 1, first_name: 'Mirror', last_name: 'Account' };
     const left = hasLeft && { deleted_at: to - 3 * day, updated_at: to - 3 * day };
     return data.put('user', { ...user, ...main, ...left }).id;
   });
 }
 
-interface ProjectParts {
-  readonly span: Span;
-  readonly userIds: readonly number[];
-  readonly items: readonly TilkeeItem[];
-}
-
-function writeProjects(data: TilkeeData, { random, ...plan }: TilkeePlan, parts: ProjectParts): TilkeeProject[] {
-  const { span, userIds, items } = parts;
+function writeProjects(
+  { data, random, plan, from, to }: Story,
+  userIds: readonly number[],
+  items: readonly TilkeeItem[],
+): TilkeeProject[] {
   let known = 0;
-  return spread(random, plan.projects, { from: span.from, to: span.to - hour }).map((at) => {
+  return tied(random.moments(plan.projects, from, to - hour)).map((at) => {
     while (known < items.length && (items[known] as TilkeeItem).created_at <= at) known++;
     const placed = Array.from({ length: Math.min(known, random.int(1, 5)) }, () => items[random.int(0, known - 1)]?.id);
     const itemIds = [...new Set(placed.filter((id) => id !== undefined))];
     const fresh = { id: data.nextId('project'), at, ownerId: random.pick(userIds), itemIds };
     const sharedWith = random.chance(0.2) ? [random.pick(userIds)] : [];
-    return data.put('project', clamped(createProject(random, { ...fresh, sharedWith }), span.to));
+    return data.put('project', clamped(createProject(random, { ...fresh, sharedWith }), to));
   });
+}
+
+interface Draft<P> {
+  readonly parent: P;
+  at: number;
+}
+
+/** Each younger than its parent. Ties only backwards in time and only by a little, so that it stays so. */
+function draftChildren<P extends { readonly created_at: number }>(count: number, create: () => Draft<P>): Draft<P>[] {
+  const drafts = Array.from({ length: count }, create).sort((a, b) => a.at - b.at);
+  for (const [place, draft] of drafts.entries()) {
+    const before = drafts[place - 1];
+    if (before && place % 37 === 5 && before.at >= draft.parent.created_at) draft.at = before.at;
+  }
+  return drafts;
 }
 
 /** A few projects were sent to many, most to a few. */
@@ -96,48 +115,39 @@ function chooseProject(random: Random, projects: readonly TilkeeProject[]): Tilk
   return projects[Math.floor(share * projects.length)] as TilkeeProject;
 }
 
-function writeTokens(data: TilkeeData, plan: TilkeePlan, allProjects: readonly TilkeeProject[]): TilkeeToken[] {
-  const { random, to, leads } = plan;
+function writeTokens({ data, random, plan, to }: Story, allProjects: readonly TilkeeProject[]): TilkeeToken[] {
   const projects = allProjects.filter((project) => !project.is_template);
   if (projects.length === 0) return [];
-  const drafts = Array.from({ length: plan.tokens }, () => {
-    const project = chooseProject(random, projects);
-    return { project, at: Math.floor(project.created_at + random.next() * (to - project.created_at)) };
-  }).sort((a, b) => a.at - b.at);
-  // Ties only backwards in time and only by a little: a link stays younger than its project.
-  for (const [place, draft] of drafts.entries()) {
-    const before = drafts[place - 1];
-    if (before && place % 37 === 5 && before.at >= draft.project.created_at) draft.at = before.at;
-  }
-  return drafts.map(({ project, at }) => {
-    const lead = leads.length > 0 && random.chance(0.6) ? random.pick(leads) : undefined;
-    const fresh = { id: data.nextId('token'), at, projectId: project.id, creatorId: project.owner_id, lead };
+  const drafts = draftChildren(plan.tokens, () => {
+    const parent = chooseProject(random, projects);
+    return { parent, at: Math.floor(parent.created_at + random.next() * (to - parent.created_at)) };
+  });
+  return drafts.map(({ parent, at }) => {
+    const lead = plan.leads.length > 0 && random.chance(0.6) ? random.pick(plan.leads) : undefined;
+    const fresh = { id: data.nextId('token'), at, projectId: parent.id, creatorId: parent.owner_id, lead };
     return data.put('token', createToken(random, fresh));
   });
 }
 
-function writeVisits(data: TilkeeData, { random, to, ...plan }: TilkeePlan, tokens: readonly TilkeeToken[]): void {
+function writeVisits({ data, random, plan, to }: Story, tokens: readonly TilkeeToken[]): void {
   const opened = tokens.filter((_, place) => place % 10 < 7);
   if (opened.length === 0) return;
-  const drafts = Array.from({ length: plan.visits }, () => {
-    const token = random.pick(opened);
-    return { token, at: Math.floor(token.created_at + random.next() ** 2 * (to - token.created_at)) };
-  }).sort((a, b) => a.at - b.at);
-  for (const [place, draft] of drafts.entries()) {
-    const before = drafts[place - 1];
-    if (before && place % 37 === 5 && before.at >= draft.token.created_at) draft.at = before.at;
-    const itemIds = data.get('project', draft.token.project_id)?.item_ids ?? [];
-    const fresh = { id: data.nextId('connexion'), at: draft.at, tokenId: draft.token.id, itemIds };
-    data.put('connexion', createVisit(random, { ...fresh, isOpen: to - draft.at < hour }));
+  const drafts = draftChildren(plan.visits, () => {
+    const parent = random.pick(opened);
+    return { parent, at: Math.floor(parent.created_at + random.next() ** 2 * (to - parent.created_at)) };
+  });
+  for (const { parent, at } of drafts) {
+    const itemIds = data.get('project', parent.project_id)?.item_ids ?? [];
+    const fresh = { id: data.nextId('connexion'), at, tokenId: parent.id, itemIds, isOpen: to - at < hour };
+    data.put('connexion', createVisit(random, fresh));
   }
 }
 
-interface Archivable {
-  readonly projects: readonly TilkeeProject[];
-  readonly tokens: readonly TilkeeToken[];
-}
-
-function archiveSome(data: TilkeeData, { random, to }: TilkeePlan, { projects, tokens }: Archivable): void {
+function archiveSome(
+  { data, random, to }: Story,
+  projects: readonly TilkeeProject[],
+  tokens: readonly TilkeeToken[],
+): void {
   for (const [place, project] of projects.entries()) {
     if (project.is_template || place % 11 !== 7) continue;
     const at = random.int(project.updated_at, to);

@@ -1,34 +1,49 @@
-/** What the routes of both APIs have in common. */
+/** What the routes of both APIs have in common: their form, refusals, and how rows are found for a list. */
+import { type Answer, type Call, json } from './answer.ts';
+import { type Condition, type Order, valueAt } from './collection.ts';
 import type { Faults } from './faults.ts';
 import type { Random } from './random.ts';
-import { type Answer, type Call, json } from './serve.ts';
-import type { Api } from './tilkee-auth.ts';
+import { type Params, type Pattern, pathPattern } from './routes.ts';
+import type { TilkeeDocument, TilkeeKind } from './tilkee-create.ts';
 import type { TilkeeData } from './tilkee-data.ts';
-import type { TilkeeKind } from './tilkee-documents.ts';
-import type { TilkeeCallName } from './tilkee-switches.ts';
+import { finishRow, type Row } from './tilkee-rows.ts';
+import type { TilkeeCallName, TilkeeSwitches } from './tilkee-switches.ts';
 
-export interface RouteTools {
+export type Api = 'v2' | 'v3';
+
+export interface RouteInput {
   readonly data: TilkeeData;
   readonly faults: Faults;
   /** For the order that changes with every query. */
   readonly random: Random;
-}
-
-export interface RouteInput {
-  readonly tools: RouteTools;
   readonly call: Call;
-  /** The variable parts of the path, in order. */
-  readonly params: readonly string[];
+  readonly params: Params;
 }
 
-export interface TilkeeRoute {
+export interface TilkeeRoute extends Pattern {
   readonly name: TilkeeCallName;
   readonly api: Api;
-  readonly method: 'GET' | 'POST';
-  readonly pattern: RegExp;
   readonly reply: (input: RouteInput) => Answer;
   /** Logins: no token is asked for. */
   readonly isOpen?: boolean;
+}
+
+/** Those of one API that read; `end` is what a path may end with, as an expression. */
+export const readRoutes = (
+  api: Api,
+  end: string,
+  rows: readonly (readonly [name: TilkeeCallName, path: string, reply: TilkeeRoute['reply']])[],
+): TilkeeRoute[] =>
+  rows.map(([name, path, reply]) => ({ name, api, method: 'GET', pattern: pathPattern(`/${api}${path}`, end), reply }));
+
+/** Thrown wherever a call cannot be answered as it was meant to be. */
+export class Refusal extends Error {
+  readonly answer: Answer;
+
+  constructor(answer: Answer) {
+    super(answer.body);
+    this.answer = answer;
+  }
 }
 
 const messages: Readonly<Record<number, string>> = {
@@ -44,6 +59,78 @@ export function failure(api: Api, status: number): Answer {
   return json({ status: message.toLowerCase(), body: { error: { message } } }, status);
 }
 
-export function answerRemoved(data: TilkeeData, kind: TilkeeKind, id: number, api: Api): Answer {
-  return failure(api, data.wasRemoved(kind, id) ? data.switches.removedStatus : 404);
+/** @throws Refusal when there is no such object; `accepts` decides whether it belongs where the path says */
+export function findById<K extends TilkeeKind>(
+  { data }: RouteInput,
+  { kind, id, api }: { kind: K; id: number; api: Api },
+  accepts: (doc: TilkeeDocument<K>) => boolean = () => true,
+): TilkeeDocument<K> {
+  const doc = data.get(kind, id);
+  if (doc && accepts(doc)) return doc;
+  throw new Refusal(failure(api, data.wasRemoved(kind, id) ? data.switches.removedStatus : 404));
+}
+
+/** Fields that must have these values; undefined: any. */
+export function having<K extends TilkeeKind>(
+  values: Partial<Record<keyof TilkeeDocument<K>, unknown>>,
+): Condition<TilkeeDocument<K>>[] {
+  const asked = Object.entries(values).filter(([, value]) => value !== undefined);
+  return asked.map(([field, value]) => [`${field}=${value}`, (doc) => valueAt(doc, field) === value]);
+}
+
+/** The text of `search` must be part of this one. */
+export function searching<D>({ query }: Call, textOf: (doc: D) => string): Condition<D>[] {
+  const text = query.get('search')?.toLowerCase();
+  return text ? [[`search=${text}`, (doc) => textOf(doc).toLowerCase().includes(text)]] : [];
+}
+
+/** All of the tags, or any. */
+export function tagged(tags: readonly string[], isAny = false): Condition<{ readonly tags: readonly string[] }>[] {
+  if (tags.length === 0) return [];
+  const holds = (own: readonly string[]) => tags[isAny ? 'some' : 'every']((tag) => own.includes(tag));
+  return [[`tags=${tags} ${isAny}`, (doc) => holds(doc.tags)]];
+}
+
+/** Both ends included. */
+export function createdWithin(from = -Infinity, to = Infinity): Condition<{ readonly created_at: number }>[] {
+  return [[`created from ${from} to ${to}`, ({ created_at: at }) => at >= from && at <= to]];
+}
+
+/** `random`: another one at every query. */
+export type RowOrder = Order | 'random';
+
+export const byField = (field: string, direction: 1 | -1): Order => [
+  [field, direction],
+  ['id', direction],
+];
+
+export const defaultOrders: Readonly<Record<TilkeeSwitches['order'], RowOrder>> = {
+  newest: byField('created_at', -1),
+  oldest: byField('created_at', 1),
+  byUpdate: byField('updated_at', -1),
+  shuffled: byField('_place', 1),
+  random: 'random',
+};
+
+export interface ListPlan<K extends TilkeeKind> {
+  readonly kind: K;
+  readonly conditions: readonly Condition<TilkeeDocument<K>>[];
+  readonly row: (doc: TilkeeDocument<K>) => object;
+}
+
+/** One page of a list, and how many rows match in all. */
+export function readPage<K extends TilkeeKind>(
+  { data, faults, call, random }: RouteInput,
+  { kind, conditions, row }: ListPlan<K>,
+  { order, skip, take }: { order: RowOrder; skip: number; take: number },
+): { readonly rows: readonly Row[]; readonly total: number } {
+  const { switches } = data;
+  faults.beforeAnswer?.(call);
+  const isRandom = order === 'random';
+  const found = data.collections[kind].list(conditions, isRandom ? [] : order, isRandom ? random : undefined);
+  const docs = found.slice(skip, skip + take);
+  const [oldest] = data.all(kind);
+  const rows = docs.map((doc) => finishRow(row(doc), switches, doc === oldest));
+  faults.afterAnswer?.({ ...call, status: 200, ids: docs.map(({ _id }) => _id) });
+  return { rows, total: found.length };
 }

@@ -1,40 +1,95 @@
 /** How V2 shows what is stored. Fields and types follow the published samples, their inconsistencies included. */
 import { Random } from './random.ts';
+import type { TilkeeItem, TilkeeProject, TilkeeToken, TilkeeUser, TilkeeVisit } from './tilkee-create.ts';
 import type { TilkeeData } from './tilkee-data.ts';
 import {
+  avatarOf,
+  fieldsOf,
   linkCanary,
-  type TilkeeItem,
-  type TilkeeProject,
-  type TilkeeToken,
-  type TilkeeVisit,
+  orNull,
+  type Row,
+  secretCanary,
+  shortUser,
+  themeOf,
   v2Time,
   visitorCanary,
-} from './tilkee-documents.ts';
-import { avatarOf, v2Leader } from './tilkee-v2-accounts.ts';
-import { type Row, themeOf } from './tilkee-v3-rows.ts';
+} from './tilkee-rows.ts';
+import type { TilkeeSwitches } from './tilkee-switches.ts';
 
-const timeOrNull = (at: number | null): string | null => (at === null ? null : v2Time(at));
+const timeOrNull = (at: number | null): string | null => orNull(v2Time, at);
 const link = (kind: string, id: number): string => `https://link.example.com/v/${linkCanary}${kind}-${id}`;
+
+/** Fields with links, and fields with secrets. */
+const linksOf = (id: number, names: string): Row =>
+  Object.fromEntries(names.split(' ').map((name) => [name, link(name, id)]));
+const secretsOf = (id: number, names: string): Row =>
+  Object.fromEntries(names.split(' ').map((name) => [name, `${secretCanary}${name}-${id}`]));
+
+const noScores = { pt_note: null, pt_accuracy: null, pt_won: null };
+
+/** What users and leaders have in common. `last_sign_in_at` is in seconds here, unlike everywhere else. */
+function account(user: TilkeeUser): Row {
+  const { id, first_name, last_name, email, last_sign_in_at: signedInAt } = user;
+  return {
+    ...fieldsOf(user, 'id first_name last_name email level_id is_owner locale position'),
+    full_name: `${first_name} ${last_name}`,
+    phone_number: null,
+    cell_phone_number: `+3300000${String(id).padStart(4, '0')}`,
+    contact_email: email,
+    can_see_stats: true,
+    avatar: avatarOf(id),
+    linkedin_account_url: null,
+    last_sign_in_at: signedInAt === null ? null : Math.floor(signedInAt / 1000),
+    ...secretsOf(id, 'referral_token convert_token support_chat_token support_chat_id payment_hint password_hint'),
+  };
+}
+
+const companyOf = (id: number): Row => ({
+  id: 3,
+  name: 'Example Ltd',
+  users_to_charge_counter: 6,
+  company_rights: ['stats'],
+  nb_employees: null,
+  default_theme_id: 10,
+  usable_domains: ['example.com'],
+  geoloc_activate: false,
+  custom_branding: false,
+  ...secretsOf(id, 'api_key subscription_token'),
+});
+
+export function v2User(user: TilkeeUser): Row {
+  return {
+    ...account(user),
+    should_receive_emails: true,
+    support_end_date: '2030-12-31',
+    devices: [],
+    password_changed_at: v2Time(user.created_at),
+    created_at: v2Time(user.created_at),
+    updated_at: v2Time(user.updated_at),
+    deleted_at: timeOrNull(user.deleted_at),
+    sf_id: null,
+    default_theme_id: 10,
+    rights: ['create_project', 'see_stats'],
+    profile: { id: user.id + 40, csv_rate_limit: 10 },
+    location: { id: user.id + 70, address: null, postal_code: null, city: 'Nowhere', country: 'France' },
+    company: companyOf(user.id),
+  };
+}
 
 function projectData(data: TilkeeData, project: TilkeeProject): Row {
   const stats = data.projectStats(project.id);
   return {
+    ...fieldsOf(stats, 'total_time signed most_visited_item_id most_visited_time interest'),
+    ...noScores,
     id: project.id + 500_000,
     project_id: project.id,
-    total_time: stats.totalTime,
-    signed: stats.signed,
     last_sign_in_at: timeOrNull(stats.lastAt),
     nb_connections: stats.visits,
     is_or_was_signable: project.signable,
-    pt_note: null,
-    pt_accuracy: null,
-    pt_won: null,
     first_access_at: timeOrNull(stats.firstAt),
     nb_links: stats.links,
     nb_links_by_prospect: stats.linksByProspect,
-    most_visited_item_id: stats.mostVisitedItemId,
-    most_visited_time: stats.mostVisitedTime,
-    median_percentage_read: stats.percentageRead / 2,
+    median_percentage_read: stats.percentage_read / 2,
     nb_platforms: stats.platforms,
     nb_phones_platform: stats.phones,
     nb_computers_platform: stats.computers,
@@ -42,50 +97,35 @@ function projectData(data: TilkeeData, project: TilkeeProject): Row {
     nb_items: project.item_ids.length,
     last_created_token_at: timeOrNull(stats.lastLinkAt),
     clicked_links_count: 0,
-    interest: stats.interest,
   };
 }
 
 function commonProject(data: TilkeeData, project: TilkeeProject): Row {
-  const { id } = project;
+  const { id, archived_at: archivedAt } = project;
   const stats = data.projectStats(id);
   return {
-    id,
-    name: project.name,
+    ...fieldsOf(project, 'id name is_template signable duration external_id tags vcard_id email_cible'),
+    ...fieldsOf(stats, 'signed interest total_time'),
+    ...noScores,
     // The other API's `unset` has no word here.
     verdict: project.verdict === 'unset' ? 'na' : project.verdict,
-    is_template: project.is_template,
     can_be_downloaded: project.downloadable,
     starred: project.favorite,
-    signed: stats.signed,
-    signable: project.signable,
-    consultable: project.archived_at === null,
+    consultable: archivedAt === null,
     alert_on: project.notifications_enabled,
     can_edit: true,
-    preview_new: link('preview-new', id),
-    // Rows of an older server.
-    ...(id % 3 === 0 && { preview: link('preview', id), token_url: link('token-url', id) }),
-    url: link('authentication', id),
-    duration: project.duration,
-    external_id: project.external_id,
-    tags: project.tags,
-    pt_note: null,
-    pt_accuracy: null,
-    pt_won: null,
-    interest: stats.interest,
-    vcard_id: project.vcard_id,
+    // Some rows are of an older server.
+    ...linksOf(id, id % 3 === 0 ? 'preview_new url preview token_url' : 'preview_new url'),
     workspace_id: 1,
-    email_cible: project.email_cible,
     created_at: v2Time(project.created_at),
     updated_at: v2Time(project.updated_at),
     consultable_until: timeOrNull(project.expires_at),
     last_sign_in_at: timeOrNull(stats.lastAt),
     first_access_at: timeOrNull(stats.firstAt),
-    archived_at: project.archived_at === null ? null : v2Time(project.archived_at).slice(0, 10),
-    status: project.archived_at === null ? 'activated' : 'archived',
+    archived_at: timeOrNull(archivedAt)?.slice(0, 10) ?? null,
+    status: archivedAt === null ? 'activated' : 'archived',
     collaborators_count: project.shared_user_ids.length,
     nb_connections: stats.visits,
-    total_time: stats.totalTime,
     tokens_count: stats.links,
     project_items_count: project.item_ids.length,
     nb_used_as_template: 0,
@@ -116,7 +156,7 @@ export function v2ProjectDetail(data: TilkeeData, project: TilkeeProject): Row {
   ]);
   return {
     ...commonProject(data, project),
-    leader: leader ? v2Leader(leader) : null,
+    leader: leader ? { ...account(leader), vcards: [] } : null,
     collaborators: project.shared_user_ids.map((id) => ({ id })),
     theme: { ...themeOf(project.theme_id, v2Time), default: false, subdomain: null, workspace_id: 1 },
     iframe: iframe('single'),
@@ -128,78 +168,53 @@ export function v2Token(data: TilkeeData, token: TilkeeToken): Row {
   const { id } = token;
   const stats = data.tokenStats(id);
   return {
-    id,
-    name: token.name,
-    link: link('link', id),
-    project_id: token.project_id,
+    ...fieldsOf(token, 'id name project_id external_id won generated_by_prospect signed_status creator_id'),
+    ...fieldsOf(stats, 'signed interest total_time percentage_read downloaded'),
+    ...linksOf(id, 'link'),
     project_name: data.get('project', token.project_id)?.name ?? null,
-    external_id: token.external_id,
-    won: token.won,
     created_at: v2Time(token.created_at),
     archived_at: timeOrNull(token.archived_at),
     consulted: stats.visits > 0,
-    signed: stats.signed,
-    generated_by_prospect: token.generated_by_prospect,
-    signed_status: token.signed_status,
     signed_docs: stats.signed ? [{ id: id + 900_000 }] : [],
-    interest: stats.interest,
     preview_url: id % 2 === 0 ? link('preview-url', id) : null,
     first_access_at: timeOrNull(stats.firstAt),
     last_sign_in_at: timeOrNull(stats.lastAt),
-    total_time: stats.totalTime,
     nb_connections: stats.visits,
     nb_platforms: stats.platforms,
-    percentage_read: stats.percentageRead,
-    downloaded: stats.downloaded,
-    creator_id: token.creator_id,
   };
 }
 
-function attribution(data: TilkeeData, visit: TilkeeVisit): Row {
-  const token = data.get('token', visit.token_id);
-  const project = { id: token?.project_id ?? null, name: data.get('project', token?.project_id ?? 0)?.name ?? null };
-  switch (data.switches.visitsName) {
-    case 'none':
-      return {};
-    case 'token_id':
-      return { token_id: visit.token_id };
-    case 'token_object':
-      return { token: { id: visit.token_id, name: token?.name ?? null, link: link('link', visit.token_id) } };
-    case 'project_object':
-      return { project };
-    case 'both':
-      return { token_id: visit.token_id, project };
-    default:
-      throw new Error(`Unknown switch ${data.switches.visitsName satisfies never}`);
-  }
-}
+/** How a visit may name its link and its project. */
+const attributions: Readonly<Record<TilkeeSwitches['visitsName'], (data: TilkeeData, visit: TilkeeVisit) => Row>> = {
+  none: () => ({}),
+  token_id: (_data, { token_id }) => ({ token_id }),
+  token_object: (data, { token_id: id }) => {
+    return { token: { id, name: data.get('token', id)?.name ?? null, link: link('link', id) } };
+  },
+  project_object: (data, { token_id }) => {
+    const token = data.get('token', token_id);
+    const { id = null, name = null } = data.get('project', token?.project_id ?? 0) ?? { id: token?.project_id };
+    return { project: { id, name } };
+  },
+  both: (data, visit) => ({ token_id: visit.token_id, ...attributions.project_object(data, visit) }),
+};
+
+const storedOfVisit = 'id total_time percentage_read downloaded signed new_person platform_id';
 
 export function v2Connexion(data: TilkeeData, visit: TilkeeVisit): Row {
-  const { id } = visit;
-  const itemId = visit.most_visited_item_id;
+  const { id, most_visited_item_id: itemId } = visit;
+  const ip = `${visitorCanary}ip-${id}`;
   return {
-    id,
+    ...fieldsOf(visit, storedOfVisit),
     title: data.get('token', visit.token_id)?.name ?? null,
     access_date: v2Time(visit.access_date),
     created_at: v2Time(visit.created_at),
-    total_time: visit.total_time,
-    percentage_read: visit.percentage_read,
-    downloaded: visit.downloaded,
-    signed: visit.signed,
-    new_person: visit.new_person,
     user_agent: `Mozilla/5.0 (${visit.os}) ${visitorCanary}agent-${id}`,
-    platform_id: visit.platform_id,
-    platform: {
-      device_type: visit.device_type,
-      device_number: 1,
-      browser: visit.browser,
-      os: visit.os,
-      ip: `${visitorCanary}ip-${id}`,
-    },
+    platform: { ...fieldsOf(visit, 'device_type browser os'), device_number: 1, ip },
     most_visited_time: Math.floor(visit.total_time / 2),
     most_visited_title: itemId === null ? null : (data.get('item', itemId)?.name ?? null),
     most_visited_id: itemId,
-    ...attribution(data, visit),
+    ...attributions[data.switches.visitsName](data, visit),
   };
 }
 
@@ -227,44 +242,22 @@ export function v2ConnexionDetail(data: TilkeeData, visit: TilkeeVisit): Row[] {
 }
 
 export function v2Item(data: TilkeeData, item: TilkeeItem): Row {
-  const { id } = item;
-  const owner = data.get('user', item.owner_id);
-  const projects = data.projectsWith(id).map(({ id: projectId, name, is_template }) => ({
-    id: projectId,
-    name,
-    is_template,
-  }));
+  const { id, processed } = item;
+  const projects = data.projectsWith(id).map((project) => fieldsOf(project, 'id name is_template'));
   return {
-    id,
+    ...fieldsOf(item, 'id element_type extension external_id tags favorite file_version'),
     title: item.name,
-    usable: item.processed,
-    element_type: item.element_type,
-    extension: item.extension,
+    usable: processed,
     type: 'Item',
-    external_id: item.external_id,
-    tags: item.tags,
-    favorite: item.favorite,
-    file_version: item.file_version,
     num_pages: item.pages_count,
     visible: true,
-    thumbnail_url: link('thumbnail', id),
-    thumbnail_page_url: link('thumbnail-page', id),
+    ...linksOf(id, 'thumbnail_url thumbnail_page_url s3_url content_url'),
     created_at: v2Time(item.created_at),
     updated_at: v2Time(item.updated_at),
     replaced_at: timeOrNull(item.replaced_at),
-    s3_url: link('s3', id),
-    content_url: link('content', id),
     content: null,
-    convert_status: { complete_base: item.processed, complete_full: item.processed, status: [] },
-    owner: owner
-      ? {
-          id: owner.id,
-          first_name: owner.first_name,
-          last_name: owner.last_name,
-          email: owner.email,
-          avatar: avatarOf(owner.id),
-        }
-      : null,
+    convert_status: { complete_base: processed, complete_full: processed, status: [] },
+    owner: shortUser(data.get('user', item.owner_id)),
     projects,
     projects_count: projects.length,
     workspace_id: 1,

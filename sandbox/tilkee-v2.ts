@@ -1,35 +1,51 @@
 /** The routes of V2: lenient parameters, and an envelope that echoes what was applied. */
-import { type Answer, type Call, json } from './serve.ts';
-import type { TilkeeDocument, TilkeeKind, TilkeeToken, TilkeeVisit } from './tilkee-documents.ts';
-import { answerRemoved, type RouteInput, type RouteTools, type TilkeeRoute } from './tilkee-route.ts';
-import { type Condition, defaultOrders, type RowOrder, type SortField, selectRows } from './tilkee-select.ts';
+import { type Answer, json } from './answer.ts';
+import type { Condition } from './collection.ts';
+import type { TilkeeKind, TilkeeProject, TilkeeToken, TilkeeVisit } from './tilkee-create.ts';
+import {
+  byField,
+  createdWithin,
+  defaultOrders,
+  findById,
+  having,
+  type ListPlan,
+  Refusal,
+  type RouteInput,
+  type RowOrder,
+  readPage,
+  readRoutes,
+  searching,
+  tagged,
+} from './tilkee-route.ts';
+import { finishRow } from './tilkee-rows.ts';
 import type { TilkeeSwitches } from './tilkee-switches.ts';
-import { v2User } from './tilkee-v2-accounts.ts';
-import { v2Connexion, v2ConnexionDetail, v2Item, v2ProjectDetail, v2ProjectRow, v2Token } from './tilkee-v2-rows.ts';
-import { finishRow } from './tilkee-v3-rows.ts';
+import {
+  v2Connexion,
+  v2ConnexionDetail,
+  v2Item,
+  v2ProjectDetail,
+  v2ProjectRow,
+  v2Token,
+  v2User,
+} from './tilkee-v2-rows.ts';
 
-class BadRequest extends Error {}
-
-function readInt(query: URLSearchParams, name: string): number | undefined {
-  const text = query.get(name);
-  if (text === null || text === '') return undefined;
-  if (!/^-?\d+$/.test(text)) throw new BadRequest(`${name} is not a number`);
-  return Number(text);
+/** @throws Refusal */
+function readInt(text: string | null, name: string): number | undefined {
+  if (!text) return undefined;
+  if (/^-?\d+$/.test(text)) return Number(text);
+  throw new Refusal(json({ status: 'bad_request', body: { error: `${name} is not a number` } }, 400));
 }
 
 function readBoolean(query: URLSearchParams, name: string): boolean | undefined {
   const text = query.get(name);
-  return text === null || text === '' ? undefined : text === 'true';
+  return text ? text === 'true' : undefined;
 }
 
-const readIds = (text: string): number[] => text.split(',').filter(Boolean).map(Number);
+/** As the order names them. */
+const tables = { project: 'projects', item: 'items', token: 'tokens', connexion: 'connexions', user: 'users' };
 
-const sortFields: Readonly<Record<string, SortField>> = {
-  created_at: '_created',
-  updated_at: '_updated',
-  id: 'id',
-  name: 'name',
-};
+/** Kinds that know when they changed. */
+const isStamped = (kind: TilkeeKind): boolean => kind !== 'token' && kind !== 'connexion';
 
 interface AppliedOrder {
   readonly order: RowOrder;
@@ -37,57 +53,27 @@ interface AppliedOrder {
   readonly echo: string | null;
 }
 
-const echoes: Readonly<Record<TilkeeSwitches['order'], (table: string) => string | null>> = {
-  newest: (table) => `-${table}.created_at`,
-  oldest: (table) => `${table}.created_at`,
-  byUpdate: (table) => `-${table}.updated_at`,
-  shuffled: () => null,
-  random: () => null,
-};
-
-/** Kinds that know when they changed. */
-const isStamped = (table: string): boolean => ['projects', 'items', 'users'].includes(table);
-
-function readOrder(asked: string | null, table: string, switches: TilkeeSwitches): AppliedOrder {
-  const [first = ''] = (asked ?? '').split(',');
+function readOrder(query: URLSearchParams, kind: TilkeeKind, switches: TilkeeSwitches): AppliedOrder {
+  const [first = ''] = (query.get(kind === 'connexion' ? 'sort' : 'order') ?? '').split(',');
   const [, minus, column = ''] = /^(-?)(?:[a-z]+\.)?([a-z_]+)$/.exec(first) ?? [];
-  const field = switches.obeysOrder && Object.hasOwn(sortFields, column) ? sortFields[column] : undefined;
-  if (field && (field !== '_updated' || isStamped(table))) {
-    return { order: { field, direction: minus ? -1 : 1 }, echo: first };
-  }
-  const byDefault = switches.order === 'byUpdate' && !isStamped(table) ? 'newest' : switches.order;
-  return { order: defaultOrders[byDefault], echo: echoes[byDefault](table) };
-}
-
-interface ListPlan<K extends TilkeeKind> {
-  readonly kind: K;
-  /** As the order names it. */
-  readonly table: string;
-  readonly conditions: readonly Condition<K>[];
-  /** Read when the list is, so that a hook's changes count. */
-  readonly among?: (() => readonly TilkeeDocument<K>[]) | undefined;
-  readonly row: (doc: TilkeeDocument<K>) => object;
+  const columns = ['created_at', 'id', 'name', ...(isStamped(kind) ? ['updated_at'] : [])];
+  if (switches.obeysOrder && columns.includes(column)) return { order: byField(column, minus ? -1 : 1), echo: first };
+  const name = switches.order === 'byUpdate' && !isStamped(kind) ? 'newest' : switches.order;
+  const order = defaultOrders[name];
+  const [field = '', direction = 1] = order === 'random' ? [] : (order[0] ?? []);
+  return { order, echo: field.endsWith('_at') ? `${direction < 0 ? '-' : ''}${tables[kind]}.${field}` : null };
 }
 
 const defaultLimit = 50;
 
-function answerList<K extends TilkeeKind>({ tools, call }: RouteInput, plan: ListPlan<K>): Answer {
-  const { data, faults } = tools;
-  const { switches } = data;
-  const { query } = call;
-  const asked = readInt(query, 'limit') ?? defaultLimit;
+function answerList<K extends TilkeeKind>(input: RouteInput, plan: ListPlan<K>): Answer {
+  const { query } = input.call;
+  const { switches } = input.data;
+  const asked = readInt(query.get('limit'), 'limit') ?? defaultLimit;
   const limit = Math.min(asked > 0 ? asked : defaultLimit, switches.v2MaxLimit);
-  const offset = Math.max(0, readInt(query, 'offset') ?? 0);
-  const { order, echo } = readOrder(query.get(plan.kind === 'connexion' ? 'sort' : 'order'), plan.table, switches);
-  faults.beforeAnswer?.(call);
-  const among = plan.among?.();
-  const selection = { kind: plan.kind, conditions: plan.conditions, order, ...(among && { among }) };
-  const { docs, total } = selectRows(tools, selection, { skip: offset, take: limit });
-  const rows = docs.map((doc) => {
-    const hasId = !(switches.rowWithoutId && data.isOldest(plan.kind, doc));
-    return finishRow(plan.row(doc), switches, { hasId });
-  });
-  faults.afterAnswer?.({ ...call, status: 200, ids: docs.map((doc) => doc._id) });
+  const offset = Math.max(0, readInt(query.get('offset'), 'offset') ?? 0);
+  const { order, echo } = readOrder(query, plan.kind, switches);
+  const { rows, total } = readPage(input, plan, { order, skip: offset, take: limit });
   if (switches.v2BareArrays) return json(rows);
   return json({
     search: query.get('search'),
@@ -108,191 +94,129 @@ const totals: Readonly<Record<TilkeeSwitches['v2Total'], (total: number) => obje
   wrong: (total) => ({ total: Math.floor(total / 3) }),
 };
 
-function searchIn<K extends 'project' | 'item' | 'token'>({ query }: Call): Condition<K>[] {
-  const text = query.get('search')?.toLowerCase();
-  return text ? [[`search ${text}`, (doc) => doc.name.toLowerCase().includes(text)]] : [];
+const nameOf = ({ name }: { readonly name: string }): string => name;
+
+function tagsIn(query: URLSearchParams): ReturnType<typeof tagged> {
+  return tagged((query.get('tags') ?? '').split(',').filter(Boolean), query.get('tagOperator') === 'OR');
 }
 
-function tagged<K extends 'project' | 'item'>({ query }: Call): Condition<K>[] {
-  const tags = (query.get('tags') ?? '').split(',').filter(Boolean);
-  if (tags.length === 0) return [];
-  const isAny = query.get('tagOperator') === 'OR';
-  const holds = (own: readonly string[]): boolean =>
-    isAny ? tags.some((tag) => own.includes(tag)) : tags.every((tag) => own.includes(tag));
-  return [[`tags ${isAny} ${tags}`, (doc) => holds(doc.tags)]];
+/** Archived ones, those in use, or both. */
+function isArchived(value: boolean | undefined): Condition<{ readonly archived_at: number | null }>[] {
+  return value === undefined ? [] : [[`archived=${value}`, (doc) => (doc.archived_at !== null) === value]];
 }
 
 function listProjects(input: RouteInput): Answer {
-  const { data } = input.tools;
-  const { switches, mainUserId } = data;
-  const { query } = input.call;
-  const conditions: Condition<'project'>[] = [...searchIn<'project'>(input.call), ...tagged<'project'>(input.call)];
-  const isTemplate = readBoolean(query, 'is_template') ?? (switches.v2ProjectsHoldTemplates ? undefined : false);
-  if (isTemplate !== undefined) conditions.push([`template ${isTemplate}`, (doc) => doc.is_template === isTemplate]);
-  const status = query.get('status') || (switches.v2ProjectsHoldArchived ? '' : 'activated');
-  if (status) conditions.push([`status ${status}`, (doc) => (doc.archived_at !== null) === (status === 'archived')]);
-  if (readBoolean(query, 'is_owner')) conditions.push(['own', (doc) => doc.owner_id === mainUserId]);
-  const leaderId = readInt(query, 'leader_id') ?? readInt(query, 'user_id');
-  if (leaderId !== undefined) conditions.push([`leader ${leaderId}`, (doc) => doc.owner_id === leaderId]);
-  const externalId = query.get('external_id');
-  if (externalId) conditions.push([`external ${externalId}`, (doc) => doc.external_id === externalId]);
-  return answerList(input, { kind: 'project', table: 'projects', conditions, row: (doc) => v2ProjectRow(data, doc) });
-}
-
-function tokenConditions({ tools: { data }, call }: RouteInput): Condition<'token'>[] {
+  const { data, call } = input;
   const { query } = call;
-  const conditions: Condition<'token'>[] = searchIn<'token'>(call);
-  const archived = readBoolean(query, 'archived_tokens') ?? (data.switches.tokensListHoldsArchived ? undefined : false);
-  if (archived !== undefined)
-    conditions.push([`archived ${archived}`, (doc) => (doc.archived_at !== null) === archived]);
-  const externalId = query.get('external_id');
-  if (externalId) conditions.push([`external ${externalId}`, (doc) => doc.external_id === externalId]);
-  if (readBoolean(query, 'is_owner')) conditions.push(['own', (doc) => doc.creator_id === data.mainUserId]);
-  // These look at other objects, so what was kept is of no use once anything has changed.
-  const isAccessible = (doc: TilkeeToken): boolean =>
-    doc.archived_at === null && data.get('project', doc.project_id)?.archived_at === null;
-  if (readBoolean(query, 'accessible_tokens')) conditions.push([`accessible @${data.changes}`, isAccessible]);
-  const consulted = readBoolean(query, 'consulted');
-  if (consulted !== undefined) {
-    const wasRead = (doc: TilkeeToken): boolean => data.tokenStats(doc.id).visits > 0;
-    conditions.push([`consulted ${consulted} @${data.changes}`, (doc) => wasRead(doc) === consulted]);
-  }
-  return conditions;
-}
-
-function listTokens(input: RouteInput): Answer {
-  const projectId = readInt(input.call.query, 'project_id');
-  return answerTokens(input, projectId);
+  const { switches, mainUserId } = data;
+  const status = query.get('status') || (switches.v2ProjectsHoldArchived ? '' : 'activated');
+  const leaderId = readInt(query.get('leader_id'), 'leader_id') ?? readInt(query.get('user_id'), 'user_id');
+  const conditions = [
+    ...searching<TilkeeProject>(call, nameOf),
+    ...tagsIn(query),
+    ...isArchived(status ? status === 'archived' : undefined),
+    ...having<'project'>({
+      is_template: readBoolean(query, 'is_template') ?? (switches.v2ProjectsHoldTemplates ? undefined : false),
+      owner_id: readBoolean(query, 'is_owner') ? mainUserId : leaderId,
+      external_id: query.get('external_id') || undefined,
+    }),
+  ];
+  return answerList(input, { kind: 'project', conditions, row: (doc) => v2ProjectRow(data, doc) });
 }
 
 function answerTokens(input: RouteInput, projectId: number | undefined): Answer {
-  const { data } = input.tools;
-  return answerList(input, {
-    kind: 'token',
-    table: 'tokens',
-    conditions: tokenConditions(input),
-    among: projectId === undefined ? undefined : () => data.tokensOf(projectId),
-    row: (doc) => v2Token(data, doc),
-  });
+  const { data, call } = input;
+  const { query } = call;
+  const holdsArchived = data.switches.tokensListHoldsArchived;
+  const conditions: Condition<TilkeeToken>[] = [
+    ...searching<TilkeeToken>(call, nameOf),
+    ...isArchived(readBoolean(query, 'archived_tokens') ?? (holdsArchived ? undefined : false)),
+    ...having<'token'>({
+      project_id: projectId,
+      external_id: query.get('external_id') || undefined,
+      creator_id: readBoolean(query, 'is_owner') ? data.mainUserId : undefined,
+    }),
+  ];
+  const isInUse = ({ archived_at, project_id }: TilkeeToken): boolean =>
+    archived_at === null && data.get('project', project_id)?.archived_at === null;
+  if (readBoolean(query, 'accessible_tokens')) conditions.push(['accessible', isInUse]);
+  const consulted = readBoolean(query, 'consulted');
+  const wasRead = ({ id }: TilkeeToken): boolean => data.tokenStats(id).visits > 0;
+  if (consulted !== undefined) conditions.push([`consulted=${consulted}`, (doc) => wasRead(doc) === consulted]);
+  return answerList(input, { kind: 'token', conditions, row: (doc) => v2Token(data, doc) });
 }
 
-function windowOf({ tools: { data }, call }: RouteInput): Condition<'connexion'>[] {
+const listTokens = (input: RouteInput): Answer =>
+  answerTokens(input, readInt(input.call.query.get('project_id'), 'project_id'));
+
+function answerVisits(input: RouteInput, projectId?: number): Answer {
+  const { data, call } = input;
+  const { query } = call;
   const unitMs = data.switches.startDateUnit === 's' ? 1000 : 1;
-  const [start, end] = [readInt(call.query, 'start_date'), readInt(call.query, 'end_date')];
-  const conditions: Condition<'connexion'>[] = [];
-  if (start !== undefined) conditions.push([`from ${start} ${unitMs}`, (doc) => doc.created_at >= start * unitMs]);
+  const [start, end] = ['start_date', 'end_date'].map((name) => readInt(query.get(name), name));
+  const texts = (query.get('tokens') ?? '').split(',').filter(Boolean);
+  const tokenIds = texts.map((text) => readInt(text, 'tokens'));
+  const tokenOf = (visit: TilkeeVisit): TilkeeToken | undefined => data.get('token', visit.token_id);
+  const conditions: Condition<TilkeeVisit>[] = searching(call, (visit) => tokenOf(visit)?.name ?? '');
   // The whole of the last second.
-  if (end !== undefined) conditions.push([`to ${end} ${unitMs}`, (doc) => doc.created_at < (end + 1) * unitMs]);
-  const search = call.query.get('search')?.toLowerCase();
-  if (search) {
-    const nameOf = (doc: TilkeeVisit): string => data.get('token', doc.token_id)?.name.toLowerCase() ?? '';
-    conditions.push([`search ${search} @${data.changes}`, (doc) => nameOf(doc).includes(search)]);
+  conditions.push(...createdWithin(start && start * unitMs, end && (end + 1) * unitMs - 1));
+  if (tokenIds.length > 0) conditions.push([`tokens=${tokenIds}`, (visit) => tokenIds.includes(visit.token_id)]);
+  if (projectId !== undefined) {
+    conditions.push([`project=${projectId}`, (visit) => tokenOf(visit)?.project_id === projectId]);
   }
-  return conditions;
-}
-
-function answerVisits(input: RouteInput, projectId: number | undefined): Answer {
-  const { data } = input.tools;
-  const text = input.call.query.get('tokens');
-  const asked = text ? readIds(text) : undefined;
-  if (asked?.some(Number.isNaN)) throw new BadRequest('tokens is not a list of numbers');
-  const ofProject = (): number[] => data.tokensOf(projectId ?? 0).map((token) => token.id);
-  const among = (): TilkeeVisit[] => {
-    const own = projectId === undefined ? undefined : ofProject();
-    const ids = asked && own ? asked.filter((id) => own.includes(id)) : (asked ?? own ?? []);
-    return [...new Set(ids)].flatMap((id) => data.visitsOf(id));
-  };
-  return answerList(input, {
-    kind: 'connexion',
-    table: 'connexions',
-    conditions: windowOf(input),
-    among: asked || projectId !== undefined ? among : undefined,
-    row: (doc) => v2Connexion(data, doc),
-  });
+  return answerList(input, { kind: 'connexion', conditions, row: (doc) => v2Connexion(data, doc) });
 }
 
 function listItems(input: RouteInput): Answer {
-  const { data } = input.tools;
-  const conditions: Condition<'item'>[] = [...searchIn<'item'>(input.call), ...tagged<'item'>(input.call)];
-  return answerList(input, { kind: 'item', table: 'items', conditions, row: (doc) => v2Item(data, doc) });
+  const { data, call } = input;
+  const conditions = [...searching(call, nameOf), ...tagsIn(call.query)];
+  return answerList(input, { kind: 'item', conditions, row: (doc) => v2Item(data, doc) });
 }
 
-function listUsers(input: RouteInput): Answer {
-  const text = input.call.query.get('search')?.toLowerCase();
-  const conditions: Condition<'user'>[] = text ? [[`search ${text}`, (doc) => doc.email.includes(text)]] : [];
-  return answerList(input, { kind: 'user', table: 'users', conditions, row: (doc) => v2User(doc) });
+const listUsers = (input: RouteInput): Answer =>
+  answerList<'user'>(input, { kind: 'user', conditions: searching(input.call, (user) => user.email), row: v2User });
+
+const idIn = (text = ''): number => (/^\d+$/.test(text) ? Number(text) : -1);
+
+/** @throws Refusal when the path names no project */
+const projectOf = (input: RouteInput): TilkeeProject =>
+  findById(input, { kind: 'project', id: idIn(input.params.project), api: 'v2' });
+
+function readProject(input: RouteInput): Answer {
+  return json(finishRow(v2ProjectDetail(input.data, projectOf(input)), input.data.switches));
 }
 
-/** The object the path names, or the refusal. */
-function inPath<K extends TilkeeKind>(tools: RouteTools, kind: K, text: string): TilkeeDocument<K> | Answer {
-  const id = /^\d+$/.test(text) ? Number(text) : -1;
-  return tools.data.get(kind, id) ?? answerRemoved(tools.data, kind, id, 'v2');
+function readToken(input: RouteInput): Answer {
+  const { id: projectId } = projectOf(input);
+  const wanted = { kind: 'token', id: idIn(input.params.token), api: 'v2' } as const;
+  const token = findById(input, wanted, ({ project_id }) => project_id === projectId);
+  return json(finishRow(v2Token(input.data, token), input.data.switches));
 }
 
-/** Replies for paths below a project that exists. */
-const ofProject =
-  (reply: (input: RouteInput, projectId: number) => Answer) =>
-  (input: RouteInput): Answer => {
-    const project = inPath(input.tools, 'project', input.params[0] ?? '');
-    return '_id' in project ? reply(input, project.id) : project;
-  };
-
-function readProject({ tools, params }: RouteInput): Answer {
-  const project = inPath(tools, 'project', params[0] ?? '');
-  if (!('_id' in project)) return project;
-  return json(finishRow(v2ProjectDetail(tools.data, project), tools.data.switches));
-}
-
-function readToken({ tools, params }: RouteInput, projectId: number): Answer {
-  const token = inPath(tools, 'token', params[1] ?? '');
-  if (!('_id' in token)) return token;
-  if (token.project_id !== projectId) return answerRemoved(tools.data, 'token', -1, 'v2');
-  return json(finishRow(v2Token(tools.data, token), tools.data.switches));
-}
-
-function readConnexion({ tools, params }: RouteInput, projectId: number): Answer {
-  const { data } = tools;
-  const visit = inPath(tools, 'connexion', params[1] ?? '');
-  if (!('_id' in visit)) return visit;
-  if (data.get('token', visit.token_id)?.project_id !== projectId) return answerRemoved(data, 'connexion', -1, 'v2');
+function readConnexion(input: RouteInput): Answer {
+  const { data, params } = input;
+  const { id: projectId } = projectOf(input);
+  const wanted = { kind: 'connexion', id: idIn(params.connexion), api: 'v2' } as const;
+  const visit = findById(input, wanted, ({ token_id }) => data.get('token', token_id)?.project_id === projectId);
   return json({ contents: v2ConnexionDetail(data, visit).map((row) => finishRow(row, data.switches)) });
 }
 
-function readMe({ tools: { data } }: RouteInput): Answer {
-  const user = data.get('user', data.mainUserId);
-  return user ? json(finishRow(v2User(user), data.switches)) : answerRemoved(data, 'user', data.mainUserId, 'v2');
+function readMe(input: RouteInput): Answer {
+  const user = findById(input, { kind: 'user', id: input.data.mainUserId, api: 'v2' });
+  return json(finishRow(v2User(user), input.data.switches));
 }
 
-const checked =
-  (reply: (input: RouteInput) => Answer) =>
-  (input: RouteInput): Answer => {
-    try {
-      return reply(input);
-    } catch (error) {
-      if (error instanceof BadRequest) return json({ status: 'bad_request', body: { error: error.message } }, 400);
-      throw error;
-    }
-  };
-
 /** A trailing slash does no harm here. */
-const replies: readonly (readonly [name: TilkeeRoute['name'], path: string, reply: TilkeeRoute['reply']])[] = [
+export const v2Routes = readRoutes('v2', '/?', [
   ['v2.me', '/users/me', readMe],
   ['v2.users', '/users', listUsers],
   ['v2.items', '/items', listItems],
   ['v2.projects', '/projects', listProjects],
-  ['v2.project', '/projects/:id', readProject],
-  ['v2.projectTokens', '/projects/:id/tokens', ofProject(answerTokens)],
-  ['v2.token', '/projects/:id/tokens/:id', ofProject(readToken)],
-  ['v2.projectConnexions', '/projects/:id/connexions', ofProject(answerVisits)],
-  ['v2.connexion', '/projects/:id/connexions/:id', ofProject(readConnexion)],
+  ['v2.project', '/projects/:project', readProject],
+  ['v2.projectTokens', '/projects/:project/tokens', (input) => answerTokens(input, projectOf(input).id)],
+  ['v2.token', '/projects/:project/tokens/:token', readToken],
+  ['v2.projectConnexions', '/projects/:project/connexions', (input) => answerVisits(input, projectOf(input).id)],
+  ['v2.connexion', '/projects/:project/connexions/:connexion', readConnexion],
   ['v2.tokens', '/tokens', listTokens],
-  ['v2.connexions', '/connexions', (input) => answerVisits(input, undefined)],
-];
-
-export const v2Routes: readonly TilkeeRoute[] = replies.map(([name, path, reply]) => ({
-  name,
-  api: 'v2',
-  method: 'GET',
-  pattern: new RegExp(`^/v2${path.replaceAll(':id', '([^/]+)')}/?$`),
-  reply: checked(reply),
-}));
+  ['v2.connexions', '/connexions', (input) => answerVisits(input)],
+]);

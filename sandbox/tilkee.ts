@@ -2,97 +2,38 @@
  * A simulated Tilkee over real HTTP, for tests, the demo and the benchmark: V3, V2 and the logins of both on one port. It
  * follows what was published; where that leaves something open, a switch decides (see tilkee-switches.ts).
  */
-import { Faults, type RetryAfterForm } from './faults.ts';
-import { createLiveChanges } from './live.ts';
+import type { Answer, Call } from './answer.ts';
+import { Faults } from './faults.ts';
 import { Random } from './random.ts';
-import { type Answer, type Call, HttpShell, type RequestLogEntry } from './serve.ts';
-import { type Api, type SignIns, TilkeeGatekeeper } from './tilkee-auth.ts';
-import { TilkeeData } from './tilkee-data.ts';
-import { secretCanary } from './tilkee-documents.ts';
-import { failure, type RouteTools, type TilkeeRoute } from './tilkee-route.ts';
+import { findRoute, pathPattern } from './routes.ts';
+import { createHttpShell, type LimitOptions } from './serve.ts';
+import { type TilkeeCredentials, TilkeeGatekeeper } from './tilkee-auth.ts';
+import { TilkeeData, type TilkeeDataOptions } from './tilkee-data.ts';
+import { type Api, failure, Refusal, type RouteInput, type TilkeeRoute } from './tilkee-route.ts';
+import { secretCanary } from './tilkee-rows.ts';
 import { defaultSwitches, type TilkeeSwitches } from './tilkee-switches.ts';
 import { v2Routes } from './tilkee-v2.ts';
 import { v3Routes } from './tilkee-v3.ts';
 
-export type { AnswerInfo, CallInfo, FaultKind, FaultRule, Faults, RandomFaults } from './faults.ts';
-export type { RequestLogEntry } from './serve.ts';
-export type { SignIns } from './tilkee-auth.ts';
-export type { TilkeeData } from './tilkee-data.ts';
-export type {
-  TilkeeItem,
-  TilkeeKind,
-  TilkeeProject,
-  TilkeeToken,
-  TilkeeUser,
-  TilkeeVisit,
-} from './tilkee-documents.ts';
-export { linkCanary, secretCanary, visitorCanary } from './tilkee-documents.ts';
-export type { TilkeeListable } from './tilkee-listable.ts';
-export type { TilkeeCallName, TilkeeSwitches } from './tilkee-switches.ts';
+export type { FaultRule } from './faults.ts';
+export type { TilkeeKind } from './tilkee-create.ts';
+export type { TilkeeData, TilkeeListable } from './tilkee-data.ts';
+export { linkCanary, secretCanary, visitorCanary } from './tilkee-rows.ts';
+export type { TilkeeSwitches } from './tilkee-switches.ts';
 
-export interface TilkeeSandboxOptions {
-  seed?: number;
-  projects?: number;
-  items?: number;
-  tokens?: number;
-  visits?: number;
-  users?: number;
-  /** End of the generated history in ms. When given, the stamps of later changes start there instead of at the real time. */
-  now?: number;
-  /** How far the history reaches back. */
-  months?: number;
-  /** Leads (of a Tiledesk sandbox), some of whom received links: a link's external_id or name then matches a lead. */
-  leads?: readonly { id: string; lead_id?: string; fullname?: string; email?: string }[];
-  username?: string;
-  password?: string;
-  clientId?: string;
-  clientSecret?: string;
-  /** Long-lived key for V2. */
-  accessKey?: string;
-  /** null: unthrottled. Otherwise calls above this number in any rolling minute get 429. */
-  requestsPerMinute?: number | null;
-  /** Length of that minute, so that a test need not wait for one. */
-  rateWindowMs?: number;
-  retryAfter?: RetryAfterForm;
-  switches?: Partial<TilkeeSwitches>;
+export interface TilkeeSandboxOptions
+  extends Partial<Omit<TilkeeDataOptions, 'switches'> & TilkeeCredentials>,
+    LimitOptions {
+  readonly switches?: Partial<TilkeeSwitches>;
 }
 
-export interface TilkeeAddress {
-  readonly port: number;
-  readonly url: string;
-  readonly v3Url: string;
-  readonly v2Url: string;
-  /** Logins of V3; V2's own is at `url` + /oauth/token/. */
-  readonly authUrl: string;
-}
-
-export interface TilkeeSandbox {
-  listen(options?: { port?: number; host?: string }): Promise<TilkeeAddress>;
-  /** Ends live changes and every connection, hanging ones included. */
-  close(): Promise<void>;
-  readonly username: string;
-  readonly password: string;
-  readonly clientId: string;
-  readonly clientSecret: string;
-  readonly accessKey: string;
-  readonly data: TilkeeData;
-  readonly faults: Faults;
-  readonly switches: TilkeeSwitches;
-  readonly signIns: Readonly<SignIns>;
-  readonly log: readonly RequestLogEntry[];
-  clearLog(): void;
-  /** Access tokens given out so far are refused from now on, as if their time were over; refresh tokens and the key stay good. */
-  expireTokens(): void;
-  /** What the web login would hand to the browser. */
-  issueCode(redirectUri: string): string;
-  startLive(options?: { changesPerSecond?: number }): void;
-  stopLive(): void;
-}
+export type TilkeeSandbox = ReturnType<typeof createTilkeeSandbox>;
+export type TilkeeAddress = Awaited<ReturnType<TilkeeSandbox['listen']>>;
 
 const sizes = { projects: 120, items: 200, tokens: 600, visits: 1500, users: 6, months: 6 };
 
-export function createTilkeeSandbox(options: TilkeeSandboxOptions = {}): TilkeeSandbox {
-  const { seed = 1 } = options;
+export function createTilkeeSandbox(options: TilkeeSandboxOptions = {}) {
+  const { seed = 1, leads = [] } = options;
   const switches: TilkeeSwitches = { ...defaultSwitches(), ...options.switches };
   const secrets = new Random(seed ^ 0x5ec7);
   const secret = (kind: string): string => `${secretCanary}${kind}-${secrets.hex(16)}`;
@@ -104,62 +45,50 @@ export function createTilkeeSandbox(options: TilkeeSandboxOptions = {}): TilkeeS
     accessKey: options.accessKey ?? secret('key'),
   };
   const { username } = credentials;
-  const { leads = [] } = options;
   const data = new TilkeeData({ ...sizes, ...options, seed, username, leads, switches });
   const gatekeeper = new TilkeeGatekeeper(credentials, switches, secrets);
-  const faults = new Faults(() => gatekeeper.expireTokens());
-  const tools: RouteTools = { data, faults, random: new Random(seed ^ 0x7135) };
+  const faults = new Faults(() => gatekeeper.revokeTokens());
+  const random = new Random(seed ^ 0x7135);
   const routes = [...loginRoutes(gatekeeper), ...v3Routes, ...v2Routes];
-  const shell = new HttpShell({
+  const shell = createHttpShell({
+    ...options,
     faults,
     route: (path) => ({ path, list: nameOf(routes, path) }),
-    answer: (call) => answer(call, { routes, tools, gatekeeper }),
+    answer: (call) => answer(call, { routes, gatekeeper, data, faults, random }),
+    change: (count) => data.liveChanges(count),
     headers: () => ({}),
     unauthorized: (call) => gatekeeper.unauthorized(apiOf(call.path)),
-    requestsPerMinute: options.requestsPerMinute ?? null,
-    rateWindowMs: options.rateWindowMs ?? 60_000,
-    retryAfter: options.retryAfter ?? 'seconds',
   });
-  const live = createLiveChanges((count) => data.liveChanges(count));
   return {
+    ...shell,
     ...credentials,
-    listen: async (where) => {
+    /** V2's own logins are at `url` + /oauth/token/. */
+    listen: async (where?: { port?: number; host?: string }) => {
       const { port, url } = await shell.listen(where);
       return { port, url, v3Url: `${url}/v3`, v2Url: `${url}/v2`, authUrl: `${url}/v3` };
     },
-    close: async () => {
-      live.stop();
-      await shell.close();
-    },
     data,
-    faults,
     switches,
     signIns: gatekeeper.signIns,
-    log: shell.log,
-    clearLog: () => {
-      shell.log.length = 0;
-    },
-    expireTokens: () => gatekeeper.expireTokens(),
-    issueCode: (redirectUri) => gatekeeper.issueCode(redirectUri),
-    startLive: live.start,
-    stopLive: live.stop,
+    /** What the web login would hand to the browser. */
+    issueCode: (redirectUri: string) => gatekeeper.issueCode(redirectUri),
   };
 }
 
 function loginRoutes(gatekeeper: TilkeeGatekeeper): TilkeeRoute[] {
-  const login = (method: 'GET' | 'POST', pattern: RegExp, reply: (call: Call) => Answer): TilkeeRoute => ({
+  const login = (api: Api, method: string, path: string, reply: (call: Call) => Answer): TilkeeRoute => ({
     name: 'oauth',
-    api: pattern.source.includes('v3') ? 'v3' : 'v2',
+    api,
     method,
-    pattern,
+    pattern: pathPattern(path, api === 'v3' ? '/' : '/?'),
     isOpen: true,
     reply: ({ call }) => reply(call),
   });
   return [
-    login('POST', /^\/v3\/oauth\/authorize\/$/, (call) => gatekeeper.authorize(call)),
-    login('GET', /^\/v3\/oauth\/authorize\/$/, (call) => gatekeeper.redirectWithCode(call)),
-    login('POST', /^\/v3\/oauth\/token\/$/, (call) => gatekeeper.exchangeCode(call)),
-    login('POST', /^\/oauth\/token\/?$/, (call) => gatekeeper.signInOnV2(call)),
+    login('v3', 'POST', '/v3/oauth/authorize', (call) => gatekeeper.signIn(call, 'v3')),
+    login('v3', 'GET', '/v3/oauth/authorize', (call) => gatekeeper.redirectWithCode(call)),
+    login('v3', 'POST', '/v3/oauth/token', (call) => gatekeeper.exchangeCode(call)),
+    login('v2', 'POST', '/oauth/token', (call) => gatekeeper.signIn(call, 'v2')),
   ];
 }
 
@@ -173,30 +102,27 @@ function nameOf(routes: readonly TilkeeRoute[], path: string): string {
   return route?.name ?? (isSlashMissing(routes, path) ? 'v3.redirect' : 'unknown');
 }
 
-interface Server {
+interface Server extends Omit<RouteInput, 'call' | 'params'> {
   readonly routes: readonly TilkeeRoute[];
-  readonly tools: RouteTools;
   readonly gatekeeper: TilkeeGatekeeper;
 }
 
-function answer(call: Call, { routes, tools, gatekeeper }: Server): Answer {
+function answer(call: Call, { routes, gatekeeper, ...tools }: Server): Answer {
   if (isSlashMissing(routes, call.path)) return redirectToSlash(call);
-  const api = apiOf(call.path);
-  const here = routes.filter(({ pattern }) => pattern.test(call.path));
-  const route = here.find(({ method }) => method === call.method);
-  if (!route) return failure(api, here.length > 0 ? 405 : 404);
-  const refused = route.isOpen ? undefined : refuse(call, route.api, { tools, gatekeeper });
+  const found = findRoute(routes, call);
+  const isKnown = routes.some(({ pattern }) => pattern.test(call.path));
+  if (!found) return failure(apiOf(call.path), isKnown ? 405 : 404);
+  const { route, params } = found;
+  const refused = route.isOpen ? undefined : gatekeeper.refuse(call, route.api);
   if (refused) return refused;
   const status = tools.data.switches.refuse[route.name];
-  if (status !== undefined) return failure(api, status);
-  return route.reply({ tools, call, params: (route.pattern.exec(call.path) ?? []).slice(1) });
-}
-
-function refuse(call: Call, api: Api, { tools, gatekeeper }: Omit<Server, 'routes'>): Answer | undefined {
-  const refused = gatekeeper.refuse(call, api);
-  if (refused) return refused;
-  const isNameless = api === 'v2' && !call.headers['x-tilk-ref'];
-  return isNameless && tools.data.switches.tilkRefRequired ? failure('v2', 403) : undefined;
+  if (status !== undefined) return failure(route.api, status);
+  try {
+    return route.reply({ ...tools, call, params });
+  } catch (error) {
+    if (error instanceof Refusal) return error.answer;
+    throw error;
+  }
 }
 
 /** Before any check of the caller, as the framework does; the address is absolute. */

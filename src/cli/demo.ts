@@ -197,6 +197,6 @@ async function renameSomeLead({ tiledesk, tiledeskUrl }: Upstreams): Promise<{ i
 /** Visits are made in a browser, not through the interface that leadmirror reads. */
 function openSomeLink({ tilkee }: Upstreams): { id: number; link: string } {
   const link = tilkee.data.all('token').findLast(({ archived_at }) => archived_at === null);
-  const { id } = tilkee.data.addVisit(link === undefined ? {} : { token_id: link.id });
+  const { id } = tilkee.data.add('connexion', link === undefined ? {} : { token_id: link.id });
   return { id, link: link === undefined ? 'a new link' : `the link for "${link.name}"` };
 }

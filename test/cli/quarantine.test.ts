@@ -27,7 +27,7 @@ beforeAll(async () => {
   connection = `tiledesk:${sandbox.projectId}`;
   lead = String([...sandbox.data.leads.keys()][0]);
   sandbox.data.editLead(lead, { email: randomBytes(9000).toString('base64'), note: 'canary' });
-  const { departments } = sandbox.data;
+  const { departments } = sandbox.data.team;
   departments.push({ ...departments[0], _id: undefined } as never);
   expect((await cli.run(['sync'], { env })).code).toBe(0);
 });

@@ -94,7 +94,7 @@ describe('sync', () => {
   });
 
   it('that is partial ends with 0 and says why', async () => {
-    const { departments } = sandbox.data;
+    const { departments } = sandbox.data.team;
     departments.push({ ...departments[0], _id: undefined } as never);
     const [text, status] = [
       await cli.run(['sync', 'tiledesk.departments'], { env: env() }),

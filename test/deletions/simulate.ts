@@ -128,9 +128,7 @@ class Simulation {
     const random = this.#random;
     this.#world.passTime(random.pick([5, 900, 40_000, 700_000, 26 * 3_600_000]));
     for (let left = random.int(0, 12); left > 0; left--) this.#changeSomething();
-    const streams = [...this.#world.streams];
-    random.shuffle(streams);
-    for (const stream of streams) {
+    for (const stream of random.shuffled(this.#world.streams)) {
       if (random.chance(0.15)) continue;
       this.#disturb();
       const result = await this.#run(stream, random.chance(0.4) ? 'reconcile' : 'incremental');

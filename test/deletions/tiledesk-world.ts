@@ -80,8 +80,8 @@ function idsOf(data: TiledeskData, stream: string): { has(id: string): boolean }
   const ids = {
     leads: data.leads,
     requests: data.requests,
-    departments: new Set(data.departments.map(({ _id }) => _id)),
-    project_users: new Set(data.projectUsers.map(({ _id }) => _id)),
+    departments: new Set(data.team.departments.map(({ _id }) => _id)),
+    project_users: new Set(data.team.projectUsers.map(({ _id }) => _id)),
   };
   return ids[nameOf(stream)];
 }
@@ -162,7 +162,7 @@ const changeLeadStatus: Act = (data, random) => {
 };
 
 const softDeleteLead: Act = (data, random) => {
-  data.softDeleteLead(pickId(data.leads.keys(), random));
+  data.setLeadStatus(pickId(data.leads.keys(), random), 1000);
   return ['soft deletes', 1];
 };
 

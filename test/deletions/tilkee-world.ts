@@ -124,11 +124,11 @@ const insert: Act = (data, random) => {
   const kind = random.pick(['project', 'item', 'token', 'token', 'connexion', 'connexion', 'connexion', 'user']);
   const projectId = pickOf(data, 'project', random);
   const tokenId = pickOf(data, 'token', random);
-  if (kind === 'token' && projectId !== null) data.addToken({ project_id: projectId });
-  else if (kind === 'connexion' && tokenId !== null) data.addVisit({ token_id: tokenId });
-  else if (kind === 'user') data.addUser();
-  else if (kind === 'item') data.addItem();
-  else data.addProject();
+  if (kind === 'token' && projectId !== null) data.add('token', { project_id: projectId });
+  else if (kind === 'connexion' && tokenId !== null) data.add('connexion', { token_id: tokenId });
+  else if (kind === 'user') data.add('user');
+  else if (kind === 'item') data.add('item');
+  else data.add('project');
   return ['inserts', 1];
 };
 
@@ -142,11 +142,12 @@ const changeStatus: Act = (data, random) => {
   const projectId = pickOf(data, 'project', random);
   const visitId = pickOf(data, 'connexion', random);
   const choice = random.int(1, 8);
-  if (choice <= 3 && tokenId !== null) data.archiveToken(tokenId);
-  else if (choice <= 5 && tokenId !== null) data.restoreToken(tokenId);
-  else if (choice === 6 && visitId !== null) data.endVisit(visitId);
+  if (choice <= 3 && tokenId !== null) data.archive('token', tokenId);
+  else if (choice <= 5 && tokenId !== null) data.touch('token', tokenId, { archived_at: null });
+  else if (choice === 6 && visitId !== null) data.touch('connexion', visitId, { is_open: false });
   // No list of V2 holds a template that is archived.
-  else if (projectId !== null && data.get('project', projectId)?.is_template === false) data.archiveProject(projectId);
+  else if (projectId !== null && data.get('project', projectId)?.is_template === false)
+    data.archive('project', projectId);
   else return insert(data, random);
   return ['status changes', 1];
 };
@@ -155,7 +156,7 @@ const changeStatus: Act = (data, random) => {
 const letUserGo: Act = (data, random) => {
   const id = pickOf(data, 'user', random);
   if (id === null || id === data.mainUserId) return edit(data, random);
-  data.touchUser(id, { deleted_at: data.stamp() });
+  data.touch('user', id, { deleted_at: data.stamp() });
   return ['soft deletes', 1];
 };
 

@@ -4,10 +4,10 @@
  * gets one more row each `spacingMs`. Limit, faults and log are those of the sandbox, and so is the reading of the list parameters.
  */
 import { createHash } from 'node:crypto';
+import { type Answer, type Call, json, unauthorized } from '../../sandbox/answer.ts';
 import { Faults, type RetryAfterForm } from '../../sandbox/faults.ts';
-import type { ListRequest, Range } from '../../sandbox/list.ts';
-import { type Answer, type Call, HttpShell, json, type RequestLogEntry, unauthorized } from '../../sandbox/serve.ts';
-import { readLeadList, readRequestList } from '../../sandbox/tiledesk-query.ts';
+import { createHttpShell, type RequestLogEntry } from '../../sandbox/serve.ts';
+import { type ListRequest, type Range, readLeadList, readRequestList } from '../../sandbox/tiledesk-query.ts';
 import { seededRandom } from './shifting-list.ts';
 
 export interface EndlessList {
@@ -47,24 +47,15 @@ export const ENDLESS_ACCOUNT = { email: 'owner@example.com', password: 'not-a-se
 export async function startEndlessTiledesk(options: EndlessTiledeskOptions): Promise<EndlessTiledesk> {
   const faults = new Faults(() => {});
   const startedAt = Date.now();
-  const shell = new HttpShell({
+  const shell = createHttpShell({
+    ...options,
     faults,
     route: (path) => ({ path, list: listOf(path) }),
     answer: (call) => answer(call, options, startedAt),
     requestsPerMinute: options.requestsPerWindow ?? null,
-    rateWindowMs: options.rateWindowMs ?? 60_000,
-    retryAfter: options.retryAfter ?? 'seconds',
   });
   const { url } = await shell.listen();
-  return {
-    url,
-    faults,
-    log: shell.log,
-    clearLog: () => {
-      shell.log.length = 0;
-    },
-    close: () => shell.close(),
-  };
+  return { ...shell, url };
 }
 
 /** The id of the n-th project: 24 hexadecimal digits. */
@@ -85,7 +76,7 @@ function answer(call: Call, { project }: EndlessTiledeskOptions, startedAt: numb
   switch (rest.length === 0 ? list : `${list}/${rest[0]}`) {
     case 'leads': {
       const query = readLeadList(call.query, { projectId: id, joinedLeadStatuses: true });
-      const isListed = query.accepts?.({ _id: '', status: 100, id_project: id }) ?? true;
+      const isListed = query.conditions.every(([, accepts]) => accepts({ _id: '', status: 100, id_project: id }));
       return page('leads', query, new NumberedList(isListed ? found.leads : NOTHING, time), leadRow(id, found.leads));
     }
     case 'requests': {

@@ -145,7 +145,7 @@ function writeMonth({ tiledesk, tilkee }: ReportingSetup): string {
   lead('Guest', '2026-03-16T10:00:00Z', { status: 50 });
   lead('Elena', '2026-04-01T06:00:00Z');
 
-  const [main, sales] = data.departments.map(({ _id }) => _id);
+  const [main, sales] = data.team.departments.map(({ _id }) => _id);
   const request = (
     id: string,
     opened: string,
@@ -227,13 +227,17 @@ function writeMonth({ tiledesk, tilkee }: ReportingSetup): string {
   );
 
   const at = Date.parse('2026-03-01T09:00:00Z');
-  const offer = tilkee.data.addProject({ name: 'Offer', verdict: 'unset' }, at).id;
-  const renewal = tilkee.data.addProject({ name: 'Renewal', verdict: 'won' }, at + 1000).id;
+  const offer = tilkee.data.add('project', { name: 'Offer', verdict: 'unset' }, at).id;
+  const renewal = tilkee.data.add('project', { name: 'Renewal', verdict: 'won' }, at + 1000).id;
   const link = (project_id: number, name: string, sent: string, fields: object = {}) =>
-    tilkee.data.addToken({ project_id, name, external_id: null, won: 'na', ...fields }, Date.parse(sent)).id;
+    tilkee.data.add('token', { project_id, name, external_id: null, won: 'na', ...fields }, Date.parse(sent)).id;
   const visit = (token_id: number, began: string, total_time: number, percentage_read: number, signed = false) => {
     const time = Date.parse(began);
-    tilkee.data.addVisit({ token_id, access_date: time, total_time, percentage_read, signed, is_open: false }, time);
+    tilkee.data.add(
+      'connexion',
+      { token_id, access_date: time, total_time, percentage_read, signed, is_open: false },
+      time,
+    );
   };
   const toAnna = link(offer, 'Anna', '2026-03-05T10:00:00Z', { external_id: ids.get('Anna') });
   visit(toAnna, '2026-03-06T10:00:00Z', 120_000, 80);

@@ -61,8 +61,8 @@ function addRareOnes({ tiledesk, tilkee }: ReportingSetup): void {
     'nobody@example.org',
     'nobody@example.org',
   ];
-  for (const name of names) tilkee.data.addToken({ name, external_id: null });
-  tilkee.data.addToken({ name: 'By Visitor', external_id: 'shared-visitor' });
+  for (const name of names) tilkee.data.add('token', { name, external_id: null });
+  tilkee.data.add('token', { name: 'By Visitor', external_id: 'shared-visitor' });
 }
 
 /** Fractions to twelve digits, instants as milliseconds: what both sides can say. */
@@ -153,14 +153,14 @@ describe('after a day of changes', () => {
     for (const { _id } of requests.filter(({ status }) => status === 200).slice(10, 20))
       tiledesk.data.closeRequest(_id);
     for (const { _id } of requests.slice(30, 36)) tiledesk.data.hardDeleteRequest(_id);
-    for (const { _id } of [...tiledesk.data.leads.values()].slice(40, 44)) tiledesk.data.softDeleteLead(_id);
+    for (const { _id } of [...tiledesk.data.leads.values()].slice(40, 44)) tiledesk.data.setLeadStatus(_id, 1000);
     const half = Date.now() - 30 * 60_000;
     tiledesk.data.insertRequest({ createdAt: new Date(half).toISOString() }, half);
     const only = [...tiledesk.data.leads.values()].find(({ fullname }) => fullname === 'Known By Both');
     if (only) tiledesk.data.editLead(only._id, { email: 'moved.away@example.com' });
     tilkee.data.randomEdits(60);
     for (const project of tilkee.data.all('project').slice(0, 5))
-      tilkee.data.touchProject(project.id, { verdict: 'won' });
+      tilkee.data.touch('project', project.id, { verdict: 'won' });
     await setup.client.query("insert into reporting.settings values ($1, 'Pacific/Auckland')", [
       `tiledesk:${tiledesk.projectId}`,
     ]);

@@ -72,9 +72,9 @@ describe('the history', () => {
     ['guests as requesters', requests.filter((row) => data.guests.has(row.requester ?? '')).length],
     [
       'members as requesters',
-      requests.filter((row) => data.projectUsers.some((one) => one._id === row.requester)).length,
+      requests.filter((row) => data.team.projectUsers.some((one) => one._id === row.requester)).length,
     ],
-    ['members without a user', data.projectUsers.filter((one) => one.id_user === undefined).length],
+    ['members without a user', data.team.projectUsers.filter((one) => one.id_user === undefined).length],
   ])('holds %s', (_name, count) => {
     expect(count).toBeGreaterThan(0);
   });
@@ -98,7 +98,7 @@ describe('changes', () => {
       data.insertRequest(),
       data.closeRequest(id),
       data.reopenRequest(id),
-      data.softDeleteLead(String([...data.leads.keys()][0])),
+      data.setLeadStatus(String([...data.leads.keys()][0]), 1000),
     ].map((row) => String(row.updatedAt));
     expect(stamps).toEqual([...new Set(stamps)].sort());
     expect(stamps[0] && stamps[0] > new Date(now).toISOString()).toBe(true);

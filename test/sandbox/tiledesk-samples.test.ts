@@ -23,17 +23,17 @@ beforeAll(async () => {
   const leads = ['leads-all-statuses-by-id-page0', 'leads-all-statuses-by-id-page1', 'leads-default'].flatMap(
     (name) => (sample(name) as { leads: Lead[] }).leads,
   );
-  for (const lead of leads) data.putLead(lead);
+  for (const lead of leads) data.collections.leads.put(lead);
   for (const { id: _id, requester_id: _requesterId, ...request } of plain)
-    data.putRequest(request as unknown as Request);
-  data.departments.splice(0, Infinity, ...(sample('departments-allstatus') as Department[]));
+    data.collections.requests.put(request as unknown as Request);
+  data.team.departments.splice(0, Infinity, ...(sample('departments-allstatus') as Department[]));
   for (const member of sample('project_users') as (Omit<ProjectUser, 'id_user'> & {
     id_user: User;
     isBusy: boolean;
   })[]) {
     const { id_user: user, isBusy: _isBusy, ...stored } = member;
     data.team.users.set(user._id, user);
-    data.projectUsers.push({ ...stored, id_user: user._id } as unknown as ProjectUser);
+    data.team.projectUsers.push({ ...stored, id_user: user._id } as unknown as ProjectUser);
   }
   for (const { requester } of populated) {
     const guest = requester as ProjectUser;

@@ -195,7 +195,7 @@ describe('access', () => {
 
   test('tokens that were given out can be made to expire, refresh tokens and the key stay good', async () => {
     const tokens = await signIn();
-    client.sandbox.expireTokens();
+    client.sandbox.faults.revokeTokens();
     expect(await statusWith(tokens.access_token)).toBe(401);
     expect(await statusWith(tokens.access_token, '/v2/tokens')).toBe(401);
     expect(await statusWith(client.sandbox.accessKey, '/v2/tokens')).toBe(200);

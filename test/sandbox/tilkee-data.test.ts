@@ -34,7 +34,7 @@ describe('determinism', () => {
     const tiny = createData({ projects: 0, items: 0, tokens: 0, visits: 0, users: 0 });
     expect(sizes(tiny)).toEqual([0, 0, 0, 0, 1]);
     tiny.randomEdits(3);
-    expect(tiny.addVisit().id).toBeGreaterThan(0);
+    expect(tiny.add('connexion').id).toBeGreaterThan(0);
     expect(sizes(tiny)).toEqual([1, 0, 1, 1, 1]);
   });
 });
@@ -90,7 +90,7 @@ describe('the history hangs together', () => {
     ['2026-10-25T01:00:00.000Z', '2026-10-25T02:00:00.000+01:00'],
   ])('%s is %s there', (utc, paris) => {
     const tiny = createData({ projects: 0, items: 0, tokens: 0, visits: 0 });
-    tiny.addItem({}, Date.parse(utc));
+    tiny.add('item', {}, Date.parse(utc));
     expect(tiny.listable().itemsV2[0]?.created_at).toBe(paris);
   });
 });
@@ -112,41 +112,41 @@ describe('changes', () => {
 
   test('touching a project, an item or a user moves updated_at; links and visits have none', () => {
     const data = createData();
-    const [project, item, user] = [data.addProject(), data.addItem(), data.addUser()];
-    expect(data.touchProject(project.id, { name: 'New' }).updated_at).toBeGreaterThan(project.updated_at);
-    expect(data.touchItem(item.id).updated_at).toBeGreaterThan(item.updated_at);
-    expect(data.touchUser(user.id, {}, now + 1e9).updated_at).toBe(now + 1e9);
-    const token = data.addToken();
-    expect(data.touchToken(token.id, { name: 'New' })).toEqual({ ...token, name: 'New' });
-    expect(data.archiveToken(token.id).archived_at).toBeGreaterThan(token.created_at);
-    expect(data.restoreToken(token.id).archived_at).toBeNull();
-    expect(() => data.touchProject(1)).toThrow('The sandbox has no project 1');
+    const [project, item, user] = [data.add('project'), data.add('item'), data.add('user')];
+    expect(data.touch('project', project.id, { name: 'New' }).updated_at).toBeGreaterThan(project.updated_at);
+    expect(data.touch('item', item.id).updated_at).toBeGreaterThan(item.updated_at);
+    expect(data.touch('user', user.id, {}, now + 1e9).updated_at).toBe(now + 1e9);
+    const token = data.add('token');
+    expect(data.touch('token', token.id, { name: 'New' })).toEqual({ ...token, name: 'New' });
+    expect(data.archive('token', token.id).archived_at).toBeGreaterThan(token.created_at);
+    expect(data.touch('token', token.id, { archived_at: null }).archived_at).toBeNull();
+    expect(() => data.touch('project', 1)).toThrow('The sandbox has no project 1');
   });
 
   test('a visit grows until it ends, and its link and project with it', () => {
     const data = createData();
-    const { id: projectId } = data.addProject();
-    const token = data.addToken({ project_id: projectId });
-    const visit = data.addVisit({ token_id: token.id });
+    const { id: projectId } = data.add('project');
+    const token = data.add('token', { project_id: projectId });
+    const visit = data.add('connexion', { token_id: token.id });
     const grown = data.growVisit(visit.id);
     expect(grown.total_time).toBeGreaterThan(visit.total_time);
     expect(grown.created_at).toBe(visit.created_at);
-    expect(data.tokenStats(token.id).totalTime).toBe(grown.total_time);
+    expect(data.tokenStats(token.id).total_time).toBe(grown.total_time);
     expect(data.projectStats(projectId)).toMatchObject({
-      totalTime: grown.total_time,
+      total_time: grown.total_time,
       visits: 1,
       links: 1,
       readLinks: 1,
     });
-    const ended = data.endVisit(visit.id);
+    const ended = data.touch('connexion', visit.id, { is_open: false });
     expect(data.growVisit(visit.id)).toEqual(ended);
   });
 
   test('removing takes along what hangs on the object', () => {
     const data = createData();
-    const project = data.addProject({ item_ids: [data.addItem().id] });
-    const token = data.addToken({ project_id: project.id });
-    const visit = data.addVisit({ token_id: token.id });
+    const project = data.add('project', { item_ids: [data.add('item').id] });
+    const token = data.add('token', { project_id: project.id });
+    const visit = data.add('connexion', { token_id: token.id });
     expect(data.remove('item', project.item_ids[0] ?? 0)).toBe(true);
     expect(data.get('project', project.id)).toMatchObject({ item_ids: [], updated_at: project.updated_at });
     expect(data.remove('connexion', visit.id)).toBe(true);

@@ -19,7 +19,7 @@ const statuses = async (...paths: readonly string[]): Promise<number[]> => {
 test('every call has its name, in the rules and in the log', async () => {
   const { data } = client.sandbox;
   const token = data.all('token')[0];
-  const visit = data.addVisit({ token_id: token?.id });
+  const visit = data.add('connexion', { token_id: token?.id });
   const project = `/v2/projects/${token?.project_id}`;
   const paths = {
     'v3.me': '/v3/users/me/',
@@ -109,7 +109,7 @@ describe('the hooks around a list answer', () => {
     const seen: string[] = [];
     faults.afterAnswer = ({ list, nth, ids }) => {
       seen.push(`${list} ${nth} ${ids.length}`);
-      if (nth === 1) data.addToken();
+      if (nth === 1) data.add('token');
       if (nth === 3) for (const id of ids.slice(0, 2)) data.remove('token', Number(id));
     };
     const ids = idsOf(await readAll(client, '/v2/tokens', 20));
@@ -120,11 +120,11 @@ describe('the hooks around a list answer', () => {
 
   test('come before the rows are read, on both APIs and below a project', async () => {
     const { data, faults } = client.sandbox;
-    const { id } = data.addProject();
+    const { id } = data.add('project');
     const seen: string[] = [];
     faults.beforeAnswer = ({ list }) => {
       seen.push(list);
-      data.addToken({ project_id: id });
+      data.add('token', { project_id: id });
     };
     expect((await client.json(`/v2/projects/${id}/tokens`)).contents).toHaveLength(1);
     await statuses('/v3/projects/', '/v2/connexions', `/v3/projects/${id}/`);

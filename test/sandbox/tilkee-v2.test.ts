@@ -165,7 +165,7 @@ describe('links', () => {
 
   test('can be filtered', async () => {
     const { data } = client.sandbox;
-    const token = data.addToken({ name: 'Nobody Else', external_id: 'CONTACT:unique' });
+    const token = data.add('token', { name: 'Nobody Else', external_id: 'CONTACT:unique' });
     for (const query of [
       'search=nobody%20else',
       'external_id=CONTACT:unique',
@@ -173,9 +173,9 @@ describe('links', () => {
     ]) {
       expect(idsOf((await client.json(`/v2/tokens?${query}`)).contents)).toContain(token.id);
     }
-    data.addVisit({ token_id: token.id });
+    data.add('connexion', { token_id: token.id });
     expect(idsOf(await readAll(client, '/v2/tokens?consulted=false'))).not.toContain(token.id);
-    data.archiveProject(token.project_id);
+    data.archive('project', token.project_id);
     expect(idsOf(await readAll(client, '/v2/tokens?accessible_tokens=true'))).not.toContain(token.id);
   });
 });
@@ -184,7 +184,11 @@ describe('visits', () => {
   test('are cut to a window in seconds, or in milliseconds', async () => {
     const { data, switches } = client.sandbox;
     const at = now + 3600_000;
-    const ids = [data.addVisit({}, at), data.addVisit({}, at + 900), data.addVisit({}, at + 1000)].map(({ id }) => id);
+    const ids = [
+      data.add('connexion', {}, at),
+      data.add('connexion', {}, at + 900),
+      data.add('connexion', {}, at + 1000),
+    ].map(({ id }) => id);
     const seconds = at / 1000;
     const visits = async (query: string): Promise<number[]> =>
       idsOf((await client.json(`/v2/connexions?${query}`)).contents).sort((a, b) => a - b);
@@ -263,7 +267,7 @@ describe('single objects', () => {
 
   test('that were removed are not found, or gone', async () => {
     const { data, switches } = client.sandbox;
-    const visit = data.addVisit();
+    const visit = data.add('connexion');
     const token = data.get('token', visit.token_id);
     const path = `/v2/projects/${token?.project_id}`;
     data.remove('token', visit.token_id);
@@ -296,7 +300,7 @@ describe('odd rows', () => {
 
   test('first_access_at false, interest null, duration as text', async () => {
     const { data, switches } = client.sandbox;
-    data.addToken();
+    data.add('token');
     expect(await first('/v2/tokens')).toMatchObject({ first_access_at: null, interest: 0 });
     const template = '/v2/projects?is_template=true';
     expect(await first(template)).toMatchObject({ duration: expect.any(Number) });

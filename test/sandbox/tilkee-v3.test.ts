@@ -65,8 +65,8 @@ describe('lists', () => {
   test('filter by creation time, both ends included or excluded', async () => {
     const { data, switches } = client.sandbox;
     const at = now + 3600_000;
-    const { id } = data.addItem({}, at);
-    const later = data.addItem({}, at + 1000).id;
+    const { id } = data.add('item', {}, at);
+    const later = data.add('item', {}, at + 1000).id;
     const iso = (time: number): string => encodeURIComponent(new Date(time).toISOString());
     const window = `/v3/items/?created_at_start=${iso(at)}&created_at_end=${iso(at + 1000)}`;
     expect(idsOf((await client.json(window)).data)).toEqual([later, id]);
@@ -80,11 +80,11 @@ describe('lists', () => {
 
   test('know the other filters', async () => {
     const { data, mainUser } = { data: client.sandbox.data, mainUser: client.sandbox.data.mainUserId };
-    const project = data.addProject({ name: 'Unheard of', tags: ['solo'], favorite: true });
+    const project = data.add('project', { name: 'Unheard of', tags: ['solo'], favorite: true });
     for (const query of ['search=unheard', 'tags=solo', `owner_id=${mainUser}&favorite=true`]) {
       expect(idsOf((await client.json(`/v3/projects/?${query}`)).data)).toContain(project.id);
     }
-    const item = data.addItem({ element_type: 'Video' });
+    const item = data.add('item', { element_type: 'Video' });
     expect(idsOf((await client.json('/v3/items/?type=Video')).data)).toContain(item.id);
     expect(idsOf((await client.json('/v3/items/?type=Excel')).data)).not.toContain(item.id);
   });
@@ -180,7 +180,7 @@ describe('the order', () => {
     switches.order = 'oldest';
     expect(await order()).toEqual([...newest].reverse());
     const touched = newest[30] as number;
-    data.touchItem(touched);
+    data.touch('item', touched);
     switches.order = 'byUpdate';
     expect((await order())[0]).toBe(touched);
     switches.order = 'shuffled';
@@ -214,7 +214,7 @@ describe('single objects', () => {
 
   test('that was removed is not found, or gone', async () => {
     const { data, switches } = client.sandbox;
-    const { id } = data.addProject();
+    const { id } = data.add('project');
     data.remove('project', id);
     expect(await refusal(`/v3/projects/${id}/`)).toEqual([404, { detail: 'Not Found' }]);
     switches.removedStatus = 410;

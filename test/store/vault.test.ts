@@ -345,7 +345,7 @@ it('two sign-ins side by side refresh fifty times and never use a refresh token 
     let headers = await Promise.all(signIns.map((signIn) => signIn.header(options)));
     const seen = new Set(headers);
     for (let round = 1; round <= 50; round += 1) {
-      tilkee.sandbox.expireTokens();
+      tilkee.sandbox.faults.revokeTokens();
       // Twice each: callers inside one process, and two processes.
       const renewed = [0, 1, 0, 1].map((index) => signIns[index]?.renew(headers[index] ?? '', options));
       headers = (await Promise.all(renewed)).slice(0, 2).map((header) => header ?? '');

@@ -243,8 +243,8 @@ describe('a list that suddenly shrinks to its first page', () => {
     ]);
     const states = await statesOf();
     expect([states['tiledesk.leads'], states['tiledesk.requests']]).toEqual(['partial', 'partial']);
-    for (const lead of hiddenLeads) data.putLead(lead);
-    for (const request of hiddenRequests) data.putRequest(request);
+    for (const lead of hiddenLeads) data.collections.leads.put(lead);
+    for (const request of hiddenRequests) data.collections.requests.put(request);
     await expectGoodNight();
   });
 });

@@ -253,7 +253,7 @@ describe('messages of a conversation', () => {
     );
     const [back] = gone;
     if (back === undefined) throw new Error('no request');
-    data.putRequest({ ...back, updatedAt: new Date().toISOString() });
+    data.collections.requests.put({ ...back, updatedAt: new Date().toISOString() });
     await tick();
     expect(await deleted()).toHaveLength(gone.length - 1);
   });

@@ -37,7 +37,7 @@ async function runEverything(setup: TilkeeSetup): Promise<string> {
     { kind: '500', match: { list: 'v2.tokens' } },
     { kind: 'garbled-json', match: { list: 'v2.connexions' } },
   );
-  setup.sandbox.expireTokens();
+  setup.sandbox.faults.revokeTokens();
   results.push(...(await setup.syncAll('reconcile')));
   setup.sandbox.switches.rowWithoutId = true;
   results.push(...(await setup.syncAll('reconcile')));

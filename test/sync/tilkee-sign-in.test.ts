@@ -17,7 +17,7 @@ describe('an access token that expires in the middle of a run', () => {
       setup.sandbox.faults.afterAnswer = ({ list }) => {
         if (list !== 'v2.tokens') return;
         pages += 1;
-        if (pages === 7) setup.sandbox.expireTokens();
+        if (pages === 7) setup.sandbox.faults.revokeTokens();
       };
 
       const { outcome, pages: written, requests } = await setup.run('tokens', 'reconcile');
@@ -42,7 +42,7 @@ describe('several processes on one account', () => {
       let answers = 0;
       setup.sandbox.faults.afterAnswer = () => {
         answers += 1;
-        if (answers % 15 === 0) setup.sandbox.expireTokens();
+        if (answers % 15 === 0) setup.sandbox.faults.revokeTokens();
       };
       const never = new AbortController().signal;
       const apps = [setup.app, ...others];
@@ -71,7 +71,7 @@ describe('several processes on one account', () => {
     try {
       await setup.run('users', 'backfill');
       await setup.app.close();
-      setup.sandbox.expireTokens();
+      setup.sandbox.faults.revokeTokens();
       const second = await setup.createApp(KEY);
       const found = second.findStream('tilkee:default', 'tilkee.users');
       if (found === undefined) throw new Error('no users');
@@ -109,7 +109,7 @@ describe('a static key', () => {
         expect({ name, ...(await compareTilkee(setup, name, kind)) }).toEqual({ name, ...EQUAL });
       }
       setup.sandbox.data.randomEdits(30);
-      const project = setup.sandbox.data.addProject();
+      const project = setup.sandbox.data.add('project');
       await setup.syncAll('incremental');
       expect(await setup.query('select 1 from tilkee.projects where id = $1', [String(project.id)])).toHaveLength(1);
       await setup.syncAll('reconcile');

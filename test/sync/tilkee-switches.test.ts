@@ -119,10 +119,10 @@ function change({ sandbox: { data } }: TilkeeSetup): void {
   if (visit) data.remove('connexion', visit.id);
   if (token) data.remove('token', token.id);
   if (item) data.remove('item', item.id);
-  if (archived) data.archiveToken(archived.id);
-  for (let i = 0; i < 12; i++) data.addToken();
-  data.addProject();
-  data.addVisit();
+  if (archived) data.archive('token', archived.id);
+  for (let i = 0; i < 12; i++) data.add('token');
+  data.add('project');
+  data.add('connexion');
 }
 
 async function expectOutcome(setup: TilkeeSetup, pass: 'backfill' | 'reconcile', refused: Case['refused'] = {}) {

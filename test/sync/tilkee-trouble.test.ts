@@ -83,8 +83,8 @@ describe('rows that come, go and change between the pages', () => {
         changes += 1;
         if (changes > 60) return;
         data.randomEdits(2);
-        if (changes % 3 === 0) data.addToken();
-        if (changes % 4 === 0) data.addVisit();
+        if (changes % 3 === 0) data.add('token');
+        if (changes % 4 === 0) data.add('connexion');
         const [, , token] = data.all('token');
         if (changes % 5 === 0 && token) data.remove('token', token.id);
         const [, item] = data.all('item');
@@ -202,7 +202,7 @@ describe.each(REFRESHES)('a refresh that %s', (_, switches, signIns) => {
     const setup = await setupTilkee({ switches: { ...switches, v2Unauthorized } });
     try {
       await setup.run('users', 'backfill');
-      setup.sandbox.expireTokens();
+      setup.sandbox.faults.revokeTokens();
       expect((await setup.run('users', 'incremental')).outcome).toBe('succeeded');
       expect(setup.sandbox.signIns).toMatchObject(signIns);
     } finally {

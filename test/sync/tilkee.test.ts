@@ -64,12 +64,12 @@ describe(TITLE.join(', '), () => {
     'bring their new rows with the incremental pass alone',
     async () => {
       const { data } = setup.sandbox;
-      const project = data.addProject();
-      data.addItem();
-      for (let i = 0; i < 120; i++) data.addToken({ project_id: project.id });
-      const token = data.addToken({ project_id: project.id });
-      const visits = Array.from({ length: 130 }, () => data.addVisit({ token_id: token.id }));
-      data.addUser();
+      const project = data.add('project');
+      data.add('item');
+      for (let i = 0; i < 120; i++) data.add('token', { project_id: project.id });
+      const token = data.add('token', { project_id: project.id });
+      const visits = Array.from({ length: 130 }, () => data.add('connexion', { token_id: token.id }));
+      data.add('user');
       setup.sandbox.clearLog();
 
       expect(ended(await setup.syncAll('incremental'))).toEqual(ALL_DONE);
@@ -101,7 +101,7 @@ describe(TITLE.join(', '), () => {
       for (const { id } of some('token', 40)) data.remove('token', id);
       for (const { id } of some('item', 30)) data.remove('item', id);
       for (const { id } of some('project', 2)) data.remove('project', id);
-      for (const { id } of some('token', 80).slice(41, 60)) data.archiveToken(id);
+      for (const { id } of some('token', 80).slice(41, 60)) data.archive('token', id);
 
       const results = await setup.syncAll('reconcile');
 

@@ -67,7 +67,6 @@ export async function measureOutage(options: OutageOptions): Promise<OutageRepor
   const queue = await openQueue(options.queue);
   if (queue === null) return null;
   const sandbox = createTiledeskSandbox({ leads, requests, now: Date.now() - 3_600_000 });
-  sandbox.data.warm();
   const { url } = await sandbox.listen();
   cli.guard(sandbox);
   const database = await createTestDatabase();

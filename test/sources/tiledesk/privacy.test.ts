@@ -52,10 +52,10 @@ async function mirrored(storeVisitorPii: boolean): Promise<MirrorSetup> {
   data.insertLead({ fullname: 'another use', attributes: kept.attributes });
   data.insertRequest({ lead: lead._id, ...visitor });
   data.insertRequest({ first_text: 'another use', attributes: { client: kept.client, ip: undefined } });
-  for (const member of data.projectUsers) Object.assign(member, { last_ip: 'canary-last-ip' });
-  for (const department of data.departments) Object.assign(department, { attributes: visitor.attributes });
+  for (const member of data.team.projectUsers) Object.assign(member, { last_ip: 'canary-last-ip' });
+  for (const department of data.team.departments) Object.assign(department, { attributes: visitor.attributes });
   // Bad records go to quarantine as text: without an id, but with everything else.
-  data.departments.push({ ...data.departments[0], _id: undefined, name: 'no id', ...visitor } as never);
+  data.team.departments.push({ ...data.team.departments[0], _id: undefined, name: 'no id', ...visitor } as never);
   await setup.syncAll();
   return setup;
 }

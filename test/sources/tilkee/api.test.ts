@@ -100,7 +100,7 @@ describe('a 401', () => {
       tilkee.sandbox.switches.v2Unauthorized = form;
       const api = apiOf();
       await api.get('v2', '/tokens', none(), fetchOptions());
-      tilkee.sandbox.expireTokens();
+      tilkee.sandbox.faults.revokeTokens();
       tilkee.sandbox.clearLog();
       await expect(api.get('v2', '/tokens', none(), fetchOptions())).resolves.toMatchObject({ status: 200 });
       expect(tilkee.asked()).toEqual({ 'v2.tokens': 2, oauth: 1 });
@@ -111,7 +111,7 @@ describe('a 401', () => {
     const api = apiOf();
     const ask = () => api.get('v3', '/items/', none(), fetchOptions());
     await ask();
-    tilkee.sandbox.expireTokens();
+    tilkee.sandbox.faults.revokeTokens();
     tilkee.sandbox.clearLog();
     await Promise.all(Array.from({ length: 10 }, ask));
     expect(tilkee.asked().oauth).toBe(1);
@@ -136,7 +136,7 @@ describe('a 401', () => {
     await failureOf(api.get('v2', '/tokens', none(), fetchOptions()));
     tilkee.sandbox.switches.v2TakesV3Tokens = true;
     await expect(api.get('v2', '/tokens', none(), fetchOptions())).resolves.toBeDefined();
-    tilkee.sandbox.expireTokens();
+    tilkee.sandbox.faults.revokeTokens();
     await expect(api.get('v2', '/tokens', none(), fetchOptions())).resolves.toBeDefined();
   });
 

@@ -269,7 +269,7 @@ describe('a refused refresh', () => {
     const early = start({ auth: NOBODY, vault, clock: createTestClock(clock.now() + minutes(120)) });
     const stale = await early.signIn.header(fetchOptions());
     await start({ auth: NOBODY, vault }).signIn.renew(stale, fetchOptions());
-    tilkee.sandbox.expireTokens();
+    tilkee.sandbox.faults.revokeTokens();
     tilkee.sandbox.switches.refresh = 'fail401';
     const fresh = `Bearer ${(await vault.peek())?.accessToken}`;
     await expect(early.signIn.renew(stale, fetchOptions())).resolves.toBe(fresh);

@@ -1,0 +1,47 @@
+/** Calls of a simulated upstream, and answers to them. */
+import type { IncomingHttpHeaders } from 'node:http';
+
+/** What a rule, a hook or a test sees of a call. */
+export interface CallInfo {
+  /** Which list or action: `leads`, `requests`, `lead`, `signin`, ... */
+  readonly list: string;
+  /** How many calls of this list there were, this one included. */
+  readonly nth: number;
+  readonly method: string;
+  readonly path: string;
+  readonly query: URLSearchParams;
+}
+
+/** The rows of an answer, in `afterAnswer`. */
+export interface AnswerInfo extends CallInfo {
+  readonly status: number;
+  readonly ids: readonly string[];
+}
+
+export interface Call extends CallInfo {
+  readonly at: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: string;
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly body: string;
+  readonly type: 'json' | 'text' | 'html';
+  readonly headers?: Readonly<Record<string, string>>;
+  /** What its Retry-After asks for. */
+  readonly retryAfterMs?: number;
+}
+
+/** `hang`: the connection stays open. `reset`: it ends without an answer. */
+export type Reply = Answer | 'hang' | 'reset';
+
+export const json = (value: unknown, status = 200): Answer => ({ status, body: JSON.stringify(value), type: 'json' });
+
+/** Passport's refusal: not JSON. */
+export const unauthorized: Answer = {
+  status: 401,
+  body: 'Unauthorized',
+  type: 'text',
+  headers: { 'WWW-Authenticate': 'Basic realm="Users"' },
+};
