@@ -1,20 +1,20 @@
 import { once } from 'node:events';
-import { createTiledeskSandbox, type TiledeskSandbox } from '../../sandbox/tiledesk.ts';
-import { createTilkeeSandbox, type TilkeeAddress, type TilkeeSandbox } from '../../sandbox/tilkee.ts';
+import { createTiledeskSandbox } from '../../sandbox/tiledesk.ts';
+import { createTilkeeSandbox } from '../../sandbox/tilkee.ts';
 import { runCommand, UsageError } from './command.ts';
 import { EXIT } from './exit-codes.ts';
 import { print } from './format.ts';
 
-export interface SandboxOptions {
-  readonly port: number;
-  readonly seed: number;
-  readonly leads: number;
-  readonly requests: number;
-  readonly live?: boolean;
+export interface UpstreamsOptions {
+  /** Tiledesk is here, Tilkee on the next one; 0: any free ones. */
+  readonly port?: number;
+  readonly seed?: number;
+  readonly leads?: number;
+  readonly requests?: number;
 }
 
 /** Only the simulated upstreams, with the variables that point leadmirror at them. */
-export async function sandbox({ live, ...options }: SandboxOptions): Promise<void> {
+export async function sandbox({ live, ...options }: UpstreamsOptions & { readonly live?: boolean }): Promise<void> {
   await runCommand({ requireConnections: false }, async ({ signal }) => {
     const upstreams = await startUpstreams(options);
     try {
@@ -29,35 +29,20 @@ export async function sandbox({ live, ...options }: SandboxOptions): Promise<voi
   });
 }
 
-/** A simulated Tiledesk, and a simulated Tilkee where some of its leads received links. */
-export interface Upstreams {
-  readonly tiledesk: TiledeskSandbox;
-  readonly tiledeskUrl: string;
-  readonly tilkee: TilkeeSandbox;
-  readonly tilkeeAddress: TilkeeAddress;
-  /** What a user would write into `.env` for them. */
-  readonly variables: Readonly<Record<string, string>>;
-  startLive(): void;
-  close(): Promise<void>;
-}
+export type Upstreams = Awaited<ReturnType<typeof startUpstreams>>;
 
-export interface UpstreamsOptions {
-  /** Tiledesk is here, Tilkee on the next one; 0: any free ones. */
-  readonly port?: number;
-  readonly seed?: number;
-  readonly leads?: number;
-  readonly requests?: number;
-}
-
-/** @throws UsageError when a port cannot be used */
-export async function startUpstreams({ port = 0, seed = 1, ...sizes }: UpstreamsOptions = {}): Promise<Upstreams> {
+/**
+ * A simulated Tiledesk, and a simulated Tilkee where some of its leads received links; `variables` are what a user would
+ * write into `.env` for them.
+ *
+ * @throws UsageError when a port cannot be used
+ */
+export async function startUpstreams({ port = 0, seed = 1, ...sizes }: UpstreamsOptions = {}) {
   const tiledesk = createTiledeskSandbox({ seed, ...sizes });
-  const { url: tiledeskUrl } = await listenAt(port, 'Tiledesk', () => tiledesk.listen({ port }));
+  const { url: tiledeskUrl } = await listenAt(port, 'Tiledesk', tiledesk);
   const known = [...tiledesk.data.leads.values()].filter(({ status }) => status === 100);
   const tilkee = createTilkeeSandbox({ seed, leads: known.map((lead) => ({ ...lead, id: lead._id })) });
-  const nextPort = port === 0 ? 0 : port + 1;
-  const listening = listenAt(nextPort, 'Tilkee', () => tilkee.listen({ port: nextPort }));
-  const tilkeeAddress = await listening.catch(async (error: unknown) => {
+  const tilkeeAddress = await listenAt(port === 0 ? 0 : port + 1, 'Tilkee', tilkee).catch(async (error: unknown) => {
     await tiledesk.close();
     throw error;
   });
@@ -66,7 +51,23 @@ export async function startUpstreams({ port = 0, seed = 1, ...sizes }: Upstreams
     tiledeskUrl,
     tilkee,
     tilkeeAddress,
-    variables: { ...tiledeskVariables(tiledesk, tiledeskUrl), ...tilkeeVariables(tilkee, tilkeeAddress) },
+    variables: {
+      TILEDESK_BASE_URL: tiledeskUrl,
+      TILEDESK_PROJECT_ID: tiledesk.projectId,
+      TILEDESK_EMAIL: tiledesk.email,
+      TILEDESK_PASSWORD: tiledesk.password,
+      TILKEE_V3_URL: tilkeeAddress.v3Url,
+      TILKEE_V2_URL: tilkeeAddress.v2Url,
+      TILKEE_AUTH_URL: tilkeeAddress.authUrl,
+      TILKEE_USERNAME: tilkee.username,
+      TILKEE_PASSWORD: tilkee.password,
+      // So that `tilkee login` can be tried; it signs in at the same place.
+      TILKEE_APP_URL: tilkeeAddress.url,
+      TILKEE_CLIENT_ID: tilkee.clientId,
+      TILKEE_CLIENT_SECRET: tilkee.clientSecret,
+      // Visits are asked for project by project: at the usual pace the first full read would take minutes.
+      TILKEE_REQUESTS_PER_MINUTE: '6000',
+    },
     startLive() {
       tiledesk.startLive();
       tilkee.startLive({ changesPerSecond: 2 });
@@ -80,9 +81,13 @@ export async function startUpstreams({ port = 0, seed = 1, ...sizes }: Upstreams
 
 const UNUSABLE = ['EADDRINUSE', 'EACCES', 'ERR_SOCKET_BAD_PORT'];
 
-async function listenAt<T>(port: number, product: string, listen: () => Promise<T>): Promise<T> {
+interface Listening<T> {
+  listen(options: { port: number }): Promise<T>;
+}
+
+async function listenAt<T>(port: number, product: string, upstream: Listening<T>): Promise<T> {
   try {
-    return await listen();
+    return await upstream.listen({ port });
   } catch (error) {
     const { code = '' } = error as NodeJS.ErrnoException;
     if (!UNUSABLE.includes(code)) throw error;
@@ -90,32 +95,4 @@ async function listenAt<T>(port: number, product: string, listen: () => Promise<
       `Port ${port} cannot be used for the simulated ${product} (${code}); choose another one with --port, 0 for any`,
     );
   }
-}
-
-function tiledeskVariables({ projectId, email, password }: TiledeskSandbox, url: string): Record<string, string> {
-  return {
-    TILEDESK_BASE_URL: url,
-    TILEDESK_PROJECT_ID: projectId,
-    TILEDESK_EMAIL: email,
-    TILEDESK_PASSWORD: password,
-  };
-}
-
-/** With the application's id and secret, so that `tilkee login` can be tried; it signs in at the same place. */
-function tilkeeVariables(
-  { username, password, clientId, clientSecret }: TilkeeSandbox,
-  { url, v3Url, v2Url, authUrl }: TilkeeAddress,
-): Record<string, string> {
-  return {
-    TILKEE_V3_URL: v3Url,
-    TILKEE_V2_URL: v2Url,
-    TILKEE_AUTH_URL: authUrl,
-    TILKEE_APP_URL: url,
-    TILKEE_USERNAME: username,
-    TILKEE_PASSWORD: password,
-    TILKEE_CLIENT_ID: clientId,
-    TILKEE_CLIENT_SECRET: clientSecret,
-    // Visits are asked for project by project: at the usual pace the first full read would take minutes.
-    TILKEE_REQUESTS_PER_MINUTE: '6000',
-  };
 }
