@@ -4,11 +4,11 @@
  * Messages are written for the operator: what happened, then what to do next. They carry no secret, no personal data and
  * no text of an upstream's error body.
  */
-export abstract class LeadmirrorError extends Error {
+export abstract class LeadmirrorError<Code extends string = string> extends Error {
   /** Machine word, stable between releases, stored with a failed run. */
-  readonly code: string;
+  readonly code: Code;
 
-  constructor(code: string, message: string, options?: { cause?: unknown }) {
+  constructor(code: Code, message: string, options?: ErrorOptions) {
     super(message, options);
     this.code = code;
     this.name = new.target.name;
@@ -26,7 +26,7 @@ export interface ConfigProblem {
 export class ConfigError extends LeadmirrorError {
   readonly problems: readonly ConfigProblem[];
 
-  constructor(problems: readonly ConfigProblem[], options?: { cause?: unknown }) {
+  constructor(problems: readonly ConfigProblem[], options?: ErrorOptions) {
     super('config_invalid', problems.map(({ variable, message }) => `${variable}: ${message}`).join('\n'), options);
     this.problems = problems;
   }
@@ -37,25 +37,24 @@ export class RateLimitedError extends LeadmirrorError {
   /** How long to stay away, in milliseconds from the moment this was thrown. */
   readonly waitMs: number;
 
-  constructor(message: string, options: { waitMs: number; code?: string; cause?: unknown }) {
+  constructor(message: string, options: ErrorOptions & { waitMs: number; code?: string }) {
     super(options.code ?? 'rate_limited', message, options);
     this.waitMs = options.waitMs;
   }
 }
 
-export type TransientCode = 'network' | 'timeout' | 'upstream_unavailable' | 'upstream_garbled';
+type TransientCode = 'network' | 'timeout' | 'upstream_unavailable' | 'upstream_garbled';
 
-/** Weather: a network failure, a time-out, a 5xx, an unreadable body. Trying again later may well work. */
-export class TransientError extends LeadmirrorError {
-  declare readonly code: TransientCode;
-  /** The server's own wish (Retry-After), in milliseconds; null when it said nothing. */
+/** A network failure, a timeout, a 5xx, an unreadable body. Trying again later may well work. */
+export class TransientError extends LeadmirrorError<TransientCode> {
+  /** The server's Retry-After in milliseconds; null when it sent none. */
   readonly retryAfterMs: number | null;
   readonly status: number | null;
 
   constructor(
     code: TransientCode,
     message: string,
-    options: { cause?: unknown; retryAfterMs?: number | null; status?: number | null } = {},
+    options: ErrorOptions & { retryAfterMs?: number | null; status?: number | null } = {},
   ) {
     super(code, message, options);
     this.retryAfterMs = options.retryAfterMs ?? null;
@@ -65,23 +64,17 @@ export class TransientError extends LeadmirrorError {
 
 export type AuthCode = 'auth_failed' | 'auth_role' | 'auth_not_member' | 'auth_refused';
 
-/** The upstream refuses this account. Waiting does not help; a person has to act. */
-export class AuthError extends LeadmirrorError {
-  declare readonly code: AuthCode;
+/** The upstream refuses this account. Waiting does not help; action is required. */
+export class AuthError extends LeadmirrorError<AuthCode> {}
 
-  constructor(code: AuthCode, message: string, options?: { cause?: unknown }) {
-    super(code, message, options);
-  }
-}
-
-/** The upstream answered something that its own rules exclude: a lie, or an interface that changed under us. */
+/** The upstream answered something that its own rules exclude, or its interface changed. */
 export class UpstreamContractError extends LeadmirrorError {}
 
 /** A definite refusal of one request (4xx that is neither credentials nor load). */
 export class UpstreamRefusedError extends LeadmirrorError {
   readonly status: number;
 
-  constructor(code: string, message: string, options: { status: number; cause?: unknown }) {
+  constructor(code: string, message: string, options: ErrorOptions & { status: number }) {
     super(code, message, options);
     this.status = options.status;
   }
@@ -89,17 +82,17 @@ export class UpstreamRefusedError extends LeadmirrorError {
 
 /** The answer is larger than the size limit of one request: ask for fewer rows. */
 export class ResponseTooLargeError extends LeadmirrorError {
-  constructor(message: string, options?: { cause?: unknown }) {
+  constructor(message: string, options?: ErrorOptions) {
     super('response_too_large', message, options);
   }
 }
 
-/** One record that cannot be mapped. It is set aside; the rest of its page is written. */
+/** One record that cannot be mapped. It is quarantined; the rest of its page is written. */
 export class RecordError extends LeadmirrorError {
   /** The record's own id where it has a usable one. */
   readonly recordId: string | null;
 
-  constructor(code: string, message: string, options: { recordId: string | null; cause?: unknown }) {
+  constructor(code: string, message: string, options: ErrorOptions & { recordId: string | null }) {
     super(code, message, options);
     this.recordId = options.recordId;
   }
@@ -107,28 +100,22 @@ export class RecordError extends LeadmirrorError {
 
 /** Another run took this checkpoint over; nothing of this run may be committed any more. */
 export class LeaseLostError extends LeadmirrorError {
-  constructor(message: string, options?: { cause?: unknown }) {
+  constructor(message: string, options?: ErrorOptions) {
     super('lease_lost', message, options);
   }
 }
 
-export type CancelCode = 'paused' | 'cancelled_by_person' | 'resync' | 'not_configured';
-
-/** A person, or a changed configuration, ended the run or keeps it from beginning. Its checkpoint is kept. */
-export class RunCancelledError extends LeadmirrorError {
-  declare readonly code: CancelCode;
-
-  constructor(code: CancelCode, message: string, options?: { cause?: unknown }) {
-    super(code, message, options);
-  }
-}
-
-/** Another run holds the checkpoint right now. */
+/** Another run has locked the checkpoint. */
 export class LeaseBusyError extends LeadmirrorError {
-  constructor(message: string, options?: { cause?: unknown }) {
+  constructor(message: string, options?: ErrorOptions) {
     super('lease_busy', message, options);
   }
 }
+
+type CancelCode = 'paused' | 'cancelled_by_person' | 'resync' | 'not_configured';
+
+/** A person, or a changed configuration, ended the run or keeps it from beginning. Its checkpoint is kept. */
+export class RunCancelledError extends LeadmirrorError<CancelCode> {}
 
 export type DatabaseCode =
   | 'database_unavailable'
@@ -140,18 +127,12 @@ export type DatabaseCode =
   | 'database_unsupported';
 
 /**
- * The mirror's own Postgres cannot be used. `database_unavailable` and `database_disk_full` pass by waiting, the others need a person; `database_mismatch` is
- * about one statement, and the others may succeed.
+ * The mirror's own Postgres cannot be used. `database_unavailable` and `database_disk_full` pass by waiting, the others need
+ * action; `database_mismatch` is about one statement, and the others may succeed.
  */
-export class DatabaseError extends LeadmirrorError {
-  declare readonly code: DatabaseCode;
+export class DatabaseError extends LeadmirrorError<DatabaseCode> {}
 
-  constructor(code: DatabaseCode, message: string, options?: { cause?: unknown }) {
-    super(code, message, options);
-  }
-}
-
-/** The word stored with a failed run: an error's own code, or `bug` for everything we did not foresee. */
+/** The code stored with a failed run: an error's own, or `bug` for everything that is not foreseen. */
 export function errorCode(error: unknown): string {
   return error instanceof LeadmirrorError ? error.code : 'bug';
 }
