@@ -79,11 +79,12 @@ describe.each(['server.log', 'pgpass', 'data/PG_VERSION', 'data/postmaster.pid']
   });
 });
 
-test('a record of the place that is a link is refused', async () => {
+test('a link to a file in the place of the folder is refused', async () => {
   await createVictim();
   const home = await all.createDirectory();
-  await symlink(victim, join(home, 'embedded.json'));
-  expect(await refusalOf(home)).toContain(join(home, 'embedded.json'));
+  await symlink(victim, placeIn(home).directory);
+  expect(await refusalOf(home)).toContain(victim);
+  await expectUntouched();
 });
 
 test('a log that is too long is put aside under a link of that name, not through it', async () => {
@@ -236,11 +237,11 @@ asRoot('as the account of the server', () => {
     await (await all.start({ home: used })).close();
   });
 
-  test('a place of the data that is named in a record is looked at, too', async () => {
+  test('a place of the data that a link leads to is looked at, too', async () => {
     const theirs = await all.createDirectory();
     await chown(theirs, account.uid, account.gid);
     const directory = await all.createDirectory();
-    await writeFile(join(directory, 'embedded.json'), JSON.stringify({ directory: join(theirs, 'new') }));
+    await symlink(join(theirs, 'new', 'postgres'), placeIn(directory).directory);
     expect(await refusalOf(directory)).toContain(theirs);
     expect(await readdir(theirs)).toEqual([]);
   });

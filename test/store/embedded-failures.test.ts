@@ -109,12 +109,6 @@ describe('a home that cannot be used', () => {
     await writeFile(home, '');
     expect((await databaseFailureOf(all.start({ home }))).message).toContain(home);
   });
-
-  test('with an unreadable record of where the data are', async () => {
-    const home = await all.createDirectory();
-    await writeFile(join(home, 'embedded.json'), '{}');
-    expect((await databaseFailureOf(all.start({ home }))).message).toContain(join(home, 'embedded.json'));
-  });
 });
 
 describe('a start that does not succeed', () => {

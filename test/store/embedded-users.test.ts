@@ -1,10 +1,9 @@
-import { chmod, chown, lstat, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, chown, lstat, mkdir, readdir, readlink, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { type Account, findAccount, findBarrier, permits } from '../../src/store/embedded/account.ts';
-import { copyTree } from '../../src/store/embedded/copy-tree.ts';
 import { placeIn } from '../../src/store/embedded/place.ts';
-import { findNativeDirectory } from '../../src/store/embedded/programs.ts';
+import { copyPackage, findNativeDirectory } from '../../src/store/embedded/programs.ts';
 import { connectionFailure, IS_ROOT, ordinaryUser, query, type Surroundings, setup } from './embedded-setup.ts';
 
 let all: Surroundings;
@@ -18,10 +17,9 @@ afterEach(() => all.stopAll());
 afterAll(() => all.cleanUp());
 
 /** The package as npm leaves it where install scripts are denied: without its symbolic links. */
-async function copyPackage(directory: string): Promise<string> {
-  const original = dirname(await findNativeDirectory());
+async function copyWithoutLinks(directory: string): Promise<string> {
   const copy = join(directory, 'package');
-  await copyTree(original, copy, new AbortController().signal);
+  await copyPackage(await findNativeDirectory(), copy, new AbortController().signal);
   const lib = join(copy, 'native', 'lib');
   for (const name of await readdir(lib)) {
     if ((await lstat(join(lib, name))).isSymbolicLink()) await rm(join(lib, name));
@@ -47,7 +45,7 @@ test('an ordinary user runs the server as itself, below a directory that is clos
 
 test('the links of a package whose install script was denied are made at the first start', async () => {
   const home = await all.createUsedHome();
-  const nativeDirectory = await copyPackage(dirname(home));
+  const nativeDirectory = await copyWithoutLinks(dirname(home));
   const { url } = await all.start({ home, nativeDirectory });
   expect(await connectionFailure(url)).toBeNull();
   expect(await readdir(home)).toEqual(['postgres']);
@@ -55,12 +53,17 @@ test('the links of a package whose install script was denied are made at the fir
 
 test('programs whose files are closed are copied open, and the originals stay as they are', async () => {
   const directory = await all.createDirectory();
-  await mkdir(join(directory, 'from', 'bin'), { recursive: true });
-  const file = join('bin', 'postgres');
-  await writeFile(join(directory, 'from', file), 'x', { mode: 0o600 });
-  await copyTree(join(directory, 'from'), join(directory, 'to'), new AbortController().signal);
-  const modes = ['from', 'to'].map(async (root) => (await stat(join(directory, root, file))).mode & 0o777);
-  expect(await Promise.all(modes)).toEqual([0o600, 0o755]);
+  const native = join(directory, 'from', 'native');
+  const files = ['bin/initdb', 'bin/pg_ctl', 'bin/postgres', 'share/text'];
+  for (const file of files) {
+    await mkdir(dirname(join(native, file)), { recursive: true, mode: 0o700 });
+    await writeFile(join(native, file), 'x', { mode: 0o600 });
+  }
+  await copyPackage(native, join(directory, 'to'), new AbortController().signal);
+  const modesIn = (root: string, names: readonly string[]) =>
+    Promise.all(names.map(async (name) => (await stat(join(directory, root, 'native', name))).mode & 0o777));
+  expect(await modesIn('from', files)).toEqual([0o600, 0o600, 0o600, 0o600]);
+  expect(await modesIn('to', [...files, 'bin', 'share'])).toEqual([0o755, 0o755, 0o755, 0o644, 0o755, 0o755]);
 });
 
 /** Only root can be in these situations, and only root can stage them. */
@@ -82,7 +85,7 @@ asRoot('root', () => {
     const home = join(closed, 'home');
     const options = {
       home,
-      nativeDirectory: await copyPackage(closed),
+      nativeDirectory: await copyWithoutLinks(closed),
       systemDirectory: join(await all.createDirectory(), 'system'),
     };
     const [one, other] = [all.startChild(options), all.startChild(options)];
@@ -90,7 +93,7 @@ asRoot('root', () => {
     expect(answers.map(({ error }) => error)).toEqual([undefined, undefined]);
     const [{ url, psql }] = answers;
     await query(url, 'create table kept as select 42 as answer');
-    const { directory } = JSON.parse(await readFile(join(home, 'embedded.json'), 'utf8'));
+    const directory = dirname(await readlink(placeIn(home).directory));
     expect(dirname(directory)).toBe(options.systemDirectory);
     expect(psql).toContain(placeIn(directory).passwordFile);
     expect(one.log()).toContain(`"directory":"${placeIn(directory).directory}"`);

@@ -1,13 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, chown, lstat, mkdir, open, readdir, rename, rm, rmdir } from 'node:fs/promises';
+import { chmod, chown, lstat, mkdir, readdir, rename, rm, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseError } from '../../errors.ts';
 import type { Account } from './account.ts';
-import { isDiskFull } from './disk.ts';
 import { readOwn } from './own-files.ts';
 import { type Place, placeIn } from './place.ts';
 import type { Programs } from './programs.ts';
-import { lastLines, runProgram } from './run-program.ts';
+import { lastLines, programFailure, runProgram } from './run-program.ts';
 
 /** User and database of the built-in server. */
 export const NAME = 'leadmirror';
@@ -100,9 +99,7 @@ async function initialize(options: InitializeOptions): Promise<void> {
   const draft = placeIn(join(place.base, `postgres-new-${randomBytes(6).toString('hex')}`));
   try {
     // The account passes through the first two, and owns the data alone.
-    await mkdir(draft.base, { mode: account ? 0o755 : 0o700 });
-    await mkdir(draft.directory, { mode: account ? 0o755 : 0o700 });
-    await mkdir(draft.dataDirectory, { mode: 0o700 });
+    await mkdir(draft.dataDirectory, { recursive: true, mode: 0o700 });
     if (account) {
       for (const path of [draft.base, draft.directory]) await chmod(path, 0o755);
       await chown(draft.dataDirectory, account.uid, account.gid);
@@ -116,21 +113,12 @@ async function initialize(options: InitializeOptions): Promise<void> {
   }
 }
 
-async function writePrivately(path: string, text: string, account: Account | null): Promise<void> {
-  const file = await open(path, 'wx', 0o600);
-  try {
-    await file.writeFile(text);
-    if (account) await file.chown(account.uid, account.gid);
-  } finally {
-    await file.close();
-  }
-}
-
 async function runInitdb(draft: Place, { programs, account, isDurable, signal }: InitializeOptions): Promise<void> {
   const password = randomBytes(24).toString('base64url');
   const initialPassword = join(draft.base, 'password');
-  await writePrivately(initialPassword, `${password}\n`, account);
-  await writePrivately(draft.passwordFile, `*:*:*:${NAME}:${password}\n`, null);
+  await writeFile(initialPassword, `${password}\n`, { flag: 'wx', mode: 0o600 });
+  await writeFile(draft.passwordFile, `*:*:*:${NAME}:${password}\n`, { flag: 'wx', mode: 0o600 });
+  if (account) await chown(initialPassword, account.uid, account.gid);
   const settings = Object.entries(INITIAL_SETTINGS).map(([name, value]) => `--set=${name}=${value}`);
   const { status, stderr } = await runProgram(
     programs.initdb,
@@ -151,10 +139,8 @@ async function runInitdb(draft: Place, { programs, account, isDurable, signal }:
     { account, cwd: draft.base, signal },
   );
   if (status === 0) return;
-  throw new DatabaseError(
-    (await isDiskFull(draft.base)) ? 'database_disk_full' : 'database_refused',
-    `The built-in Postgres could not create its data directory in ${draft.base}:\n${lastLines(stderr)}`,
-  );
+  const message = `The built-in Postgres could not create its data directory in ${draft.base}:\n${lastLines(stderr)}`;
+  throw await programFailure(draft.base, message);
 }
 
 async function removeAbandonedDrafts({ base }: Place): Promise<void> {
@@ -180,13 +166,11 @@ export async function removeBase(base: string): Promise<void> {
     const signal = AbortSignal.timeout(REMOVAL_TIMEOUT_MS);
     await runProgram('/bin/rm', ['-rf', dataDirectory], { account, cwd: '/', signal });
     // Something is in it again, so somebody works there: left for a person to look at.
-    if (
-      !(await rmdir(dataDirectory).then(
-        () => true,
-        () => false,
-      ))
-    )
-      return;
+    const isEmpty = await rmdir(dataDirectory).then(
+      () => true,
+      () => false,
+    );
+    if (!isEmpty) return;
   }
   await rm(base, { recursive: true, force: true, maxRetries: 3 });
 }

@@ -1,9 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DatabaseError } from '../../errors.ts';
+import type { Place } from './place.ts';
 import { choosePort } from './port.ts';
 import { findPostmaster, removeStaleLockFile } from './postmaster.ts';
 import { createDatabase, Presence, sqlState } from './presence.ts';
-import { type Launch, launchServer, type ServerParts, startFailure } from './server.ts';
+import { lastLines, programFailure } from './run-program.ts';
+import { type Launch, launchServer, type ServerParts } from './server.ts';
 
 export interface Joined {
   readonly presence: Presence;
@@ -49,7 +51,7 @@ export async function joinOrStart(parts: ServerParts, password: string, signal: 
         launch = await launchServer(parts, await choosePort(place));
       } else if (launch.hasEnded()) {
         const delay = RETRY_DELAYS_MS[failures++];
-        if (delay === undefined) throw await startFailure(parts, await launch.readLog());
+        if (delay === undefined) throw await startFailure(place, await launch.readLog());
         launch = null;
         await sleep(delay, undefined, { signal });
       }
@@ -79,6 +81,13 @@ async function tryToJoin(
     else if (state !== null && !PASSING_STATES.test(state)) throw refusal(error, state, place.passwordFile);
     return null;
   }
+}
+
+function startFailure({ base, logFile }: Place, log: string): Promise<DatabaseError> {
+  return programFailure(
+    base,
+    `The built-in Postgres did not start. Its log, ${logFile}, ends with:\n${lastLines(log)}`,
+  );
 }
 
 function refusal(cause: unknown, state: string, passwordFile: string): DatabaseError {

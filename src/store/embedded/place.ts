@@ -1,10 +1,9 @@
 import { createHash } from 'node:crypto';
-import { lstat, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { lstat, stat, symlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { DatabaseError } from '../../errors.ts';
-import { replaceFile } from '../../replace-file.ts';
 import { type Account, chooseAccount, findBarrier, foreignData } from './account.ts';
-import { ownFolder, readOwn } from './own-files.ts';
+import { ownFolder } from './own-files.ts';
 
 /**
  * Where the built-in Postgres keeps its files:
@@ -19,7 +18,7 @@ import { ownFolder, readOwn } from './own-files.ts';
  *
  * The base is LEADMIRROR_HOME, except for root whose home lies below a directory that the server's account may not
  * enter, /root above all. Opening such a directory is not ours to do, so the files then live in a directory of the
- * system, and `<home>/embedded.json` says where.
+ * system, and `<home>/postgres` is a link to them.
  */
 export interface Place {
   readonly base: string;
@@ -32,16 +31,15 @@ export interface Place {
 /** Where root keeps what cannot live in its home. */
 export const SYSTEM_DIRECTORY = '/var/lib/leadmirror';
 
-export function placeIn(base: string): Place {
-  const directory = join(base, 'postgres');
-  return {
-    base,
-    directory,
-    dataDirectory: join(directory, 'data'),
-    passwordFile: join(directory, 'pgpass'),
-    logFile: join(directory, 'server.log'),
-  };
-}
+export const placeIn = (base: string): Place => placeAt(join(base, 'postgres'));
+
+const placeAt = (directory: string): Place => ({
+  base: dirname(directory),
+  directory,
+  dataDirectory: join(directory, 'data'),
+  passwordFile: join(directory, 'pgpass'),
+  logFile: join(directory, 'server.log'),
+});
 
 export interface FoundPlace {
   readonly place: Place;
@@ -52,28 +50,21 @@ export interface FoundPlace {
 /** Finds the files of this home, or decides where they will be. Creates the base, never the data. */
 export async function findPlace(home: string, systemDirectory: string): Promise<FoundPlace> {
   const realHome = await ownFolder(home);
-  const known = (await holdsData(realHome)) ? realHome : await readRecord(realHome);
-  if (known !== null) return findKnownPlace(known, realHome);
+  const { place, hasData } = await findFiles(placeIn(realHome));
+  const account = await chooseAccount(hasData ? place.dataDirectory : null);
+  const barrier = account && (await findBarrier(place.base, account));
+  if (!account || barrier === null) return { place, account, isOutsideHome: place.base !== realHome };
+  if (hasData || place.base !== realHome) throw unreachable(place.base, barrier, account);
 
-  const account = await chooseAccount(null);
-  const barrier = account && (await findBarrier(realHome, account));
-  if (!account || barrier === null) return { place: placeIn(realHome), account, isOutsideHome: false };
-
-  const base = join(systemDirectory, createHash('sha256').update(realHome).digest('hex').slice(0, 12));
-  const realBase = await ownFolder(base, { isOpen: true });
-  const barrierThere = await findBarrier(realBase, account);
-  if (barrierThere !== null) throw unreachable(realBase, barrierThere, account);
-  await replaceFile(join(realHome, 'embedded.json'), `${JSON.stringify({ directory: realBase }, null, 2)}\n`);
-  return { place: placeIn(realBase), account, isOutsideHome: true };
-}
-
-async function findKnownPlace(known: string, home: string): Promise<FoundPlace> {
-  const base = await ownFolder(known, { isOpen: true });
-  const place = placeIn(base);
-  const account = await chooseAccount((await holdsData(base)) ? place.dataDirectory : null);
-  const barrier = account && (await findBarrier(base, account));
-  if (account && barrier !== null) throw unreachable(base, barrier, account);
-  return { place, account, isOutsideHome: base !== home };
+  const name = createHash('sha256').update(realHome).digest('hex').slice(0, 12);
+  const elsewhere = placeIn(await ownFolder(join(systemDirectory, name), { isOpen: true }));
+  const barrierThere = await findBarrier(elsewhere.base, account);
+  if (barrierThere !== null) throw unreachable(elsewhere.base, barrierThere, account);
+  await symlink(elsewhere.directory, place.directory).catch((error: NodeJS.ErrnoException) => {
+    // Another process that starts at the same time made it.
+    if (error.code !== 'EEXIST') throw error;
+  });
+  return { place: elsewhere, account, isOutsideHome: true };
 }
 
 function unreachable(directory: string, barrier: string, { name }: Account): DatabaseError {
@@ -85,43 +76,20 @@ function unreachable(directory: string, barrier: string, { name }: Account): Dat
   );
 }
 
-async function holdsData(base: string): Promise<boolean> {
-  const { dataDirectory, directory } = placeIn(base);
+/** Follows the link to files elsewhere, and tells whether there are data. */
+async function findFiles(place: Place): Promise<{ place: Place; hasData: boolean }> {
+  let found = place;
   try {
-    await lstat(directory);
-    await ownFolder(directory);
-    await stat(dataDirectory);
-    return true;
+    await lstat(place.directory);
+    found = placeAt(await ownFolder(place.directory, { isOpen: true }));
+    await stat(found.dataDirectory);
+    return { place: found, hasData: true };
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT') return false;
+    if (code === 'ENOENT') return { place: found, hasData: false };
     // The directory is closed to everybody but its owner, so it is somebody else's.
     if (code !== 'EACCES') throw error;
-    const owner = await stat(directory).catch(() => null);
-    throw foreignData(directory, owner?.uid ?? null, process.getuid?.());
-  }
-}
-
-async function readRecord(home: string): Promise<string | null> {
-  const path = join(home, 'embedded.json');
-  const text = await readOwn(path);
-  if (text === null) return null;
-  const directory = parseRecord(text);
-  if (directory !== null) return directory;
-  // Guessing would start an empty database beside the full one.
-  throw new DatabaseError(
-    'database_refused',
-    `${path} should say where the built-in Postgres keeps its files, as {"directory": "/..."}, and cannot be read so. ` +
-      `Correct it; as root the usual place is below ${SYSTEM_DIRECTORY}.`,
-  );
-}
-
-function parseRecord(text: string): string | null {
-  try {
-    const record: unknown = JSON.parse(text);
-    if (typeof record !== 'object' || record === null || !('directory' in record)) return null;
-    return typeof record.directory === 'string' && record.directory !== '' ? record.directory : null;
-  } catch {
-    return null;
+    const owner = await stat(place.directory).catch(() => null);
+    throw foreignData(place.directory, owner?.uid ?? null, process.getuid?.());
   }
 }

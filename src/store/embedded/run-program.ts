@@ -1,4 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { statfs } from 'node:fs/promises';
+import { text } from 'node:stream/consumers';
+import { DatabaseError } from '../../errors.ts';
 import type { Account } from './account.ts';
 
 export interface ProgramResult {
@@ -14,50 +18,36 @@ export interface ProgramResult {
  */
 export const PROGRAM_ENVIRONMENT = { LC_ALL: 'C', TZ: 'UTC' };
 
-/** Enough to see the cause; a program that floods its output must not fill our memory. */
-const KEPT_CHARACTERS = 4_000;
-
 /**
  * Runs one of Postgres' programs to its end and reports how it went; rejects only when it could not be started or was
  * aborted. `cwd` is somewhere the account may be: Postgres' programs stop when they cannot tell where they are.
  */
-export function runProgram(
+export async function runProgram(
   file: string,
   args: readonly string[],
   { account, cwd, signal }: { account: Account | null; cwd: string; signal: AbortSignal },
 ): Promise<ProgramResult> {
-  return new Promise((resolve, reject) => {
-    signal.throwIfAborted();
-    const child = spawn(file, args, {
-      cwd,
-      env: PROGRAM_ENVIRONMENT,
-      // Its own process group: Ctrl-C is ours to translate, and an abort reaches the programs that it started, too.
-      detached: true,
-      windowsHide: true,
-      stdio: ['ignore', 'pipe', 'pipe'],
-      ...(account && { uid: account.uid, gid: account.gid }),
-    });
-    const abort = (): void => killGroup(child);
-    signal.addEventListener('abort', abort, { once: true });
-    let stdout = '';
-    let stderr = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      stdout = (stdout + text).slice(-KEPT_CHARACTERS);
-    });
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      stderr = (stderr + text).slice(-KEPT_CHARACTERS);
-    });
-    child.on('error', (error) => {
-      signal.removeEventListener('abort', abort);
-      reject(error);
-    });
-    // Also after an abort its end is waited for, so that what it wrote can be removed behind it.
-    child.on('close', (status) => {
-      signal.removeEventListener('abort', abort);
-      if (signal.aborted) reject(signal.reason);
-      else resolve({ status, stdout, stderr });
-    });
+  signal.throwIfAborted();
+  const child = spawn(file, args, {
+    cwd,
+    env: PROGRAM_ENVIRONMENT,
+    // Its own process group: Ctrl-C is ours to translate, and an abort reaches the programs that it started, too.
+    detached: true,
+    windowsHide: true,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    ...(account && { uid: account.uid, gid: account.gid }),
   });
+  const abort = (): void => killGroup(child);
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    // Also after an abort its end is waited for, so that what it wrote can be removed behind it.
+    const ended = Promise.all([once(child, 'close'), text(child.stdout), text(child.stderr)]);
+    const [[status], stdout, stderr] = await ended;
+    signal.throwIfAborted();
+    return { status, stdout, stderr };
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
 }
 
 function killGroup(child: ChildProcess): void {
@@ -74,4 +64,14 @@ function killGroup(child: ChildProcess): void {
 /** The last lines of a program's output or of the log, for an error message. */
 export function lastLines(text: string, count = 8): string {
   return text.trim().split('\n').slice(-count).join('\n');
+}
+
+/** With less than this Postgres can neither create a database nor write the next segment of its log. */
+const NEEDED_BYTES = 48 * 1024 * 1024;
+
+/** The error for a failure of Postgres in this directory: for want of space where there is little left. */
+export async function programFailure(directory: string, message: string): Promise<DatabaseError> {
+  const room = await statfs(directory).catch(() => null);
+  const isFull = room !== null && room.bavail * room.bsize < NEEDED_BYTES;
+  return new DatabaseError(isFull ? 'database_disk_full' : 'database_refused', message);
 }

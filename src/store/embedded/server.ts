@@ -1,9 +1,7 @@
 import { spawn } from 'node:child_process';
 import { constants } from 'node:fs';
 import { rename, stat } from 'node:fs/promises';
-import { DatabaseError } from '../../errors.ts';
 import type { Account } from './account.ts';
-import { isDiskFull } from './disk.ts';
 import { openOwn, readOwn } from './own-files.ts';
 import type { Place } from './place.ts';
 import { HOST } from './port.ts';
@@ -86,13 +84,6 @@ export async function requestStop({ place, programs, account }: ServerParts, sig
   const args = ['stop', '-W', '-m', 'fast', '-D', place.dataDirectory];
   const { status, stderr } = await runProgram(programs.pgCtl, args, { account, cwd: place.directory, signal });
   if (status !== 0) throw new Error(`pg_ctl stop ended with status ${status}: ${lastLines(stderr, 3)}`);
-}
-
-export async function startFailure({ place }: ServerParts, log: string): Promise<DatabaseError> {
-  return new DatabaseError(
-    (await isDiskFull(place.base)) ? 'database_disk_full' : 'database_refused',
-    `The built-in Postgres did not start. Its log, ${place.logFile}, ends with:\n${lastLines(log)}`,
-  );
 }
 
 /** Only at a start, when no server holds the file. One older log is kept. */
