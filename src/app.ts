@@ -1,56 +1,30 @@
-import { type ConnectParts, createConnector, type Vaults } from './app/connector.ts';
+import { createConnector } from './app/connector.ts';
 import { createLiveStreams, type ScheduledStream } from './app/live-streams.ts';
-import { type ConnectOwn, connectOwn, refuseSameIds, tablesOf } from './app/own-connections.ts';
-import { RunsUnderWay } from './app/runs-under-way.ts';
-import type { UpstreamParts } from './app/upstreams.ts';
+import {
+  assertKey,
+  type DatabaseAccess,
+  type MirrorDatabase,
+  openMirrorDatabase,
+  vaultsIn,
+  whileUnreachable,
+} from './app/mirror-database.ts';
+import { type ConnectOwn, refuseSameIds, tablesOf } from './app/own-connections.ts';
+import { createHttpClient, createUpstreams, type UpstreamParts } from './app/upstreams.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { type Config, type ConfigChanges, compareConfigs, type StreamSchedule, withLiveChanges } from './config.ts';
-import { DatabaseError } from './errors.ts';
-import type { PrismaClient } from './generated/prisma/client.ts';
-import { HttpClient } from './http/client.ts';
+import { RunCancelledError } from './errors.ts';
 import type { Logger } from './logger.ts';
 import { Instruments, type RunFacts } from './ops/instruments.ts';
 import { createProcessMetrics, type ProcessMetrics } from './ops/metrics/process-metrics.ts';
 import { startTracing, type Tracing } from './ops/tracing.ts';
-import { createMemoryVault, type Vault } from './sources/vault.ts';
-import { type ConnectionRoom, type ConnectionShares, lackOfRoom, shareConnections } from './store/connection-room.ts';
-import { createDatabase, type Database, type DatabaseOptions } from './store/database.ts';
-import { type EmbeddedPostgres, startEmbeddedPostgres } from './store/embedded/embedded.ts';
 import { createDatabaseBudget } from './store/engine/budgets.ts';
-import { assertSecretKey, hasSecretKey } from './store/engine/secret-key.ts';
 import { registerStreams } from './store/engine/streams.ts';
-import { createDatabaseVault } from './store/engine/vault.ts';
-import { databaseError, passesByWaiting } from './store/faults.ts';
-import { migrate } from './store/migrate.ts';
+import { databaseError } from './store/faults.ts';
 import { ensureTables } from './store/mirror/custom-tables.ts';
 import { createRefusalStore } from './store/mirror/refusals.ts';
-import { assertReachable } from './store/session.ts';
 import type { Connection, Stream } from './stream.ts';
 import { type PassJob, type RunResult, runPass } from './sync/run-pass.ts';
 import { type VerifyJob, type VerifyReport, verifyStream } from './sync/verify.ts';
-
-/** The mirror's database, reached and migrated; the part of the app that needs no connection of any account. */
-export interface MirrorDatabase {
-  readonly prisma: PrismaClient;
-  /** With user and password: for the queue, never for messages. */
-  readonly url: string;
-  /** `host:port/name`. */
-  readonly place: string;
-  /** Null when DATABASE_URL was given. */
-  readonly embedded: EmbeddedPostgres | null;
-  readonly connections: {
-    /** Null when it cannot be known. */
-    readonly room: ConnectionRoom | null;
-    readonly wanted: ConnectionShares;
-    /** How many of them this process takes. */
-    readonly shares: ConnectionShares;
-  };
-  close(): Promise<void>;
-}
-
-export type { ConnectParts } from './app/connector.ts';
-export type { ScheduledStream } from './app/live-streams.ts';
-export type { ConnectOwn, OwnParts } from './app/own-connections.ts';
 
 export interface App {
   /** As it is now: with `reload`, connections and streams change, so nobody keeps what these answer. */
@@ -84,70 +58,85 @@ export interface App {
   close(): Promise<void>;
 }
 
-export interface AppOptions {
-  readonly logger: Logger;
-  readonly signal: AbortSignal;
-  readonly clock?: Clock;
-  /** Keep trying while the database cannot be reached; without it the first failure is thrown. */
-  readonly waitForDatabase?: boolean;
+export interface AppOptions extends DatabaseAccess {
   /** Accounts of sources that are not built in, beside those of the configuration. Their tables are made where they are missing. */
   readonly connect?: ConnectOwn;
 }
 
 /** Composition root: every part is made here and handed to the others as an argument. */
 export async function createApp(config: Config, options: AppOptions): Promise<App> {
-  const { logger, clock = systemClock } = options;
+  const closers: (() => Promise<void> | undefined)[] = [];
+  let closing: Promise<void> | null = null;
+  const close = (): Promise<void> => {
+    closing ??= (async () => {
+      for (const each of closers.reverse()) await each();
+    })();
+    return closing;
+  };
+  try {
+    return await assemble(config, { ...options, closers, close });
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+interface Assembly extends AppOptions {
+  readonly closers: (() => Promise<void> | undefined)[];
+  readonly close: () => Promise<void>;
+}
+
+async function assemble(config: Config, options: Assembly): Promise<App> {
+  const { logger, clock = systemClock, closers, close } = options;
   const metrics = createProcessMetrics();
   const tracing = await startTracing(config.tracing, logger);
+  closers.push(() => tracing?.close());
   const instruments = new Instruments(metrics, tracing?.tracer ?? null);
-  const database = await openMirrorDatabase(config, { ...options, tracer: tracing?.tracer }).catch(async (error) => {
-    await tracing?.close();
-    throw error;
-  });
+  const database = await openMirrorDatabase(config, { ...options, tracer: tracing?.tracer });
+  const { prisma } = database;
+  closers.push(database.close);
   const client = createHttpClient(config, clock);
-  const upstreamParts: UpstreamParts = {
+  closers.push(() => client.close());
+  const parts: UpstreamParts = {
     logger,
     clock,
     client,
     instruments,
     budgetOf: (credential, requestsPerMinute) =>
-      createDatabaseBudget(database.prisma, credential, requestsPerMinute, { requestTimeoutMs: config.http.timeoutMs }),
+      createDatabaseBudget(prisma, credential, requestsPerMinute, { requestTimeoutMs: config.http.timeoutMs }),
   };
-  const connector = createConnector(config, {
-    ...upstreamParts,
-    vaults: vaultsIn(config, database),
-    refusals: (credential) => createRefusalStore(database.prisma, credential),
+  const connectConfigured = createConnector(config, {
+    ...parts,
+    vaultOf: vaultsIn(config, database),
+    refusals: (credential) => createRefusalStore(prisma, credential),
   });
-  const isPatient = options.waitForDatabase ?? false;
-  const closeParts = async () => {
-    await client.close();
-    await database.close();
-    await tracing?.close();
-  };
-  const making = makeOwn(config, upstreamParts, { ...options, clock, isPatient, url: database.url });
-  const own = await making.catch(async (error: unknown) => {
-    await closeParts();
-    throw error;
-  });
-  const connectionsOf = (now: Config) => [...connector(now.connections), ...own];
-  const runs = new RunsUnderWay();
+  const own = options.connect?.({ logger, clock, upstream: createUpstreams(config.http, parts) }) ?? [];
+  refuseSameIds(own, config);
+  await whileUnreachable(options, () => ensureTables(database.url, tablesOf(own)));
+
   const listeners = new Set<(changes: ConfigChanges) => void>();
+  const running = new Set<RunUnderWay>();
   let current = config;
-  let live = createLiveStreams(config, connectionsOf(config), clock.now());
+  const createLive = () => createLiveStreams(current, [...connectConfigured(current.connections), ...own], clock.now());
+  let live = createLive();
+  /** A checkpoint is kept: should the stream come back, it goes on from there. */
+  const endRemovedRuns = (): void => {
+    for (const { connectionId, stream, stop } of running) {
+      if (live.find(connectionId, stream) !== undefined) continue;
+      const message = `${stream} of ${connectionId} is no longer configured; its rows and its checkpoint are kept`;
+      stop.abort(new RunCancelledError('not_configured', message));
+    }
+  };
   const register = (retires: 'always' | 'unless_led'): Promise<void> =>
-    registerStreams(database.prisma, live.streams, { retires }).catch((error: unknown) => {
+    registerStreams(prisma, live.streams, { retires }).catch((error: unknown) => {
       throw databaseError(error, database.place);
     });
-  const registered = patiently({ ...options, clock, isPatient }, async () => {
+  await whileUnreachable(options, async () => {
     await assertKey(config, database, logger);
     await register('unless_led');
   });
-  await registered.catch(async (error: unknown) => {
-    await closeParts();
-    throw error;
-  });
   const passParts = () => ({
-    prisma: database.prisma,
+    prisma,
     databasePlace: database.place,
     clock,
     logger,
@@ -156,8 +145,6 @@ export async function createApp(config: Config, options: AppOptions): Promise<Ap
     tracer: tracing?.tracer,
     onPageWritten: instruments.onPageWritten,
   });
-  const isConfigured = (connectionId: string, stream: string): boolean => live.find(connectionId, stream) !== undefined;
-  let closing: Promise<void> | null = null;
   return {
     get config() {
       return current;
@@ -175,20 +162,27 @@ export async function createApp(config: Config, options: AppOptions): Promise<Ap
     tracing,
     findStream: (connectionId, name) => live.find(connectionId, name),
     scheduleOf: (connectionId, name) => live.scheduleOf(connectionId, name),
-    runPass: (job) =>
-      runs.during({ connectionId: job.connection.id, stream: job.stream.name, signal: job.signal }, (signal) => {
+    async runPass(job) {
+      const stop = new AbortController();
+      const run = { connectionId: job.connection.id, stream: job.stream.name, stop };
+      running.add(run);
+      try {
         // It may have been removed since the caller found it.
-        runs.endUnless(isConfigured);
-        return instruments.run(factsOf(job, job.pass), () => runPass(passParts(), { ...job, signal }));
-      }),
+        endRemovedRuns();
+        const signal = AbortSignal.any([job.signal, stop.signal]);
+        return await instruments.run(factsOf(job, job.pass), () => runPass(passParts(), { ...job, signal }));
+      } finally {
+        running.delete(run);
+      }
+    },
     verifyStream: (job) => instruments.verify(factsOf(job, 'verify'), () => verifyStream(passParts(), job)),
     assertStreams: () => register('always'),
     async reload(next) {
       refuseSameIds(own, next);
       const changes = compareConfigs(current, next);
       current = withLiveChanges(current, next);
-      live = createLiveStreams(current, connectionsOf(current), clock.now());
-      runs.endUnless(isConfigured);
+      live = createLive();
+      endRemovedRuns();
       await register('unless_led').catch((error: Error) =>
         logger.warn(`${error.message} The leading scheduler tells the database what is configured as soon as it can.`),
       );
@@ -199,145 +193,16 @@ export async function createApp(config: Config, options: AppOptions): Promise<Ap
       listeners.add(listener);
       return () => void listeners.delete(listener);
     },
-    close() {
-      closing ??= client
-        .close()
-        .then(() => database.close())
-        .finally(() => tracing?.close());
-      return closing;
-    },
+    close,
   };
 }
 
-/** The connections that `connect` answers, once their tables are there. */
-async function makeOwn(
-  config: Config,
-  parts: UpstreamParts,
-  options: Pick<AppOptions, 'connect'> & ReachOptions & { readonly url: string },
-): Promise<readonly Connection[]> {
-  const own = connectOwn(options.connect, config, parts);
-  refuseSameIds(own, config);
-  await patiently(options, () => ensureTables(options.url, tablesOf(own)));
-  return own;
+interface RunUnderWay {
+  readonly connectionId: string;
+  readonly stream: string;
+  readonly stop: AbortController;
 }
 
 function factsOf({ connection, stream }: Pick<PassJob, 'connection' | 'stream'>, pass: string): RunFacts {
   return { connection: connection.id, stream: stream.name, pass };
-}
-
-/** Finds or starts the database, and brings it to this program's version. */
-export async function openMirrorDatabase(
-  config: Config,
-  options: AppOptions & Pick<DatabaseOptions, 'tracer'>,
-): Promise<MirrorDatabase> {
-  const { logger, signal, clock = systemClock, tracer } = options;
-  const embedded =
-    config.databaseUrl === null ? await startEmbeddedPostgres({ home: config.home, logger, signal }) : null;
-  const url = config.databaseUrl ?? embedded?.url ?? '';
-  const { concurrency, bulkConcurrency } = config.workers;
-  const wanted = { mirror: concurrency + bulkConcurrency + 4, queue: config.redis === null ? QUEUE_CONNECTIONS : 0 };
-  const isDaemon = options.waitForDatabase ?? false;
-  let database: Database | null = null;
-  let connections: MirrorDatabase['connections'];
-  try {
-    const room = await reachAndMigrate(url, { logger, signal, clock, isPatient: isDaemon });
-    const lack = lackOfRoom(room, wanted);
-    if (isDaemon && lack !== null) throw new DatabaseError('database_refused', lack);
-    connections = { room, wanted, shares: shareConnections(room, wanted) };
-    database = createDatabase({ url, logger, maxConnections: connections.shares.mirror, tracer });
-  } catch (error) {
-    await embedded?.close();
-    throw error;
-  }
-  const { prisma, place, close } = database;
-  return {
-    prisma,
-    url,
-    place,
-    embedded,
-    connections,
-    async close() {
-      await close();
-      await embedded?.close();
-    },
-  };
-}
-
-const DATABASE_RETRY_MS = 5_000;
-const QUEUE_CONNECTIONS = 8;
-
-export interface ReachOptions {
-  readonly logger: Logger;
-  readonly signal: AbortSignal;
-  readonly clock: Clock;
-  readonly isPatient: boolean;
-}
-
-async function reachAndMigrate(url: string, options: ReachOptions): Promise<ConnectionRoom | null> {
-  return patiently(options, async () => {
-    const room = await assertReachable(url);
-    const applied = await migrate({ url });
-    if (applied.length > 0) options.logger.info({ applied }, 'database migrated');
-    return room;
-  });
-}
-
-/** Tries again while the database is away, where the caller has the time; else the first failure is thrown. */
-export async function patiently<T>(
-  { logger, signal, clock, isPatient }: ReachOptions,
-  work: () => Promise<T>,
-): Promise<T> {
-  for (;;) {
-    try {
-      return await work();
-    } catch (error) {
-      if (!isPatient || !(error instanceof DatabaseError) || !passesByWaiting(error)) throw error;
-      logger.warn(`${error.message} Trying again every ${DATABASE_RETRY_MS / 1000} s.`);
-      await clock.sleep(DATABASE_RETRY_MS, signal);
-    }
-  }
-}
-
-export function createHttpClient(config: Config, clock: Clock): HttpClient {
-  const { timeoutMs, allowInsecureHttp, proxy } = config.http;
-  return new HttpClient({ timeoutMs, allowInsecureHttp, proxy, clock });
-}
-
-/** All configured accounts, once. */
-export function connect(config: Config, parts: ConnectParts): readonly Connection[] {
-  return createConnector(config, parts)(config.connections);
-}
-
-/** @throws ConfigError when what is stored was encrypted with another key; without one it is only told */
-export async function assertKey(
-  { secretKey }: Pick<Config, 'secretKey'>,
-  { prisma, place }: MirrorDatabase,
-  logger: Logger,
-): Promise<void> {
-  try {
-    if (secretKey !== null) await assertSecretKey(prisma, secretKey);
-    else if (await hasSecretKey(prisma)) logger.warn(KEY_MISSING);
-  } catch (error) {
-    throw databaseError(error, place);
-  }
-}
-
-const KEY_MISSING =
-  'LEADMIRROR_SECRET_KEY is not set, and the sign-ins in the database are encrypted with one: they are not used, and none is kept';
-
-/** Sign-ins are kept in the database when there is a key to encrypt them with, else only as long as this process lives. */
-export function vaultsIn({ secretKey }: Pick<Config, 'secretKey'>, database: MirrorDatabase | null): Vaults {
-  return { tiledesk: vaultsOf(), tilkee: vaultsOf() };
-
-  function vaultsOf<T>(): (name: string) => Vault<T> {
-    if (database !== null && secretKey !== null) {
-      return (name) => createDatabaseVault<T>(database.prisma, { name, secretKey });
-    }
-    const kept = new Map<string, Vault<T>>();
-    return (name) => {
-      const vault = kept.get(name) ?? createMemoryVault<T>();
-      kept.set(name, vault);
-      return vault;
-    };
-  }
 }

@@ -18,11 +18,11 @@ export async function runDaemon(app: App, options: RunDaemonOptions): Promise<vo
 }
 
 export type { Role, RunDaemonOptions } from '../workers/run-daemon.ts';
-export { reprojectOnce } from './app/reproject-streams.ts';
-export { type SyncOnceOptions, type SyncReport, syncOnce } from './app/sync-streams.ts';
+export type { ConnectOwn, OwnParts } from './app/own-connections.ts';
+export { reprojectOnce, type SyncOnceOptions, type SyncReport, syncOnce } from './app/sync-streams.ts';
 export type { Account } from './app/upstreams.ts';
 export { type Verified, type VerifyOnceOptions, verifyOnce } from './app/verify-streams.ts';
-export { type App, type AppOptions, type ConnectOwn, createApp, type OwnParts } from './app.ts';
+export { type App, type AppOptions, createApp } from './app.ts';
 export type { Clock } from './clock.ts';
 export { type Config, type ConfigSources, type LoadOptions, loadConfig } from './config.ts';
 export {

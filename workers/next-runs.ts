@@ -1,4 +1,4 @@
-import type { ScheduledStream } from '../src/app.ts';
+import type { ScheduledStream } from '../src/app/live-streams.ts';
 import { groupBy } from '../src/ops/group-by.ts';
 import type { OpsParts } from '../src/ops/parts.ts';
 import { nextTick } from '../src/sync/schedule.ts';

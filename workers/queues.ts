@@ -1,7 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Queue, type Telemetry } from 'bullmq';
-import { patiently } from '../src/app.ts';
-import { systemClock } from '../src/clock.ts';
+import { whileUnreachable } from '../src/app/mirror-database.ts';
 import type { Config } from '../src/config.ts';
 import type { Logger } from '../src/logger.ts';
 import type { QueueHealth } from '../src/ops/parts.ts';
@@ -59,7 +58,7 @@ export async function createQueues(options: CreateQueuesOptions): Promise<Queues
   const { config, databaseUrl, logger } = options;
   if (config.redis === null) {
     const { isPatient = false, signal = new AbortController().signal } = options;
-    await patiently({ logger, signal, clock: systemClock, isPatient }, () => migrateQueue(databaseUrl));
+    await whileUnreachable({ logger, signal, waitForDatabase: isPatient }, () => migrateQueue(databaseUrl));
   }
   const onError = (error: Error) => watch.report(error);
   const backend: QueueBackend =

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { ScheduledStream } from '../src/app.ts';
+import type { ScheduledStream } from '../src/app/live-streams.ts';
 import { type Lane, laneOf } from '../src/stream.ts';
 import { pausesOf, type Schedule } from '../src/sync/schedule.ts';
 import { type RunJob, scheduleId } from './run-job.ts';

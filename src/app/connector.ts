@@ -1,38 +1,20 @@
-import type { Config, ConnectionConfig, TiledeskConnectionConfig, TilkeeConnectionConfig } from '../config.ts';
-import { isSameAccount } from '../config.ts';
+import { type Config, type ConnectionConfig, isSameAccount } from '../config.ts';
 import { createRefusalGuard } from '../http/refusal-guard.ts';
 import type { Upstream } from '../http/upstream.ts';
-import {
-  createTiledeskConnection,
-  createTiledeskSignIn,
-  type KeptSession,
-  tiledeskCredential,
-} from '../sources/tiledesk/index.ts';
-import {
-  createTilkeeConnection,
-  createTilkeeSignIn,
-  type TokenVault,
-  tilkeeCredential,
-  vaultName,
-} from '../sources/tilkee/index.ts';
+import { createTiledeskConnection, createTiledeskSignIn, tiledeskCredential } from '../sources/tiledesk/index.ts';
+import { createTilkeeConnection, createTilkeeSignIn, tilkeeCredential, vaultName } from '../sources/tilkee/index.ts';
 import type { Vault } from '../sources/vault.ts';
 import type { Connection, RefusalStore } from '../stream.ts';
-import { createAccountUpstream, type UpstreamParts } from './upstreams.ts';
+import { createUpstreams, type UpstreamParts } from './upstreams.ts';
 
 export interface ConnectParts extends UpstreamParts {
-  readonly vaults: Vaults;
+  readonly vaultOf: VaultOf;
   /** Where a refused credential is remembered for all processes; without it, in this process only. */
   readonly refusals?: (credential: { readonly credential: string; readonly secret: string }) => RefusalStore;
 }
 
 /** Where an account's sign-in is kept, by its name. */
-export interface Vaults {
-  readonly tiledesk: (name: string) => Vault<KeptSession>;
-  readonly tilkee: (name: string) => TokenVault;
-}
-
-/** Makes the connections of a configuration, and of the next one again: an account that stays as it is keeps its very objects, session and all. */
-export type Connector = (connections: readonly ConnectionConfig[]) => readonly Connection[];
+export type VaultOf = <T>(name: string) => Vault<T>;
 
 interface Made {
   readonly settings: ConnectionConfig;
@@ -43,9 +25,16 @@ interface Made {
   readonly keys: readonly string[];
 }
 
-/** Accounts that share a credential share its budget and its sign-in. */
-export function createConnector({ http, privacy }: Pick<Config, 'http' | 'privacy'>, parts: ConnectParts): Connector {
-  const { logger, clock } = parts;
+/**
+ * Makes the connections of a configuration, and of the next one again: an account that stays as it is keeps its very objects, session and all. Accounts
+ * that share a credential share its budget and its sign-in.
+ */
+export function createConnector(
+  { http, privacy }: Pick<Config, 'http' | 'privacy'>,
+  parts: ConnectParts,
+): (connections: readonly ConnectionConfig[]) => readonly Connection[] {
+  const { logger, clock, vaultOf } = parts;
+  const upstreamOf = createUpstreams(http, parts);
   const upstreams = new Shared<Upstream>();
   const tiledeskSignIns = new Shared<ReturnType<typeof createTiledeskSignIn>>();
   const tilkeeSignIns = new Shared<ReturnType<typeof createTilkeeSignIn>>();
@@ -54,37 +43,25 @@ export function createConnector({ http, privacy }: Pick<Config, 'http' | 'privac
   function make(settings: ConnectionConfig, credential: string, requestsPerMinute: number): Made {
     const upstreamKey = JSON.stringify([credential, requestsPerMinute]);
     const upstream = upstreams.of(upstreamKey, () =>
-      createAccountUpstream(http, parts, { source: settings.source, credential, requestsPerMinute }),
+      upstreamOf({ source: settings.source, credential, requestsPerMinute }),
     );
+    const guard = () =>
+      createRefusalGuard(parts.refusals?.({ credential, secret: JSON.stringify(settings.auth) }) ?? null);
     // A sign-in belongs to everything that it is made with: another password under the same e-mail address signs in anew.
     const signInKey = JSON.stringify(['sign-in', credential, ...signInSettings(settings)]);
-    const connection =
-      settings.source === 'tilkee'
-        ? connectTilkee(settings, upstream, signInKey)
-        : connectTiledesk(settings, upstream, signInKey);
-    return { settings, connection, limit: requestsPerMinute, keys: [upstreamKey, signInKey] };
-  }
-
-  const guardOf = (credential: string, auth: ConnectionConfig['auth']) =>
-    createRefusalGuard(parts.refusals?.({ credential, secret: JSON.stringify(auth) }) ?? null);
-
-  function connectTiledesk(settings: TiledeskConnectionConfig, upstream: Upstream, key: string): Connection {
-    const signIn = tiledeskSignIns.of(key, () =>
-      createTiledeskSignIn(settings, upstream, {
-        vault: parts.vaults.tiledesk(tiledeskCredential(settings)),
-        guard: guardOf(tiledeskCredential(settings), settings.auth),
-      }),
+    const keys = [upstreamKey, signInKey];
+    if (settings.source === 'tilkee') {
+      const signIn = tilkeeSignIns.of(signInKey, () =>
+        createTilkeeSignIn({ settings, upstream, vault: vaultOf(vaultName(settings)), clock, logger, guard: guard() }),
+      );
+      const connection = createTilkeeConnection({ settings, upstream, signIn, privacy });
+      return { settings, connection, limit: requestsPerMinute, keys };
+    }
+    const signIn = tiledeskSignIns.of(signInKey, () =>
+      createTiledeskSignIn(settings, upstream, { vault: vaultOf(credential), guard: guard() }),
     );
-    return createTiledeskConnection({ settings, upstream, signIn, privacy });
-  }
-
-  function connectTilkee(settings: TilkeeConnectionConfig, upstream: Upstream, key: string): Connection {
-    const signIn = tilkeeSignIns.of(key, () => {
-      const vault = parts.vaults.tilkee(vaultName(settings));
-      const guard = guardOf(tilkeeCredential(settings), settings.auth);
-      return createTilkeeSignIn({ settings, upstream, vault, clock, logger, guard });
-    });
-    return createTilkeeConnection({ settings, upstream, signIn, privacy });
+    const connection = createTiledeskConnection({ settings, upstream, signIn, privacy });
+    return { settings, connection, limit: requestsPerMinute, keys };
   }
 
   return (connections) => {
@@ -104,6 +81,11 @@ export function createConnector({ http, privacy }: Pick<Config, 'http' | 'privac
     for (const each of [upstreams, tiledeskSignIns, tilkeeSignIns]) each.keepOnly(inUse);
     return [...next.values()].map(({ connection }) => connection);
   };
+}
+
+/** All configured accounts, once. */
+export function connect(config: Config, parts: ConnectParts): readonly Connection[] {
+  return createConnector(config, parts)(config.connections);
 }
 
 const credentialOf = (settings: ConnectionConfig): string =>

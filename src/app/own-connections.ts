@@ -1,31 +1,20 @@
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
 import { ConfigError } from '../errors.ts';
-import type { Upstream } from '../http/upstream.ts';
 import type { Logger } from '../logger.ts';
 import type { Connection, TableSpec } from '../stream.ts';
-import { type Account, createAccountUpstream, type UpstreamParts } from './upstreams.ts';
+import type { UpstreamOf } from './upstreams.ts';
 
 /** What a source that is not built in is made from. */
 export interface OwnParts {
   /** The way to the account's server: requests within its budget, tried again where that helps. Accounts with the same credential share one budget. */
-  upstream(account: Account): Upstream;
+  readonly upstream: UpstreamOf;
   readonly logger: Logger;
   readonly clock: Clock;
 }
 
 /** Answers the accounts of sources that are not built in. Called once; they stay through every reload of the configuration. */
 export type ConnectOwn = (parts: OwnParts) => readonly Connection[];
-
-export function connectOwn(
-  connect: ConnectOwn | undefined,
-  { http }: Pick<Config, 'http'>,
-  parts: UpstreamParts,
-): readonly Connection[] {
-  if (connect === undefined) return [];
-  const { logger, clock } = parts;
-  return connect({ logger, clock, upstream: (account) => createAccountUpstream(http, parts, account) });
-}
 
 /** @throws ConfigError when two connections have one id, or one id is also that of a configured account */
 export function refuseSameIds(own: readonly Connection[], { connections }: Pick<Config, 'connections'>): void {

@@ -1,10 +1,11 @@
 import type { App } from '../app.ts';
 import { DatabaseError, isAbort, LeaseBusyError, RunCancelledError } from '../errors.ts';
 import { endOwnWaits } from '../store/engine/control.ts';
-import type { RunCounts } from '../store/engine/runs.ts';
+import { noCounts, type RunCounts } from '../store/engine/runs.ts';
 import { isBackfillComplete } from '../store/engine/watermarks.ts';
 import { databaseError } from '../store/faults.ts';
 import type { Connection, Pass, QueuedPass, Stream } from '../stream.ts';
+import { type ReprojectReport, reproject } from '../sync/reproject.ts';
 import type { RunResult } from '../sync/run-pass.ts';
 
 export interface Selected {
@@ -12,28 +13,14 @@ export interface Selected {
   readonly stream: Stream;
 }
 
-/** What is told of a run, also where there was none because another process holds the stream. */
-export type SyncReport = Pick<
-  RunResult,
-  | 'connection'
-  | 'stream'
-  | 'pass'
-  | 'outcome'
-  | 'requests'
-  | 'pages'
-  | 'read'
-  | 'created'
-  | 'updated'
-  | 'unchanged'
-  | 'deleted'
-  | 'quarantined'
-  | 'watermark'
-  | 'startedAt'
-  | 'endedAt'
-  | 'error'
->;
+/** Every stream of the app, one connection after the other. */
+export const everyStream = ({ connections }: Pick<App, 'connections'>): Selected[] =>
+  connections.flatMap((connection) => connection.streams.map((stream) => ({ connection, stream })));
 
-export interface SyncStreamsOptions {
+/** What is reported of a run, also where there was none because another process holds the stream. It can be written as JSON. */
+export type SyncReport = Omit<RunResult, 'runId' | 'retryInMs' | 'slice'>;
+
+interface SyncStreamsOptions {
   /** Undefined: the first full read until that is complete, then what changed. */
   readonly pass?: Pass;
   readonly signal: AbortSignal;
@@ -41,13 +28,13 @@ export interface SyncStreamsOptions {
   readonly follow?: (selected: Selected, pass: Pass) => Promise<Following>;
 }
 
-export interface Following {
+interface Following {
   onProgress(counts: RunCounts): void;
   end(): void;
 }
 
 /** A process that was killed leaves its lease behind for about ten seconds. */
-const LEASE_WAIT_MS = 15_000;
+export const LEASE_WAIT_MS = 15_000;
 
 /** Runs each stream once. Connections side by side, the streams of one connection in order: they share its request budget anyway. */
 export async function syncStreams(
@@ -86,8 +73,18 @@ export interface SyncOnceOptions {
  * beginning, is told in its report (`outcome`, `error`) and does not keep the others from theirs; its checkpoint is kept, and the next call goes on from it.
  */
 export function syncOnce(app: App, options: SyncOnceOptions): Promise<SyncReport[]> {
-  const all = app.connections.flatMap((connection) => connection.streams.map((stream) => ({ connection, stream })));
-  return syncStreams(app, all, options);
+  return syncStreams(app, everyStream(app), options);
+}
+
+/** Derives the typed columns of every stream of the app again from `raw`, without a request, as `leadmirror reproject` does: for a column that is new or mapped better. */
+export async function reprojectOnce(
+  app: App,
+  { signal }: { readonly signal: AbortSignal },
+): Promise<ReprojectReport[]> {
+  const parts = { prisma: app.database.prisma, clock: app.clock, logger: app.logger };
+  const reports: ReprojectReport[] = [];
+  for (const selected of everyStream(app)) reports.push(await reproject(parts, { ...selected, signal }));
+  return reports;
 }
 
 async function syncStream(app: App, item: Selected, options: SyncStreamsOptions): Promise<SyncReport> {
@@ -102,28 +99,17 @@ async function syncStream(app: App, item: Selected, options: SyncStreamsOptions)
     following = await options.follow?.(item, pass);
     const waits = { signal, maxWaitMs: app.config.http.retryMaxMs, leaseWaitMs: LEASE_WAIT_MS };
     const { onProgress } = following ?? {};
-    return reportOf(await app.runPass({ connection, stream, pass, ...waits, ...(onProgress && { onProgress }) }));
+    const result = await app.runPass({ connection, stream, pass, ...waits, ...(onProgress && { onProgress }) });
+    const { runId, retryInMs, slice, ...report } = result;
+    return report;
   } catch (cause) {
     const failure = explainMissingRun(databaseError(cause, app.database.place), signal);
     if (failure === null) throw cause;
-    return {
-      ...{ connection: connection.id, stream: stream.name, pass, watermark: null, ...failure },
-      ...{ requests: 0, pages: 0, read: 0, created: 0, updated: 0, unchanged: 0, deleted: 0, quarantined: 0 },
-      ...{ startedAt, endedAt: new Date() },
-    };
+    const named = { connection: connection.id, stream: stream.name, pass };
+    return { ...named, ...failure, ...noCounts(), watermark: null, startedAt, endedAt: new Date() };
   } finally {
     following?.end();
   }
-}
-
-/** Only what is promised: a report can be written as JSON. */
-function reportOf(result: RunResult): SyncReport {
-  const { connection, stream, pass, outcome, error, watermark, startedAt, endedAt } = result;
-  const { requests, pages, read, created, updated, unchanged, deleted, quarantined } = result;
-  return {
-    ...{ connection, stream, pass, outcome, error, watermark, startedAt, endedAt },
-    ...{ requests, pages, read, created, updated, unchanged, deleted, quarantined },
-  };
 }
 
 /** Why there is no run to report; null for what nobody foresaw. */

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
 import type { RequestBudget } from '../http/budget.ts';
-import type { HttpClient } from '../http/client.ts';
+import { HttpClient } from '../http/client.ts';
 import { createUpstream, type Upstream } from '../http/upstream.ts';
 import type { Logger } from '../logger.ts';
 import type { Instruments } from '../ops/instruments.ts';
@@ -25,19 +25,23 @@ export interface Account {
 }
 
 /** The way to one account's server: each request within the account's budget, tried again where that helps. */
-export function createAccountUpstream(
-  { retryAttempts, retryMaxMs }: Config['http'],
-  parts: UpstreamParts,
-  { source, credential, requestsPerMinute }: Account,
-): Upstream {
+export type UpstreamOf = (account: Account) => Upstream;
+
+export function createUpstreams({ retryAttempts, retryMaxMs }: Config['http'], parts: UpstreamParts): UpstreamOf {
   const { client, clock, logger, instruments } = parts;
-  return createUpstream({
-    client: instruments?.sender(source, client) ?? client,
-    budget: parts.budgetOf(credential, requestsPerMinute),
-    credential,
-    clock: instruments?.clock(source, clock) ?? clock,
-    logger,
-    attempts: retryAttempts,
-    maxTotalMs: retryMaxMs,
-  });
+  return ({ source, credential, requestsPerMinute }) =>
+    createUpstream({
+      client: instruments?.sender(source, client) ?? client,
+      budget: parts.budgetOf(credential, requestsPerMinute),
+      credential,
+      clock: instruments?.clock(source, clock) ?? clock,
+      logger,
+      attempts: retryAttempts,
+      maxTotalMs: retryMaxMs,
+    });
+}
+
+export function createHttpClient({ http }: Pick<Config, 'http'>, clock: Clock): HttpClient {
+  const { timeoutMs, allowInsecureHttp, proxy } = http;
+  return new HttpClient({ timeoutMs, allowInsecureHttp, proxy, clock });
 }

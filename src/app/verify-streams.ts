@@ -2,7 +2,7 @@ import type { App } from '../app.ts';
 import { DatabaseError, LeaseBusyError, RunCancelledError } from '../errors.ts';
 import { isBackfillComplete } from '../store/engine/watermarks.ts';
 import type { VerifyReport } from '../sync/verify.ts';
-import type { Selected } from './sync-streams.ts';
+import { everyStream, LEASE_WAIT_MS, type Selected } from './sync-streams.ts';
 
 export interface VerifyOnceOptions {
   readonly signal: AbortSignal;
@@ -15,15 +15,11 @@ export interface VerifyOnceOptions {
 /** What came of comparing one stream. `report` null, with the reason in `error`: nothing could be compared. */
 export type Verified = Pick<VerifyReport, 'connection' | 'stream' | 'error'> & { readonly report: VerifyReport | null };
 
-const LEASE_WAIT_MS = 15_000;
-
 /** Reads every stream of the app whole and compares it with the mirror, row by row, as `leadmirror verify` does. */
 export async function verifyOnce(app: App, options: VerifyOnceOptions): Promise<Verified[]> {
   const verified: Verified[] = [];
-  for (const connection of app.connections) {
-    for (const stream of connection.streams) {
-      if (!options.signal.aborted) verified.push(await verifySelected(app, { connection, stream }, options));
-    }
+  for (const selected of everyStream(app)) {
+    if (!options.signal.aborted) verified.push(await verifySelected(app, selected, options));
   }
   return verified;
 }
@@ -34,11 +30,9 @@ export async function verifySelected(
   { signal, repair = false, sample = 1 }: VerifyOnceOptions,
 ): Promise<Verified> {
   const named = { connection: connection.id, stream: stream.name };
+  const key = { connectionId: connection.id, stream: stream.name };
   // One that is never compared says so itself.
-  if (
-    stream.notCompared === undefined &&
-    !(await isBackfillComplete(app.database.prisma, { connectionId: connection.id, stream: stream.name }))
-  ) {
+  if (stream.notCompared === undefined && !(await isBackfillComplete(app.database.prisma, key))) {
     const message = `the first full read is not finished; run: leadmirror sync ${stream.name}`;
     return { ...named, report: null, error: { code: 'backfill_first', message } };
   }

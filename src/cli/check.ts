@@ -1,8 +1,10 @@
 import { createQueues } from '../../workers/queues.ts';
-import { assertKey, connect, type MirrorDatabase, openMirrorDatabase, vaultsIn } from '../app.ts';
+import { connect } from '../app/connector.ts';
+import { assertKey, type MirrorDatabase, openMirrorDatabase, vaultsIn } from '../app/mirror-database.ts';
 import { systemClock } from '../clock.ts';
-import { type ConnectionConfig, describeConfig, type TilkeeConnectionConfig } from '../config.ts';
+import { type ConnectionConfig, describeConfig } from '../config.ts';
 import { DatabaseError, errorCode, isAbort, LeadmirrorError, RateLimitedError } from '../errors.ts';
+import { tiledeskCredential } from '../sources/tiledesk/index.ts';
 import { vaultName } from '../sources/tilkee/index.ts';
 import { connectionsOf, lackOfRoom, leastOf } from '../store/connection-room.ts';
 import { readServerPause } from '../store/engine/control.ts';
@@ -104,10 +106,11 @@ async function checkStorage(
   });
 }
 
-/** Its password can be tried beside a kept session, without using up a refresh token. */
-function hasOnlyPassword(settings: ConnectionConfig): settings is TilkeeConnectionConfig {
-  if (settings.source !== 'tilkee' || settings.auth.kind === 'key') return false;
-  return settings.auth.password !== null && settings.auth.refreshToken === null;
+/** The vault of an account whose password can be tried beside a kept session, without using up a refresh token. */
+function triedVault(settings: ConnectionConfig): string | [] {
+  if (settings.source === 'tiledesk') return tiledeskCredential(settings);
+  const { auth } = settings;
+  return auth.kind === 'oauth' && auth.password !== null && auth.refreshToken === null ? vaultName(settings) : [];
 }
 
 async function checkConnections(
@@ -117,13 +120,10 @@ async function checkConnections(
 ): Promise<void> {
   // The password itself is on trial, not a session that was got with it once. A refresh token of Tilkee's works once: that one comes from the vault.
   const [kept, fresh] = [vaultsIn(config, database), vaultsIn(config, null)];
-  const tried = new Set(config.connections.flatMap((one) => (hasOnlyPassword(one) ? vaultName(one) : [])));
-  const vaults = {
-    tiledesk: fresh.tiledesk,
-    tilkee: (name: string) => (tried.has(name) ? fresh : kept).tilkee(name),
-  };
+  const tried = new Set(config.connections.flatMap(triedVault));
+  const vaultOf = <T>(name: string) => (tried.has(name) ? fresh : kept)<T>(name);
   await withUpstreams(config, { logger, signal }, async (parts, fetch) => {
-    for (const connection of connect(config, { ...parts, vaults })) {
+    for (const connection of connect(config, { ...parts, vaultOf })) {
       const isOpen = await attempt(connection.id, async () => {
         if (database !== null) await assertNotPaused(connection, database);
         return (await connection.open(fetch)).summary;

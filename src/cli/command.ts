@@ -1,4 +1,5 @@
-import { type App, createApp, type MirrorDatabase, openMirrorDatabase } from '../app.ts';
+import { type MirrorDatabase, openMirrorDatabase } from '../app/mirror-database.ts';
+import { type App, createApp } from '../app.ts';
 import { type Config, type LoadOptions, loadConfig } from '../config.ts';
 import { ConfigError, errorCode, isAbort, LeadmirrorError } from '../errors.ts';
 import { createLogger, type Logger } from '../logger.ts';

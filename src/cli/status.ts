@@ -1,5 +1,5 @@
 import { createNextRuns } from '../../workers/next-runs.ts';
-import type { MirrorDatabase } from '../app.ts';
+import type { MirrorDatabase } from '../app/mirror-database.ts';
 import { scheduleOf } from '../config.ts';
 import type { OpsParts } from '../ops/parts.ts';
 import { afterPauses, StatusReader } from '../ops/read-status.ts';

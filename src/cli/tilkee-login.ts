@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { createInterface } from 'node:readline';
-import { assertKey, createHttpClient, openMirrorDatabase } from '../app.ts';
+import { assertKey, openMirrorDatabase } from '../app/mirror-database.ts';
+import { createHttpClient } from '../app/upstreams.ts';
 import { systemClock } from '../clock.ts';
 import type { Config, TilkeeConnectionConfig } from '../config.ts';
 import { AuthError, ConfigError } from '../errors.ts';

@@ -1,5 +1,5 @@
 import type { UpstreamParts } from '../app/upstreams.ts';
-import { createHttpClient } from '../app.ts';
+import { createHttpClient } from '../app/upstreams.ts';
 import { systemClock } from '../clock.ts';
 import type { Config } from '../config.ts';
 import { createLocalBudget } from '../http/budget.ts';

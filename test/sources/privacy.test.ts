@@ -1,6 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { connect, createHttpClient, vaultsIn } from '../../src/app.ts';
+import { connect } from '../../src/app/connector.ts';
+import { vaultsIn } from '../../src/app/mirror-database.ts';
+import { createHttpClient } from '../../src/app/upstreams.ts';
 import { systemClock } from '../../src/clock.ts';
 import { loadConfig } from '../../src/config.ts';
 import { createLocalBudget } from '../../src/http/budget.ts';
@@ -276,8 +278,8 @@ describe('every stream', () => {
     const config = loadConfig({ env: { ...env, STORE_VISITOR_PII: String(storesPii) }, cwd: '/', isTerminal: false });
     const client = createHttpClient(config, systemClock);
     const budgetOf = (_: string, perMinute: number) => createLocalBudget(perMinute, systemClock);
-    const vaults = vaultsIn(config, null);
-    const connections = connect(config, { logger: silentLogger(), clock: systemClock, client, budgetOf, vaults });
+    const vaultOf = vaultsIn(config, null);
+    const connections = connect(config, { logger: silentLogger(), clock: systemClock, client, budgetOf, vaultOf });
     await client.close();
     const streams = connections.flatMap((connection) => connection.streams);
     expect(streams.map(({ name }) => name).sort()).toEqual(

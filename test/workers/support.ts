@@ -1,7 +1,8 @@
 import { EventEmitter, once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { pino } from 'pino';
-import type { App, ScheduledStream } from '../../src/app.ts';
+import type { ScheduledStream } from '../../src/app/live-streams.ts';
+import type { App } from '../../src/app.ts';
 import { systemClock } from '../../src/clock.ts';
 import { type Config, compareConfigs } from '../../src/config.ts';
 import type { Logger } from '../../src/logger.ts';

@@ -1,5 +1,6 @@
-import { createAccountUpstream } from '../../app/upstreams.ts';
-import { connect, vaultsIn } from '../../app.ts';
+import { connect } from '../../app/connector.ts';
+import { vaultsIn } from '../../app/mirror-database.ts';
+import { createUpstreams } from '../../app/upstreams.ts';
 import { type Answers, loadAnswers, problemWith } from '../../config/answers.ts';
 import type { VariableName } from '../../config.ts';
 import { AuthError, LeadmirrorError, UpstreamContractError, UpstreamRefusedError } from '../../errors.ts';
@@ -32,7 +33,7 @@ export function tryTiledeskAccount(parts: TrialParts, answers: Answers): Promise
   return withUpstreams(config, parts, async (upstreamParts, fetch) => {
     const { source, requestsPerMinute } = settings;
     const credential = tiledeskCredential(settings);
-    const upstream = createAccountUpstream(config.http, upstreamParts, { source, credential, requestsPerMinute });
+    const upstream = createUpstreams(config.http, upstreamParts)({ source, credential, requestsPerMinute });
     const signIn = createTiledeskSignIn(settings, upstream, {
       vault: createMemoryVault(),
       guard: createRefusalGuard(null),
@@ -45,7 +46,7 @@ export function tryTiledeskAccount(parts: TrialParts, answers: Answers): Promise
 export function openAll(ask: Asker, parts: TrialParts, answers: Answers): Promise<void> {
   const config = loadAnswers(answers, parts);
   return withUpstreams(config, parts, async (upstreamParts, fetch) => {
-    for (const connection of connect(config, { ...upstreamParts, vaults: vaultsIn(config, null) })) {
+    for (const connection of connect(config, { ...upstreamParts, vaultOf: vaultsIn(config, null) })) {
       const { summary } = await connection.open(fetch);
       ask.say('success', `${connection.id}: ${summary}`);
       for (const { name, knock } of connection.doors ?? []) {
