@@ -88,9 +88,7 @@ function readSettings(
   return findings.check(
     settingsSchema({ cwd, isTerminal, timezone, hasOpsToken, isPublic, allowInsecureHttp }),
     texts,
-    {
-      label: ([name]) => environment.given(String(name))?.label ?? String(name),
-    },
+    ([name]) => environment.given(String(name))?.label ?? String(name),
   );
 }
 

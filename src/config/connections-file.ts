@@ -1,6 +1,5 @@
 import { join, resolve } from 'node:path';
 import { LineCounter, parseDocument } from 'yaml';
-import { z } from 'zod';
 import type { Environment, Given } from './environment.ts';
 import { type Findings, UNKNOWN_KEY } from './findings.ts';
 import { noteIfOpen, readOptionalText, readSecretFile } from './read-file.ts';
@@ -21,14 +20,11 @@ export interface FileEntry {
   readonly label: (...path: readonly string[]) => string;
 }
 
-/** The keys whose values are mappings themselves: a schedule, and schedules by stream. */
-const NESTED: readonly string[] = ['schedule', 'streamSchedules'];
-
 /** Ten thousand connections take two; more is no list of connections. */
 const MAX_BYTES = 16 * 1024 * 1024;
 
 /** The keys that an entry may have: of one source, or of any when the source is not known. */
-export type EntryKeys = (source?: unknown) => readonly string[];
+type EntryKeys = (source?: unknown) => readonly string[];
 
 interface Context {
   readonly cwd: string;
@@ -60,58 +56,26 @@ export function readConnectionsFile(keysOf: EntryKeys, context: Context): readon
   }
   const content = parseYaml(read.text, findings);
   if (content === null || content === '' || content === undefined) return [];
-  const items: unknown[] = isMapping(content) && Array.isArray(content.connections) ? content.connections : [];
-  const sourceOf = (item: unknown): unknown => (isMapping(item) ? item.source : undefined);
-  const anyKeys = keysOf();
-  findings.check(fileSchema(anyKeys), content, {
-    label: labelOf,
-    knownKeys: ([, index, group]) => {
-      if (index === undefined) return ['connections'];
-      return group === undefined ? keysOf(sourceOf(items[Number(index)])) : SCHEDULE_KEYS;
-    },
+  // What fits of a file with problems is read all the same, so that the problems of its values are reported along with them.
+  return itemsOf(content, findings).flatMap((item, index) => {
+    if (isMapping(item)) return [readEntry(item, index, keysOf, context)];
+    findings.problem(labelOf(['connections', index]), 'must have keys such as "source: tiledesk"');
+    return [];
   });
-  // What fits of a file with problems is read all the same, so that the problems of its values are told along with them.
-  return items.flatMap((item, index) => (isMapping(item) ? [readEntry(item, index, anyKeys, context)] : []));
 }
 
-/** A text, or a list of texts as if comma separated. */
-const simpleValue = z.union([z.string(), z.array(z.string()).transform((texts) => texts.join(','))], {
-  error: 'must be a simple value; a text with special characters needs quotes',
-});
-
-/** A key without anything behind it is as good as not there. */
-const emptyAsAbsent = (value: unknown): unknown => (value === '' ? undefined : value);
-
-const scheduleShape = z.preprocess(
-  emptyAsAbsent,
-  z
-    .strictObject(
-      Object.fromEntries(SCHEDULE_KEYS.map((key) => [key, simpleValue.optional()])),
-      'must have keys of its own, such as "incremental: off" or "timezone: Europe/Paris"',
-    )
-    .optional(),
-);
-
-const streamSchedulesShape = z.preprocess(
-  emptyAsAbsent,
-  z.record(z.string(), scheduleShape, 'must have streams as keys, such as "leads: { reconcile: off }"').optional(),
-);
-
-function fileSchema(entryKeys: readonly string[]) {
-  const simple = entryKeys.filter((key) => !NESTED.includes(key)).map((key) => [key, simpleValue.optional()]);
-  const entry = z.strictObject(
-    {
-      ...Object.fromEntries(simple),
-      schedule: scheduleShape.optional(),
-      streamSchedules: streamSchedulesShape.optional(),
-    },
-    'must have keys such as "source: tiledesk"',
-  );
-  const connections = z.array(entry, 'must be a list, each item beginning with "- "');
-  return z.strictObject(
-    { connections: z.preprocess((list) => (list === '' ? [] : list), connections).optional() },
-    'must begin with "connections:"',
-  );
+function itemsOf(content: unknown, findings: Findings): readonly unknown[] {
+  if (!isMapping(content)) {
+    findings.problem(CONNECTIONS_FILE, 'must begin with "connections:"');
+    return [];
+  }
+  for (const key of Object.keys(content)) {
+    if (key !== 'connections') findings.unknownKey(key, ['connections'], (shown) => labelOf([shown]));
+  }
+  const { connections = '' } = content;
+  if (Array.isArray(connections)) return connections;
+  if (connections !== '') findings.problem(labelOf(['connections']), 'must be a list, each item beginning with "- "');
+  return [];
 }
 
 /** Only what looks like a key is repeated: a password on the wrong side of the colon is not. */
@@ -166,12 +130,11 @@ type Mapping = Readonly<Record<string, unknown>>;
 const isMapping = (value: unknown): value is Mapping =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-const EMPTY: Mapping = {};
-
-const mappingIn = (item: Mapping, key: string): Mapping => {
-  const value = Object.hasOwn(item, key) ? item[key] : undefined;
-  return isMapping(value) ? value : EMPTY;
-};
+/** A text, or a list of texts as if comma separated; null for anything else. */
+function simpleText(value: unknown): string | null {
+  if (Array.isArray(value)) return value.every((each) => typeof each === 'string') ? value.join(',') : null;
+  return typeof value === 'string' ? value : null;
+}
 
 /** Stands between the names of a path; no key of YAML text holds it. */
 const SEPARATOR = '\0';
@@ -179,33 +142,46 @@ const SEPARATOR = '\0';
 function readEntry(
   item: Mapping,
   index: number,
-  entryKeys: readonly string[],
+  keysOf: EntryKeys,
   { cwd, environment, findings, onFile = () => {} }: Context,
 ): FileEntry {
   const label = (...path: readonly string[]): string => labelOf(['connections', index, ...path]);
   const texts = new Map<string, Given>();
   const readText = (value: unknown, path: readonly string[]): void => {
-    const { data = null } = simpleValue.safeParse(value);
-    const resolved = data === null ? null : resolveReferences(data, { label: label(...path), environment, findings });
+    const simple = simpleText(value);
+    if (simple === null) {
+      findings.problem(label(...path), 'must be a simple value; a text with special characters needs quotes');
+    }
+    const resolved = simple && resolveReferences(simple, { label: label(...path), environment, findings });
     // Passwords keep their spaces, as in the environment.
     const rules = { label: label(...path), keepsSpaces: path[0] === 'password', findings };
-    const text = resolved === null ? null : tidy(resolved, rules);
+    const text = resolved && tidy(resolved, rules);
     if (text !== '') texts.set(path.join(SEPARATOR), { label: label(...path), text });
   };
-  const keys = entryKeys.filter((name) => item[name] !== undefined);
-  for (const key of keys) if (!NESTED.includes(key)) readText(item[key], [key]);
-  const streamSchedules = mappingIn(item, 'streamSchedules');
-  const scheduledStreams = Object.keys(streamSchedules);
-  const groups: [readonly string[], Mapping][] = [
-    [['schedule'], mappingIn(item, 'schedule')],
-    ...scheduledStreams.map((name): [string[], Mapping] => [
-      ['streamSchedules', name],
-      mappingIn(streamSchedules, name),
-    ]),
-  ];
-  for (const [path, group] of groups) {
-    for (const key of SCHEDULE_KEYS) if (Object.hasOwn(group, key)) readText(group[key], [...path, key]);
+  /** A key without anything behind it is as good as not there. */
+  const mappingOf = (value: unknown, path: readonly string[], expected: string): Mapping => {
+    if (isMapping(value)) return value;
+    if (value !== undefined && value !== '') findings.problem(label(...path), expected);
+    return {};
+  };
+  const readSchedule = (value: unknown, path: readonly string[]): void => {
+    const expected = 'must have keys of its own, such as "incremental: off" or "timezone: Europe/Paris"';
+    for (const [key, text] of Object.entries(mappingOf(value, path, expected))) {
+      if ((SCHEDULE_KEYS as readonly string[]).includes(key)) readText(text, [...path, key]);
+      else findings.unknownKey(key, SCHEDULE_KEYS, (shown) => label(...path, shown));
+    }
+  };
+
+  const anyKeys = keysOf();
+  const keys = Object.keys(item).filter((key) => anyKeys.includes(key));
+  for (const [key, value] of Object.entries(item)) {
+    if (!keys.includes(key)) findings.unknownKey(key, keysOf(item.source), (shown) => label(shown));
+    else if (key !== 'schedule' && key !== 'streamSchedules') readText(value, [key]);
   }
+  readSchedule(item.schedule, ['schedule']);
+  const expected = 'must have streams as keys, such as "leads: { reconcile: off }"';
+  const streamSchedules = mappingOf(item.streamSchedules, ['streamSchedules'], expected);
+  for (const [name, value] of Object.entries(streamSchedules)) readSchedule(value, ['streamSchedules', name]);
   for (const fileKey of keys.filter((name) => name.endsWith('File'))) {
     const file = texts.get(fileKey);
     if (file === undefined) continue;
@@ -217,7 +193,12 @@ function readEntry(
     const rules = { label: file.label, keepsSpaces: key === 'password', findings };
     texts.set(key, { ...file, text: path === null ? null : readSecretFile(path, rules) });
   }
-  return { keys, scheduledStreams, label, given: (...path) => texts.get(path.join(SEPARATOR)) ?? null };
+  return {
+    keys,
+    scheduledStreams: Object.keys(streamSchedules),
+    label,
+    given: (...path) => texts.get(path.join(SEPARATOR)) ?? null,
+  };
 }
 
 /** Puts the values of `${NAME}` in. Null when one is missing, which is reported. */

@@ -1,8 +1,7 @@
-import type { z } from 'zod';
 import type { AccountSource, Rules } from './account-source.ts';
 import { CONNECTIONS_FILE, type FileEntry } from './connections-file.ts';
 import { type Environment, type Given, textOf } from './environment.ts';
-import type { Findings, Place } from './findings.ts';
+import type { Findings, Label } from './findings.ts';
 import { createScheduleReader } from './schedules.ts';
 import { tiledeskAccounts } from './tiledesk.ts';
 import { tilkeeAccounts } from './tilkee.ts';
@@ -31,8 +30,6 @@ interface Context {
 
 /** An account that somebody set out to describe, in the environment or in an entry. What did not work out is reported. */
 interface Account {
-  /** Undefined for an entry whose source is not known. */
-  readonly source?: AccountSource;
   readonly connections: readonly ConnectionConfig[];
   /** Where to look for what tells it apart from the others. */
   readonly label: string;
@@ -49,9 +46,14 @@ export function readConnections(entries: readonly FileEntry[], context: Context)
   const accounts = [...described.flatMap(({ account }) => account ?? []), ...entries.map(createEntryReader(context))];
   refuseDuplicates(accounts, findings);
   // Where there is nothing at all, the newcomer is told something better.
-  if (accounts.length > 0) noteIdleSettings(described, { entries, findings });
+  if (accounts.length > 0) for (const { noteIdle } of described) noteIdle(entries);
 
-  noteWhatIsOff(accounts, findings);
+  const off = accounts.flatMap(({ offBy, connections }) =>
+    offBy === null ? [] : connections.map(({ id }) => `${offBy} is false: ${id} is not mirrored`),
+  );
+  for (const note of off.slice(0, SHOWN_OFF)) findings.note(note);
+  if (off.length > SHOWN_OFF)
+    findings.note(`${off.length - SHOWN_OFF} more connections are not mirrored: enabled is false`);
   const mirrored = accounts.filter(({ offBy }) => offBy === null);
   for (const note of mirrored.flatMap(({ notes }) => notes)) findings.note(note);
   if (mirrored.length === 0 && context.isRequired) explainNoConnection(accounts, findings);
@@ -60,21 +62,11 @@ export function readConnections(entries: readonly FileEntry[], context: Context)
 
 const SHOWN_OFF = 5;
 
-function noteWhatIsOff(accounts: readonly Account[], findings: Findings): void {
-  const off = accounts.flatMap(({ offBy, connections }) =>
-    offBy === null ? [] : connections.map(({ id }) => ({ offBy, id })),
-  );
-  for (const { offBy, id } of off.slice(0, SHOWN_OFF)) findings.note(`${offBy} is false: ${id} is not mirrored`);
-  if (off.length > SHOWN_OFF)
-    findings.note(`${off.length - SHOWN_OFF} more connections are not mirrored: enabled is false`);
-}
-
 interface Described {
-  readonly source: AccountSource;
   /** Null when the variables name no account. */
   readonly account: Account | null;
-  /** Variables that are set and do nothing without an account. */
-  readonly idle: readonly string[];
+  /** Notes the variables that are set and do nothing without an account. */
+  noteIdle(entries: readonly FileEntry[]): void;
 }
 
 function fromEnvironment(source: AccountSource, context: Context): Described {
@@ -85,27 +77,27 @@ function fromEnvironment(source: AccountSource, context: Context): Described {
   // What leadmirror.yaml refers to is the file's, and perhaps only a part of a value, unless there is an account without it.
   const isOwn = set(source.identity) !== null || source.anchors.some((key) => isFree(key) && set(key) !== null);
   const given: Lookup = (key) => (isOwn || isFree(key) ? set(key) : null);
-  const place = placeOf(given, variable);
+  const label = labelOf(given, variable);
   const rules = rulesOf({ given, name: variable }, context);
   const texts = textsOf(source, given);
-  if (!isOwn) {
-    // Settings without an account do nothing, which is never what the operator wanted. They are checked all the same.
-    findings.check(source.idle(rules), texts, place);
-    const idle = Object.keys(source.settings).filter((key) => given(key) !== null);
-    return { source, account: null, idle: idle.map(variable) };
+  if (isOwn) {
+    const connections = findings.check(source.environment(rules), texts, label) ?? [];
+    const offBy = switchOf(source, environment);
+    const account = { connections, label: label([source.identity]), notes: notesOf(source, rules, label), offBy };
+    return { account, noteIdle: () => {} };
   }
-  const connections = findings.check(source.environment(rules), texts, place) ?? [];
-  const notes = notesOf(source, rules, place);
-  const offBy = switchOf(source, environment);
-  return { source, account: { source, connections, label: place.label([source.identity]), notes, offBy }, idle: [] };
-}
-
-interface EntryReader {
-  readonly source: AccountSource;
-  readonly schema: z.ZodType<ConnectionConfig>;
-  readonly known: ReadonlySet<string>;
-  /** The variable that switches all entries of the source off. */
-  readonly offBy: string | null;
+  // Settings without an account do nothing, which is never what the operator wanted. They are checked all the same.
+  findings.check(source.idle(rules), texts, label);
+  const idle = Object.keys(source.settings).filter((key) => given(key) !== null);
+  const noteIdle = (entries: readonly FileEntry[]): void => {
+    if (idle.length === 0) return;
+    const isInFile = entries.some((entry) => entry.given('source')?.text === source.source);
+    const reason = isInFile
+      ? `connections of ${CONNECTIONS_FILE} take their settings from there only`
+      : `no ${source.title} is configured`;
+    findings.note(`${idle.map(variable).join(', ')} without effect: ${reason}`);
+  };
+  return { account: null, noteIdle };
 }
 
 const enabled = flag.default(true);
@@ -116,23 +108,15 @@ function createEntryReader(context: Context): (entry: FileEntry) => Account {
   let atHand: Lookup = () => null;
   const rules = rulesOf({ given: (key) => atHand(key), name: (key) => key }, context);
   const readSchedules = createScheduleReader(findings);
-  const readers = new Map<string, EntryReader>();
-  const readerOf = (name: string | null | undefined): EntryReader | undefined => {
-    const source = SOURCES.find((each) => each.source === name);
-    if (source === undefined) return undefined;
-    const made = readers.get(source.source) ?? {
-      source,
-      schema: source.entry(rules),
-      known: new Set(entryKeysOf(source.source)),
-      offBy: switchOf(source, environment),
-    };
-    readers.set(source.source, made);
-    return made;
-  };
+  const readers = SOURCES.map((source) => {
+    const known = new Set(entryKeysOf(source.source));
+    return { source, schema: source.entry(rules), known, offBy: switchOf(source, environment) };
+  });
   return (entry) => {
     const { keys, given, label } = entry;
     atHand = given;
-    const reader = readerOf(given('source')?.text);
+    const name = given('source')?.text;
+    const reader = readers.find(({ source }) => source.source === name);
     if (reader === undefined) {
       explainUnknownSource(entry, findings);
       return { connections: [], label: label('source'), notes: [], offBy: null };
@@ -141,15 +125,14 @@ function createEntryReader(context: Context): (entry: FileEntry) => Account {
     for (const key of keys.filter((each) => !known.has(each))) {
       findings.problem(label(key), `is no setting of a ${source.title}; leave it out, or correct the source`);
     }
-    const place = placeOf(given, label);
+    const place = labelOf(given, label);
     const connection = findings.check(schema, { id: given('id')?.text, ...textsOf(source, given) }, place);
     const schedules = readSchedules(entry, source.streams);
     refuseStrangeStreams(entry, { source, mirrored: connection?.streams, findings });
-    const isEnabled = findings.check(enabled, given('enabled')?.text, { label: () => label('enabled') });
+    const isEnabled = findings.check(enabled, given('enabled')?.text, () => label('enabled'));
     return {
-      source,
       connections: connection === undefined ? [] : [{ ...connection, ...schedules }],
-      label: place.label([given('id') === null ? source.identity : 'id']),
+      label: place([given('id') === null ? source.identity : 'id']),
       notes: notesOf(source, rules, place),
       offBy: isEnabled === false ? label('enabled') : reader.offBy,
     };
@@ -199,19 +182,6 @@ function refuseDuplicates(accounts: readonly Account[], findings: Findings): voi
   }
 }
 
-function noteIdleSettings(
-  described: readonly Described[],
-  { entries, findings }: { readonly entries: readonly FileEntry[]; readonly findings: Findings },
-): void {
-  for (const { source, idle } of described.filter((each) => each.idle.length > 0)) {
-    const isInFile = entries.some(({ given }) => given('source')?.text === source.source);
-    const reason = isInFile
-      ? `connections of ${CONNECTIONS_FILE} take their settings from there only`
-      : `no ${source.title} is configured`;
-    findings.note(`${idle.join(', ')} without effect: ${reason}`);
-  }
-}
-
 /** The variable that switches the whole source off, when it does. */
 function switchOf({ enabledBy }: AccountSource, environment: Environment): string | null {
   if (enabledBy === undefined) return null;
@@ -237,12 +207,12 @@ function explainNoConnection(accounts: readonly Account[], findings: Findings): 
 
 type Lookup = (key: string) => Given | null;
 
-const placeOf = (given: Lookup, label: (key: string) => string): Place => ({
-  label: (path) => {
+const labelOf =
+  (given: Lookup, label: (key: string) => string): Label =>
+  (path) => {
     const key = String(path.at(-1));
     return given(key)?.label ?? label(key);
-  },
-});
+  };
 
 function rulesOf(
   { given, name }: { given: Lookup; name: (key: string) => string },
@@ -252,8 +222,8 @@ function rulesOf(
   return { allowInsecureHttp, hasSecretKey, name, isGiven: (key) => given(key) !== null };
 }
 
-const notesOf = ({ advice }: AccountSource, rules: Rules, place: Place): readonly string[] =>
-  advice?.(rules).map(({ key, message }) => `${place.label([key])}: ${message}`) ?? [];
+const notesOf = ({ advice }: AccountSource, rules: Rules, label: Label): readonly string[] =>
+  advice?.(rules).map(({ key, message }) => `${label([key])}: ${message}`) ?? [];
 
 /** The settings of an account as its schemas take them. */
 function textsOf({ settings }: AccountSource, given: Lookup) {

@@ -2,14 +2,8 @@ import type { z } from 'zod';
 import type { ConfigProblem } from '../errors.ts';
 import { closest } from './suggest.ts';
 
-type Path = readonly PropertyKey[];
-
-export interface Place {
-  /** How the operator knows the setting at a path of the checked value. */
-  label(path: Path): string;
-  /** The keys that the strict object at a path takes. */
-  knownKeys?(path: Path): readonly string[];
-}
+/** How the operator knows the setting at a path of the checked value. */
+export type Label = (path: readonly PropertyKey[]) => string;
 
 /** Stands for a key that may be something else, such as a password. */
 export const UNKNOWN_KEY = '(unknown key)';
@@ -30,16 +24,9 @@ export class Findings {
    * The value that the schema makes of `input`; undefined when there is none. The one place where zod's issues become problems.
    * Zod's own words are never used, since they may describe what was received.
    */
-  check<T>(schema: z.ZodType<T>, input: unknown, { label, knownKeys = () => [] }: Place): T | undefined {
+  check<T>(schema: z.ZodType<T>, input: unknown, label: Label): T | undefined {
     const { data, error } = schema.safeParse(input, { error: () => 'cannot be used' });
-    for (const issue of error?.issues ?? []) {
-      if (issue.code === 'unrecognized_keys') {
-        const known = knownKeys(issue.path);
-        for (const key of issue.keys) this.unknownKey(key, known, (shown) => label([...issue.path, shown]));
-      } else if (issue.message !== '') {
-        this.problem(label(issue.path), issue.message);
-      }
-    }
+    for (const { path, message } of error?.issues ?? []) if (message !== '') this.problem(label(path), message);
     return data;
   }
 

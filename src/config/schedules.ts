@@ -42,60 +42,43 @@ export function scheduleOf(
 /** `off` for a pass that is not scheduled. */
 const OFF = 'off';
 
-export type ScheduleReader = (entry: FileEntry, streams: readonly string[]) => ConnectionSchedules;
-
 /** Reads the schedules of entry after entry. Ten thousand of them share a few crons and time zones, and a cron takes a millisecond to check. */
-export function createScheduleReader(findings: Findings): ScheduleReader {
-  const zoneOf = memoized((text: string) => timeZone.safeParse(text));
-  const cronIn = memoized((zone: string) => {
-    const schema = cron(zone);
-    return memoized((text: string) => schema.safeParse(text));
-  });
+export function createScheduleReader(findings: Findings) {
+  const results = new Map<string, z.ZodSafeParseResult<string>>();
+  /** `zone`: of a cron; null for a time zone itself. */
+  const parse = (text: string, zone: string | null): z.ZodSafeParseResult<string> => {
+    const key = `${zone} ${text}`;
+    const result = results.get(key) ?? (zone === null ? timeZone : cron(zone)).safeParse(text);
+    results.set(key, result);
+    return result;
+  };
 
-  function readChange({ given, label }: FileEntry, path: readonly string[]): ScheduleChange {
-    const change: { incremental?: string | null; reconcile?: string | null; timezone?: string } = {};
-    const read = (key: string, parse: (text: string) => z.ZodSafeParseResult<string>): string | undefined => {
-      const text = given(...path, key)?.text;
-      if (text === undefined || text === null) return undefined;
-      const { data, error } = parse(text);
+  function readChange({ given, label }: FileEntry, path: readonly string[]): ScheduleChange | undefined {
+    const read = (key: keyof StreamSchedule, zone: string | null): string | null | undefined => {
+      const text = given(...path, key)?.text ?? undefined;
+      if (text === undefined) return undefined;
+      if (zone !== null && text.toLowerCase() === OFF) return null;
+      const { data, error } = parse(text, zone);
       for (const { message } of error?.issues ?? []) findings.problem(label(...path, key), message);
       return data;
     };
-    const timezone = read('timezone', zoneOf);
-    if (timezone !== undefined) change.timezone = timezone;
+    const timezone = read('timezone', null);
     // Where the time zone is wrong, that is one problem and not three.
-    const parseCron = cronIn(timezone ?? 'UTC');
-    for (const key of ['incremental', 'reconcile'] as const) {
-      if (given(...path, key)?.text?.toLowerCase() === OFF) change[key] = null;
-      else {
-        const expression = read(key, parseCron);
-        if (expression !== undefined) change[key] = expression;
-      }
-    }
-    return change;
+    const zone = timezone ?? 'UTC';
+    const change = { incremental: read('incremental', zone), reconcile: read('reconcile', zone), timezone };
+    const said = Object.entries(change).filter(([, value]) => value !== undefined);
+    return said.length === 0 ? undefined : Object.fromEntries(said);
   }
 
-  return (entry, streams) => {
+  return (entry: FileEntry, streams: readonly string[]): ConnectionSchedules => {
     const schedule = readChange(entry, ['schedule']);
-    const names = entry.scheduledStreams.filter((name) => streams.includes(name));
-    const byStream = names.map((name) => [name, readChange(entry, ['streamSchedules', name])] as const);
-    const told = byStream.filter(([, change]) => isSaid(change));
+    const byStream = entry.scheduledStreams.flatMap((name) => {
+      const change = streams.includes(name) ? readChange(entry, ['streamSchedules', name]) : undefined;
+      return change === undefined ? [] : [[name, change] as const];
+    });
     return {
-      ...(isSaid(schedule) && { schedule }),
-      ...(told.length > 0 && { streamSchedules: Object.fromEntries(told) }),
+      ...(schedule && { schedule }),
+      ...(byStream.length > 0 && { streamSchedules: Object.fromEntries(byStream) }),
     };
-  };
-}
-
-const isSaid = (change: ScheduleChange): boolean => Object.keys(change).length > 0;
-
-function memoized<T>(make: (text: string) => T): (text: string) => T {
-  const made = new Map<string, T>();
-  return (text) => {
-    const known = made.get(text);
-    if (known !== undefined) return known;
-    const value = make(text);
-    made.set(text, value);
-    return value;
   };
 }

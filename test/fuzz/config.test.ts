@@ -134,7 +134,7 @@ describe('settings of any kind give a configuration, or problems in words', () =
     const checkSettings = (texts: Texts) => {
       const findings = new Findings();
       const filled = VARIABLES.map(({ name, default: usual }) => [name, texts[name] || (usual ?? undefined)]);
-      findings.check(settings, Object.fromEntries(filled), { label: ([name]) => String(name) });
+      findings.check(settings, Object.fromEntries(filled), ([name]) => String(name));
       return findings.problems;
     };
     let atHand: Texts = {};
@@ -148,7 +148,7 @@ describe('settings of any kind give a configuration, or problems in words', () =
         const byKey = Object.fromEntries(
           Object.keys(source.settings).map((key) => [key, texts[name(key)] || undefined]),
         );
-        findings.check(schema, { ...byKey, auth: byKey }, { label: (path) => name(String(path.at(-1))) });
+        findings.check(schema, { ...byKey, auth: byKey }, (path) => name(String(path.at(-1))));
         return findings.problems;
       };
     });
