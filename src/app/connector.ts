@@ -7,7 +7,7 @@ import type { Vault } from '../sources/vault.ts';
 import type { Connection, RefusalStore } from '../stream.ts';
 import { createUpstreams, type UpstreamParts } from './upstreams.ts';
 
-export interface ConnectParts extends UpstreamParts {
+interface ConnectParts extends UpstreamParts {
   readonly vaultOf: VaultOf;
   /** Where a refused credential is remembered for all processes; without it, in this process only. */
   readonly refusals?: (credential: { readonly credential: string; readonly secret: string }) => RefusalStore;

@@ -9,7 +9,7 @@ export interface ScheduledStream extends ConfiguredStream {
 }
 
 /** What is configured now, as one consistent picture: a new configuration makes a new one. */
-export interface LiveStreams {
+interface LiveStreams {
   readonly connections: readonly Connection[];
   readonly streams: readonly ScheduledStream[];
   find(connectionId: string, stream: string): { readonly connection: Connection; readonly stream: Stream } | undefined;

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { isLoopback } from '../loopback.ts';
-import { first, list, text } from './values.ts';
+import { first, list, percentDecoded, text } from './values.ts';
 
 /**
  * What is wrong with an address that may hold a password; null when nothing is. Decides for every such address, and never repeats any of it.
@@ -26,13 +26,7 @@ const MALFORMED = 'is not a valid address';
 const RAW_CHARACTERS =
   'holds a raw "/", "@", "#", "?", "%" or space where only its percent-encoded form is read; percent-encode special characters of user and password (/ is %2F, @ is %40, # is %23, ? is %3F, % is %25)';
 
-function isDecodable(address: string): boolean {
-  try {
-    return !/\p{Cc}/u.test(decodeURIComponent(address));
-  } catch {
-    return false;
-  }
-}
+const isDecodable = (address: string): boolean => /^\P{Cc}*$/u.test(percentDecoded(address) ?? '\0');
 
 /** An address that may hold a password, as it is given. `example` stands in the message when it is malformed. */
 export function secretAddress(protocol: RegExp, example: string) {
@@ -47,6 +41,10 @@ export function secretAddress(protocol: RegExp, example: string) {
   });
 }
 
+/** Nothing that is sent there can be read on the way, unless that is allowed. */
+export const isConfidential = ({ protocol, hostname }: URL, allowInsecureHttp: boolean): boolean =>
+  protocol === 'https:' || allowInsecureHttp || isLoopback(hostname);
+
 /** Address of an upstream, prefix included, without a trailing slash. */
 export function baseUrl({ allowInsecureHttp, example }: { allowInsecureHttp: boolean; example: string }) {
   return secretAddress(/^https?$/, example)
@@ -57,7 +55,7 @@ export function baseUrl({ allowInsecureHttp, example }: { allowInsecureHttp: boo
     )
     .refine(({ href }) => !/[?#]/.test(href), first('must not have a query or fragment: nothing from "?" or "#" on'))
     .refine(
-      ({ protocol, hostname }) => protocol === 'https:' || allowInsecureHttp || isLoopback(hostname),
+      (url) => isConfidential(url, allowInsecureHttp),
       'must begin with https://; to send credentials unencrypted on purpose, set ALLOW_INSECURE_HTTP=true',
     )
     .transform(({ origin, pathname }) => `${origin}${pathname}`.replace(/\/+$/, ''));
@@ -77,7 +75,7 @@ export const databaseUrl = text
   )
   .pipe(DATABASE)
   .refine(
-    (address) => !URL.canParse(address) || /^\/[^/]*$|^$/.test(new URL(address).pathname),
+    (address) => /^\/[^/]*$|^$/.test(new URL(address).pathname),
     'must name one database behind the host, such as postgres://user:password@host:5432/database',
   );
 
@@ -90,7 +88,6 @@ export const redisUrls = list
   .pipe(
     z.array(
       secretAddress(/^rediss?$/, 'redis://user:password@host:6379').refine((address) => {
-        if (!URL.canParse(address)) return true;
         const { hostname, pathname } = new URL(address);
         return hostname !== '' && /^\/?\d{0,5}$/.test(pathname);
       }, 'must have a host, and behind it nothing but the number of a database, such as redis://host:6379/0'),

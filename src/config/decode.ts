@@ -1,12 +1,12 @@
+import { attempt } from './values.ts';
+
 /** The text of a file, as its first bytes say that it was saved: UTF-8, or one of the UTF-16 that Windows writes. */
 export function decodeText(bytes: Buffer): { readonly text: string } | { readonly why: string } {
   const encoding = guessEncoding(bytes);
   if (encoding === null) return { why: `cannot be used: it is saved as UTF-32; ${REMEDY}` };
-  let text: string;
-  try {
-    // A byte order mark is left out by itself.
-    text = new TextDecoder(encoding, { fatal: true }).decode(bytes);
-  } catch {
+  // A byte order mark is left out by itself.
+  const text = attempt(() => new TextDecoder(encoding, { fatal: true }).decode(bytes));
+  if (text === null) {
     const line = encoding === 'utf-8' ? ` (line ${brokenLine(bytes)})` : '';
     return { why: `cannot be used: it holds characters that are not ${encoding.toUpperCase()}${line}; ${REMEDY}` };
   }
@@ -34,13 +34,5 @@ function guessEncoding(bytes: Buffer): 'utf-8' | 'utf-16le' | 'utf-16be' | null 
 function brokenLine(bytes: Buffer): number {
   const lines = bytes.toString('latin1').split('\n');
   const decoder = new TextDecoder('utf-8', { fatal: true });
-  const at = lines.findIndex((line) => {
-    try {
-      decoder.decode(Buffer.from(line, 'latin1'));
-      return false;
-    } catch {
-      return true;
-    }
-  });
-  return at + 1;
+  return lines.findIndex((line) => attempt(() => decoder.decode(Buffer.from(line, 'latin1'))) === null) + 1;
 }

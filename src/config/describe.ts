@@ -12,44 +12,30 @@ export function describeConfig(config: Config): readonly ConfigLine[] {
   const proxies = [http.proxy?.httpProxy, http.proxy?.httpsProxy].filter((url) => url !== undefined);
   const proxy = proxies.length === 0 ? '' : `, through ${[...new Set(proxies.map(hostOf))].join(' and ')}`;
   return [
-    { name: 'database', value: describeDatabase(config) },
-    {
-      name: 'queue',
-      value: config.redis === null ? 'in Postgres' : `Redis at ${config.redis.urls.map(hostOf).join(', ')}`,
-    },
+    ...linesOf({
+      database: describeDatabase(config),
+      queue: config.redis === null ? 'in Postgres' : `Redis at ${config.redis.urls.map(hostOf).join(', ')}`,
+    }),
     ...config.connections.flatMap((connection) => [
       { name: connection.id, value: describeConnection(connection) },
       ...describeSchedules(connection, config),
     ]),
-    {
-      name: 'schedule',
-      value: `changes ${sync.incrementalCron}, everything ${sync.reconcileCron} (${sync.timezone}), lookback ${sync.lookbackSeconds} s, deletion brake ${sync.deleteBrake}`,
-    },
-    {
-      name: 'requests',
-      value: `time limit ${http.timeoutMs / 1000} s, ${http.retryAttempts} tries, waiting at most ${http.retryMaxMs / 1000} s${proxy}${http.allowInsecureHttp ? ', http:// allowed' : ''}`,
-    },
-    {
-      name: 'workers',
-      value: `${workers.concurrency} incremental, ${workers.bulkConcurrency} bulk, stop within ${workers.shutdownTimeoutMs / 1000} s`,
-    },
-    {
-      name: 'health and status',
-      value: `http://${ops.host.includes(':') ? `[${ops.host}]` : ops.host}:${ops.port}, ${ops.token === null ? 'read-only' : 'actions with OPS_TOKEN'}`,
-    },
-    {
-      name: 'privacy',
-      value: `IP addresses and user agents of visitors ${storedOrNot(privacy.storeVisitorPii)}, public links and previews ${storedOrNot(privacy.storeLinks)}`,
-    },
-    { name: 'alerts', value: describeAlerts(config) },
-    {
-      name: 'traces',
-      value: config.tracing === null ? 'none' : `to ${hostOf(config.tracing.endpoint)}, ${config.tracing.sampler}`,
-    },
-    { name: 'runs kept', value: `${config.runRetentionDays} days` },
-    { name: 'log', value: `${log.level}, ${log.format}` },
+    ...linesOf({
+      schedule: `changes ${sync.incrementalCron}, everything ${sync.reconcileCron} (${sync.timezone}), lookback ${sync.lookbackSeconds} s, deletion brake ${sync.deleteBrake}`,
+      requests: `time limit ${http.timeoutMs / 1000} s, ${http.retryAttempts} tries, waiting at most ${http.retryMaxMs / 1000} s${proxy}${http.allowInsecureHttp ? ', http:// allowed' : ''}`,
+      workers: `${workers.concurrency} incremental, ${workers.bulkConcurrency} bulk, stop within ${workers.shutdownTimeoutMs / 1000} s`,
+      'health and status': `http://${ops.host.includes(':') ? `[${ops.host}]` : ops.host}:${ops.port}, ${ops.token === null ? 'read-only' : 'actions with OPS_TOKEN'}`,
+      privacy: `IP addresses and user agents of visitors ${storedOrNot(privacy.storeVisitorPii)}, public links and previews ${storedOrNot(privacy.storeLinks)}`,
+      alerts: describeAlerts(config),
+      traces: config.tracing === null ? 'none' : `to ${hostOf(config.tracing.endpoint)}, ${config.tracing.sampler}`,
+      'runs kept': `${config.runRetentionDays} days`,
+      log: `${log.level}, ${log.format}`,
+    }),
   ];
 }
+
+const linesOf = (values: Readonly<Record<string, string>>): ConfigLine[] =>
+  Object.entries(values).map(([name, value]) => ({ name, value }));
 
 function describeDatabase({ databaseUrl, home }: Config): string {
   if (databaseUrl === null) return `embedded Postgres under ${home}`;

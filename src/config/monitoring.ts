@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import { isLoopback } from '../loopback.ts';
-import { secretAddress } from './address.ts';
+import { isConfidential, secretAddress } from './address.ts';
 import { eachOf, integer, oneOf, percentDecoded, secondsAsMs, share, text } from './values.ts';
 
 /** The variables of metrics, alerts and traces. */
@@ -14,15 +13,9 @@ const SAMPLERS = [
   'parentbased_traceidratio',
 ] as const;
 
-function isPrivate(address: string, allowInsecureHttp: boolean): boolean {
-  if (!URL.canParse(address)) return true;
-  const { protocol, hostname } = new URL(address);
-  return protocol === 'https:' || allowInsecureHttp || isLoopback(hostname);
-}
-
 const httpUrl = (allowInsecureHttp: boolean, example: string) =>
   secretAddress(/^https?$/, example).refine(
-    (address) => isPrivate(address, allowInsecureHttp),
+    (address) => isConfidential(new URL(address), allowInsecureHttp),
     'must begin with https://; to send it unencrypted on purpose, set ALLOW_INSECURE_HTTP=true',
   );
 
@@ -48,7 +41,7 @@ export const monitoringVariables = ({ allowInsecureHttp }: { readonly allowInsec
   METRICS_MAX_STREAMS: integer(0, 100_000),
   ALERT_WEBHOOK_URL: httpUrl(allowInsecureHttp, 'https://hooks.example.com/alerts')
     .refine(
-      (address) => !URL.canParse(address) || new URL(address).username === '',
+      (address) => new URL(address).username === '',
       'must not hold a user name or password; most receivers take a secret in the path',
     )
     .optional(),

@@ -3,7 +3,7 @@ import { decodeText } from './decode.ts';
 import type { Findings } from './findings.ts';
 import { tidy } from './tidy.ts';
 
-export type ReadResult = { readonly text: string; readonly mode: number } | { readonly why: string };
+type ReadResult = { readonly text: string; readonly mode: number } | { readonly why: string };
 
 /** Far above any real `.env`, key or token; keeps a device file or a log named by mistake out of memory. */
 const MAX_BYTES = 1024 * 1024;
@@ -16,11 +16,6 @@ const REASONS: Readonly<Record<string, string>> = {
   EISDIR: 'it is a folder',
 };
 
-function codeOf(error: unknown): string {
-  // By shape, not by class: a test runner's errors of `fs` come from another realm.
-  return typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : '';
-}
-
 function readText(path: string, maxBytes = MAX_BYTES): ReadResult & { readonly code?: string } {
   try {
     const stats = statSync(path);
@@ -32,7 +27,7 @@ function readText(path: string, maxBytes = MAX_BYTES): ReadResult & { readonly c
     const decoded = decodeText(readFileSync(path));
     return 'why' in decoded ? decoded : { ...decoded, mode: stats.mode };
   } catch (error) {
-    const code = codeOf(error);
+    const { code = '' } = error as NodeJS.ErrnoException;
     return { why: `cannot be read: ${REASONS[code] ?? 'the path is not usable'}`, code };
   }
 }

@@ -18,7 +18,7 @@ export interface StreamSchedule {
 }
 
 /** What an entry of leadmirror.yaml says of it; the rest follows what is more general. */
-export type ScheduleChange = Partial<StreamSchedule>;
+type ScheduleChange = Partial<StreamSchedule>;
 
 /** What a connection says of its schedules; nothing, where it follows the general settings. */
 export interface ConnectionSchedules {

@@ -47,14 +47,17 @@ export function oneOf<const T extends readonly string[]>(words: T) {
     .pipe(z.enum(words, `must be ${words.slice(0, -1).join(', ')} or ${words.at(-1)}`));
 }
 
-/** Null where a percent sign stands for nothing (`%zz`) or for no letter (`%ff`). */
-export function percentDecoded(given: string): string | null {
+/** Null where the work throws. */
+export function attempt<T>(work: () => T): T | null {
   try {
-    return decodeURIComponent(given);
+    return work();
   } catch {
     return null;
   }
 }
+
+/** Null where a percent sign stands for nothing (`%zz`) or for no letter (`%ff`). */
+export const percentDecoded = (given: string): string | null => attempt(() => decodeURIComponent(given));
 
 export const list = text.transform((given) =>
   given
@@ -69,27 +72,17 @@ export const folder = text.regex(
   'must be a plain path; "~" is not understood here, write the folder out',
 );
 
-function isTimeZone(name: string): boolean {
-  try {
-    return new Intl.DateTimeFormat('en', { timeZone: name }) !== null;
-  } catch {
-    return false;
-  }
-}
-
-export const timeZone = text.refine(isTimeZone, 'is not a known time zone; write it like Europe/Rome or UTC');
+export const timeZone = text.refine(
+  (name) => attempt(() => new Intl.DateTimeFormat('en', { timeZone: name })) !== null,
+  'is not a known time zone; write it like Europe/Rome or UTC',
+);
 
 const CRON_FIELDS = ['second', 'minute', 'hour', 'day of month', 'month', 'day of week'];
 
 /** A schedule, checked with the library that will run it. `timezone` must be a valid one. */
 export function cron(timezone: string) {
-  const isValid = (fields: readonly string[]): boolean => {
-    try {
-      return CronExpressionParser.parse(fields.join(' '), { tz: timezone }).hasNext();
-    } catch {
-      return false;
-    }
-  };
+  const isValid = (fields: readonly string[]): boolean =>
+    attempt(() => CronExpressionParser.parse(fields.join(' '), { tz: timezone }).hasNext()) === true;
   return text
     .transform((expression) => expression.split(/\s+/))
     .refine(

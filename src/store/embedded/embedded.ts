@@ -16,15 +16,7 @@ import { SharedServer } from './shared-server.ts';
  * creation of the data by an atomic rename, the start by Postgres' lock file, the end by a lock in the database.
  * All processes must be able to see each other: one home is for one machine, or one container.
  */
-export interface EmbeddedPostgres {
-  readonly url: string;
-  /** A line for a person's terminal that opens this database. Holds no password. */
-  readonly psql: string;
-  /** False when this call started the server, true when it was already running. */
-  readonly joined: boolean;
-  /** Leaves, and stops the server when nobody else uses it. Never throws: what went wrong is logged. */
-  close(): Promise<void>;
-}
+export type EmbeddedPostgres = Pick<SharedServer, 'url' | 'psql' | 'joined' | 'close'>;
 
 export interface EmbeddedPostgresOptions {
   /** LEADMIRROR_HOME. Created when it does not exist. */
@@ -61,7 +53,13 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
     else logger.info(facts, 'joined the running built-in Postgres');
     return new SharedServer({ parts, password, logger, joined });
   } catch (error) {
-    throw explain(error, { home, timeoutMs, isLate: deadline.aborted, signal: options.signal });
+    if (error instanceof LeadmirrorError) throw error;
+    options.signal?.throwIfAborted();
+    if (!deadline.aborted) throw explainFileFailure(error, home);
+    const message =
+      `The built-in Postgres of ${home} was not ready within ${timeoutMs} ms. After a crash it may still be recovering, ` +
+      'then starting again helps; its server.log says more.';
+    throw new DatabaseError('database_unavailable', message, { cause: error });
   }
 }
 
@@ -74,28 +72,13 @@ async function prepare(options: EmbeddedPostgresOptions, signal: AbortSignal): P
     logger.info(facts, 'built-in Postgres keeps its files outside of LEADMIRROR_HOME, which its user may not enter');
   }
   const programs = await preparePrograms({ nativeDirectory, account, base: place.base, signal });
-  await ensureInitialized({ place, programs, account, isDurable: settings.fsync !== 'off', signal });
-  return { place, programs, account, settings };
+  const parts = { place, programs, account, settings };
+  await ensureInitialized(parts, signal);
+  return parts;
 }
 
-/** Puts what the file system and the clock say into the words of an operator. */
-function explain(
-  error: unknown,
-  {
-    home,
-    timeoutMs,
-    isLate,
-    signal,
-  }: { home: string; timeoutMs: number; isLate: boolean; signal?: AbortSignal | undefined },
-): unknown {
-  if (error instanceof LeadmirrorError) return error;
-  if (signal?.aborted) return signal.reason;
-  if (isLate) {
-    const message =
-      `The built-in Postgres of ${home} was not ready within ${timeoutMs} ms. After a crash it may still be recovering, ` +
-      'then starting again helps; its server.log says more.';
-    return new DatabaseError('database_unavailable', message, { cause: error });
-  }
+/** Puts what the file system says into the words of an operator. */
+function explainFileFailure(error: unknown, home: string): unknown {
   const { code, path } = error as NodeJS.ErrnoException;
   if (code === undefined || path === undefined) return error;
   const isFull = code === 'ENOSPC' || code === 'EDQUOT';

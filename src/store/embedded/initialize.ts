@@ -2,11 +2,11 @@ import { randomBytes } from 'node:crypto';
 import { chmod, chown, lstat, mkdir, readdir, rename, rm, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseError } from '../../errors.ts';
-import type { Account } from './account.ts';
 import { readOwn } from './own-files.ts';
 import { type Place, placeIn } from './place.ts';
 import type { Programs } from './programs.ts';
 import { lastLines, programFailure, runProgram } from './run-program.ts';
+import type { ServerParts } from './server.ts';
 
 /** User and database of the built-in server. */
 export const NAME = 'leadmirror';
@@ -29,24 +29,15 @@ const INITIAL_SETTINGS: Readonly<Record<string, string>> = {
   ...(process.platform === 'linux' && { dynamic_shared_memory_type: 'mmap' }),
 };
 
-export interface InitializeOptions {
-  readonly place: Place;
-  readonly programs: Programs;
-  readonly account: Account | null;
-  /** Whether the data must survive a power failure. */
-  readonly isDurable: boolean;
-  readonly signal: AbortSignal;
-}
-
 /**
  * Makes sure that the place holds a data directory of our major version, and its password. A new one is prepared aside
  * and renamed into place whole: of several processes that do so at once, one wins and the others discard theirs.
  */
-export async function ensureInitialized(options: InitializeOptions): Promise<void> {
-  const { place, programs } = options;
+export async function ensureInitialized(parts: ServerParts, signal: AbortSignal): Promise<void> {
+  const { place, programs } = parts;
   await removeAbandonedDrafts(place);
   const found = await readMajorVersion(place);
-  if (found === null) return initialize(options);
+  if (found === null) return initialize(parts, signal);
   if (found !== programs.majorVersion) throw otherMajorVersion(place, found, programs);
 }
 
@@ -94,8 +85,8 @@ function otherMajorVersion(
   );
 }
 
-async function initialize(options: InitializeOptions): Promise<void> {
-  const { place, account } = options;
+async function initialize(parts: ServerParts, signal: AbortSignal): Promise<void> {
+  const { place, account } = parts;
   const draft = placeIn(join(place.base, `postgres-new-${randomBytes(6).toString('hex')}`));
   try {
     // The account passes through the first two, and owns the data alone.
@@ -104,7 +95,7 @@ async function initialize(options: InitializeOptions): Promise<void> {
       for (const path of [draft.base, draft.directory]) await chmod(path, 0o755);
       await chown(draft.dataDirectory, account.uid, account.gid);
     }
-    await runInitdb(draft, options);
+    await runInitdb(draft, parts, signal);
     await rename(draft.directory, place.directory).catch(async (error: unknown) => {
       if ((await readMajorVersion(place)) === null) throw error;
     });
@@ -113,13 +104,12 @@ async function initialize(options: InitializeOptions): Promise<void> {
   }
 }
 
-async function runInitdb(draft: Place, { programs, account, isDurable, signal }: InitializeOptions): Promise<void> {
+async function runInitdb(draft: Place, { programs, account, settings }: ServerParts, signal: AbortSignal) {
   const password = randomBytes(24).toString('base64url');
   const initialPassword = join(draft.base, 'password');
   await writeFile(initialPassword, `${password}\n`, { flag: 'wx', mode: 0o600 });
   await writeFile(draft.passwordFile, `*:*:*:${NAME}:${password}\n`, { flag: 'wx', mode: 0o600 });
   if (account) await chown(initialPassword, account.uid, account.gid);
-  const settings = Object.entries(INITIAL_SETTINGS).map(([name, value]) => `--set=${name}=${value}`);
   const { status, stderr } = await runProgram(
     programs.initdb,
     [
@@ -133,8 +123,8 @@ async function runInitdb(draft: Place, { programs, account, isDurable, signal }:
       '--locale-provider=builtin',
       '--builtin-locale=C.UTF-8',
       '--no-instructions',
-      ...(isDurable ? [] : ['--no-sync']),
-      ...settings,
+      ...(settings.fsync === 'off' ? ['--no-sync'] : []),
+      ...Object.entries(INITIAL_SETTINGS).map(([name, value]) => `--set=${name}=${value}`),
     ],
     { account, cwd: draft.base, signal },
   );

@@ -3,7 +3,7 @@ import { DatabaseError } from '../../errors.ts';
 import type { Place } from './place.ts';
 import { choosePort } from './port.ts';
 import { findPostmaster, removeStaleLockFile } from './postmaster.ts';
-import { createDatabase, Presence, sqlState } from './presence.ts';
+import { createDatabase, openPresence, type Presence, sqlState } from './presence.ts';
 import { lastLines, programFailure } from './run-program.ts';
 import { type Launch, launchServer, type ServerParts } from './server.ts';
 
@@ -73,7 +73,7 @@ async function tryToJoin(
   if (port === null) return null;
   const address = { port, password };
   try {
-    return { presence: await Presence.open(address, signal), port };
+    return { presence: await openPresence(address, signal), port };
   } catch (error) {
     if (signal.aborted) throw error;
     const state = sqlState(error);

@@ -41,7 +41,7 @@ const placeAt = (directory: string): Place => ({
   logFile: join(directory, 'server.log'),
 });
 
-export interface FoundPlace {
+interface FoundPlace {
   readonly place: Place;
   readonly account: Account | null;
   readonly isOutsideHome: boolean;

