@@ -57,9 +57,9 @@
     const times = at.map((time) => Date.parse(time) / 1000);
     const step = times.length > 1 ? (times[1] ?? 0) - (times[0] ?? 0) : DAY;
     const least = write === 'rating' ? 5 : 1;
-    /** @param {string} name */
-    const colour = (name) => {
-      place.style.color = `var(--${name})`;
+    /** @param {string} name @param {number} [percent] */
+    const colour = (name, percent = 100) => {
+      place.style.color = `color-mix(in srgb, var(--${name}) ${percent}%, transparent)`;
       return getComputedStyle(place).color;
     };
     const axis = { stroke: colour('soft'), font: '11px system-ui, sans-serif', ticks: { show: false } };
@@ -109,7 +109,7 @@
               size: 5,
               fill: colour(color),
             },
-            ...(kind === 'area' && { width: 1.6, fill: colour(`${color}-ground`) }),
+            ...(kind === 'area' && { width: 1.6, fill: colour(color, 15) }),
             ...(kind === 'line' && { width: 2 }),
             ...(kind === 'bars' && { width: 0, fill: colour(color), paths: Plot.paths.bars({ size: [0.7, 40] }) }),
           })),

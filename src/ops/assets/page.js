@@ -200,6 +200,7 @@ async function drawCharts(place) {
     series: [rows],
   });
   addFigure(place, 'Longest lag per hour', `up to ${duration(longest)}`, { write: 'duration', at, series: [lag] });
+  for (const plot of all('[data-plot]', place)) leadmirror.draw(plot);
 }
 
 /** @param {HTMLElement} place @param {string} title @param {string} summary @param {object} chart */
@@ -214,7 +215,6 @@ function addFigure(place, title, summary, chart) {
   plot.dataset.plot = JSON.stringify({ ...chart, height: 84 });
   figure.append(caption, plot);
   place.append(figure);
-  leadmirror.draw(plot);
 }
 
 // Beginning

@@ -10,7 +10,6 @@ export interface TimeSeries {
 }
 
 export interface TimeChart {
-  readonly id: string;
   readonly title: string;
   /** In a sentence, for who does not see it. */
   readonly summary: string;
@@ -29,7 +28,6 @@ export function timeCharts(
   const per = `by ${unit}`;
   return {
     volume: {
-      id: 'volume',
       title: `Requests ${per}`,
       summary: `${requests.opened} opened and ${requests.closed} closed`,
       write: 'count',
@@ -40,7 +38,6 @@ export function timeCharts(
       ],
     },
     answers: {
-      id: 'answers',
       title: `Time to the first answer, ${per}`,
       summary: `median and 90th percentile of ${times.answered} answered requests`,
       write: 'duration',
@@ -51,7 +48,6 @@ export function timeCharts(
       ],
     },
     resolutions: {
-      id: 'resolutions',
       title: `Time to the closing, ${per}`,
       summary: `median and 90th percentile of ${times.resolved} closed requests`,
       write: 'duration',
@@ -62,7 +58,6 @@ export function timeCharts(
       ],
     },
     ratings: {
-      id: 'ratings',
       title: `Average rating ${per}`,
       summary: `${satisfaction.rated} ratings`,
       write: 'rating',
@@ -70,7 +65,6 @@ export function timeCharts(
       series: [line('average', 'accent', satisfaction.by_time, 'average_rating')],
     },
     links: {
-      id: 'links',
       title: `Links ${per}`,
       summary: `${links.sent} sent, ${links.opened} of them opened`,
       write: 'count',

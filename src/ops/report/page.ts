@@ -51,6 +51,6 @@ export function reportPage({ form, accounts, shown, view }: ReportPage): Html {
 <label for="connection">Account</label><select id="connection" name="connection"><option value="">all</option>${accounts.map(
     (id) => html`<option value="${id}"${id === connection ? html` selected` : null}>${id}</option>`,
   )}</select><button>Show</button><span class="presets">${PRESETS.map((days) => html`<a href="${link(days)}">${days} days</a> `)}</span></form>
-${form.problem === null ? null : html`<p class="queue banner" role="alert">${form.problem} Shown instead: the last 30 days.</p>`}
+${form.problem === null ? null : html`<p class="banner" role="alert">${form.problem} Shown instead: the last 30 days.</p>`}
 ${view}`;
 }

@@ -1,5 +1,6 @@
 import { FUNNEL, type Report, type Share } from '../../store/reports/report.ts';
 import { type Html, html } from '../view/html.ts';
+import { table } from '../view/table.ts';
 import { ago, count, counted, duration, utc } from '../view/words.ts';
 import { type TimeChart, timeCharts } from './charts.ts';
 
@@ -19,7 +20,7 @@ ${report.backlog.open === 0 ? null : bars('Open now, by age', 'Age', backlogBars
 
 function requestFigures({ requests, ...report }: Report): Html {
   if (requests.opened + requests.closed === 0) {
-    return html`<section class="figure wide"><h2>Requests</h2><p class="none">No request was opened or closed in these days.</p></section>`;
+    return html`<section class="figure wide"><h2>Requests</h2><p class="soft">No request was opened or closed in these days.</p></section>`;
   }
   const hours = requests.by_hour.map((value, hour) => ({ name: `${String(hour).padStart(2, '0')}:00`, value }));
   const days = requests.by_weekday.map((value, day) => ({ name: WEEKDAYS[day] ?? '', value }));
@@ -62,10 +63,10 @@ const STEPS: Readonly<Record<(typeof FUNNEL)[number], string>> = {
 };
 
 const notYet = (): Html =>
-  html`<p class="none">The reporting tables have not been computed yet. A running daemon does that after its next run; by hand: <code>leadmirror report refresh</code></p>`;
+  html`<p class="soft">The reporting tables have not been computed yet. A running daemon does that after its next run; by hand: <code>leadmirror report refresh</code></p>`;
 
 function basis({ from, to, connections, time_zones: zones, as_of: asOf, refreshed_at }: Report, nowMs: number): Html {
-  return html`<p class="basis"><b>${from} to ${to}</b> (${zones.join(', ') || 'UTC'}) · ${counted(connections.length, 'account')} · ${
+  return html`<p class="soft"><b>${from} to ${to}</b> (${zones.join(', ') || 'UTC'}) · ${counted(connections.length, 'account')} · ${
     asOf === null
       ? html`<b class="warn">not complete: a first full read is under way</b>`
       : html`as of ${ago(asOf, nowMs)}`
@@ -174,7 +175,7 @@ function bars(
   const most = Math.max(1, ...rows.map(({ value }) => value));
   const width = (value: number) => (value === 0 ? 0 : Math.max(1, Math.round((value / most) * BAR_WIDTH)));
   return html`<section class="figure${isDense ? ' tall' : ''}"><h2>${title}</h2>
-<table class="hbars${isDense ? ' dense' : ''}"><thead class="unseen"><tr><th scope="col">${head}</th><th scope="col">Share</th><th scope="col" class="n">Number</th></tr></thead>
+<table class="hbars${isDense ? ' dense' : ''}"><thead class="hidden"><tr><th scope="col">${head}</th><th scope="col">Share</th><th scope="col" class="n">Number</th></tr></thead>
 <tbody>${rows.map(
     ({ name, value }) =>
       html`<tr><th scope="row">${name}</th><td><svg viewBox="0 0 ${BAR_WIDTH} 10" preserveAspectRatio="none" aria-hidden="true"><rect width="${width(value)}" height="10"/></svg></td><td class="n">${count(value)}${whole === undefined ? null : html` <small>${share(value, whole)}</small>`}</td></tr>`,
@@ -182,7 +183,7 @@ function bars(
 }
 
 function timeChart(chart: TimeChart): Html {
-  const { id, title, summary, at, series } = chart;
+  const { title, summary, at, series } = chart;
   const write = (value: number | null): string =>
     value === null
       ? '–'
@@ -191,9 +192,20 @@ function timeChart(chart: TimeChart): Html {
         : chart.write === 'rating'
           ? value.toFixed(1)
           : count(value);
-  return html`<section class="figure wide"><h2 id="${id}-title">${title}</h2>
+  const rows = table({
+    label: title,
+    rows: [...at.keys()],
+    columns: [
+      { head: 'From', cell: (index) => at[index] },
+      ...series.map(({ label, values }) => ({
+        head: label,
+        cell: (index: number) => write(values[index] ?? null),
+        isNumber: true,
+      })),
+    ],
+  });
+  return html`<section class="figure wide"><h2>${title}</h2>
 <figure class="chart plot" data-plot="${JSON.stringify(chart)}" role="img" aria-label="${title}: ${summary}"><noscript>The table below says the same.</noscript></figure>
 <p class="legend" aria-hidden="true">${series.map(({ label, color, kind }) => html`<span class="key is-${color} is-${kind}">${label}</span>`)}</p>
-<details><summary>As a table</summary><div class="scroll" tabindex="0" role="region" aria-labelledby="${id}-title"><table><thead><tr><th scope="col">From</th>${series.map(({ label }) => html`<th scope="col" class="n">${label}</th>`)}</tr></thead>
-<tbody>${at.map((day, index) => html`<tr><td>${day}</td>${series.map(({ values }) => html`<td class="n">${write(values[index] ?? null)}</td>`)}</tr>`)}</tbody></table></div></details></section>`;
+<details><summary>As a table</summary>${rows}</details></section>`;
 }

@@ -63,8 +63,8 @@ export function actionButtons(stream: StreamFacts, { canCancel }: { readonly can
   const [first] = actions;
   const sheet = elementId('more', connection_id, name);
   return html`<div class="actions">${first === undefined ? null : form(stream, first, 'row')}
-<button class="more" type="button" popovertarget="${sheet}" id="${`${sheet}_open`}">More<span class="hidden"> actions for ${name} of ${connection_id}</span></button>
-<div class="sheet" popover id="${sheet}" role="dialog" aria-label="Actions for ${name} of ${connection_id}"><p class="sheet-title"><b>${name}</b> ${connection_id}</p>
+<button class="link" type="button" popovertarget="${sheet}" id="${`${sheet}_open`}">More<span class="hidden"> actions for ${name} of ${connection_id}</span></button>
+<div class="sheet" popover id="${sheet}" role="dialog" aria-label="Actions for ${name} of ${connection_id}"><p class="soft"><b>${name}</b> ${connection_id}</p>
 ${actions.map((action) => html`<div class="choice">${form(stream, action, 'sheet')}<span>${action.effect}</span></div>`)}
 <button type="button" class="link" popovertarget="${sheet}" popovertargetaction="hide">Close</button></div></div>`;
 }

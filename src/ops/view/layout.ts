@@ -35,7 +35,7 @@ ${tab === undefined ? null : scripts(assets)}</head>
 <a class="skip" href="#main">Skip to the ${tab === 'report' ? 'report' : 'streams'}</a>
 <header class="bar">
 <a class="brand" href="/"><svg viewBox="0 0 24 24" aria-hidden="true"><path d="M12 3v18"/><path class="left" d="M9 6.5 4 12l5 5.5z"/><path class="right" d="M15 6.5 20 12l-5 5.5z"/></svg>leadmirror</a>
-<span class="live" id="live" role="status">${live === undefined ? null : html`<noscript>reload to see what is new</noscript>`}</span>
+<span class="live soft" id="live" role="status">${live === undefined ? null : html`<noscript>reload to see what is new</noscript>`}</span>
 <nav aria-label="More">${tab === undefined ? null : TABS.map(([name, href, text]) => html`<a href="${href}"${name === tab ? html` aria-current="page"` : null}>${text}</a>`)}${hasQueues ? html`<a href="/queues">Queues</a>` : null}${live === undefined ? null : html`<a href="/api/status">JSON</a>`}${
     isSignedIn ? html`<form method="post" action="/sign-out"><button class="link">Sign out</button></form>` : null
   }</nav>

@@ -9,10 +9,10 @@ export interface SignInPage {
 }
 
 export function signInPage({ assets, problem }: SignInPage): Html {
-  const main = html`<section class="sign-in">
+  const main = html`<section class="box sign-in">
 <h1>Sign in</h1>
 <p>The page is behind the token that leadmirror was started with (<code>OPS_TOKEN</code>).</p>
-${problem === undefined ? null : html`<p class="problem" role="alert" id="problem">${problem}</p>`}
+${problem === undefined ? null : html`<p class="banner" role="alert" id="problem">${problem}</p>`}
 <form method="post" action="/sign-in">
 <input type="text" name="username" value="leadmirror" autocomplete="username" hidden>
 <label for="token">Token</label>
@@ -24,6 +24,6 @@ ${problem === undefined ? null : html`<p class="problem" role="alert" id="proble
 }
 
 export function messagePage(assets: AssetUrls, title: string, text: string): Html {
-  const main = html`<section class="empty"><h1>${title}</h1><p>${text}</p><p><a href="/">Back to the overview</a></p></section>`;
+  const main = html`<section class="box"><h1>${title}</h1><p>${text}</p><p><a href="/">Back to the overview</a></p></section>`;
   return layout({ title: `${title} · leadmirror`, assets, main });
 }

@@ -40,7 +40,7 @@ export function overview(status: StatusDocument, query: OverviewQuery, options: 
   return html`${summaryLine(status.summary)}
 ${queueLine(status.queue)}
 ${filterForm(status, query)}
-${shown.length === 0 ? html`<p class="none">No stream matches. <a href="/">Show all</a></p>` : null}
+${shown.length === 0 ? html`<p class="soft">No stream matches. <a href="/">Show all</a></p>` : null}
 <div class="connections">${shown.map((one) => connectionCard(one, isOpen || isProblem(one.connection.state), options))}</div>
 ${pages > 1 ? pager(query, page, pages) : null}
 ${lastRuns(status, options.nowMs)}
@@ -50,7 +50,7 @@ ${processesLine(status.processes)}`;
 function summaryLine(summary: Summary): Html {
   const { by_state: states } = summary;
   const chips = STATES_BY_URGENCY.filter((state) => states[state] > 0);
-  return html`<section class="summary is-${summary.worst ?? 'never'}" id="summary"><h1>${headline(summary)}</h1>
+  return html`<section class="summary" id="summary"><h1>${headline(summary)}</h1>
 <ul class="tally" aria-label="Streams by state">${chips.map(
     (state) =>
       html`<li><a class="chip is-${state}" href="/?state=${state}">${stateIcon(state)}${count(states[state])} ${state}</a></li>`,
@@ -72,21 +72,21 @@ export function headline({ streams, by_state: states }: Summary): string {
 
 function queueLine(queue: QueueHealth | null): Html {
   if (queue === null) {
-    return html`<p class="queue" id="queue">This process has no queue: runs are neither seen nor started from here.</p>`;
+    return html`<p class="soft" id="queue">This process has no queue: runs are neither seen nor started from here.</p>`;
   }
   const place = queue.backend === 'redis' ? 'Redis' : 'Postgres';
   if (!queue.ok || queue.lanes === null) {
-    return html`<p class="queue banner" id="queue" role="alert"><b>The queue in ${place} does not answer</b> (${queue.error ?? 'no reason known'}). Scheduled runs wait until it does; <code>leadmirror sync</code> works without it.</p>`;
+    return html`<p class="banner" id="queue" role="alert"><b>The queue in ${place} does not answer</b> (${queue.error ?? 'no reason known'}). Scheduled runs wait until it does; <code>leadmirror sync</code> works without it.</p>`;
   }
   const { fast, bulk } = queue.lanes;
   const words = (lane: typeof fast) =>
     `${count(lane.active)} running, ${count(lane.waiting)} waiting${lane.failed > 0 ? `, ${count(lane.failed)} given up` : ''}`;
-  return html`<p class="queue" id="queue">Queue in ${place} · changes: ${words(fast)} · full walks: ${words(bulk)}</p>`;
+  return html`<p class="soft" id="queue">Queue in ${place} · changes: ${words(fast)} · full walks: ${words(bulk)}</p>`;
 }
 
 /** `3 processes, leader host-a:4711; 1 silent since …`: of the daemon, on all machines. */
 function processesLine(processes: StatusDocument['processes']): Html {
-  return html`<p class="queue" id="processes">Daemon: ${describeProcesses(processes) ?? html`no process is known; <code>leadmirror start</code> runs one`}</p>`;
+  return html`<p class="soft" id="processes">Daemon: ${describeProcesses(processes) ?? html`no process is known; <code>leadmirror start</code> runs one`}</p>`;
 }
 
 function connectionCard({ connection, streams, own, budget }: Shown, isOpen: boolean, options: RowOptions): Html {
@@ -95,8 +95,8 @@ function connectionCard({ connection, streams, own, budget }: Shown, isOpen: boo
   const worst = own.filter((stream) => stream.state === state).length;
   const all = counted(own.length, 'stream');
   return html`<details class="connection is-${state}" id="${elementId('c', id)}"${isOpen ? html` open` : null}>
-<summary><span class="head"><h2>${id}</h2>${stateChip(state)}<span class="numbers">${worst === own.length ? all : `${count(worst)} of ${all}`} · ${counted(rows, 'row')}</span></span></summary>
-<div class="overhead">${budget === undefined ? html`<span class="gauge none">No request yet</span>` : budgetGauge(budget, options.nowMs)}
+<summary><span class="head"><h2>${id}</h2>${stateChip(state)}<span class="soft">${worst === own.length ? all : `${count(worst)} of ${all}`} · ${counted(rows, 'row')}</span></span></summary>
+<div class="overhead">${budget === undefined ? html`<span class="soft">No request yet</span>` : budgetGauge(budget, options.nowMs)}
 <div class="charts" data-history="/api/history/${encodeURIComponent(id)}" data-name="${id}"></div></div>
 <div class="columns" aria-hidden="true"><span>Stream</span><span>State</span><span>As of</span><span>Rows</span><span>Proved</span><span>Next run</span><span>Last 24 hours</span></div>
 <ul class="streams">${streams.map((stream) => streamRow(stream, options))}</ul>
@@ -152,11 +152,11 @@ function pager({ q, state }: OverviewQuery, page: number, pages: number): Html {
 }
 
 function lastRuns({ runs }: StatusDocument, nowMs: number): Html {
-  return html`<section class="runs" id="runs"><h2>Last runs</h2>${runsTable(runs, { nowMs, isOfOneStream: false })}</section>`;
+  return html`<section id="runs"><h2>Last runs</h2>${runsTable(runs, { nowMs, isOfOneStream: false })}</section>`;
 }
 
 function emptyState(): Html {
-  return html`<section class="empty"><h1>Nothing is mirrored yet</h1>
+  return html`<section class="box"><h1>Nothing is mirrored yet</h1>
 <p>No account is configured. Tell leadmirror where yours is, in the environment or in a file <code>.env</code> beside it, and restart it:</p>
 <pre><code>TILEDESK_PROJECT_ID=…
 TILEDESK_EMAIL=…

@@ -1,5 +1,6 @@
 import type { RunFacts } from '../status-document.ts';
 import { type Html, html } from './html.ts';
+import { type Column, table } from './table.ts';
 import { ago, count, duration, PASS_WORDS, streamPath } from './words.ts';
 
 /** The runs as a table; `isOfOneStream` leaves out what is the same in every line. */
@@ -7,27 +8,37 @@ export function runsTable(
   runs: readonly RunFacts[],
   { nowMs, isOfOneStream }: { nowMs: number; isOfOneStream: boolean },
 ): Html {
-  if (runs.length === 0) return html`<p class="none">No run yet.</p>`;
-  return html`<div class="scroll" tabindex="0" role="region" aria-label="Runs"><table>
-<thead><tr><th scope="col">Began</th>${isOfOneStream ? null : html`<th scope="col">Stream</th>`}<th scope="col">Pass</th><th scope="col">Outcome</th><th scope="col" class="n">Read</th><th scope="col" class="n">New</th><th scope="col" class="n">Changed</th><th scope="col" class="n">Deleted</th><th scope="col" class="n">Requests</th><th scope="col" class="n">Took</th></tr></thead>
-<tbody>${runs.map((run) => runLine(run, nowMs, isOfOneStream))}</tbody></table></div>`;
+  if (runs.length === 0) return html`<p class="soft">No run yet.</p>`;
+  const stream: Column<RunFacts> = {
+    head: 'Stream',
+    cell: ({ connection_id, stream: name }) =>
+      html`<a href="/streams/${streamPath(connection_id, name)}">${name}</a> <small>${connection_id}</small>`,
+  };
+  return table({
+    label: 'Runs',
+    rows: runs,
+    classOf: ({ outcome }) => `is-${outcome}`,
+    below: ({ error }) => error && html`<code>${error.code}</code> ${error.message}`,
+    columns: [
+      { head: 'Began', cell: ({ started_at }) => ago(started_at, nowMs) },
+      ...(isOfOneStream ? [] : [stream]),
+      { head: 'Pass', cell: ({ pass }) => PASS_WORDS[pass] ?? pass },
+      { head: 'Outcome', cell: ({ outcome }) => html`<span class="outcome">${outcome}</span>` },
+      { head: 'Read', cell: ({ read }) => count(read), isNumber: true },
+      { head: 'New', cell: ({ created }) => count(created), isNumber: true },
+      { head: 'Changed', cell: ({ updated }) => count(updated), isNumber: true },
+      { head: 'Deleted', cell: ({ deleted }) => count(deleted), isNumber: true },
+      { head: 'Requests', cell: ({ requests }) => count(requests), isNumber: true },
+      { head: 'Took', cell: tookOf, isNumber: true },
+    ],
+  });
 }
 
-function runLine(run: RunFacts, nowMs: number, isOfOneStream: boolean): Html {
-  const { connection_id, stream, pass, outcome, error, idle_runs } = run;
-  const took = run.ended_at === null ? null : (run.ended_at.getTime() - run.started_at.getTime()) / 1000;
-  const columns = isOfOneStream ? 9 : 10;
-  return html`<tr class="is-${outcome}"><td>${ago(run.started_at, nowMs)}</td>${
-    isOfOneStream
-      ? null
-      : html`<td><a href="/streams/${streamPath(connection_id, stream)}">${stream}</a> <small>${connection_id}</small></td>`
-  }<td>${PASS_WORDS[pass] ?? pass}</td><td><span class="outcome">${outcome}</span></td><td class="n">${count(run.read)}</td><td class="n">${count(run.created)}</td><td class="n">${count(run.updated)}</td><td class="n">${count(run.deleted)}</td><td class="n">${count(run.requests)}</td><td class="n">${
-    took === null
-      ? '…'
-      : idle_runs > 0
-        ? html`<span title="and as many runs after it found nothing new">+ ${count(idle_runs)} idle</span>`
-        : took < 10
-          ? `${took.toFixed(1)} s`
-          : duration(took)
-  }</td></tr>${error === null ? null : html`<tr class="error"><td colspan="${columns}"><code>${error.code}</code> ${error.message}</td></tr>`}`;
+function tookOf({ started_at, ended_at, idle_runs }: RunFacts): Html | string {
+  if (ended_at === null) return '…';
+  if (idle_runs > 0) {
+    return html`<span title="and as many runs after it found nothing new">+ ${count(idle_runs)} idle</span>`;
+  }
+  const seconds = (ended_at.getTime() - started_at.getTime()) / 1000;
+  return seconds < 10 ? `${seconds.toFixed(1)} s` : duration(seconds);
 }

@@ -6,6 +6,7 @@ import { type Html, html } from './html.ts';
 import { runsTable } from './runs-table.ts';
 import { type RowOptions, streamRow, whatToDo } from './stream-row.ts';
 import { describeDay } from './strip.ts';
+import { table } from './table.ts';
 import { ago, count, duration, PASS_WORDS, streamPath, until, utc } from './words.ts';
 
 export interface StreamPage {
@@ -19,7 +20,7 @@ export interface StreamPage {
 export function streamPage({ stream, hours, runs, quarantine }: StreamPage, options: RowOptions): Html {
   const { nowMs } = options;
   const { connection_id, stream: name, last_error: error } = stream;
-  return html`<p class="crumbs"><a href="/">All streams</a> / ${connection_id}</p>
+  return html`<p class="soft"><a href="/">All streams</a> / ${connection_id}</p>
 <h1>${name}</h1>
 <ul class="streams single">${streamRow(stream, { ...options, isLinked: false })}</ul>
 ${stream.state === 'fresh' && stream.deletions === null ? whatToDo(stream, nowMs) : null}
@@ -34,7 +35,7 @@ ${error === null ? null : html`<dt>Last error</dt><dd><code>${error.code}</code>
 </dl></section>
 <section><h2>By the hour</h2><div class="charts" data-history="/api/history/${streamPath(connection_id, name)}" data-name="${name}"></div>
 <details><summary>As a table</summary>${hoursTable(hours)}</details></section>
-<section class="runs"><h2>Runs</h2>${runsTable(runs, { nowMs, isOfOneStream: true })}</section>`;
+<section><h2>Runs</h2>${runsTable(runs, { nowMs, isOfOneStream: true })}</section>`;
 }
 
 /** How many records are in quarantine for what. */
@@ -48,12 +49,15 @@ function watermark(marks: StreamFacts['watermark']): Html | string {
   return html`${entries.map(([list, at]) => html`<span class="item">${list === 'all' ? null : html`<small>${list}</small> `}<time datetime="${at}">${utc(new Date(at))}</time></span> `)}`;
 }
 
-function hoursTable(hours: readonly Hour[]): Html {
-  return html`<div class="scroll" tabindex="0" role="region" aria-label="Rows and lag by the hour"><table><thead><tr><th scope="col">Hour (UTC)</th><th scope="col" class="n">Rows</th><th scope="col" class="n">Runs</th><th scope="col" class="n">Failed</th><th scope="col" class="n">Longest lag</th></tr></thead>
-<tbody>${[...hours]
-    .reverse()
-    .map(
-      ({ at, rows, runs, failed, lag_seconds: lag }) =>
-        html`<tr><td>${at.toISOString().slice(5, 16).replace('T', ' ')}</td><td class="n">${count(rows)}</td><td class="n">${count(runs)}</td><td class="n">${count(failed)}</td><td class="n">${lag === null ? '–' : duration(lag)}</td></tr>`,
-    )}</tbody></table></div>`;
-}
+const hoursTable = (hours: readonly Hour[]): Html =>
+  table({
+    label: 'Rows and lag by the hour',
+    rows: hours.toReversed(),
+    columns: [
+      { head: 'Hour (UTC)', cell: ({ at }) => at.toISOString().slice(5, 16).replace('T', ' ') },
+      { head: 'Rows', cell: ({ rows }) => count(rows), isNumber: true },
+      { head: 'Runs', cell: ({ runs }) => count(runs), isNumber: true },
+      { head: 'Failed', cell: ({ failed }) => count(failed), isNumber: true },
+      { head: 'Longest lag', cell: ({ lag_seconds: lag }) => (lag === null ? '–' : duration(lag)), isNumber: true },
+    ],
+  });

@@ -36,7 +36,7 @@ ${canChange ? actionButtons(stream, options) : null}
 </div>
 ${stream.running !== null && isLong(stream.running, nowMs) ? progressLine(stream.running, nowMs) : null}
 ${needsWords(stream) ? whatToDo(stream, nowMs) : null}
-${stream.notice === null ? null : html`<p class="notice"><b>Good to know:</b> ${stream.notice}.</p>`}
+${stream.notice === null ? null : html`<p class="soft notice"><b>Good to know:</b> ${stream.notice}.</p>`}
 </li>`;
 }
 
@@ -53,7 +53,7 @@ const needsWords = ({ state, deletions }: StreamFacts): boolean =>
 export function whatToDo(stream: StreamFacts, nowMs: number): Html {
   const { text, command } = stream.next_step;
   return html`<div class="why"><p class="reason">${sentence(stream.reason)}${stream.since === null ? null : html` <small>since ${ago(stream.since, nowMs)}</small>`}</p>
-<p class="step"><b>What to do:</b> ${text}${command === null ? null : html` <code>${command}</code><button type="button" class="copy">Copy<span class="hidden"> ${command}</span></button>`}</p></div>`;
+<p class="step"><b>What to do:</b> ${text}${command === null ? null : html` <code>${command}</code><button type="button" class="link copy">Copy<span class="hidden"> ${command}</span></button>`}</p></div>`;
 }
 
 const sentence = (text: string): string => {
@@ -97,5 +97,5 @@ export function progressLine(progress: Progress, nowMs: number): Html {
     share === null
       ? html`<progress class="unknown" aria-label="${label}"></progress>`
       : html`<progress max="100" value="${share}" aria-label="${label}">${share} %</progress>`;
-  return html`<div class="running"><span class="pass">${PASS_WORDS[pass] ?? pass}</span>${bar}<span class="numbers">${words.join(' · ')} · began ${ago(started_at, nowMs)}</span></div>`;
+  return html`<div class="running soft"><span class="now">${PASS_WORDS[pass] ?? pass}</span>${bar}<span>${words.join(' · ')} · began ${ago(started_at, nowMs)}</span></div>`;
 }

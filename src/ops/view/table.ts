@@ -1,0 +1,30 @@
+import { type Html, html, type Part } from './html.ts';
+
+export interface Column<T> {
+  readonly head: string;
+  readonly cell: (row: T) => Part;
+  readonly isNumber?: boolean;
+}
+
+export interface TableOptions<T> {
+  /** In words, for who does not see it. */
+  readonly label: string;
+  readonly columns: readonly Column<T>[];
+  readonly rows: readonly T[];
+  readonly classOf?: (row: T) => string;
+  /** A line of its own below the row; null: none. */
+  readonly below?: (row: T) => Html | null;
+}
+
+/** A table that scrolls within itself where it is wider than the page. */
+export function table<T>({ label, columns, rows, classOf = () => '', below = () => null }: TableOptions<T>): Html {
+  const kind = ({ isNumber = false }: Column<T>) => (isNumber ? html` class="n"` : null);
+  return html`<div class="scroll" tabindex="0" role="region" aria-label="${label}"><table>
+<thead><tr>${columns.map((column) => html`<th scope="col"${kind(column)}>${column.head}</th>`)}</tr></thead>
+<tbody>${rows.map((row) => {
+    const more = below(row);
+    return html`<tr class="${classOf(row)}">${columns.map((column) => html`<td${kind(column)}>${column.cell(row)}</td>`)}</tr>${
+      more === null ? null : html`<tr class="error"><td colspan="${columns.length}">${more}</td></tr>`
+    }`;
+  })}</tbody></table></div>`;
+}
