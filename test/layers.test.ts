@@ -24,7 +24,7 @@ type Part =
   | 'generated'
   | 'leaf';
 
-const LEAVES = ['stream', 'errors', 'logger', 'clock', 'loopback', 'trace', 'version', 'replace-file'].map(
+const LEAVES = ['stream', 'errors', 'logger', 'clock', 'loopback', 'trace', 'version', 'replace-file', 'group-by'].map(
   (name) => `src/${name}.ts`,
 );
 /** Helpers of all sources, below each of them. */

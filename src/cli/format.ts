@@ -1,3 +1,4 @@
+import { duration } from '../ops/view/words.ts';
 import { layOut } from './columns.ts';
 
 /** A plain table: columns set off by two spaces, no frame, readable in a pipe. */
@@ -14,21 +15,13 @@ export const formatCount = (count: number | bigint): string => count.toLocaleStr
 /** `12 s ago`, `3 min ago`, `5 h ago`, `2 d ago`. */
 export function formatAge(since: Date | null, nowMs: number): string {
   if (since === null) return 'never';
-  return `${formatSpan(Math.max(0, Math.round((nowMs - since.getTime()) / 1000)))} ago`;
+  return `${duration((nowMs - since.getTime()) / 1000)} ago`;
 }
 
 /** `now`, `in 12 s`, `in 3 min`, `in 5 h`. */
 export function formatUntil(at: Date, nowMs: number): string {
   const seconds = Math.round((at.getTime() - nowMs) / 1000);
-  return seconds <= 0 ? 'now' : `in ${formatSpan(seconds)}`;
-}
-
-/** `12 s`, `3 min`, `5 h`, `2 d`. */
-export function formatSpan(seconds: number): string {
-  if (seconds < 120) return `${seconds} s`;
-  if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
-  if (seconds < 172_800) return `${Math.round(seconds / 3600)} h`;
-  return `${Math.round(seconds / 86_400)} d`;
+  return seconds <= 0 ? 'now' : `in ${duration(seconds)}`;
 }
 
 export function formatSeconds(ms: number): string {

@@ -1,8 +1,9 @@
 import ora from 'ora';
 import { progressOf, type Progress as RunProgress } from '../ops/progress.ts';
+import { duration } from '../ops/view/words.ts';
 import type { RunCounts } from '../store/engine/runs.ts';
 import type { Pass } from '../stream.ts';
-import { formatCount, formatSpan } from './format.ts';
+import { formatCount } from './format.ts';
 import { type Output, screenOf } from './terminal.ts';
 
 /** Long work as it goes on, several runs side by side; on stderr, so that stdout stays the result. */
@@ -138,7 +139,7 @@ export function progressLine(
     ...(share === null ? [] : [`${bar(share)} ${String(Math.floor(share * 100)).padStart(3)} %`]),
     expected === null ? `${formatCount(read)} rows` : `${formatCount(read)} of about ${formatCount(expected)} rows`,
     ...(rate === null ? [] : [`${formatCount(Math.round(rate))}/s`]),
-    ...(eta === null || share === 1 ? [] : [`${formatSpan(eta)} left`]),
+    ...(eta === null || share === 1 ? [] : [`${duration(eta)} left`]),
     ...(pages > 0 ? [`${formatCount(pages)} pages`] : []),
     ...(requests > 0 ? [`${formatCount(requests)} requests`] : []),
   ];

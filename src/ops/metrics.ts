@@ -4,8 +4,8 @@ import type { PrismaClient } from '../generated/prisma/client.ts';
 import type { Logger } from '../logger.ts';
 import { readMetricFacts, readRowFacts } from '../store/reports/metric-facts.ts';
 import type { ProcessMetrics } from './metrics/process-metrics.ts';
-import { createRemembered, type Remembered } from './metrics/remembered.ts';
-import { renderStored, type StoredFacts } from './metrics/stored-metrics.ts';
+import { renderStored } from './metrics/stored-metrics.ts';
+import { Remembered } from './remembered.ts';
 
 /** Jobs of one lane by state (waiting, active, delayed, failed, …). */
 export type LaneDepths = Readonly<Record<string, number>>;
@@ -25,7 +25,7 @@ const ANSWER_MS = 5_000;
 
 /** `GET /metrics`: what this process did, and what the database says about all of them. */
 export function registerMetrics(server: FastifyInstance, parts: MetricsParts): void {
-  const { processMetrics, readQueue } = parts;
+  const { processMetrics, readQueue, logger } = parts;
   const { registry } = processMetrics;
   // Only where somebody asks: watching the event loop costs a little all the time.
   collectDefaultMetrics({ register: registry, prefix: 'leadmirror_' });
@@ -39,10 +39,13 @@ export function registerMetrics(server: FastifyInstance, parts: MetricsParts): v
   const queueUp = gauge('leadmirror_queue_up', '1 when the queue answers, else 0.');
   const queueJobs = gauge('leadmirror_queue_jobs', 'Jobs in the queue.', ['lane', 'state']);
 
+  let wasUp = true;
   server.get('/metrics', async (_request, reply) => {
-    const [text, lanes] = await Promise.all([stored.read(ANSWER_MS), readQueue?.()]);
-    databaseUp.set(stored.isHealthy ? 1 : 0);
-    if (stored.readAt !== null) factsAge.set((performance.now() - stored.readAt) / 1000);
+    const [text, lanes] = await Promise.all([stored.getWithin(ANSWER_MS), readQueue?.()]);
+    if (wasUp && !stored.isHealthy) logger.warn('metrics: the database does not answer');
+    wasUp = stored.isHealthy;
+    databaseUp.set(wasUp ? 1 : 0);
+    if (stored.ageMs !== null) factsAge.set(stored.ageMs / 1000);
     factsSeconds.set(stored.tookMs / 1000);
     if (lanes !== undefined) queueUp.set(lanes === null ? 0 : 1);
     queueJobs.reset();
@@ -55,26 +58,13 @@ export function registerMetrics(server: FastifyInstance, parts: MetricsParts): v
 }
 
 /** The database is asked for a small part of the time only, however often somebody scrapes and however many streams there are. */
-function createStoredText({ prisma, logger, maxStreams }: MetricsParts): Remembered<string> {
-  const rows = createRemembered({
-    read: async (streams: readonly string[]) => readRowFacts(prisma, streams),
-    minAgeMs: 60_000,
-    restShare: 50,
-  });
-  let isWarned = false;
-  return createRemembered({
-    read: async () => {
-      const facts = await readMetricFacts(prisma);
-      const names = [...new Set(facts.streams.map(({ stream }) => stream))].sort();
-      const all: StoredFacts = { ...facts, rows: await rows.read(ANSWER_MS / 2, names) };
-      isWarned = false;
-      return renderStored(all, { maxStreams });
-    },
-    minAgeMs: 5_000,
-    restShare: 10,
-    onError: (error) => {
-      if (!isWarned) logger.warn({ reason: (error as Error).name }, 'metrics: the database does not answer');
-      isWarned = true;
-    },
-  });
+function createStoredText({ prisma, maxStreams }: MetricsParts): Remembered<string> {
+  let names: readonly string[] = [];
+  const rows = new Remembered(() => readRowFacts(prisma, names), { minAgeMs: 60_000, restShare: 50 });
+  const read = async () => {
+    const facts = await readMetricFacts(prisma);
+    names = [...new Set(facts.streams.map(({ stream }) => stream))].sort();
+    return renderStored({ ...facts, rows: await rows.getWithin(ANSWER_MS / 2) }, { maxStreams });
+  };
+  return new Remembered(read, { minAgeMs: 5_000, restShare: 10 });
 }

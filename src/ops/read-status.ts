@@ -1,3 +1,4 @@
+import { groupBy } from '../group-by.ts';
 import { readProcesses } from '../store/engine/processes.ts';
 import type { RunRecord } from '../store/engine/runs.ts';
 import { type BudgetStatus, readBudgets, readPauses } from '../store/reports/budget-status.ts';
@@ -15,12 +16,11 @@ import {
 } from '../store/reports/run-history.ts';
 import { countRows, type RowCounts, readStatus, type StreamState, type StreamStatus } from '../store/reports/status.ts';
 import { laneOf } from '../stream.ts';
-import { CostlyAnswer } from './costly.ts';
 import { EMPTY_DAY, summarizeDay } from './day-strip.ts';
-import { groupBy } from './group-by.ts';
 import { nextStep } from './next-step.ts';
 import type { OpsConnection, OpsParts } from './parts.ts';
 import { progressOf } from './progress.ts';
+import { Remembered } from './remembered.ts';
 import { RequestRates } from './request-rates.ts';
 import {
   type BudgetFacts,
@@ -35,19 +35,19 @@ import {
 } from './status-document.ts';
 
 /** Not asked more often than that: whole tables are counted, and the runs of a day are gone through. */
-const COSTLY_MS = 5_000;
+const COSTLY = { minAgeMs: 5_000, restShare: 20 };
 const LAST_RUNS = 20;
 
 /** Reads the whole status: a handful of set-based questions, whatever the number of streams. */
 export class StatusReader {
   readonly #parts: OpsParts;
-  readonly #days: CostlyAnswer<ReadonlyMap<string, readonly RunGroup[]>>;
+  readonly #days: Remembered<ReadonlyMap<string, readonly RunGroup[]>>;
   readonly #rates = new RequestRates();
-  readonly #counts = new Map<string, CostlyAnswer<Map<string, RowCounts>>>();
+  readonly #counts = new Map<string, Remembered<Map<string, RowCounts>>>();
 
   constructor(parts: OpsParts) {
     this.#parts = parts;
-    this.#days = new CostlyAnswer(async () => groupBy(await readRunGroups(parts.prisma), keyOf), COSTLY_MS);
+    this.#days = new Remembered(async () => groupBy(await readRunGroups(parts.prisma), keyOf), COSTLY);
   }
 
   async read(): Promise<StatusDocument> {
@@ -95,7 +95,7 @@ export class StatusReader {
 
   #count(name: string): Promise<Map<string, RowCounts>> {
     const { prisma } = this.#parts;
-    const kept = this.#counts.get(name) ?? new CostlyAnswer(() => countRows(prisma, name), COSTLY_MS);
+    const kept = this.#counts.get(name) ?? new Remembered(() => countRows(prisma, name), COSTLY);
     this.#counts.set(name, kept);
     return kept.get();
   }

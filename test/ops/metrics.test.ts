@@ -8,8 +8,8 @@ import { parse as parseYaml } from 'yaml';
 import { TransientError } from '../../src/errors.ts';
 import { Instruments } from '../../src/ops/instruments.ts';
 import { createProcessMetrics, type ProcessMetrics } from '../../src/ops/metrics/process-metrics.ts';
-import { createRemembered } from '../../src/ops/metrics/remembered.ts';
 import { registerMetrics } from '../../src/ops/metrics.ts';
+import { Remembered } from '../../src/ops/remembered.ts';
 import { createOpsServer } from '../../src/ops/server.ts';
 import { unheardLogger } from '../helpers/unheard-logger.ts';
 import { type Store, setupStore } from '../store/support.ts';
@@ -305,8 +305,8 @@ describe('an answer that is remembered', () => {
     serve();
     let reads = 0;
     let open = () => {};
-    const remembered = createRemembered({
-      read: async () => {
+    const remembered = new Remembered(
+      async () => {
         reads += 1;
         const opened = new Promise<void>((resolve) => {
           open = resolve;
@@ -314,29 +314,27 @@ describe('an answer that is remembered', () => {
         if (reads > 1) await opened;
         return reads;
       },
-      minAgeMs: 0,
-      restShare: 0,
-    });
-    expect(await Promise.all([remembered.read(1000), remembered.read(1000)])).toEqual([1, 1]);
-    expect(await remembered.read(20)).toBe(1);
+      { minAgeMs: 0, restShare: 0 },
+    );
+    expect(await Promise.all([remembered.getWithin(1000), remembered.getWithin(1000)])).toEqual([1, 1]);
+    expect(await remembered.getWithin(20)).toBe(1);
     open();
-    expect(await remembered.read(1000)).toBe(2);
+    expect(await remembered.getWithin(1000)).toBe(2);
   });
 
   it('is rested upon for as long as it was dear', async () => {
     serve();
     let reads = 0;
-    const remembered = createRemembered({
-      read: async () => {
+    const remembered = new Remembered(
+      async () => {
         reads += 1;
         await new Promise((resolve) => setTimeout(resolve, 20));
         return reads;
       },
-      minAgeMs: 0,
-      restShare: 1_000,
-    });
-    await remembered.read(1000);
-    expect(await remembered.read(1000)).toBe(1);
+      { minAgeMs: 0, restShare: 1_000 },
+    );
+    await remembered.getWithin(1000);
+    expect(await remembered.getWithin(1000)).toBe(1);
   });
 });
 

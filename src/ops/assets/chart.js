@@ -11,9 +11,9 @@
   /** As the server's words.ts. @param {number} seconds @param {number} [digits] */
   function duration(seconds, digits = 0) {
     const s = Math.max(0, Math.round(seconds));
-    if (s < 90) return `${s} s`;
-    if (s < 5_400) return `${Math.round(s / 60)} min`;
-    return s < 129_600 ? `${(s / HOUR).toFixed(digits)} h` : `${(s / DAY).toFixed(digits)} d`;
+    if (s < 120) return `${s} s`;
+    if (s < 7_200) return `${Math.round(s / 60)} min`;
+    return s < 172_800 ? `${(s / HOUR).toFixed(digits)} h` : `${(s / DAY).toFixed(digits)} d`;
   }
 
   const WRITE = {

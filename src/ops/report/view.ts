@@ -1,7 +1,7 @@
 import { FUNNEL, type Report, type Share } from '../../store/reports/report.ts';
 import { type Html, html } from '../view/html.ts';
 import { table } from '../view/table.ts';
-import { ago, count, counted, duration, utc } from '../view/words.ts';
+import { ago, count, counted, span, utc } from '../view/words.ts';
 import { type TimeChart, timeCharts } from './charts.ts';
 
 /** The figures of a report as a page part: whole without a script, which only draws the charts over time. Used by the page's tab and by the file. */
@@ -71,13 +71,6 @@ function basis({ from, to, connections, time_zones: zones, as_of: asOf, refreshe
       ? html`<b class="warn">not complete: a first full read is under way</b>`
       : html`as of ${ago(asOf, nowMs)}`
   }${refreshed_at === null ? null : html` · computed <time datetime="${refreshed_at.toISOString()}">${utc(refreshed_at)}</time>`}</p>`;
-}
-
-/** `42 s`, `5 min`, `3.2 h`, `4.1 d`: one digit where whole hours would hide the difference. */
-export function span(seconds: number | null): string {
-  if (seconds === null) return '–';
-  if (seconds < 5_400) return duration(seconds);
-  return seconds < 129_600 ? `${(seconds / 3_600).toFixed(1)} h` : `${(seconds / 86_400).toFixed(1)} d`;
 }
 
 const share = (part: number, whole: number): string => (whole === 0 ? '–' : `${Math.round((100 * part) / whole)} %`);

@@ -1,15 +1,15 @@
 import type { FastifyInstance } from 'fastify';
 import { type Report, type ReportQuery, readReport, readReportedConnections } from '../../store/reports/report.ts';
 import type { AssetUrls } from '../assets.ts';
-import { CostlyAnswer } from '../costly.ts';
 import type { Gate } from '../guard/gate.ts';
 import type { OpsParts } from '../parts.ts';
+import { Remembered } from '../remembered.ts';
 import { type ReportForm, readReportForm, reportPage } from '../report/page.ts';
 import { reportView } from '../report/view.ts';
 import { layout } from '../view/layout.ts';
 
 /** Looks at the same days within a minute, or more where they cost much, get the same answer; for so many choices. */
-const KEPT_MS = 10_000;
+const KEPT = { minAgeMs: 10_000, restShare: 20 };
 const KEPT_CHOICES = 20;
 
 /** The report tab: the main figures of schema `reporting`. The same behind `/api/report` for scripts. */
@@ -18,10 +18,10 @@ export function addReportRoutes(
   { prisma, queue }: OpsParts,
   { gate, assets }: { readonly gate: Gate; readonly assets: AssetUrls },
 ): void {
-  const kept = new Map<string, CostlyAnswer<Report>>();
+  const kept = new Map<string, Remembered<Report>>();
   const answerTo = (query: ReportQuery): Promise<Report> => {
     const key = JSON.stringify([query.from, query.to, query.connection]);
-    const answer = kept.get(key) ?? new CostlyAnswer(() => readReport(prisma, query), KEPT_MS);
+    const answer = kept.get(key) ?? new Remembered(() => readReport(prisma, query), KEPT);
     kept.delete(key);
     kept.set(key, answer);
     const [oldest] = kept.keys();

@@ -1,6 +1,6 @@
+import { groupBy } from '../../group-by.ts';
 import { describeProcesses } from '../../store/engine/processes.ts';
 import type { StreamState } from '../../store/reports/status.ts';
-import { groupBy } from '../group-by.ts';
 import type { QueueHealth } from '../parts.ts';
 import {
   type BudgetFacts,

@@ -7,14 +7,16 @@ export const count = (value: number): string => value.toLocaleString('en-US');
 export const counted = (value: number, one: string, many = `${one}s`): string =>
   `${count(value)} ${value === 1 ? one : many}`;
 
-/** `45 s`, `3 min`, `5 h`, `2 d`. Assets' page.js says the same. */
-export function duration(seconds: number): string {
+/** `45 s`, `3 min`, `5 h`, `2 d`; hours and days with so many digits. The pages' chart.js writes the same. */
+export function duration(seconds: number, digits = 0): string {
   const s = Math.max(0, Math.round(seconds));
-  if (s < 90) return `${s} s`;
-  if (s < 5_400) return `${Math.round(s / 60)} min`;
-  if (s < 129_600) return `${Math.round(s / 3_600)} h`;
-  return `${Math.round(s / 86_400)} d`;
+  if (s < 120) return `${s} s`;
+  if (s < 7_200) return `${Math.round(s / 60)} min`;
+  return s < 172_800 ? `${(s / 3_600).toFixed(digits)} h` : `${(s / 86_400).toFixed(digits)} d`;
 }
+
+/** For figures of a report: one digit where whole hours would hide the difference. */
+export const span = (seconds: number | null): string => (seconds === null ? '–' : duration(seconds, 1));
 
 /** `2026-11-22 03:04:05 UTC`. */
 export const utc = (at: Date): string => `${at.toISOString().slice(0, 19).replace('T', ' ')} UTC`;
