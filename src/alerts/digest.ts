@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { groupBy } from '../group-by.ts';
 import type { AlertRow } from '../store/engine/alerts.ts';
 import { ALERT_KINDS, type AlertKind } from '../store/reports/alert-conditions.ts';
 
@@ -13,41 +14,42 @@ interface Wording {
   readonly next: string;
 }
 
+/** What a person has to do something about comes first. */
 const WORDINGS: Readonly<Record<AlertKind, Wording>> = {
-  stale: {
-    one: 'stream is stale',
-    many: 'streams are stale',
-    next: 'leadmirror status says why; leadmirror runs shows the last tries',
-  },
   blocked: {
     one: 'stream is blocked: a person has to act',
     many: 'streams are blocked: a person has to act',
     next: 'leadmirror check tries every connection and says what to change',
-  },
-  deletion_brake: {
-    one: 'stream has more deletions than the brake lets through',
-    many: 'streams have more deletions than the brake lets through',
-    next: 'leadmirror verify {stream} --connection {connection} lists them; if they are right: leadmirror accept-deletions {stream} --connection {connection}',
   },
   suddenly_empty: {
     one: 'stream is suddenly empty upstream; nothing was deleted',
     many: 'streams are suddenly empty upstream; nothing was deleted',
     next: 'look upstream; if everything was really deleted: leadmirror accept-deletions {stream} --connection {connection}, then leadmirror sync {stream} --connection {connection} --pass reconcile',
   },
+  deletion_brake: {
+    one: 'stream has more deletions than the brake lets through',
+    many: 'streams have more deletions than the brake lets through',
+    next: 'leadmirror verify {stream} --connection {connection} lists them; if they are right: leadmirror accept-deletions {stream} --connection {connection}',
+  },
   circuit_open: {
     one: 'account is left alone after repeated failures',
     many: 'accounts are left alone after repeated failures',
     next: 'nothing, if the upstream is down: it is tried again by itself; else leadmirror check',
   },
-  quarantine_growing: {
-    one: 'stream sets records aside',
-    many: 'streams set records aside',
-    next: 'leadmirror quarantine lists them with the reason',
+  stale: {
+    one: 'stream is stale',
+    many: 'streams are stale',
+    next: 'leadmirror status says why; leadmirror runs shows the last tries',
   },
   verify_differences: {
     one: 'stream differs from the upstream',
     many: 'streams differ from the upstream',
     next: 'leadmirror verify {stream} --connection {connection} --repair reads just these again',
+  },
+  quarantine_growing: {
+    one: 'stream sets records aside',
+    many: 'streams set records aside',
+    next: 'leadmirror quarantine lists them with the reason',
   },
 };
 
@@ -95,16 +97,12 @@ export function createDigest(
     cause === null || entry.kind !== 'stale' ? entry : { ...entry, reason: `${entry.reason}; ${cause}`, next: null },
   );
   const over = group(closed, true);
-  const shown = begun.slice(0, MAX_ENTRIES);
-  const shownOver = over.slice(0, MAX_ENTRIES);
-  return {
-    type: 'leadmirror.alerts',
-    created_at: now.toISOString(),
+  return createMessage('leadmirror.alerts', now, {
     summary: summarize(opened, closed),
-    opened: shown,
-    closed: shownOver,
-    more: begun.length - shown.length + (over.length - shownOver.length),
-  };
+    opened: begun.slice(0, MAX_ENTRIES),
+    closed: over.slice(0, MAX_ENTRIES),
+    more: [begun, over].reduce((more, { length }) => more + Math.max(0, length - MAX_ENTRIES), 0),
+  });
 }
 
 /** What a daemon sees itself, whatever the database knows. */
@@ -142,44 +140,30 @@ export function createOutageDigest(
     targets: [],
     next: isOver ? null : OUTAGE_NEXT[kind],
   };
-  return {
-    type: 'leadmirror.alerts',
-    created_at: now.toISOString(),
-    summary: isOver ? `over: ${title}` : title,
-    opened: isOver ? [] : [entry],
-    closed: isOver ? [entry] : [],
-    more: 0,
-  };
+  const summary = isOver ? `over: ${title}` : title;
+  return createMessage('leadmirror.alerts', now, isOver ? { summary, closed: [entry] } : { summary, opened: [entry] });
 }
 
-export function createTestDigest(now: Date): Digest {
-  const summary = 'a test message: alerts of leadmirror arrive here';
-  return { type: 'leadmirror.test', created_at: now.toISOString(), summary, opened: [], closed: [], more: 0 };
-}
+export const createTestDigest = (now: Date): Digest =>
+  createMessage('leadmirror.test', now, { summary: 'a test message: alerts of leadmirror arrive here' });
+
+const createMessage = (type: Digest['type'], now: Date, parts: Partial<Digest> & Pick<Digest, 'summary'>): Digest => ({
+  type,
+  created_at: now.toISOString(),
+  opened: [],
+  closed: [],
+  more: 0,
+  ...parts,
+});
 
 function group(rows: readonly AlertRow[], isOver: boolean): DigestEntry[] {
-  const groups = new Map<string, AlertRow[]>();
-  for (const row of rows) {
-    const key = JSON.stringify([row.kind, row.reason_code]);
-    const members = groups.get(key);
-    if (members === undefined) groups.set(key, [row]);
-    else members.push(row);
-  }
+  const groups = groupBy(rows, ({ kind, reason_code }) => `${kind} ${reason_code}`);
   return [...groups.values()]
     .sort((one, other) => rankOf(one) - rankOf(other) || other.length - one.length)
     .map((members) => toEntry(members, isOver));
 }
 
-/** What a person has to do something about comes first. */
-const ORDER: readonly AlertKind[] = [
-  'blocked',
-  'suddenly_empty',
-  'deletion_brake',
-  'circuit_open',
-  'stale',
-  'verify_differences',
-  'quarantine_growing',
-];
+const ORDER = Object.keys(WORDINGS) as readonly AlertKind[];
 const rankOf = ([first]: readonly AlertRow[]): number => (first === undefined ? 0 : ORDER.indexOf(first.kind));
 
 function toEntry(members: readonly AlertRow[], isOver: boolean): DigestEntry {
