@@ -37,7 +37,12 @@ export function progressOf(
   const elapsedMs = nowMs - started_at.getTime();
   const rate = elapsedMs >= TELLING_MS && running.read > 0 ? running.read / (elapsedMs / 1000) : null;
   return {
-    ...{ pass, started_at, pages, requests, read, expected },
+    pass,
+    started_at,
+    pages,
+    requests,
+    read,
+    expected,
     run_id: run_id === null ? null : Number(run_id),
     rows_per_second: rate === null ? null : Math.round(rate * 10) / 10,
     eta_seconds: rate === null || expected === null ? null : Math.ceil((expected - read) / rate),

@@ -16,7 +16,7 @@ import {
 } from '../store/reports/run-history.ts';
 import { countRows, type RowCounts, readStatus, type StreamState, type StreamStatus } from '../store/reports/status.ts';
 import { laneOf } from '../stream.ts';
-import { EMPTY_DAY, summarizeDay } from './day-strip.ts';
+import { summarizeDay } from './day-strip.ts';
 import { nextStep } from './next-step.ts';
 import type { OpsConnection, OpsParts } from './parts.ts';
 import { progressOf } from './progress.ts';
@@ -130,57 +130,46 @@ interface Known {
   readonly nextRuns: NonNullable<OpsParts['nextRuns']>;
 }
 
-const numberOf = (value: bigint | number | null): number | null => (value === null ? null : Number(value));
+const numberOf = (value: bigint | null): number | null => (value === null ? null : Number(value));
 
-function toFacts(line: StreamStatus, known: Known): StreamFacts {
-  const { connection_id, stream, state, reason, reason_code } = line;
+function toFacts({ proof_settled, ...line }: StreamStatus, known: Known): StreamFacts {
+  const { connection_id, stream, state, reason_code, backfill_completed_at } = line;
   const key = keyOf(line);
   const { alive, deleted } = known.counts(line);
   const decided = known.decisions.get(key);
   const own = known.errors.get(key) ?? [];
   const isHeld = own.some(({ code }) => code === 'deletion_brake' || code === 'suddenly_empty');
-  const areAccepted = (decided?.deletionsAcceptedAt ?? null) !== null;
+  const areDeletionsAccepted = (decided?.deletionsAcceptedAt ?? null) !== null;
+  const isRead = backfill_completed_at !== null;
   const running = known.running.get(key)?.find(({ pass }) => pass === line.running_pass);
-  const groups = known.days.get(key);
   const [error] = own;
   return {
-    ...{ connection_id, stream, state, reason, reason_code },
-    since: line.since,
-    next_step: nextStep({
-      ...{ connectionId: connection_id, stream, state, code: reason_code },
-      isRead: line.backfill_completed_at !== null,
-      areDeletionsAccepted: areAccepted,
-    }),
-    as_of: line.as_of,
+    ...line,
     lag_seconds: numberOf(line.lag_seconds),
-    last_success_at: line.last_success_at,
-    backfill_completed_at: line.backfill_completed_at,
+    proof_rows: numberOf(line.proof_rows),
+    open_quarantine: Number(line.open_quarantine),
+    next_step: nextStep({
+      connectionId: connection_id,
+      stream,
+      state,
+      code: reason_code,
+      isRead,
+      areDeletionsAccepted,
+    }),
     rows: alive,
     deleted_rows: deleted,
-    watermark: line.watermark,
-    proof_at: line.proof_at,
-    proof_rows: numberOf(line.proof_rows),
-    proof_share: line.proof_share,
-    proof_differences: numberOf(line.proof_differences),
-    open_quarantine: Number(line.open_quarantine),
-    notice: line.notice,
-    running_pass: line.running_pass,
     running:
       running === undefined
         ? null
-        : progressOf(running, {
-            aliveRows: alive,
-            isFirstRead: line.backfill_completed_at === null,
-            nowMs: known.nowMs,
-          }),
+        : progressOf(running, { aliveRows: alive, isFirstRead: !isRead, nowMs: known.nowMs }),
     next_runs: known.nextRuns({ connectionId: connection_id, stream }, known.nowMs),
     paused_at: decided?.pausedAt ?? null,
-    deletions: areAccepted ? 'accepted' : isHeld ? 'held' : null,
+    deletions: areDeletionsAccepted ? 'accepted' : isHeld ? 'held' : null,
     last_error:
       error === undefined
         ? null
         : { pass: error.pass, outcome: error.outcome, code: error.code, message: error.message, at: error.at },
-    last_24h: groups === undefined ? EMPTY_DAY : summarizeDay(groups),
+    last_24h: summarizeDay(known.days.get(key) ?? []),
   };
 }
 

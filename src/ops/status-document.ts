@@ -1,8 +1,11 @@
 import type { ProcessRecord } from '../store/engine/processes.ts';
-import type { StreamState } from '../store/reports/status.ts';
-import type { Lane, Outcome, Pass, QueuedPass } from '../stream.ts';
+import type { RunRecord } from '../store/engine/runs.ts';
+import type { PassError } from '../store/reports/run-history.ts';
+import type { StreamState, StreamStatus } from '../store/reports/status.ts';
+import type { Lane, Outcome } from '../stream.ts';
+import type { DayFacts } from './day-strip.ts';
 import type { NextStep } from './next-step.ts';
-import type { QueueHealth } from './parts.ts';
+import type { NextRun, QueueHealth } from './parts.ts';
 import type { Progress } from './progress.ts';
 
 /**
@@ -42,55 +45,26 @@ export interface ConnectionStatus {
   readonly credential: string | null;
 }
 
-export interface StreamFacts {
-  readonly connection_id: string;
-  readonly stream: string;
-  readonly state: StreamState;
-  readonly reason: string;
-  /** The same as a stable word. */
-  readonly reason_code: string;
-  readonly since: Date | null;
-  readonly next_step: NextStep;
-  readonly as_of: Date | null;
+/** What the database counts in big integers. */
+interface Numbers {
   readonly lag_seconds: number | null;
-  readonly last_success_at: Date | null;
-  readonly backfill_completed_at: Date | null;
+  readonly proof_rows: number | null;
+  readonly open_quarantine: number;
+}
+
+/** A line of `sync.status`, and what else is known of the stream. */
+export interface StreamFacts extends Omit<StreamStatus, 'proof_settled' | keyof Numbers>, Numbers {
+  readonly next_step: NextStep;
   readonly rows: number;
   readonly deleted_rows: number;
-  readonly watermark: Readonly<Record<string, string>> | null;
-  readonly proof_at: Date | null;
-  readonly proof_rows: number | null;
-  readonly proof_share: number | null;
-  readonly proof_differences: number | null;
-  readonly open_quarantine: number;
-  readonly notice: string | null;
-  readonly running_pass: string | null;
   readonly running: Progress | null;
-  readonly next_runs: readonly { readonly pass: QueuedPass; readonly at: Date }[];
+  readonly next_runs: readonly NextRun[];
   readonly paused_at: Date | null;
   /** `held`: the brake holds deletions back; `accepted`: a person allowed them, the next full walk marks them. */
   readonly deletions: 'held' | 'accepted' | null;
   /** How the newest run of any pass went wrong, where it did. */
-  readonly last_error: ErrorFacts | null;
+  readonly last_error: Omit<PassError, 'connection_id' | 'stream'> | null;
   readonly last_24h: DayFacts;
-}
-
-export interface ErrorFacts {
-  readonly pass: Pass;
-  readonly outcome: Outcome;
-  readonly code: string;
-  readonly message: string;
-  readonly at: Date;
-}
-
-export interface DayFacts {
-  readonly runs: number;
-  readonly failed: number;
-  readonly partial: number;
-  readonly postponed: number;
-  readonly changes: number;
-  /** 48 half hours, oldest first, each with the worst outcome of its runs. */
-  readonly slots: readonly string[];
 }
 
 export interface BudgetFacts {
@@ -105,26 +79,12 @@ export interface BudgetFacts {
   readonly blocked_reason: string | null;
 }
 
-export interface RunFacts {
+export interface RunFacts extends Omit<RunRecord, 'id' | 'outcome' | 'watermark' | 'error_code' | 'error_message'> {
   readonly id: number;
-  readonly connection_id: string;
-  readonly stream: string;
-  readonly pass: Pass;
   readonly lane: Lane;
   /** `running` while it has not ended. */
   readonly outcome: Outcome | 'running';
-  readonly requests: number;
-  readonly pages: number;
-  readonly read: number;
-  readonly created: number;
-  readonly updated: number;
-  readonly unchanged: number;
-  readonly deleted: number;
-  readonly quarantined: number;
-  readonly idle_runs: number;
   readonly error: { readonly code: string; readonly message: string } | null;
-  readonly started_at: Date;
-  readonly ended_at: Date | null;
 }
 
 /** From the one that most needs a person to the one that needs none. */

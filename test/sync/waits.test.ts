@@ -4,7 +4,7 @@ import { syncOnce } from '../../src/app/sync-streams.ts';
 import type { App } from '../../src/app.ts';
 import { CIRCUIT_FAILURES } from '../../src/http/budget.ts';
 import { parseRetryAfter } from '../../src/http/retry-after.ts';
-import { EMPTY_DAY } from '../../src/ops/day-strip.ts';
+import { summarizeDay } from '../../src/ops/day-strip.ts';
 import { afterPauses } from '../../src/ops/read-status.ts';
 import { describeDay } from '../../src/ops/view/strip.ts';
 import { createDatabaseBudget } from '../../src/store/engine/budgets.ts';
@@ -136,7 +136,7 @@ it('a run by hand probes an open circuit at once', async () => {
 
 it('the day of a stream says nothing of a time that its slots do not tell', () => {
   const slots = Array.from({ length: 48 }, () => 'none' as const);
-  const day = { ...EMPTY_DAY, runs: 2, partial: 2, slots };
+  const day = { ...summarizeDay([]), runs: 2, partial: 2, slots };
   expect(describeDay(day)).toBe('Last 24 hours: 2 runs, 2 partial; 0 rows changed');
   expect(describeDay({ ...day, slots: [...slots.slice(1), 'failed' as const] })).toContain(
     '2 partial (last within half an hour)',

@@ -1,5 +1,5 @@
 import { SLOT_MINUTES } from '../../store/reports/run-history.ts';
-import type { DayFacts } from '../status-document.ts';
+import type { DayFacts } from '../day-strip.ts';
 import { type Html, html } from './html.ts';
 import { count, counted } from './words.ts';
 
