@@ -36,7 +36,9 @@ export function serveAssets(server: FastifyInstance): AssetUrls {
     });
     return [key, url];
   });
-  return Object.fromEntries(urls);
+  const assets: AssetUrls = Object.fromEntries(urls);
+  server.get('/favicon.ico', async (_request, reply) => reply.redirect(assets.icon, 302));
+  return assets;
 }
 
 /** For a file that carries its assets within. */

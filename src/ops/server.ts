@@ -8,11 +8,11 @@ import type { OpsParts } from './parts.ts';
 import { StatusReader } from './read-status.ts';
 import { addActionRoutes } from './routes/actions.ts';
 import { addApiRoutes } from './routes/api.ts';
-import { handleErrors, refuseUnreadable } from './routes/errors.ts';
 import { addEventRoutes } from './routes/events.ts';
 import { addHealthRoutes } from './routes/health.ts';
-import { addPages } from './routes/pages.ts';
+import { addPages, createShowPage } from './routes/pages.ts';
 import { addQueueBoard } from './routes/queues.ts';
+import { handleErrors, refuseUnreadable } from './routes/replies.ts';
 import { addReportRoutes } from './routes/report.ts';
 import { addSignInRoutes } from './routes/sign-in.ts';
 
@@ -24,22 +24,14 @@ export interface OpsServer {
 }
 
 /** Time limits on a client, in ms, and a bound on their number: a half-open request holds nothing for long. */
-export interface ServerLimits {
+export const LIMITS = {
   /** Headers and body together have to be there. */
-  readonly requestMs: number;
-  /** Between two requests of one connection. */
-  readonly idleMs: number;
-  /** Nothing is sent or taken: longer than the beat of an event stream, which ends no page that is open. */
-  readonly silentMs: number;
-  /** How often connections are looked at. */
-  readonly checkMs: number;
-  readonly connections: number;
-}
-
-export const LIMITS: ServerLimits = {
   requestMs: 15_000,
+  /** Between two requests of one connection. */
   idleMs: 10_000,
+  /** Nothing is sent or taken: longer than the beat of an event stream, which ends no page that is open. */
   silentMs: 60_000,
+  /** How often connections are looked at. */
   checkMs: 2_000,
   connections: 1_000,
 };
@@ -47,9 +39,11 @@ export const LIMITS: ServerLimits = {
 const POLL_MS = 2_000;
 const BODY_LIMIT = 10_000;
 
+type HttpParts = OpsParts & { readonly limits?: typeof LIMITS };
+
 /** The process's own HTTP side: is it up, is it ready, what state are the streams in, and what a person may do about it. */
 export async function startOpsServer(
-  parts: OpsParts & { readonly limits?: ServerLimits },
+  parts: HttpParts,
   address: { readonly host: string; readonly port: number },
 ): Promise<OpsServer> {
   const server = createOpsServer({ host: address.host, ...parts });
@@ -59,7 +53,7 @@ export async function startOpsServer(
 }
 
 /** In the order in which a request meets them: headers, then the gate, then the routes. */
-export function createOpsServer(parts: OpsParts & { readonly limits?: ServerLimits }): FastifyInstance {
+export function createOpsServer(parts: HttpParts): FastifyInstance {
   const { token = null, queue, plugins = [] } = parts;
   const server = createHttpServer(parts);
   const reader = new StatusReader(parts);
@@ -81,15 +75,14 @@ export function createOpsServer(parts: OpsParts & { readonly limits?: ServerLimi
     addEventRoutes(routes, live);
     addActionRoutes(routes, parts, live);
     addSignInRoutes(routes, gate, assets);
-    addPages(routes, parts, { live, gate, assets });
-    addReportRoutes(routes, parts, { gate, assets });
+    const show = createShowPage(parts, { gate, assets });
+    addPages(routes, parts, { live, show, canChange: gate.canChange });
+    addReportRoutes(routes, parts, show);
     if (queue !== undefined && gate.canChange) await addQueueBoard(routes, queue);
     for (const plugin of plugins) await plugin(routes);
   });
   return server;
 }
-
-type HttpParts = OpsParts & { readonly limits?: ServerLimits };
 
 function createHttpServer({ logger, limits = LIMITS, trustedProxies = [] }: HttpParts): FastifyInstance {
   const options = {

@@ -1,6 +1,6 @@
 import type { Report } from '../../store/reports/report.ts';
 
-/** One line or row of bars over time; `report.js` draws it, and the table below it says the same. */
+/** One line or row of bars over time; `chart.js` draws it, and the table below it says the same. */
 export interface TimeSeries {
   readonly label: string;
   readonly kind: 'bars' | 'line';
@@ -20,68 +20,57 @@ export interface TimeChart {
 }
 
 /** Pure: what is drawn over time. */
-export function timeCharts(
-  report: Report,
-): Record<'volume' | 'answers' | 'resolutions' | 'ratings' | 'links', TimeChart> {
-  const { requests, response_times: times, satisfaction, links, unit } = report;
-  const at = requests.by_time.map((point) => point.at);
-  const per = `by ${unit}`;
+export function timeCharts({ requests, response_times: times, satisfaction, links, unit }: Report) {
+  const chart = (
+    title: string,
+    summary: string,
+    write: TimeChart['write'],
+    ...series: readonly TimeSeries[]
+  ): TimeChart => ({ title: `${title} by ${unit}`, summary, write, at: requests.by_time.map(({ at }) => at), series });
   return {
-    volume: {
-      title: `Requests ${per}`,
-      summary: `${requests.opened} opened and ${requests.closed} closed`,
-      write: 'count',
-      at,
-      series: [
-        { label: 'opened', kind: 'bars', color: 'accent', values: requests.by_time.map((point) => point.opened) },
-        { label: 'closed', kind: 'line', color: 'doubt', values: requests.by_time.map((point) => point.closed) },
-      ],
-    },
-    answers: {
-      title: `Time to the first answer, ${per}`,
-      summary: `median and 90th percentile of ${times.answered} answered requests`,
-      write: 'duration',
-      at,
-      series: [
-        line('median', 'accent', times.by_time, 'first_response_median_seconds'),
-        line('90 % within', 'rest', times.by_time, 'first_response_p90_seconds'),
-      ],
-    },
-    resolutions: {
-      title: `Time to the closing, ${per}`,
-      summary: `median and 90th percentile of ${times.resolved} closed requests`,
-      write: 'duration',
-      at,
-      series: [
-        line('median', 'accent', times.by_time, 'resolution_median_seconds'),
-        line('90 % within', 'rest', times.by_time, 'resolution_p90_seconds'),
-      ],
-    },
-    ratings: {
-      title: `Average rating ${per}`,
-      summary: `${satisfaction.rated} ratings`,
-      write: 'rating',
-      at,
-      series: [line('average', 'accent', satisfaction.by_time, 'average_rating')],
-    },
-    links: {
-      title: `Links ${per}`,
-      summary: `${links.sent} sent, ${links.opened} of them opened`,
-      write: 'count',
-      at,
-      series: [
-        { label: 'sent', kind: 'bars', color: 'accent', values: links.by_time.map((point) => point.sent) },
-        { label: 'of these opened', kind: 'line', color: 'doubt', values: links.by_time.map((point) => point.opened) },
-      ],
-    },
+    volume: chart(
+      'Requests',
+      `${requests.opened} opened and ${requests.closed} closed`,
+      'count',
+      seriesOf('opened', 'bars', 'accent', requests.by_time, 'opened'),
+      seriesOf('closed', 'line', 'doubt', requests.by_time, 'closed'),
+    ),
+    answers: chart(
+      'Time to the first answer,',
+      `median and 90th percentile of ${times.answered} answered requests`,
+      'duration',
+      seriesOf('median', 'line', 'accent', times.by_time, 'first_response_median_seconds'),
+      seriesOf('90 % within', 'line', 'rest', times.by_time, 'first_response_p90_seconds'),
+    ),
+    resolutions: chart(
+      'Time to the closing,',
+      `median and 90th percentile of ${times.resolved} closed requests`,
+      'duration',
+      seriesOf('median', 'line', 'accent', times.by_time, 'resolution_median_seconds'),
+      seriesOf('90 % within', 'line', 'rest', times.by_time, 'resolution_p90_seconds'),
+    ),
+    ratings: chart(
+      'Average rating',
+      `${satisfaction.rated} ratings`,
+      'rating',
+      seriesOf('average', 'line', 'accent', satisfaction.by_time, 'average_rating'),
+    ),
+    links: chart(
+      'Links',
+      `${links.sent} sent, ${links.opened} of them opened`,
+      'count',
+      seriesOf('sent', 'bars', 'accent', links.by_time, 'sent'),
+      seriesOf('of these opened', 'line', 'doubt', links.by_time, 'opened'),
+    ),
   };
 }
 
-function line<K extends string>(
+function seriesOf<K extends string>(
   label: string,
+  kind: TimeSeries['kind'],
   color: TimeSeries['color'],
   points: readonly { readonly [key in K]: number | null }[],
   name: K,
 ): TimeSeries {
-  return { label, kind: 'line', color, values: points.map((point) => point[name]) };
+  return { label, kind, color, values: points.map((point) => point[name]) };
 }

@@ -1,4 +1,4 @@
-import { FUNNEL, type Report, type Share } from '../../store/reports/report.ts';
+import type { Report, Share } from '../../store/reports/report.ts';
 import { type Html, html } from '../view/html.ts';
 import { table } from '../view/table.ts';
 import { ago, count, counted, span, utc } from '../view/words.ts';
@@ -14,7 +14,7 @@ ${requestFigures(report)}
 ${leadFigures(report)}
 ${timeFigures(report)}
 ${linkFigures(report)}
-${report.backlog.open === 0 ? null : bars('Open now, by age', 'Age', backlogBars(report.backlog))}
+${report.backlog.open === 0 ? null : bars('Open now, by age', 'Age', barsOf(report.backlog, AGES))}
 </div>`;
 }
 
@@ -33,8 +33,7 @@ ${bars('By day of the week', 'Day', days)}`;
 
 function leadFigures({ funnel }: Report): Html | null {
   if (funnel.leads === 0) return null;
-  const steps = FUNNEL.map((step) => ({ name: STEPS[step], value: funnel[step] }));
-  return bars('What became of new leads', 'Step', steps, { whole: funnel.leads });
+  return bars('What became of new leads', 'Step', barsOf(funnel, STEPS), { whole: funnel.leads });
 }
 
 function timeFigures(report: Report): readonly (Html | null)[] {
@@ -50,11 +49,11 @@ function linkFigures(report: Report): Html | null {
   const { links } = report;
   if (links.sent === 0) return null;
   return html`${timeChart(timeCharts(report).links)}
-${bars('What became of the links', 'Step', linkBars(links), { whole: links.sent })}`;
+${bars('What became of the links', 'Step', barsOf(links, LINK_STEPS), { whole: links.sent })}`;
 }
 
 const WEEKDAYS = ['Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday', 'Sunday'];
-const STEPS: Readonly<Record<(typeof FUNNEL)[number], string>> = {
+const STEPS = {
   leads: 'lead',
   with_request: 'had a conversation',
   answered: 'was answered',
@@ -110,20 +109,20 @@ function tiles({ requests, response_times: times, satisfaction, backlog, funnel,
         : `${count(backlog.unanswered)} without an answer, oldest ${span((nowMs - oldest.getTime()) / 1000)}`,
     ),
     tile('New leads', count(funnel.leads), `${share(funnel.answered, funnel.leads)} were answered`),
-    links.sent === 0
-      ? null
-      : tile(
-          'Links sent',
-          count(links.sent),
-          `${share(links.opened, links.sent)} opened, ${count(links.signed)} signed`,
-        ),
-    links.sent === 0
-      ? null
-      : tile(
-          'Time read',
-          span(links.time_read_seconds),
-          `${counted(links.visits, 'visit')}${links.percent_read === null ? '' : `, ${Math.round(links.percent_read)} % read on average`}`,
-        ),
+    ...(links.sent === 0
+      ? []
+      : [
+          tile(
+            'Links sent',
+            count(links.sent),
+            `${share(links.opened, links.sent)} opened, ${count(links.signed)} signed`,
+          ),
+          tile(
+            'Time read',
+            span(links.time_read_seconds),
+            `${counted(links.visits, 'visit')}${links.percent_read === null ? '' : `, ${Math.round(links.percent_read)} % read on average`}`,
+          ),
+        ]),
   ]}</dl>`;
 }
 
@@ -131,25 +130,26 @@ function shares(parts: readonly Share[], none: string): Bar[] {
   return parts.map(({ name, opened, isRest }) => ({ name: isRest ? 'all others' : (name ?? none), value: opened }));
 }
 
-function backlogBars(backlog: Report['backlog']): Bar[] {
-  return [
-    { name: 'under an hour', value: backlog.under_1_hour },
-    { name: '1 to 24 hours', value: backlog.under_1_day },
-    { name: '1 to 7 days', value: backlog.under_7_days },
-    { name: 'a week or more', value: backlog.older },
-  ];
-}
+/** Bars of some figures, by their names. */
+const barsOf = <K extends string>(
+  figures: Readonly<Record<NoInfer<K>, number>>,
+  names: Readonly<Record<K, string>>,
+): Bar[] => Object.entries<string>(names).map(([key, name]) => ({ name, value: figures[key as K] }));
 
-function linkBars(links: Report['links']): Bar[] {
-  return [
-    { name: 'sent', value: links.sent },
-    { name: 'opened', value: links.opened },
-    { name: 'downloaded', value: links.downloaded },
-    { name: 'signed', value: links.signed },
-    { name: 'won', value: links.won },
-    { name: 'lost', value: links.lost },
-  ];
-}
+const AGES = {
+  under_1_hour: 'under an hour',
+  under_1_day: '1 to 24 hours',
+  under_7_days: '1 to 7 days',
+  older: 'a week or more',
+};
+const LINK_STEPS = {
+  sent: 'sent',
+  opened: 'opened',
+  downloaded: 'downloaded',
+  signed: 'signed',
+  won: 'won',
+  lost: 'lost',
+};
 
 interface Bar {
   readonly name: string;

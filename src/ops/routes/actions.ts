@@ -5,7 +5,7 @@ import { wantsHtml } from '../guard/gate.ts';
 import type { LiveStatus } from '../live.ts';
 import type { Control, OpsParts } from '../parts.ts';
 import { streamPath } from '../view/words.ts';
-import { badRequest } from './errors.ts';
+import { badRequest } from './replies.ts';
 
 const body = z
   .object({ pass: z.enum(['backfill', 'incremental', 'reconcile']).default('incremental') })

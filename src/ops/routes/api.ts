@@ -5,7 +5,7 @@ import type { LiveStatus } from '../live.ts';
 import type { OpsParts } from '../parts.ts';
 import { toRunFacts } from '../read-status.ts';
 import { STATUS_VERSION } from '../status-document.ts';
-import { badRequest } from './errors.ts';
+import { badRequest } from './replies.ts';
 
 const runsQuery = z.object({
   limit: z.coerce.number().int().min(1).max(500).default(50),

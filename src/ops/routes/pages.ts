@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { listQuarantineReasons } from '../../store/engine/quarantine.ts';
 import { findRuns, readHours } from '../../store/reports/run-history.ts';
 import type { StreamState } from '../../store/reports/status.ts';
@@ -8,27 +8,34 @@ import type { LiveStatus } from '../live.ts';
 import type { OpsParts } from '../parts.ts';
 import { toRunFacts } from '../read-status.ts';
 import { STATES_BY_URGENCY } from '../status-document.ts';
-import { layout } from '../view/layout.ts';
+import { type LayoutOptions, layout } from '../view/layout.ts';
 import { headline, overview } from '../view/overview.ts';
 import { streamPage } from '../view/stream-page.ts';
+import { sendHtml } from './replies.ts';
 
 const RUNS_OF_STREAM = 50;
 const REASONS = 10;
 
+export type ShowPage = ReturnType<typeof createShowPage>;
+
+/** Sends a page with what surrounds it for who asks. */
+export const createShowPage =
+  ({ queue }: OpsParts, { gate, assets }: { readonly gate: Gate; readonly assets: AssetUrls }) =>
+  async (request: FastifyRequest, reply: FastifyReply, page: Omit<LayoutOptions, 'assets'>): Promise<FastifyReply> => {
+    const isSignedIn = await gate.isSignedIn(request);
+    const hasQueues = gate.canChange && (queue?.lanes?.() ?? []).length > 0;
+    return sendHtml(reply, layout({ assets, isSignedIn, hasQueues, ...page }));
+  };
+
 /** What people look at. Complete without the script, which only keeps it up to date. */
 export function addPages(
   server: FastifyInstance,
-  { prisma, queue, control }: OpsParts,
-  { live, gate, assets }: { readonly live: LiveStatus; readonly gate: Gate; readonly assets: AssetUrls },
+  { prisma, control }: OpsParts,
+  { live, show, canChange }: { readonly live: LiveStatus; readonly show: ShowPage; readonly canChange: boolean },
 ): void {
-  const frame = async (request: FastifyRequest) => ({
-    assets,
-    isSignedIn: await gate.isSignedIn(request),
-    hasQueues: gate.canChange && (queue?.lanes?.() ?? []).length > 0,
-  });
   const options = () => ({
     nowMs: Date.now(),
-    canChange: gate.canChange && control !== undefined,
+    canChange: canChange && control !== undefined,
     canCancel: control?.cancel !== undefined,
   });
 
@@ -42,9 +49,7 @@ export function addPages(
     };
     const main = overview(status, query, options());
     const title = `${status.streams.length === 0 ? 'Nothing is mirrored yet' : headline(status.summary)} · leadmirror`;
-    return reply
-      .type('text/html; charset=utf-8')
-      .send(layout({ ...(await frame(request)), tab: 'streams', title, main, live: live.version }).text);
+    return show(request, reply, { tab: 'streams', title, main, live: live.version });
   });
 
   server.get<{ Params: { connection: string; stream: string } }>(
@@ -62,11 +67,7 @@ export function addPages(
       ]);
       const main = streamPage({ stream, hours, runs: runs.map(toRunFacts), quarantine }, options());
       const title = `${stream.state}: ${name} · leadmirror`;
-      return reply
-        .type('text/html; charset=utf-8')
-        .send(layout({ ...(await frame(request)), tab: 'streams', title, main, live: live.version }).text);
+      return show(request, reply, { tab: 'streams', title, main, live: live.version });
     },
   );
-
-  server.get('/favicon.ico', async (_request, reply) => reply.redirect(assets.icon, 302));
 }

@@ -1,23 +1,17 @@
 import type { FastifyInstance } from 'fastify';
 import { type Report, type ReportQuery, readReport, readReportedConnections } from '../../store/reports/report.ts';
-import type { AssetUrls } from '../assets.ts';
-import type { Gate } from '../guard/gate.ts';
 import type { OpsParts } from '../parts.ts';
 import { Remembered } from '../remembered.ts';
 import { type ReportForm, readReportForm, reportPage } from '../report/page.ts';
 import { reportView } from '../report/view.ts';
-import { layout } from '../view/layout.ts';
+import type { ShowPage } from './pages.ts';
 
 /** Looks at the same days within a minute, or more where they cost much, get the same answer; for so many choices. */
 const KEPT = { minAgeMs: 10_000, restShare: 20 };
 const KEPT_CHOICES = 20;
 
 /** The report tab: the main figures of schema `reporting`. The same behind `/api/report` for scripts. */
-export function addReportRoutes(
-  server: FastifyInstance,
-  { prisma, queue }: OpsParts,
-  { gate, assets }: { readonly gate: Gate; readonly assets: AssetUrls },
-): void {
+export function addReportRoutes(server: FastifyInstance, { prisma }: OpsParts, show: ShowPage): void {
   const kept = new Map<string, Remembered<Report>>();
   const answerTo = (query: ReportQuery): Promise<Report> => {
     const key = JSON.stringify([query.from, query.to, query.connection]);
@@ -38,11 +32,7 @@ export function addReportRoutes(
     const { form, accounts, report } = await look(request.query);
     const main = reportPage({ form, accounts, shown: report, view: reportView(report, Date.now()) });
     const title = `Report, ${report.from} to ${report.to} · leadmirror`;
-    const isSignedIn = await gate.isSignedIn(request);
-    const hasQueues = gate.canChange && (queue?.lanes?.() ?? []).length > 0;
-    return reply
-      .type('text/html; charset=utf-8')
-      .send(layout({ assets, isSignedIn, hasQueues, tab: 'report', title, main }).text);
+    return show(request, reply, { tab: 'report', title, main });
   });
 
   server.get('/api/report', async (request, reply) => {

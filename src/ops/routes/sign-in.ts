@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { AssetUrls } from '../assets.ts';
 import { type Gate, tooMany } from '../guard/gate.ts';
 import { signInPage } from '../view/message-page.ts';
+import { sendHtml } from './replies.ts';
 
 const form = z.object({ token: z.string().max(1_000) });
 
@@ -11,7 +12,7 @@ export function addSignInRoutes(server: FastifyInstance, gate: Gate, assets: Ass
   if (!gate.canChange) return;
   server.get('/sign-in', async (request, reply) => {
     if (await gate.isSignedIn(request)) return reply.redirect('/', 303);
-    return reply.type('text/html; charset=utf-8').send(signInPage({ assets }).text);
+    return sendHtml(reply, signInPage({ assets }));
   });
 
   server.post('/sign-in', async (request, reply) => {
@@ -23,8 +24,8 @@ export function addSignInRoutes(server: FastifyInstance, gate: Gate, assets: Ass
     }
     if (result !== 'wrong') reply.header('retry-after', result.waitSeconds);
     const problem = result === 'wrong' ? 'That is not the token.' : tooMany(result.waitSeconds);
-    reply.code(result === 'wrong' ? 401 : 429).type('text/html; charset=utf-8');
-    return reply.send(signInPage({ assets, problem }).text);
+    reply.code(result === 'wrong' ? 401 : 429);
+    return sendHtml(reply, signInPage({ assets, problem }));
   });
 
   server.post('/sign-out', async (request, reply) => {

@@ -21,8 +21,6 @@ const ESCAPES: Readonly<Record<string, string>> = {
   "'": '&#39;',
 };
 
-export const escapeHtml = (text: string): string => text.replace(/[&<>"']/g, (sign) => ESCAPES[sign] ?? sign);
-
 /** Every value is escaped, unless it is Html itself; null, undefined and false are nothing, lists are joined. */
 export function html(strings: TemplateStringsArray, ...values: readonly Part[]): Html {
   return new Html(strings.map((text, index) => text + write(values[index])).join(''));
@@ -32,5 +30,5 @@ function write(part: Part): string {
   if (part === null || part === undefined || part === false) return '';
   if (part instanceof Html) return part.text;
   if (Array.isArray(part)) return part.map(write).join('');
-  return escapeHtml(String(part));
+  return String(part).replace(/[&<>"']/g, (sign) => ESCAPES[sign] ?? sign);
 }

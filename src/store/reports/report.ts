@@ -44,7 +44,7 @@ export interface Report {
     readonly older: number;
   };
   /** Of the leads created in these days: each step is part of the one before. */
-  readonly funnel: Readonly<Record<(typeof FUNNEL)[number], number>>;
+  readonly funnel: Readonly<Record<'leads' | 'with_request' | 'answered' | 'closed' | 'rated', number>>;
   /** Of the links sent in these days, whenever they were opened. */
   readonly links: {
     readonly sent: number;
@@ -62,8 +62,6 @@ export interface Report {
 }
 
 export type ReportUnit = 'day' | 'week' | 'month';
-
-export const FUNNEL = ['leads', 'with_request', 'answered', 'closed', 'rated'] as const;
 
 /** Part of all opened requests; `name` null: none, or the sum of the small rest when `isRest`. */
 export interface Share {

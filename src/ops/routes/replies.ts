@@ -4,7 +4,11 @@ import { DatabaseError, LeadmirrorError } from '../../errors.ts';
 import { databaseError } from '../../store/faults.ts';
 import type { AssetUrls } from '../assets.ts';
 import { wantsHtml } from '../guard/gate.ts';
+import type { Html } from '../view/html.ts';
 import { messagePage } from '../view/message-page.ts';
+
+export const sendHtml = (reply: FastifyReply, page: Html): FastifyReply =>
+  reply.type('text/html; charset=utf-8').send(page.text);
 
 export function badRequest(reply: FastifyReply, error: z.ZodError): FastifyReply {
   return reply.code(400).send({ error: { code: 'bad_request', message: z.prettifyError(error) } });
@@ -53,18 +57,14 @@ export function handleErrors(server: FastifyInstance, assets: AssetUrls): void {
     reply.code(status);
     if (!wantsHtml(request)) return reply.send({ error: { code, message } });
     const title = known instanceof DatabaseError ? 'The database does not answer' : 'That did not work';
-    return reply.type('text/html; charset=utf-8').send(messagePage(assets, title, message).text);
+    return sendHtml(reply, messagePage(assets, title, message));
   });
 
   server.setNotFoundHandler((request, reply) => {
     reply.code(404);
     if (!wantsHtml(request)) return reply.send({ error: { code: 'not_found', message: 'There is nothing here.' } });
-    return reply
-      .type('text/html; charset=utf-8')
-      .send(
-        messagePage(assets, 'There is nothing here', 'The address is wrong, or the stream is no longer configured.')
-          .text,
-      );
+    const text = 'The address is wrong, or the stream is no longer configured.';
+    return sendHtml(reply, messagePage(assets, 'There is nothing here', text));
   });
 }
 
