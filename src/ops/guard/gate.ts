@@ -2,8 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { isLoopback } from '../../loopback.ts';
 import { Failures } from './failures.ts';
 import { hostName, isFromOurPage } from './origin.ts';
-import { isSameSecret } from './secret.ts';
-import { type EndedSessions, SESSION_HOURS, Sessions } from './sessions.ts';
+import { type EndedSessions, isSameSecret, SESSION_HOURS, Sessions } from './sessions.ts';
 
 /**
  * Who may do what.
@@ -70,53 +69,53 @@ export function createGate(server: FastifyInstance, options: GateOptions): Gate 
 
   server.addHook('onRequest', async (request, reply) => {
     const path = request.url.split('?', 1)[0] ?? '';
-    if (token === null && !isKnownHost(request, host)) {
-      return refuse(request, reply, 403, 'wrong_host', WRONG_HOST);
-    }
+    if (token === null && !isKnownHost(request, host)) return refuse(request, reply, 'wrong_host');
     const changes = !READS.has(request.method);
     const isOurs = changes ? isFromOurPage(request.headers) : null;
-    if (isOurs === false) return refuse(request, reply, 403, 'wrong_origin', WRONG_ORIGIN);
+    if (isOurs === false) return refuse(request, reply, 'wrong_origin');
     if (OPEN.test(path)) return;
     if (token === null) {
-      if (changes || path === '/queues' || path.startsWith('/queues/')) {
-        return refuse(request, reply, 403, 'read_only', READ_ONLY);
-      }
-      return;
+      return changes || /^\/queues(\/|$)/.test(path) ? refuse(request, reply, 'read_only') : undefined;
     }
     const given = bearerOf(request);
     if (given !== null && readToken !== null && isSameSecret(given, readToken)) {
-      return changes ? refuse(request, reply, 403, 'read_only_token', READ_ONLY_TOKEN) : undefined;
+      return changes ? refuse(request, reply, 'read_only_token') : undefined;
     }
     if (given !== null) {
       const result = gate.tryToken(request, given);
       if (result === 'right') return;
-      if (result === 'wrong') return refuse(request, reply, 401, 'wrong_token', WRONG_TOKEN);
+      if (result === 'wrong') return refuse(request, reply, 'wrong_token');
       reply.header('retry-after', result.waitSeconds);
-      return refuse(request, reply, 429, 'too_many_failures', tooMany(result.waitSeconds));
+      return refuse(request, reply, 'too_many_failures', tooMany(result.waitSeconds));
     }
     // A cookie is sent by the browser without the person's doing: then the browser has to say where the request comes from.
     if ((await gate.isSignedIn(request)) && (!changes || isOurs === true)) return;
     if (wantsHtml(request) && request.method === 'GET') return reply.redirect('/sign-in', 303);
-    return refuse(request, reply, 401, 'token_needed', TOKEN_NEEDED);
+    return refuse(request, reply, 'token_needed');
   });
   return gate;
 }
 
-const WRONG_HOST = 'Without OPS_TOKEN the page answers only under a loopback name such as http://localhost.';
-const WRONG_ORIGIN = 'A request that changes something has to come from the status page itself.';
-const READ_ONLY = 'The page is read-only: set OPS_TOKEN to a secret of your own and restart leadmirror.';
-const READ_ONLY_TOKEN = 'OPS_READ_TOKEN only reads: send the OPS_TOKEN to change something.';
-const WRONG_TOKEN = 'That is not the OPS_TOKEN of this process.';
-const TOKEN_NEEDED = 'Send the OPS_TOKEN: authorization: Bearer <token>; or sign in at /sign-in.';
-export const tooMany = (seconds: number): string =>
-  `Too many wrong tokens from this address; try again in ${seconds} s.`;
+const REFUSALS = {
+  wrong_host: [403, 'Without OPS_TOKEN the page answers only under a loopback name such as http://localhost.'],
+  wrong_origin: [403, 'A request that changes something has to come from the status page itself.'],
+  read_only: [403, 'The page is read-only: set OPS_TOKEN to a secret of your own and restart leadmirror.'],
+  read_only_token: [403, 'OPS_READ_TOKEN only reads: send the OPS_TOKEN to change something.'],
+  wrong_token: [401, 'That is not the OPS_TOKEN of this process.'],
+  token_needed: [401, 'Send the OPS_TOKEN: authorization: Bearer <token>; or sign in at /sign-in.'],
+  too_many_failures: [429, 'Too many wrong tokens from this address; try again in {seconds} s.'],
+} as const;
+
+export const tooMany = (seconds: number): string => REFUSALS.too_many_failures[1].replace('{seconds}', String(seconds));
 
 function isKnownHost(request: FastifyRequest, host: string | undefined): boolean {
   const name = hostName(request.headers.host);
   return isLoopback(name) || name.endsWith('.localhost') || (host !== undefined && name === host.toLowerCase());
 }
 
-function refuse(request: FastifyRequest, reply: FastifyReply, status: number, code: string, message: string) {
+function refuse(request: FastifyRequest, reply: FastifyReply, code: keyof typeof REFUSALS, text?: string) {
+  const [status, sentence] = REFUSALS[code];
+  const message = text ?? sentence;
   if (status === 401) reply.header('www-authenticate', 'Bearer realm="leadmirror"');
   reply.code(status);
   return wantsHtml(request)

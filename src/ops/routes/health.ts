@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import { assertWritable } from '../../store/engine/processes.ts';
 import type { OpsParts } from '../parts.ts';
@@ -31,10 +32,5 @@ export function addHealthRoutes(server: FastifyInstance, { prisma, queue, migrat
 }
 
 /** Null when it fails or takes too long. */
-async function inTime<T>(probe: () => Promise<T>): Promise<T | null> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<null>((resolve) => {
-    timer = setTimeout(() => resolve(null), PROBE_MS);
-  });
-  return Promise.race([probe().catch(() => null), late]).finally(() => clearTimeout(timer));
-}
+const inTime = <T>(probe: () => Promise<T>): Promise<T | null> =>
+  Promise.race([probe(), delay(PROBE_MS, null, { ref: false })]).catch(() => null);
