@@ -1,5 +1,5 @@
 import type { ScheduledStream } from '../src/app/live-streams.ts';
-import { groupBy } from '../src/ops/group-by.ts';
+import { groupBy } from '../src/group-by.ts';
 import type { OpsParts } from '../src/ops/parts.ts';
 import { nextTick } from '../src/sync/schedule.ts';
 import { type WantedSchedule, wantedSchedules } from './schedules.ts';

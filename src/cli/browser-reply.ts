@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { isSameSecret } from '../ops/guard/secret.ts';
+import { isSameSecret } from '../ops/guard/sessions.ts';
 import { UsageError } from './command.ts';
 
 /** What the browser came back with. */

@@ -1,4 +1,4 @@
-import { groupBy } from '../ops/group-by.ts';
+import { groupBy } from '../group-by.ts';
 import type { StatusDocument, StreamFacts } from '../ops/status-document.ts';
 import { STATES_BY_URGENCY, urgencyOf } from '../ops/status-document.ts';
 import { describeProcesses } from '../store/engine/processes.ts';

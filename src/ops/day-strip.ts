@@ -1,7 +1,15 @@
-import { DAY_SLOTS, type RunGroup } from '../store/reports/run-history.ts';
+import { DAY_SLOTS, type RunGroup, SLOT_MINUTES } from '../store/reports/run-history.ts';
+import { type Html, html } from './view/html.ts';
+import { count, counted, duration } from './view/words.ts';
 
-/** How a half hour went, from nothing to bad, and the outcome of a run that makes it so. */
-const MARKS = { none: null, good: 'succeeded', waiting: 'postponed', partial: 'partial', failed: 'failed' } as const;
+/** How a half hour went, from nothing to bad: by which outcome of a run, and how tall its bar is, so that the strip can be read without its colours. */
+const MARKS = {
+  none: { outcome: null, height: 2 },
+  good: { outcome: 'succeeded', height: 7 },
+  waiting: { outcome: 'postponed', height: 11 },
+  partial: { outcome: 'partial', height: 15 },
+  failed: { outcome: 'failed', height: 20 },
+} as const;
 
 export type SlotMark = keyof typeof MARKS;
 const RANKED = Object.keys(MARKS) as SlotMark[];
@@ -26,11 +34,47 @@ export function summarizeDay(groups: readonly RunGroup[]): DayFacts {
     day.runs += runs;
     day.changes += changes;
     if (outcome === 'failed' || outcome === 'partial' || outcome === 'postponed') day[outcome] += runs;
-    const rank = RANKED.findIndex((mark) => MARKS[mark] === outcome);
+    const rank = RANKED.findIndex((mark) => MARKS[mark].outcome === outcome);
     const last = DAY_SLOTS - 1;
     for (let back = Math.max(0, to_slot); back <= Math.min(last, from_slot); back++) {
       worst[last - back] = Math.max(worst[last - back] ?? 0, rank);
     }
   }
   return { ...day, slots: worst.map((rank) => RANKED[rank] ?? 'none') };
+}
+
+const WIDTH = 4;
+const HEIGHT = 20;
+
+/** The last 24 hours of a stream, a bar for each half hour, the newest at the right. */
+export function dayStrip(day: DayFacts): Html {
+  const paths = RANKED.map((mark) => {
+    const { height } = MARKS[mark];
+    const bars = day.slots
+      .map((slot, index) =>
+        slot === mark ? `M${index * WIDTH} ${HEIGHT - height}h${WIDTH - 1}v${height}h-${WIDTH - 1}z` : '',
+      )
+      .join('');
+    return bars === '' ? null : html`<path class="slot is-${mark}" d="${bars}"/>`;
+  });
+  const box = `0 0 ${day.slots.length * WIDTH} ${HEIGHT}`;
+  return html`<svg class="strip" viewBox="${box}" preserveAspectRatio="none" role="img" aria-label="${describeDay(day)}"><title>${describeDay(day)}</title>${paths}</svg>`;
+}
+
+export function describeDay(day: DayFacts): string {
+  if (day.runs === 0) return 'Last 24 hours: no run';
+  const parts = [counted(day.runs, 'run')];
+  if (day.failed > 0) parts.push(`${count(day.failed)} failed${lastOf(day, 'failed')}`);
+  if (day.partial > 0) parts.push(`${count(day.partial)} partial${lastOf(day, 'partial')}`);
+  if (day.postponed > 0) parts.push(`${count(day.postponed)} put off`);
+  if (day.failed + day.partial + day.postponed === 0) parts.push('all succeeded');
+  return `Last 24 hours: ${parts.join(', ')}; ${counted(day.changes, 'row')} changed`;
+}
+
+/** A slot shows its worst run only: one that failed may hide one that was partial. Empty where the slots do not tell. */
+function lastOf(day: DayFacts, mark: 'failed' | 'partial'): string {
+  const at = day.slots.findLastIndex((slot) => slot === mark || (mark === 'partial' && slot === 'failed'));
+  const back = day.slots.length - 1 - at;
+  if (at < 0) return '';
+  return back === 0 ? ' (last within half an hour)' : ` (last about ${duration(back * SLOT_MINUTES * 60)} ago)`;
 }

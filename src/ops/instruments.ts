@@ -15,13 +15,6 @@ export interface RunFacts {
   readonly pass: string;
 }
 
-/** What a verify reports of itself. */
-export interface VerifyOutcome {
-  readonly error: { readonly code: string } | null;
-  readonly findings: readonly unknown[];
-  readonly repaired: number;
-}
-
 const COUNTED = ['read', 'created', 'updated', 'unchanged', 'deleted', 'quarantined'] as const;
 
 export interface RunOutcome {
@@ -31,6 +24,8 @@ export interface RunOutcome {
   /** What this turn of the run counted, not the run as a whole. */
   readonly slice?: Readonly<Record<(typeof COUNTED)[number], number>>;
 }
+
+type Verified = { readonly error: unknown; readonly findings: readonly unknown[]; readonly repaired: number };
 
 /** Puts metrics and traces around the parts of the app, from outside: the parts themselves know of neither. */
 export class Instruments {
@@ -118,13 +113,13 @@ export class Instruments {
   }
 
   /** As `run`. What differs, or could not be compared, makes it `partial`. */
-  verify<T extends VerifyOutcome>(facts: RunFacts, work: () => Promise<T>): Promise<T> {
-    const verified = this.run(facts, async () => {
+  async verify<T extends Verified>(facts: RunFacts, work: () => Promise<T>): Promise<T> {
+    const { report } = await this.run(facts, async () => {
       const report = await work();
       const isWhole = report.error === null && report.findings.length === report.repaired;
       return { report, outcome: isWhole ? 'succeeded' : 'partial' };
     });
-    return verified.then(({ report }) => report);
+    return report;
   }
 
   readonly onPageWritten = ({ stream, durationMs }: { readonly stream: string; readonly durationMs: number }): void => {

@@ -27,7 +27,7 @@ function requestFigures({ requests, ...report }: Report): Html {
   return html`${timeChart(timeCharts({ requests, ...report }).volume)}
 ${bars('By channel', 'Channel', shares(requests.by_channel, 'no channel'))}
 ${bars('By department', 'Department', shares(requests.by_department, 'no department'))}
-${bars('By hour of the day', 'Hour', hours, { isDense: true })}
+${bars('By hour of the day', 'Hour', hours, { isTall: true })}
 ${bars('By day of the week', 'Day', days)}`;
 }
 
@@ -163,12 +163,12 @@ function bars(
   title: string,
   head: string,
   rows: readonly Bar[],
-  { whole, isDense = false }: { readonly whole?: number; readonly isDense?: boolean } = {},
+  { whole, isTall = false }: { readonly whole?: number; readonly isTall?: boolean } = {},
 ): Html {
   const most = Math.max(1, ...rows.map(({ value }) => value));
   const width = (value: number) => (value === 0 ? 0 : Math.max(1, Math.round((value / most) * BAR_WIDTH)));
-  return html`<section class="figure${isDense ? ' tall' : ''}"><h2>${title}</h2>
-<table class="hbars${isDense ? ' dense' : ''}"><thead class="hidden"><tr><th scope="col">${head}</th><th scope="col">Share</th><th scope="col" class="n">Number</th></tr></thead>
+  return html`<section class="figure${isTall ? ' tall' : ''}"><h2>${title}</h2>
+<table class="hbars"><thead class="hidden"><tr><th scope="col">${head}</th><th scope="col">Share</th><th scope="col" class="n">Number</th></tr></thead>
 <tbody>${rows.map(
     ({ name, value }) =>
       html`<tr><th scope="row">${name}</th><td><svg viewBox="0 0 ${BAR_WIDTH} 10" preserveAspectRatio="none" aria-hidden="true"><rect width="${width(value)}" height="10"/></svg></td><td class="n">${count(value)}${whole === undefined ? null : html` <small>${share(value, whole)}</small>`}</td></tr>`,

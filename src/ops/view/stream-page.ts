@@ -1,11 +1,11 @@
 import type { QuarantineReason } from '../../store/engine/quarantine.ts';
 import { describeDetail } from '../../store/refusal-detail.ts';
 import type { Hour } from '../../store/reports/run-history.ts';
+import { describeDay } from '../day-strip.ts';
 import type { RunFacts, StreamFacts } from '../status-document.ts';
 import { type Html, html } from './html.ts';
 import { runsTable } from './runs-table.ts';
 import { type RowOptions, streamRow, whatToDo } from './stream-row.ts';
-import { describeDay } from './strip.ts';
 import { table } from './table.ts';
 import { ago, count, duration, PASS_WORDS, streamPath, until, utc } from './words.ts';
 

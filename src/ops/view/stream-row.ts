@@ -1,9 +1,9 @@
+import { dayStrip } from '../day-strip.ts';
 import type { Progress } from '../progress.ts';
 import { isProblem, type StreamFacts } from '../status-document.ts';
 import { actionButtons } from './actions.ts';
 import { type Html, html } from './html.ts';
 import { stateChip } from './state.ts';
-import { dayStrip } from './strip.ts';
 import { ago, count, counted, duration, elementId, PASS_WORDS, percent, streamPath, until } from './words.ts';
 
 export interface RowOptions {
