@@ -29,13 +29,7 @@ export function addApiRoutes(server: FastifyInstance, { prisma }: OpsParts, live
     const query = runsQuery.safeParse(request.query);
     if (!query.success) return badRequest(reply, query.error);
     const { limit, connection, stream, outcome, before } = query.data;
-    const runs = await findRuns(prisma, {
-      limit,
-      ...(connection !== undefined && { connectionId: connection }),
-      ...(stream !== undefined && { stream }),
-      ...(outcome !== undefined && { outcome }),
-      ...(before !== undefined && { before }),
-    });
+    const runs = await findRuns(prisma, { limit, connectionId: connection, stream, outcome, before });
     const last = runs.at(-1);
     // Hand it back as `before` for the next page.
     const next = last !== undefined && runs.length === limit ? Number(last.id) : null;
@@ -44,7 +38,7 @@ export function addApiRoutes(server: FastifyInstance, { prisma }: OpsParts, live
 
   const history = async (connectionId: string, stream?: string) => ({
     version: STATUS_VERSION,
-    hours: await readHours(prisma, { connectionId, ...(stream !== undefined && { stream }) }),
+    hours: await readHours(prisma, { connectionId, stream }),
   });
   server.get<{ Params: { connection: string } }>('/api/history/:connection', async ({ params }) =>
     history(params.connection),

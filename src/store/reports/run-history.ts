@@ -159,10 +159,10 @@ export async function findRuns(prisma: PrismaClient, filter: RunFilter): Promise
   const { limit, connectionId, stream, outcome, before } = filter;
   const rows = await prisma.syncRun.findMany({
     where: {
-      ...(connectionId !== undefined && { connection_id: connectionId }),
-      ...(stream !== undefined && { stream }),
-      ...(outcome !== undefined && { outcome: outcome === 'running' ? null : outcome }),
-      ...(before !== undefined && { id: { lt: before } }),
+      connection_id: connectionId,
+      stream,
+      outcome: outcome === 'running' ? null : outcome,
+      id: { lt: before },
     },
     orderBy: { id: 'desc' },
     take: limit,
