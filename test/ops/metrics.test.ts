@@ -322,6 +322,22 @@ describe('an answer that is remembered', () => {
     expect(await remembered.getWithin(1000)).toBe(2);
   });
 
+  it('is asked for again when a read failed, and the one before it serves meanwhile', async () => {
+    serve();
+    let reads = 0;
+    const read = async () => {
+      reads += 1;
+      if (reads === 2) throw new Error('away');
+      return reads;
+    };
+    const remembered = new Remembered(read, { minAgeMs: 0, restShare: 0 });
+    expect([await remembered.get(), remembered.isHealthy]).toEqual([1, true]);
+    expect([await remembered.getWithin(1000), remembered.isHealthy]).toEqual([1, false]);
+    expect([await remembered.get(), remembered.isHealthy]).toEqual([3, true]);
+    reads = 1;
+    await expect(remembered.get()).rejects.toThrow('away');
+  });
+
   it('is rested upon for as long as it was dear', async () => {
     serve();
     let reads = 0;
