@@ -38,8 +38,16 @@ export async function tryLead(databaseUrl: string): Promise<Leadership | null> {
     await client.end().catch(() => {});
     throw error;
   }
+  let isAsking = false;
   const heartbeat = setInterval(() => {
-    client.query('select 1').catch(() => lost.abort());
+    if (isAsking) return;
+    isAsking = true;
+    client.query('select 1').then(
+      () => {
+        isAsking = false;
+      },
+      () => lost.abort(),
+    );
   }, HEARTBEAT_MS);
   lost.signal.addEventListener('abort', () => clearInterval(heartbeat), { once: true });
   if (lost.signal.aborted) clearInterval(heartbeat);

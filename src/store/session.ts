@@ -2,8 +2,9 @@ import pg from 'pg';
 import { DatabaseError } from '../errors.ts';
 import { placeOf } from './address.ts';
 import { type ConnectionRoom, readConnectionRoom } from './connection-room.ts';
-import { databaseError } from './faults.ts';
+import { databaseError, stateOf } from './faults.ts';
 import { noteRefusal } from './refusal-detail.ts';
+import { SilenceWatch } from './silence.ts';
 import { SSL_MODES, type SslMode, type TlsSettings, Wire } from './wire.ts';
 
 /**
@@ -79,17 +80,26 @@ function settingStatement(settings: Readonly<Record<string, string>>, isLocal: b
 /** The settings of a transaction that goes through a pooler, to be sent at its beginning. */
 export const LOCAL_SETTINGS = settingStatement({ ...REPORTED, ...OTHERS, ...LIMITS }, true);
 
-/** A client whose settings are made before anybody uses it. */
+const PROBE_MS = 3_000;
+
+/** A client whose settings are made before anybody uses it, and that does not wait for a server that went silent. */
 export class Session extends pg.Client {
-  readonly #settings: Readonly<Record<string, string>>;
+  readonly #config: SessionConfig;
+  readonly #wire: Wire;
   #isDirect = false;
   #hasOddDefaults = false;
 
   constructor(config: SessionConfig) {
-    super({ ...config, connectionTimeoutMillis: config.connectTimeoutMs, stream: () => new Wire(config.tls) });
-    this.#settings = config.settings;
+    const wire = new Wire(config.tls);
+    super({ ...config, connectionTimeoutMillis: config.connectTimeoutMs, stream: () => wire });
+    this.#config = config;
+    this.#wire = wire;
+    const silence = new SilenceWatch(wire, () => this.#isAtWork());
+    this.on('drain', () => silence.end());
+    this.on('end', () => silence.end());
     const query = this.query.bind(this) as (...parameters: readonly unknown[]) => unknown;
     const noting = (...parameters: readonly unknown[]) => {
+      silence.begin();
       const answer = query(...parameters);
       if (answer instanceof Promise) answer.catch(noteRefusal);
       return answer;
@@ -125,11 +135,11 @@ export class Session extends pg.Client {
     this.on('error', ignore);
     try {
       await super.connect();
-      const { processID } = this as { processID?: number | null };
+      const processId = this.#processId;
       const { rows } = await this.query<{ pid: number; name: string; is_reported: boolean; is_other: boolean }>(
-        settingStatement(this.#settings, false, `pg_backend_pid() = ${processID ?? 0}`),
+        settingStatement(this.#config.settings, false, `pg_backend_pid() = ${processId}`),
       );
-      this.#isDirect = rows[0]?.pid === processID;
+      this.#isDirect = rows[0]?.pid === processId;
       this.#hasOddDefaults =
         !this.#isDirect && rows.some((row) => row.is_other && !row.is_reported && row.name !== IDLE_LIMIT);
       return this;
@@ -138,6 +148,28 @@ export class Session extends pg.Client {
       throw error;
     } finally {
       setImmediate(() => this.off('error', ignore));
+    }
+  }
+
+  get #processId(): number {
+    return (this as { processID?: number | null }).processID ?? 0;
+  }
+
+  /** Whether the server still has a statement of this session, as another one sees it; behind a pooler, whether it answers at all. */
+  async #isAtWork(): Promise<boolean> {
+    const other = new Session({ ...this.#config, connectTimeoutMs: PROBE_MS, query_timeout: PROBE_MS });
+    other.on('error', () => {});
+    try {
+      await other.connect();
+      const { rows } = await other.query<{ is_idle: boolean }>(
+        `select coalesce(state, '') like 'idle%' as is_idle from pg_stat_activity where pid = ${this.#processId}`,
+      );
+      return !this.#isDirect || rows[0]?.is_idle === false;
+    } catch (error) {
+      // A refusal, such as "too many connections", is an answer, too.
+      return stateOf(error) !== null;
+    } finally {
+      other.#wire.destroy();
     }
   }
 }

@@ -73,6 +73,10 @@ export class Wire extends Duplex {
     return this;
   }
 
+  get bytesRead(): number {
+    return this.#socket.bytesRead;
+  }
+
   setNoDelay(): this {
     return this;
   }

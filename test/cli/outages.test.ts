@@ -97,6 +97,41 @@ it('a daemon whose database is frozen ends in time', async () => {
   expect(performance.now() - at).toBeLessThan(12_000);
 }, 60_000);
 
+it('a database that goes silent in the middle of a statement ends a sync in words, and a daemon goes on by itself', async () => {
+  const { database, env } = await setup();
+  const proxy = await createCuttableProxy(database.url);
+  opened.push(proxy);
+  proxy.silence(60_000);
+  const sync = cli.run(['sync', 'leads'], { env: env(proxy.url), timeoutMs: 230_000 });
+  const ofDaemon = await setup();
+  const daemonProxy = await createCuttableProxy(ofDaemon.database.url);
+  opened.push(daemonProxy);
+  const daemonEnv = ofDaemon.env(daemonProxy.url);
+  const daemon = cli.start(['start'], { env: daemonEnv });
+  const [, address = ''] = await daemon.says(/(http:\/\/127\.0\.0\.1:\d+)/);
+  await until('the first run', async () => (await ofDaemon.lastRun()).getTime() > Date.now() - 60_000);
+
+  daemonProxy.silence(200);
+  await until('not ready', async () => (await readiness(address)) === 503);
+  const status = await cli.run(['status'], { env: daemonEnv });
+  expect(status).toMatchObject({ code: 1, stderr: expect.stringMatching(/database .* cannot be reached/) });
+  await new Promise((resolve) => setTimeout(resolve, 40_000));
+  expect(await readiness(address)).toBe(503);
+  daemonProxy.speak();
+  const over = new Date();
+  await until('a run after the outage', async () => (await ofDaemon.lastRun()) > over);
+  await until('ready again', async () => (await readiness(address)) === 200);
+  daemon.kill('SIGTERM');
+  const { code, stderr } = await daemon.ended;
+  expect(code).toBe(0);
+  expect(stderr).toMatch(/database .* cannot be reached/);
+  expect(stderr).not.toMatch(/please report|job given up|at .*\.js:\d+/);
+
+  const { code: syncCode, stdout } = await sync;
+  expect(syncCode).toBe(1);
+  expect(stdout).toMatch(/database_unavailable: database .* (cannot be reached|stopped answering)/);
+}, 260_000);
+
 it('a daemon whose log is on a full disk goes on, and says so on the other output', async () => {
   const { database, env, lastRun } = await setup();
   const { PATH = '', HOME = '' } = process.env;

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
+import { Transform } from 'node:stream';
 
 export interface CuttableProxy {
   /** The given URL, by way of the proxy. */
@@ -9,6 +10,10 @@ export interface CuttableProxy {
   restore(): Promise<void>;
   /** Connections that are open now stay open and carry nothing any more, as after a firewall forgot them; new ones work. */
   freeze(): void;
+  /** After so many more bytes nothing is carried any more, in no direction, on open connections and on new ones, which are still taken. */
+  silence(afterBytes?: number): void;
+  /** Everything that was held back arrives, and all goes on. */
+  speak(): void;
   close(): Promise<void>;
 }
 
@@ -18,6 +23,22 @@ export async function createCuttableProxy(target: string): Promise<CuttableProxy
   const sockets = new Set<Socket>();
   let server: Server | null = null;
   let ownPort = 0;
+
+  let bytesLeft = Number.POSITIVE_INFINITY;
+  const waiting: (() => void)[] = [];
+  const createValve = () =>
+    new Transform({
+      transform(chunk: Buffer, _encoding, done) {
+        const carry = (rest: Buffer) => {
+          const part = rest.subarray(0, bytesLeft);
+          bytesLeft -= part.length;
+          this.push(part);
+          if (part.length === rest.length) done();
+          else waiting.push(() => carry(rest.subarray(part.length)));
+        };
+        carry(chunk);
+      },
+    });
 
   async function restore() {
     server = createServer((near) => {
@@ -33,7 +54,7 @@ export async function createCuttableProxy(target: string): Promise<CuttableProxy
           other.destroy();
         });
       }
-      near.pipe(far).pipe(near);
+      near.pipe(createValve()).pipe(far).pipe(createValve()).pipe(near);
     }).listen(ownPort, '127.0.0.1');
     await once(server, 'listening');
     const address = server.address();
@@ -53,9 +74,18 @@ export async function createCuttableProxy(target: string): Promise<CuttableProxy
     for (const socket of sockets) socket.unpipe().pause();
   }
 
+  function silence(afterBytes = 0) {
+    bytesLeft = afterBytes;
+  }
+
+  function speak() {
+    bytesLeft = Number.POSITIVE_INFINITY;
+    for (const goOn of waiting.splice(0)) goOn();
+  }
+
   await restore();
   const url = new URL(target);
   url.hostname = '127.0.0.1';
   url.port = String(ownPort);
-  return { url: url.href, cut, restore, freeze, close: cut };
+  return { url: url.href, cut, restore, freeze, silence, speak, close: cut };
 }

@@ -122,6 +122,8 @@ async function openInCluster(cluster: TestCluster): Promise<QueuePlace> {
       url: cluster.url,
       cut: () => forAll((proxy) => proxy.cut()),
       restore: () => forAll((proxy) => proxy.restore()),
+      silence: () => {},
+      speak: () => {},
       freeze: () => {
         for (const { proxy } of cluster.nodes) proxy.freeze();
       },

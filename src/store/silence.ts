@@ -1,0 +1,44 @@
+import { type Wire, WireError } from './wire.ts';
+
+const LOOK_MS = 10_000;
+/** After so many looks in a row that find it silent, the connection is given up. */
+const LOOKS = 2;
+
+/**
+ * Watches a connection while a statement is under way. Statements may take hours, so no time limit tells a long one from a server, a proxy or a firewall that
+ * went silent with the connection open: when nothing arrives, `isAtWork` asks by another connection. Given up within half a minute, its statements fail.
+ */
+export class SilenceWatch {
+  readonly #wire: Wire;
+  readonly #isAtWork: () => Promise<boolean>;
+  #timer: NodeJS.Timeout | undefined;
+  #received = 0;
+  #silentLooks = 0;
+
+  constructor(wire: Wire, isAtWork: () => Promise<boolean>) {
+    this.#wire = wire;
+    this.#isAtWork = isAtWork;
+  }
+
+  begin(): void {
+    if (this.#timer !== undefined) return;
+    this.#received = this.#wire.bytesRead;
+    this.#timer = setInterval(() => void this.#look(), LOOK_MS).unref();
+  }
+
+  end(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    this.#silentLooks = 0;
+  }
+
+  async #look(): Promise<void> {
+    const isSilent = () => this.#wire.bytesRead === this.#received;
+    const looks = isSilent() && !(await this.#isAtWork()) && isSilent() ? this.#silentLooks + 1 : 0;
+    this.#received = this.#wire.bytesRead;
+    // It may have ended meanwhile.
+    if (this.#timer === undefined) return;
+    this.#silentLooks = looks;
+    if (looks >= LOOKS) this.#wire.destroy(new WireError('it stopped answering', { isPassing: true }));
+  }
+}
