@@ -66,44 +66,17 @@ function splitName(key: string): string[] {
     .filter((word) => word !== '');
 }
 
-const PAIR_VALUE = new Set(['value', 'values', 'val', 'content', 'data']);
+const setOf = (...lines: readonly string[]): ReadonlySet<string> => new Set(lines.flatMap((line) => line.split(' ')));
+
+const PAIR_VALUE = setOf('value values val content data');
 /** What names the value of a pair. */
 export const PAIR_NAMES = ['name', 'key', 'field', 'header', 'label', 'id', 'param', 'property', 'k'] as const;
 
-const SECRET_WORDS = new Set([
-  ...[
-    'secret',
-    'secrets',
-    'pwd',
-    'pwds',
-    'psw',
-    'authorization',
-    'authorisation',
-    'bearer',
-    'otp',
-    'totp',
-    'jwt',
-    'jwts',
-  ],
-  ...[
-    'csrf',
-    'xsrf',
-    'csrftoken',
-    'cvv',
-    'cvc',
-    'cvv2',
-    'cvc2',
-    'iban',
-    'p256dh',
-    'phpsessid',
-    'jsessionid',
-    'setcookie',
-    'salt',
-    'hmac',
-    'senha',
-  ],
-]);
-const SECRET_LAST_WORD = new Set(['pass', 'pw', 'auth']);
+const SECRET_WORDS = setOf(
+  'secret secrets pwd pwds psw authorization authorisation bearer otp totp jwt jwts csrf xsrf csrftoken cvv',
+  'cvc cvv2 cvc2 iban p256dh phpsessid jsessionid setcookie salt hmac senha',
+);
+const SECRET_LAST_WORD = setOf('pass pw auth');
 const SECRET_INSIDE =
   /passw(?:or)?d|passwort|passphrase|passcode|kennwort|motdepasse|contrasena|wachtwoord|парол|securityanswer|pswd|resetpsw|credential|(?:api|private|secret|access)key|connectsid/;
 const SECRET_END =
@@ -128,40 +101,12 @@ function isSecretName(words: readonly string[], snake: string, compact: string):
 }
 
 /** Of language models: `max_token`, `total_tokens`. */
-const AMOUNT = new Set(['max', 'min', 'total', 'prompt', 'completion', 'input', 'output', 'used', 'per', 'nb', 'num']);
+const AMOUNT = setOf('max min total prompt completion input output used per nb num');
 /** What is said about a token: `token_id`, `last_created_token_at`, `token_url` (an address has rules of its own). */
-const ABOUT_TOKEN = new Set([
-  ...[
-    'id',
-    'ids',
-    'type',
-    'types',
-    'count',
-    'counts',
-    'name',
-    'names',
-    'status',
-    'state',
-    'at',
-    'on',
-    'date',
-    'created',
-  ],
-  ...[
-    'updated',
-    'expires',
-    'expiry',
-    'expiration',
-    'expired',
-    'usage',
-    'limit',
-    'limits',
-    'url',
-    'urls',
-    'link',
-    'links',
-  ],
-]);
+const ABOUT_TOKEN = setOf(
+  'id ids type types count counts name names status state at on date created updated expires expiry',
+  'expiration expired usage limit limits url urls link links',
+);
 
 function tokenOf(words: readonly string[]): NameFacts['token'] {
   const at = words.findIndex((word) => /tokens?\d*$/.test(word));
@@ -182,23 +127,10 @@ const TRACE_COMPACT = new RegExp(
   ].join(''),
 );
 /** Where an address leads to, or a flag: says nothing of the address itself. */
-const ABOUT_IP = new Set([
-  ...[
-    'country',
-    'city',
-    'region',
-    'continent',
-    'location',
-    'geo',
-    'timezone',
-    'zone',
-    'count',
-    'version',
-    'type',
-    'status',
-  ],
-  ...['rating', 'enabled', 'allowed', 'required'],
-]);
+const ABOUT_IP = setOf(
+  'country city region continent location geo timezone zone count version type status rating enabled allowed',
+  'required',
+);
 
 function isTraceName(words: readonly string[], snake: string, compact: string): boolean {
   const at = words.findIndex((word) => TRACE_WORD.test(word));
@@ -206,24 +138,13 @@ function isTraceName(words: readonly string[], snake: string, compact: string): 
   return TRACE_COMPACT.test(compact) && !ABOUT_IP.has(words.at(-1) ?? '') && snake !== '';
 }
 
-const SAID = new Set(['text', 'subject', 'message', 'msg', 'body', 'transcript', 'reply', 'answer', 'question']);
-const NAMED = new Set(['name', 'names', 'fullname', 'firstname', 'lastname', 'nickname', 'title', 'company']);
-const PROSE = new Set([
-  'note',
-  'notes',
-  'comment',
-  'comments',
-  'description',
-  'label',
-  'summary',
-  'reason',
-  'tag',
-  'tags',
-]);
-const NUMBERED = new Set([
-  ...['version', 'versions', 'ver', 'build', 'release', 'revision', 'rev', 'firmware', 'sdk', 'os'],
-  ...['phone', 'mobile', 'cell', 'fax', 'tel', 'telephone', 'whatsapp', 'msisdn'],
-]);
+const SAID = setOf('text subject message msg body transcript reply answer question');
+const NAMED = setOf('name names fullname firstname lastname nickname title company');
+const PROSE = setOf('note notes comment comments description label summary reason tag tags');
+const NUMBERED = setOf(
+  'version versions ver build release revision rev firmware sdk os phone mobile cell fax tel telephone',
+  'whatsapp msisdn',
+);
 
 function kindOf(key: string, words: readonly string[]): ValueKind {
   const last = words.at(-1) ?? '';
