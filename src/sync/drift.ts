@@ -1,7 +1,7 @@
 import { errorCode } from '../errors.ts';
 import { DRIFT_EXAMPLES, type Drift, type DriftKind, keepDrift } from '../store/engine/schema-drift.ts';
 import type { JsonType, KnownFields, Row, Stream } from '../stream.ts';
-import type { Run } from './run.ts';
+import type { Run } from './run-pass.ts';
 
 export type { Drift } from '../store/engine/schema-drift.ts';
 

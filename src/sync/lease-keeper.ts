@@ -1,71 +1,77 @@
-import type { Clock } from '../clock.ts';
 import { LeaseBusyError, LeaseLostError, RunCancelledError } from '../errors.ts';
-import type { PrismaClient } from '../generated/prisma/client.ts';
-import type { Logger } from '../logger.ts';
 import {
   acquireLease,
   type CheckpointKey,
   LEASE_RENEW_MS,
   type Lease,
   type Renewal,
+  releaseLease,
   renewLease,
 } from '../store/engine/leases.ts';
+import type { PassParts } from './run-pass.ts';
 
-export interface LeaseParts {
-  readonly prisma: PrismaClient;
-  readonly clock: Clock;
-  readonly logger: Logger;
-}
+type LeaseParts = Pick<PassParts, 'prisma' | 'clock' | 'logger'>;
 
 const POLL_MS = 250;
 
 /**
- * Takes the lease, waiting for a busy one up to `waitMs`: a process that was killed leaves its lease behind for some seconds.
- * @throws LeaseBusyError; RunCancelledError while the stream is paused
+ * Does the work under the lease and releases it. The signal also fires when the work must not go on: with LeaseLostError when another run took the lease, with
+ * RunCancelledError when the stream was paused or removed.
+ *
+ * A busy lease is waited for up to `waitMs`: a process that was killed leaves its lease behind for some seconds.
+ * @throws LeaseBusyError; RunCancelledError while the stream is paused; what the work throws
  */
-export async function takeLease(
+export async function withLease<T>(
   parts: LeaseParts,
   key: CheckpointKey,
   options: { readonly waitMs: number; readonly signal: AbortSignal },
+  work: (lease: Lease, signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const lease = await takeLease(parts, key, options);
+  const ended = new AbortController();
+  const timer = renewUntil(parts, lease, ended);
+  try {
+    return await work(lease, AbortSignal.any([options.signal, ended.signal]));
+  } finally {
+    clearInterval(timer);
+    await releaseLease(parts.prisma, lease).catch(() => {});
+  }
+}
+
+async function takeLease(
+  { prisma, clock }: LeaseParts,
+  key: CheckpointKey,
+  { waitMs, signal }: { readonly waitMs: number; readonly signal: AbortSignal },
 ): Promise<Lease> {
-  const until = parts.clock.now() + options.waitMs;
+  const until = clock.now() + waitMs;
   for (;;) {
-    const lease = await acquireLease(parts.prisma, key);
+    const lease = await acquireLease(prisma, key);
     if (lease !== null) return lease;
-    if (parts.clock.now() >= until) {
+    if (clock.now() >= until) {
       throw new LeaseBusyError(
         `${key.stream} ${key.pass} of ${key.connectionId} is being run by another process; this one leaves it alone`,
       );
     }
-    await parts.clock.sleep(POLL_MS, options.signal);
+    await clock.sleep(POLL_MS, signal);
   }
 }
 
-export interface LeaseKeeper {
-  /** Fires when the holder must not go on: LeaseLostError when another run took the lease, RunCancelledError when somebody wants it to end. */
-  readonly ended: AbortSignal;
-  stop(): void;
-}
-
-/** Renews a lease until stopped, and learns with each renewal whether the run may go on: a wish from any machine arrives within `LEASE_RENEW_MS`. */
-export function keepLease(parts: LeaseParts, lease: Lease): LeaseKeeper {
-  const ended = new AbortController();
+/** Each renewal also learns whether the run may go on: a person's wish arrives from any machine within `LEASE_RENEW_MS`. */
+function renewUntil({ prisma, logger }: LeaseParts, lease: Lease, ended: AbortController): NodeJS.Timeout {
   let isBusy = false;
-  const renew = async () => {
+  return setInterval(async () => {
     if (isBusy) return;
     isBusy = true;
     try {
-      const reason = whyToEnd(lease, await renewLease(parts.prisma, lease));
+      const reason = whyToEnd(lease, await renewLease(prisma, lease));
       if (reason !== null) ended.abort(reason);
     } catch (error) {
       // The database may be back before the lease ends; if not, the next page finds out by the token.
-      parts.logger.debug({ code: (error as { code?: unknown }).code }, 'lease not renewed');
+      logger.debug({ code: (error as { code?: unknown }).code }, 'lease not renewed');
     } finally {
       isBusy = false;
     }
-  };
-  const timer = setInterval(renew, LEASE_RENEW_MS);
-  return { ended: ended.signal, stop: () => clearInterval(timer) };
+  }, LEASE_RENEW_MS);
 }
 
 function whyToEnd(lease: Lease, renewal: Renewal | null): LeaseLostError | RunCancelledError | null {

@@ -1,10 +1,12 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { RecordError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import type { BadRecord } from '../store/engine/quarantine.ts';
-import { type PageWrite, preparePage } from '../store/mirror/pages.ts';
+import { encodePage, joinPages, type PageWrite } from '../store/mirror/pages.ts';
 import type { QuarantineDetail } from '../store/refusal-detail.ts';
 import type { ListPage, Row, Stream } from '../stream.ts';
-import { jsonTypeOf } from './drift.ts';
+import { type Drift, findDrift, jsonTypeOf } from './drift.ts';
+import type { Run } from './run-pass.ts';
 
 export interface MappedPage {
   readonly rows: readonly Row[];
@@ -13,7 +15,7 @@ export interface MappedPage {
 }
 
 /** The reason of a record on which the mapping itself fails: a mistake of ours, which costs this record only. */
-export const UNMAPPABLE = 'unmappable';
+const UNMAPPABLE = 'unmappable';
 
 /** Records to rows: what the privacy settings drop goes first, and nothing else of a record is ever stored. */
 export function mapPage(stream: Stream, page: ListPage, logger?: Logger): MappedPage {
@@ -64,35 +66,72 @@ function describeId({ fields }: Stream, record: unknown): QuarantineDetail {
   return { field, found: value === undefined ? 'absent' : jsonTypeOf(value) };
 }
 
-/** A mapped page, ready for writing. Rows that are nested too deeply to be written as text are set aside too. */
-export function prepareMapped(mapped: MappedPage, page: Pick<PageWrite, 'table' | 'replaceWrittenBefore'>): PageWrite {
+/** A page as it is written. */
+export interface PreparedPage {
+  readonly page: PageWrite;
+  readonly drift: readonly Drift[];
+  /** What incremental passes are shown has to come as far, or they miss something. */
+  readonly newestChange: Date | null;
+  readonly gone: readonly string[];
+}
+
+/** A list without pages may have tens of thousands of rows: worked through in slices, so that signals and leases are served in between. */
+const SLICE = 1_000;
+
+/** Maps and encodes a page that was asked for at `askedAt` (`performance.now()`). */
+export async function preparePage(run: Run, page: ListPage, askedAt: number): Promise<PreparedPage> {
+  const { stream, pass } = run.job;
+  const target = {
+    table: stream.table,
+    replaceWrittenBefore: pass === 'incremental' ? null : run.databaseTime(askedAt),
+  };
+  const pages: PageWrite[] = [];
+  const drift: Drift[] = [];
+  for (let from = 0; from === 0 || from < page.records.length; from += SLICE) {
+    if (from > 0) await nextTurn();
+    const records = page.records.slice(from, from + SLICE);
+    const mapped = mapPage(stream, { ...page, records, entries: page.entries.slice(from) }, run.parts.logger);
+    // A single record of the largest answer takes half a second to map, and as long to write as text.
+    await nextTurn();
+    pages.push(encodeMapped(mapped, target));
+    drift.push(...findDrift(stream, mapped.rows));
+  }
+  const newestChange = pass === 'incremental' ? null : newestChangeOn(page);
+  return { page: joinPages(pages), drift, newestChange, gone: page.gone ?? [] };
+}
+
+function newestChangeOn({ entries, serverTime }: ListPage): Date | null {
+  // Without the server's clock a wrong future date could not be told from a change.
+  if (serverTime === null) return null;
+  const times = entries.flatMap(({ updatedAt }) => updatedAt ?? []);
+  return times.length === 0 ? null : new Date(Math.min(serverTime, Math.max(...times)));
+}
+
+type Target = Pick<PageWrite, 'table' | 'replaceWrittenBefore'>;
+
+/** Rows that are nested too deeply to be written as text go to quarantine too. */
+function encodeMapped({ rows, bad }: MappedPage, target: Target): PageWrite {
+  const canBeEncoded = (row: Row) => {
+    try {
+      return encodePage({ ...target, rows: [row], bad: [] }) !== null;
+    } catch {
+      return false;
+    }
+  };
   try {
-    return preparePage({ ...page, ...mapped });
+    return encodePage({ ...target, rows, bad });
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
   }
-  const deep = mapped.rows.filter((row) => !canBePrepared(row, page));
-  const bad = deep.map(
-    ({ id }): BadRecord => ({ recordId: id, reason: UNMAPPABLE, detail: { error: 'RangeError' }, rawText: NO_TEXT }),
-  );
-  return preparePage({
-    ...page,
-    rows: mapped.rows.filter((row) => !deep.includes(row)),
-    bad: [...mapped.bad, ...bad],
-  });
-}
-
-function canBePrepared(row: Row, page: Pick<PageWrite, 'table' | 'replaceWrittenBefore'>): boolean {
-  try {
-    preparePage({ ...page, rows: [row], bad: [] });
-    return true;
-  } catch {
-    return false;
-  }
+  const flat = rows.filter(canBeEncoded);
+  const deep = rows.filter((row) => !flat.includes(row));
+  const detail = { error: 'RangeError' };
+  const refused = deep.map(({ id }): BadRecord => ({ recordId: id, reason: UNMAPPABLE, detail, rawText: NO_TEXT }));
+  return encodePage({ ...target, rows: flat, bad: [...bad, ...refused] });
 }
 
 /** Stands for the text of a record that has none: thousands of levels deep, or not redacted. */
-export const NO_TEXT = '';
+const NO_TEXT = '';
 
 function textOf(kept: unknown): string {
   try {

@@ -1,29 +1,31 @@
 import { learnCapabilities, noteOnStream, readCapabilities } from '../store/engine/streams.ts';
+import { readProgress, seedIncremental } from '../store/engine/watermarks.ts';
 import { followMirrored, readIdsWhere, readMirroredIds } from '../store/mirror/mirrored.ts';
-import type { Capabilities, List, Pass } from '../stream.ts';
-import type { Run } from './run.ts';
-import { stopBefore } from './watermark.ts';
+import { countSeenIds, forgetSeenIds } from '../store/mirror/seen-ids.ts';
+import type { List, Pass } from '../stream.ts';
+import { decodeCursor, type PassCursor } from './cursor.ts';
+import type { Run } from './run-pass.ts';
+import { advanceWatermark, seedWatermark, stopBefore, type Watermarks } from './watermark.ts';
 
 /** The lists of the run's stream, laid out for a pass with what is known of the server. */
 export async function planLists(run: Run, pass: Pass = run.job.pass): Promise<readonly List[]> {
   const { stream } = run.job;
   const { prisma, lookbackMs } = run.parts;
-  const key = { connectionId: run.lease.connectionId, stream: stream.name };
-  const capabilities = await readCapabilities(prisma, key);
+  const { connectionId } = run.lease;
+  const key = { connectionId, stream: stream.name };
   let notice: string | null | undefined;
   const lists = await stream.planLists({
     pass,
-    capabilities,
-    learn: (facts: Capabilities) => learnCapabilities(prisma, key, facts),
+    capabilities: await readCapabilities(prisma, key),
+    learn: (facts) => learnCapabilities(prisma, key, facts),
     stopBefore: (listId) => (pass === 'incremental' ? stopBefore(run, listId, lookbackMs) : null),
     watermark: (listId) => {
       const at = run.watermark?.[listId];
       return at === undefined ? null : Date.parse(at);
     },
-    mirroredIds: (of, limit) => readMirroredIds(prisma, { connectionId: key.connectionId, stream: of }, limit),
-    follow: (of) => followMirrored(prisma, { connectionId: key.connectionId, stream: of }),
-    ownIds: (column, values) =>
-      readIdsWhere(prisma, { connectionId: key.connectionId, table: stream.table }, { column, values }),
+    mirroredIds: (of, limit) => readMirroredIds(prisma, { connectionId, stream: of }, limit),
+    follow: (of) => followMirrored(prisma, { connectionId, stream: of }),
+    ownIds: (column, values) => readIdsWhere(prisma, { connectionId, table: stream.table }, { column, values }),
     notice: (text) => {
       notice = text;
     },
@@ -31,4 +33,39 @@ export async function planLists(run: Run, pass: Pass = run.job.pass): Promise<re
   });
   if (notice !== undefined) await noteOnStream(prisma, key, notice);
   return lists;
+}
+
+/** One question per list, before the first full read: changes made while it runs are then found by the incremental passes. */
+export async function seedWatermarks(run: Run, lists: readonly List[]): Promise<void> {
+  const { prisma } = run.parts;
+  if ((await readProgress(prisma, run.lease, 'incremental')).watermark !== null) return;
+  let watermark: Watermarks = {};
+  let walkedAt: Watermarks = {};
+  for (const list of lists) {
+    if (list.fetchNewestChange === undefined) continue;
+    const { newest, serverTime } = await list.fetchNewestChange(run.fetch);
+    watermark = advanceWatermark(watermark, list.id, seedWatermark(newest, serverTime));
+    // What is there now is read by the full walk that follows.
+    walkedAt = advanceWatermark(walkedAt, list.id, serverTime);
+  }
+  await seedIncremental(prisma, run.lease, { watermark, walkedAt });
+}
+
+/** Whether the ids that a walk was shown are kept. */
+export const remembers = (lists: readonly List[]): boolean => lists.some(({ walk }) => walk.memory === 'walk');
+
+/** Where to go on, or null for the beginning. The kept ids must be as many as the cursor says; otherwise (a restored backup) it begins anew. */
+export async function findPlace(run: Run, lists: readonly List[]): Promise<PassCursor | null> {
+  const { prisma } = run.parts;
+  const cursor = decodeCursor(run.lease.checkpoint.cursor);
+  if (!remembers(lists) && !run.findsDeletions) return cursor;
+  const name = cursor?.listId.replace(/^again\./, '');
+  const walk = lists.find(({ id }) => id === name)?.walk;
+  const isSame = walk === undefined ? cursor?.kind === 'suspects' : walk.kind === cursor?.kind;
+  if (cursor !== null && isSame) {
+    const expected = walk?.memorized?.(cursor.walk);
+    if (expected === undefined || expected === (await countSeenIds(prisma, run.lease, cursor.listId))) return cursor;
+  }
+  await forgetSeenIds(prisma, run.lease);
+  return null;
 }

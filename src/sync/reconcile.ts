@@ -10,8 +10,9 @@ import {
 } from '../store/mirror/tombstones.ts';
 import type { Deletions, List, MirroredRow } from '../stream.ts';
 import { encodeCursor, type PassCursor } from './cursor.ts';
-import type { Ending, Run } from './run.ts';
-import { beginningOf, finalEnding, suddenlyEmpty, walkLists } from './walk-lists.ts';
+import { type Ending, finalEnding, suddenlyEmpty } from './ending.ts';
+import type { Run } from './run-pass.ts';
+import { beginningOf, walkLists } from './walk-lists.ts';
 
 /**
  * What a full walk does when it is through: rows that it did not meet are *suspects*. Nothing is marked on the strength of one
@@ -127,7 +128,7 @@ async function settleById(run: Run, query: SuspectQuery, exists: Exists): Promis
       else isSettled = false;
     }
     // Only while nothing is in doubt: that is asked anew by whoever goes on.
-    const yields = isSettled && (await run.shallYield());
+    const yields = isSettled && (await run.shouldYield());
     await mark(run, query, { gone, there, walks: 1, yields });
     if (yields) return 'yielded';
   }
@@ -174,18 +175,12 @@ async function mark(run: Run, { table, before }: SuspectQuery, { gone, there, wa
 
 const BATCH = 25;
 
-const unfinished = (at: PassCursor) => ({
-  cursor: encodeCursor(at),
-  watermark: null,
-  walkedAt: null,
-  completed: false,
-});
+const unfinished = (at: PassCursor) => ({ cursor: encodeCursor(at) });
 
 async function finish(run: Run, doubt: Ending['error']): Promise<Ending> {
   const outcome = doubt?.code === 'suddenly_empty' ? 'failed' : 'partial';
   const ending = { ...(doubt === null ? finalEnding(run) : run.ending(outcome, doubt)), isRecorded: true };
-  const checkpoint = { cursor: null, watermark: null, walkedAt: null, completed: doubt === null };
-  await run.write(null, () => ({ checkpoint, end: ending }));
+  await run.write(null, () => ({ checkpoint: { cursor: null, completed: doubt === null }, end: ending }));
   // Only now: a run that is stopped half way and taken up again goes on with a person's word.
   if (doubt === null) await takeAcceptance(run.parts.prisma, run.lease);
   await forgetSeenIds(run.parts.prisma, run.lease);

@@ -3,7 +3,7 @@ import { countStoredRecords, type DerivedRow, readStoredRecords, writeDerived } 
 import { withRetry } from '../store/with-retry.ts';
 import type { Connection, Stream } from '../stream.ts';
 import { mapRecord } from './map-page.ts';
-import type { PassParts } from './run.ts';
+import type { PassParts } from './run-pass.ts';
 
 export interface ReprojectJob {
   readonly connection: Connection;

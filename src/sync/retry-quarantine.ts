@@ -2,7 +2,7 @@ import { type QuarantinedRecord, readOpenQuarantine, writeQuarantined } from '..
 import { withRetry } from '../store/with-retry.ts';
 import type { Connection, Stream } from '../stream.ts';
 import { mapRecord } from './map-page.ts';
-import type { PassParts } from './run.ts';
+import type { PassParts } from './run-pass.ts';
 
 export interface RetryJob {
   readonly connection: Connection;

@@ -1,35 +1,65 @@
-import {
-  DatabaseError,
-  errorCode,
-  isAbort,
-  LeadmirrorError,
-  LeaseLostError,
-  RateLimitedError,
-  RunCancelledError,
-} from '../errors.ts';
-import { readCancellation } from '../store/engine/control.ts';
-import { releaseLease } from '../store/engine/leases.ts';
-import { endRun, noCounts, type RunCounts, readCounts } from '../store/engine/runs.ts';
-import { forgetCapabilities } from '../store/engine/streams.ts';
-import { isBackfillComplete, readProgress, seedIncremental } from '../store/engine/watermarks.ts';
-import { databaseError } from '../store/faults.ts';
-import { countSeenIds, forgetSeenIds } from '../store/mirror/seen-ids.ts';
-import type { List, Outcome, Pass } from '../stream.ts';
-import { decodeCursor, type PassCursor } from './cursor.ts';
-import { keepLease, takeLease } from './lease-keeper.ts';
-import { planLists } from './plan-lists.ts';
+import type { Clock } from '../clock.ts';
+import type { PrismaClient } from '../generated/prisma/client.ts';
+import type { Logger } from '../logger.ts';
+import type { Lease } from '../store/engine/leases.ts';
+import { endRun, noCounts, type RunCounts, type RunEnd, readCounts } from '../store/engine/runs.ts';
+import { isBackfillComplete } from '../store/engine/watermarks.ts';
+import { databaseError, isRefusedContent } from '../store/faults.ts';
+import { bisectPage } from '../store/mirror/bisect-page.ts';
+import { type PageToWrite, type PageWrite, writePage } from '../store/mirror/pages.ts';
+import { forgetSeenIds } from '../store/mirror/seen-ids.ts';
+import { withRetry } from '../store/with-retry.ts';
+import { type Connection, type FetchOptions, laneOf, type Outcome, type Pass, type Stream } from '../stream.ts';
+import type { Tracer } from '../trace.ts';
+import { type Ending, endingFor } from './ending.ts';
+import { withLease } from './lease-keeper.ts';
+import { findPlace, planLists, remembers, seedWatermarks } from './plan-lists.ts';
 import { reconcile } from './reconcile.ts';
-import { type Ending, type PassJob, type PassParts, Run } from './run.ts';
 import { walkLists } from './walk-lists.ts';
-import { advanceWatermark, seedWatermark, type Watermarks } from './watermark.ts';
-
-export type { Fairness, PassJob, PassParts } from './run.ts';
+import type { Watermarks } from './watermark.ts';
 
 /**
  * One call is one run of one pass of one stream: lease → lists → pages → rows → upsert + checkpoint → end.
  *
  * Whatever stops it (a crash, a refusal, a stop signal), the checkpoint holds the last page that was written, and the next run goes on from there.
  */
+export interface PassParts {
+  readonly prisma: PrismaClient;
+  /** For messages: `host:port/name`. */
+  readonly databasePlace: string;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly lookbackMs: number;
+  /** Share of a table, 0 to 1, that may vanish within a day before a person has to agree. */
+  readonly deleteBrake: number;
+  /** Set where traces are wanted. */
+  readonly tracer?: Tracer;
+  /** Called with every page that was written, and how long its transaction took, failed tries included. */
+  readonly onPageWritten?: (page: { readonly stream: string; readonly durationMs: number }) => void;
+}
+
+export interface PassJob {
+  readonly connection: Connection;
+  readonly stream: Stream;
+  readonly pass: Pass;
+  readonly signal: AbortSignal;
+  /** The longest wait in place for the upstream; beyond it the run ends `postponed`. */
+  readonly maxWaitMs: number;
+  /** How long to wait for a lease that another process holds. */
+  readonly leaseWaitMs: number;
+  /** Without it the run never lets others have their turn. */
+  readonly fairness?: Fairness;
+  readonly onProgress?: (counts: RunCounts) => void;
+}
+
+/** One huge account does not starve small ones: after a slice of work a run yields, at the end of a page, to those that wait. */
+export interface Fairness {
+  /** How long a run works before it asks. */
+  readonly sliceMs: number;
+  /** Whether others wait for this run's turn. Asked at the end of a slice only; never throws. */
+  readonly isWaitedFor: () => Promise<boolean>;
+}
+
 export interface RunResult extends RunCounts {
   readonly runId: bigint;
   readonly connection: string;
@@ -39,7 +69,7 @@ export interface RunResult extends RunCounts {
   readonly watermark: Watermarks | null;
   readonly startedAt: Date;
   readonly endedAt: Date;
-  readonly error: { readonly code: string; readonly message: string } | null;
+  readonly error: RunEnd['error'];
   /** For `postponed`: how long to stay away. */
   readonly retryInMs: number | null;
   /** What this call counted; of a run that goes on after others had their turn, the rest was counted before. */
@@ -51,32 +81,25 @@ export interface RunResult extends RunCounts {
  * be used. Everything else ends up in the result.
  */
 export async function runPass(parts: PassParts, job: PassJob): Promise<RunResult> {
-  const { prisma, clock } = parts;
   const key = { connectionId: job.connection.id, stream: job.stream.name, pass: job.pass };
-  const leased = takeLease(parts, key, { waitMs: job.leaseWaitMs, signal: job.signal });
-  const lease = await leased.catch((error) => {
-    throw databaseError(error, parts.databasePlace);
-  });
-  const keeper = keepLease(parts, lease);
-  const startedAt = clock.now();
   try {
-    const before = lease.isContinued ? await readCounts(prisma, lease.runId) : noCounts();
-    const run = new Run(parts, job, lease, { signal: AbortSignal.any([job.signal, keeper.ended]), counts: before });
-    const ending = await execute(run).catch((error) => endingFor(run, error));
-    return await close(run, ending, before);
+    return await withLease(parts, key, { waitMs: job.leaseWaitMs, signal: job.signal }, async (lease, signal) => {
+      const before = lease.isContinued ? await readCounts(parts.prisma, lease.runId) : noCounts();
+      const run = new Run(parts, job, lease, { signal, counts: before });
+      const ending = await execute(run).catch((error) => endingFor(run, error));
+      return close(run, ending, before);
+    });
   } catch (error) {
     throw databaseError(error, parts.databasePlace);
-  } finally {
-    keeper.stop();
-    await releaseLease(prisma, lease).catch(() => {});
-    parts.logger.debug({ run: String(lease.runId), ms: clock.now() - startedAt }, 'run closed');
   }
 }
 
 async function execute(run: Run): Promise<Ending> {
   const { connection, stream, pass } = run.job;
-  const waiting = await whatToWaitFor(run);
-  if (waiting !== null) return waiting;
+  if (!(await mayBegin(run))) {
+    const message = `the ${pass} pass waits for the first full read (backfill) of ${stream.name}`;
+    return run.ending('postponed', { code: 'backfill_first', message });
+  }
   // Sign-in and role check belong to the connection, not to this stream's count of requests.
   await connection.open({ ...run.fetch, lane: 'fast', onRequest: () => {} });
   const lists = await planLists(run);
@@ -93,117 +116,136 @@ async function execute(run: Run): Promise<Ending> {
 }
 
 /** An incremental pass needs the watermark that a backfill seeds; a reconcile does not overtake an unfinished backfill. */
-async function whatToWaitFor(run: Run): Promise<Ending | null> {
-  const { pass, stream } = run.job;
-  if (pass === 'backfill') return null;
-  const isReady =
-    pass === 'incremental'
-      ? run.lease.checkpoint.watermark !== null
-      : await isBackfillComplete(run.parts.prisma, run.lease);
-  if (isReady) return null;
-  const message = `the ${pass} pass waits for the first full read (backfill) of ${stream.name}`;
-  return run.ending('postponed', { code: 'backfill_first', message });
+async function mayBegin({ job: { pass }, lease, parts }: Run): Promise<boolean> {
+  if (pass === 'incremental') return lease.checkpoint.watermark !== null;
+  return pass === 'backfill' || isBackfillComplete(parts.prisma, lease);
 }
-
-/** One question per list, before the first full read: changes made while it runs are then found by the incremental passes. */
-async function seedWatermarks(run: Run, lists: readonly List[]): Promise<void> {
-  const { prisma } = run.parts;
-  if ((await readProgress(prisma, run.lease, 'incremental')).watermark !== null) return;
-  let watermark: Watermarks = {};
-  let walkedAt: Watermarks = {};
-  for (const list of lists) {
-    if (list.fetchNewestChange === undefined) continue;
-    const { newest, serverTime } = await list.fetchNewestChange(run.fetch);
-    watermark = advanceWatermark(watermark, list.id, seedWatermark(newest, serverTime));
-    // What is there now is read by the full walk that follows.
-    walkedAt = advanceWatermark(walkedAt, list.id, serverTime);
-  }
-  await seedIncremental(prisma, run.lease, { watermark, walkedAt });
-}
-
-const remembers = (lists: readonly List[]): boolean => lists.some(({ walk }) => walk.memory === 'walk');
-
-/** Where to go on, or null for the beginning. What an unsorted walk met must be as the cursor says; otherwise (a restored backup) it begins anew. */
-async function findPlace(run: Run, lists: readonly List[]): Promise<PassCursor | null> {
-  const { prisma } = run.parts;
-  const cursor = decodeCursor(run.lease.checkpoint.cursor);
-  if (!remembers(lists) && !run.findsDeletions) return cursor;
-  const name = cursor?.listId.replace(/^again\./, '');
-  const walk = lists.find(({ id }) => id === name)?.walk;
-  const isSame = walk === undefined ? cursor?.kind === 'suspects' : walk.kind === cursor?.kind;
-  if (cursor !== null && isSame) {
-    const expected = walk?.memorized?.(cursor.walk);
-    if (expected === undefined || expected === (await countSeenIds(prisma, run.lease, cursor.listId))) return cursor;
-  }
-  await forgetSeenIds(prisma, run.lease);
-  return null;
-}
-
-/** What an error means for the run. A database that cannot be used leaves nothing to be written: that is thrown on. */
-async function endingFor(run: Run, error: unknown): Promise<Ending> {
-  const { signal } = run.fetch;
-  const { databasePlace, logger, prisma } = run.parts;
-  const cause = signal.aborted && isAbort(error) ? signal.reason : error;
-  if (cause instanceof LeaseLostError) {
-    const told = (await readCancellation(prisma, run.lease.runId)) ?? { code: cause.code, message: cause.message };
-    return { ...run.ending('cancelled', told), isRecorded: true };
-  }
-  if (cause instanceof RunCancelledError) {
-    return run.ending('cancelled', { code: cause.code, message: cause.message });
-  }
-  if (isAbort(cause) || (signal.aborted && cause === signal.reason)) {
-    return run.ending('cancelled', { code: 'stopped', message: 'stopped; the next run goes on from the checkpoint' });
-  }
-  const wrapped = databaseError(cause, databasePlace);
-  if (wrapped instanceof DatabaseError) {
-    if (wrapped.code !== 'database_mismatch') throw wrapped;
-    // The database works, so the run can be recorded; trying the same again is useless.
-    logger.error({ stream: run.job.stream.name, code: wrapped.code }, wrapped.message);
-    return run.ending('failed', { code: wrapped.code, message: wrapped.message });
-  }
-  if (cause instanceof RateLimitedError) {
-    return run.ending('postponed', { code: cause.code, message: cause.message }, cause.waitMs);
-  }
-  if (!(cause instanceof LeadmirrorError)) {
-    logger.error({ err: cause, stream: run.job.stream.name }, 'unexpected error: please report it');
-    return run.ending('failed', { code: 'bug', message: 'an error that leadmirror did not foresee; its log has it' });
-  }
-  if (PROVEN_OTHERWISE.has(cause.code)) {
-    await forgetCapabilities(prisma, { connectionId: run.lease.connectionId, stream: run.job.stream.name });
-  }
-  return run.ending('failed', { code: errorCode(cause), message: cause.message });
-}
-
-/** Answers that contradict what was learnt about the server: it is asked again the next time. */
-const PROVEN_OTHERWISE: ReadonlySet<string> = new Set([
-  'window_ignored',
-  'not_found',
-  'not_permitted',
-  'bad_parameter',
-]);
 
 async function close(run: Run, ending: Ending, before: RunCounts): Promise<RunResult> {
-  const { lease, counts, startedAt } = run;
-  if (!ending.isRecorded) await endRun(run.parts.prisma, lease, startedAt, counts, ending);
+  const { lease, counts, startedAt, parts } = run;
+  if (!ending.isRecorded) await endRun(parts.prisma, lease, startedAt, counts, ending);
+  const slice = noCounts();
+  for (const name of Object.keys(slice) as (keyof RunCounts)[]) slice[name] = counts[name] - before[name];
   const { outcome, error, retryInMs } = ending;
+  const { runId, connectionId: connection, stream, pass } = lease;
+  const endedAt = new Date(parts.clock.now());
+  const watermark = run.watermark;
   return {
     ...counts,
-    runId: lease.runId,
-    connection: lease.connectionId,
-    stream: lease.stream,
-    pass: lease.pass,
+    runId,
+    connection,
+    stream,
+    pass,
     outcome,
     error,
     retryInMs,
-    watermark: run.watermark,
+    watermark,
     startedAt,
-    endedAt: new Date(run.parts.clock.now()),
-    slice: countsSince(before, counts),
+    endedAt,
+    slice,
   };
 }
 
-function countsSince(before: RunCounts, now: RunCounts): RunCounts {
-  const since = noCounts();
-  for (const name of Object.keys(since) as (keyof RunCounts)[]) since[name] = now[name] - before[name];
-  return since;
+/** From the arrival of a page to the question whether to yield behind it. */
+const LONGEST_PAGE_MS = 200;
+
+/** What is written with a page. */
+export type Progress = Omit<PageToWrite, 'page' | 'lease' | 'startedAt' | 'counts'>;
+
+/** One run under its lease: its counts, its watermarks, and the one way to write. */
+export class Run {
+  readonly parts: PassParts;
+  readonly job: PassJob;
+  readonly lease: Lease;
+  readonly fetch: FetchOptions;
+  readonly startedAt: Date;
+  watermark: Watermarks | null;
+  walkedAt: Watermarks | null;
+  #written: RunCounts;
+  /** Counted apart, because requests go out while a page is written. */
+  #requests: number;
+  #sliceEndsAt: number;
+
+  /** `counts`: of a run that goes on, what it counted before. */
+  constructor(
+    parts: PassParts,
+    job: PassJob,
+    lease: Lease,
+    { signal, counts = noCounts() }: { readonly signal: AbortSignal; readonly counts?: RunCounts },
+  ) {
+    this.parts = parts;
+    this.job = job;
+    this.lease = lease;
+    this.startedAt = new Date(parts.clock.now());
+    this.watermark = lease.checkpoint.watermark;
+    this.walkedAt = lease.checkpoint.walkedAt;
+    this.#written = counts;
+    this.#requests = counts.requests;
+    this.#sliceEndsAt = performance.now() + (job.fairness?.sliceMs ?? Number.POSITIVE_INFINITY);
+    const onRequest = () => {
+      this.#requests += 1;
+    };
+    this.fetch = { signal, maxWaitMs: job.maxWaitMs, lane: laneOf(job.pass), onRequest };
+  }
+
+  /** A full sync that also looks for what is gone: all ids it is shown are kept. */
+  get findsDeletions(): boolean {
+    return this.job.pass === 'reconcile' && this.job.stream.deletions !== undefined;
+  }
+
+  get counts(): RunCounts {
+    return { ...this.#written, requests: this.#requests };
+  }
+
+  ending(outcome: Outcome, error: RunEnd['error'] = null, retryInMs: number | null = null): Ending {
+    return { outcome, error, watermark: this.watermark, retryInMs, isRecorded: false };
+  }
+
+  /** Whether others may have their turn after the page at hand; see `shouldYield`. */
+  get isSliceNearlyOver(): boolean {
+    return performance.now() >= this.#sliceEndsAt - LONGEST_PAGE_MS;
+  }
+
+  /** Whether this run's slice is over and others wait. When none does, another slice begins. */
+  async shouldYield(): Promise<boolean> {
+    const { fairness } = this.job;
+    if (fairness === undefined || performance.now() < this.#sliceEndsAt) return false;
+    if (await fairness.isWaitedFor()) return true;
+    this.#sliceEndsAt = performance.now() + fairness.sliceMs;
+    return false;
+  }
+
+  /** The slice is over, not the run: its line stays open, and whoever takes it up goes on with it. */
+  yielded(): Ending {
+    const message = 'lets other streams have their turn, and goes on from its checkpoint';
+    return { ...this.ending('postponed', { code: 'yielded', message }), isRecorded: true };
+  }
+
+  /**
+   * Writes a page with its progress. Records that Postgres refuses go to quarantine; `progressOf` is then called again, with the page without them.
+   * Transient failures of the database are retried: nothing of a failed try was kept.
+   */
+  async write(page: PageWrite | null, progressOf: (page: PageWrite | null) => Progress): Promise<void> {
+    const { lease, startedAt, parts } = this;
+    const sentAt = performance.now();
+    const retry = <T>(work: () => Promise<T>) =>
+      withRetry({ ...parts, stream: lease.stream, signal: this.fetch.signal }, work);
+    const attempt = (some: PageWrite | null) =>
+      retry(() => writePage(parts.prisma, { ...progressOf(some), page: some, lease, startedAt, counts: this.counts }));
+    this.#written = await attempt(page).catch(async (error: unknown) => {
+      if (page === null || !isRefusedContent(error)) throw error;
+      const accepted = await retry(() => bisectPage(parts.prisma, lease, page));
+      const records = accepted.bad.length - page.bad.length;
+      parts.logger.warn({ stream: lease.stream, records }, 'records that the database refuses go to quarantine');
+      return attempt(accepted);
+    });
+    parts.onPageWritten?.({ stream: lease.stream, durationMs: performance.now() - sentAt });
+    this.job.onProgress?.(this.counts);
+  }
+
+  /** The database's clock at a moment of ours (`performance.now()`), a second early: between reading the two clocks some time passed. */
+  databaseTime(at: number): Date {
+    const { databaseNow, readAt } = this.lease;
+    return new Date(databaseNow.getTime() + (at - readAt) - 1000);
+  }
 }

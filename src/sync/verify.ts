@@ -2,24 +2,23 @@ import { createHash } from 'node:crypto';
 import { isAbort, LeadmirrorError, LeaseLostError } from '../errors.ts';
 import { readCancellation } from '../store/engine/control.ts';
 import { isAccepted, isEmptinessAccepted } from '../store/engine/deletions.ts';
-import { releaseLease } from '../store/engine/leases.ts';
 import { keepProof } from '../store/engine/proofs.ts';
 import { endRun } from '../store/engine/runs.ts';
 import { readProgress } from '../store/engine/watermarks.ts';
 import { databaseError } from '../store/faults.ts';
 import { compareRows, type DifferenceKind, type RowDifference, writtenSince } from '../store/mirror/compare.ts';
-import { preparePage } from '../store/mirror/pages.ts';
+import { encodePage } from '../store/mirror/pages.ts';
 import { forgetSeenIds, keepSeenIds, readSeenIds } from '../store/mirror/seen-ids.ts';
 import { readSuspects, readVanishing, type SuspectQuery } from '../store/mirror/tombstones.ts';
 import { readAsOf } from '../store/reports/status.ts';
 import type { Connection, List, ListPage, MirroredRow, Row, Stream } from '../stream.ts';
 import { isPlainName, ODD_NAME } from './drift.ts';
-import { keepLease, takeLease } from './lease-keeper.ts';
+import { suddenlyEmpty } from './ending.ts';
+import { withLease } from './lease-keeper.ts';
 import { type MappedPage, mapPage } from './map-page.ts';
 import { planLists } from './plan-lists.ts';
 import { brakeHolds, canBeAsked } from './reconcile.ts';
-import { type PassParts, Run } from './run.ts';
-import { suddenlyEmpty } from './walk-lists.ts';
+import { type PassParts, Run } from './run-pass.ts';
 import { walkPages } from './walk-pages.ts';
 import { stopBefore } from './watermark.ts';
 
@@ -80,28 +79,26 @@ export async function verifyStream(parts: PassParts, job: VerifyJob): Promise<Ve
   const { prisma, clock } = parts;
   if (job.stream.notCompared !== undefined) return leftOut(job, job.stream.notCompared, new Date(clock.now()));
   const key = { connectionId: job.connection.id, stream: job.stream.name, pass: 'verify' as const };
-  const lease = await takeLease(parts, key, { waitMs: job.leaseWaitMs, signal: job.signal });
-  const keeper = keepLease(parts, lease);
   const { connection, stream, signal, maxWaitMs, leaseWaitMs } = job;
   const passJob = { connection, stream, signal, maxWaitMs, leaseWaitMs, pass: 'verify' as const };
-  const run = new Run(parts, passJob, lease, { signal: AbortSignal.any([signal, keeper.ended]) });
-  const verifier = new Verifier(run, job);
-  try {
-    await forgetSeenIds(prisma, lease);
-    const error = await verifier.compare().catch((cause: unknown) => explain(cause, run));
-    const report = verifier.report(error, new Date(clock.now()));
-    // A verify that only looked leaves no line among the runs; one that wrote does.
-    if (report.repaired > 0) {
-      const outcome = error === null ? ('succeeded' as const) : ('partial' as const);
-      await endRun(prisma, lease, run.startedAt, run.counts, { outcome, error, watermark: null });
+  return withLease(parts, key, { waitMs: leaseWaitMs, signal }, async (lease, ended) => {
+    const run = new Run(parts, passJob, lease, { signal: ended });
+    const verifier = new Verifier(run, job);
+    try {
+      await forgetSeenIds(prisma, lease);
+      const error = await verifier.compare().catch((cause: unknown) => explain(cause, run));
+      const report = verifier.report(error, new Date(clock.now()));
+      // A verify that only looked leaves no line among the runs; one that wrote does.
+      if (report.repaired > 0) {
+        const outcome = error === null ? ('succeeded' as const) : ('partial' as const);
+        await endRun(prisma, lease, run.startedAt, run.counts, { outcome, error, watermark: null });
+      }
+      if (error === null) await keepProof(prisma, key, { ...count(report.findings), ...report });
+      return report;
+    } finally {
+      await forgetSeenIds(prisma, lease).catch(() => {});
     }
-    if (error === null) await keepProof(prisma, key, { ...count(report.findings), ...report });
-    return report;
-  } finally {
-    keeper.stop();
-    await forgetSeenIds(prisma, lease).catch(() => {});
-    await releaseLease(prisma, lease).catch(() => {});
-  }
+  });
 }
 
 /** The code of a report on a stream that is never compared. */
@@ -333,7 +330,7 @@ class Verifier {
     const chosen = rows.filter(({ id }) => ids.has(id));
     if (chosen.length === 0) return;
     const { table } = this.#job.stream;
-    const page = preparePage({ table, rows: chosen, bad: [], replaceWrittenBefore: null, isForced: true });
+    const page = encodePage({ table, rows: chosen, bad: [], replaceWrittenBefore: null, isForced: true });
     await this.#run.write(page, () => ({ checkpoint: NO_PROGRESS, end: null }));
     for (const { id } of chosen) this.#rewritten.add(id);
     this.#repaired = this.#rewritten.size;
@@ -414,7 +411,7 @@ const MET = '@met';
 /** For upstreams whose clock, or whose lists, lag behind ours. */
 const MARGIN_MS = 10 * 60_000;
 
-const NO_PROGRESS = { cursor: null, watermark: null, walkedAt: null, completed: false } as const;
+const NO_PROGRESS = { cursor: null } as const;
 
 /** When a row last changed as far as it tells, ms; null when it does not. */
 function latestTime({ updated_at, created_at }: Row): number | null {

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { LeaseLostError } from '../../src/errors.ts';
 import type { Lease } from '../../src/store/engine/leases.ts';
 import { noCounts, type RunCounts } from '../../src/store/engine/runs.ts';
-import { preparePage, writePage } from '../../src/store/mirror/pages.ts';
+import { encodePage, writePage } from '../../src/store/mirror/pages.ts';
 import { upsertSql } from '../../src/store/mirror/upsert-sql.ts';
 import type { Row, TableSpec } from '../../src/stream.ts';
 import fc from '../helpers/property.ts';
@@ -148,7 +148,7 @@ describe('a column that the request may tell about instead of the record', () =>
       checkpoint: { cursor: null, watermark: null, walkedAt: null, completed: false },
       counts: noCounts(),
       end: null,
-      page: preparePage({ table: VISITS, rows, bad: [], replaceWrittenBefore: null }),
+      page: encodePage({ table: VISITS, rows, bad: [], replaceWrittenBefore: null }),
     });
   const kept = async (): Promise<Visit | undefined> =>
     (await store.query<Visit>('select *, xmin::text from tilkee.connexions'))[0];
@@ -194,7 +194,7 @@ describe('a column that the request may tell about instead of the record', () =>
           checkpoint: { cursor: null, watermark: null, walkedAt: null, completed: false },
           counts: noCounts(),
           end: null,
-          page: preparePage({
+          page: encodePage({
             table: VISITS,
             rows: rows.map((id) => visit({ id, ...(index === 0 ? { token_id: '8' } : { project_id: '7' }) })),
             bad: [],

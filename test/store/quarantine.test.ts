@@ -4,7 +4,7 @@ import type { Lease } from '../../src/store/engine/leases.ts';
 import { hasFreshQuarantine, readOpenQuarantine, writeQuarantined } from '../../src/store/engine/quarantine.ts';
 import { isRefusedContent, isRetryableDatabaseError } from '../../src/store/faults.ts';
 import { bisectPage, findRefused } from '../../src/store/mirror/bisect-page.ts';
-import { preparePage } from '../../src/store/mirror/pages.ts';
+import { encodePage } from '../../src/store/mirror/pages.ts';
 import type { Row } from '../../src/stream.ts';
 import { LEADS, lead, type Store, setupStore, versionTime } from './support.ts';
 
@@ -22,7 +22,7 @@ beforeEach(async () => {
 /** Nothing that compresses: an index entry holds a third of a page at most. */
 const incompressible = () => randomBytes(9000).toString('base64');
 const deep = (levels: number): unknown => JSON.parse('['.repeat(levels) + ']'.repeat(levels));
-const page = (rows: readonly Row[]) => preparePage({ table: LEADS, rows, bad: [], replaceWrittenBefore: null });
+const page = (rows: readonly Row[]) => encodePage({ table: LEADS, rows, bad: [], replaceWrittenBefore: null });
 const bisect = (rows: readonly Row[]) => bisectPage(store.prisma, lease, page(rows));
 const ids = async () =>
   (await store.query<{ id: string }>('select id from tiledesk.leads order by id')).map(({ id }) => id);

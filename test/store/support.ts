@@ -3,7 +3,7 @@ import type { PrismaClient } from '../../src/generated/prisma/client.ts';
 import { createDatabase } from '../../src/store/database.ts';
 import { acquireLease, type CheckpointKey, type Lease } from '../../src/store/engine/leases.ts';
 import { noCounts, type RunCounts, type RunEnd } from '../../src/store/engine/runs.ts';
-import { type PageToWrite, type PageWrite, preparePage, writePage } from '../../src/store/mirror/pages.ts';
+import { encodePage, type PageToWrite, type PageWrite, writePage } from '../../src/store/mirror/pages.ts';
 import type { Row, TableSpec } from '../../src/stream.ts';
 import { createTestDatabase } from '../helpers/postgres.ts';
 import { unheardLogger } from '../helpers/unheard-logger.ts';
@@ -62,7 +62,7 @@ export async function setupStore(): Promise<Store> {
         counts: noCounts(),
         end: null,
         ...save,
-        page: preparePage({ table: LEADS, rows, bad, replaceWrittenBefore }),
+        page: encodePage({ table: LEADS, rows, bad, replaceWrittenBefore }),
       });
     },
     async close() {

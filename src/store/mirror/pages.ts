@@ -23,7 +23,7 @@ export interface PageWrite {
 }
 
 /** Encodes rows for writing. Apart from the transaction, so that it can be done while the page before is being written. */
-export function preparePage(page: Omit<PageWrite, 'json' | 'rowCount'> & { readonly rows: readonly Row[] }): PageWrite {
+export function encodePage(page: Omit<PageWrite, 'json' | 'rowCount'> & { readonly rows: readonly Row[] }): PageWrite {
   const { rows, ...rest } = page;
   return { ...rest, json: rows.length === 0 ? null : encodeRows(rows), rowCount: rows.length };
 }
@@ -45,13 +45,13 @@ export function joinPages(pages: readonly PageWrite[]): PageWrite {
 /** Progress to store with a page. `cursor` null: no walk under way. */
 export interface CheckpointWrite {
   readonly cursor: unknown;
-  /** Null leaves the stored one as it is. */
-  readonly watermark: Readonly<Record<string, string>> | null;
+  /** Null or absent: the stored one stays. */
+  readonly watermark?: Readonly<Record<string, string>> | null;
   /** As `watermark`. */
-  readonly walkedAt: Readonly<Record<string, string>> | null;
-  /** The walk ended complete: the pass is proven as of now. */
-  readonly completed: boolean;
-  /** Of a full walk: the newest change on this page. */
+  readonly walkedAt?: Readonly<Record<string, string>> | null;
+  /** The walk ended complete: the pass is verified as of now. */
+  readonly completed?: boolean;
+  /** Of a full sync: the newest change on this page. */
   readonly newestChange?: Date | null;
 }
 
@@ -143,7 +143,7 @@ function pageSql(write: PageToWrite, json: string): Prisma.Sql {
     parts.push(Prisma.sql`seen as (${seenIdsSql(lease, met.list, { ids: met.ids, from: Prisma.sql`from held` })})`);
   }
   parts.push(
-    tombstones === undefined
+    tombstones === undefined || tombstones.ids.length === 0
       ? Prisma.sql`deleted as (select 0 as deleted)`
       : Prisma.sql`marked as (${tombstonesSql(lease, tombstones)} and ${HELD} returning true), deleted as (select count(*)::int as deleted from marked)`,
   );
@@ -170,18 +170,18 @@ function pageSql(write: PageToWrite, json: string): Prisma.Sql {
 
 /** Stores the progress under the lease; no row is met when the lease was lost. */
 function heldSql({ lease, checkpoint, end, yields = false }: PageToWrite): Prisma.Sql {
-  const cursor = checkpoint.cursor === null ? null : JSON.stringify(checkpoint.cursor);
-  const watermark = checkpoint.watermark === null ? null : JSON.stringify(checkpoint.watermark);
-  const walkedAt = checkpoint.walkedAt === null ? null : JSON.stringify(checkpoint.walkedAt);
+  const { completed = false, newestChange = null } = checkpoint;
+  const text = (value: unknown) => (value == null ? null : JSON.stringify(value));
   // The lease ends with the run: whoever waits for it need not wait for its expiry.
   const leaseSeconds = end === null && !yields ? LEASE_MS / 1000 : null;
   return Prisma.sql`
-    update sync.checkpoints set cursor = ${cursor}::jsonb, watermark = coalesce(${watermark}::jsonb, watermark),
-      walked_at = coalesce(${walkedAt}::jsonb, walked_at),
-      completed_at = case when ${checkpoint.completed} then now() else completed_at end,
+    update sync.checkpoints set cursor = ${text(checkpoint.cursor)}::jsonb,
+      watermark = coalesce(${text(checkpoint.watermark)}::jsonb, watermark),
+      walked_at = coalesce(${text(checkpoint.walkedAt)}::jsonb, walked_at),
+      completed_at = case when ${completed} then now() else completed_at end,
       -- A walk begins where there is no cursor yet.
-      newest_change = case when cursor is null then ${checkpoint.newestChange ?? null}::timestamptz
-        else greatest(newest_change, ${checkpoint.newestChange ?? null}::timestamptz) end,
+      newest_change = case when cursor is null then ${newestChange}::timestamptz
+        else greatest(newest_change, ${newestChange}::timestamptz) end,
       lease_until = clock_timestamp() + make_interval(secs => ${leaseSeconds}::float8),
       yielded_run_id = case when ${yields} then run_id end, updated_at = now()
     where connection_id = ${lease.connectionId} and stream = ${lease.stream} and pass = ${lease.pass}

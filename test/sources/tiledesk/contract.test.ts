@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { RecordError } from '../../../src/errors.ts';
 import { noCounts } from '../../../src/store/engine/runs.ts';
-import { preparePage, writePage } from '../../../src/store/mirror/pages.ts';
+import { encodePage, writePage } from '../../../src/store/mirror/pages.ts';
 import type { List, ListPage, WalkState } from '../../../src/stream.ts';
 import { walkPages } from '../../../src/sync/walk-pages.ts';
 import { type Store, setupStore } from '../../store/support.ts';
@@ -133,7 +133,7 @@ describe.each(NAMES)('tiledesk.%s', (name: Name) => {
       writePage(store.prisma, {
         lease,
         startedAt: new Date(),
-        page: preparePage({ table: stream.table, rows, bad: [], replaceWrittenBefore: null }),
+        page: encodePage({ table: stream.table, rows, bad: [], replaceWrittenBefore: null }),
         checkpoint: { cursor: null, watermark: null, walkedAt: null, completed: false },
         counts: noCounts(),
         end: null,
