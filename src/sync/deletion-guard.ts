@@ -1,0 +1,69 @@
+import { isAccepted, isEmptinessAccepted } from '../store/engine/deletions.ts';
+import { readMetRows, readSuspects, readVanishing, type SuspectQuery } from '../store/mirror/tombstones.ts';
+import type { Deletions, MirroredRow } from '../stream.ts';
+import { type Ending, suddenlyEmpty } from './ending.ts';
+import type { Run } from './run-pass.ts';
+
+export type Exists = NonNullable<Deletions['exists']>;
+
+/** The rows that a full sync was not shown, and that no run wrote since it began. */
+export const suspectsOf = ({ lease, job }: Run): SuspectQuery => ({
+  key: lease,
+  table: job.stream.table,
+  before: lease.checkpoint.startedAt,
+});
+
+/** The suspects by id, some at a time. Those that are settled meanwhile do not turn up again. */
+export async function* readAllSuspects(
+  run: Run,
+  limit: number,
+): AsyncGenerator<readonly MirroredRow[], void, undefined> {
+  for (let after = ''; ; ) {
+    const suspects = await readSuspects(run.parts.prisma, suspectsOf(run), { after, limit });
+    const last = suspects.at(-1);
+    if (last === undefined) return;
+    after = last.id;
+    yield suspects;
+  }
+}
+
+/** Why so many rows may not be marked as deleted; null: they may, or a person accepted it. */
+export async function guardDeletions(
+  { parts, lease, job }: Run,
+  { suspects, isNothingShown }: { readonly suspects: number; readonly isNothingShown: boolean },
+): Promise<Ending['error']> {
+  const { prisma, deleteBrake } = parts;
+  const { table, name } = job.stream;
+  const { alive, deletedToday } = await readVanishing(prisma, lease, table);
+  // An empty answer proves nothing, however few rows it would cost.
+  if (isNothingShown && !(await isEmptinessAccepted(prisma, lease))) {
+    const { code, message } = suddenlyEmpty(name, alive);
+    return { code, message };
+  }
+  const vanished = suspects + deletedToday;
+  // More than three rows and more than the allowed share, counted together with what was marked within the last day.
+  const isOver = vanished > 3 && vanished > (alive + deletedToday) * deleteBrake;
+  if (!isOver || (await isAccepted(prisma, lease))) return null;
+  const next =
+    job.pass === 'verify'
+      ? 'let a reconcile find them'
+      : `if they are really gone, run: leadmirror accept-deletions ${name}`;
+  return {
+    code: 'deletion_brake',
+    message: `${suspects} of ${alive} rows of ${name} were not in the upstream's list any more; that is more than SYNC_DELETE_BRAKE (${deleteBrake}) allows, so none was marked as deleted. Look at the upstream; ${next}`,
+  };
+}
+
+export const unconfirmed = (suspects: number): NonNullable<Ending['error']> => ({
+  code: 'deletions_unconfirmed',
+  message: `${suspects} rows were not in the upstream's list any more, but it also held records without an id, which may be them; none was marked as deleted`,
+});
+
+/** A server that does not know the request answers 404 to all of them: then a row that is surely there would be "gone" too. */
+export async function canBeAsked(run: Run, exists: Exists): Promise<boolean> {
+  for (const row of await readMetRows(run.parts.prisma, suspectsOf(run))) {
+    const answer = await exists(row, run.fetch);
+    if (answer !== null) return answer;
+  }
+  return false;
+}
