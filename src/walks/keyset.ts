@@ -1,5 +1,5 @@
 import type { ListPage, ListQuery, Walk, WalkStep } from '../stream.ts';
-import { believeEnd, lastKey, readPage } from './page-check.ts';
+import { believeEnd, halved, lastKey, readPage } from './page-check.ts';
 import { createStitchWalk, type StitchState } from './stitch.ts';
 
 /**
@@ -12,7 +12,6 @@ import { createStitchWalk, type StitchState } from './stitch.ts';
  */
 export interface KeysetOptions {
   readonly pageSize: number;
-  readonly maxStepBacks?: number;
 }
 
 export interface KeysetState {
@@ -29,17 +28,10 @@ export interface KeysetState {
 
 type Step = WalkStep<KeysetState>;
 
-export function createKeysetWalk(options: KeysetOptions): Walk<KeysetState> {
-  const { pageSize, maxStepBacks } = options;
-  const limits = maxStepBacks === undefined ? {} : { maxStepBacks };
-  const byId = createStitchWalk({ sort: 'id', pageSize, ...limits });
+export function createKeysetWalk({ pageSize }: KeysetOptions): Walk<KeysetState> {
+  const byId = createStitchWalk({ sort: 'id', pageSize });
   const secondWalk = (toMs: number) =>
-    createStitchWalk({
-      sort: 'id',
-      pageSize,
-      ...limits,
-      window: { field: 'created_at', fromMs: toMs - 1000, toMs },
-    });
+    createStitchWalk({ sort: 'id', pageSize, window: { field: 'created_at', fromMs: toMs - 1000, toMs } });
 
   function next(state: KeysetState): ListQuery {
     const { phase, toMs, inner } = state;
@@ -49,21 +41,6 @@ export function createKeysetWalk(options: KeysetOptions): Walk<KeysetState> {
     const query = { sort: 'created_at', offset: 0, limit: state.size, wantTotal } as const;
     if (phase === 'head') return { ...query, direction: 'asc', wantTotal: state.doubts > 0 };
     return { ...query, direction: 'desc', ...(toMs === null ? {} : { window: { field: 'created_at', toMs } }) };
-  }
-
-  function accept(state: KeysetState, query: ListQuery, page: ListPage): Step {
-    switch (state.phase) {
-      case 'windows':
-        return acceptWindow(state, query, page);
-      case 'second':
-        return acceptSecond(state, query, page);
-      case 'head':
-        return acceptHead(state, query, page);
-      case 'by_id':
-        return acceptById(state, query, page);
-      default:
-        return state.phase satisfies never;
-    }
   }
 
   function acceptWindow(state: KeysetState, query: ListQuery, page: ListPage): Step {
@@ -84,11 +61,10 @@ export function createKeysetWalk(options: KeysetOptions): Walk<KeysetState> {
     return goOn({ ...state, toMs, doubts: 0 });
   }
 
-  function acceptSecond(state: KeysetState, query: ListQuery, page: ListPage): Step {
-    if (state.inner === null || state.toMs === null) throw new Error('a crowded second without its walk');
-    const step = secondWalk(state.toMs).accept(state.inner, query, page);
-    if (step.end?.kind === 'gave_up') return { state: { ...state, inner: step.state }, end: step.end };
-    if (step.end === null) return goOn({ ...state, inner: step.state });
+  function acceptSecond(state: KeysetState, inner: StitchState, query: ListQuery, page: ListPage): Step {
+    if (state.toMs === null) throw new Error('a crowded second without its end');
+    const step = secondWalk(state.toMs).accept(inner, query, page);
+    if (step.end?.kind !== 'complete') return { state: { ...state, inner: step.state }, end: step.end };
     // Both ends of a window belong to it: the rows at its lower end are simply met again.
     return goOn({ ...state, phase: 'windows', inner: null, toMs: state.toMs - 1000 });
   }
@@ -102,12 +78,6 @@ export function createKeysetWalk(options: KeysetOptions): Walk<KeysetState> {
     return { state, end: { kind: 'complete' } };
   }
 
-  function acceptById(state: KeysetState, query: ListQuery, page: ListPage): Step {
-    if (state.inner === null) throw new Error('a walk by id without its state');
-    const step = byId.accept(state.inner, query, page);
-    return { ...step, state: { ...state, inner: step.state } };
-  }
-
   return {
     kind: 'keyset.created_at',
     start: () => ({ phase: 'windows', toMs: null, inner: null, size: pageSize, doubts: 0 }),
@@ -118,10 +88,20 @@ export function createKeysetWalk(options: KeysetOptions): Walk<KeysetState> {
       inner: state.inner === null ? null : byId.resume(state.inner),
     }),
     next,
-    accept,
+    accept: (state, query, page) => {
+      if (state.phase === 'windows') return acceptWindow(state, query, page);
+      if (state.phase === 'head') return acceptHead(state, query, page);
+      if (state.inner === null) throw new Error('a walk by id without its state');
+      if (state.phase === 'second') return acceptSecond(state, state.inner, query, page);
+      const step = byId.accept(state.inner, query, page);
+      return { ...step, state: { ...state, inner: step.state } };
+    },
     beginning: () => ({ newest: null, serverTime: null }),
     shrink(state) {
-      if (state.inner === null) return state.size > 1 ? { ...state, size: Math.ceil(state.size / 2) } : null;
+      if (state.inner === null) {
+        const size = halved(state.size);
+        return size === null ? null : { ...state, size };
+      }
       const inner = byId.shrink(state.inner);
       return inner === null ? null : { ...state, inner };
     },

@@ -1,5 +1,16 @@
 import { UpstreamContractError } from '../errors.ts';
-import type { Entry, ListPage, ListQuery, ListWindow, Walk, WalkStep } from '../stream.ts';
+import type { ListPage, ListQuery, ListWindow, Walk, WalkStep } from '../stream.ts';
+import {
+  digestOf,
+  holdsOld,
+  isNewestFirst,
+  looksLikeEnd,
+  namelessTail,
+  newestOf,
+  reachesQuiet,
+  signatureOf,
+} from './offset-page.ts';
+import { assertInsideWindow, halved, idsOn, MAX_STEP_BACKS, pageTooLarge } from './page-check.ts';
 
 /**
  * Offset paging over a list whose order nobody promises and that changes under the reader.
@@ -12,9 +23,8 @@ import type { Entry, ListPage, ListQuery, ListWindow, Walk, WalkStep } from '../
  *     ^                                                    │ no
  *     └──────────────── another round (three at most) ─────┘
  *
- * Rows that arrive at the front, or jump there when they are touched, are met at the top: it is read down to rows that were left alone, and once more
- * when a row had jumped. An order that changes with every question cannot be read by
- * offsets; the count shows it, and the walk gives up instead of claiming anything.
+ * Rows that arrive at the front, or jump there when they are touched, are met at the top: it is read down to rows that did not change, and once more when a
+ * row had jumped. An order that changes with every question cannot be read by offsets; the count shows it, and the walk gives up.
  */
 export interface OffsetOptions {
   /** Rows a page, at least 2: one of them is the overlap. */
@@ -22,14 +32,13 @@ export interface OffsetOptions {
   readonly goal: OffsetGoal;
   /** Every question stays inside this window. */
   readonly window?: ListWindow;
-  /** `front`: by which date the list shows the newest first; creation unless told. */
+  /** `front`: by which date the list shows the newest first; default: creation. */
   readonly sortedBy?: 'createdAt' | 'updatedAt';
   /**
    * `all`: the end is asked about once more where no count agrees with it. For walks that decide about deletions: a last page that was cut short says
    * "no more" as well as a whole one.
    */
   readonly provesEnd?: boolean;
-  readonly maxStepBacks?: number;
 }
 
 export type OffsetGoal =
@@ -84,37 +93,11 @@ type Step = WalkStep<OffsetState>;
 const MAX_ROUNDS = 3;
 const MAX_STALLS = 3;
 const MAX_ECHOES = 3;
-const DEFAULT_MAX_STEP_BACKS = 60;
 /** Servers may read a window's bounds in a time zone of their own, and include or exclude them. */
 const WINDOW_TOLERANCE_MS = 86_400_000;
 
 export function createOffsetWalk(options: OffsetOptions): Walk<OffsetState> {
   const { pageSize, goal, window, sortedBy = 'createdAt', provesEnd = false } = options;
-  const maxStepBacks = options.maxStepBacks ?? DEFAULT_MAX_STEP_BACKS;
-
-  const start = (): OffsetState => ({
-    offset: 0,
-    size: pageSize,
-    phase: 'down',
-    tail: [],
-    met: 0,
-    nameless: 0,
-    reached: 0,
-    echoes: 0,
-    head: '',
-    digest: 0,
-    digestBefore: 0,
-    hasJumped: false,
-    length: 0,
-    rounds: 1,
-    back: 0,
-    stepBacks: 0,
-    stalls: 0,
-    doubts: 0,
-    isResumed: false,
-    newest: null,
-    serverTime: null,
-  });
 
   function next({ offset, size }: OffsetState): ListQuery {
     const query = { sort: 'created_at', direction: 'desc', offset, limit: size, wantTotal: false } as const;
@@ -122,10 +105,12 @@ export function createOffsetWalk(options: OffsetOptions): Walk<OffsetState> {
   }
 
   function accept(before: OffsetState, query: ListQuery, page: ListPage, familiar = NOTHING): Step {
-    assertFits(query, page);
-    const ids = idsOf(page.entries);
+    if (page.entries.length > query.limit) throw pageTooLarge(query, page);
+    assertInsideWindow(query, page.entries, WINDOW_TOLERANCE_MS);
+    const ids = idsOn(page);
     const wasMet = goal === 'all' ? familiar : new Set(before.tail);
-    const state = noteTimes(before, page);
+    const serverTime = before.serverTime ?? page.serverTime;
+    const state = { ...before, serverTime, newest: newestOf(before.newest, page) };
     const isTop = query.offset === 0;
     if (ids.length === 0) return acceptNothing(state, query, page);
     if (!isTop && !wasMet.has(ids[0] ?? '')) return stepBack(state);
@@ -135,7 +120,7 @@ export function createOffsetWalk(options: OffsetOptions): Walk<OffsetState> {
       if (ids.every((id) => familiar.has(id))) return finishFront(state);
     }
     const fresh = [...new Set(ids)].filter((id) => !wasMet.has(id));
-    const hasJumped = state.hasJumped || (state.phase === 'top' && holdsOld(state, page, new Set(fresh)));
+    const hasJumped = state.hasJumped || (state.phase === 'top' && holdsOld(page, state.serverTime, new Set(fresh)));
     return goOn({ ...remember(state, query, page, { ids, fresh }), hasJumped }, query, page, fresh);
   }
 
@@ -150,7 +135,12 @@ export function createOffsetWalk(options: OffsetOptions): Walk<OffsetState> {
     const further = page.entries.slice(Math.max(0, state.reached - offset));
     const isEcho =
       reach > state.reached && fresh.length === 0 && offset > 0 && ids.length > 0 && signatureOf(page) === state.head;
-    if (isEcho && state.echoes + 1 >= MAX_ECHOES) throw offsetIgnored();
+    if (isEcho && state.echoes + 1 >= MAX_ECHOES) {
+      throw new UpstreamContractError(
+        'no_progress',
+        'the server sends the same rows whatever offset is asked for; this list cannot be read page by page',
+      );
+    }
     const read: OffsetState = {
       ...state,
       back: 0,
@@ -166,7 +156,7 @@ export function createOffsetWalk(options: OffsetOptions): Walk<OffsetState> {
   function goOn(state: OffsetState, query: ListQuery, page: ListPage, fresh: readonly string[]): Step {
     const met = goal === 'all' ? { met: fresh } : {};
     const reach = query.offset + page.entries.length;
-    if (state.phase === 'top' && fresh.length === 0 && reachesQuiet(state, page)) return leaveTop(state);
+    if (state.phase === 'top' && fresh.length === 0 && reachesQuiet(page, state.serverTime)) return leaveTop(state);
     const seeming = looksLikeEnd(state, query, page);
     const end = seeming === 'yes' && !isProven(state, reach, page, fresh) ? 'doubtful' : seeming;
     // The same page again, however far the question went: the server knows no pages, and this was all.
@@ -200,23 +190,17 @@ export function createOffsetWalk(options: OffsetOptions): Walk<OffsetState> {
       );
     }
     // A full walk does not take one empty answer for an empty account.
-    if (goal === 'all' && state.doubts === 0) return { state: { ...state, doubts: 1 }, end: null };
+    if (goal === 'all' && state.doubts === 0) return goOnWith({ ...state, doubts: 1 });
     return complete(state);
   }
 
   function stepBack(state: OffsetState): Step {
-    if (state.stepBacks >= maxStepBacks) {
-      return giveUp(
-        state,
-        `rows kept changing places under the reader: ${maxStepBacks} steps back did not find the place again`,
-      );
+    if (state.stepBacks >= MAX_STEP_BACKS) {
+      return giveUp(state, `rows kept changing places: ${MAX_STEP_BACKS} steps back did not find the position again`);
     }
     const back = state.back === 0 ? state.size - 1 : state.back * 2;
     const offset = Math.max(0, state.offset - back);
-    return {
-      state: { ...state, offset, back, stepBacks: state.stepBacks + 1, stalls: 0, doubts: 0 },
-      end: null,
-    };
+    return goOnWith({ ...state, offset, back, stepBacks: state.stepBacks + 1, stalls: 0, doubts: 0 });
   }
 
   function atEnd(state: OffsetState, length: number, isOnlyPage: boolean): Step {
@@ -227,10 +211,7 @@ export function createOffsetWalk(options: OffsetOptions): Walk<OffsetState> {
     return isOnlyPage ? close(ended) : lookAtTop(ended);
   }
 
-  const lookAtTop = (state: OffsetState): Step => ({
-    state: { ...state, phase: 'top', offset: 0, hasJumped: false },
-    end: null,
-  });
+  const lookAtTop = (state: OffsetState) => goOnWith({ ...state, phase: 'top', offset: 0, hasJumped: false });
 
   /** Ends, because each look that is not the last met an old row that was not met before. */
   const leaveTop = (state: OffsetState): Step => (state.hasJumped ? lookAtTop(state) : close(state));
@@ -249,145 +230,69 @@ export function createOffsetWalk(options: OffsetOptions): Walk<OffsetState> {
       );
     }
     const round = { rounds: state.rounds + 1, reached: 0, nameless: 0, digest: 0, digestBefore: state.digest };
-    return { state: { ...state, ...round, phase: 'down', offset: 0 }, end: null };
+    return goOnWith({ ...state, ...round, phase: 'down', offset: 0 });
   }
 
   function finishFront(state: OffsetState): Step {
     if (state.phase === 'top' || !state.isResumed) return complete(state);
-    return { state: { ...state, phase: 'top', offset: 0, tail: [], back: 0, doubts: 0 }, end: null };
+    return goOnWith({ ...state, phase: 'top', offset: 0, tail: [], back: 0, doubts: 0 });
   }
 
   return {
     kind: `offset.${goal}`,
     ...(goal === 'all' ? { memory: 'walk' as const, memorized: ({ met }: OffsetState) => met } : {}),
     ...(goal === 'front' ? { memory: 'mirror' as const } : {}),
-    start,
-    resume: (state) => ({
-      ...state,
+    start: () => ({
+      ...UNTROUBLED,
+      offset: 0,
       size: pageSize,
-      back: 0,
-      stepBacks: 0,
-      stalls: 0,
-      doubts: 0,
-      rounds: 1,
-      echoes: 0,
-      digest: 0,
-      digestBefore: 0,
-      isResumed: true,
+      phase: 'down',
+      tail: [],
+      met: 0,
+      nameless: 0,
+      reached: 0,
+      head: '',
+      hasJumped: false,
+      length: 0,
+      isResumed: false,
+      newest: null,
+      serverTime: null,
     }),
+    resume: (state) => ({ ...state, ...UNTROUBLED, size: pageSize, isResumed: true }),
     next,
     accept,
     beginning: ({ newest, serverTime }) => ({ newest, serverTime }),
-    shrink: (state) => (state.size > 2 ? { ...state, size: Math.max(2, Math.ceil(state.size / 2)) } : null),
+    shrink(state) {
+      const size = halved(state.size, 2);
+      return size === null ? null : { ...state, size };
+    },
   };
 }
 
 const NOTHING: ReadonlySet<string> = new Set();
 
+/** What a walk that is taken up again does not remember. */
+const UNTROUBLED = {
+  back: 0,
+  stepBacks: 0,
+  stalls: 0,
+  doubts: 0,
+  rounds: 1,
+  echoes: 0,
+  digest: 0,
+  digestBefore: 0,
+} as const;
+
 const NOT_NEWEST_FIRST =
   'this list is not sorted by creation (newest first), so its front does not show what is new; new rows arrive with the full walk (SYNC_RECONCILE_CRON)';
+
+const goOnWith = (state: OffsetState): Step => ({ state, end: null });
 
 const complete = (state: OffsetState): Step => ({ state, end: { kind: 'complete' } });
 
 const giveUp = (state: OffsetState, reason: string): Step => ({ state, end: { kind: 'gave_up', reason } });
 
-function offsetIgnored(): UpstreamContractError {
-  return new UpstreamContractError(
-    'no_progress',
-    'the server sends the same rows whatever offset is asked for; this list cannot be read page by page',
-  );
-}
-
 function moreWithoutRows(rows: number): UpstreamContractError {
   const message = `the server says that more rows follow the first ${rows} and does not send any`;
   return new UpstreamContractError('more_without_rows', message);
-}
-
-/** Rows without an id at the end of a page: the overlap has to begin before them, with a row that can be known again. */
-function namelessTail(entries: readonly Entry[]): number {
-  const named = entries.findLastIndex(({ id }) => id !== null);
-  return named < 0 ? 0 : entries.length - 1 - named;
-}
-
-const signatureOf = ({ entries }: ListPage): string => `${entries[0]?.id} ${entries.at(-1)?.id} ${entries.length}`;
-
-/** FNV-1a: enough to tell two orders of the same rows apart. */
-function digestOf(digest: number, offset: number, ids: readonly string[]): number {
-  let hash = digest === 0 ? 0x811c9dc5 : digest;
-  for (const character of `${offset} ${ids.join(' ')}`)
-    hash = Math.imul(hash ^ (character.codePointAt(0) ?? 0), 0x01000193);
-  return hash >>> 0;
-}
-
-function idsOf(entries: readonly Entry[]): string[] {
-  return entries.map(({ id }) => id).filter((id): id is string => id !== null);
-}
-
-/**
- * In a list sorted by change, rows that jumped to the front lie above all that were left alone since the walk began, seen ones between unseen ones. Where
- * rows carry no time of change, nothing can be told.
- */
-function reachesQuiet({ serverTime }: OffsetState, page: ListPage): boolean {
-  return serverTime === null || page.entries.some(({ updatedAt }) => updatedAt === null || updatedAt < serverTime);
-}
-
-/** Whether rows that are new to the walk were there before it began. */
-function holdsOld({ serverTime }: OffsetState, page: ListPage, fresh: ReadonlySet<string>): boolean {
-  if (serverTime === null) return false;
-  return page.entries.some(
-    ({ id, createdAt }) => id !== null && fresh.has(id) && (createdAt === null || createdAt < serverTime),
-  );
-}
-
-/**
- * Whether nothing follows this page. The server's word goes first. Without one, a page is believed to be the last when it is shorter than the size the
- * server says it used and no count speaks against it; anything less is asked about once more, from its last row on: nothing behind that row is the end.
- */
-function looksLikeEnd(state: OffsetState, query: ListQuery, page: ListPage): 'yes' | 'no' | 'doubtful' | 'same' {
-  if (typeof page.hasMore === 'boolean') return page.hasMore ? 'no' : 'yes';
-  const count = page.entries.length;
-  if (count >= query.limit) return 'no';
-  const isShort = page.pageSize !== null && count < page.pageSize;
-  const isCounted = page.total === null || query.offset + count >= page.total;
-  if (isShort && isCounted) return 'yes';
-  if (state.doubts === 0) return 'doubtful';
-  if (state.echoes >= 2) return 'same';
-  return count <= 1 ? 'yes' : 'doubtful';
-}
-
-function noteTimes(state: OffsetState, page: ListPage): OffsetState {
-  const serverTime = state.serverTime ?? page.serverTime;
-  let newest = state.newest;
-  for (const { createdAt } of page.entries) {
-    if (createdAt === null) continue;
-    // A row from the future would keep the next windows empty for ever.
-    const at = page.serverTime === null ? createdAt : Math.min(createdAt, page.serverTime);
-    if (newest === null || at > newest) newest = at;
-  }
-  return { ...state, serverTime, newest };
-}
-
-function isNewestFirst(entries: readonly Entry[], sortedBy: 'createdAt' | 'updatedAt'): boolean {
-  const times = entries.map((entry) => entry[sortedBy]).filter((at) => at !== null);
-  return times.every((at, index) => index === 0 || at <= (times[index - 1] ?? at));
-}
-
-function assertFits(query: ListQuery, page: ListPage): void {
-  if (page.entries.length > query.limit) {
-    throw new UpstreamContractError(
-      'page_too_large',
-      `asked for ${query.limit} rows, the server sent ${page.entries.length}; it does not keep its own paging rules`,
-    );
-  }
-  const { fromMs, toMs } = query.window ?? {};
-  const isOutside = ({ createdAt: at }: Entry) =>
-    at !== null &&
-    ((fromMs !== undefined && at < fromMs - WINDOW_TOLERANCE_MS) ||
-      (toMs !== undefined && at > toMs + WINDOW_TOLERANCE_MS));
-  if (page.entries.some(isOutside)) {
-    throw new UpstreamContractError(
-      'window_ignored',
-      'the server sent rows from far outside the asked range of creation; it does not filter by date as it did when it was probed',
-    );
-  }
 }

@@ -32,52 +32,59 @@ const KEY_FIELD: Record<SortKey, 'id' | 'createdAt' | 'updatedAt'> = {
 export function readPage(query: ListQuery, page: ListPage): ReadPage {
   const size = page.pageSize !== null && page.pageSize > 0 ? page.pageSize : query.limit;
   const count = page.entries.length;
-  if (count > query.limit || count > size) {
-    throw new UpstreamContractError(
-      'page_too_large',
-      `asked for ${query.limit} rows, the server says ${size} a page and sent ${count}; it does not keep its own paging rules`,
-    );
-  }
+  if (count > Math.min(query.limit, size)) throw pageTooLarge(query, page);
   const keys = page.entries.map((entry) =>
     query.sort === 'id' && entry.sortId !== undefined ? entry.sortId : entry[KEY_FIELD[query.sort]],
   );
   assertSorted(query, keys);
-  assertInsideWindow(query, page.entries);
+  assertInsideWindow(query, page.entries, 0);
   return { keys, offset: (query.offset / query.limit) * size, size, isFull: count === size };
 }
 
+export const pageTooLarge = ({ limit }: ListQuery, { entries, pageSize }: ListPage) =>
+  new UpstreamContractError(
+    'page_too_large',
+    `asked for ${limit} rows, the server ${pageSize === null ? '' : `says ${pageSize} a page and `}sent ${entries.length}; it does not keep its own paging rules`,
+  );
+
 function assertSorted(query: ListQuery, keys: readonly (Key | null)[]): void {
-  let previous: Key | null = null;
-  for (const key of keys) {
-    if (key === null) continue;
-    if (previous !== null) {
-      // Equal keys are legal, ids included: the same object twice on one page is met now and then.
-      if (query.direction === 'desc' ? isNewer(key, previous) : isNewer(previous, key)) {
-        throw new UpstreamContractError(
-          'not_sorted',
-          `the server did not sort by ${query.sort} as asked; a list in another order cannot be read without losing rows`,
-        );
-      }
-    }
-    previous = key;
-  }
+  const readable = keys.filter((key) => key !== null);
+  // Equal keys are legal, ids included: the same object twice on one page is seen now and then.
+  const isOutOfOrder = (key: Key, index: number) => {
+    const previous = readable[index - 1] ?? key;
+    return query.direction === 'desc' ? isNewer(key, previous) : isNewer(previous, key);
+  };
+  if (!readable.some(isOutOfOrder)) return;
+  throw new UpstreamContractError(
+    'not_sorted',
+    `the server did not sort by ${query.sort} as asked; a list in another order cannot be read without losing rows`,
+  );
 }
 
-function assertInsideWindow(query: ListQuery, entries: readonly Entry[]): void {
-  const { window } = query;
+/** @throws UpstreamContractError `window_ignored` */
+export function assertInsideWindow({ window }: ListQuery, entries: readonly Entry[], toleranceMs: number): void {
   if (window === undefined) return;
-  const field = window.field === 'created_at' ? 'createdAt' : 'updatedAt';
-  for (const entry of entries) {
-    const at = entry[field];
-    if (at === null) continue;
-    if ((window.toMs !== undefined && at > window.toMs) || (window.fromMs !== undefined && at < window.fromMs)) {
-      throw new UpstreamContractError(
-        'window_ignored',
-        `the server sent a row from outside the asked range of ${window.field}; it does not filter by date as it did when it was probed`,
-      );
-    }
-  }
+  const { field, fromMs = Number.NEGATIVE_INFINITY, toMs = Number.POSITIVE_INFINITY } = window;
+  const isOutside = (entry: Entry) => {
+    const at = field === 'created_at' ? entry.createdAt : entry.updatedAt;
+    return at !== null && (at < fromMs - toleranceMs || at > toMs + toleranceMs);
+  };
+  if (!entries.some(isOutside)) return;
+  throw new UpstreamContractError(
+    'window_ignored',
+    `the server sent a row from outside the asked range of ${field}; it does not filter by date as it did when it was probed`,
+  );
 }
+
+/** Ids of a page's records, without those of records that have none. */
+export const idsOn = ({ entries }: ListPage): string[] => entries.flatMap(({ id }) => id ?? []);
+
+/** Half as many rows a page; null when that is below the least. */
+export const halved = (size: number, least = 1): number | null =>
+  size > least ? Math.max(least, Math.ceil(size / 2)) : null;
+
+/** Step-backs before a walk gives up for this run. */
+export const MAX_STEP_BACKS = 60;
 
 /** The last readable key of a page: the oldest one, newest first. */
 export function lastKey(keys: readonly (Key | null)[]): Key | null {
@@ -88,10 +95,22 @@ export function firstKey(keys: readonly (Key | null)[]): Key | null {
   return keys.find((key) => key !== null) ?? null;
 }
 
+/** The watermark to be: the newest change on the first page, never later than the server's own clock, never from ours. */
+export function newestChange(sort: SortKey, keys: readonly (Key | null)[], serverTime: number | null): number | null {
+  const newest = firstKey(keys);
+  if (sort !== 'updated_at' || typeof newest !== 'number') return null;
+  return serverTime === null ? newest : Math.min(newest, serverTime);
+}
+
+export function signature(page: ListPage): string | null {
+  const first = page.entries[0];
+  return first === undefined ? null : `${first.id} ${first.createdAt} ${first.updatedAt}`;
+}
+
 /** How often the same short page must be met with a larger count before it counts as cut off. Rows that arrive meanwhile explain one. */
 const MAX_DOUBTS = 3;
 
-export type EndBelief = { readonly isEnd: true } | { readonly isEnd: false; readonly doubts: number };
+type EndBelief = { readonly isEnd: true } | { readonly isEnd: false; readonly doubts: number };
 
 /**
  * Whether a short page is the end of its list. A cut-off answer looks the same, so the count has to agree: where it is not known the page is

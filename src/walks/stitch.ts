@@ -1,7 +1,19 @@
 import { UpstreamContractError } from '../errors.ts';
 import type { ListPage, ListQuery, ListWindow, SortKey, Walk, WalkStep } from '../stream.ts';
 import { type Alignment, alignPage, alignWidePage } from './align.ts';
-import { believeEnd, firstKey, isNewer, type Key, lastKey, type ReadPage, readPage } from './page-check.ts';
+import {
+  believeEnd,
+  firstKey,
+  halved,
+  isNewer,
+  type Key,
+  lastKey,
+  MAX_STEP_BACKS,
+  newestChange,
+  type ReadPage,
+  readPage,
+  signature,
+} from './page-check.ts';
 
 /**
  * Stitched paging: reads a sorted list, newest first, that changes under the reader, by offsets, and misses no row that stays in it.
@@ -13,8 +25,7 @@ import { believeEnd, firstKey, isNewer, type Key, lastKey, type ReadPage, readPa
  *
  * Rows whose id takes no part in the order (`sortId`) cannot be compared. Where a page ends with one, it is the *tail*: a page that holds the tail overlaps, too.
  *
- * Rows that arrive or are touched push the rest away from the front: pages repeat, nothing is missed. The frontier is all the memory there is; it
- * survives a crash in the checkpoint.
+ * Rows that arrive or are touched push the rest away from the front: pages repeat, nothing is missed. The frontier is stored in the checkpoint.
  */
 export interface StitchOptions {
   readonly sort: SortKey;
@@ -26,8 +37,6 @@ export interface StitchOptions {
   readonly window?: ListWindow;
   /** What to do with more rows of one key than fit on a page. */
   readonly ties?: TiePolicy;
-  /** Step-backs before the walk gives up for this run. */
-  readonly maxStepBacks?: number;
 }
 
 export type TiePolicy =
@@ -68,13 +77,18 @@ export interface StitchState {
   readonly newest: number | null;
   readonly serverTime: number | null;
   /** The walk by id through a crowded second, and the frontier to go on from afterwards. */
-  readonly inner: { readonly state: StitchState; readonly window: ListWindow; readonly readDownTo: number } | null;
+  readonly inner: InnerWalk | null;
   /** Rows read so far through `inner`. */
   readonly innerRows: number;
 }
 
+interface InnerWalk {
+  readonly state: StitchState;
+  readonly window: ListWindow;
+  readonly readDownTo: number;
+}
+
 const MAX_STALLS = 3;
-const DEFAULT_MAX_STEP_BACKS = 60;
 const DAY_MS = 86_400_000;
 const HALF_MS = 0.5;
 
@@ -82,11 +96,10 @@ type Step = WalkStep<StitchState>;
 
 export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
   const { sort, window, ties = { kind: 'none' }, stopBefore = null } = options;
-  const maxStepBacks = options.maxStepBacks ?? DEFAULT_MAX_STEP_BACKS;
   const isUnique = sort === 'id';
 
   const innerWalk = (innerWindow: ListWindow): Walk<StitchState> =>
-    createStitchWalk({ sort: 'id', pageSize: options.pageSize, window: innerWindow, maxStepBacks });
+    createStitchWalk({ sort: 'id', pageSize: options.pageSize, window: innerWindow });
 
   function next(state: StitchState): ListQuery {
     if (state.inner !== null) return innerWalk(state.inner.window).next(state.inner.state);
@@ -119,9 +132,8 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
   }
 
   function stepBack(state: StitchState, read: ReadPage): Step {
-    if (state.stepBacks >= maxStepBacks) {
-      const reason = `rows kept vanishing under the reader: ${maxStepBacks} steps back did not find the place again`;
-      return { state, end: { kind: 'gave_up', reason } };
+    if (state.stepBacks >= MAX_STEP_BACKS) {
+      return giveUp(state, `rows kept vanishing: ${MAX_STEP_BACKS} steps back did not find the position again`);
     }
     const back = state.back === 0 ? state.size : state.back * 2;
     const start = Math.max(0, read.offset - back);
@@ -170,15 +182,10 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
   /** Page 0 again, after several pages that led nowhere: when it did not change, neither did the list, and the server does not page. */
   function acceptProbe(state: StitchState, page: ListPage): Step {
     if (signature(page) === state.top) {
-      throw new UpstreamContractError(
-        'no_progress',
-        'the server sends the same rows whatever page is asked for, while the list does not change',
-      );
+      const message = 'the server sends the same rows whatever page is asked for, while the list does not change';
+      throw new UpstreamContractError('no_progress', message);
     }
-    return {
-      state: { ...state, probing: false, top: signature(page), low: null },
-      end: null,
-    };
+    return { state: { ...state, probing: false, top: signature(page), low: null }, end: null };
   }
 
   /** More rows share one key than a page holds: no page can both begin before them and end behind them. */
@@ -187,18 +194,12 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
     if (read.keys.at(-1) === null) {
       // Rows without a date come last. An incremental walk has then read all that can have changed; a full walk must not pretend.
       if (sort === 'updated_at') return finish(state);
-      const reason = `more rows without ${sort} than fit on a page; read this list by _id instead`;
-      return { state, end: { kind: 'gave_up', reason } };
+      return giveUp(state, `more rows without ${sort} than fit on a page; read this list by _id instead`);
     }
     const reach = read.offset + read.keys.length;
     if (ties.kind === 'wide' && !state.isNarrow) {
-      const wide = alignWidePage({
-        start: state.start,
-        reach,
-        gain: Math.ceil(options.pageSize / 2),
-        usualLimit: state.size,
-        wideLimit: ties.limit,
-      });
+      const gain = Math.ceil(options.pageSize / 2);
+      const wide = alignWidePage({ start: state.start, reach, gain, usualLimit: state.size, wideLimit: ties.limit });
       if (wide !== null) return { state: { ...state, wide }, end: null };
     }
     if ((ties.kind === 'second' || ties.kind === 'day') && typeof last === 'number' && sort !== 'id') {
@@ -206,30 +207,22 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
       const inner = { state: innerWalk(innerWindow).start(), window: innerWindow, readDownTo };
       return { state: { ...state, inner, innerRows: 0, low: null }, end: null };
     }
-    const reason = `more rows share one ${sort} than one page holds, and this server offers no other way to read them`;
-    return { state, end: { kind: 'gave_up', reason } };
+    return giveUp(
+      state,
+      `more rows share one ${sort} than one page holds, and this server offers no other way to read them`,
+    );
   }
 
-  function acceptInner(
-    state: StitchState,
-    inner: NonNullable<StitchState['inner']>,
-    query: ListQuery,
-    page: ListPage,
-  ): Step {
+  function acceptInner(state: StitchState, inner: InnerWalk, query: ListQuery, page: ListPage): Step {
     const step = innerWalk(inner.window).accept(inner.state, query, page);
     const innerRows = state.innerRows + page.entries.length;
-    if (step.end?.kind === 'gave_up') {
+    if (step.end?.kind !== 'complete') {
       return { state: { ...state, inner: { ...inner, state: step.state }, innerRows }, end: step.end };
-    }
-    if (step.end === null) {
-      return { state: { ...state, inner: { ...inner, state: step.state }, innerRows }, end: null };
     }
     // Everything from `readDownTo` on is read. About so many rows lie before it; a guess too far is stepped back from.
     const start = Math.max(0, state.start + innerRows - state.size);
-    return {
-      state: { ...advance(state, inner.readDownTo), inner: null, innerRows: 0, start, low: null, stalls: 0 },
-      end: null,
-    };
+    const after = { ...advance(state, inner.readDownTo), inner: null, innerRows: 0, start, low: null, stalls: 0 };
+    return { state: after, end: null };
   }
 
   /**
@@ -258,19 +251,13 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
   return {
     kind: `stitch.${sort}`,
     start: () => ({
+      ...UNTROUBLED,
       frontier: null,
       tail: null,
       start: 0,
-      wide: null,
       isNarrow: false,
       size: options.pageSize,
-      back: 0,
-      stepBacks: 0,
-      low: null,
-      stalls: 0,
-      probing: false,
       top: null,
-      doubts: 0,
       newest: null,
       serverTime: null,
       inner: null,
@@ -278,43 +265,30 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
     }),
     resume: (state) => ({
       ...state,
+      ...UNTROUBLED,
       size: options.pageSize,
-      wide: null,
-      back: 0,
-      stepBacks: 0,
-      low: null,
-      stalls: 0,
-      probing: false,
-      doubts: 0,
       inner: state.inner && { ...state.inner, state: innerWalk(state.inner.window).resume(state.inner.state) },
     }),
     next,
     accept,
     beginning: ({ newest, serverTime }) => ({ newest, serverTime }),
     shrink(state) {
-      if (state.inner === null)
-        return state.size > 1 ? { ...state, size: Math.ceil(state.size / 2), wide: null } : null;
+      if (state.inner === null) {
+        const size = halved(state.size);
+        return size === null ? null : { ...state, size, wide: null };
+      }
       const inner = innerWalk(state.inner.window).shrink(state.inner.state);
       return inner === null ? null : { ...state, inner: { ...state.inner, state: inner } };
     },
   };
 }
 
-function finish(state: StitchState): Step {
-  return { state, end: { kind: 'complete' } };
-}
+/** What a walk that is taken up again does not remember. */
+const UNTROUBLED = { wide: null, back: 0, stepBacks: 0, low: null, stalls: 0, probing: false, doubts: 0 } as const;
 
-/** The watermark to be: the newest change on the first page, never later than the server's own clock, never from ours. */
-function newestChange(sort: SortKey, keys: readonly (Key | null)[], serverTime: number | null): number | null {
-  const newest = firstKey(keys);
-  if (sort !== 'updated_at' || typeof newest !== 'number') return null;
-  return serverTime === null ? newest : Math.min(newest, serverTime);
-}
+const finish = (state: StitchState): Step => ({ state, end: { kind: 'complete' } });
 
-function signature(page: ListPage): string | null {
-  const first = page.entries[0];
-  return first === undefined ? null : `${first.id} ${first.createdAt} ${first.updatedAt}`;
-}
+const giveUp = (state: StitchState, reason: string): Step => ({ state, end: { kind: 'gave_up', reason } });
 
 /** The window around a crowded key, and the key down to which everything is read once that window is. */
 function tieWindow(field: 'created_at' | 'updated_at', kind: 'second' | 'day', key: number) {

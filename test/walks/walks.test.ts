@@ -318,7 +318,7 @@ describe('a server that lies', () => {
     const list = rows(200);
     const empty = { records: [], entries: [], pageSize: PAGE, total: 200, serverTime: NOW };
 
-    const end = drive(createStitchWalk({ sort: 'id', pageSize: PAGE, maxStepBacks: 10 }), list, (query, page) =>
+    const end = drive(createStitchWalk({ sort: 'id', pageSize: PAGE }), list, (query, page) =>
       query.offset > 0 ? empty : page,
     );
 
