@@ -63,7 +63,7 @@ export interface Taken {
   readonly open?: OpenCircuit;
 }
 
-export interface Circuit {
+interface Circuit {
   /** Asks the circuit alone, no slot: for requests outside the budget. */
   enter(): Promise<Taken>;
   /** A broken connection, a time-out, a 5xx. `opened` is true for the one failure that opened the circuit; `open` null while it is closed. */
@@ -74,7 +74,7 @@ export interface Circuit {
   release(probe: number): Promise<void>;
 }
 
-export interface ClosedCircuit {
+interface ClosedCircuit {
   readonly reason: string;
   /** Since the first of the failures. */
   readonly outageMs: number;

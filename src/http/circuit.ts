@@ -14,11 +14,11 @@ export const CIRCUIT_FAILURES = 10;
 export const FIRST_WAIT_MS = 15_000;
 export const MAX_WAIT_MS = 5 * 60_000;
 /** Waits are up to this part shorter, so that many credentials of one server do not all wake at once. */
-export const JITTER = 0.1;
+const JITTER = 0.1;
 /** Whoever comes while somebody else's probe is out is told to come back this soon. */
-export const PROBE_POLL_MS = 2_000;
+const PROBE_POLL_MS = 2_000;
 /** What a probe may take beyond the time limit of its request, before the next one is let through: its process may have died. */
-export const PROBE_SLACK_MS = 15_000;
+const PROBE_SLACK_MS = 15_000;
 export const DEFAULT_REQUEST_TIMEOUT_MS = 30_000;
 
 export interface CircuitState {
@@ -97,7 +97,7 @@ export function withFailure(
 }
 
 /** 15 s, then doubling to five minutes. */
-export function waitAfterMs(probes: number): number {
+function waitAfterMs(probes: number): number {
   return Math.min(MAX_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.min(probes, 20));
 }
 

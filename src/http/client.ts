@@ -59,7 +59,7 @@ export interface HttpResponse {
   readonly durationMs: number;
 }
 
-export const DEFAULT_MAX_BYTES = 64 * 2 ** 20;
+const DEFAULT_MAX_BYTES = 64 * 2 ** 20;
 const CONNECT_TIMEOUT_MS = 10_000;
 const TIMEOUT_CODES: ReadonlySet<string> = new Set(['UND_ERR_CONNECT_TIMEOUT', 'ETIMEDOUT']);
 

@@ -83,7 +83,7 @@ export const EMPTY_LINE: Line = {
 };
 
 /** The fast lane's part of the allowance while it has work. */
-export const FAST_SHARE = 0.2;
+const FAST_SHARE = 0.2;
 
 /**
  * How early, in spacings of the whole, one part alone may be used: for the shared part it makes the burst of the whole; for the fast lane's it keeps
@@ -91,18 +91,18 @@ export const FAST_SHARE = 0.2;
  * theoretical time is at most t + 5 spacings and the fast part's t + 8.75; together that is 5.75 requests more than the spacing allows, and only six
  * would break the rolling minute.
  */
-export const EARLY = 3.75;
+const EARLY = 3.75;
 
 /** How far ahead, in ms, the fast lane fills the shared part while bulk has work too: less than a worker waits in place, so bulk never starves. */
-export const FAST_AHEAD_MS = 2_000;
+const FAST_AHEAD_MS = 2_000;
 
 /**
  * How long, in spacings after a slot that the fast lane waited for, its part is kept for what follows: the time of one request. Less than {@link EARLY},
  * so that nothing is lost when nothing follows.
  */
-export const KEPT_FOR_FAST = 3;
+const KEPT_FOR_FAST = 3;
 
-export interface SlotQuestion {
+interface SlotQuestion {
   readonly now: number;
   readonly lane: PaceLane;
   readonly maxWaitMs: number;

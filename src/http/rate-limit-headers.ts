@@ -10,7 +10,7 @@ import { parseHttpDate } from './retry-after.ts';
  *
  * Nothing here can fail: what is absurd (negative, nought, no number) is not there.
  */
-export interface RateLimitNews {
+interface RateLimitNews {
   /** The tightest limit; null when none was told, or not for which time. */
   readonly limit: AnnouncedLimit | null;
   /** Nothing is left until then, in ms from now; null while something is, or when that was not told. */
@@ -22,7 +22,7 @@ const DEFAULT_WINDOW_MS = 60_000;
 const MINUTE_SLACK_MS = 5_000;
 const DAY_MS = 24 * 60 * 60_000;
 /** A quota that lasts longer is asked about again each hour: the header may be wrong, or the quota raised. */
-export const MAX_USED_UP_MS = 60 * 60_000;
+const MAX_USED_UP_MS = 60 * 60_000;
 
 const PREFIXES = ['ratelimit', 'x-ratelimit', 'x-rate-limit'];
 

@@ -13,7 +13,7 @@ export function isRedirect(status: number): boolean {
   return REDIRECTS.has(status);
 }
 
-export interface Redirect {
+interface Redirect {
   readonly from: URL;
   readonly method: string;
   readonly status: number;

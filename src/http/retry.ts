@@ -35,7 +35,7 @@ export function failureReason({ code, status }: TransientError): string | null {
   return status !== null && status >= 500 ? String(status) : null;
 }
 
-export interface RetryLimits {
+interface RetryLimits {
   /** Number of the attempt that failed, from 1. */
   readonly attempt: number;
   readonly attempts: number;
@@ -47,7 +47,7 @@ export interface RetryLimits {
   readonly random: () => number;
 }
 
-export type RetryPlan =
+type RetryPlan =
   | { readonly kind: 'wait'; readonly waitMs: number }
   /** `waitMs`: how long to stay away before the whole call is worth repeating. */
   | { readonly kind: 'give_up'; readonly because: 'attempts' | 'time' | 'wait'; readonly waitMs: number };

@@ -6,7 +6,7 @@ import { isLoopback } from '../loopback.ts';
  * can listen in between.
  */
 
-export interface SecureUrlOptions {
+interface SecureUrlOptions {
   /** Accepts plain `http://` to any host. For a private network whose wires are trusted. */
   readonly allowInsecureHttp?: boolean;
   /** The setting to name in the error (`TILEDESK_BASE_URL`). */

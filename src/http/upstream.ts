@@ -73,7 +73,7 @@ export interface Upstream {
   request(request: UpstreamRequest, options: RequestOptions): Promise<UpstreamResponse>;
 }
 
-export const DEFAULT_ATTEMPTS = 6;
+const DEFAULT_ATTEMPTS = 6;
 
 export function createUpstream(parts: UpstreamOptions): Upstream {
   const { client, clock, logger, maxTotalMs, random = Math.random } = parts;

@@ -2,7 +2,7 @@
 export const DROPPED = Symbol('dropped');
 
 /** Returns what is kept of a value, or `DROPPED`. `key`: its name; of a member of a list, the name of the list. `object`: what holds it. */
-export type Decide = (key: string, value: unknown, object: Readonly<Record<string, unknown>> | null) => unknown;
+type Decide = (key: string, value: unknown, object: Readonly<Record<string, unknown>> | null) => unknown;
 
 /** More levels than any real record has; what is deeper ends in quarantine without its text. */
 const MAX_LEVELS = 3000;

@@ -2,7 +2,7 @@ import { isIPv4, isIPv6 } from 'node:net';
 import { type NameFacts, readName, type ValueKind } from './field-names.ts';
 
 /** Stands for what was taken out of a text. */
-export const REMOVED = '[removed]';
+const REMOVED = '[removed]';
 
 const DATE = /^\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:?\d\d)$/;
 const KEY_HINT =
@@ -77,7 +77,7 @@ const ASSIGNMENT = /(^|[?&#;\s,{([|])([\w.[\]%-]{1,64})=("[^"]*"|'[^']*'|[^&#;\s
 const QUOTED = /(["'])([\w.-]{1,64})\1(\s{0,9}:\s{0,9})("[^"]*"|'[^']*'|[^,}\]\s"']+)/g;
 const HEADER = /(^|[\r\n])([A-Za-z][\w -]{0,40}):[ \t]*([^\r\n]+)/g;
 
-export interface TextRules {
+interface TextRules {
   readonly kind: ValueKind;
   /** Addresses and user agents of visitors go, too. */
   readonly dropsTraces: boolean;

@@ -1,4 +1,4 @@
-export interface VaultOptions {
+interface VaultOptions {
   readonly signal: AbortSignal;
   /** How long somebody else's work may be waited for. */
   readonly maxWaitMs: number;

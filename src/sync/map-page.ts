@@ -8,7 +8,7 @@ import type { ListPage, Row, Stream } from '../stream.ts';
 import { type Drift, findDrift, jsonTypeOf } from './drift.ts';
 import type { Run } from './run-pass.ts';
 
-export interface MappedPage {
+interface MappedPage {
   readonly rows: readonly Row[];
   /** Records on their way to quarantine; the page's other rows are written. */
   readonly bad: readonly BadRecord[];
@@ -29,7 +29,7 @@ export function mapPage(stream: Stream, page: ListPage, logger?: Logger): Mapped
   return { rows, bad };
 }
 
-export interface MapOptions {
+interface MapOptions {
   /** What the request tells about the record. */
   readonly known?: ListPage['known'] | undefined;
   /** The record's id as the walk sees it, for a record that tells no more. */
@@ -37,7 +37,7 @@ export interface MapOptions {
   readonly logger?: Logger | undefined;
 }
 
-export type MappedRecord = { readonly row: Row } | { readonly bad: BadRecord };
+type MappedRecord = { readonly row: Row } | { readonly bad: BadRecord };
 
 /** One record to its row, or to what quarantine keeps of it. Never throws. */
 export function mapRecord(stream: Stream, record: unknown, options: MapOptions = {}): MappedRecord {

@@ -5,14 +5,14 @@ import type { Connection, Stream } from '../stream.ts';
 import { mapRecord } from './map-page.ts';
 import type { PassParts } from './run-pass.ts';
 
-export interface ReprojectJob {
+interface ReprojectJob {
   readonly connection: Connection;
   readonly stream: Stream;
   readonly signal: AbortSignal;
   readonly onProgress?: (counts: ReprojectCounts) => void;
 }
 
-export interface ReprojectCounts {
+interface ReprojectCounts {
   /** Rows in the table when it began. */
   readonly rows: number;
   readonly read: number;

@@ -4,7 +4,7 @@ import type { Connection, Stream } from '../stream.ts';
 import { mapRecord } from './map-page.ts';
 import type { PassParts } from './run-pass.ts';
 
-export interface RetryJob {
+interface RetryJob {
   readonly connection: Connection;
   readonly stream: Stream;
   readonly signal: AbortSignal;

@@ -21,7 +21,7 @@ export function nextTick({ cron, timezone }: Schedule, fromMs: number): number {
     .getTime();
 }
 
-export interface Pauses {
+interface Pauses {
   readonly shortestMs: number;
   readonly longestMs: number;
 }
@@ -76,7 +76,7 @@ function daysBetween(cron: string, fromMs: number): number[] {
 }
 
 /** Nothing keeps the stream up to date, so it is never called fresh. */
-export const NEVER_FRESH = 0;
+const NEVER_FRESH = 0;
 
 /** A stream is late when it missed more than two ticks, with two minutes for the runs themselves. Where only full walks are scheduled, these count. */
 export function freshWithinSeconds({ incremental, reconcile }: StreamSchedule, fromMs: number): number {

@@ -30,7 +30,7 @@ interface Fetched<T> {
   readonly span: Span | null;
 }
 
-export interface WalkOptions<T> extends FetchOptions {
+interface WalkOptions<T> extends FetchOptions {
   /** The run's: each page becomes a part of it. */
   readonly span?: Span | null;
   /** Returns which ids of a page the walk's memory knows; called when everything before the page is written. */

@@ -2,7 +2,7 @@
 export type Watermarks = Readonly<Record<string, string>>;
 
 /** What the incremental pass knows of its lists. */
-export interface IncrementalProgress {
+interface IncrementalProgress {
   readonly watermark: Watermarks | null;
   /** The server's clock when a list was last read to its stop: ISO 8601 by list. */
   readonly walkedAt: Watermarks | null;

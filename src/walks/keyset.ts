@@ -14,7 +14,7 @@ export interface KeysetOptions {
   readonly pageSize: number;
 }
 
-export interface KeysetState {
+interface KeysetState {
   readonly [key: string]: unknown;
   readonly phase: 'windows' | 'second' | 'head' | 'by_id';
   /** Upper end of the next window (ms, a whole second); null: no end yet. */

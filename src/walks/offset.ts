@@ -41,7 +41,7 @@ export interface OffsetOptions {
   readonly provesEnd?: boolean;
 }
 
-export type OffsetGoal =
+type OffsetGoal =
   /** Every row of the list; the engine keeps the ids met. */
   | 'all'
   /** Every row of a window: short, so the last page's ids are memory enough. */

@@ -1,7 +1,7 @@
 import { type ListPage, type ListQuery, MOST_ROWS, type Walk, type WalkStep } from '../stream.ts';
 
 /** A list that one request answers whole, without pages. */
-export type SnapshotState = { readonly [key: string]: unknown };
+type SnapshotState = { readonly [key: string]: unknown };
 
 export function createSnapshotWalk(): Walk<SnapshotState> {
   return {

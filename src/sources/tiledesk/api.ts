@@ -24,7 +24,7 @@ export interface GetOptions extends FetchOptions {
   readonly attempts?: number;
 }
 
-export interface TiledeskApiParts {
+interface TiledeskApiParts {
   readonly baseUrl: string;
   readonly projectId: string;
   readonly allowCustomRole: boolean;

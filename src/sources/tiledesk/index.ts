@@ -35,7 +35,7 @@ export type TiledeskStreamName = keyof typeof STREAMS;
 
 const STREAM_NAMES = Object.keys(STREAMS) as TiledeskStreamName[];
 
-export interface TiledeskSettings {
+interface TiledeskSettings {
   readonly id: string;
   readonly baseUrl: string;
   readonly projectId: string;
@@ -46,7 +46,7 @@ export interface TiledeskSettings {
   readonly allowCustomRole: boolean;
 }
 
-export interface TiledeskParts {
+interface TiledeskParts {
   readonly settings: TiledeskSettings;
   readonly upstream: Upstream;
   /** Shared by the connections of one credential. */

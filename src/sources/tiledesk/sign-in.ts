@@ -42,7 +42,7 @@ export interface KeptSession extends Session {
   readonly passwordDigest: string;
 }
 
-export interface SignInParts {
+interface SignInParts {
   readonly baseUrl: string;
   readonly credentials: Credentials;
   readonly upstream: Upstream;

@@ -5,7 +5,7 @@ import { asBoolean, asInteger, asText, isObject } from '../coerce.ts';
 import type { GetOptions, TilkeeApi, TilkeeApiName, TilkeeSettings } from './parts.ts';
 import type { TilkeeSignIn } from './sign-in.ts';
 
-export interface TilkeeApiParts {
+interface TilkeeApiParts {
   readonly settings: Pick<TilkeeSettings, 'auth' | 'v3Url' | 'v2Url' | 'ref'>;
   readonly signIn: TilkeeSignIn;
   readonly upstream: Upstream;
@@ -18,7 +18,7 @@ export interface TilkeeAccountApi extends TilkeeApi {
   knock(api: TilkeeApiName, options: FetchOptions): Promise<string>;
 }
 
-export interface BadParameter {
+interface BadParameter {
   readonly name: string;
   /** What the server allows at most (or at least), where it says so. */
   readonly limit: number | null;

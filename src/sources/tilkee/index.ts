@@ -22,7 +22,7 @@ const STREAMS = {
   users: createUsersStream,
 } satisfies Record<TilkeeStreamName, (parts: TilkeeStreamParts) => Stream>;
 
-export interface TilkeeParts {
+interface TilkeeParts {
   readonly settings: TilkeeSettings;
   readonly upstream: Upstream;
   /** Shared by the connections of one credential. */

@@ -19,7 +19,7 @@ export type TilkeeAuth =
 export type TilkeeStreamName = 'projects' | 'items' | 'tokens' | 'connexions' | 'users';
 
 /** Lists that are read beside the plain ones, because nobody knows whether those hold them too. Rows met twice are one row. */
-export type TilkeeExtra = 'templates' | 'archived_projects' | 'colleagues_projects' | 'archived_tokens';
+type TilkeeExtra = 'templates' | 'archived_projects' | 'colleagues_projects' | 'archived_tokens';
 
 export interface TilkeeSettings {
   /** `tilkee:default`, or as leadmirror.yaml names it. */

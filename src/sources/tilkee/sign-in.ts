@@ -31,7 +31,7 @@ export interface TilkeeSignIn {
   forgetRefusal(): void;
 }
 
-export interface TilkeeSignInParts {
+interface TilkeeSignInParts {
   readonly settings: Pick<TilkeeSettings, 'id' | 'auth' | 'authUrl' | 'authBody' | 'scope'>;
   readonly upstream: Upstream;
   readonly vault: TokenVault;

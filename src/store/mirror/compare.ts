@@ -23,7 +23,7 @@ export interface RowDifference {
   readonly columns: readonly string[];
 }
 
-export interface Comparison {
+interface Comparison {
   readonly connectionId: string;
   readonly table: TableSpec;
   readonly rows: readonly Row[];
@@ -74,7 +74,7 @@ export async function writtenSince(
 }
 
 /** Pure. Parameters: $1 rows as a JSON array, $2 connection_id, $3 ids to be compared by content, or null for all, $4 the time of `since`. */
-export function buildCompareSql(table: TableSpec): string {
+function buildCompareSql(table: TableSpec): string {
   const typed = Object.entries(table.columns).map(([name, type]: [string, ColumnType]) => `${quoteName(name)} ${type}`);
   const isAttributed = (name: string) => table.attributed?.includes(name) === true;
   const columns = Object.keys(table.columns).map((name) => {

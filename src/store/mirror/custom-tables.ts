@@ -48,7 +48,7 @@ const SQL_TYPES: Readonly<Record<ColumnType, string>> = {
 };
 
 /** The names of the columns that the store adds to every table. */
-export const COMMON_COLUMNS: readonly string[] = Object.keys(COMMON);
+const COMMON_COLUMNS: readonly string[] = Object.keys(COMMON);
 
 /**
  * Makes the tables ready to be written. Any number of processes may start at once. Without a table to make or a column to add it only reads, and needs no

@@ -43,7 +43,7 @@ export function joinPages(pages: readonly PageWrite[]): PageWrite {
 }
 
 /** Progress to store with a page. `cursor` null: no walk under way. */
-export interface CheckpointWrite {
+interface CheckpointWrite {
   readonly cursor: unknown;
   /** Null or absent: the stored one stays. */
   readonly watermark?: Readonly<Record<string, string>> | null;

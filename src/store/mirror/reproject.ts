@@ -4,7 +4,7 @@ import { bindText } from '../driver-adapter.ts';
 import { encodeRows } from './page-json.ts';
 import { quoteName, tableName } from './upsert-sql.ts';
 
-export interface StoredRecord {
+interface StoredRecord {
   readonly id: string;
   readonly content_hash: string;
   /** As text: Prisma would look at every value in it. */
@@ -68,7 +68,7 @@ export async function writeDerived(
  * the order of their ids, as pages do. `raw`, `content_hash` and `run_id` stay; `synced_at` says when the row was written last, so it moves.
  * An attributed column stays when the record does not tell, and so does `deleted_at`, which a full walk may have set.
  */
-export function buildReprojectSql(table: TableSpec): string {
+function buildReprojectSql(table: TableSpec): string {
   const target = tableName(table);
   const kept = new Set([...(table.attributed ?? []), 'deleted_at']);
   const names = [...Object.keys(table.columns), 'deleted_at'];

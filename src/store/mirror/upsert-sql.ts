@@ -2,7 +2,7 @@ import { Prisma } from '../../generated/prisma/client.ts';
 import type { ColumnType, TableSpec } from '../../stream.ts';
 
 /** What the parts of a page's statement need beside the table. */
-export interface UpsertValues {
+interface UpsertValues {
   readonly connectionId: string;
   readonly runId: bigint;
   /** A stored row written before this time may be replaced by an older version, because a full sync requested it afterwards. Null: never. */
