@@ -35,6 +35,7 @@ const SHARED_BY_SOURCES = [
   'src/sources/privacy.ts',
   'src/sources/redact.ts',
   'src/sources/record-table.ts',
+  'src/sources/session.ts',
   'src/sources/shared-work.ts',
   'src/sources/value-shapes.ts',
   'src/sources/vault.ts',

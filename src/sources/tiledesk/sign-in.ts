@@ -1,10 +1,9 @@
 import { createHash } from 'node:crypto';
-import { AuthError, ConfigError, UpstreamContractError, UpstreamRefusedError } from '../../errors.ts';
+import { AuthError, UpstreamContractError, UpstreamRefusedError } from '../../errors.ts';
 import type { RefusalGuard } from '../../http/refusal-guard.ts';
 import type { Upstream } from '../../http/upstream.ts';
-import type { FetchOptions } from '../../stream.ts';
 import { asId, asText, isObject } from '../coerce.ts';
-import { shared } from '../shared-work.ts';
+import { createSession, fixedHeader, type HeaderSource, type Session } from '../session.ts';
 import type { Vault } from '../vault.ts';
 import { isOwnRefusal } from './own-refusal.ts';
 
@@ -14,15 +13,8 @@ export type Credentials =
   | { readonly kind: 'token'; readonly token: string };
 
 /** One credential's way in, shared by all projects that use it: one sign-in serves them all. */
-export interface SignIn {
+export interface SignIn extends HeaderSource {
   readonly kind: Credentials['kind'];
-  /** The Authorization header; signs in when that was not done yet. */
-  header(options: FetchOptions): Promise<string>;
-  /**
-   * A fresh header after `stale` was refused. Many callers at once cause one sign-in.
-   * @throws AuthError when there is nothing fresh to be had
-   */
-  renew(stale: string, options: FetchOptions): Promise<string>;
   /** Id of the signed-in user; null when only the server knows it. */
   userId(): string | null;
   /** Remembers that what it signed in with is refused. Returns the error. */
@@ -31,13 +23,10 @@ export interface SignIn {
   forgetRefusal(): void;
 }
 
-interface Session {
+/** What the vault keeps of a sign-in, so that a restart or another machine needs none of its own. */
+export interface KeptSession {
   readonly header: string;
   readonly userId: string | null;
-}
-
-/** What the vault keeps of a sign-in, so that a restart or another machine needs none of its own. */
-export interface KeptSession extends Session {
   /** Of the password that it was got with: with another one in the configuration it is not used, since that one may be wrong. */
   readonly passwordDigest: string;
 }
@@ -52,113 +41,47 @@ interface SignInParts {
 
 export function createSignIn({ credentials, ...parts }: SignInParts): SignIn {
   const { guard } = parts;
-  if (credentials.kind === 'token') {
+  const { kind } = credentials;
+  const shared = { kind, refuse: guard.refuse, forgetRefusal: guard.forget };
+  if (kind === 'token') {
     const message = 'Tiledesk refused the token; put a fresh one into TILEDESK_TOKEN';
-    return fixedSignIn('token', credentials.token, { guard, refused: () => new AuthError('auth_failed', message) });
+    const refused = () => new AuthError('auth_failed', message);
+    return { ...shared, ...fixedHeader(credentials.token, guard, refused), userId: () => null };
   }
-  const { email, password } = credentials;
-  if (credentials.kind === 'jwt') return sessionSignIn({ ...parts, email, password });
-  const pair = Buffer.from(`${email}:${password}`, 'utf8').toString('base64');
-  return fixedSignIn('basic', `Basic ${pair}`, { guard, refused: wrongPassword });
+  if (kind === 'basic') {
+    const pair = Buffer.from(`${credentials.email}:${credentials.password}`, 'utf8').toString('base64');
+    return { ...shared, ...fixedHeader(`Basic ${pair}`, guard, wrongPassword), userId: () => null };
+  }
+  const session = signInByPassword({ ...parts, ...credentials });
+  const { header, renew } = session;
+  return { ...shared, header, renew, userId: () => session.current?.userId ?? null };
 }
 
-function fixedSignIn(
-  kind: SignIn['kind'],
-  header: string,
-  { guard, refused }: { readonly guard: RefusalGuard; readonly refused: () => AuthError },
-): SignIn {
-  return {
-    kind,
-    userId: () => null,
-    async header() {
-      await guard.assertUnrefused();
-      return header;
-    },
-    async renew() {
-      throw await guard.refuse(refused());
-    },
-    refuse: guard.refuse,
-    forgetRefusal: guard.forget,
-  };
-}
+type PasswordParts = Omit<SignInParts, 'credentials'> & { readonly email: string; readonly password: string };
 
-type SessionParts = Omit<SignInParts, 'credentials'> & { readonly email: string; readonly password: string };
-
-/** This process's session, else the vault's, else a sign-in. Inside the vault whoever comes second finds what the first one has left there. */
-function sessionSignIn({ baseUrl, upstream, vault, guard, email, password }: SessionParts): SignIn {
+function signInByPassword({ baseUrl, upstream, vault, guard, email, password }: PasswordParts): Session<KeptSession> {
   const passwordDigest = createHash('sha256').update(password).digest('hex');
-  let session: KeptSession | null = null;
-  /** The header that Tiledesk refused last, wherever it comes from. */
-  let refused: string | null = null;
-
-  const isGood = (one: KeptSession | null): one is KeptSession =>
-    one !== null && one.header !== refused && one.passwordDigest === passwordDigest;
-
-  async function signIn(options: FetchOptions): Promise<KeptSession> {
-    const response = await upstream.request(
-      {
-        method: 'POST',
-        url: `${baseUrl}/auth/signin`,
-        headers: { 'content-type': 'application/json', accept: 'application/json' },
-        body: JSON.stringify({ email, password }),
-      },
-      { ...options, lane: 'fast', isOwnRefusal },
-    );
-    return { ...readSession(response.status, response.body), passwordDigest };
-  }
-
-  async function enter(options: FetchOptions): Promise<KeptSession> {
-    const kept = await peek(vault);
-    if (isGood(kept)) return kept;
-    return vault.exclusive(
-      async (stored) => {
-        if (isGood(stored)) return { value: stored };
-        const fresh = await guard.signIn(() => signIn(options));
-        // Two sign-ins within a second may bring the very same token.
-        refused = null;
-        // At once, so that a vault that cannot keep it does not lose it for this process too.
-        session = fresh;
-        return { value: fresh, store: fresh };
-      },
-      { signal: options.signal, maxWaitMs: options.maxWaitMs, overwriteUnreadable: true },
-    );
-  }
-
-  const enterOnce = shared(enter);
-
-  async function goodSession(options: FetchOptions): Promise<KeptSession> {
-    if (!isGood(session)) session = await enterOnce(options);
-    return session;
-  }
-
-  return {
-    kind: 'jwt',
-    userId: () => session?.userId ?? null,
-    refuse: guard.refuse,
-    forgetRefusal: guard.forget,
-    header: async (options) => (await goodSession(options)).header,
-    async renew(stale, options) {
-      // Somebody else signed in since: their session has not been refused yet.
-      if (session === null || session.header === stale) refused = stale;
-      const { header } = await goodSession(options);
-      // A sign-in that was under way already may have brought the refused one back from the vault.
-      return header === stale ? (await goodSession(options)).header : header;
-    },
-  };
-}
-
-/** What is kept; with a password nobody needs what cannot be opened. */
-async function peek(vault: Vault<KeptSession>): Promise<KeptSession | null> {
-  try {
-    return await vault.peek();
-  } catch (error) {
-    if (error instanceof ConfigError) return null;
-    throw error;
-  }
+  const request = {
+    method: 'POST',
+    url: `${baseUrl}/auth/signin`,
+    headers: { 'content-type': 'application/json', accept: 'application/json' },
+    body: JSON.stringify({ email, password }),
+  } as const;
+  return createSession<KeptSession>({
+    vault,
+    headerOf: ({ header }) => header,
+    isUsable: (session) => session.passwordDigest === passwordDigest,
+    signIn: (_stored, options) =>
+      guard.signIn(async () => {
+        const { status, body } = await upstream.request(request, { ...options, lane: 'fast', isOwnRefusal });
+        return { ...readSignIn(status, body), passwordDigest };
+      }),
+    replacesUnreadable: true,
+  });
 }
 
 /** The token already begins with the word `JWT` and is sent as it is; it has no expiry (seen in server 2.19). */
-function readSession(status: number, body: unknown): Session {
+function readSignIn(status: number, body: unknown): Omit<KeptSession, 'passwordDigest'> {
   if (status === 401 || status === 422 || status === 403) throw wrongPassword();
   if (status !== 200) {
     throw new UpstreamRefusedError(

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import type { Clock } from '../../clock.ts';
-import { AuthError, ConfigError } from '../../errors.ts';
+import { AuthError } from '../../errors.ts';
 import type { RefusalGuard } from '../../http/refusal-guard.ts';
 import type { Upstream } from '../../http/upstream.ts';
 import type { Logger } from '../../logger.ts';
 import type { FetchOptions } from '../../stream.ts';
-import { shared } from '../shared-work.ts';
+import { createSession, fixedHeader, type HeaderSource, type Session } from '../session.ts';
 import { grantByPassword, grantByRefreshToken, type OauthAuth } from './oauth.ts';
 import type { TilkeeSettings } from './parts.ts';
 import type { KeptSignIn, TokenVault } from './vault.ts';
@@ -18,15 +18,8 @@ import type { KeptSignIn, TokenVault } from './vault.ts';
  * A refresh token may work only once. So a grant runs inside `vault.exclusive`, and whoever gets inside first looks whether somebody else has left
  * a fresh sign-in there.
  */
-export interface TilkeeSignIn {
+export interface TilkeeSignIn extends HeaderSource {
   readonly kind: 'oauth' | 'key';
-  /** The Authorization header; signs in when that was not done yet, or when the sign-in is about to expire. */
-  header(options: FetchOptions): Promise<string>;
-  /**
-   * Another header after `stale` was refused. Many callers at once cause one sign-in.
-   * @throws AuthError when there is none to be had
-   */
-  renew(stale: string, options: FetchOptions): Promise<string>;
   /** The next sign-in is tried although the last one was refused: a person asked for it. */
   forgetRefusal(): void;
 }
@@ -46,63 +39,21 @@ export function createTilkeeSignIn(parts: TilkeeSignInParts): TilkeeSignIn {
 }
 
 function keySignIn(accessToken: string, guard: RefusalGuard): TilkeeSignIn {
-  return {
-    kind: 'key',
-    forgetRefusal: guard.forget,
-    async header() {
-      await guard.assertUnrefused();
-      return `Bearer ${accessToken}`;
-    },
-    async renew() {
-      const refused = new AuthError(
-        'auth_failed',
-        'Tilkee V2 refuses this key; put a valid one into TILKEE_ACCESS_TOKEN (the developer area of the web app has it), and check TILKEE_REF',
-      );
-      throw await guard.refuse(refused);
-    },
-  };
+  const message =
+    'Tilkee V2 refuses this key; put a valid one into TILKEE_ACCESS_TOKEN (the developer area of the web app has it), and check TILKEE_REF';
+  const refused = () => new AuthError('auth_failed', message);
+  return { kind: 'key', ...fixedHeader(`Bearer ${accessToken}`, guard, refused), forgetRefusal: guard.forget };
 }
 
 function oauthSignIn(parts: TilkeeSignInParts, auth: OauthAuth): TilkeeSignIn {
   const { settings, upstream, vault, clock, logger, guard } = parts;
   const grant = { settings, auth, upstream, clock };
   const hasPassword = auth.username !== null && auth.password !== null;
-  let session: KeptSignIn | null = null;
-  /** The access token that Tilkee refused last, wherever it comes from. */
-  let refused: string | null = null;
   /** Refresh tokens that Tilkee refused to this process; each is tried once. */
   const refusedTokens = new Set<string>();
   let lastRefusal: AuthError | null = null;
-  /** What a grant brought and the vault could not keep, and what the vault held then. */
-  let unkept: { readonly fresh: KeptSignIn; readonly over: KeptSignIn | null } | null = null;
-
-  const isGood = (one: KeptSignIn | null): one is KeptSignIn =>
-    one !== null && one.accessToken !== refused && !isEnding(one, clock.now());
-
-  /** What is kept; whoever has a password does not need what cannot be opened. */
-  const peek = () =>
-    vault.peek().catch((error: unknown) => {
-      if (hasPassword && error instanceof ConfigError) return null;
-      throw error;
-    });
-
-  async function enter(options: FetchOptions): Promise<KeptSignIn> {
-    const kept = await peek();
-    if (isGood(kept)) return kept;
-    const found = await vault.exclusive(
-      async (stored) => {
-        if (isGood(stored)) return { value: stored };
-        const fresh = await signInAnew(stored, options);
-        // At once, so that a vault that cannot keep it does not lose it for this process too.
-        session = fresh;
-        unkept = { fresh, over: stored };
-        return { value: fresh, store: fresh };
-      },
-      { signal: options.signal, maxWaitMs: options.maxWaitMs, overwriteUnreadable: hasPassword },
-    );
-    unkept = null;
-    return found;
-  }
+  /** What the last grant brought, which the vault may not have kept, and what the vault held then. */
+  let granted: { readonly fresh: KeptSignIn; readonly over: KeptSignIn | null } | null = null;
 
   async function signInAnew(stored: KeptSignIn | null, options: FetchOptions): Promise<KeptSignIn> {
     const ways = refreshTokens(stored).filter((token) => !refusedTokens.has(token));
@@ -112,9 +63,9 @@ function oauthSignIn(parts: TilkeeSignInParts, auth: OauthAuth): TilkeeSignIn {
         return await grantByRefreshToken(grant, token, options);
       } catch (error) {
         if (!(error instanceof AuthError)) throw error;
-        // Somebody whose turn had been given to us, because they slept too long in it, may have used the token up.
-        const left = await peek();
-        if (left?.accessToken !== stored?.accessToken && isGood(left)) return left;
+        // A process whose turn was given to us, because it slept too long in it, may have used the token up.
+        const left = await session.peek();
+        if (left?.accessToken !== stored?.accessToken && session.isGood(left)) return left;
         refusedTokens.add(token);
         lastRefusal = error;
         if (isLast) throw error;
@@ -129,32 +80,31 @@ function oauthSignIn(parts: TilkeeSignInParts, auth: OauthAuth): TilkeeSignIn {
     );
   }
 
-  /** In the order of trying. This process's own goes first only where the vault could not keep it, and while nobody has left another one there since. */
+  /** In the order of trying. This process's own goes first only where the vault still holds what it held before. */
   function refreshTokens(stored: KeptSignIn | null): readonly string[] {
-    const own = unkept !== null && unkept.over?.accessToken === stored?.accessToken ? unkept.fresh.refreshToken : null;
+    const isUnkept = granted !== null && granted.over?.accessToken === stored?.accessToken;
+    const own = isUnkept ? (granted?.fresh.refreshToken ?? null) : null;
     return [...new Set([own, stored?.refreshToken ?? null, auth.refreshToken])].filter((token) => token !== null);
   }
 
-  const enterOnce = shared(enter);
-
-  async function goodSession(options: FetchOptions): Promise<KeptSignIn> {
-    if (!isGood(session)) session = await enterOnce(options);
-    return session;
-  }
-
+  const session: Session<KeptSignIn> = createSession<KeptSignIn>({
+    vault,
+    headerOf: ({ accessToken }) => `Bearer ${accessToken}`,
+    isUsable: (one) => !isEnding(one, clock.now()),
+    async signIn(stored, options) {
+      const fresh = await signInAnew(stored, options);
+      granted = { fresh, over: stored };
+      return fresh;
+    },
+    replacesUnreadable: hasPassword,
+  });
   return {
     kind: 'oauth',
+    header: session.header,
+    renew: session.renew,
     forgetRefusal() {
       refusedTokens.clear();
       guard.forget();
-    },
-    header: async (options) => headerOf(await goodSession(options)),
-    async renew(stale, options) {
-      // Somebody else signed in since: their session has not been refused yet.
-      if (session === null || headerOf(session) === stale) refused = stale.slice(SCHEME.length);
-      const fresh = headerOf(await goodSession(options));
-      // A sign-in that was under way already may have brought the refused one back from the vault.
-      return fresh === stale ? headerOf(await goodSession(options)) : fresh;
     },
   };
 }
@@ -183,10 +133,6 @@ function accountOf(connectionId: string, auth: TilkeeSettings['auth']): string {
   if (auth.clientId !== null) return `client ${auth.clientId} ${connectionId}`;
   return `refresh token ${auth.refreshToken ?? ''}`;
 }
-
-const SCHEME = 'Bearer ';
-
-const headerOf = ({ accessToken }: KeptSignIn): string => `${SCHEME}${accessToken}`;
 
 const EARLY_MS = 5 * 60_000;
 

@@ -1,0 +1,100 @@
+import { type AuthError, ConfigError } from '../errors.ts';
+import type { RefusalGuard } from '../http/refusal-guard.ts';
+import type { FetchOptions } from '../stream.ts';
+import { shared } from './shared-work.ts';
+import type { Vault } from './vault.ts';
+
+/** One account's way in, shared by everything in this process that uses the account. */
+export interface HeaderSource {
+  /** The Authorization header; signs in when that was not done yet, or when the sign-in is about to expire. */
+  header(options: FetchOptions): Promise<string>;
+  /**
+   * Another header after `stale` was refused. Many callers at once cause one sign-in.
+   * @throws AuthError when there is none to be had
+   */
+  renew(stale: string, options: FetchOptions): Promise<string>;
+}
+
+/** A configured header: there is no other one. */
+export function fixedHeader(header: string, guard: RefusalGuard, refused: () => AuthError): HeaderSource {
+  return {
+    async header() {
+      await guard.assertUnrefused();
+      return header;
+    },
+    async renew() {
+      throw await guard.refuse(refused());
+    },
+  };
+}
+
+export interface SessionParts<T> {
+  readonly vault: Vault<T>;
+  readonly headerOf: (session: T) => string;
+  readonly isUsable: (session: T) => boolean;
+  /** Signs in anew; nobody else who uses the vault does at the same time. */
+  readonly signIn: (stored: T | null, options: FetchOptions) => Promise<T>;
+  /** What is kept but cannot be opened is replaced: one can sign in without it. */
+  readonly replacesUnreadable: boolean;
+}
+
+export interface Session<T> extends HeaderSource {
+  readonly current: T | null;
+  isGood(session: T | null): session is T;
+  /** What the vault keeps. */
+  peek(): Promise<T | null>;
+}
+
+/** This process's session, else the vault's, else a sign-in. Inside the vault whoever comes second finds what the first one has left there. */
+export function createSession<T>(parts: SessionParts<T>): Session<T> {
+  const { vault, headerOf, isUsable, signIn, replacesUnreadable } = parts;
+  let session: T | null = null;
+  /** The header that was refused last, wherever it comes from. */
+  let refused: string | null = null;
+
+  const isGood = (one: T | null): one is T => one !== null && headerOf(one) !== refused && isUsable(one);
+
+  const peek = () =>
+    vault.peek().catch((error: unknown) => {
+      if (replacesUnreadable && error instanceof ConfigError) return null;
+      throw error;
+    });
+
+  const enter = shared(async (options: FetchOptions): Promise<T> => {
+    const kept = await peek();
+    if (isGood(kept)) return kept;
+    return vault.exclusive(
+      async (stored) => {
+        if (isGood(stored)) return { value: stored };
+        const fresh = await signIn(stored, options);
+        // Two sign-ins within a second may bring the very same token.
+        if (headerOf(fresh) === refused) refused = null;
+        // At once, so that a vault that cannot keep it does not lose it for this process too.
+        session = fresh;
+        return { value: fresh, store: fresh };
+      },
+      { signal: options.signal, maxWaitMs: options.maxWaitMs, overwriteUnreadable: replacesUnreadable },
+    );
+  });
+
+  async function header(options: FetchOptions): Promise<string> {
+    if (!isGood(session)) session = await enter(options);
+    return headerOf(session);
+  }
+
+  return {
+    get current() {
+      return session;
+    },
+    isGood,
+    peek,
+    header,
+    async renew(stale, options) {
+      // Where another one signed in since, that session has not been refused yet.
+      if (session === null || headerOf(session) === stale) refused = stale;
+      const fresh = await header(options);
+      // A sign-in that was under way already may have brought the refused one back from the vault.
+      return fresh === stale ? header(options) : fresh;
+    },
+  };
+}
