@@ -137,6 +137,13 @@ export function errorCode(error: unknown): string {
   return error instanceof LeadmirrorError ? error.code : 'bug';
 }
 
+/** The error that a stopped request leaves behind, which `isAbort` recognises whatever reason the signal carries; that is its cause. */
+export function abortError(signal?: AbortSignal): Error {
+  const error = new Error('stopped before the request had finished', { cause: signal?.reason });
+  error.name = 'AbortError';
+  return error;
+}
+
 /** True for the error that an aborted signal leaves behind: a stop, not a failure. */
 export function isAbort(error: unknown): boolean {
   return error instanceof Error && (error.name === 'AbortError' || (error as { code?: unknown }).code === 'ABORT_ERR');

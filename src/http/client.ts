@@ -1,9 +1,8 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Agent, type Dispatcher, EnvHttpProxyAgent, request as undiciRequest } from 'undici';
 import { type Clock, systemClock } from '../clock.ts';
-import { ConfigError, LeadmirrorError, TransientError } from '../errors.ts';
+import { abortError, ConfigError, LeadmirrorError, TransientError } from '../errors.ts';
 import { isLoopback } from '../loopback.ts';
-import { abortError } from './abort.ts';
 import { ACCEPT_ENCODING, isDecodeFailure, readBody } from './body.ts';
 import { bareCause, networkCode, networkFailure } from './network-failure.ts';
 import { isRedirect, redirectTarget } from './redirect.ts';

@@ -1,15 +1,14 @@
 import pRetry from 'p-retry';
 import type { Clock } from '../clock.ts';
-import { LeadmirrorError, RateLimitedError, TransientError } from '../errors.ts';
+import { abortError, LeadmirrorError, RateLimitedError, TransientError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import type { Lane } from '../stream.ts';
-import { abortError } from './abort.ts';
 import type { RequestBudget, Taken } from './budget.ts';
 import { type OpenCircuit, outageInWords, timeInWords } from './circuit.ts';
 import type { HttpClient, HttpRequest, HttpResponse } from './client.ts';
 import { parseRateLimit } from './rate-limit-headers.ts';
-import { failureReason, givenUpError, isPushback, isTransientStatus, planRetry } from './retry.ts';
-import { parseRetryAfter } from './retry-after.ts';
+import { interpret, isSuccess } from './response.ts';
+import { failureReason, givenUpError, isPushback, planRetry } from './retry.ts';
 import { hostAndPort, redactedPath } from './secure-url.ts';
 
 /**
@@ -79,18 +78,17 @@ export function createUpstream(parts: UpstreamOptions): Upstream {
   const { client, clock, logger, maxTotalMs, random = Math.random } = parts;
 
   async function sleep(ms: number, signal: AbortSignal): Promise<void> {
-    if (signal.aborted) throw abortError(signal);
-    if (ms <= 0) return;
-    try {
-      await clock.sleep(ms, signal);
-    } catch (error) {
-      throw signal.aborted ? abortError(signal) : error;
+    if (ms > 0 && !signal.aborted) {
+      await clock.sleep(ms, signal).catch((error: unknown) => {
+        if (!signal.aborted) throw error;
+      });
     }
+    if (signal.aborted) throw abortError(signal);
   }
 
   return {
     async request(request, options) {
-      const { signal, maxWaitMs } = options;
+      const { signal, maxWaitMs, lane = 'fast' } = options;
       const attempts = Math.max(1, options.attempts ?? parts.attempts ?? DEFAULT_ATTEMPTS);
       const isCounted = options.budget !== false;
       const { budget } = parts;
@@ -104,10 +102,8 @@ export function createUpstream(parts: UpstreamOptions): Upstream {
       /** A slot, waited for; while the circuit is open, its wake-up or the end of somebody's probe first. */
       const enter = async (): Promise<void> => {
         for (let waitedMs = 0; ; ) {
-          const patienceMs = Math.max(0, Math.min(maxWaitMs - waitedMs, maxTotalMs - elapsedMs()));
-          const entry = isCounted
-            ? await budget.take(patienceMs, options.lane ?? 'fast')
-            : await budget.circuit.enter();
+          const mayWaitMs = Math.max(0, Math.min(maxWaitMs - waitedMs, maxTotalMs - elapsedMs()));
+          const entry = isCounted ? await budget.take(mayWaitMs, lane) : await budget.circuit.enter();
           if (entry.granted) {
             taken = entry;
             await sleep(entry.waitMs, signal);
@@ -118,7 +114,7 @@ export function createUpstream(parts: UpstreamOptions): Upstream {
             continue;
           }
           if (entry.open === undefined) throw usedUpError(entry.waitMs);
-          if (entry.waitMs > patienceMs) throw circuitOpenError(host, entry.open, clock.now());
+          if (entry.waitMs > mayWaitMs) throw circuitOpenError(host, entry.open, clock.now());
           await sleep(entry.waitMs, signal);
           waitedMs += entry.waitMs;
         }
@@ -132,11 +128,8 @@ export function createUpstream(parts: UpstreamOptions): Upstream {
         const response = await client.send({ ...request, signal });
         const { status, durationMs } = response;
         logger.debug({ ...facts, status, attempt, durationMs: Math.round(durationMs) }, 'upstream answered');
-        const usedUpForMs = isCounted ? await heedLimits(budget, response, clock.now()) : null;
-        const told = { nowMs: clock.now(), usedUpForMs, expectJson: options.expectJson ?? true };
-        const answer = interpret(response, request, told);
-        if (!isSuccess(status) && options.isOwnRefusal?.(answer) === false)
-          throw foreignRefusal(answer, request, clock.now());
+        const usedUpForMs = isCounted ? await applyLimits(budget, response, clock.now()) : null;
+        const answer = interpret(response, request, { ...options, nowMs: clock.now(), usedUpForMs });
         await circuit.answered();
         if (isCounted && isSuccess(status)) await budget.recover();
         return answer;
@@ -150,10 +143,8 @@ export function createUpstream(parts: UpstreamOptions): Upstream {
         const limits = { attempt, attempts, elapsedMs: elapsedMs(), maxTotalMs, maxWaitMs, random };
         const plan = planRetry(error, limits);
         const { status, code } = error;
-        logger.debug(
-          { ...facts, status, code, attempt, waitMs: plan.waitMs, next: plan.kind },
-          'upstream request failed',
-        );
+        const next = { waitMs: plan.waitMs, next: plan.kind };
+        logger.debug({ ...facts, status, code, attempt, ...next }, 'upstream request failed');
         if (circuit.open !== null) {
           // A probe is sent once. Others with tries left wait for the next one where they may, or are told when it is due.
           if (tried?.probe !== undefined || attempt >= attempts)
@@ -174,10 +165,10 @@ export function createUpstream(parts: UpstreamOptions): Upstream {
   };
 }
 
-function usedUpError(waitMs: number): RateLimitedError {
+const usedUpError = (waitMs: number): RateLimitedError => {
   const seconds = Math.ceil(waitMs / 1000);
   return new RateLimitedError(`the request budget is used up; the next free slot is in ${seconds} s`, { waitMs });
-}
+};
 
 /** Postpones the work: since when the upstream does not answer, why, and when it is asked again. */
 function circuitOpenError(host: string, open: OpenCircuit, nowMs: number, cause?: unknown): RateLimitedError {
@@ -250,8 +241,8 @@ function isAnswer(error: Error): boolean {
   return error instanceof TransientError || (error instanceof LeadmirrorError && ANSWERS.has(error.code));
 }
 
-/** What the headers say about limits: a lower one is learnt, and nothing left means nobody asks. Answers for how long. */
-async function heedLimits(budget: RequestBudget, response: HttpResponse, nowMs: number): Promise<number | null> {
+/** What the headers say about limits: a lower one is learnt, and nothing left means nobody asks. Returns for how long. */
+async function applyLimits(budget: RequestBudget, response: HttpResponse, nowMs: number): Promise<number | null> {
   const news = parseRateLimit(response.headers, nowMs, response.serverTime);
   if (news === null) return null;
   if (news.limit !== null) await budget.learn(news.limit);
@@ -271,56 +262,4 @@ async function tellBudget(
   if (!isPushback(status)) return;
   if (retryAfterMs !== null) return budget.block(retryAfterMs, `Retry-After on ${status}`);
   if (status === 429) await budget.slowDown(taken);
-}
-
-function isSuccess(status: number): boolean {
-  return status >= 200 && status < 300;
-}
-
-function foreignRefusal(
-  { status, text, headers, serverTime }: UpstreamResponse,
-  request: UpstreamRequest,
-  nowMs: number,
-): TransientError {
-  const where = `${hostAndPort(new URL(request.url))} answered ${request.method} ${redactedPath(request.url)}`;
-  const kind = /^[\w.+-]+\/[\w.+-]+/.exec(headers['content-type'] ?? '')?.[0] ?? 'no type';
-  const message = `${where} with status ${status}, but not in the server's own form (${text.length} characters, ${kind}): something in between has answered, such as a gateway, a firewall or a proxy; if it lasts, check the base URL`;
-  const retryAfterMs = parseRetryAfter(headers['retry-after'], nowMs, serverTime);
-  return new TransientError('upstream_unavailable', message, { status, retryAfterMs });
-}
-
-/** @throws TransientError for what may be better next time. */
-function interpret(
-  response: HttpResponse,
-  request: UpstreamRequest,
-  { nowMs, usedUpForMs, expectJson }: { nowMs: number; usedUpForMs: number | null; expectJson: boolean },
-): UpstreamResponse {
-  const { status, headers, serverTime, text } = response;
-  const where = () => `${hostAndPort(new URL(request.url))} answered ${request.method} ${redactedPath(request.url)}`;
-  if (isTransientStatus(status)) {
-    throw new TransientError('upstream_unavailable', `${where()} with status ${status}`, {
-      status,
-      // A refused request with nothing left is told the time by the reset as well as by Retry-After.
-      retryAfterMs: parseRetryAfter(headers['retry-after'], nowMs, serverTime) ?? (status === 429 ? usedUpForMs : null),
-    });
-  }
-  if (!isSuccess(status)) return { ...response, body: parseJson(text)?.value ?? text };
-  if (status === 204) return { ...response, body: null };
-  if (!expectJson) return { ...response, body: text };
-  const parsed = parseJson(text);
-  if (parsed !== null) return { ...response, body: parsed.value };
-  throw new TransientError(
-    'upstream_garbled',
-    `${where()} with status ${status} but without JSON (${text.length} characters); it may be cut off, or a gateway's own page; check the base URL`,
-    { status },
-  );
-}
-
-/** Null when the text is not JSON. The parser's own message is dropped: it quotes the text. */
-function parseJson(text: string): { readonly value: unknown } | null {
-  try {
-    return { value: JSON.parse(text) };
-  } catch {
-    return null;
-  }
 }

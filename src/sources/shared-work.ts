@@ -1,4 +1,4 @@
-import { abortError } from '../http/abort.ts';
+import { abortError } from '../errors.ts';
 import type { FetchOptions } from '../stream.ts';
 
 /** How long a request that is out is waited for after the last caller was stopped. */

@@ -1,7 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
-import { RateLimitedError, TransientError } from '../../src/errors.ts';
-import { abortError } from '../../src/http/abort.ts';
+import { abortError, RateLimitedError, TransientError } from '../../src/errors.ts';
 import { CIRCUIT_FAILURES, createLocalBudget, MAX_WAIT_MS, type RequestBudget } from '../../src/http/budget.ts';
 import type { HttpRequest, HttpResponse } from '../../src/http/client.ts';
 import { createUpstream, type RequestOptions } from '../../src/http/upstream.ts';

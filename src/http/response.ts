@@ -1,0 +1,57 @@
+import { TransientError } from '../errors.ts';
+import type { HttpResponse } from './client.ts';
+import { isTransientStatus } from './retry.ts';
+import { parseRetryAfter } from './retry-after.ts';
+import { hostAndPort, redactedPath } from './secure-url.ts';
+import type { RequestOptions, UpstreamRequest, UpstreamResponse } from './upstream.ts';
+
+export const isSuccess = (status: number): boolean => status >= 200 && status < 300;
+
+/** Reads an answer's body. @throws TransientError for what may be better next time */
+export function interpret(
+  response: HttpResponse,
+  { method, url }: UpstreamRequest,
+  options: Pick<RequestOptions, 'expectJson' | 'isOwnRefusal'> & {
+    readonly nowMs: number;
+    /** What the headers say about the limit: nothing is left for so long. */
+    readonly usedUpForMs: number | null;
+  },
+): UpstreamResponse {
+  const { status, headers, serverTime, text } = response;
+  const unavailable = (what: string, ifUntoldMs: number | null = null) => {
+    const retryAfterMs = parseRetryAfter(headers['retry-after'], options.nowMs, serverTime) ?? ifUntoldMs;
+    return new TransientError('upstream_unavailable', `${where()} with status ${status}${what}`, {
+      status,
+      retryAfterMs,
+    });
+  };
+  const where = () => `${hostAndPort(new URL(url))} answered ${method} ${redactedPath(url)}`;
+  // A refused request with nothing left is told the time by the reset as well as by Retry-After.
+  if (isTransientStatus(status)) throw unavailable('', status === 429 ? options.usedUpForMs : null);
+  if (!isSuccess(status)) {
+    const refusal = { ...response, body: parseJson(text)?.value ?? text };
+    if (options.isOwnRefusal?.(refusal) !== false) return refusal;
+    const type = /^[\w.+-]+\/[\w.+-]+/.exec(headers['content-type'] ?? '')?.[0] ?? 'no type';
+    throw unavailable(
+      `, but not in the server's own form (${text.length} characters, ${type}): something in between has answered, such as a gateway, a firewall or a proxy; if it lasts, check the base URL`,
+    );
+  }
+  if (status === 204) return { ...response, body: null };
+  if (options.expectJson === false) return { ...response, body: text };
+  const parsed = parseJson(text);
+  if (parsed !== null) return { ...response, body: parsed.value };
+  throw new TransientError(
+    'upstream_garbled',
+    `${where()} with status ${status} but without JSON (${text.length} characters); it may be cut off, or a gateway's own page; check the base URL`,
+    { status },
+  );
+}
+
+/** Null when the text is not JSON. The parser's own message is dropped: it quotes the text. */
+function parseJson(text: string): { readonly value: unknown } | null {
+  try {
+    return { value: JSON.parse(text) };
+  } catch {
+    return null;
+  }
+}
