@@ -1,8 +1,8 @@
-import type { Prisma, PrismaClient } from '../../generated/prisma/client.ts';
-import type { ColumnType, Row, TableSpec } from '../../stream.ts';
+import type { PrismaClient } from '../../generated/prisma/client.ts';
+import type { Row, TableSpec } from '../../stream.ts';
 import { bindText } from '../driver-adapter.ts';
 import { encodeRows } from './page-json.ts';
-import { quoteName, tableName } from './upsert-sql.ts';
+import { differs, recordsetOf, tableName } from './table-sql.ts';
 
 /** How a row of the mirror differs from the upstream's. */
 export type DifferenceKind =
@@ -33,36 +33,23 @@ interface Comparison {
   readonly since: Date;
 }
 
-const sqlByTable = new WeakMap<TableSpec, string>();
-
 /**
  * Compares rows with the mirror without writing: all by id and version, those in `byContent` (null: all) column by column as well.
  */
 export async function compareRows(
-  db: PrismaClient | Prisma.TransactionClient,
+  prisma: PrismaClient,
   { connectionId, table, rows, byContent, since }: Comparison,
 ): Promise<readonly RowDifference[]> {
   if (rows.length === 0) return [];
-  let sql = sqlByTable.get(table);
-  if (sql === undefined) {
-    sql = buildCompareSql(table);
-    sqlByTable.set(table, sql);
-  }
-  const statement = sql;
   return bindText(encodeRows(rows), (json) =>
-    db.$queryRawUnsafe<RowDifference[]>(statement, json, connectionId, byContent, since),
+    prisma.$queryRawUnsafe<RowDifference[]>(compareSql(table), json, connectionId, byContent, since),
   );
 }
 
 /** Which of these rows were written since then. */
 export async function writtenSince(
   prisma: PrismaClient,
-  {
-    connectionId,
-    table,
-    ids,
-    since,
-  }: Pick<Comparison, 'connectionId' | 'table' | 'since'> & { readonly ids: readonly string[] },
+  { connectionId, table, ids, since }: Omit<Comparison, 'rows' | 'byContent'> & { readonly ids: readonly string[] },
 ): Promise<readonly string[]> {
   const rows = await prisma.$queryRawUnsafe<{ id: string }[]>(
     `select id from ${tableName(table)} where connection_id = $1 and id = any($2::text[]) and synced_at >= $3::timestamptz`,
@@ -74,23 +61,17 @@ export async function writtenSince(
 }
 
 /** Pure. Parameters: $1 rows as a JSON array, $2 connection_id, $3 ids to be compared by content, or null for all, $4 the time of `since`. */
-function buildCompareSql(table: TableSpec): string {
-  const typed = Object.entries(table.columns).map(([name, type]: [string, ColumnType]) => `${quoteName(name)} ${type}`);
-  const isAttributed = (name: string) => table.attributed?.includes(name) === true;
-  const columns = Object.keys(table.columns).map((name) => {
-    const column = quoteName(name);
-    const differs = `t.${column} is distinct from i.${column}`;
-    return isAttributed(name) ? `(i.${column} is not null and ${differs})` : differs;
-  });
+function compareSql(table: TableSpec): string {
+  const columns = Object.keys(table.columns).map((name) => [name, differs(table, name, 'i')]);
   const named = [
-    ...Object.keys(table.columns).map((name, index) => [name, columns[index]]),
-    ['deleted_at', 't.deleted_at is distinct from i.deleted_at'],
+    ...columns,
+    ['deleted_at', differs(table, 'deleted_at', 'i')],
     ['content_hash', 't.raw is not distinct from i.raw and t.content_hash is distinct from md5(i.raw::text)'],
-  ].map(([name, differs]) => `case when ${differs} then '${name}' end`);
+  ].map(([name, isOther]) => `case when ${isOther} then '${name}' end`);
   return `
 with incoming as (
   select distinct on (r.id) r.*
-  from jsonb_to_recordset($1::jsonb) as r(id text, ${typed.join(', ')}, raw jsonb, deleted_at timestamptz)
+  from jsonb_to_recordset($1::jsonb) as r(${recordsetOf(table, 'raw jsonb')})
   order by r.id, r.updated_at desc nulls last
 ), judged as (
   select i.id, t.raw as stored, i.raw as given, array_remove(array[${named.join(', ')}], null) as columns, case
@@ -98,7 +79,7 @@ with incoming as (
     when t.updated_at < i.updated_at then 'stale'
     when ($3::text[] is null or i.id = any($3::text[])) and (
       t.raw is distinct from i.raw or t.content_hash is distinct from md5(i.raw::text)
-      or t.deleted_at is distinct from i.deleted_at or ${columns.join(' or ')}
+      or t.deleted_at is distinct from i.deleted_at or ${columns.map(([, isOther]) => isOther).join(' or ')}
     ) then 'different'
   end as kind, (t.synced_at >= $4::timestamptz) is true as is_fresh
   from incoming i

@@ -3,7 +3,7 @@ import { DatabaseError } from '../../errors.ts';
 import type { ColumnType, TableSpec } from '../../stream.ts';
 import { LOCKS } from '../locks.ts';
 import { withSession } from '../session.ts';
-import { quoteName, tableName } from './upsert-sql.ts';
+import { quoteName, tableName } from './table-sql.ts';
 
 /**
  * Tables of streams that are not built in: made where they are missing, and given the columns that they lack. Nothing is ever taken away or changed: a
@@ -36,16 +36,7 @@ const COMMENTS: Readonly<Record<string, string>> = {
   run_id: 'sync.runs.id of the run that wrote it last',
 };
 
-const SQL_TYPES: Readonly<Record<ColumnType, string>> = {
-  text: 'text',
-  'text[]': 'text[]',
-  integer: 'integer',
-  bigint: 'bigint',
-  'double precision': 'double precision',
-  boolean: 'boolean',
-  timestamptz: 'timestamptz(3)',
-  jsonb: 'jsonb',
-};
+const sqlType = (type: ColumnType): string => (type === 'timestamptz' ? 'timestamptz(3)' : type);
 
 /** The names of the columns that the store adds to every table. */
 const COMMON_COLUMNS: readonly string[] = Object.keys(COMMON);
@@ -79,7 +70,7 @@ async function ensureTable(client: pg.Client, table: TableSpec): Promise<void> {
   assertOurs(table, present);
   for (const [name, type] of Object.entries(table.columns)) {
     if (!present.has(name)) {
-      await client.query(`alter table ${tableName(table)} add column ${quoteName(name)} ${SQL_TYPES[type]}`);
+      await client.query(`alter table ${tableName(table)} add column ${quoteName(name)} ${sqlType(type)}`);
     }
   }
 }
@@ -96,7 +87,7 @@ async function columnsOf(client: pg.Client, { schema, name }: TableSpec): Promis
 }
 
 /** As `format_type` writes it, without the precision. */
-const FORMATTED: Readonly<Record<ColumnType, string>> = { ...SQL_TYPES, timestamptz: 'timestamp with time zone' };
+const formatted = (type: ColumnType): string => (type === 'timestamptz' ? 'timestamp with time zone' : type);
 
 function assertOurs(table: TableSpec, present: ReadonlyMap<string, string>): void {
   const said = `${table.schema}.${table.name}`;
@@ -107,7 +98,7 @@ function assertOurs(table: TableSpec, present: ReadonlyMap<string, string>): voi
   }
   for (const [name, type] of Object.entries(table.columns)) {
     const is = present.get(name);
-    if (is === undefined || is === FORMATTED[type]) continue;
+    if (is === undefined || is === formatted(type)) continue;
     const message = `the column ${said}.${name} is ${is}, and the stream says ${type}; change one of them (a column that was dropped is made anew, and filled by a reproject)`;
     throw new DatabaseError('database_foreign', message);
   }
@@ -116,7 +107,7 @@ function assertOurs(table: TableSpec, present: ReadonlyMap<string, string>): voi
 function createStatements(table: TableSpec): string[] {
   const target = tableName(table);
   const { connection_id, id, ...others } = COMMON;
-  const typed = Object.fromEntries(Object.entries(table.columns).map(([name, type]) => [name, SQL_TYPES[type]]));
+  const typed = Object.fromEntries(Object.entries(table.columns).map(([name, type]) => [name, sqlType(type)]));
   const columns = Object.entries({ connection_id, id, ...typed, ...others });
   const key = quoteName(`${table.name}_pkey`);
   const index = quoteName(`${table.name}_connection_id_updated_at_idx`);

@@ -2,7 +2,7 @@ import type { PrismaClient } from '../../generated/prisma/client.ts';
 import type { FollowedRow, FollowedStream, FollowQuery, TableSpec } from '../../stream.ts';
 import type { StreamKey } from '../engine/streams.ts';
 import { isBackfillComplete } from '../engine/watermarks.ts';
-import { quoteName, tableName } from './upsert-sql.ts';
+import { quoteName, tableName } from './table-sql.ts';
 
 /**
  * Ids of a mirrored stream's rows, newest first, without those that are gone; null until its first full read is through. Streams are named like

@@ -18,16 +18,15 @@ export function createRefusalStore(
   };
   return {
     async find() {
-      const [row] = await prisma.$queryRaw<{ code: AuthCode; message: string; digest: string }[]>`
-        select refused_code as code, refused_message as message, refused_digest as digest from sync.budgets
-        where credential = ${credential} and refused_at > now() - make_interval(secs => ${REFUSED_FOR_MS / 1000}::float8)`;
-      return row === undefined || row.digest !== (await digestOnce()) ? null : new AuthError(row.code, row.message);
+      const row = await prisma.syncBudget.findFirst({
+        where: { credential, refused_at: { gt: new Date(Date.now() - REFUSED_FOR_MS) } },
+      });
+      if (row === null || row.refused_digest !== (await digestOnce())) return null;
+      return new AuthError(row.refused_code as AuthCode, row.refused_message ?? '');
     },
     async keep({ code, message }) {
-      const refused_digest = await digestOnce();
-      await prisma.$executeRaw`
-        update sync.budgets set refused_at = now(), refused_code = ${code}, refused_message = ${message}, refused_digest = ${refused_digest}
-        where credential = ${credential}`;
+      const refused = { refused_code: code, refused_message: message, refused_digest: await digestOnce() };
+      await prisma.syncBudget.updateMany({ where: { credential }, data: { ...refused, refused_at: new Date() } });
     },
     async clear() {
       await prisma.syncBudget.updateMany({

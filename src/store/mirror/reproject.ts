@@ -1,8 +1,8 @@
 import type { PrismaClient } from '../../generated/prisma/client.ts';
-import type { ColumnType, Row, TableSpec } from '../../stream.ts';
+import type { Row, TableSpec } from '../../stream.ts';
 import { bindText } from '../driver-adapter.ts';
 import { encodeRows } from './page-json.ts';
-import { quoteName, tableName } from './upsert-sql.ts';
+import { differs, quoteName, recordsetOf, tableName } from './table-sql.ts';
 
 interface StoredRecord {
   readonly id: string;
@@ -43,20 +43,16 @@ export interface DerivedRow {
   readonly contentHash: string;
 }
 
-const sqlByTable = new WeakMap<TableSpec, string>();
-
 /** Writes the typed columns that differ; answers how many rows that were. */
 export async function writeDerived(
   prisma: PrismaClient,
   { connectionId, table }: { readonly connectionId: string; readonly table: TableSpec },
   derived: readonly DerivedRow[],
 ): Promise<number> {
-  const sql = sqlByTable.get(table) ?? buildReprojectSql(table);
-  sqlByTable.set(table, sql);
   // `raw` stays as it is stored and need not travel.
   const rows = derived.map(({ row, contentHash }) => ({ ...row, raw: null, content_hash: contentHash }));
   const written = await bindText(encodeRows(rows), (json) =>
-    prisma.$queryRawUnsafe<{ count: number }[]>(sql, json, connectionId),
+    prisma.$queryRawUnsafe<{ count: number }[]>(reprojectSql(table), json, connectionId),
   );
   return written[0]?.count ?? 0;
 }
@@ -68,28 +64,21 @@ export async function writeDerived(
  * the order of their ids, as pages do. `raw`, `content_hash` and `run_id` stay; `synced_at` says when the row was written last, so it moves.
  * An attributed column stays when the record does not tell, and so does `deleted_at`, which a full walk may have set.
  */
-function buildReprojectSql(table: TableSpec): string {
+function reprojectSql(table: TableSpec): string {
   const target = tableName(table);
-  const kept = new Set([...(table.attributed ?? []), 'deleted_at']);
+  const kept = { ...table, attributed: [...(table.attributed ?? []), 'deleted_at'] };
   const names = [...Object.keys(table.columns), 'deleted_at'];
-  const recordset = Object.entries(table.columns).map(
-    ([name, type]: [string, ColumnType]) => `${quoteName(name)} ${type}`,
-  );
-  const differs = names.map((name) => {
-    const column = quoteName(name);
-    const isOther = `t.${column} is distinct from d.${column}`;
-    return kept.has(name) ? `(d.${column} is not null and ${isOther})` : isOther;
-  });
-  const assigned = names.map((name) => {
-    const column = quoteName(name);
-    return kept.has(name) ? `${column} = coalesce(d.${column}, t.${column})` : `${column} = d.${column}`;
+  const isOther = names.map((name) => differs(kept, name, 'd')).join(' or ');
+  const assigned = names.map(quoteName).map((column, index) => {
+    const isKept = kept.attributed.includes(names[index] ?? '');
+    return `${column} = ${isKept ? `coalesce(d.${column}, t.${column})` : `d.${column}`}`;
   });
   return `
 with derived as materialized (
-  select * from jsonb_to_recordset($1::jsonb) as r(id text, content_hash text, ${recordset.join(', ')}, deleted_at timestamptz)
+  select * from jsonb_to_recordset($1::jsonb) as r(${recordsetOf(table, 'content_hash text')})
 ), locked as materialized (
   select t.id from derived d join ${target} t on t.connection_id = $2 and t.id = d.id and t.content_hash = d.content_hash
-  where ${differs.join(' or ')}
+  where ${isOther}
   order by t.id for update of t
 ), written as (
   update ${target} t set ${assigned.join(', ')}, synced_at = now()

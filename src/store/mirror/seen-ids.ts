@@ -2,9 +2,7 @@ import { Prisma, type PrismaClient } from '../../generated/prisma/client.ts';
 import type { TableSpec } from '../../stream.ts';
 import { bindText } from '../driver-adapter.ts';
 import type { CheckpointKey } from '../engine/leases.ts';
-import { tableName } from './upsert-sql.ts';
-
-type Executor = PrismaClient | Prisma.TransactionClient;
+import { tableName } from './table-sql.ts';
 
 /*
  * The ids that a full walk of an unsorted list has met: written in its pages' transactions, so they are exactly as far as the checkpoint.
@@ -14,12 +12,12 @@ type Executor = PrismaClient | Prisma.TransactionClient;
  */
 
 export async function keepSeenIds(
-  db: Executor,
+  prisma: PrismaClient,
   key: CheckpointKey,
   list: string,
   ids: readonly string[],
 ): Promise<void> {
-  if (ids.length > 0) await db.$executeRaw(seenIdsSql(key, list, { ids, from: Prisma.empty }));
+  if (ids.length > 0) await prisma.$executeRaw(seenIdsSql(key, list, { ids, from: Prisma.empty }));
 }
 
 /** The statement that keeps ids. `from`: where, when they are kept under a condition. */
@@ -36,13 +34,13 @@ export function seenIdsSql(
 }
 
 export async function readSeenIds(
-  db: Executor,
+  prisma: PrismaClient,
   { connectionId, stream, pass }: CheckpointKey,
   list: string,
   ids: readonly string[],
 ): Promise<ReadonlySet<string>> {
   if (ids.length === 0) return new Set();
-  const rows = await db.$queryRaw<{ id: string }[]>`
+  const rows = await prisma.$queryRaw<{ id: string }[]>`
     select asked.id from unnest(${ids}::text[]) as asked(id)
     cross join lateral (
       select 1 from sync.seen_ids s
@@ -53,25 +51,24 @@ export async function readSeenIds(
   return new Set(rows.map(({ id }) => id));
 }
 
-export async function countSeenIds(
-  db: Executor,
+export function countSeenIds(
+  prisma: PrismaClient,
   { connectionId, stream, pass }: CheckpointKey,
   list: string,
 ): Promise<number> {
-  const [row] = await db.$queryRaw<{ count: number }[]>`
-    select count(*)::int as count from sync.seen_ids
-    where connection_id = ${connectionId} and stream = ${stream} and pass = ${pass} and list = ${list}`;
-  return row?.count ?? 0;
+  return prisma.syncSeenId.count({ where: { connection_id: connectionId, stream, pass, list } });
 }
 
-export async function forgetSeenIds(db: Executor, { connectionId, stream, pass }: CheckpointKey): Promise<void> {
-  await db.$executeRaw`
-    delete from sync.seen_ids where connection_id = ${connectionId} and stream = ${stream} and pass = ${pass}`;
+export async function forgetSeenIds(
+  prisma: PrismaClient,
+  { connectionId, stream, pass }: CheckpointKey,
+): Promise<void> {
+  await prisma.syncSeenId.deleteMany({ where: { connection_id: connectionId, stream, pass } });
 }
 
 /** Those of the rows (a page's JSON) that the mirror holds, alive, in exactly this version. */
 export async function readUnchangedIds(
-  db: Executor,
+  prisma: PrismaClient,
   connectionId: string,
   table: TableSpec,
   json: string | null,
@@ -84,7 +81,7 @@ export async function readUnchangedIds(
     ) t
     where t.deleted_at is null and t.content_hash = md5(r.raw::text)`;
   const rows = await bindText(json, (reference) =>
-    db.$queryRawUnsafe<{ id: string }[]>(statement, reference, connectionId),
+    prisma.$queryRawUnsafe<{ id: string }[]>(statement, reference, connectionId),
   );
   return new Set(rows.map(({ id }) => id));
 }

@@ -1,7 +1,7 @@
 import { Prisma, type PrismaClient } from '../../generated/prisma/client.ts';
 import type { MirroredRow, TableSpec } from '../../stream.ts';
 import type { CheckpointKey, Lease } from '../engine/leases.ts';
-import { tableName } from './upsert-sql.ts';
+import { tableName } from './table-sql.ts';
 
 /**
  * Suspects: alive rows that a full walk did not meet and that nobody wrote since it began. Only when it closed cleanly do they mean anything, and
@@ -14,8 +14,8 @@ export interface SuspectQuery {
   readonly before: Date;
 }
 
-export async function countSuspects(db: PrismaClient, query: SuspectQuery): Promise<number> {
-  const [row] = await db.$queryRawUnsafe<{ count: number }[]>(
+export async function countSuspects(prisma: PrismaClient, query: SuspectQuery): Promise<number> {
+  const [row] = await prisma.$queryRawUnsafe<{ count: number }[]>(
     `select count(*)::int as count ${suspectsOf(query.table)}`,
     ...parameters(query),
   );
@@ -24,11 +24,11 @@ export async function countSuspects(db: PrismaClient, query: SuspectQuery): Prom
 
 /** The next suspects by id, behind `after`. */
 export async function readSuspects(
-  db: PrismaClient,
+  prisma: PrismaClient,
   query: SuspectQuery,
   { after, limit }: { after: string; limit: number },
 ): Promise<readonly MirroredRow[]> {
-  const rows = await db.$queryRawUnsafe<{ row: MirroredRow }[]>(
+  const rows = await prisma.$queryRawUnsafe<{ row: MirroredRow }[]>(
     `select to_jsonb(t) - 'raw' as row ${suspectsOf(query.table)} and t.id > $5 order by t.id limit $6`,
     ...parameters(query),
     after,
@@ -38,8 +38,8 @@ export async function readSuspects(
 }
 
 /** Some alive rows that the walk did meet: what the upstream answers about one of them tells whether it can be asked at all. */
-export async function readMetRows(db: PrismaClient, { key, table }: SuspectQuery): Promise<readonly MirroredRow[]> {
-  const found = await db.$queryRawUnsafe<{ row: MirroredRow }[]>(
+export async function readMetRows(prisma: PrismaClient, { key, table }: SuspectQuery): Promise<readonly MirroredRow[]> {
+  const found = await prisma.$queryRawUnsafe<{ row: MirroredRow }[]>(
     `select to_jsonb(t) - 'raw' as row from ${tableName(table)} t
       cross join lateral (
         select 1 from sync.seen_ids s
@@ -67,20 +67,18 @@ function parameters({ key, before }: SuspectQuery): [string, string, string, Dat
   return [key.connectionId, key.stream, key.pass, before];
 }
 
-/** Alive rows, and how many were marked as deleted within the last day: what the brake compares suspects with. */
+/** Alive rows, and how many were marked as deleted within the last day: what the deletion guard compares suspects with. */
 export async function readVanishing(
-  db: PrismaClient,
+  prisma: PrismaClient,
   { connectionId, stream }: Pick<CheckpointKey, 'connectionId' | 'stream'>,
   table: TableSpec,
 ): Promise<{ alive: number; deletedToday: number }> {
-  const [rows] = await db.$queryRawUnsafe<{ alive: number }[]>(
-    `select count(*)::int as alive from ${tableName(table)} where connection_id = $1 and deleted_at is null`,
-    connectionId,
-  );
-  const [runs] = await db.$queryRaw<{ deleted: number }[]>`
-    select coalesce(sum(deleted), 0)::int as deleted from sync.runs
+  const [row] = await prisma.$queryRaw<{ alive: number; deletedToday: number }[]>`
+    select (select count(*) from ${Prisma.raw(tableName(table))} where connection_id = ${connectionId} and deleted_at is null)::int as alive,
+      coalesce(sum(deleted), 0)::int as "deletedToday" from sync.runs
     where connection_id = ${connectionId} and stream = ${stream} and started_at > now() - interval '1 day'`;
-  return { alive: rows?.alive ?? 0, deletedToday: runs?.deleted ?? 0 };
+  if (row === undefined) throw new Error('a sum answers one line');
+  return row;
 }
 
 /** The statement that sets tombstones, unless a row was written meanwhile (`before` null: in any case). */

@@ -1,5 +1,6 @@
 import { Prisma } from '../../generated/prisma/client.ts';
-import type { ColumnType, TableSpec } from '../../stream.ts';
+import type { TableSpec } from '../../stream.ts';
+import { differs, quoteName, recordsetOf, tableName } from './table-sql.ts';
 
 /** What the parts of a page's statement need beside the table. */
 interface UpsertValues {
@@ -31,14 +32,16 @@ incoming as materialized (
 /** The upsert of `incoming` as common table expressions: `changed`, `written`, and `counted` with one line: `read` (distinct ids), `created`, `updated`. */
 export function upsertParts(table: TableSpec, values: UpsertValues): Prisma.Sql {
   const { connectionId, runId, replaceWrittenBefore, isForced = false, condition = Prisma.sql`true` } = values;
-  const { target, stored, assignments, differsIncoming, differsExcluded } = fragmentsOf(table);
+  const { target, stored, assignments, isDifferent } = fragmentsOf(table);
   const mayReplace = (row: 'i' | 'excluded') =>
     // Not older than what is stored; rows without dates are always written.
     Prisma.sql`((t.updated_at > ${Prisma.raw(row)}.updated_at) is not true or t.synced_at < ${replaceWrittenBefore}::timestamptz)`;
   const isWanted = isForced
     ? Prisma.sql`true`
-    : Prisma.sql`(t.id is null or (${differsIncoming} and ${mayReplace('i')}))`;
-  const isStillWanted = isForced ? Prisma.sql`true` : Prisma.sql`${differsExcluded} and ${mayReplace('excluded')}`;
+    : Prisma.sql`(t.id is null or (${isDifferent('i')} and ${mayReplace('i')}))`;
+  const isStillWanted = isForced
+    ? Prisma.sql`true`
+    : Prisma.sql`${isDifferent('excluded')} and ${mayReplace('excluded')}`;
   // Unchanged rows are left out by the join already, so that they are not even locked; the conflict clause
   // repeats the test, because another run may have written the row since this statement's snapshot was taken. `lateral … limit 1` keeps the planner
   // to one look-up by key per row: on a young table without statistics it would read and sort all rows of the connection for every page.
@@ -70,58 +73,30 @@ export function upsertSql(table: TableSpec, json: string, values: UpsertValues):
   return Prisma.sql`with ${incomingPart(table, json)}, ${upsertParts(table, values)} select read, created, updated from counted`;
 }
 
-type Fragments = Readonly<
-  Record<
-    'target' | 'recordset' | 'incoming' | 'stored' | 'assignments' | 'differsIncoming' | 'differsExcluded',
-    Prisma.Sql
-  >
->;
-const fragmentsByTable = new WeakMap<TableSpec, Fragments>();
-
-/** What follows from the table alone; names are quoted, never bound. */
-function fragmentsOf(table: TableSpec): Fragments {
-  const known = fragmentsByTable.get(table);
-  if (known !== undefined) return known;
+/** What follows from the table alone. */
+function fragmentsOf(table: TableSpec) {
   const typed = Object.keys(table.columns);
   const stored = [...typed, 'raw', 'content_hash', 'text_repaired', 'deleted_at'];
-  const list = (names: readonly string[], prefix = '') => names.map((name) => `${prefix}${quoteName(name)}`).join(', ');
-  const types = Object.entries(table.columns).map(([name, type]: [string, ColumnType]) => `${quoteName(name)} ${type}`);
-  const texts = {
-    target: tableName(table),
-    recordset: ['id text', ...types, 'raw jsonb', 'text_repaired boolean', 'deleted_at timestamptz'].join(', '),
+  const list = (names: readonly string[], prefix = '') =>
+    Prisma.raw(names.map((name) => `${prefix}${quoteName(name)}`).join(', '));
+  const isDifferent = (given: string) => {
+    // `raw` need not show what an attributed column is told.
+    const told = (table.attributed ?? []).map((name) => differs(table, name, given));
+    const names = ['content_hash', 'deleted_at'].map((name) => differs(table, name, given));
+    return Prisma.raw(`(${[...names, ...told].join(' or ')})`);
+  };
+  const assignments = stored.map((name) => {
+    const column = quoteName(name);
+    // What is stored in an attributed column stays when the answer does not tell.
+    const isKept = table.attributed?.includes(name);
+    return `${column} = ${isKept ? `coalesce(excluded.${column}, t.${column})` : `excluded.${column}`}`;
+  });
+  return {
+    target: Prisma.raw(tableName(table)),
+    recordset: Prisma.raw(recordsetOf(table, 'raw jsonb', 'text_repaired boolean')),
     incoming: list(['id', ...typed, 'raw', 'deleted_at'], 'r.'),
     stored: list(stored),
-    assignments: stored.map((name) => `${quoteName(name)} = ${replacement(table, name)}`).join(', '),
-    differsIncoming: isDifferent(table, 'i'),
-    differsExcluded: isDifferent(table, 'excluded'),
+    assignments: Prisma.raw(assignments.join(', ')),
+    isDifferent,
   };
-  const fragments = Object.fromEntries(
-    Object.entries(texts).map(([name, text]) => [name, Prisma.raw(text)]),
-  ) as Fragments;
-  fragmentsByTable.set(table, fragments);
-  return fragments;
-}
-
-/** The content changed, the row vanished or came back, or an attributed column is told what it did not hold; `raw` need not show the latter. */
-function isDifferent(table: TableSpec, incoming: string): string {
-  const told = (table.attributed ?? []).map((name) => {
-    const column = quoteName(name);
-    return ` or (${incoming}.${column} is not null and t.${column} is distinct from ${incoming}.${column})`;
-  });
-  return `(t.content_hash is distinct from ${incoming}.content_hash or t.deleted_at is distinct from ${incoming}.deleted_at${told.join('')})`;
-}
-
-/** What is stored in an attributed column stays when the answer does not tell. */
-function replacement(table: TableSpec, name: string): string {
-  const column = quoteName(name);
-  return table.attributed?.includes(name) ? `coalesce(excluded.${column}, t.${column})` : `excluded.${column}`;
-}
-
-/** Schema and table, as SQL writes them. */
-export function tableName({ schema, name }: Pick<TableSpec, 'schema' | 'name'>): string {
-  return `${quoteName(schema)}.${quoteName(name)}`;
-}
-
-export function quoteName(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`;
 }

@@ -1,5 +1,5 @@
 import type { Prisma, PrismaClient } from '../../generated/prisma/client.ts';
-import { quoteName } from '../mirror/upsert-sql.ts';
+import { quoteName } from '../mirror/table-sql.ts';
 
 /** Everything that people may read; tables that a later version adds to these schemas are readable too. */
 const OPEN_SCHEMAS = ['reporting', 'tiledesk', 'tilkee'] as const;

@@ -1,0 +1,25 @@
+import type { ColumnType, TableSpec } from '../../stream.ts';
+
+/** What SQL says of a mirrored table, from its columns; names are quoted, never bound. */
+
+export function quoteName(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}
+
+/** Schema and table. */
+export function tableName({ schema, name }: Pick<TableSpec, 'schema' | 'name'>): string {
+  return `${quoteName(schema)}.${quoteName(name)}`;
+}
+
+/** The columns of rows that come as JSON, for `jsonb_to_recordset`; `more` are further ones. */
+export function recordsetOf({ columns }: TableSpec, ...more: readonly string[]): string {
+  const typed = Object.entries(columns).map(([name, type]: [string, ColumnType]) => `${quoteName(name)} ${type}`);
+  return ['id text', ...typed, 'deleted_at timestamptz', ...more].join(', ');
+}
+
+/** Whether the stored row `t` has another value; what `given` does not tell of an attributed column is no difference. */
+export function differs({ attributed = [] }: TableSpec, name: string, given: string): string {
+  const column = quoteName(name);
+  const isOther = `t.${column} is distinct from ${given}.${column}`;
+  return attributed.includes(name) ? `(${given}.${column} is not null and ${isOther})` : isOther;
+}
