@@ -1,4 +1,5 @@
-import { type QuarantinedRecord, readOpenQuarantine, writeQuarantined } from '../store/engine/quarantine.ts';
+import { type QuarantinedRecord, readOpenQuarantine } from '../store/engine/quarantine.ts';
+import { writeQuarantined } from '../store/mirror/write-quarantined.ts';
 import { withRetry } from '../store/with-retry.ts';
 import type { Connection, Stream } from '../stream.ts';
 import { mapRecord } from './map-page.ts';

@@ -2,8 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { LeaseLostError } from '../../src/errors.ts';
 import type { Lease } from '../../src/store/engine/leases.ts';
 import { noCounts, type RunCounts } from '../../src/store/engine/runs.ts';
-import { encodePage, writePage } from '../../src/store/mirror/pages.ts';
-import { upsertSql } from '../../src/store/mirror/upsert-sql.ts';
+import { encodePage, upsertSql, writePage } from '../../src/store/mirror/pages.ts';
 import type { Row, TableSpec } from '../../src/stream.ts';
 import fc from '../helpers/property.ts';
 import { DONE, expireLeases, LEADS, lead, type Store, setupStore } from './support.ts';

@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Lease } from '../../src/store/engine/leases.ts';
-import { hasFreshQuarantine, readOpenQuarantine, writeQuarantined } from '../../src/store/engine/quarantine.ts';
+import { hasFreshQuarantine, readOpenQuarantine } from '../../src/store/engine/quarantine.ts';
 import { isRefusedContent, isRetryableDatabaseError } from '../../src/store/faults.ts';
 import { bisectPage, findRefused } from '../../src/store/mirror/bisect-page.ts';
 import { encodePage } from '../../src/store/mirror/pages.ts';
+import { writeQuarantined } from '../../src/store/mirror/write-quarantined.ts';
 import type { Row } from '../../src/stream.ts';
 import { LEADS, lead, type Store, setupStore, versionTime } from './support.ts';
 

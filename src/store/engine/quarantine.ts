@@ -1,11 +1,6 @@
 import { createHash } from 'node:crypto';
 import { Prisma, type PrismaClient } from '../../generated/prisma/client.ts';
-import type { Row, TableSpec } from '../../stream.ts';
-import { databaseNow } from '../database-time.ts';
-import { isRefusedContent } from '../faults.ts';
-import { encodeRows, repairText } from '../mirror/page-json.ts';
-import { tableName } from '../mirror/table-sql.ts';
-import { upsertSql } from '../mirror/upsert-sql.ts';
+import { repairText } from '../mirror/page-json.ts';
 import type { QuarantineDetail } from '../refusal-detail.ts';
 import type { Lease } from './leases.ts';
 import { columnsOf, type StreamKey } from './streams.ts';
@@ -144,56 +139,6 @@ function openRows({ connectionId, streams }: QuarantineFilter, { after, limit }:
     orderBy: { id: 'asc' as const },
     take: limit,
   };
-}
-
-/** `written`: the mirror holds this record, or a newer version. `gone`: it vanished upstream meanwhile. `closed`: another process was faster. */
-export type RetryOutcome = 'written' | 'gone' | 'refused' | 'closed';
-
-/**
- * Writes one quarantined record after all and closes its row, in one transaction.
- *
- * No lease: that guards a checkpoint, and none is touched here. Two writers of one row are safe: the row's lock lets one of them go first, and the version
- * guard keeps an older version from replacing a newer one. Records without a date have no such guard; for those the quarantine row itself is closed
- * (and so locked) first, as every page does: once a newer version was written, the row is closed, and this one is not written any more.
- */
-export async function writeQuarantined(
-  prisma: PrismaClient,
-  entry: QuarantineEntry,
-  { table, row }: { readonly table: TableSpec; readonly row: Row },
-): Promise<RetryOutcome> {
-  try {
-    return await prisma.$transaction(async (tx) => {
-      const open = { where: { id: entry.id, resolved_at: null }, data: { resolved_at: await databaseNow(tx) } };
-      if ((await tx.syncQuarantine.updateMany(open)).count === 0) return 'closed';
-      const isGone = await wasMarkedSince(tx, entry, table, row.id);
-      if (!isGone) {
-        // Null: the version guard holds.
-        const { connection_id: connectionId, run_id: runId } = entry;
-        await tx.$queryRaw(upsertSql(table, encodeRows([row]), { connectionId, runId, replaceWrittenBefore: null }));
-      }
-      return isGone ? 'gone' : 'written';
-    });
-  } catch (error) {
-    if (isRefusedContent(error)) return 'refused';
-    throw error;
-  }
-}
-
-/** An older version of the record was in the mirror, and was found to be gone after the record was met last. */
-async function wasMarkedSince(
-  tx: Prisma.TransactionClient,
-  { connection_id, last_seen_at }: QuarantineEntry,
-  table: TableSpec,
-  id: string,
-): Promise<boolean> {
-  const found = await tx.$queryRawUnsafe<unknown[]>(
-    `select 1 from ${tableName(table)}
-      where connection_id = $1 and id = $2 and deleted_at is not null and synced_at > $3::timestamptz`,
-    connection_id,
-    id,
-    last_seen_at,
-  );
-  return found.length > 0;
 }
 
 /** Streams that were ever configured, for people who mistype one. */

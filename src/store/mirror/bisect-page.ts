@@ -6,8 +6,7 @@ import type { BadRecord } from '../engine/quarantine.ts';
 import { isRefusedContent } from '../faults.ts';
 import { describeRefusal } from '../refusal-detail.ts';
 import { encodeRows } from './page-json.ts';
-import type { PageWrite } from './pages.ts';
-import { upsertSql } from './upsert-sql.ts';
+import { type PageWrite, upsertSql } from './pages.ts';
 
 /** The reason of a record that maps, but that Postgres does not take: an indexed text too long for an index, nesting too deep for it. */
 export const REFUSED = 'refused_by_database';

@@ -1,5 +1,6 @@
 import type { PrismaClient } from '../../generated/prisma/client.ts';
 import type { FollowedRow, FollowedStream, FollowQuery, TableSpec } from '../../stream.ts';
+import { databaseNow } from '../database-time.ts';
 import type { StreamKey } from '../engine/streams.ts';
 import { isBackfillComplete } from '../engine/watermarks.ts';
 import { quoteName, tableName } from './table-sql.ts';
@@ -48,16 +49,15 @@ const LONGEST_TRANSACTION = '60 seconds';
  * up.
  */
 async function readSettledTime(prisma: PrismaClient): Promise<number> {
-  const [clock] = await prisma.$queryRaw<{ now: Date }[]>`select clock_timestamp() as now`;
-  if (clock === undefined) throw new Error('a select without from answers one line');
+  const now = await databaseNow(prisma);
   await prisma.$executeRaw`select pg_sleep(0.02)`;
   const [found] = await prisma.$queryRaw<{ settled: number }[]>`
-    select floor(extract(epoch from greatest(least(${clock.now}::timestamptz, min(a.xact_start)),
-      ${clock.now}::timestamptz - ${LONGEST_TRANSACTION}::interval)) * 1000)::float8 - 1 as settled
+    select floor(extract(epoch from greatest(least(${now}::timestamptz, min(a.xact_start)),
+      ${now}::timestamptz - ${LONGEST_TRANSACTION}::interval)) * 1000)::float8 - 1 as settled
     from pg_stat_activity a
     where a.datname = current_database() and a.pid <> pg_backend_pid()
       and (a.backend_xid is not null or a.xact_start > clock_timestamp() - interval '5 seconds')`;
-  return found?.settled ?? clock.now.getTime() - 1;
+  return found?.settled ?? now.getTime() - 1;
 }
 
 async function readFollowed(

@@ -3,6 +3,7 @@ import { promisify } from 'node:util';
 import { type AuthCode, AuthError } from '../../errors.ts';
 import type { PrismaClient } from '../../generated/prisma/client.ts';
 import { REFUSED_FOR_MS, type RefusalStore } from '../../stream.ts';
+import { addMs, databaseNow } from '../database-time.ts';
 
 const derive = promisify(scrypt) as (secret: string, salt: string, length: number) => Promise<Buffer>;
 
@@ -18,15 +19,17 @@ export function createRefusalStore(
   };
   return {
     async find() {
-      const row = await prisma.syncBudget.findFirst({
-        where: { credential, refused_at: { gt: new Date(Date.now() - REFUSED_FOR_MS) } },
-      });
+      const refused_at = { gt: addMs(await databaseNow(prisma), -REFUSED_FOR_MS) };
+      const row = await prisma.syncBudget.findFirst({ where: { credential, refused_at } });
       if (row === null || row.refused_digest !== (await digestOnce())) return null;
       return new AuthError(row.refused_code as AuthCode, row.refused_message ?? '');
     },
     async keep({ code, message }) {
       const refused = { refused_code: code, refused_message: message, refused_digest: await digestOnce() };
-      await prisma.syncBudget.updateMany({ where: { credential }, data: { ...refused, refused_at: new Date() } });
+      await prisma.syncBudget.updateMany({
+        where: { credential },
+        data: { ...refused, refused_at: await databaseNow(prisma) },
+      });
     },
     async clear() {
       await prisma.syncBudget.updateMany({

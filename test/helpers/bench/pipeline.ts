@@ -18,7 +18,7 @@ import { createLeadsStream } from '../../../src/sources/tiledesk/leads.ts';
 import { createRequestsStream } from '../../../src/sources/tiledesk/requests.ts';
 import { createDatabase } from '../../../src/store/database.ts';
 import { encodeRows } from '../../../src/store/mirror/page-json.ts';
-import { upsertSql } from '../../../src/store/mirror/upsert-sql.ts';
+import { upsertSql } from '../../../src/store/mirror/pages.ts';
 import { openSession } from '../../../src/store/session.ts';
 import type { Row, Stream } from '../../../src/stream.ts';
 import type { Cli } from '../cli.ts';

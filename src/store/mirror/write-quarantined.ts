@@ -1,0 +1,58 @@
+import type { Prisma, PrismaClient } from '../../generated/prisma/client.ts';
+import type { Row, TableSpec } from '../../stream.ts';
+import { databaseNow } from '../database-time.ts';
+import type { QuarantineEntry } from '../engine/quarantine.ts';
+import { isRefusedContent } from '../faults.ts';
+import { encodeRows } from './page-json.ts';
+import { upsertSql } from './pages.ts';
+import { tableName } from './table-sql.ts';
+
+/** `written`: the mirror holds this record, or a newer version. `gone`: it vanished upstream meanwhile. `closed`: another process was faster. */
+type RetryOutcome = 'written' | 'gone' | 'refused' | 'closed';
+
+/**
+ * Writes one quarantined record after all and closes its row, in one transaction.
+ *
+ * No lease: that guards a checkpoint, and none is touched here. Two writers of one row are safe: the row's lock lets one of them go first, and the version
+ * guard keeps an older version from replacing a newer one. Records without a date have no such guard; for those the quarantine row itself is closed
+ * (and so locked) first, as every page does: once a newer version was written, the row is closed, and this one is not written any more.
+ */
+export async function writeQuarantined(
+  prisma: PrismaClient,
+  entry: QuarantineEntry,
+  { table, row }: { readonly table: TableSpec; readonly row: Row },
+): Promise<RetryOutcome> {
+  try {
+    return await prisma.$transaction(async (tx) => {
+      const open = { where: { id: entry.id, resolved_at: null }, data: { resolved_at: await databaseNow(tx) } };
+      if ((await tx.syncQuarantine.updateMany(open)).count === 0) return 'closed';
+      const isGone = await wasMarkedSince(tx, entry, table, row.id);
+      if (!isGone) {
+        // Null: the version guard holds.
+        const { connection_id: connectionId, run_id: runId } = entry;
+        await tx.$queryRaw(upsertSql(table, encodeRows([row]), { connectionId, runId, replaceWrittenBefore: null }));
+      }
+      return isGone ? 'gone' : 'written';
+    });
+  } catch (error) {
+    if (isRefusedContent(error)) return 'refused';
+    throw error;
+  }
+}
+
+/** An older version of the record was in the mirror, and was found to be gone after the record was met last. */
+async function wasMarkedSince(
+  tx: Prisma.TransactionClient,
+  { connection_id, last_seen_at }: QuarantineEntry,
+  table: TableSpec,
+  id: string,
+): Promise<boolean> {
+  const found = await tx.$queryRawUnsafe<unknown[]>(
+    `select 1 from ${tableName(table)}
+      where connection_id = $1 and id = $2 and deleted_at is not null and synced_at > $3::timestamptz`,
+    connection_id,
+    id,
+    last_seen_at,
+  );
+  return found.length > 0;
+}
