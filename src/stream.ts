@@ -1,10 +1,9 @@
 import type { AuthError } from './errors.ts';
 /**
- * The contract between a source (one upstream product) and the engine: types only, a leaf that everybody may import.
+ * The contract between a source (one upstream product) and the engine: a leaf that everything may import.
  *
- * A stream is data plus pure functions: its table, how one record maps to a row, and the lists it is read from. Each list pairs
- * a *walk* (pure: which page next, was anything missed, are we done) with a `fetchPage` that turns the walk's question into one
- * request. The engine runs the loop and knows nothing of any product.
+ * A stream is data plus pure functions: its table, how a record maps to a row, and its lists. Each list pairs a *walk* (pure: which page next, was anything
+ * missed, are we done) with a `fetchPage` that turns the walk's question into one request. The engine runs the loop and knows nothing of any product.
  */
 
 /** What a run does. Backfill, reconcile and verify are modes of the same full walk; verify only compares. */
@@ -35,10 +34,7 @@ export interface TableSpec {
   readonly schema: string;
   readonly name: string;
   readonly columns: Readonly<Record<string, ColumnType>>;
-  /**
-   * Columns that can also be known from the request (see `ListPage.known`) instead of the record. What is stored there stays when a later answer does
-   * not tell, and an answer that tells is a change.
-   */
+  /** Columns that can also be known from the request (`ListPage.known`). What is stored there stays when a later answer does not tell. */
   readonly attributed?: readonly string[];
 }
 
@@ -69,7 +65,7 @@ export interface Privacy {
 
 export type SortKey = 'id' | 'created_at' | 'updated_at';
 
-/** One question to a list, in the walk's terms. In sorted walks `offset` is a multiple of `limit`: some servers only know page × limit. */
+/** One question to a list. In sorted walks `offset` is a multiple of `limit`: some servers only know page × limit. */
 export interface ListQuery {
   readonly sort: SortKey;
   readonly direction: 'desc' | 'asc';
@@ -77,19 +73,19 @@ export interface ListQuery {
   readonly limit: number;
   /** Only rows whose date lies in [fromMs, toMs], both whole seconds; an absent bound is open. */
   readonly window?: ListWindow;
-  /** The walk wants to know how many rows match: a short page is only believed to be the end when the count agrees. */
+  /** Whether the answer should tell how many rows match. */
   readonly wantTotal: boolean;
   /** Of a walk that follows another stream of the mirror: which of its rows are next. The other members mean nothing then. */
   readonly following?: Following;
 }
 
-/** A place in the order in which the mirror wrote the rows of a stream: when (ms), and the id. */
+/** A position in the order in which the mirror wrote the rows of a stream: when (ms), and the id. */
 export type MirrorPlace = { readonly at: number; readonly id: string };
 
 export interface Following {
-  /** The rows behind this place; null: from the first one. */
+  /** The rows behind this position; null: from the first one. */
   readonly behind: MirrorPlace | null;
-  /** Written until then, by the clock of the mirror's database (ms); null: the walk begins, and the list says until when (`ListPage.serverTime`). */
+  /** Written until then, by the database's clock (ms); null: the walk begins, and the list says until when (`ListPage.serverTime`). */
   readonly untilMs: number | null;
 }
 
@@ -108,7 +104,7 @@ export interface Entry {
   readonly updatedAt: number | null;
 }
 
-/** Of a list without pages; no account has as many departments or members, and no conversation as many messages. */
+/** The most rows of a list without pages: no account has as many departments, and no conversation as many messages. */
 export const MOST_ROWS = 50_000;
 
 /** One answer of a list. */
@@ -120,14 +116,11 @@ export interface ListPage {
   readonly pageSize: number | null;
   /** How many rows match in all; null when not asked or not told. */
   readonly total: number | null;
-  /** The server's own word on whether rows follow; null or absent where it has none. */
+  /** Whether the server says that rows follow; null or absent where it says nothing. */
   readonly hasMore?: boolean | null;
   /** Values of `TableSpec.attributed` columns that the request tells about all its rows. They fill what the record leaves null. */
   readonly known?: Readonly<Record<string, unknown>>;
-  /**
-   * The `Date` header of the answer, ms since 1970; null when absent. The only clock a watermark may be capped by. Of a list that follows another
-   * stream: until when its rows were written, by the clock of the mirror's database.
-   */
+  /** The answer's `Date` header, ms since 1970; null when absent. Of a list that follows a stream: until when its rows were written, by the database's clock. */
   readonly serverTime: number | null;
   /** Of a list that follows another stream: the row of that stream up to which this page goes; null: there are none left. */
   readonly place?: MirrorPlace | null;
@@ -135,7 +128,7 @@ export interface ListPage {
   readonly gone?: readonly string[];
 }
 
-/** Where a walk stands. Plain JSON: it is stored in the checkpoint and must survive a crash. */
+/** Where a walk stands. Plain JSON, because it is stored in the checkpoint. */
 export type WalkState = { readonly [key: string]: unknown };
 
 export type WalkEnd =
@@ -143,27 +136,13 @@ export type WalkEnd =
   /** Too much moved under the reader: progress is kept, completeness is not claimed. */
   | { readonly kind: 'gave_up'; readonly reason: string };
 
-/**
- * What a walk asks to be told about the ids of a page: which of them this walk has met before (`walk`; the engine then keeps them), or which of them
- * the mirror holds in exactly this version (`mirror`).
- */
-export type Memory = 'walk' | 'mirror';
-
 /** The outcome of looking at one page. */
 export interface WalkStep<S extends WalkState = WalkState> {
   readonly state: S;
   /** Null while the walk goes on. */
   readonly end: WalkEnd | null;
-  /** With `memory: 'walk'`: ids to be kept from now on, stored together with the page. */
+  /** With `memory: 'walk'`: ids to be kept, stored together with the page. */
   readonly met?: readonly string[];
-}
-
-/** Times in ms since 1970; null where a walk keeps none or the server told none. */
-export interface WalkBeginning {
-  /** The next watermark: newest change on the first page, or newest creation met by a walk that is not sorted by change. */
-  readonly newest: number | null;
-  /** The server's clock at the first page. */
-  readonly serverTime: number | null;
 }
 
 /**
@@ -174,19 +153,20 @@ export interface WalkBeginning {
 export interface Walk<S extends WalkState = WalkState> {
   /** Which walk in which order: a state is only understood by a walk of the same kind. */
   readonly kind: string;
-  readonly memory?: Memory;
+  /** Which ids of a page it is told: those that it was shown before (`walk`; the engine keeps them), or that the mirror holds unchanged (`mirror`). */
+  readonly memory?: 'walk' | 'mirror';
   /** With `memory: 'walk'`: how many ids the engine must hold for this state; a mismatch begins the walk anew. */
   memorized?(state: S): number;
   /** The state before the first request. */
   start(): S;
-  /** The state to go on from after a stop: same place, fresh patience. */
+  /** The state to go on from after a stop: the same position, and no troubles counted. */
   resume(state: S): S;
   /** The next question. */
   next(state: S): ListQuery;
-  /** `familiar`: the ids of the page that `memory` knows; absent for a walk without one. */
-  accept(state: S, query: ListQuery, page: ListPage, familiar?: ReadonlySet<string>): WalkStep<S>;
-  /** What the walk tells for the next one; nothing of it is forgotten when the walk is resumed. */
-  beginning(state: S): WalkBeginning;
+  /** `known`: the ids of the page that `memory` knows; absent for a walk without one. */
+  accept(state: S, query: ListQuery, page: ListPage, known?: ReadonlySet<string>): WalkStep<S>;
+  /** For the next walk: the newest change (or creation) on the first page and the server's clock then, ms; null where none is known. */
+  beginning(state: S): { readonly newest: number | null; readonly serverTime: number | null };
   /** Asks for half as many rows a page from now on, after an answer over the size limit; null when it cannot get smaller. */
   shrink(state: S): S | null;
 }
@@ -219,32 +199,26 @@ export type Capabilities = { readonly [name: string]: boolean | number };
 /** What a stream needs to know to lay out its lists. */
 export interface PlanContext {
   readonly pass: Pass;
-  /** Remembered facts; a stream probes for those that are missing and hands the answer to `learn`. */
+  /** Remembered facts; a stream probes for those that are missing and passes the answer to `learn`. */
   readonly capabilities: Capabilities;
   learn(facts: Capabilities): Promise<void>;
   /** Where an incremental pass of this list stops (ms): watermark − lookback; null: read to the end. */
   stopBefore(listId: string): number | null;
   /** The watermark of a list (ms), for streams that know their own overlap; null: none yet. */
   watermark(listId: string): number | null;
-  /**
-   * Ids of the rows that the mirror holds of another stream of this connection, newest first, deleted ones left out. Null until that stream was read
-   * whole once.
-   */
+  /** Ids of another stream's rows in the mirror, newest first, deleted ones left out. Null until that stream was read whole once. */
   mirroredIds(stream: string, limit?: number): Promise<readonly string[] | null>;
-  /**
-   * Another stream of this connection, to be followed row by row. Null while it is no ground to stand on: it was not read whole yet, or not brought up to
-   * date for longer than it should be.
-   */
+  /** Another stream of this connection, to be followed row by row. Null while it was not read whole yet, or is staler than it should be. */
   follow(stream: string): Promise<FollowedStream | null>;
   /** Ids of the stream's own rows, deleted ones left out, whose column holds one of these values. */
   ownIds(column: string, values: readonly string[]): Promise<readonly string[]>;
-  /** What people should know about how this stream is read, until the next run says otherwise; null: nothing out of the ordinary. */
+  /** What people should know about how this stream is read, until the next run says otherwise; null: nothing. */
   notice(text: string | null): void;
   readonly fetch: FetchOptions;
 }
 
 export interface FollowedStream {
-  /** A moment of now, by the database's clock (ms): every row that was written until then can be seen, and none will turn up later. */
+  /** A time by the database's clock (ms): every row that was written until then can be seen, and none will turn up later. */
   settledAt(): Promise<number>;
   /** The next rows in the order in which the mirror wrote them; a row that is written again moves to the end. */
   read(query: FollowQuery): Promise<readonly FollowedRow[]>;
@@ -282,21 +256,18 @@ export interface Stream {
   planLists(context: PlanContext): Promise<readonly List[]>;
   /** What a full walk makes of rows that it did not meet. Absent: its walks do not find deletions. */
   readonly deletions?: Deletions;
-  /** Why verify does not compare this stream, for people; absent: it does. */
+  /** Why verify does not compare this stream, human-readable; absent: it does. */
   readonly notCompared?: string;
 }
 
 export interface Deletions {
-  /**
-   * Asks for one object by its id: true, false (404 or 410), or null when this server cannot be asked. Absent: no such request is known, and absence from
-   * a second walk counts.
-   */
+  /** Whether one object is there, asked by its id; null when this server cannot be asked. Absent: no such request is known, and a second walk decides. */
   readonly exists?: (row: MirroredRow, options: FetchOptions) => Promise<boolean | null>;
 }
 
 /** What a connection knows of its account after `open`. */
 export interface AccountFacts {
-  /** For people: project name and role. Never an address or a name of a person. */
+  /** Human-readable: project name and role. Never an address or a name of a person. */
   readonly summary: string;
 }
 
@@ -306,10 +277,7 @@ export interface Connection {
   readonly id: string;
   readonly source: string;
   readonly streams: readonly Stream[];
-  /**
-   * Verifies credentials and role; cheap when done before.
-   * @throws AuthError, UpstreamRefusedError, TransientError, RateLimitedError
-   */
+  /** Verifies credentials and role; cheap when done before. @throws AuthError, UpstreamRefusedError, TransientError, RateLimitedError */
   open(options: FetchOptions): Promise<AccountFacts>;
   /** The next sign-in is tried although the last one was refused: a person asked for it. */
   retryRefused?(): void;
