@@ -36,7 +36,6 @@ const SHARED_BY_SOURCES = [
   'src/sources/redact.ts',
   'src/sources/record-table.ts',
   'src/sources/session.ts',
-  'src/sources/shared-work.ts',
   'src/sources/value-shapes.ts',
   'src/sources/vault.ts',
 ];

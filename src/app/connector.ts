@@ -58,7 +58,7 @@ export function createConnector(
       return { settings, connection, limit: requestsPerMinute, keys };
     }
     const signIn = tiledeskSignIns.of(signInKey, () =>
-      createTiledeskSignIn(settings, upstream, { vault: vaultOf(credential), guard: guard() }),
+      createTiledeskSignIn({ settings, upstream, vault: vaultOf(credential), guard: guard() }),
     );
     const connection = createTiledeskConnection({ settings, upstream, signIn, privacy });
     return { settings, connection, limit: requestsPerMinute, keys };

@@ -2,8 +2,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { systemClock } from '../../src/clock.ts';
 import { ConfigError, RateLimitedError } from '../../src/errors.ts';
 import type { PrismaClient } from '../../src/generated/prisma/client.ts';
+import type { KeptSignIn, TokenVault } from '../../src/sources/tilkee/parts.ts';
 import { vaultName } from '../../src/sources/tilkee/sign-in.ts';
-import type { KeptSignIn, TokenVault } from '../../src/sources/tilkee/vault.ts';
 import { createDatabase } from '../../src/store/database.ts';
 import { createDatabaseVault } from '../../src/store/engine/vault.ts';
 import { unheardLogger } from '../helpers/unheard-logger.ts';

@@ -34,10 +34,8 @@ export function tryTiledeskAccount(parts: TrialParts, answers: Answers): Promise
     const { source, requestsPerMinute } = settings;
     const credential = tiledeskCredential(settings);
     const upstream = createUpstreams(config.http, upstreamParts)({ source, credential, requestsPerMinute });
-    const signIn = createTiledeskSignIn(settings, upstream, {
-      vault: createMemoryVault(),
-      guard: createRefusalGuard(null),
-    });
+    const guard = createRefusalGuard(null);
+    const signIn = createTiledeskSignIn({ settings, upstream, vault: createMemoryVault(), guard });
     return fetchOwnProjects({ baseUrl: settings.baseUrl, signIn, upstream }, fetch);
   });
 }

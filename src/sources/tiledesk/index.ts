@@ -1,8 +1,6 @@
 import { createHash } from 'node:crypto';
-import type { RefusalGuard } from '../../http/refusal-guard.ts';
 import type { Upstream } from '../../http/upstream.ts';
 import type { AccountFacts, Connection, Privacy, Stream } from '../../stream.ts';
-import type { Vault } from '../vault.ts';
 import { createTiledeskApi } from './api.ts';
 import { createBotsStream } from './bots.ts';
 import { createDepartmentsStream } from './departments.ts';
@@ -12,11 +10,11 @@ import { createMessagesStream } from './messages.ts';
 import type { TiledeskStreamParts } from './parts.ts';
 import { createProjectUsersStream } from './project-users.ts';
 import { createRequestsStream } from './requests.ts';
-import { type Credentials, createSignIn, type KeptSession, type SignIn } from './sign-in.ts';
+import type { Credentials, SignIn } from './sign-in.ts';
 import { createTagsStream } from './tags.ts';
 
 export { fetchOwnProjects, type OwnProject } from './own-projects.ts';
-export type { KeptSession } from './sign-in.ts';
+export { createTiledeskSignIn, type KeptSession } from './sign-in.ts';
 
 /** The streams by the name that settings use, in the order in which a sync by hand reads them; a new stream is one new file and one line here. */
 const STREAMS = {
@@ -59,14 +57,6 @@ export function tiledeskCredential({ baseUrl, auth }: Pick<TiledeskSettings, 'ba
   const account = auth.kind === 'token' ? `token ${auth.token}` : auth.email.toLowerCase();
   const { host } = new URL(baseUrl);
   return `tiledesk:${host}:${createHash('sha256').update(account).digest('hex').slice(0, 16)}`;
-}
-
-export function createTiledeskSignIn(
-  { baseUrl, auth }: Pick<TiledeskSettings, 'baseUrl' | 'auth'>,
-  upstream: Upstream,
-  { vault, guard }: { readonly vault: Vault<KeptSession>; readonly guard: RefusalGuard },
-): SignIn {
-  return createSignIn({ baseUrl, credentials: auth, upstream, vault, guard });
 }
 
 /** One Tiledesk project as a connection. */

@@ -32,32 +32,32 @@ export interface KeptSession {
 }
 
 interface SignInParts {
-  readonly baseUrl: string;
-  readonly credentials: Credentials;
+  readonly settings: { readonly baseUrl: string; readonly auth: Credentials };
   readonly upstream: Upstream;
   readonly vault: Vault<KeptSession>;
   readonly guard: RefusalGuard;
 }
 
-export function createSignIn({ credentials, ...parts }: SignInParts): SignIn {
+export function createTiledeskSignIn({ settings, ...parts }: SignInParts): SignIn {
   const { guard } = parts;
-  const { kind } = credentials;
+  const { auth, baseUrl } = settings;
+  const { kind } = auth;
   const shared = { kind, refuse: guard.refuse, forgetRefusal: guard.forget };
   if (kind === 'token') {
     const message = 'Tiledesk refused the token; put a fresh one into TILEDESK_TOKEN';
     const refused = () => new AuthError('auth_failed', message);
-    return { ...shared, ...fixedHeader(credentials.token, guard, refused), userId: () => null };
+    return { ...shared, ...fixedHeader(auth.token, guard, refused), userId: () => null };
   }
   if (kind === 'basic') {
-    const pair = Buffer.from(`${credentials.email}:${credentials.password}`, 'utf8').toString('base64');
+    const pair = Buffer.from(`${auth.email}:${auth.password}`, 'utf8').toString('base64');
     return { ...shared, ...fixedHeader(`Basic ${pair}`, guard, wrongPassword), userId: () => null };
   }
-  const session = signInByPassword({ ...parts, ...credentials });
+  const session = signInByPassword({ ...parts, ...auth, baseUrl });
   const { header, renew } = session;
   return { ...shared, header, renew, userId: () => session.current?.userId ?? null };
 }
 
-type PasswordParts = Omit<SignInParts, 'credentials'> & { readonly email: string; readonly password: string };
+type PasswordParts = Omit<SignInParts, 'settings'> & Readonly<Record<'baseUrl' | 'email' | 'password', string>>;
 
 function signInByPassword({ baseUrl, upstream, vault, guard, email, password }: PasswordParts): Session<KeptSession> {
   const passwordDigest = createHash('sha256').update(password).digest('hex');

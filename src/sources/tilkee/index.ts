@@ -9,9 +9,8 @@ import { type TilkeeSignIn, tilkeeCredential } from './sign-in.ts';
 import { createTokensStream } from './tokens.ts';
 import { createUsersStream } from './users.ts';
 
-export type { TilkeeSettings } from './parts.ts';
+export type { KeptSignIn, TilkeeSettings, TokenVault } from './parts.ts';
 export { createTilkeeSignIn, tilkeeCredential, vaultName } from './sign-in.ts';
-export type { KeptSignIn, TokenVault } from './vault.ts';
 
 /** The streams by the name that settings use; a new stream is one new file and one line here. */
 const STREAMS = {

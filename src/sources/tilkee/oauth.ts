@@ -4,8 +4,7 @@ import { AuthError, UpstreamContractError, UpstreamRefusedError } from '../../er
 import type { RequestOptions, Upstream } from '../../http/upstream.ts';
 import { asNumber, asText, isObject } from '../coerce.ts';
 import { isOwnRefusal } from './api.ts';
-import type { TilkeeAuth, TilkeeSettings } from './parts.ts';
-import type { KeptSignIn } from './vault.ts';
+import type { KeptSignIn, TilkeeAuth, TilkeeSettings } from './parts.ts';
 
 /**
  * The ways into a Tilkee account, each one request that is answered with a sign-in. Password and refresh token go to the *authorize* address, only the code

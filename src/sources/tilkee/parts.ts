@@ -2,6 +2,7 @@ import type { UpstreamResponse } from '../../http/upstream.ts';
 import type { FetchOptions, Privacy } from '../../stream.ts';
 import { redactTilkee } from '../privacy.ts';
 import type { RecordTable } from '../record-table.ts';
+import type { Vault } from '../vault.ts';
 
 /** How an account proves who it is. One V3 sign-in opens both APIs; a key of the old API opens V2 only (documented). */
 export type TilkeeAuth =
@@ -89,9 +90,13 @@ export const redacted = (table: RecordTable, { privacy }: TilkeeStreamParts) => 
   redactRecord: (record: unknown) => redactTilkee(record, privacy),
 });
 
-/** What a sign-in leaves behind. Times in ms since 1970 by our clock. */
-export interface StoredSignIn {
+/** What the vault keeps of a sign-in. Times in ms since 1970 by the clock of who signed in. */
+export interface KeptSignIn {
   readonly accessToken: string;
   readonly expiresAt: number;
   readonly refreshToken: string | null;
+  /** With `expiresAt` it tells every process how long such a token lives. */
+  readonly obtainedAt?: number;
 }
+
+export type TokenVault = Vault<KeptSignIn>;

@@ -7,8 +7,7 @@ import type { Logger } from '../../logger.ts';
 import type { FetchOptions } from '../../stream.ts';
 import { createSession, fixedHeader, type HeaderSource, type Session } from '../session.ts';
 import { grantByPassword, grantByRefreshToken, type OauthAuth } from './oauth.ts';
-import type { TilkeeSettings } from './parts.ts';
-import type { KeptSignIn, TokenVault } from './vault.ts';
+import type { KeptSignIn, TilkeeSettings, TokenVault } from './parts.ts';
 
 /**
  * One account's way in, shared by everything in this process that uses the account, and through the vault by all processes.

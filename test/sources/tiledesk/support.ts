@@ -7,7 +7,7 @@ import { createRefusalGuard } from '../../../src/http/refusal-guard.ts';
 import { createUpstream } from '../../../src/http/upstream.ts';
 import { createTiledeskApi, type TiledeskApi } from '../../../src/sources/tiledesk/api.ts';
 import { createTiledeskConnection } from '../../../src/sources/tiledesk/index.ts';
-import { type Credentials, createSignIn, type KeptSession } from '../../../src/sources/tiledesk/sign-in.ts';
+import { type Credentials, createTiledeskSignIn, type KeptSession } from '../../../src/sources/tiledesk/sign-in.ts';
 import { createMemoryVault, type Vault } from '../../../src/sources/vault.ts';
 import type {
   Capabilities,
@@ -89,9 +89,8 @@ export async function setupUpstream(options: TiledeskSandboxOptions = {}): Promi
         maxTotalMs: 3000,
         random: () => 0,
       });
-      const signIn = createSignIn({
-        baseUrl,
-        credentials: auth,
+      const signIn = createTiledeskSignIn({
+        settings: { baseUrl, auth },
         upstream,
         vault: account.vault ?? createMemoryVault(),
         guard: createRefusalGuard(null),

@@ -2,8 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { secretCanary } from '../../../sandbox/tilkee.ts';
 import { ConfigError } from '../../../src/errors.ts';
+import type { KeptSignIn, TokenVault } from '../../../src/sources/tilkee/parts.ts';
 import { isEnding, tilkeeCredential, vaultName } from '../../../src/sources/tilkee/sign-in.ts';
-import type { KeptSignIn, TokenVault } from '../../../src/sources/tilkee/vault.ts';
 import { createMemoryVault } from '../../../src/sources/vault.ts';
 import { createTestClock, everythingIn, failureOf, type TestClock } from '../../http/support.ts';
 import {
