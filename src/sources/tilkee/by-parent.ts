@@ -1,6 +1,6 @@
 import { RateLimitedError, UpstreamRefusedError } from '../../errors.ts';
-import type { List, PlanContext } from '../../stream.ts';
-import { existsAt, isRefused, type ListPlan, listOf, type Place } from './lists.ts';
+import type { FetchOptions, List, PlanContext } from '../../stream.ts';
+import { existsAt, isRefused, type ListPlan, type Place, type Reader } from './lists.ts';
 import type { TilkeeStreamParts } from './parts.ts';
 
 /** How many projects an incremental pass looks into when there is no list of everything: newest first, one request each. */
@@ -29,8 +29,8 @@ export async function mirroredProjects(
 }
 
 /** The list of one project. A project that went away meanwhile has an empty one; a list that is refused for a project that is there is a refusal. */
-export function projectList(parts: TilkeeStreamParts, projectId: string, plan: ListPlan): List {
-  const list = listOf(plan);
+export function projectList(parts: TilkeeStreamParts, reader: Reader, projectId: string, plan: ListPlan): List {
+  const list = reader.list(plan);
   return {
     ...list,
     async fetchPage(query, options) {
@@ -44,13 +44,14 @@ export function projectList(parts: TilkeeStreamParts, projectId: string, plan: L
   };
 }
 
-function isProjectThere(parts: TilkeeStreamParts, id: string, options: Parameters<List['fetchPage']>[1]) {
-  const api = parts.settings.projectsApi;
-  return existsAt(parts, api, api === 'v3' ? `/projects/${id}/` : `/projects/${id}`, options);
-}
-
 export const projectPlace = (projectId: string, kind: 'tokens' | 'connexions'): Place => ({
   api: 'v2',
   path: `/projects/${encodeURIComponent(projectId)}/${kind}`,
   known: { project_id: projectId },
 });
+
+/** As the account sees it by the API that its projects are read from. */
+export function isProjectThere(parts: TilkeeStreamParts, id: string, options: FetchOptions): Promise<boolean | null> {
+  const { projectsApi: api } = parts.settings;
+  return existsAt(parts, api, api === 'v3' ? `/projects/${id}/` : `/projects/${id}`, options);
+}

@@ -1,18 +1,7 @@
 import type { List, ListWindow, PlanContext, Stream } from '../../stream.ts';
 import { asText } from '../coerce.ts';
 import { mirroredProjects, projectList, projectPlace, RECENT_PROJECTS } from './by-parent.ts';
-import {
-  asEverybody,
-  createReader,
-  existsAt,
-  isOpen,
-  listOf,
-  noteOnReading,
-  type Place,
-  probeWindow,
-  type Reader,
-  recallOr,
-} from './lists.ts';
+import { asEverybody, createReader, existsAt, noteOnReading, type Place, type Reader } from './lists.ts';
 import { redacted, type TilkeeStreamParts } from './parts.ts';
 import { CONNEXIONS } from './rows.ts';
 
@@ -37,8 +26,8 @@ export function createConnexionsStream(parts: TilkeeStreamParts): Stream {
   }
 
   /** Whether visits name their link or project themselves. Null: there are none yet. */
-  async function namesParents(reader: Reader, context: PlanContext): Promise<boolean | null> {
-    const { records } = await reader.fetch(bulk, { offset: 0, limit: 5 }, context.fetch);
+  async function namesParents(reader: Reader): Promise<boolean | null> {
+    const { records } = await reader.fetch(bulk, { offset: 0, limit: 5 });
     if (records.length === 0) return null;
     return records.some((record) => {
       try {
@@ -52,54 +41,50 @@ export function createConnexionsStream(parts: TilkeeStreamParts): Stream {
 
   async function listsByProject(reader: Reader, context: PlanContext): Promise<readonly List[]> {
     const projects = await mirroredProjects(parts, context);
-    return projects.map((id) =>
-      projectList(parts, id, { id: `project.${id}`, place: projectPlace(id, 'connexions'), reader, context }),
-    );
+    return projects.map((id) => visitsOf(reader, id));
   }
 
+  const visitsOf = (reader: Reader, id: string) =>
+    projectList(parts, reader, id, { id: `project.${id}`, place: projectPlace(id, 'connexions') });
+
   /** A server that ignores `tokens` would give every visit to every link: no visit belongs to link 0. */
-  async function probeTokenFilter(reader: Reader, context: PlanContext): Promise<boolean> {
+  async function probeTokenFilter(reader: Reader): Promise<boolean> {
     const place: Place = { ...bulk, parameters: [['tokens', '0']] };
-    return (await reader.fetch(place, { offset: 0, limit: 2 }, context.fetch)).entries.length === 0;
+    return (await reader.fetch(place, { offset: 0, limit: 2 })).entries.length === 0;
   }
 
   /** Lists that add nothing but the parents of visits: left out as long as those are not mirrored. */
   async function attributingLists(reader: Reader, context: PlanContext): Promise<readonly List[] | null> {
     const isByToken = settings.visitsBy === 'token';
-    if (isByToken && !(await recallOr(context, 'filtersByToken', () => probeTokenFilter(reader, context)))) return null;
+    if (isByToken && !(await reader.recall('filtersByToken', () => probeTokenFilter(reader)))) return null;
     const ids = await context.mirroredIds(isByToken ? 'tilkee.tokens' : 'tilkee.projects');
     if (ids === null) return null;
     return ids.map((id) => {
-      if (!isByToken) {
-        const place = projectPlace(id, 'connexions');
-        return projectList(parts, id, { id: `project.${id}`, place, reader, context });
-      }
+      if (!isByToken) return visitsOf(reader, id);
       const place: Place = { ...bulk, parameters: [['tokens', id]], known: { token_id: id } };
-      return listOf({ id: `token.${id}`, place, reader, context });
+      return reader.list({ id: `token.${id}`, place });
     });
   }
 
   /** Whether a full walk has to ask for the parents of visits. */
-  async function asksForParents(reader: Reader, context: PlanContext): Promise<boolean> {
+  async function asksForParents(reader: Reader): Promise<boolean> {
     if (settings.visitsBy !== 'auto') return settings.visitsBy !== 'list';
-    return (await recallOr(context, 'visitsNameParents', () => namesParents(reader, context))) === false;
+    return (await reader.recall('visitsNameParents', () => namesParents(reader))) === false;
   }
 
   return {
     ...redacted(CONNEXIONS, parts),
     async planLists(context) {
       const reader = createReader(parts, context);
-      const hasBulk = await recallOr(context, 'allInOneList', () => isOpen(reader, bulk, context.fetch));
+      const hasBulk = await reader.recall('allInOneList', () => reader.isOpen(bulk));
       if (!hasBulk) {
         noteOnReading(context, BY_PROJECT);
         return listsByProject(reader, context);
       }
-      const hasWindows = await recallOr(context, `createdWindows.${settings.timeUnit}`, () =>
-        probeWindow(reader, bulk, context.fetch),
-      );
-      const overlap = hasWindows === true ? { overlapMs: OVERLAP_MS } : {};
-      const lists = asEverybody(parts, 'all', bulk).map((one) => listOf({ ...one, reader, context, ...overlap }));
-      const needsParents = await asksForParents(reader, context);
+      const hasWindows = await reader.hasWindows(bulk, `createdWindows.${settings.timeUnit}`);
+      const overlapMs = hasWindows === true ? OVERLAP_MS : undefined;
+      const lists = asEverybody(parts, 'all', bulk).map((one) => reader.list({ ...one, overlapMs }));
+      const needsParents = await asksForParents(reader);
       const more = needsParents && context.pass !== 'incremental' ? await attributingLists(reader, context) : [];
       const parents = more === null ? NO_PARENTS : needsParents ? PARENTS_LATER : null;
       noteOnReading(context, hasWindows === false ? NO_WINDOWS : null, parents);

@@ -1,15 +1,5 @@
 import type { Stream } from '../../stream.ts';
-import {
-  asEverybody,
-  createReader,
-  listOf,
-  manyValues,
-  noteOnReading,
-  type Place,
-  probeWindow,
-  recallOr,
-  v3Window,
-} from './lists.ts';
+import { asEverybody, createReader, manyValues, noteOnReading, type Place, v3Window } from './lists.ts';
 import { redacted, type TilkeeStreamParts } from './parts.ts';
 import { itemsOf } from './rows.ts';
 
@@ -29,19 +19,11 @@ export function createItemsStream(parts: TilkeeStreamParts): Stream {
     async planLists(context) {
       noteOnReading(context);
       const reader = createReader(parts, context);
-      if (api === 'v2')
-        return asEverybody(parts, 'all', place).map((one) => listOf({ ...one, reader, context, holdsAll: true }));
-      const hasWindows = await recallOr(context, 'createdWindows', () => probeWindow(reader, place, context.fetch));
-      return [
-        listOf({
-          id: 'all',
-          place,
-          reader,
-          context,
-          holdsAll: true,
-          ...(hasWindows === true ? { overlapMs: OVERLAP_MS } : {}),
-        }),
-      ];
+      if (api === 'v2') {
+        return asEverybody(parts, 'all', place).map((one) => reader.list({ ...one, holdsAll: true }));
+      }
+      const overlapMs = (await reader.hasWindows(place)) === true ? OVERLAP_MS : undefined;
+      return [reader.list({ id: 'all', place, holdsAll: true, overlapMs })];
     },
     deletions: {},
   };

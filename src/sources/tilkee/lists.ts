@@ -1,15 +1,6 @@
 import { UpstreamContractError, UpstreamRefusedError } from '../../errors.ts';
 import type { UpstreamResponse } from '../../http/upstream.ts';
-import type {
-  Capabilities,
-  Entry,
-  FetchOptions,
-  List,
-  ListPage,
-  ListQuery,
-  ListWindow,
-  PlanContext,
-} from '../../stream.ts';
+import type { Entry, FetchOptions, List, ListPage, ListQuery, ListWindow, PlanContext } from '../../stream.ts';
 import { createOffsetWalk } from '../../walks/offset.ts';
 import { asBoolean, asId, asMs, asNumber, isObject, type JsonObject } from '../coerce.ts';
 import { BadParameterError } from './api.ts';
@@ -31,52 +22,111 @@ export interface Place {
 /** Rows that a V3 server surely gives: the documented default. */
 const SURE_LIMIT = 20;
 
-export interface Reader {
-  fetch(place: Place, query: Pick<ListQuery, 'offset' | 'limit' | 'window'>, options: GetOptions): Promise<ListPage>;
-  /** Rows a page that the walks should ask for. */
-  readonly pageSize: number;
+type PageQuery = Pick<ListQuery, 'offset' | 'limit' | 'window'>;
+
+export interface ListPlan {
+  readonly id: string;
+  readonly place: Place;
+  /** How far an incremental window reaches back before the watermark; absent: this list has no windows, its front is read. */
+  readonly overlapMs?: number | undefined;
+  /** By which date the list shows the newest first; default: creation. */
+  readonly sortedBy?: 'createdAt' | 'updatedAt';
+  /** Never empty while the stream has objects. */
+  readonly holdsAll?: boolean;
 }
 
-/**
- * Fetches pages of both APIs. A server that refuses the page size says by how much (422); it is asked again with that, and the answer is remembered.
- */
-export function createReader({ api, settings }: TilkeeStreamParts, context: Reads): Reader {
-  const remembered = context.capabilities.pageSize;
-  let allowed = Math.min(settings.pageSize, typeof remembered === 'number' ? remembered : settings.pageSize);
+export type Reader = ReturnType<typeof createReader>;
 
-  async function fetchOnce(place: Place, query: Pick<ListQuery, 'offset' | 'limit' | 'window'>, options: GetOptions) {
-    const { path, parameters = [] } = place;
+/** Reads the lists of both APIs in one pass, and lays them out for it. */
+export function createReader({ api, settings }: TilkeeStreamParts, context: PlanContext) {
+  const remembered = context.capabilities.pageSize;
+  /** Rows a page. A server that refuses this many says by how much (422); it is asked again with that, and the answer is remembered. */
+  let pageSize = Math.min(settings.pageSize, typeof remembered === 'number' ? remembered : settings.pageSize);
+
+  async function fetchOnce(place: Place, query: PageQuery, options: GetOptions) {
+    const { path, parameters = [], actAs, known } = place;
     const window = query.window === undefined ? [] : (place.windowParameters?.(query.window) ?? []);
     const search = new URLSearchParams({
       [place.api === 'v3' ? 'skip' : 'offset']: String(query.offset),
-      limit: String(Math.min(query.limit, allowed)),
+      limit: String(Math.min(query.limit, pageSize)),
     });
     for (const [name, value] of [...parameters, ...window]) search.append(name, value);
-    const actAs = place.actAs === undefined ? {} : { actAs: place.actAs };
-    const response = await api.get(place.api, path, search, { ...options, ...actAs });
+    const response = await api.get(place.api, path, search, { ...options, ...(actAs !== undefined && { actAs }) });
     const page = place.api === 'v3' ? readV3(response, path) : readV2(response, path);
-    return place.known === undefined ? page : { ...page, known: place.known };
+    return known === undefined ? page : { ...page, known };
+  }
+
+  async function fetch(place: Place, query: PageQuery, options: GetOptions = context.fetch): Promise<ListPage> {
+    try {
+      return await fetchOnce(place, query, options);
+    } catch (error) {
+      const bound = limitOf(error);
+      if (bound === null || bound >= pageSize) throw error;
+      pageSize = Math.max(2, bound);
+      await context.learn({ pageSize });
+      return fetchOnce(place, query, options);
+    }
+  }
+
+  /**
+   * Asks `ask` unless the answer is remembered. An undecided answer is not kept, and a no is asked again by every full sync that looks for deletions: rights
+   * are given, and servers learn. The name holds whatever setting decides the answer.
+   */
+  async function recall(name: string, ask: () => Promise<boolean | null>): Promise<boolean | null> {
+    const answer = context.capabilities[name];
+    if (answer === true || (answer === false && context.pass !== 'reconcile')) return answer;
+    const found = await ask();
+    if (found !== null) await context.learn({ [name]: found });
+    return found;
   }
 
   return {
-    get pageSize() {
-      return allowed;
-    },
-    async fetch(place, query, options) {
+    fetch,
+    recall,
+
+    /** Whether a list is open to the account. Throws when it did not say just now. */
+    async isOpen(place: Place): Promise<boolean> {
       try {
-        return await fetchOnce(place, query, options);
+        await fetch(place, { offset: 0, limit: 2 });
+        return true;
       } catch (error) {
-        const bound = limitOf(error);
-        if (bound === null || bound >= allowed) throw error;
-        allowed = Math.max(2, bound);
-        await context.learn({ pageSize: allowed });
-        return fetchOnce(place, query, options);
+        if (isRefused(error)) return false;
+        throw error;
       }
+    },
+
+    /** Whether the list can be asked for a range of creation; null: not known yet. */
+    hasWindows: (place: Place, name = 'createdWindows') => recall(name, () => probeWindow(fetch, place)),
+
+    /** The list as the pass reads it: whole, since a time of creation, or its front. */
+    list({ id, place, overlapMs, sortedBy = 'createdAt', holdsAll }: ListPlan): List {
+      const watermark = overlapMs === undefined ? null : context.watermark(id);
+      const isIncremental = context.pass === 'incremental';
+      const isWindow = isIncremental && overlapMs !== undefined && watermark !== null;
+      const walk = isWindow
+        ? createOffsetWalk({ pageSize, goal: 'window', window: { field: 'created_at', fromMs: watermark - overlapMs } })
+        : isIncremental
+          ? createOffsetWalk({ pageSize, goal: 'front', sortedBy })
+          : createOffsetWalk({ pageSize, goal: 'all', provesEnd: context.pass === 'reconcile' });
+      const list: List = {
+        id,
+        walk,
+        // A window may well be empty.
+        holdsAll: holdsAll === true && !isWindow,
+        fetchPage: (query, options) => fetch(place, query, options),
+      };
+      if (overlapMs === undefined) return list;
+      return {
+        ...list,
+        async fetchNewestChange(options) {
+          const { entries, serverTime } = await fetch(place, { offset: 0, limit: 5 }, options);
+          const times = entries.flatMap(({ createdAt }) => createdAt ?? []);
+          return { newest: times.length === 0 ? null : Math.max(...times), serverTime };
+        },
+      };
     },
   };
 }
-
-type Reads = Pick<PlanContext, 'capabilities' | 'learn'>;
 
 function limitOf(error: unknown): number | null {
   if (!(error instanceof BadParameterError)) return null;
@@ -135,17 +185,6 @@ export function isRefused(error: unknown): boolean {
   return error instanceof UpstreamRefusedError && [403, 404, 410].includes(error.status);
 }
 
-/** Whether a list is open to the account. Throws when it did not say just now. */
-export async function isOpen(reader: Reader, place: Place, options: FetchOptions): Promise<boolean> {
-  try {
-    await reader.fetch(place, { offset: 0, limit: 2 }, options);
-    return true;
-  } catch (error) {
-    if (isRefused(error)) return false;
-    throw error;
-  }
-}
-
 /** No list of Tilkee tells what changed: said in the status of every stream, beside what is out of the ordinary. */
 export function noteOnReading(context: PlanContext, ...texts: readonly (string | null)[]): void {
   context.notice([EDITS_LATER, ...texts.filter((text) => text !== null)].join('; '));
@@ -165,76 +204,15 @@ const DAY_MS = 86_400_000;
 /**
  * Whether a list can be asked for what was created since a time, found out with the form that is used: the next century must be empty, and a window
  * that opens two days before the newest row must show that row. (A server that reads milliseconds as seconds fails the first, one that reads seconds as
- * milliseconds the second.) Null: no rows yet, so nobody can tell.
+ * milliseconds the second.) Null: no rows yet, so nothing can be told.
  */
-export async function probeWindow(reader: Reader, place: Place, options: FetchOptions): Promise<boolean | null> {
-  const front = await reader.fetch(place, { offset: 0, limit: 5 }, options);
-  const dated = front.entries.filter(({ createdAt }) => createdAt !== null);
-  const newest = dated.sort((a, b) => (b.createdAt ?? 0) - (a.createdAt ?? 0))[0];
-  if (newest === undefined || newest.createdAt === null) return null;
-  const windowFrom = (fromMs: number): ListWindow => ({ field: 'created_at', fromMs });
-  const never = await reader.fetch(place, { offset: 0, limit: 5, window: windowFrom(NEVER_MS) }, options);
-  if (never.entries.length > 0) return false;
-  const window = windowFrom(newest.createdAt - 2 * DAY_MS);
-  const since = await reader.fetch(place, { offset: 0, limit: 5, window }, options);
-  return since.entries.length > 0;
-}
-
-/**
- * Asks `ask` unless the answer is remembered. An undecided answer is not kept, and a no is asked again by every full walk that looks for deletions: rights are
- * given, and servers learn. The name holds whatever setting decides the answer.
- */
-export async function recallOr(
-  context: PlanContext,
-  name: string,
-  ask: () => Promise<boolean | null>,
-): Promise<boolean | null> {
-  const remembered = context.capabilities[name];
-  if (remembered === true || (remembered === false && context.pass !== 'reconcile')) return remembered;
-  const found = await ask();
-  if (found !== null) await context.learn({ [name]: found } satisfies Capabilities);
-  return found;
-}
-
-export interface ListPlan {
-  readonly id: string;
-  readonly place: Place;
-  readonly reader: Reader;
-  readonly context: PlanContext;
-  /** How far an incremental window reaches back before the watermark; absent: this list has no windows, its front is read. */
-  readonly overlapMs?: number;
-  /** By which date the list shows the newest first; creation unless told. */
-  readonly sortedBy?: 'createdAt' | 'updatedAt';
-  /** Never empty while the stream has objects. */
-  readonly holdsAll?: boolean;
-}
-
-/** The list as the pass reads it: whole, since a time of creation, or its front. */
-export function listOf({ id, place, reader, context, overlapMs, sortedBy = 'createdAt', holdsAll }: ListPlan): List {
-  const { pageSize } = reader;
-  const watermark = overlapMs === undefined ? null : context.watermark(id);
-  const isWindow = context.pass === 'incremental' && overlapMs !== undefined && watermark !== null;
-  const walk = isWindow
-    ? createOffsetWalk({ pageSize, goal: 'window', window: { field: 'created_at', fromMs: watermark - overlapMs } })
-    : context.pass === 'incremental'
-      ? createOffsetWalk({ pageSize, goal: 'front', sortedBy })
-      : createOffsetWalk({ pageSize, goal: 'all', provesEnd: context.pass === 'reconcile' });
-  return {
-    id,
-    walk,
-    // A window may well be empty.
-    holdsAll: holdsAll === true && !isWindow,
-    fetchPage: (query, options) => reader.fetch(place, query, options),
-    ...(overlapMs === undefined
-      ? {}
-      : {
-          async fetchNewestChange(options: FetchOptions) {
-            const { entries, serverTime } = await reader.fetch(place, { offset: 0, limit: 5 }, options);
-            const times = entries.map(({ createdAt }) => createdAt).filter((at) => at !== null);
-            return { newest: times.length === 0 ? null : Math.max(...times), serverTime };
-          },
-        }),
-  };
+async function probeWindow(fetch: (place: Place, query: PageQuery) => Promise<ListPage>, place: Place) {
+  const few = { offset: 0, limit: 5 } as const;
+  const isEmptySince = async (fromMs: number) =>
+    (await fetch(place, { ...few, window: { field: 'created_at', fromMs } })).entries.length === 0;
+  const times = (await fetch(place, few)).entries.flatMap(({ createdAt }) => createdAt ?? []);
+  if (times.length === 0) return null;
+  return (await isEmptySince(NEVER_MS)) && !(await isEmptySince(Math.max(...times) - 2 * DAY_MS));
 }
 
 /** The same list once for the account itself and once for every colleague that settings name. */

@@ -1,19 +1,7 @@
 import type { PlanContext, Stream } from '../../stream.ts';
 import { asMs, isObject } from '../coerce.ts';
-import {
-  asEverybody,
-  createReader,
-  existsAt,
-  type ListPlan,
-  listOf,
-  manyValues,
-  noteOnReading,
-  type Place,
-  probeWindow,
-  type Reader,
-  recallOr,
-  v3Window,
-} from './lists.ts';
+import { isProjectThere } from './by-parent.ts';
+import { asEverybody, createReader, manyValues, noteOnReading, type Place, type Reader, v3Window } from './lists.ts';
 import { redacted, type TilkeeStreamParts } from './parts.ts';
 import { projectsOf } from './rows.ts';
 
@@ -66,29 +54,23 @@ export function createProjectsStream(parts: TilkeeStreamParts): Stream {
       const all = places();
       const [plain] = all;
       if (plain === undefined) return [];
-      const shared = { reader, context } as const;
       if (api === 'v3') {
-        const hasWindows = await recallOr(context, 'createdWindows', () =>
-          probeWindow(reader, plain.place, context.fetch),
-        );
-        const overlap = hasWindows === true ? { overlapMs: OVERLAP_MS } : {};
-        return all.map((one): ListPlan => ({ ...one, ...shared, ...overlap })).map(listOf);
+        const overlapMs = (await reader.hasWindows(plain.place)) === true ? OVERLAP_MS : undefined;
+        return all.map((one) => reader.list({ ...one, overlapMs }));
       }
-      const sorted =
-        settings.orderByUpdate && context.pass === 'incremental' ? await sortedByUpdate(reader, plain, context) : null;
-      return all
-        .filter(isRead(context))
-        .map((one) => (sorted !== null && one === plain ? sorted : listOf({ ...one, ...shared })));
+      const wantsSorted = settings.orderByUpdate && context.pass === 'incremental';
+      const sorted = wantsSorted ? await sortedByUpdate(reader, plain, context) : null;
+      return all.filter(isRead(context)).map((one) => (sorted !== null && one === plain ? sorted : reader.list(one)));
     },
     deletions: {
-      exists: ({ id }, options) => existsAt(parts, api, api === 'v3' ? `/projects/${id}/` : `/projects/${id}`, options),
+      exists: ({ id }, options) => isProjectThere(parts, id, options),
     },
   };
 
   /** The list with the latest changes at its front, where the server obeys: it echoes the order, and the rows are in it. */
   async function sortedByUpdate(reader: Reader, plain: NamedPlace, context: PlanContext) {
     const place: Place = { ...plain.place, parameters: [['order', ORDER_BY_UPDATE]] };
-    const obeys = await recallOr(context, 'ordersByUpdate', async () => {
+    const obeys = await reader.recall('ordersByUpdate', async () => {
       const query = new URLSearchParams({ offset: '0', limit: '10', order: ORDER_BY_UPDATE });
       const { body } = await parts.api.get(api, place.path, query, context.fetch);
       const rows = isObject(body) && Array.isArray(body.contents) ? body.contents : [];
@@ -97,6 +79,6 @@ export function createProjectsStream(parts: TilkeeStreamParts): Stream {
       const isSorted = times.every((at, i) => at !== null && (i === 0 || at <= (times[i - 1] ?? 0)));
       return isObject(body) && body.order === ORDER_BY_UPDATE && isSorted;
     });
-    return obeys === true ? listOf({ ...plain, id: 'by_update', place, reader, context, sortedBy: 'updatedAt' }) : null;
+    return obeys === true ? reader.list({ id: 'by_update', place, sortedBy: 'updatedAt' }) : null;
   }
 }

@@ -1,17 +1,7 @@
 import type { List, PlanContext, Stream } from '../../stream.ts';
 import { asText } from '../coerce.ts';
 import { mirroredProjects, projectList, projectPlace, RECENT_PROJECTS } from './by-parent.ts';
-import {
-  asEverybody,
-  createReader,
-  existsAt,
-  isOpen,
-  listOf,
-  noteOnReading,
-  type Place,
-  type Reader,
-  recallOr,
-} from './lists.ts';
+import { asEverybody, createReader, existsAt, noteOnReading, type Place, type Reader } from './lists.ts';
 import { redacted, type TilkeeStreamParts } from './parts.ts';
 import { TOKENS } from './rows.ts';
 
@@ -32,14 +22,14 @@ export function createTokensStream(parts: TilkeeStreamParts): Stream {
   function bulkLists(reader: Reader, context: PlanContext): readonly List[] {
     const archived = asEverybody(parts, 'archived', { ...BULK, parameters: ARCHIVED });
     const all = [...asEverybody(parts, 'all', BULK), ...(wantsArchived(context) ? archived : [])];
-    return all.map((one) => listOf({ ...one, reader, context }));
+    return all.map((one) => reader.list(one));
   }
 
   async function listsByProject(reader: Reader, context: PlanContext): Promise<readonly List[]> {
     const projects = await mirroredProjects(parts, context);
     return projects.flatMap((id) => {
       const place = projectPlace(id, 'tokens');
-      const listAt = (name: string, at: Place) => projectList(parts, id, { id: name, place: at, reader, context });
+      const listAt = (name: string, at: Place) => projectList(parts, reader, id, { id: name, place: at });
       const archived = listAt(`project.${id}.archived`, { ...place, parameters: ARCHIVED });
       return [listAt(`project.${id}`, place), ...(wantsArchived(context) ? [archived] : [])];
     });
@@ -49,7 +39,7 @@ export function createTokensStream(parts: TilkeeStreamParts): Stream {
     ...redacted(TOKENS, parts),
     async planLists(context) {
       const reader = createReader(parts, context);
-      const hasBulk = await recallOr(context, 'allInOneList', () => isOpen(reader, BULK, context.fetch));
+      const hasBulk = await reader.recall('allInOneList', () => reader.isOpen(BULK));
       noteOnReading(context, hasBulk ? null : NOTICE);
       return hasBulk ? bulkLists(reader, context) : listsByProject(reader, context);
     },

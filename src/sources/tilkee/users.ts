@@ -1,5 +1,5 @@
 import type { Stream } from '../../stream.ts';
-import { createReader, listOf, noteOnReading } from './lists.ts';
+import { createReader, noteOnReading } from './lists.ts';
 import { redacted, type TilkeeStreamParts } from './parts.ts';
 import { USERS } from './rows.ts';
 
@@ -9,8 +9,7 @@ export function createUsersStream(parts: TilkeeStreamParts): Stream {
     ...redacted(USERS, parts),
     async planLists(context) {
       noteOnReading(context);
-      const reader = createReader(parts, context);
-      return [listOf({ id: 'all', place: { api: 'v2', path: '/users' }, reader, context, holdsAll: true })];
+      return [createReader(parts, context).list({ id: 'all', place: { api: 'v2', path: '/users' }, holdsAll: true })];
     },
     deletions: {},
   };
