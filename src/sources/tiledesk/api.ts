@@ -1,7 +1,8 @@
 import { AuthError, UpstreamContractError, UpstreamRefusedError } from '../../errors.ts';
 import type { Upstream, UpstreamResponse } from '../../http/upstream.ts';
 import type { AccountFacts, FetchOptions } from '../../stream.ts';
-import { asId, asText, isObject } from '../coerce.ts';
+import { asText, isObject } from '../coerce.ts';
+import { membershipsIn } from './own-projects.ts';
 import { isOwnRefusal, isRefusalObject } from './own-refusal.ts';
 import type { SignIn } from './sign-in.ts';
 
@@ -71,13 +72,8 @@ export function createTiledeskApi(parts: TiledeskApiParts): TiledeskApi {
     // Basic and ready-made tokens do not tell who the user is: look the project up among the caller's own.
     const response = await send(`${baseUrl}/projects`, options);
     if (response.status !== 200) throw refusal(response, projectId);
-    const memberships = Array.isArray(response.body) ? response.body.filter(isObject) : [];
-    const membership = memberships.find(({ id_project }) => asId(id_project) === projectId);
-    const project = membership?.id_project;
-    return {
-      role: membership === undefined ? null : asText(membership.role),
-      projectName: isObject(project) ? asText(project.name) : null,
-    };
+    const membership = membershipsIn(response.body)?.find(({ id }) => id === projectId);
+    return { role: membership?.role ?? null, projectName: membership?.name ?? null };
   }
 
   return {

@@ -2,7 +2,7 @@ import type { FetchOptions, List, ListQuery, PlanContext, Stream } from '../../s
 import { createStitchWalk } from '../../walks/stitch.ts';
 import { asInteger, asTime, firstOf } from '../coerce.ts';
 import { anything, integer, text, texts } from '../record-table.ts';
-import { existsById, pageParameters, probe, readEnvelope } from './lists.ts';
+import { existsById, fetchNewestChange, knows, pageParameters, readEnvelope } from './lists.ts';
 import { redacted, type TiledeskStreamParts, tiledeskTable } from './parts.ts';
 
 /**
@@ -68,17 +68,15 @@ export function createLeadsStream(parts: TiledeskStreamParts): Stream {
    * True when a repeated status means "any of". A server that takes the first or the last one only would give different counts for the two orders, or
    * less than the sum. Null: undecided (no leads yet, leads arriving meanwhile, no answer).
    */
-  function probeJoinedStatuses(options: FetchOptions): Promise<boolean | null> {
-    return probe(async () => {
-      const single: number[] = [];
-      for (const status of STATUSES) single.push((await fetchCount([status], options)) ?? 0);
-      const sum = single.reduce((total, count) => total + count, 0);
-      const joined = await fetchCount(STATUSES, options);
-      const reversed = await fetchCount([...STATUSES].reverse(), options);
-      if (sum === 0 || joined === null) return null;
-      if (joined === sum && reversed === sum) return true;
-      return joined === single[0] || joined === single[2] || reversed === single[0] ? false : null;
-    });
+  async function probeJoinedStatuses(options: FetchOptions): Promise<boolean | null> {
+    const single: number[] = [];
+    for (const status of STATUSES) single.push((await fetchCount([status], options)) ?? 0);
+    const sum = single.reduce((total, count) => total + count, 0);
+    const joined = await fetchCount(STATUSES, options);
+    const reversed = await fetchCount([...STATUSES].reverse(), options);
+    if (sum === 0 || joined === null) return null;
+    if (joined === sum && reversed === sum) return true;
+    return joined === single[0] || joined === single[2] || reversed === single[0] ? false : null;
   }
 
   function listOf(id: string, statuses: readonly number[], context: PlanContext): List {
@@ -91,11 +89,7 @@ export function createLeadsStream(parts: TiledeskStreamParts): Stream {
       id,
       walk,
       fetchPage: (query, options) => fetchLeads(statuses, query, options),
-      async fetchNewestChange(options) {
-        const query: ListQuery = { sort: 'updated_at', direction: 'desc', offset: 0, limit: 10, wantTotal: false };
-        const { entries, serverTime } = await fetchLeads(statuses, query, options);
-        return { newest: entries.find(({ updatedAt }) => updatedAt !== null)?.updatedAt ?? null, serverTime };
-      },
+      fetchNewestChange: (options) => fetchNewestChange((query) => fetchLeads(statuses, query, options)),
     };
   }
 
@@ -105,13 +99,8 @@ export function createLeadsStream(parts: TiledeskStreamParts): Stream {
       exists: ({ id }, options) => existsById(api, 'leads', id, options),
     },
     async planLists(context) {
-      let isJoined = context.capabilities.joinedLeadStatuses;
-      if (isJoined === undefined) {
-        const found = await probeJoinedStatuses(context.fetch);
-        if (found !== null) await context.learn({ joinedLeadStatuses: found });
-        isJoined = found ?? false;
-      }
-      if (isJoined === true) return [{ ...listOf('all', STATUSES, context), holdsAll: true }];
+      const isJoined = await knows(context, 'joinedLeadStatuses', () => probeJoinedStatuses(context.fetch));
+      if (isJoined) return [{ ...listOf('all', STATUSES, context), holdsAll: true }];
       return STATUSES.map((status) => listOf(String(status), [status], context));
     },
   };

@@ -1,6 +1,6 @@
 import { RateLimitedError, TransientError, UpstreamContractError } from '../../errors.ts';
 import type { UpstreamResponse } from '../../http/upstream.ts';
-import type { Entry, FetchOptions, ListPage, ListQuery, SortKey } from '../../stream.ts';
+import type { Entry, FetchOptions, ListPage, ListQuery, PlanContext, SortKey } from '../../stream.ts';
 import { asId, asMs, asNumber, isObject } from '../coerce.ts';
 import type { TiledeskApi } from './api.ts';
 
@@ -64,19 +64,28 @@ function toEntry(record: unknown): Entry {
   return { id, sortId, createdAt: asMs(record.createdAt), updatedAt: asMs(record.updatedAt) };
 }
 
+/** The newest change in a list that is sorted by it; of ten rows, because some carry no date. */
+export async function fetchNewestChange(fetch: (query: ListQuery) => Promise<ListPage>) {
+  const first = { sort: 'updated_at', direction: 'desc', offset: 0, limit: 10, wantTotal: false } as const;
+  const { entries, serverTime } = await fetch(first);
+  return { newest: entries.find(({ updatedAt }) => updatedAt !== null)?.updatedAt ?? null, serverTime };
+}
+
 /**
- * Finds out what a server can do, with one attempt per question. Null: it did not say, because it was busy, away or garbled just then; the careful way
- * is taken this time, and the question asked again the next time.
+ * Whether a server can do something: as remembered, else asked, with one attempt per question. When it did not say, because it was busy, away or garbled just
+ * then, the careful way is taken this time, and the question asked again the next time.
  */
-export async function probe(ask: () => Promise<boolean | null>): Promise<boolean | null> {
-  try {
-    return await ask();
-  } catch (error) {
+export async function knows(context: PlanContext, name: string, ask: () => Promise<boolean | null>): Promise<boolean> {
+  const remembered = context.capabilities[name];
+  if (remembered !== undefined) return remembered === true;
+  const found = await ask().catch((error: unknown) => {
     const saysNothing =
       error instanceof TransientError || error instanceof RateLimitedError || error instanceof UpstreamContractError;
     if (saysNothing) return null;
     throw error;
-  }
+  });
+  if (found !== null) await context.learn({ [name]: found });
+  return found === true;
 }
 
 /** Is the object there? An id of another form than the server's is answered with 500 (seen in server 2.19), so it is not asked for. */

@@ -20,7 +20,12 @@ export async function fetchOwnProjects(
     { method: 'GET', url: `${baseUrl}/projects`, headers: { authorization, accept: 'application/json' } },
     options,
   );
-  if (status !== 200 || !Array.isArray(body)) return null;
+  return status === 200 ? membershipsIn(body) : null;
+}
+
+/** Null: no list of projects. */
+export function membershipsIn(body: unknown): readonly OwnProject[] | null {
+  if (!Array.isArray(body)) return null;
   return body.filter(isObject).flatMap(({ id_project: project, role }) => {
     const id = asId(project);
     if (id === null) return [];

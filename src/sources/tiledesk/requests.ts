@@ -18,7 +18,7 @@ import {
   time,
 } from '../record-table.ts';
 import type { GetOptions } from './api.ts';
-import { formatDateTime, formatDay, pageParameters, probe, readEnvelope } from './lists.ts';
+import { fetchNewestChange, formatDateTime, formatDay, knows, pageParameters, readEnvelope } from './lists.ts';
 import { channel, redacted, type TiledeskStreamParts, tiledeskTable } from './parts.ts';
 
 /**
@@ -82,11 +82,11 @@ export const REQUESTS = tiledeskTable(
 export function createRequestsStream(parts: TiledeskStreamParts): Stream {
   const { api, pageSize, fullWalkKey } = parts;
 
-  async function fetchRequests(query: ListQuery, knowsWindows: boolean, options: GetOptions): Promise<ListPage> {
+  async function fetchRequests(query: ListQuery, hasWindows: boolean, options: GetOptions): Promise<ListPage> {
     const parameters = pageParameters(query);
     for (const [name, value] of Object.entries(EVERYTHING)) parameters.set(name, value);
     if (!query.wantTotal) parameters.set('no_count', 'true');
-    if (query.window !== undefined) addWindow(parameters, query.window, knowsWindows);
+    if (query.window !== undefined) addWindow(parameters, query.window, hasWindows);
     return readEnvelope(await api.get('requests', parameters, options), 'requests', query.wantTotal);
   }
 
@@ -94,14 +94,12 @@ export function createRequestsStream(parts: TiledeskStreamParts): Stream {
    * Does this server filter on a date with an upper bound (about 2.15 and later)? Asked with the form that is used: before 1970 there is nothing.
    * A project without requests proves nothing; nor does no answer.
    */
-  function probeWindows(options: FetchOptions): Promise<boolean | null> {
+  async function probeWindows(options: FetchOptions): Promise<boolean | null> {
     const newest: ListQuery = { sort: 'created_at', direction: 'desc', offset: 0, limit: 1, wantTotal: true };
-    return probe(async () => {
-      const all = await fetchRequests(newest, true, { ...options, attempts: 1 });
-      if (all.total === null || all.total === 0) return null;
-      const ancient = { ...newest, window: { field: 'created_at', toMs: 0 } } as const;
-      return (await fetchRequests(ancient, true, { ...options, attempts: 1 })).total === 0;
-    });
+    const all = await fetchRequests(newest, true, { ...options, attempts: 1 });
+    if (all.total === null || all.total === 0) return null;
+    const ancient = { ...newest, window: { field: 'created_at', toMs: 0 } } as const;
+    return (await fetchRequests(ancient, true, { ...options, attempts: 1 })).total === 0;
   }
 
   return {
@@ -114,16 +112,10 @@ export function createRequestsStream(parts: TiledeskStreamParts): Stream {
       },
     },
     async planLists(context) {
-      let knowsWindows = context.capabilities.createdAtWindows;
-      if (knowsWindows === undefined) {
-        const found = await probeWindows(context.fetch);
-        if (found !== null) await context.learn({ createdAtWindows: found });
-        knowsWindows = found ?? false;
-      }
-      const isKnowing = knowsWindows === true;
-      const ties = { kind: isKnowing ? 'second' : 'day' } as const;
+      const hasWindows = await knows(context, 'createdAtWindows', () => probeWindows(context.fetch));
+      const ties = { kind: hasWindows ? 'second' : 'day' } as const;
       const fullWalk = () =>
-        isKnowing ? createKeysetWalk({ pageSize }) : createStitchWalk({ sort: fullWalkKey, pageSize });
+        hasWindows ? createKeysetWalk({ pageSize }) : createStitchWalk({ sort: fullWalkKey, pageSize });
       const stopBefore = context.stopBefore('all');
       const list: List = {
         id: 'all',
@@ -132,12 +124,8 @@ export function createRequestsStream(parts: TiledeskStreamParts): Stream {
           context.pass === 'incremental'
             ? createStitchWalk({ sort: 'updated_at', pageSize, stopBefore, ties })
             : fullWalk(),
-        fetchPage: (query, options) => fetchRequests(query, isKnowing, options),
-        async fetchNewestChange(options) {
-          const query: ListQuery = { sort: 'updated_at', direction: 'desc', offset: 0, limit: 10, wantTotal: false };
-          const { entries, serverTime } = await fetchRequests(query, isKnowing, options);
-          return { newest: entries.find(({ updatedAt }) => updatedAt !== null)?.updatedAt ?? null, serverTime };
-        },
+        fetchPage: (query, options) => fetchRequests(query, hasWindows, options),
+        fetchNewestChange: (options) => fetchNewestChange((query) => fetchRequests(query, hasWindows, options)),
       };
       return [list];
     },
