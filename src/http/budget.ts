@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.ts';
+import type { Lane } from '../stream.ts';
 import {
   type CircuitState,
   CLOSED,
@@ -19,7 +20,6 @@ import {
   learntSpacingMs,
   MAX_SLOWDOWN,
   type Pace,
-  type PaceLane,
   RECOVERY,
   spacingMs,
   takeSlot,
@@ -28,25 +28,19 @@ import {
 export * from './circuit.ts';
 export * from './pace.ts';
 
-/**
- * How often one credential may ask, and whether it is worth asking at all. A budget answers "how long to wait" and lets the caller wait, so nothing here
- * needs a timer. The rules are in `pace.ts` and `circuit.ts`.
- */
+/** How often one credential may ask, and whether it is worth asking at all. Returns how long to wait and lets the caller wait: no timer is needed here. */
 export interface RequestBudget {
   /** Reserves the lane's next slot when it is at most maxWaitMs away; else reserves nothing. Default lane: fast. */
-  take(maxWaitMs: number, lane?: PaceLane): Promise<Taken>;
-  /** Whether nobody may ask at this moment. For who waited for a slot: meanwhile, somebody else may have been told to stay away. */
+  take(maxWaitMs: number, lane?: Lane): Promise<Taken>;
+  /** Whether no request may go out at this moment: while one waited for its slot, another may have been told to stay away. */
   isClosed(): Promise<boolean>;
-  /** Nobody asks before now + waitMs (Retry-After). */
+  /** No request goes out before now + waitMs (Retry-After). */
   block(waitMs: number, reason: string): Promise<void>;
-  /**
-   * A 429 without guidance: spacing doubles (bounded). With `refused`, what was taken for the refused request, all refusals at one pace count once:
-   * workers that ran into a limit together do not slow down by the power of their number.
-   */
+  /** A 429 without guidance: spacing doubles, bounded. With `refused`, the slot of the refused request, all refusals at one pace count once. */
   slowDown(refused?: Taken): Promise<void>;
-  /** A success after slowing down: one step back towards the configured spacing; cheap no-op when already there. */
+  /** A success after slowing down: one step back towards the configured spacing. */
   recover(): Promise<void>;
-  /** A limit that the server announced: a lower one than configured is kept to. Cheap no-op for what is known. */
+  /** A limit that the server announced: one that is lower than configured is kept to. */
   learn(limit: AnnouncedLimit): Promise<void>;
   readonly circuit: Circuit;
 }
@@ -66,11 +60,11 @@ export interface Taken {
 interface Circuit {
   /** Asks the circuit alone, no slot: for requests outside the budget. */
   enter(): Promise<Taken>;
-  /** A broken connection, a time-out, a 5xx. `opened` is true for the one failure that opened the circuit; `open` null while it is closed. */
+  /** A broken connection, a timeout, a 5xx. `opened`: this failure opened the circuit; `open`: null while it is closed. */
   failed(reason: string, probe?: number): Promise<{ readonly opened: boolean; readonly open: OpenCircuit | null }>;
-  /** Any answer of a server that lives. Not null for the one answer that closed the circuit. Cheap no-op when nothing had failed. */
+  /** Any answer of a server that lives. Not null for the one answer that closed the circuit. */
   answered(): Promise<ClosedCircuit | null>;
-  /** The probe was not sent, or nobody waited for its answer: the next one may go at once. */
+  /** The probe was not sent, or its answer was not waited for: the next one may go at once. */
   release(probe: number): Promise<void>;
 }
 
@@ -102,10 +96,7 @@ export interface BudgetState {
 
 /** Where the state of one credential is kept. */
 export interface BudgetStorage {
-  /**
-   * Applies a rule to the state as it is now and stores the state that it returns; nothing when that is the same. The rule may be called again, with a newer
-   * state, when another process was faster.
-   */
+  /** Applies a rule to the state as it is now and stores the state that it returns. Calls it again, with a newer state, when another process was faster. */
   change<T>(rule: (state: BudgetState, now: number) => readonly [state: BudgetState, result: T]): Promise<T>;
   /** The state as this process saw it last; null before the first look. */
   readonly last: BudgetState | null;
@@ -132,7 +123,7 @@ export function createBudget(
   }
 
   /** `lane` null: the circuit alone is asked. */
-  const ask = (lane: PaceLane | null, maxWaitMs: number): Promise<Taken> =>
+  const ask = (lane: Lane | null, maxWaitMs: number): Promise<Taken> =>
     storage.change<Taken>((state, now) => {
       const pace = paceOf(state, now);
       const slower = lane !== null && pace.spacingMs > configured ? { spacingMs: pace.spacingMs } : {};
@@ -216,9 +207,8 @@ export function createBudget(
 /** A budget inside one process, for commands that run without a database: one for each credential and process. */
 export function createLocalBudget(requestsPerMinute: number, clock: Clock, options: BudgetOptions = {}): RequestBudget {
   const slowedMs = spacingMs(requestsPerMinute);
-  let state: BudgetState = {
-    ...{ line: EMPTY_LINE, blockedReason: null, slowedMs, learnt: null, circuit: CLOSED, requests: 0 },
-  };
+  const start = { line: EMPTY_LINE, blockedReason: null, learnt: null, circuit: CLOSED, requests: 0 };
+  let state: BudgetState = { ...start, slowedMs };
   const storage: BudgetStorage = {
     get last() {
       return state;

@@ -5,8 +5,8 @@
  *                                            ^                          |
  *                                            +---- longer wait ---------+ (fails, or is never heard of again)
  *
- * Failures are broken connections, time-outs and 5xx, counted over all processes. A 4xx, a 429 included, is the answer of a server that lives. Plain
- * data in ms of one clock.
+ * Failures are broken connections, timeouts and 5xx, counted over all processes. A 4xx, a 429 included, is the answer of a server that lives. All times in
+ * ms of one clock.
  */
 
 /** More than one request's attempts, so that a single stubborn request does not stop its neighbours. */

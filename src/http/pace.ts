@@ -1,9 +1,10 @@
+import type { Lane } from '../stream.ts';
+
 /**
  * How fast one credential may ask: plain arithmetic in milliseconds, no clock, no timer. The state is kept in memory or in Postgres (`src/store/engine/budgets.ts`).
  *
  * The base is a leaky bucket (GCRA): each request moves a *theoretical time* one spacing on, and a request may come up to burst − 1 spacings before it.
- * With spacing = 60 s / (limit − burst), any limit + 1 requests in a row span more than a minute, so no rolling minute exceeds the limit; counters per
- * calendar minute let up to twice as many through at the turn of the minute.
+ * With spacing = 60 s / (limit − burst), any limit + 1 requests in a row span more than a minute, so no rolling minute exceeds the limit.
  */
 
 /** How many requests may come at once after a pause. */
@@ -18,14 +19,8 @@ export function burstOf(requestsPerMinute: number): number {
 }
 
 /** The time between two requests in a steady row. Limits barely above the burst come out slow (6/min: one a minute), never fast. */
-export function spacingMs(requestsPerMinute: number): number {
-  return windowSpacingMs(requestsPerMinute, 60_000);
-}
-
-/** The same for a limit over any window. */
-function windowSpacingMs(requests: number, windowMs: number): number {
-  return requests > BURST ? windowMs / (requests - BURST) : windowMs / requests;
-}
+export const spacingMs = (requests: number, windowMs = 60_000): number =>
+  windowMs / (requests > BURST ? requests - BURST : requests);
 
 /** What a success leaves of a slow-down: a tenth less, so that one lucky answer does not undo it at once. */
 export const RECOVERY = 0.9;
@@ -39,18 +34,12 @@ export interface AnnouncedLimit {
 /** An announced limit counts for so long after it was last seen. */
 export const LEARNT_FOR_MS = 60 * 60_000;
 
-/**
- * The spacing that an announced limit asks for; null when it is no lower than the configured one. At most {@link MAX_SLOWDOWN} times the configured
- * spacing: a header must not be able to stop the mirror.
- */
+/** The spacing of an announced limit; null when it is no lower than the configured one. Bounded: a header must not be able to stop the mirror. */
 export function learntSpacingMs({ requests, windowMs }: AnnouncedLimit, requestsPerMinute: number): number | null {
   const configured = spacingMs(requestsPerMinute);
-  const announced = windowSpacingMs(requests, windowMs);
+  const announced = spacingMs(requests, windowMs);
   return announced > configured ? Math.min(announced, configured * MAX_SLOWDOWN) : null;
 }
-
-/** Which of the two lanes asks. */
-export type PaceLane = 'fast' | 'bulk';
 
 export interface Pace {
   /** Between two requests now. */
@@ -74,39 +63,30 @@ export interface Line {
   readonly bulkBusyUntil: number;
 }
 
+const NEVER = Number.NEGATIVE_INFINITY;
 export const EMPTY_LINE: Line = {
-  sharedAt: Number.NEGATIVE_INFINITY,
-  fastAt: Number.NEGATIVE_INFINITY,
-  blockedUntil: Number.NEGATIVE_INFINITY,
-  fastBusyUntil: Number.NEGATIVE_INFINITY,
-  bulkBusyUntil: Number.NEGATIVE_INFINITY,
+  sharedAt: NEVER,
+  fastAt: NEVER,
+  blockedUntil: NEVER,
+  fastBusyUntil: NEVER,
+  bulkBusyUntil: NEVER,
 };
 
 /** The fast lane's part of the allowance while it has work. */
 const FAST_SHARE = 0.2;
 
 /**
- * How early, in spacings of the whole, one part alone may be used: for the shared part it makes the burst of the whole; for the fast lane's it keeps
- * three quarters of a request, so that nothing is lost when whoever uses it comes a little late. After each grant at a time `t` the shared part's
- * theoretical time is at most t + 5 spacings and the fast part's t + 8.75; together that is 5.75 requests more than the spacing allows, and only six
- * would break the rolling minute.
+ * How early, in spacings of the whole, one part alone may be used, so that nothing is lost when whoever uses it comes a little late. After each grant at a
+ * time `t` the shared part's theoretical time is at most t + 5 spacings and the fast part's t + 8.75; together that is 5.75 requests more than the spacing
+ * allows, and only six would break the rolling minute.
  */
 const EARLY = 3.75;
 
 /** How far ahead, in ms, the fast lane fills the shared part while bulk has work too: less than a worker waits in place, so bulk never starves. */
 const FAST_AHEAD_MS = 2_000;
 
-/**
- * How long, in spacings after a slot that the fast lane waited for, its part is kept for what follows: the time of one request. Less than {@link EARLY},
- * so that nothing is lost when nothing follows.
- */
+/** How long, in spacings after a slot that the fast lane waited for, its part is kept for the next request. Less than {@link EARLY}. */
 const KEPT_FOR_FAST = 3;
-
-interface SlotQuestion {
-  readonly now: number;
-  readonly lane: PaceLane;
-  readonly maxWaitMs: number;
-}
 
 /**
  * The next slot for a lane, reserved when it is at most maxWaitMs away. Each slot is paid from one of three places, the earliest that is open:
@@ -121,9 +101,8 @@ interface SlotQuestion {
 export function takeSlot(
   line: Line,
   pace: Pace,
-  question: SlotQuestion,
+  { now, lane, maxWaitMs }: { readonly now: number; readonly lane: Lane; readonly maxWaitMs: number },
 ): { readonly line: Line; readonly granted: boolean; readonly waitMs: number } {
-  const { now, lane, maxWaitMs } = question;
   const spacing = pace.spacingMs;
   // While slowed there is no burst: that is what was just refused.
   const isSlowed = spacing > pace.normalMs;

@@ -1,10 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
-import { createLocalBudget, type PaceLane, type RequestBudget, spacingMs } from '../../src/http/budget.ts';
+import { createLocalBudget, type RequestBudget, spacingMs } from '../../src/http/budget.ts';
+import type { Lane } from '../../src/stream.ts';
 import fc from '../helpers/property.ts';
 
 /** Callers of both lanes over one budget, on a clock of their own: nothing here waits. */
 interface Caller {
-  readonly lane: PaceLane;
+  readonly lane: Lane;
   /** How long its requests take. */
   readonly latencyMs: number;
   readonly maxWaitMs: number;
@@ -14,7 +15,7 @@ interface Caller {
 }
 
 interface Sent {
-  readonly lane: PaceLane;
+  readonly lane: Lane;
   readonly at: number;
 }
 
@@ -36,7 +37,7 @@ async function next(
   budget: RequestBudget,
   now: number,
   { lane, maxWaitMs, latencyMs, pauseMs }: Caller,
-  send: (at: number, lane: PaceLane) => void,
+  send: (at: number, lane: Lane) => void,
 ): Promise<number> {
   const { granted, waitMs } = await budget.take(maxWaitMs, lane);
   if (!granted) return now + Math.max(1, waitMs);
@@ -55,7 +56,7 @@ function busiestMinute(sent: readonly Sent[]): number {
   return most;
 }
 
-const callersOf = (lane: PaceLane, count: number, facts: Partial<Caller> = {}): Caller[] =>
+const callersOf = (lane: Lane, count: number, facts: Partial<Caller> = {}): Caller[] =>
   Array.from({ length: count }, (_, index) => ({
     lane,
     latencyMs: 100 + 7 * index,
@@ -67,7 +68,7 @@ const callersOf = (lane: PaceLane, count: number, facts: Partial<Caller> = {}): 
 
 const MINUTES = 6;
 const UNTIL = MINUTES * 60_000;
-const of = (lane: PaceLane, sent: readonly Sent[]) => sent.filter((one) => one.lane === lane && one.at >= 60_000);
+const of = (lane: Lane, sent: readonly Sent[]) => sent.filter((one) => one.lane === lane && one.at >= 60_000);
 const rate = (sent: readonly Sent[]) => sent.filter(({ at }) => at >= 60_000).length / (MINUTES - 1);
 
 describe('two lanes over one budget', () => {
@@ -116,7 +117,7 @@ describe('two lanes over one budget', () => {
 
   it('never let more than the limit through in any rolling minute, whoever asks when', async () => {
     const caller = fc.record({
-      lane: fc.constantFrom<PaceLane>('fast', 'bulk'),
+      lane: fc.constantFrom<Lane>('fast', 'bulk'),
       latencyMs: fc.integer({ min: 0, max: 3_000 }),
       maxWaitMs: fc.constantFrom(0, 500, 5_000, 120_000),
       pauseMs: fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 70_000 })),
