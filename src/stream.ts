@@ -285,14 +285,8 @@ export interface Connection {
   readonly credential: string;
   /** What the budget allows, for the status page; absent: the configuration says it. */
   readonly requestsPerMinute?: number;
-  /** What `check` shows beside the streams: one line per door of the account. */
-  readonly doors?: readonly Door[];
-}
-
-export interface Door {
-  readonly name: string;
-  /** @throws what `open` throws. Answers a line for people. */
-  knock(options: FetchOptions): Promise<string>;
+  /** What `check` shows beside the streams: a human-readable line for each API of the account. @throws what `open` throws */
+  readonly doors?: readonly { readonly name: string; knock(options: FetchOptions): Promise<string> }[];
 }
 
 /** After so long it is tried again: a lock may have ended, or the upstream was wrong. */

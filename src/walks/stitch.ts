@@ -151,14 +151,12 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
       serverTime: isFirst ? page.serverTime : before.serverTime,
       top: offset === 0 ? signature(page) : before.top,
     };
-    const reachesEnd = typeof last === 'number' && stopBefore !== null && last < stopBefore;
-    if (reachesEnd) return finish(advance(state, last));
+    if (typeof last === 'number' && stopBefore !== null && last < stopBefore) return finish(advance(state, last));
     if (!read.isFull) {
       const belief = believeEnd({ total: page.total, offset, count: keys.length, doubts: state.doubts });
       if (belief.isEnd) return finish(advance(state, last));
-      // Ask for the same place again, this time with the count. The frontier moves all the same: these rows are read.
-      const again = { ...placeAfter(advance(state, last), page, read), doubts: belief.doubts };
-      return { state: again, end: null };
+      // Ask for the same position again, this time with the count. The frontier moves all the same: these rows are read.
+      return { state: { ...placeAfter(advance(state, last), page, read), doubts: belief.doubts }, end: null };
     }
     return goOn(state, page, read);
   }
