@@ -87,10 +87,8 @@ export function createTilkeeApi({ settings, signIn, upstream }: TilkeeApiParts):
       const message = `${nameOf[api]} does not know /users/me/; check ${variable}`;
       throw new UpstreamRefusedError('wrong_base_url', message, { status: 404, cause: error });
     }
-    throw new UpstreamContractError(
-      'unexpected_shape',
-      `${nameOf[api]} did not describe the account; check ${variable}`,
-    );
+    const message = `${nameOf[api]} did not describe the account; check ${variable}`;
+    throw new UpstreamContractError('unexpected_shape', message);
   }
 
   return {
@@ -154,31 +152,19 @@ interface Asked {
 function refusal({ status, body }: UpstreamResponse, asked: Asked): Error {
   const { api, path } = asked;
   const what = `${path} of ${nameOf[api]}`;
-  switch (status) {
-    case 401:
-      return stillRefused(asked);
-    case 403:
-      // Of one thing, not of the account: its other streams go on.
-      return new UpstreamRefusedError(
-        'not_permitted',
-        `the account's role does not allow ${what}; use an account that may see it, or leave this stream out (TILKEE_STREAMS)`,
-        { status },
-      );
-    case 404:
-      return new UpstreamRefusedError('not_found', `${what} is not there`, { status });
-    case 410:
-      return new UpstreamRefusedError('gone', `${what} was deleted`, { status });
-    case 422:
-      return badParameter(body, asked);
-    default:
-      if (status < 200 || status > 299) {
-        return new UpstreamRefusedError('refused', `${nameOf[api]} refused ${path} with status ${status}`, { status });
-      }
-      return new UpstreamContractError(
-        'unexpected_status',
-        `${nameOf[api]} answered ${path} with status ${status} where 200 is due`,
-      );
+  const refused = (code: string, message: string) => new UpstreamRefusedError(code, message, { status });
+  if (status === 401) return stillRefused(asked);
+  // Of one thing, not of the account: its other streams go on.
+  if (status === 403) {
+    const advice = 'use an account that may see it, or leave this stream out (TILKEE_STREAMS)';
+    return refused('not_permitted', `the account's role does not allow ${what}; ${advice}`);
   }
+  if (status === 404) return refused('not_found', `${what} is not there`);
+  if (status === 410) return refused('gone', `${what} was deleted`);
+  if (status === 422) return badParameter(body, asked);
+  if (status < 200 || status > 299) return refused('refused', `${nameOf[api]} refused ${path} with status ${status}`);
+  const message = `${nameOf[api]} answered ${path} with status ${status} where 200 is due`;
+  return new UpstreamContractError('unexpected_status', message);
 }
 
 /** V2 may refuse a sign-in that V3 takes: then only the streams of V2 stand still. */

@@ -26,12 +26,8 @@ export interface GrantParts {
 export function grantByPassword(parts: GrantParts, options: RequestOptions): Promise<KeptSignIn> {
   const { username, password } = parts.auth;
   if (username === null || password === null) throw new Error('no user name and password to sign in with');
-  return ask(parts, { path: '/oauth/authorize/', options, refused: REFUSED.password }, [
-    ['grant_type', 'password'],
-    ['username', username],
-    ['password', password],
-    ['scope', parts.settings.scope],
-  ]);
+  const fields = { grant_type: 'password', username, password, scope: parts.settings.scope };
+  return ask(parts, { path: '/oauth/authorize/', options, refused: REFUSED.password }, fields);
 }
 
 /**
@@ -43,11 +39,8 @@ export async function grantByRefreshToken(
   refreshToken: string,
   options: RequestOptions,
 ): Promise<KeptSignIn> {
-  const fresh = await ask(parts, { path: '/oauth/authorize/', options, refused: REFUSED.refreshToken }, [
-    ['grant_type', 'refresh_token'],
-    ['refresh_token', refreshToken],
-    ['scope', parts.settings.scope],
-  ]);
+  const fields = { grant_type: 'refresh_token', refresh_token: refreshToken, scope: parts.settings.scope };
+  const fresh = await ask(parts, { path: '/oauth/authorize/', options, refused: REFUSED.refreshToken }, fields);
   return { ...fresh, refreshToken: fresh.refreshToken ?? refreshToken };
 }
 
@@ -62,15 +55,11 @@ export function grantByCode(
   { code, redirectUri, verifier }: { readonly code: string; readonly redirectUri: string; readonly verifier?: string },
   options: RequestOptions,
 ): Promise<KeptSignIn> {
-  const fields = [
-    ['grant_type', 'authorization_code'],
-    ['code', code],
-    ['redirect_uri', redirectUri],
-  ] as const;
+  const fields = { grant_type: 'authorization_code', code, redirect_uri: redirectUri };
   const question = { path: '/oauth/token/', options, refused: REFUSED.code };
-  if (verifier === undefined) return ask(parts, question, fields);
   const without = () => ask(parts, question, fields);
-  return ask(parts, { ...question, onUnknownField: without }, [...fields, ['code_verifier', verifier]]);
+  if (verifier === undefined) return without();
+  return ask(parts, { ...question, onUnknownField: without }, { ...fields, code_verifier: verifier });
 }
 
 /** Where a person signs in with the browser; the web app's host, which is not the one that the grants go to. */
@@ -81,7 +70,7 @@ export function authorizeUrl(
     redirectUri,
     state,
     verifier,
-  }: { readonly clientId: string; readonly redirectUri: string; readonly state: string; readonly verifier: string },
+  }: Readonly<Record<'clientId' | 'redirectUri' | 'state' | 'verifier', string>>,
 ): string {
   const query = new URLSearchParams({
     response_type: 'code',
@@ -121,10 +110,10 @@ interface Question {
 async function ask(
   { settings, auth, upstream, clock }: GrantParts,
   { path, options, refused, onUnknownField }: Question,
-  fields: readonly (readonly [string, string | null])[],
+  fields: Readonly<Record<string, string | null>>,
 ): Promise<KeptSignIn> {
-  const client = [['client_id', auth.clientId] as const, ['client_secret', auth.clientSecret] as const];
-  const given = [...fields, ...client].filter((field): field is [string, string] => field[1] !== null);
+  const all = Object.entries({ ...fields, client_id: auth.clientId, client_secret: auth.clientSecret });
+  const given = all.filter((field): field is [string, string] => field[1] !== null);
   const isForm = settings.authBody === 'form';
   // Of the try that was answered. Counted from the question, so that the time of the answer's way is never taken for life.
   let askedAt = clock.now();
@@ -137,26 +126,18 @@ async function ask(
       method: 'POST',
       url: `${settings.authUrl}${path}`,
       headers: {
-        'content-type': isForm ? 'application/x-www-form-urlencoded' : 'application/json',
         accept: 'application/json',
+        'content-type': `application/${isForm ? 'x-www-form-urlencoded' : 'json'}`,
       },
       body: isForm ? new URLSearchParams(given).toString() : JSON.stringify(Object.fromEntries(given)),
     },
-    {
-      ...options,
-      lane: 'fast',
-      onRequest,
-      isOwnRefusal: (refusal) => isOwnRefusal('v2', refusal),
-    },
+    { ...options, lane: 'fast', onRequest, isOwnRefusal: (refusal) => isOwnRefusal('v2', refusal) },
   );
   if (status === 422 && onUnknownField !== undefined) return onUnknownField();
   if (REFUSALS.includes(status)) throw new AuthError('auth_failed', `${refused}${hint(status)}`);
   if (status < 200 || status > 299) {
-    throw new UpstreamRefusedError(
-      'wrong_base_url',
-      `the sign-in address answered with status ${status}; check TILKEE_AUTH_URL`,
-      { status },
-    );
+    const message = `the sign-in address answered with status ${status}; check TILKEE_AUTH_URL`;
+    throw new UpstreamRefusedError('wrong_base_url', message, { status });
   }
   return readSignIn(body, askedAt);
 }
@@ -170,10 +151,8 @@ function readSignIn(body: unknown, askedAt: number): KeptSignIn {
   const answer = isObject(body) ? body : {};
   const accessToken = asText(answer.access_token);
   if (accessToken === null || accessToken === '') {
-    throw new UpstreamContractError(
-      'unexpected_shape',
-      'the sign-in answer holds no access token; check TILKEE_AUTH_URL',
-    );
+    const message = 'the sign-in answer holds no access token; check TILKEE_AUTH_URL';
+    throw new UpstreamContractError('unexpected_shape', message);
   }
   const told = asNumber(answer.expires_in);
   const seconds = told !== null && told > 0 ? told : UNTOLD_LIFE_SECONDS;
