@@ -105,62 +105,49 @@ function isCredentialRefusal(response: UpstreamResponse): boolean {
   return response.status === 401 && !isObject(response.body);
 }
 
-function refusal(response: UpstreamResponse, projectId: string): Error {
-  const { status, body } = response;
+function refusal({ status, body }: UpstreamResponse, projectId: string): Error {
+  const refused = (code: string, message: string) => new UpstreamRefusedError(code, message, { status });
+  const text = (field: string) => (isObject(body) ? (asText(body[field]) ?? '') : '');
   if (status === 401 && isObject(body)) {
-    return new AuthError(
-      'auth_refused',
-      'the project refuses this machine or account (IP filter or ban); an owner has to allow it in the project settings',
-    );
+    const message =
+      'the project refuses this machine or account (IP filter or ban); an owner has to allow it in the project settings';
+    return new AuthError('auth_refused', message);
   }
   if (status === 401) return refusedAfterSignIn();
-  if (status === 403) return forbidden(body, projectId);
-  if (status === 400) return badProject(body, projectId);
-  if (status === 404) {
-    return new UpstreamRefusedError(
+  if (status === 403 && text('msg').includes('belong')) return notMember(projectId);
+  if (status === 403) {
+    const message = `the account's role in project ${projectId} is too low; use one that is owner or admin`;
+    return new AuthError('auth_role', message);
+  }
+  // A prefix that the server does not know is taken for a project id: `Invalid project id: v1`.
+  const isPrefix = text('error').startsWith('Invalid project id') && !text('error').includes(projectId);
+  if (status === 400 && isPrefix) {
+    return refused(
       'wrong_base_url',
-      'the server does not know this address; check TILEDESK_BASE_URL (hosted: https://api.tiledesk.com/v3, self-hosted: often no prefix)',
-      { status },
+      'the server takes the last part of TILEDESK_BASE_URL for a project; a self-hosted server usually has no /v1, /v2 or /v3',
     );
   }
-  if (status >= 200 && status < 300) {
-    return new UpstreamContractError('unexpected_status', `the server answered with status ${status} where 200 is due`);
+  if (status === 400) {
+    return refused(
+      'project_not_found',
+      `the server knows no project ${projectId}; check TILEDESK_PROJECT_ID (the id in the address of the dashboard)`,
+    );
   }
-  return new UpstreamRefusedError('refused', `the server refused the request with status ${status}`, { status });
+  if (status === 404) {
+    return refused(
+      'wrong_base_url',
+      'the server does not know this address; check TILEDESK_BASE_URL (hosted: https://api.tiledesk.com/v3, self-hosted: often no prefix)',
+    );
+  }
+  if (status < 200 || status > 299) return refused('refused', `the server refused the request with status ${status}`);
+  return new UpstreamContractError('unexpected_status', `the server answered with status ${status} where 200 is due`);
 }
 
 const refusedAfterSignIn = () =>
   new AuthError('auth_failed', 'Tiledesk refused the credentials after a fresh sign-in too');
 
-function forbidden(body: unknown, projectId: string): AuthError {
-  const text = isObject(body) ? (asText(body.msg) ?? '') : '';
-  if (text.includes('belong')) return notMember(projectId);
-  return new AuthError(
-    'auth_role',
-    `the account's role in project ${projectId} is too low; use one that is owner or admin`,
-  );
-}
-
-function notMember(projectId: string): AuthError {
-  return new AuthError(
+const notMember = (projectId: string) =>
+  new AuthError(
     'auth_not_member',
     `the account is not a member of project ${projectId}; check TILEDESK_PROJECT_ID, or invite the account as admin`,
   );
-}
-
-/** A prefix that the server does not know is taken for a project id: `Invalid project id: v1`. */
-function badProject(body: unknown, projectId: string): UpstreamRefusedError {
-  const text = isObject(body) ? (asText(body.error) ?? '') : '';
-  if (text.startsWith('Invalid project id') && !text.includes(projectId)) {
-    return new UpstreamRefusedError(
-      'wrong_base_url',
-      'the server takes the last part of TILEDESK_BASE_URL for a project; a self-hosted server usually has no /v1, /v2 or /v3',
-      { status: 400 },
-    );
-  }
-  return new UpstreamRefusedError(
-    'project_not_found',
-    `the server knows no project ${projectId}; check TILEDESK_PROJECT_ID (the id in the address of the dashboard)`,
-    { status: 400 },
-  );
-}
