@@ -5,9 +5,8 @@ import { abortError, ConfigError, LeadmirrorError, TransientError } from '../err
 import { isLoopback } from '../loopback.ts';
 import { ACCEPT_ENCODING, isDecodeFailure, readBody } from './body.ts';
 import { bareCause, networkCode, networkFailure } from './network-failure.ts';
-import { isRedirect, redirectTarget } from './redirect.ts';
 import { parseHttpDate } from './retry-after.ts';
-import { assertSecureUrl, hostAndPort, redactedPath } from './secure-url.ts';
+import { assertSecureUrl, hostAndPort, isRedirect, redactedPath, redirectTarget } from './secure-url.ts';
 
 /**
  * One attempt over the wire: sends a request, reads the answer, returns it whatever its status. It does not retry, wait or know
@@ -76,12 +75,8 @@ export class HttpClient {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#direct = new Agent({ ...settings, connect });
-    this.#proxied = createProxyAgent(options.proxy ?? null, {
-      ...settings,
-      connect,
-      requestTls: connect,
-      proxyTls: connect,
-    });
+    const tls = { connect, requestTls: connect, proxyTls: connect };
+    this.#proxied = createProxyAgent(options.proxy ?? null, { ...settings, ...tls });
   }
 
   /**
@@ -159,13 +154,8 @@ export class HttpClient {
         };
       }
       await answer.body.dump({ limit: 16_384, signal });
-      url = redirectTarget({
-        from: url,
-        method: request.method,
-        status: answer.statusCode,
-        location: headers.location,
-        followed,
-      });
+      const { location } = headers;
+      url = redirectTarget({ from: url, method: request.method, status: answer.statusCode, location, followed });
     }
   }
 
@@ -210,13 +200,8 @@ export class HttpClient {
       );
     }
     if (isDecodeFailure(code)) {
-      return new TransientError(
-        'upstream_garbled',
-        `${where} sent a compressed body that cannot be unpacked (${code})`,
-        {
-          cause: bareCause(error, code),
-        },
-      );
+      const message = `${where} sent a compressed body that cannot be unpacked (${code})`;
+      return new TransientError('upstream_garbled', message, { cause: bareCause(error, code) });
     }
     return networkFailure(error, { code, where, proxied: this.#goesThroughProxy(url) });
   }

@@ -1,4 +1,4 @@
-import { ConfigError } from '../errors.ts';
+import { ConfigError, UpstreamRefusedError } from '../errors.ts';
 import { isLoopback } from '../loopback.ts';
 
 /**
@@ -43,4 +43,43 @@ export function hostAndPort(url: URL): string {
 /** What of an address may appear in logs and errors: its path. The query can hold names, addresses and tokens. */
 export function redactedPath(address: string | URL): string {
   return URL.canParse(String(address)) ? new URL(address).pathname : '[unreadable address]';
+}
+
+const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
+const MAX_REDIRECTS = 3;
+
+export const isRedirect = (status: number): boolean => REDIRECTS.has(status);
+
+interface Redirect {
+  readonly from: URL;
+  readonly method: string;
+  readonly status: number;
+  readonly location: string | undefined;
+  /** Redirects followed before this one. */
+  readonly followed: number;
+}
+
+/**
+ * Where a redirect leads: the same host, not less safe than before. Anything else would carry the credential away, and a base URL that needs it is a wrong one.
+ * @throws UpstreamRefusedError (`redirect_refused`)
+ */
+export function redirectTarget({ from, method, status, location, followed }: Redirect): URL {
+  const refuse = (reason: string) =>
+    new UpstreamRefusedError(
+      'redirect_refused',
+      `${hostAndPort(from)} answered ${method} ${redactedPath(from)} with a redirect (${status}) that is not followed: ${reason}; check the base URL`,
+      { status },
+    );
+  if (method !== 'GET') throw refuse('only GET requests follow redirects');
+  if (followed >= MAX_REDIRECTS) throw refuse(`it follows ${MAX_REDIRECTS} others`);
+  if (location === undefined || !URL.canParse(location, from.href)) throw refuse('it names no readable target');
+  const to = new URL(location, from);
+  if (from.protocol === 'https:' && to.protocol === 'http:') throw refuse('it leaves https');
+  // The step from http to https changes the port as well, so there the name alone decides.
+  const sameHost = from.protocol === to.protocol ? from.host === to.host : from.hostname === to.hostname;
+  const isWeb = to.protocol === 'http:' || to.protocol === 'https:';
+  if (!sameHost || !isWeb || to.username !== '' || to.password !== '') {
+    throw refuse(`it leads to ${to.host || 'another place'}, and the credential must not leave its host`);
+  }
+  return to;
 }

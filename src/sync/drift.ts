@@ -1,6 +1,6 @@
 import { errorCode } from '../errors.ts';
 import { DRIFT_EXAMPLES, type Drift, type DriftKind, keepDrift } from '../store/engine/schema-drift.ts';
-import type { JsonType, KnownFields, Row, Stream } from '../stream.ts';
+import type { JsonType, Row, Stream } from '../stream.ts';
 import type { Run } from './run-pass.ts';
 
 export type { Drift } from '../store/engine/schema-drift.ts';
@@ -29,15 +29,14 @@ interface Found {
 /** What a page's records show beyond what the stream knows of them. */
 export function findDrift({ fields }: Stream, rows: readonly Row[]): readonly Drift[] {
   if (fields === undefined) return [];
-  const known = lookUp(fields);
   const found = new Map<string, Found>();
   for (const { id, raw } of rows) {
     if (typeof raw !== 'object' || raw === null || Array.isArray(raw)) continue;
     const record = raw as Readonly<Record<string, unknown>>;
     for (const name in record) {
       const value = record[name];
-      const types = known.get(name);
-      if (types !== undefined && (value === null || types.has(jsonTypeOf(value)))) continue;
+      const types = Object.hasOwn(fields, name) ? fields[name] : undefined;
+      if (types !== undefined && (value === null || types.includes(jsonTypeOf(value)))) continue;
       note(found, types === undefined ? 'new_field' : 'other_type', { name, id, type: jsonTypeOf(value) });
     }
   }
@@ -74,17 +73,6 @@ export function jsonTypeOf(value: unknown): JsonType {
   if (Array.isArray(value)) return 'array';
   const type = typeof value;
   return type === 'string' || type === 'number' || type === 'boolean' ? type : 'object';
-}
-
-const lookUps = new WeakMap<KnownFields, ReadonlyMap<string, ReadonlySet<JsonType>>>();
-
-function lookUp(fields: KnownFields): ReadonlyMap<string, ReadonlySet<JsonType>> {
-  let map = lookUps.get(fields);
-  if (map === undefined) {
-    map = new Map(Object.entries(fields).map(([name, types]) => [name, new Set(types)]));
-    lookUps.set(fields, map);
-  }
-  return map;
 }
 
 /** What this process has reported already. A stream object belongs to one connection. */

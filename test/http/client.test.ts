@@ -14,7 +14,7 @@ import {
 } from '../../src/errors.ts';
 import { HttpClient, type HttpClientOptions, type HttpRequest } from '../../src/http/client.ts';
 import { networkCode, networkFailure } from '../../src/http/network-failure.ts';
-import { redirectTarget } from '../../src/http/redirect.ts';
+import { redirectTarget } from '../../src/http/secure-url.ts';
 import { createSelfSigned } from './self-signed.ts';
 import { everythingIn, failureOf, json, listen, startServer, type TestServer, text } from './support.ts';
 
