@@ -14,18 +14,13 @@ import type {
 import { asId, isObject, type JsonObject } from './coerce.ts';
 import { redactSecrets } from './privacy.ts';
 
-/** What a source that is not built in has to say, and no more: names and columns are checked, what every stream has alike is filled in. */
-
 type Columns = Readonly<Record<string, ColumnType>>;
 
 /** Columns that every table has, whether or not the objects have such dates: what is newer is decided by them. */
 const DATES = { created_at: 'timestamptz', updated_at: 'timestamptz' } as const;
 
-/** Added by the store. */
-const STORED = [
-  ...['connection_id', 'id', 'raw', 'content_hash', 'text_repaired', 'first_seen_at', 'synced_at'],
-  ...['deleted_at', 'run_id'],
-];
+/** Columns that the store adds. */
+const STORED = 'connection_id id raw content_hash text_repaired first_seen_at synced_at deleted_at run_id'.split(' ');
 
 /** Schemas with another meaning: those of the program, and Postgres' own. */
 const TAKEN_SCHEMAS = ['sync', 'tiledesk', 'tilkee', 'reporting', 'bullmq', 'public', 'information_schema'];
@@ -47,10 +42,7 @@ export type MappedColumns<C extends Columns> = { readonly [K in keyof C]?: unkno
 export interface StreamDefinition<C extends Columns> {
   /** `helpdesk.tickets`: the Postgres schema (one for each source) and the table. Lower case letters, digits and `_`. */
   readonly name: string;
-  /**
-   * The typed columns; `created_at` and `updated_at` are always there. The table is made at the next start, and columns that were added here are added to
-   * it; `reprojectOnce` fills them in rows that are there already.
-   */
+  /** The typed columns, beside `created_at` and `updated_at`. New ones are added to the table at the next start; `reprojectOnce` fills them in older rows. */
   readonly columns: C;
   /** One record (after `redact`) as columns. Pure. Use the lenient readers (`asText`, `asTime`, ...): what cannot be read is null, and `raw` keeps it. */
   readonly map: (record: JsonObject) => MappedColumns<C>;
@@ -129,18 +121,13 @@ export function defineConnection(definition: ConnectionDefinition): Connection {
   }
   // A job is named after it, with points and spaces between the parts.
   if (!/^[A-Za-z0-9][A-Za-z0-9:_-]{0,99}$/.test(id)) {
-    throw new TypeError(
-      `the connection ${id} needs a name of letters, digits, ":", "_" and "-", such as ${source}:main`,
-    );
+    throw new TypeError(`the connection ${id} needs a name of letters, digits, ":", "_" and "-", as ${source}:main`);
   }
   const strange = streams.find(({ name }) => !name.startsWith(`${source}.`));
   if (strange !== undefined) throw new TypeError(`the stream ${strange.name} is not of the source ${source}`);
   if (new Set(streams.map(({ name }) => name)).size < streams.length) {
     throw new TypeError(`the connection ${id} has the same stream twice`);
   }
-  return {
-    ...{ id, source, credential, streams },
-    ...(requestsPerMinute !== undefined && { requestsPerMinute }),
-    open: open ?? (async () => ({ summary: source })),
-  };
+  const limit = requestsPerMinute === undefined ? {} : { requestsPerMinute };
+  return { id, source, credential, streams, ...limit, open: open ?? (async () => ({ summary: source })) };
 }

@@ -66,7 +66,8 @@ function splitName(key: string): string[] {
     .filter((word) => word !== '');
 }
 
-const setOf = (...lines: readonly string[]): ReadonlySet<string> => new Set(lines.flatMap((line) => line.split(' ')));
+export const setOf = (...lines: readonly string[]): ReadonlySet<string> =>
+  new Set(lines.flatMap((line) => line.split(' ')));
 
 const PAIR_VALUE = setOf('value values val content data');
 /** What names the value of a pair. */

@@ -1,5 +1,5 @@
 import type { Privacy } from '../stream.ts';
-import { type NameFacts, PAIR_NAMES, readName } from './field-names.ts';
+import { type NameFacts, PAIR_NAMES, readName, setOf } from './field-names.ts';
 import { DROPPED, rewriteEntries } from './redact.ts';
 import { isAddress, isCardNumber, isSecretText, scrubText } from './value-shapes.ts';
 
@@ -96,12 +96,12 @@ function readJson(text: string): object | null {
  * Short names of the sources as in the reference of the API: MS2, MS2a and MS3 are Tilkee's connector definitions, PHP the third-party OpenAPI file.
  * Section 2.2 of the reference, "that the mirror must drop".
  */
-const TILKEE_SECRET_WORDS = new Set([
+const TILKEE_SECRET_WORDS = setOf(
   // PHP: `subscription_has_payment`, `slimpay_validated`, `has_proabono` of companies; MS2a has payment hints on the leader.
-  ...['payment', 'payments', 'slimpay', 'proabono', 'stripe', 'billing', 'iban', 'bic', 'sepa', 'bank'],
+  'payment payments slimpay proabono stripe billing iban bic sepa bank',
   // PHP: `intercom_id` of users; MS2a has a support-chat token on the leader.
-  ...['intercom', 'crisp', 'zendesk', 'drift', 'chat'],
-]);
+  'intercom crisp zendesk drift chat',
+);
 
 /** PHP: `dj_json_id` of users, between the tokens; an id of some outside service. */
 function isTilkeeSecret({ words, snake }: NameFacts): boolean {
