@@ -10,36 +10,23 @@ import { quoteName, tableName } from './table-sql.ts';
  * column that a stream no longer names stays, and one of another type than asked for is refused, because only a person can say what is to become of its values.
  */
 
-/** What every mirrored table has beside its typed columns; as the migrations write it. */
-const COMMON = {
-  connection_id: 'text not null',
-  id: 'text not null',
-  raw: 'jsonb not null',
-  content_hash: 'text not null',
-  text_repaired: 'boolean not null default false',
-  first_seen_at: 'timestamptz(3) not null default current_timestamp',
-  synced_at: 'timestamptz(3) not null default current_timestamp',
-  deleted_at: 'timestamptz(3)',
-  run_id: 'bigint not null',
-} as const;
-
-const COMMENTS: Readonly<Record<string, string>> = {
-  connection_id: 'Configured account',
-  id: 'Upstream id',
-  raw: 'The upstream object as received, less what the stream drops',
-  content_hash: 'md5 of raw in its canonical text form; equal means unchanged',
-  text_repaired:
+/** What every mirrored table has beside its typed columns, as the migrations write it: type and comment. */
+const COMMON: Readonly<Record<string, readonly [type: string, comment: string]>> = {
+  connection_id: ['text not null', 'Configured account'],
+  id: ['text not null', 'Upstream id'],
+  raw: ['jsonb not null', 'The upstream object as received, less what the stream drops'],
+  content_hash: ['text not null', 'md5 of raw in its canonical text form; equal means unchanged'],
+  text_repaired: [
+    'boolean not null default false',
     'True when NUL characters or lone surrogates were replaced by U+FFFD, because Postgres cannot store them',
-  first_seen_at: 'First written to the mirror (UTC)',
-  synced_at: 'Last time this row was written (UTC)',
-  deleted_at: 'Found to be gone upstream (UTC); null while it is there',
-  run_id: 'sync.runs.id of the run that wrote it last',
+  ],
+  first_seen_at: ['timestamptz(3) not null default current_timestamp', 'First written to the mirror (UTC)'],
+  synced_at: ['timestamptz(3) not null default current_timestamp', 'Last time this row was written (UTC)'],
+  deleted_at: ['timestamptz(3)', 'Found to be gone upstream (UTC); null while it is there'],
+  run_id: ['bigint not null', 'sync.runs.id of the run that wrote it last'],
 };
 
 const sqlType = (type: ColumnType): string => (type === 'timestamptz' ? 'timestamptz(3)' : type);
-
-/** The names of the columns that the store adds to every table. */
-const COMMON_COLUMNS: readonly string[] = Object.keys(COMMON);
 
 /**
  * Makes the tables ready to be written. Any number of processes may start at once. Without a table to make or a column to add it only reads, and needs no
@@ -91,7 +78,7 @@ const formatted = (type: ColumnType): string => (type === 'timestamptz' ? 'times
 
 function assertOurs(table: TableSpec, present: ReadonlyMap<string, string>): void {
   const said = `${table.schema}.${table.name}`;
-  const missing = COMMON_COLUMNS.filter((name) => !present.has(name));
+  const missing = Object.keys(COMMON).filter((name) => !present.has(name));
   if (missing.length > 0) {
     const message = `the table ${said} exists and was not made by leadmirror (it has no ${missing.join(', ')}); rename it, or give the stream another name`;
     throw new DatabaseError('database_foreign', message);
@@ -106,17 +93,13 @@ function assertOurs(table: TableSpec, present: ReadonlyMap<string, string>): voi
 
 function createStatements(table: TableSpec): string[] {
   const target = tableName(table);
-  const { connection_id, id, ...others } = COMMON;
-  const typed = Object.fromEntries(Object.entries(table.columns).map(([name, type]) => [name, sqlType(type)]));
-  const columns = Object.entries({ connection_id, id, ...typed, ...others });
-  const key = quoteName(`${table.name}_pkey`);
+  const typed = Object.entries(table.columns).map(([name, type]) => `${quoteName(name)} ${sqlType(type)}`);
+  const common = Object.entries(COMMON).map(([name, [type]]) => `${name} ${type}`);
   const index = quoteName(`${table.name}_connection_id_updated_at_idx`);
   return [
-    `create table ${target} (${columns.map(([name, type]) => `${quoteName(name)} ${type}`).join(', ')},
-      constraint ${key} primary key (connection_id, id))`,
-    ...(table.columns.updated_at === undefined
-      ? []
-      : [`create index ${index} on ${target} (connection_id, updated_at)`]),
-    ...Object.entries(COMMENTS).map(([name, text]) => `comment on column ${target}.${quoteName(name)} is '${text}'`),
+    `create table ${target} (${[...common, ...typed].join(', ')},
+      constraint ${quoteName(`${table.name}_pkey`)} primary key (connection_id, id))`,
+    ...('updated_at' in table.columns ? [`create index ${index} on ${target} (connection_id, updated_at)`] : []),
+    ...Object.entries(COMMON).map(([name, [, comment]]) => `comment on column ${target}.${name} is '${comment}'`),
   ];
 }
