@@ -27,7 +27,7 @@ export function fixedHeader(header: string, guard: RefusalGuard, refused: () => 
   };
 }
 
-export interface SessionParts<T> {
+interface SessionParts<T> {
   readonly vault: Vault<T>;
   readonly headerOf: (session: T) => string;
   readonly isUsable: (session: T) => boolean;
