@@ -45,3 +45,12 @@ export const unauthorized: Answer = {
   type: 'text',
   headers: { 'WWW-Authenticate': 'Basic realm="Users"' },
 };
+
+/** The fields of a form or of a JSON object, by content type. @throws SyntaxError */
+export function readBody(call: Call): Record<string, unknown> {
+  const type = call.headers['content-type'] ?? '';
+  if (type.includes('application/x-www-form-urlencoded')) return Object.fromEntries(new URLSearchParams(call.body));
+  if (!type.includes('json') || call.body === '') return {};
+  const value: unknown = JSON.parse(call.body);
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+}

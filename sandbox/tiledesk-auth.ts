@@ -1,6 +1,6 @@
 /** Who is calling: sign-in, tokens, Basic, and the refusals in the order in which the server's middlewares speak. */
 import { createHmac } from 'node:crypto';
-import { type Answer, type Call, json, unauthorized } from './answer.ts';
+import { type Answer, type Call, json, readBody, unauthorized } from './answer.ts';
 import type { Random } from './random.ts';
 import type { Account, Team } from './tiledesk-team.ts';
 
@@ -91,12 +91,3 @@ export class Gatekeeper {
 }
 
 const invalid = (param: string, value: unknown) => ({ value, msg: 'Invalid value', param, location: 'body' });
-
-/** JSON and form bodies are both accepted, by content type. */
-export function readBody(call: Call): Record<string, unknown> {
-  const type = call.headers['content-type'] ?? '';
-  if (type.includes('application/x-www-form-urlencoded')) return Object.fromEntries(new URLSearchParams(call.body));
-  if (!type.includes('json') || call.body === '') return {};
-  const value: unknown = JSON.parse(call.body);
-  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
-}

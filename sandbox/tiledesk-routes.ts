@@ -1,11 +1,11 @@
 /** What each path answers, and what it needs of the caller. */
-import { type Answer, type Call, json, type Reply } from './answer.ts';
+import { type Answer, type Call, json, type Reply, readBody } from './answer.ts';
 import { type Collection, compareValues, type StoredDocument } from './collection.ts';
 import { DateParameterError } from './dates.ts';
 import type { Faults } from './faults.ts';
 import type { Random } from './random.ts';
 import { type Params, type Pattern, pathPattern } from './routes.ts';
-import { type Gatekeeper, type Need, readBody } from './tiledesk-auth.ts';
+import type { Gatekeeper, Need } from './tiledesk-auth.ts';
 import type { TiledeskData } from './tiledesk-data.ts';
 import { idForm, type Request } from './tiledesk-documents.ts';
 import { type ListRequest, QueryFailure, RouteFailure, readLeadList, readRequestList } from './tiledesk-query.ts';

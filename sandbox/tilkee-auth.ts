@@ -1,12 +1,12 @@
 /** Who may call: the logins of both APIs, and what their tokens open. A token of V3 opens both APIs, one of V2 only V2. */
 import { createHash } from 'node:crypto';
-import { type Answer, type Call, json } from './answer.ts';
+import { type Answer, type Call, json, readBody } from './answer.ts';
 import type { Random } from './random.ts';
 import { type Api, failure, Refusal } from './tilkee-route.ts';
 import { secretCanary } from './tilkee-rows.ts';
 import type { TilkeeSwitches } from './tilkee-switches.ts';
 
-export interface TilkeeCredentials {
+interface TilkeeCredentials {
   readonly username: string;
   readonly password: string;
   readonly clientId: string;
@@ -186,9 +186,8 @@ export class TilkeeGatekeeper {
     const form = type.includes('application/x-www-form-urlencoded') ? 'form' : 'json';
     const { oauthBody } = this.#switches;
     if (api === 'v3' && oauthBody !== 'any' && oauthBody !== form) return {};
-    if (form === 'form') return Object.fromEntries(new URLSearchParams(call.body));
     try {
-      const fields = Object.entries((JSON.parse(call.body) ?? {}) as object).filter(([, field]) => field !== null);
+      const fields = Object.entries(readBody(call)).filter(([, field]) => field !== null);
       return Object.fromEntries(fields.map(([key, field]) => [key, String(field)]));
     } catch {
       return {};

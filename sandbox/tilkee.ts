@@ -7,7 +7,7 @@ import { Faults } from './faults.ts';
 import { Random } from './random.ts';
 import { findRoute, pathPattern } from './routes.ts';
 import { createHttpShell, type LimitOptions } from './serve.ts';
-import { type TilkeeCredentials, TilkeeGatekeeper } from './tilkee-auth.ts';
+import { TilkeeGatekeeper } from './tilkee-auth.ts';
 import { TilkeeData, type TilkeeDataOptions } from './tilkee-data.ts';
 import { type Api, failure, Refusal, type RouteInput, type TilkeeRoute } from './tilkee-route.ts';
 import { secretCanary } from './tilkee-rows.ts';
@@ -21,9 +21,8 @@ export type { TilkeeData, TilkeeListable } from './tilkee-data.ts';
 export { linkCanary, secretCanary, visitorCanary } from './tilkee-rows.ts';
 export type { TilkeeSwitches } from './tilkee-switches.ts';
 
-export interface TilkeeSandboxOptions
-  extends Partial<Omit<TilkeeDataOptions, 'switches'> & TilkeeCredentials>,
-    LimitOptions {
+export interface TilkeeSandboxOptions extends Partial<Omit<TilkeeDataOptions, 'switches' | 'username'>>, LimitOptions {
+  readonly accessKey?: string;
   readonly switches?: Partial<TilkeeSwitches>;
 }
 
@@ -38,10 +37,10 @@ export function createTilkeeSandbox(options: TilkeeSandboxOptions = {}) {
   const secrets = new Random(seed ^ 0x5ec7);
   const secret = (kind: string): string => `${secretCanary}${kind}-${secrets.hex(16)}`;
   const credentials = {
-    username: options.username ?? 'mirror.account@example.com',
-    password: options.password ?? secret('password'),
-    clientId: options.clientId ?? 'sandbox-client',
-    clientSecret: options.clientSecret ?? secret('client'),
+    username: 'mirror.account@example.com',
+    password: secret('password'),
+    clientId: 'sandbox-client',
+    clientSecret: secret('client'),
     accessKey: options.accessKey ?? secret('key'),
   };
   const { username } = credentials;
