@@ -1,3 +1,4 @@
+import type { QueryResult } from 'pg';
 import { LOCKS } from '../src/store/locks.ts';
 import { openSession } from '../src/store/session.ts';
 
@@ -25,12 +26,11 @@ export async function tryLead(databaseUrl: string): Promise<Leadership | null> {
   client.on('error', () => lost.abort());
   client.on('end', () => lost.abort());
   try {
-    await client.query('begin read only');
-    await client.query(`set local idle_in_transaction_session_timeout = ${SILENCE_MS}`);
-    const { rows } = await client.query<{ held: boolean }>('select pg_try_advisory_xact_lock($1) as held', [
-      LOCKS.lead.toString(),
-    ]);
-    if (rows[0]?.held !== true) {
+    // The driver's type does not know that several statements have several results.
+    const results: unknown = await client.query(
+      `begin read only; set local idle_in_transaction_session_timeout = ${SILENCE_MS}; select pg_try_advisory_xact_lock(${LOCKS.lead}) as held`,
+    );
+    if ((results as QueryResult<{ held: boolean }>[])[2]?.rows[0]?.held !== true) {
       await client.end();
       return null;
     }

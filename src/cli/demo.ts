@@ -60,8 +60,9 @@ async function openFreshDatabase({ config, logger, signal }: CommandContext): Pr
       "select count(*)::int as others from pg_stat_activity where application_name = 'leadmirror' and pid <> pg_backend_pid()",
     );
     if ((rows[0]?.others ?? 0) > 0) return false;
-    await client.query('set client_min_messages = warning');
-    await client.query('drop schema if exists reporting, sync, tiledesk, tilkee, bullmq cascade');
+    await client.query(
+      'set client_min_messages = warning; drop schema if exists reporting, sync, tiledesk, tilkee, bullmq cascade',
+    );
     return true;
   });
   if (isFresh) return embedded;

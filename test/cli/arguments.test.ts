@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { main } from '../../src/cli/main.ts';
-import { bucketsOf, parseDay } from '../../src/store/reports/report.ts';
+import { bucketsOf, parseDay } from '../../src/store/reports/report-days.ts';
 
 let said: string;
 let exitCode: typeof process.exitCode;

@@ -6,14 +6,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { createOpsServer } from '../../src/ops/server.ts';
-import {
-  bucketsOf,
-  parseDay,
-  type Report,
-  type ReportQuery,
-  readReport,
-  unitOf,
-} from '../../src/store/reports/report.ts';
+import { type Report, type ReportQuery, readReport } from '../../src/store/reports/report.ts';
+import { bucketsOf, parseDay, unitOf } from '../../src/store/reports/report-days.ts';
 import { startChromium } from '../helpers/chromium.ts';
 import { type Cli, createCli } from '../helpers/cli.ts';
 import fc from '../helpers/property.ts';

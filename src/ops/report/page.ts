@@ -1,4 +1,5 @@
-import { parseDay, type ReportQuery } from '../../store/reports/report.ts';
+import type { ReportQuery } from '../../store/reports/report.ts';
+import { parseDay } from '../../store/reports/report-days.ts';
 import { type Html, html } from '../view/html.ts';
 
 /** What the form of the report tab says; anything that is no day is told, and left out. */

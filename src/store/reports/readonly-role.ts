@@ -33,12 +33,11 @@ export async function grantReadonly(prisma: PrismaClient, role: string): Promise
     if (found === undefined) return { outcome: 'no_such_role', ...nothing };
     if (found.may_write) return { outcome: 'may_write', ...nothing };
     const name = quoteName(role);
-    await tx.$executeRawUnsafe(`grant usage on schema ${[...OPEN_SCHEMAS, 'sync'].join(', ')} to ${name}`);
-    await tx.$executeRawUnsafe(`grant select on all tables in schema ${OPEN_SCHEMAS.join(', ')} to ${name}`);
-    await tx.$executeRawUnsafe(
-      `alter default privileges in schema ${OPEN_SCHEMAS.join(', ')} grant select on tables to ${name}`,
-    );
-    await tx.$executeRawUnsafe(`grant select on ${OPEN_SYNC.map((table) => `sync.${table}`).join(', ')} to ${name}`);
+    const schemas = OPEN_SCHEMAS.join(', ');
+    await tx.$executeRawUnsafe(`grant usage on schema ${schemas}, sync to ${name};
+      grant select on all tables in schema ${schemas} to ${name};
+      alter default privileges in schema ${schemas} grant select on tables to ${name};
+      grant select on ${OPEN_SYNC.map((table) => `sync.${table}`).join(', ')} to ${name}`);
     return { outcome: 'granted', ...(await readAccess(tx, role)), closed: found.closed };
   });
 }

@@ -1,5 +1,6 @@
 import { Prisma, type PrismaClient } from '../../generated/prisma/client.ts';
 import type { Outcome, Pass } from '../../stream.ts';
+import { addMs, databaseNow } from '../database-time.ts';
 import type { RunRecord } from '../engine/runs.ts';
 import type { StreamKey } from '../engine/streams.ts';
 
@@ -21,14 +22,25 @@ export interface RunningPass {
 }
 
 export async function readRunning(prisma: PrismaClient): Promise<RunningPass[]> {
-  return prisma.$queryRaw<RunningPass[]>`
-    select c.connection_id, c.stream, c.pass, c.run_id, coalesce(r.started_at, c.updated_at) as started_at,
-      coalesce(r.pages, 0) as pages, coalesce(r.requests, 0) as requests, coalesce(r.read, 0) as read,
-      (select coalesce(sum(x.read), 0)::int from sync.runs x
-        where x.connection_id = c.connection_id and x.stream = c.stream and x.pass = c.pass
-          and x.id < c.run_id and x.started_at >= c.started_at) as read_before
-    from sync.checkpoints c left join sync.runs r on r.id = c.run_id and r.outcome is null
-    where c.lease_until > clock_timestamp()`;
+  const rows = await prisma.syncCheckpoint.findMany({ where: { lease_until: { gt: await databaseNow(prisma) } } });
+  return Promise.all(
+    rows.map(async ({ connection_id, stream, pass, run_id, started_at, updated_at }) => {
+      const id = run_id ?? 0n;
+      const run = await prisma.syncRun.findUnique({ where: { id, outcome: null } });
+      const before = await prisma.syncRun.aggregate({
+        where: { connection_id, stream, pass, id: { lt: id }, started_at: { gte: started_at ?? updated_at } },
+        _sum: { read: true },
+      });
+      return {
+        ...{ connection_id, stream, pass: pass as Pass, run_id },
+        started_at: run?.started_at ?? updated_at,
+        pages: run?.pages ?? 0,
+        requests: run?.requests ?? 0,
+        read: run?.read ?? 0,
+        read_before: before._sum.read ?? 0,
+      };
+    }),
+  );
 }
 
 /** How the newest ended run of a pass went wrong. */
@@ -175,17 +187,31 @@ export async function findRuns(prisma: PrismaClient, filter: RunFilter): Promise
  * which the run that took it over is counted beside, does not count.
  */
 export async function readRequestRates(prisma: PrismaClient): Promise<Map<string, number>> {
-  const rows = await prisma.$queryRaw<{ connection_id: string; requests: number }[]>`
-    select connection_id, sum(requests * least(1,
-      60 / greatest(1, extract(epoch from coalesce(ended_at, now()) - started_at)::float8)))::float8 as requests
-    from sync.runs r
-    where started_at > now() - interval '2 days' and idle_runs = 0
-      and (ended_at > now() - interval '1 minute' or ended_at is null and exists (
-        select from sync.checkpoints c where c.connection_id = r.connection_id and c.stream = r.stream and c.pass = r.pass
-          and c.run_id = r.id and (c.lease_until > clock_timestamp() or c.yielded_run_id = r.id)))
-    group by 1`;
-  return new Map(rows.map(({ connection_id, requests }) => [connection_id, Math.round(requests)] as const));
+  const now = await databaseNow(prisma);
+  const { run_id } = prisma.syncCheckpoint.fields;
+  const held = await prisma.syncCheckpoint.findMany({
+    where: { run_id: { not: null }, OR: [{ lease_until: { gt: now } }, { yielded_run_id: { equals: run_id } }] },
+  });
+  const runs = await prisma.syncRun.findMany({
+    where: {
+      started_at: { gt: addMs(now, -2 * DAY_MS) },
+      idle_runs: 0,
+      OR: [
+        { ended_at: { gt: addMs(now, -MINUTE_MS) } },
+        { ended_at: null, id: { in: held.map((row) => row.run_id ?? 0n) } },
+      ],
+    },
+  });
+  const sums = new Map<string, number>();
+  for (const { connection_id, requests, started_at, ended_at } of runs) {
+    const tookMs = Math.max(1_000, (ended_at ?? now).getTime() - started_at.getTime());
+    sums.set(connection_id, (sums.get(connection_id) ?? 0) + requests * Math.min(1, MINUTE_MS / tookMs));
+  }
+  return new Map([...sums].map(([connection, requests]) => [connection, Math.round(requests)]));
 }
+
+const MINUTE_MS = 60_000;
+const DAY_MS = 86_400_000;
 
 /** What a person decided about a stream. */
 export interface Decisions extends StreamKey {
