@@ -4,7 +4,6 @@ import type { Logger } from '../logger.ts';
 import type { Tracer } from '../trace.ts';
 import { placeOf } from './address.ts';
 import { createDriverAdapter } from './driver-adapter.ts';
-import { PreparedStatements } from './prepared.ts';
 import { FEW, poolConfig, type Session } from './session.ts';
 
 export interface Database {
@@ -25,16 +24,13 @@ export interface DatabaseOptions {
 /** Opens the pool lazily: nothing connects before the first query. Call `assertReachable` to know. */
 export function createDatabase(options: DatabaseOptions): Database {
   const { url, logger, maxConnections = 10 } = options;
-  const prepared = new PreparedStatements();
   const state = { isPooled: false, hasOddDefaults: false };
   const onConnect = ({ isDirect, hasOddDefaults }: Session) => {
-    prepared.allowOn(isDirect);
     state.isPooled ||= !isDirect;
     state.hasOddDefaults ||= hasOddDefaults;
   };
   const config = { ...poolConfig(url, maxConnections), onConnect } as pg.PoolConfig;
   const adapter = createDriverAdapter({ tracer: options.tracer, state }, config, {
-    statementNameGenerator: (query) => prepared.nameOf(query),
     // An idle connection that the server closed is replaced by the next query; without a listener it would end the process.
     onPoolError: (error) => logger.debug({ err: error.message }, 'idle database connection closed'),
     onConnectionError: (error) => logger.debug({ err: error.message }, 'database connection closed'),

@@ -75,7 +75,7 @@ function createStorage(
 
   const readRow = async (): Promise<StateRow | undefined> => {
     const [row] = await prisma.$queryRaw<StateRow[]>`
-      /* prepared: budget_read */ select (extract(epoch from coalesce(${clock()}::timestamptz, clock_timestamp())) * 1000)::float8 as now, version,
+      select (extract(epoch from coalesce(${clock()}::timestamptz, clock_timestamp())) * 1000)::float8 as now, version,
         base_spacing_ms, spacing_ms, blocked_reason, learnt_spacing_ms, learnt_limit, failures, failure_reason, probes, requests::float8 as requests,
         (extract(epoch from next_free_at) * 1000)::float8 as next_free, (extract(epoch from fast_free_at) * 1000)::float8 as fast_free,
         (extract(epoch from blocked_until) * 1000)::float8 as blocked, (extract(epoch from fast_busy_until) * 1000)::float8 as fast_busy,
@@ -89,7 +89,7 @@ function createStorage(
   /** False when another process was faster. */
   const writeRow = async (version: bigint, { line, circuit, learnt, ...state }: BudgetState): Promise<boolean> => {
     const written = await prisma.$executeRaw`
-      /* prepared: budget_write */ with quick as (
+      with quick as (
         -- For this statement alone: a slot forgotten in a crash of the database is nothing beside a disk's flush for every request.
         select set_config('synchronous_commit', 'off', true)
       )
