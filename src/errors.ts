@@ -122,6 +122,7 @@ export type DatabaseCode =
   | 'database_refused'
   | 'database_newer'
   | 'database_foreign'
+  | 'database_preview'
   | 'database_disk_full'
   | 'database_mismatch'
   | 'database_unsupported';

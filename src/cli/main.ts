@@ -169,6 +169,7 @@ Exit codes: 0 done, 1 a stream failed, is braked or has to wait, 2 usage or conf
 
   add('migrate', "bring the database to this version's schema")
     .option('--status', 'only say what is applied and what is not')
+    .option('--from-preview', 'take over a database that a preview of leadmirror made, with everything in it')
     .action(async (options) => (await import('./migrate.ts')).migrateCommand(options));
 
   add('grant-readonly', 'let a database role read the mirror and the reports, and write nothing')

@@ -1,11 +1,14 @@
 import { createDatabase } from '../store/database.ts';
 import { startEmbeddedPostgres } from '../store/embedded/embedded.ts';
-import { migrate, migrationStatus } from '../store/migrate.ts';
+import { adoptPreview, migrate, migrationStatus } from '../store/migrate.ts';
 import { runCommand } from './command.ts';
 import { EXIT } from './exit-codes.ts';
 import { print } from './format.ts';
 
-export async function migrateCommand(options: { readonly status?: boolean }): Promise<void> {
+export async function migrateCommand(options: {
+  readonly status?: boolean;
+  readonly fromPreview?: boolean;
+}): Promise<void> {
   await runCommand({ requireConnections: false }, async ({ config, logger, signal }) => {
     const { home, databaseUrl } = config;
     const embedded = databaseUrl === null ? await startEmbeddedPostgres({ home, logger, signal }) : null;
@@ -17,6 +20,10 @@ export async function migrateCommand(options: { readonly status?: boolean }): Pr
         for (const name of applied) print(`applied  ${name}`);
         for (const name of pending) print(`pending  ${name}`);
         return EXIT.done;
+      }
+      if (options.fromPreview) {
+        const isTaken = await adoptPreview({ url });
+        print(isTaken ? `${place}: taken over from a preview, with everything in it` : `${place}: no preview made it`);
       }
       const names = await migrate({ url });
       print(names.length === 0 ? `${place} is up to date` : `${place}: applied ${names.join(', ')}`);

@@ -2,7 +2,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type pg from 'pg';
+import pg from 'pg';
 import { DatabaseError } from '../errors.ts';
 import { LOCKS } from './locks.ts';
 import { assertEncoding, withSession } from './session.ts';
@@ -14,6 +14,12 @@ import { assertEncoding, withSession } from './session.ts';
  * Any number of processes may start at once: each migration is a transaction under an advisory lock, its entry in `_prisma_migrations` included. One that was
  * cut off has left nothing behind and is simply run again.
  */
+
+/**
+ * Before the first version its migrations were many; what they made together is what `init` makes. By the first of them a database of a preview is known, by
+ * the last one that all of them were applied.
+ */
+const PREVIEW = { first: '20261121000000_first_light', last: '20261128000000_reason_codes' } as const;
 
 /** Postgres schemas that belong to leadmirror alone. `bullmq` is made by the queue, when it lives in Postgres. */
 const OWN_SCHEMAS = ['sync', 'tiledesk', 'tilkee', 'reporting'] as const;
@@ -57,7 +63,7 @@ export async function readMigrations(): Promise<Migration[]> {
 export async function migrationStatus(options: MigrateOptions): Promise<MigrationStatus> {
   const migrations = options.migrations ?? (await readMigrations());
   return withSession(options.url, async (client) => {
-    const applied = await appliedMigrations(client);
+    const { applied } = await readState(client);
     return { applied, pending: migrations.map(({ name }) => name).filter((name) => !applied.includes(name)) };
   });
 }
@@ -65,49 +71,56 @@ export async function migrationStatus(options: MigrateOptions): Promise<Migratio
 /**
  * Brings the database to this program's version; returns the names of the migrations applied now.
  *
- * @throws DatabaseError `database_foreign` when a schema of ours exists but is not ours, `database_newer` when a newer leadmirror was here,
- * `database_unavailable` or `database_refused` when it cannot be reached or the role may not create schemas
+ * @throws DatabaseError `database_foreign` when a schema of ours exists but is not ours, `database_newer` when a newer leadmirror was here, `database_preview`
+ * when a preview made it, `database_unavailable` or `database_refused` when it cannot be reached or the role may not create schemas
  */
 export async function migrate(options: MigrateOptions): Promise<readonly string[]> {
   const migrations = options.migrations ?? (await readMigrations());
   return withSession(options.url, async (client) => {
     await assertEncoding(client);
     const applied: string[] = [];
-    for (const { name, script } of await pendingOf(client, migrations)) {
-      const isNew = await inTransaction(client, async () => {
-        // In each transaction, so that it works behind PgBouncer and ends with the connection whatever happens.
-        await client.query(`select pg_advisory_xact_lock(${LOCKS.migrate})`);
+    for (const migration of await pendingOf(client, migrations)) {
+      await underLock(client, async () => {
         // Another process may have been faster.
-        const pending = await pendingOf(client, migrations);
-        if (pending[0]?.name !== name) return false;
-        await client.query(
-          'set local statement_timeout = 0; set local lock_timeout = 0; create schema if not exists sync; set local search_path to sync',
-        );
-        await client.query(MIGRATION_TABLE);
-        await client.query(script);
-        await client.query(
-          `insert into sync._prisma_migrations (id, checksum, migration_name, finished_at, applied_steps_count) values ($1, $2, $3, now(), 1)`,
-          [randomUUID(), createHash('sha256').update(script).digest('hex'), name],
-        );
-        return true;
+        const [next] = await pendingOf(client, migrations);
+        if (next?.name !== migration.name) return;
+        await apply(client, migration, migration.script);
+        applied.push(migration.name);
       });
-      if (isNew) applied.push(name);
     }
     return applied;
   });
 }
 
-/** As Prisma's own command makes it. An entry without an end is left over from an attempt that changed nothing. */
-const MIGRATION_TABLE = `
-  create table if not exists sync._prisma_migrations (
-    id varchar(36) primary key not null, checksum varchar(64) not null, finished_at timestamptz, migration_name varchar(255) not null, logs text,
-    rolled_back_at timestamptz, started_at timestamptz not null default now(), applied_steps_count integer not null default 0
+/**
+ * Takes over the database of a preview: its tables are those of this version, so only the names of the migrations change. False when no preview made it.
+ *
+ * @throws DatabaseError `database_preview` when the preview was not the last one
+ */
+export async function adoptPreview({ url, migrations }: MigrateOptions): Promise<boolean> {
+  const [init] = migrations ?? (await readMigrations());
+  return withSession(url, (client) =>
+    underLock(client, async () => {
+      const { applied } = await readState(client);
+      if (init === undefined || !applied.includes(PREVIEW.first)) return false;
+      if (!applied.includes(PREVIEW.last)) {
+        throw new DatabaseError(
+          'database_preview',
+          `an early preview of leadmirror made the database: it lacks ${PREVIEW.last} and perhaps more. Start the last preview with it once, or give this version an empty database, which it fills again`,
+        );
+      }
+      await apply(client, init, 'delete from sync._prisma_migrations');
+      return true;
+    }),
   );
-  delete from sync._prisma_migrations where finished_at is null and rolled_back_at is null`;
+}
 
-async function inTransaction<T>(client: pg.Client, work: () => Promise<T>): Promise<T> {
-  await client.query('begin isolation level read committed read write');
+/** In a transaction, so that the lock works behind PgBouncer and ends with the connection whatever happens. */
+async function underLock<T>(client: pg.Client, work: () => Promise<T>): Promise<T> {
   try {
+    await client.query(
+      `begin isolation level read committed read write; select pg_advisory_xact_lock(${LOCKS.migrate})`,
+    );
     const result = await work();
     await client.query('commit');
     return result;
@@ -117,46 +130,65 @@ async function inTransaction<T>(client: pg.Client, work: () => Promise<T>): Prom
   }
 }
 
-async function pendingOf(client: pg.Client, migrations: readonly Migration[]): Promise<Migration[]> {
-  await refuseForeignSchemas(client, migrations);
-  const applied = await appliedMigrations(client);
-  return migrations.filter(({ name }) => !applied.includes(name));
+/** Runs the statements and enters the migration as Prisma's own command does. An entry without an end is left over from an attempt that changed nothing. */
+async function apply(client: pg.Client, { name, script }: Migration, statements: string): Promise<void> {
+  const checksum = createHash('sha256').update(script).digest('hex');
+  await client.query(`
+    set local statement_timeout = 0; set local lock_timeout = 0; create schema if not exists sync; set local search_path to sync;
+    create table if not exists sync._prisma_migrations (
+      id varchar(36) primary key not null, checksum varchar(64) not null, finished_at timestamptz, migration_name varchar(255) not null, logs text,
+      rolled_back_at timestamptz, started_at timestamptz not null default now(), applied_steps_count integer not null default 0
+    );
+    delete from sync._prisma_migrations where finished_at is null and rolled_back_at is null;
+${statements}
+    ; insert into sync._prisma_migrations (id, checksum, migration_name, finished_at, applied_steps_count)
+      values ('${randomUUID()}', '${checksum}', ${pg.escapeLiteral(name)}, now(), 1)`);
 }
 
-async function refuseForeignSchemas(client: pg.Client, migrations: readonly Migration[]): Promise<void> {
-  const present = await client.query<{ nspname: string }>(
-    `select n.nspname from pg_namespace n where n.nspname = any($1)
-       and exists (select 1 from pg_class c where c.relnamespace = n.oid and c.relname not like '\\_prisma%')`,
-    [OWN_SCHEMAS],
-  );
+/** What is still to be applied. @throws DatabaseError when the database is none of ours, or of another time */
+async function pendingOf(client: pg.Client, migrations: readonly Migration[]): Promise<Migration[]> {
+  const { applied, schemas } = await readState(client);
   const known = migrations.map(({ name }) => name);
-  const applied = await appliedMigrations(client);
-  const ours = applied.some((name) => known.includes(name));
-  if (present.rows.length > 0 && !ours) {
-    const names = present.rows.map(({ nspname }) => nspname).join(', ');
+  const unknown = applied.filter((name) => !known.includes(name));
+  if (applied.includes(PREVIEW.first)) {
     throw new DatabaseError(
-      'database_foreign',
-      `the database has a schema named ${names} that leadmirror did not make; give leadmirror a database of its own, or rename that schema`,
+      'database_preview',
+      'a preview of leadmirror made the database; this version takes it over, with everything in it, after: leadmirror migrate --from-preview',
     );
   }
-  const unknown = applied.filter((name) => !known.includes(name));
+  if (schemas.length > 0 && unknown.length === applied.length) {
+    throw new DatabaseError(
+      'database_foreign',
+      `the database has a schema named ${schemas.join(', ')} that leadmirror did not make; give leadmirror a database of its own, or rename that schema`,
+    );
+  }
   if (unknown.length > 0) {
     throw new DatabaseError(
       'database_newer',
       `the database was migrated by a newer leadmirror (${unknown.join(', ')}); update this one`,
     );
   }
+  return migrations.filter(({ name }) => !applied.includes(name));
 }
 
-async function hasMigrationTable(client: pg.Client): Promise<boolean> {
-  const { rows } = await client.query("select to_regclass('sync._prisma_migrations') is not null as present");
-  return rows[0]?.present === true;
+interface State {
+  /** Names of migrations, in order. */
+  readonly applied: string[];
+  /** Of ours, those that hold anything. */
+  readonly schemas: string[];
 }
 
-async function appliedMigrations(client: pg.Client): Promise<string[]> {
-  if (!(await hasMigrationTable(client))) return [];
-  const { rows } = await client.query<{ migration_name: string }>(
-    'select migration_name from sync._prisma_migrations where finished_at is not null and rolled_back_at is null order by 1',
+async function readState(client: pg.Client): Promise<State> {
+  const { rows } = await client.query<{ schemas: string[]; has_migrations: boolean }>(
+    `select to_regclass('sync._prisma_migrations') is not null as has_migrations, array(
+       select n.nspname::text from pg_namespace n where n.nspname = any($1)
+         and exists (select 1 from pg_class c where c.relnamespace = n.oid and c.relname not like '\\_prisma%')) as schemas`,
+    [OWN_SCHEMAS],
   );
-  return rows.map(({ migration_name }) => migration_name);
+  const [{ schemas, has_migrations } = { schemas: [], has_migrations: false }] = rows;
+  if (!has_migrations) return { applied: [], schemas };
+  const entries = await client.query<{ name: string }>(
+    'select migration_name as name from sync._prisma_migrations where finished_at is not null and rolled_back_at is null order by 1',
+  );
+  return { applied: entries.rows.map(({ name }) => name), schemas };
 }

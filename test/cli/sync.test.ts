@@ -1,3 +1,5 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import { createTiledeskSandbox, type TiledeskSandbox } from '../../sandbox/tiledesk.ts';
@@ -5,6 +7,7 @@ import { type Cli, createCli, type Finished, until } from '../helpers/cli.ts';
 import { compareMirror, EQUAL } from '../helpers/compare.ts';
 import { STREAMS, variables } from '../helpers/mirror.ts';
 import { createTestDatabase, type TestDatabase } from '../helpers/postgres.ts';
+import { findRoot } from '../helpers/recipes.ts';
 
 let cli: Cli;
 let sandbox: TiledeskSandbox;
@@ -234,6 +237,31 @@ describe('status, runs and migrate', () => {
       expect([before, first, second, after].map(({ code, stderr }) => [code, stderr])).toEqual(Array(4).fill([0, '']));
     } finally {
       await empty.drop();
+    }
+  });
+
+  it('migrate --from-preview takes the database of a preview over, which other commands refuse', async () => {
+    const preview = await createTestDatabase({ migrated: false });
+    try {
+      const settings = { DATABASE_URL: preview.url };
+      const client = new pg.Client({ connectionString: preview.url });
+      await client.connect();
+      await client.query(await readFile(join(findRoot(), 'test/fixtures/preview/database.sql'), 'utf8'));
+      await client.end();
+      const refused = await cli.run(['runs'], { env: settings });
+      expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining('leadmirror migrate --from-preview') });
+      const taken = await cli.run(['migrate', '--from-preview'], { env: settings });
+      expect(taken).toMatchObject({
+        code: 0,
+        stderr: '',
+        stdout: expect.stringContaining('taken over from a preview'),
+      });
+      const again = await cli.run(['migrate', '--from-preview'], { env: settings });
+      expect(again).toMatchObject({ code: 0, stderr: '', stdout: expect.stringContaining('no preview made it') });
+      const runs = await cli.run(['runs', '--json'], { env: settings });
+      expect(JSON.parse(runs.stdout).runs).toHaveLength(2);
+    } finally {
+      await preview.drop();
     }
   });
 });

@@ -7,6 +7,7 @@ import { createTiledeskSandbox } from '../../sandbox/tiledesk.ts';
 import { createApp } from '../../src/app.ts';
 import { loadConfig } from '../../src/config.ts';
 import {
+  adoptPreview,
   findPrismaDirectory,
   type Migration,
   migrate,
@@ -17,6 +18,7 @@ import { compareMirror, EQUAL } from '../helpers/compare.ts';
 import { variables } from '../helpers/mirror.ts';
 import { startPooler } from '../helpers/pooler.ts';
 import { createTestDatabase, type TestDatabase } from '../helpers/postgres.ts';
+import { findRoot } from '../helpers/recipes.ts';
 import { createSchemaEngine } from '../helpers/schema-engine.ts';
 import { unheardLogger } from '../helpers/unheard-logger.ts';
 
@@ -272,7 +274,7 @@ describe('migrating', () => {
     const { url } = await setup();
     const pooler = await startPooler(url);
     opened.push(pooler);
-    expect((await migrate({ url: pooler.url })).length).toBeGreaterThan(5);
+    expect(await migrate({ url: pooler.url })).toEqual((await readMigrations()).map(({ name }) => name));
     expect(await migrate({ url: pooler.url })).toEqual([]);
   });
 
@@ -336,6 +338,105 @@ describe('a database of a newer version', () => {
     });
 
     expect(await catalog(client, OURS)).toEqual(before);
+  });
+});
+
+describe('a database of the last preview', () => {
+  /** As it was dumped, with some rows in its tables. */
+  async function setupPreview(): Promise<Empty> {
+    const preview = await setup();
+    await preview.client.query(await readFile(join(findRoot(), 'test/fixtures/preview/database.sql'), 'utf8'));
+    await preview.client.query('reset all');
+    return preview;
+  }
+
+  /** Views, functions and comments, as the catalogs print them. A view that was dumped has names for columns that nobody reads. */
+  const definitions = async (client: pg.Client): Promise<Lines> =>
+    (
+      await client.query<{ line: string }>({
+        text: `with n as (select oid, nspname from pg_namespace where nspname = any($1))
+          select concat_ws(' ', 'view', n.nspname, c.relname, replace(pg_get_viewdef(c.oid), '::text AS text', '::text')) as line
+            from n join pg_class c on c.relnamespace = n.oid where c.relkind = 'v'
+          union all select pg_get_functiondef(p.oid) from n join pg_proc p on p.pronamespace = n.oid
+          union all select concat_ws(' ', 'comment', n.nspname, coalesce(c.relname, p.proname), d.objsubid, d.description)
+            from pg_description d left join pg_class c on c.oid = d.objoid left join pg_proc p on p.oid = d.objoid
+            join n on n.oid in (c.relnamespace, p.pronamespace)
+          order by 1`,
+        values: [[...OURS, 'reporting']],
+      })
+    ).rows.map(({ line }) => line);
+
+  /** The rows of every table of ours but the migrations. */
+  async function contents(client: pg.Client): Promise<Record<string, unknown[]>> {
+    const { rows } = await client.query<{ name: string }>(
+      `select format('%I.%I', schemaname, tablename) as name from pg_tables
+       where schemaname = any($1) and tablename not like '\\_prisma%' order by 1`,
+      [[...OURS, 'reporting']],
+    );
+    const found: Record<string, unknown[]> = {};
+    for (const { name } of rows) {
+      found[name] = (await client.query(`select to_jsonb(t) as row from ${name} t order by 1`)).rows;
+    }
+    return found;
+  }
+
+  it('is refused with the command that takes it over, and stays as it was', async () => {
+    const { url, client } = await setupPreview();
+    const before = [await contents(client), await appliedNames(client)];
+
+    await expect(migrate({ url })).rejects.toMatchObject({
+      code: 'database_preview',
+      message: expect.stringContaining('leadmirror migrate --from-preview'),
+    });
+
+    expect([await contents(client), await appliedNames(client)]).toEqual(before);
+  });
+
+  it('is taken over with everything in it, and equals a new one', async () => {
+    const { url, client } = await setupPreview();
+    const fresh = await setup({ migrated: true });
+    const before = await contents(client);
+    const names = (await readMigrations()).map(({ name }) => name);
+
+    expect(await Promise.all([adoptPreview({ url }), adoptPreview({ url })])).toEqual(
+      expect.arrayContaining([true, false]),
+    );
+    expect(await migrate({ url })).toEqual([]);
+
+    expect(await migrationStatus({ url })).toEqual({ applied: names, pending: [] });
+    const entries = 'select migration_name, checksum, applied_steps_count from sync._prisma_migrations';
+    expect((await client.query(entries)).rows).toEqual((await fresh.client.query(entries)).rows);
+    expect(await contents(client)).toEqual(before);
+    expect(before['tiledesk.leads']).toHaveLength(2);
+    const schemas = [...OURS, 'reporting'];
+    expect(await catalog(client, schemas)).toEqual(await catalog(fresh.client, schemas));
+    expect(await definitions(client)).toEqual(await definitions(fresh.client));
+    const { rows } = await client.query('select stream, state, reason_code from sync.status order by 1');
+    expect(rows).toEqual([
+      { stream: 'tiledesk.leads', state: 'stale', reason_code: 'overdue' },
+      { stream: 'tiledesk.requests', state: 'partial', reason_code: 'quarantined' },
+      { stream: 'tilkee.projects', state: 'never', reason_code: 'no_run' },
+    ]);
+  });
+
+  it('is refused by both ways when it lacks the last changes, with what to do', async () => {
+    const { url, client } = await setupPreview();
+    await client.query(`delete from sync._prisma_migrations where migration_name > '20261127201'`);
+    const before = await appliedNames(client);
+
+    await expect(migrate({ url })).rejects.toMatchObject({ code: 'database_preview' });
+    await expect(adoptPreview({ url })).rejects.toMatchObject({
+      code: 'database_preview',
+      message: expect.stringContaining('an empty database'),
+    });
+
+    expect(await appliedNames(client)).toEqual(before);
+  });
+
+  it('is told from a new and from an empty one', async () => {
+    const { url } = await setup({ migrated: true });
+    expect(await adoptPreview({ url })).toBe(false);
+    expect(await adoptPreview({ url: (await setup()).url })).toBe(false);
   });
 });
 

@@ -1,0 +1,2785 @@
+-- The mirrored tables, the engine's own records, the view of their state, and the reporting tables with the function that keeps them current.
+
+
+CREATE SCHEMA IF NOT EXISTS "sync";
+CREATE SCHEMA IF NOT EXISTS "tiledesk";
+CREATE SCHEMA IF NOT EXISTS "tilkee";
+
+CREATE TABLE "tiledesk"."leads" (
+  "connection_id" TEXT NOT NULL,
+  "id" TEXT NOT NULL,
+  "lead_id" TEXT,
+  "fullname" TEXT,
+  "email" TEXT,
+  "phone" TEXT,
+  "company" TEXT,
+  "note" TEXT,
+  "street_address" TEXT,
+  "city" TEXT,
+  "region" TEXT,
+  "zipcode" TEXT,
+  "country" TEXT,
+  "tags" TEXT[],
+  "attributes" JSONB,
+  "properties" JSONB,
+  "status" INTEGER,
+  "id_project" TEXT,
+  "created_by" TEXT,
+  "created_at" TIMESTAMPTZ(3),
+  "updated_at" TIMESTAMPTZ(3),
+  "raw" JSONB NOT NULL,
+  "content_hash" TEXT NOT NULL,
+  "text_repaired" BOOLEAN NOT NULL DEFAULT false,
+  "first_seen_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  "synced_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  "deleted_at" TIMESTAMPTZ(3),
+  "run_id" BIGINT NOT NULL,
+
+  CONSTRAINT "leads_pkey" PRIMARY KEY ("connection_id","id")
+);
+CREATE INDEX "leads_connection_id_created_at_idx" ON "tiledesk"."leads"("connection_id", "created_at");
+CREATE INDEX "leads_connection_id_updated_at_idx" ON "tiledesk"."leads"("connection_id", "updated_at");
+CREATE INDEX "leads_email_idx" ON "tiledesk"."leads"("email");
+CREATE INDEX "leads_connection_id_lead_id_idx" ON "tiledesk"."leads"("connection_id", "lead_id");
+CREATE INDEX "leads_synced_at_idx" ON "tiledesk"."leads"("synced_at");
+COMMENT ON TABLE "tiledesk"."leads" IS 'Contacts of a Tiledesk project (upstream: leads). Statuses 50 (temporary), 100 (normal) and 1000 (deleted).';
+COMMENT ON COLUMN "tiledesk"."leads"."connection_id" IS 'Configured account: tiledesk:<project id>';
+COMMENT ON COLUMN "tiledesk"."leads"."id" IS 'Upstream _id, 24 hex digits';
+COMMENT ON COLUMN "tiledesk"."leads"."lead_id" IS 'External id of the visitor; not unique';
+COMMENT ON COLUMN "tiledesk"."leads"."fullname" IS 'Name as the visitor or an agent gave it';
+COMMENT ON COLUMN "tiledesk"."leads"."email" IS 'E-mail address as given, not validated';
+COMMENT ON COLUMN "tiledesk"."leads"."phone" IS 'Phone number as given, not validated';
+COMMENT ON COLUMN "tiledesk"."leads"."company" IS 'Company as given';
+COMMENT ON COLUMN "tiledesk"."leads"."note" IS 'Free note of the team';
+COMMENT ON COLUMN "tiledesk"."leads"."street_address" IS 'Upstream streetAddress';
+COMMENT ON COLUMN "tiledesk"."leads"."city" IS 'City as given';
+COMMENT ON COLUMN "tiledesk"."leads"."region" IS 'Region as given';
+COMMENT ON COLUMN "tiledesk"."leads"."zipcode" IS 'Postal code as given';
+COMMENT ON COLUMN "tiledesk"."leads"."country" IS 'Country as given';
+COMMENT ON COLUMN "tiledesk"."leads"."tags" IS 'Plain tags';
+COMMENT ON COLUMN "tiledesk"."leads"."attributes" IS 'Free-form attributes, any JSON';
+COMMENT ON COLUMN "tiledesk"."leads"."properties" IS 'Custom contact properties, any JSON';
+COMMENT ON COLUMN "tiledesk"."leads"."status" IS '50 temporary, 100 normal, 1000 deleted';
+COMMENT ON COLUMN "tiledesk"."leads"."id_project" IS 'Upstream id_project';
+COMMENT ON COLUMN "tiledesk"."leads"."created_by" IS 'User id, or the word system';
+COMMENT ON COLUMN "tiledesk"."leads"."created_at" IS 'Created upstream (UTC)';
+COMMENT ON COLUMN "tiledesk"."leads"."updated_at" IS 'Last change upstream (UTC)';
+COMMENT ON COLUMN "tiledesk"."leads"."raw" IS 'The upstream object as received, less what the privacy settings drop';
+COMMENT ON COLUMN "tiledesk"."leads"."content_hash" IS 'md5 of raw in its canonical text form; equal means unchanged';
+COMMENT ON COLUMN "tiledesk"."leads"."text_repaired" IS 'True when NUL characters or lone surrogates were replaced by U+FFFD, because Postgres cannot store them';
+COMMENT ON COLUMN "tiledesk"."leads"."first_seen_at" IS 'First written to the mirror (UTC)';
+COMMENT ON COLUMN "tiledesk"."leads"."synced_at" IS 'Last time this row was written (UTC)';
+COMMENT ON COLUMN "tiledesk"."leads"."deleted_at" IS 'Null: alive. For leads of status 1000, the time of that change';
+COMMENT ON COLUMN "tiledesk"."leads"."run_id" IS 'Run that wrote this version: sync.runs.id';
+
+CREATE TABLE "tiledesk"."requests" (
+  "connection_id" TEXT NOT NULL,
+  "id" TEXT NOT NULL,
+  "request_id" TEXT,
+  "ticket_id" BIGINT,
+  "status" INTEGER,
+  "preflight" BOOLEAN,
+  "draft" BOOLEAN,
+  "has_bot" BOOLEAN,
+  "first_text" TEXT,
+  "subject" TEXT,
+  "lead_id" TEXT,
+  "requester_id" TEXT,
+  "requester" TEXT,
+  "department_id" TEXT,
+  "participants" TEXT[],
+  "participants_agents" TEXT[],
+  "participants_bots" TEXT[],
+  "assignee" TEXT,
+  "followers" TEXT[],
+  "priority" TEXT,
+  "working_status" TEXT,
+  "channel" TEXT,
+  "channel_outbound" TEXT,
+  "language" TEXT,
+  "source_page" TEXT,
+  "user_agent" TEXT,
+  "rating" DOUBLE PRECISION,
+  "rating_message" TEXT,
+  "tags" TEXT[],
+  "notes" JSONB,
+  "attributes" JSONB,
+  "location" JSONB,
+  "contact" JSONB,
+  "smart_assignment" BOOLEAN,
+  "first_response_at" TIMESTAMPTZ(3),
+  "assigned_at" TIMESTAMPTZ(3),
+  "closed_at" TIMESTAMPTZ(3),
+  "closed_by" TEXT,
+  "waiting_time_ms" BIGINT,
+  "duration_ms" BIGINT,
+  "id_project" TEXT,
+  "created_by" TEXT,
+  "created_at" TIMESTAMPTZ(3),
+  "updated_at" TIMESTAMPTZ(3),
+  "raw" JSONB NOT NULL,
+  "content_hash" TEXT NOT NULL,
+  "text_repaired" BOOLEAN NOT NULL DEFAULT false,
+  "first_seen_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  "synced_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  "deleted_at" TIMESTAMPTZ(3),
+  "run_id" BIGINT NOT NULL,
+
+  CONSTRAINT "requests_pkey" PRIMARY KEY ("connection_id","id")
+);
+CREATE INDEX "requests_connection_id_created_at_idx" ON "tiledesk"."requests"("connection_id", "created_at");
+CREATE INDEX "requests_connection_id_updated_at_idx" ON "tiledesk"."requests"("connection_id", "updated_at");
+CREATE INDEX "requests_connection_id_lead_id_idx" ON "tiledesk"."requests"("connection_id", "lead_id");
+CREATE INDEX "requests_connection_id_department_id_idx" ON "tiledesk"."requests"("connection_id", "department_id");
+CREATE INDEX "requests_connection_id_request_id_idx" ON "tiledesk"."requests"("connection_id", "request_id");
+CREATE INDEX "requests_synced_at_connection_id_id_idx" ON "tiledesk"."requests"("synced_at", "connection_id", "id");
+COMMENT ON TABLE "tiledesk"."requests" IS 'Conversations of a Tiledesk project (upstream: requests), all statuses, preflight and drafts included.';
+COMMENT ON COLUMN "tiledesk"."requests"."connection_id" IS 'Configured account: tiledesk:<project id>';
+COMMENT ON COLUMN "tiledesk"."requests"."id" IS 'Upstream _id, 24 hex digits';
+COMMENT ON COLUMN "tiledesk"."requests"."request_id" IS 'External id, the one used in Tiledesk URLs';
+COMMENT ON COLUMN "tiledesk"."requests"."ticket_id" IS 'Number per project; absent on old rows';
+COMMENT ON COLUMN "tiledesk"."requests"."status" IS '50 temporary, 100 unassigned, 150 abandoned, 200 assigned, 1000 closed. Decide "closed" from this, never from closed_at';
+COMMENT ON COLUMN "tiledesk"."requests"."preflight" IS 'True while the visitor has not written yet';
+COMMENT ON COLUMN "tiledesk"."requests"."draft" IS 'True for test conversations started from the bot designer';
+COMMENT ON COLUMN "tiledesk"."requests"."has_bot" IS 'A bot takes part';
+COMMENT ON COLUMN "tiledesk"."requests"."first_text" IS 'First message of the visitor';
+COMMENT ON COLUMN "tiledesk"."requests"."subject" IS 'Subject, mostly of e-mail and form conversations';
+COMMENT ON COLUMN "tiledesk"."requests"."lead_id" IS 'The lead: tiledesk.leads.id';
+COMMENT ON COLUMN "tiledesk"."requests"."requester_id" IS 'Upstream requester_id, computed by the server: the id of the lead';
+COMMENT ON COLUMN "tiledesk"."requests"."requester" IS 'Upstream requester: the project user who opened the conversation, tiledesk.project_users.id';
+COMMENT ON COLUMN "tiledesk"."requests"."department_id" IS 'tiledesk.departments.id';
+COMMENT ON COLUMN "tiledesk"."requests"."participants" IS 'User ids; bots as bot_<id>';
+COMMENT ON COLUMN "tiledesk"."requests"."participants_agents" IS 'Participants that are people';
+COMMENT ON COLUMN "tiledesk"."requests"."participants_bots" IS 'Participants that are bots, without the prefix';
+COMMENT ON COLUMN "tiledesk"."requests"."assignee" IS 'User id, rarely set';
+COMMENT ON COLUMN "tiledesk"."requests"."followers" IS 'User ids';
+COMMENT ON COLUMN "tiledesk"."requests"."priority" IS 'low, medium, high, urgent';
+COMMENT ON COLUMN "tiledesk"."requests"."working_status" IS 'new, pending, open or a custom word';
+COMMENT ON COLUMN "tiledesk"."requests"."channel" IS 'Channel name: chat21 (widget), email, form, whatsapp, ...';
+COMMENT ON COLUMN "tiledesk"."requests"."channel_outbound" IS 'Channel name of the answers';
+COMMENT ON COLUMN "tiledesk"."requests"."language" IS 'Language of the visitor''s browser';
+COMMENT ON COLUMN "tiledesk"."requests"."source_page" IS 'Page on which the conversation was opened';
+COMMENT ON COLUMN "tiledesk"."requests"."user_agent" IS 'Browser of the visitor; stored only with STORE_VISITOR_PII=true';
+COMMENT ON COLUMN "tiledesk"."requests"."rating" IS 'Rating by the visitor';
+COMMENT ON COLUMN "tiledesk"."requests"."rating_message" IS 'Text of the rating';
+COMMENT ON COLUMN "tiledesk"."requests"."tags" IS 'Tag names';
+COMMENT ON COLUMN "tiledesk"."requests"."notes" IS 'Internal notes, as upstream';
+COMMENT ON COLUMN "tiledesk"."requests"."attributes" IS 'Free-form attributes, any JSON';
+COMMENT ON COLUMN "tiledesk"."requests"."location" IS 'Where the visitor was, as upstream, without the IP address unless STORE_VISITOR_PII=true';
+COMMENT ON COLUMN "tiledesk"."requests"."contact" IS 'Contact details, as upstream';
+COMMENT ON COLUMN "tiledesk"."requests"."smart_assignment" IS 'False for conversations that are not routed by availability';
+COMMENT ON COLUMN "tiledesk"."requests"."first_response_at" IS 'First answer by an agent (UTC)';
+COMMENT ON COLUMN "tiledesk"."requests"."assigned_at" IS 'Last assignment (UTC)';
+COMMENT ON COLUMN "tiledesk"."requests"."closed_at" IS 'Closed (UTC); stays set after a reopening';
+COMMENT ON COLUMN "tiledesk"."requests"."closed_by" IS 'User id, bot id or the name of a scheduler';
+COMMENT ON COLUMN "tiledesk"."requests"."waiting_time_ms" IS 'Upstream waiting_time: creation to first answer of an agent, milliseconds';
+COMMENT ON COLUMN "tiledesk"."requests"."duration_ms" IS 'Upstream duration: creation to close, milliseconds';
+COMMENT ON COLUMN "tiledesk"."requests"."id_project" IS 'Upstream id_project';
+COMMENT ON COLUMN "tiledesk"."requests"."created_by" IS 'User id, or the word system';
+COMMENT ON COLUMN "tiledesk"."requests"."created_at" IS 'Created upstream (UTC)';
+COMMENT ON COLUMN "tiledesk"."requests"."updated_at" IS 'Last change upstream (UTC); every new message moves it';
+COMMENT ON COLUMN "tiledesk"."requests"."raw" IS 'The upstream object as received (transcript and snapshot included), less what the privacy settings drop';
+COMMENT ON COLUMN "tiledesk"."requests"."content_hash" IS 'md5 of raw in its canonical text form; equal means unchanged';
+COMMENT ON COLUMN "tiledesk"."requests"."text_repaired" IS 'True when NUL characters or lone surrogates were replaced by U+FFFD, because Postgres cannot store them';
+COMMENT ON COLUMN "tiledesk"."requests"."first_seen_at" IS 'First written to the mirror (UTC)';
+COMMENT ON COLUMN "tiledesk"."requests"."synced_at" IS 'Last time this row was written (UTC)';
+COMMENT ON COLUMN "tiledesk"."requests"."deleted_at" IS 'Null: alive';
+COMMENT ON COLUMN "tiledesk"."requests"."run_id" IS 'Run that wrote this version: sync.runs.id';
+
+CREATE TABLE "tiledesk"."departments" (
+  "connection_id" TEXT NOT NULL,
+  "id" TEXT NOT NULL,
+  "name" TEXT,
+  "description" TEXT,
+  "routing" TEXT,
+  "is_default" BOOLEAN,
+  "status" INTEGER,
+  "id_bot" TEXT,
+  "has_bot" BOOLEAN,
+  "bot_only" BOOLEAN,
+  "id_group" TEXT,
+  "groups" JSONB,
+  "online_msg" TEXT,
+  "offline_msg" TEXT,
+  "tags" JSONB,
+  "id_project" TEXT,
+  "created_by" TEXT,
+  "created_at" TIMESTAMPTZ(3),
+  "updated_at" TIMESTAMPTZ(3),
+  "raw" JSONB NOT NULL,
+  "content_hash" TEXT NOT NULL,
+  "text_repaired" BOOLEAN NOT NULL DEFAULT false,
+  "first_seen_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  "synced_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  "deleted_at" TIMESTAMPTZ(3),
+  "run_id" BIGINT NOT NULL,
+
+  CONSTRAINT "departments_pkey" PRIMARY KEY ("connection_id","id")
+);
+COMMENT ON TABLE "tiledesk"."departments" IS 'Departments of a Tiledesk project, hidden ones included.';
+COMMENT ON COLUMN "tiledesk"."departments"."connection_id" IS 'Configured account: tiledesk:<project id>';
+COMMENT ON COLUMN "tiledesk"."departments"."id" IS 'Upstream _id, 24 hex digits';
+COMMENT ON COLUMN "tiledesk"."departments"."name" IS 'Name';
+COMMENT ON COLUMN "tiledesk"."departments"."description" IS 'Description';
+COMMENT ON COLUMN "tiledesk"."departments"."routing" IS 'assigned, pooled, ...';
+COMMENT ON COLUMN "tiledesk"."departments"."is_default" IS 'Upstream default: the project''s default department';
+COMMENT ON COLUMN "tiledesk"."departments"."status" IS '1 visible, 0 hidden';
+COMMENT ON COLUMN "tiledesk"."departments"."id_bot" IS 'Id of the bot that answers first';
+COMMENT ON COLUMN "tiledesk"."departments"."has_bot" IS 'Computed by the server: a bot is set';
+COMMENT ON COLUMN "tiledesk"."departments"."bot_only" IS 'The bot never hands over to people';
+COMMENT ON COLUMN "tiledesk"."departments"."id_group" IS 'Id of the group that serves it';
+COMMENT ON COLUMN "tiledesk"."departments"."groups" IS 'Groups that serve it, as upstream';
+COMMENT ON COLUMN "tiledesk"."departments"."online_msg" IS 'Greeting while agents are there';
+COMMENT ON COLUMN "tiledesk"."departments"."offline_msg" IS 'Greeting while nobody is there';
+COMMENT ON COLUMN "tiledesk"."departments"."tags" IS 'Tags, as upstream';
+COMMENT ON COLUMN "tiledesk"."departments"."id_project" IS 'Upstream id_project';
+COMMENT ON COLUMN "tiledesk"."departments"."created_by" IS 'User id';
+COMMENT ON COLUMN "tiledesk"."departments"."created_at" IS 'Created upstream (UTC)';
+COMMENT ON COLUMN "tiledesk"."departments"."updated_at" IS 'Last change upstream (UTC)';
+COMMENT ON COLUMN "tiledesk"."departments"."raw" IS 'The upstream object as received, less what the privacy settings drop';
+COMMENT ON COLUMN "tiledesk"."departments"."content_hash" IS 'md5 of raw in its canonical text form; equal means unchanged';
+COMMENT ON COLUMN "tiledesk"."departments"."text_repaired" IS 'True when NUL characters or lone surrogates were replaced by U+FFFD, because Postgres cannot store them';
+COMMENT ON COLUMN "tiledesk"."departments"."first_seen_at" IS 'First written to the mirror (UTC)';
+COMMENT ON COLUMN "tiledesk"."departments"."synced_at" IS 'Last time this row was written (UTC)';
+COMMENT ON COLUMN "tiledesk"."departments"."deleted_at" IS 'Null: alive';
+COMMENT ON COLUMN "tiledesk"."departments"."run_id" IS 'Run that wrote this version: sync.runs.id';
+
+CREATE TABLE "tiledesk"."project_users" (
+  "connection_id" TEXT NOT NULL,
+  "id" TEXT NOT NULL,
+  "id_user" TEXT,
+  "firstname" TEXT,
+  "lastname" TEXT,
+  "email" TEXT,
+  "uuid_user" TEXT,
+  "role" TEXT,
+  "role_type" INTEGER,
+  "user_available" BOOLEAN,
+  "profile_status" TEXT,
+  "presence" JSONB,
+  "max_assigned_chat" INTEGER,
+  "number_assigned_requests" INTEGER,
+  "last_login_at" TIMESTAMPTZ(3),
+  "tags" JSONB,
+  "permissions" TEXT[],
+  "status" TEXT,
+  "trashed" BOOLEAN,
+  "is_authenticated" BOOLEAN,
+  "is_busy" BOOLEAN,
+  "id_project" TEXT,
+  "created_by" TEXT,
+  "created_at" TIMESTAMPTZ(3),
+  "updated_at" TIMESTAMPTZ(3),
+  "raw" JSONB NOT NULL,
+  "content_hash" TEXT NOT NULL,
+  "text_repaired" BOOLEAN NOT NULL DEFAULT false,
+  "first_seen_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  "synced_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  "deleted_at" TIMESTAMPTZ(3),
+  "run_id" BIGINT NOT NULL,
+
+  CONSTRAINT "project_users_pkey" PRIMARY KEY ("connection_id","id")
+);
+COMMENT ON TABLE "tiledesk"."project_users" IS 'Members of a Tiledesk project (agents, admins, owner), removed ones included while the server lists them.';
+COMMENT ON COLUMN "tiledesk"."project_users"."connection_id" IS 'Configured account: tiledesk:<project id>';
+COMMENT ON COLUMN "tiledesk"."project_users"."id" IS 'Upstream _id, 24 hex digits';
+COMMENT ON COLUMN "tiledesk"."project_users"."id_user" IS 'The user''s id; participants of requests name it';
+COMMENT ON COLUMN "tiledesk"."project_users"."firstname" IS 'First name';
+COMMENT ON COLUMN "tiledesk"."project_users"."lastname" IS 'Last name';
+COMMENT ON COLUMN "tiledesk"."project_users"."email" IS 'E-mail address of the user';
+COMMENT ON COLUMN "tiledesk"."project_users"."uuid_user" IS 'Id of a guest, who has no user';
+COMMENT ON COLUMN "tiledesk"."project_users"."role" IS 'owner, admin, supervisor, agent, ... or a custom role';
+COMMENT ON COLUMN "tiledesk"."project_users"."role_type" IS '1 teammate, 2 visitor';
+COMMENT ON COLUMN "tiledesk"."project_users"."user_available" IS 'Takes conversations now';
+COMMENT ON COLUMN "tiledesk"."project_users"."profile_status" IS 'Word the user set';
+COMMENT ON COLUMN "tiledesk"."project_users"."presence" IS 'Online or offline, and since when, as upstream';
+COMMENT ON COLUMN "tiledesk"."project_users"."max_assigned_chat" IS 'Most conversations at a time';
+COMMENT ON COLUMN "tiledesk"."project_users"."number_assigned_requests" IS 'Conversations assigned now';
+COMMENT ON COLUMN "tiledesk"."project_users"."last_login_at" IS 'Last sign-in (UTC)';
+COMMENT ON COLUMN "tiledesk"."project_users"."tags" IS 'Tags, as upstream';
+COMMENT ON COLUMN "tiledesk"."project_users"."permissions" IS 'Extra permissions of a custom role';
+COMMENT ON COLUMN "tiledesk"."project_users"."status" IS 'active or disabled';
+COMMENT ON COLUMN "tiledesk"."project_users"."trashed" IS 'Removed from the project';
+COMMENT ON COLUMN "tiledesk"."project_users"."is_authenticated" IS 'Computed by the server: has a user';
+COMMENT ON COLUMN "tiledesk"."project_users"."is_busy" IS 'Computed by the server: has as many conversations as allowed';
+COMMENT ON COLUMN "tiledesk"."project_users"."id_project" IS 'Upstream id_project';
+COMMENT ON COLUMN "tiledesk"."project_users"."created_by" IS 'User id';
+COMMENT ON COLUMN "tiledesk"."project_users"."created_at" IS 'Created upstream (UTC)';
+COMMENT ON COLUMN "tiledesk"."project_users"."updated_at" IS 'Last change upstream (UTC)';
+COMMENT ON COLUMN "tiledesk"."project_users"."raw" IS 'The upstream object as received, less what the privacy settings drop';
+COMMENT ON COLUMN "tiledesk"."project_users"."content_hash" IS 'md5 of raw in its canonical text form; equal means unchanged';
+COMMENT ON COLUMN "tiledesk"."project_users"."text_repaired" IS 'True when NUL characters or lone surrogates were replaced by U+FFFD, because Postgres cannot store them';
+COMMENT ON COLUMN "tiledesk"."project_users"."first_seen_at" IS 'First written to the mirror (UTC)';
+COMMENT ON COLUMN "tiledesk"."project_users"."synced_at" IS 'Last time this row was written (UTC)';
+COMMENT ON COLUMN "tiledesk"."project_users"."deleted_at" IS 'Null: alive';
+COMMENT ON COLUMN "tiledesk"."project_users"."run_id" IS 'Run that wrote this version: sync.runs.id';
+
+CREATE TABLE "tiledesk"."bots" (
+  "connection_id" TEXT NOT NULL,
+  "id" TEXT NOT NULL,
+  "name" TEXT,
+  "slug" TEXT,
+  "description" TEXT,
+  "type" TEXT,
+  "language" TEXT,
+  "intents_engine" TEXT,
+  "webhook_enabled" BOOLEAN,
+  "trained" BOOLEAN,
+  "score" DOUBLE PRECISION,
+  "public" BOOLEAN,
+  "certified" BOOLEAN,
+  "tags" TEXT[],
+  "certified_tags" TEXT[],
+  "trashed" BOOLEAN,
+  "agents_available" BOOLEAN,
+  "id_project" TEXT,
+  "created_by" TEXT,
+  "created_at" TIMESTAMPTZ(3),
+  "updated_at" TIMESTAMPTZ(3),
+  "raw" JSONB NOT NULL,
+  "content_hash" TEXT NOT NULL,
+  "text_repaired" BOOLEAN NOT NULL DEFAULT false,
+  "first_seen_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  "synced_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  "deleted_at" TIMESTAMPTZ(3),
+  "run_id" BIGINT NOT NULL,
+
+  CONSTRAINT "bots_pkey" PRIMARY KEY ("connection_id","id")
+);
+COMMENT ON TABLE "tiledesk"."bots" IS 'Bots of a Tiledesk project.';
+COMMENT ON COLUMN "tiledesk"."bots"."connection_id" IS 'Configured account: tiledesk:<project id>';
+COMMENT ON COLUMN "tiledesk"."bots"."id" IS 'Upstream _id, 24 hex digits';
+COMMENT ON COLUMN "tiledesk"."bots"."name" IS 'Name';
+COMMENT ON COLUMN "tiledesk"."bots"."slug" IS 'Name as it stands in addresses';
+COMMENT ON COLUMN "tiledesk"."bots"."description" IS 'Description';
+COMMENT ON COLUMN "tiledesk"."bots"."type" IS 'internal, external, tilebot, identity, ...';
+COMMENT ON COLUMN "tiledesk"."bots"."language" IS 'ISO 639 code';
+COMMENT ON COLUMN "tiledesk"."bots"."intents_engine" IS 'Upstream intentsEngine: what finds the intent; none without one';
+COMMENT ON COLUMN "tiledesk"."bots"."webhook_enabled" IS 'The bot calls a webhook';
+COMMENT ON COLUMN "tiledesk"."bots"."trained" IS 'Upstream trained';
+COMMENT ON COLUMN "tiledesk"."bots"."score" IS 'Upstream score';
+COMMENT ON COLUMN "tiledesk"."bots"."public" IS 'Offered to other projects';
+COMMENT ON COLUMN "tiledesk"."bots"."certified" IS 'Checked by the vendor';
+COMMENT ON COLUMN "tiledesk"."bots"."tags" IS 'Tags';
+COMMENT ON COLUMN "tiledesk"."bots"."certified_tags" IS 'Upstream certifiedTags';
+COMMENT ON COLUMN "tiledesk"."bots"."trashed" IS 'Removed, and still shown by the list';
+COMMENT ON COLUMN "tiledesk"."bots"."agents_available" IS 'Computed by the server: somebody is there to take over';
+COMMENT ON COLUMN "tiledesk"."bots"."id_project" IS 'Upstream id_project';
+COMMENT ON COLUMN "tiledesk"."bots"."created_by" IS 'User id';
+COMMENT ON COLUMN "tiledesk"."bots"."created_at" IS 'Created upstream (UTC)';
+COMMENT ON COLUMN "tiledesk"."bots"."updated_at" IS 'Last change upstream (UTC)';
+COMMENT ON COLUMN "tiledesk"."bots"."raw" IS 'The upstream object as received, less what the privacy settings drop';
+COMMENT ON COLUMN "tiledesk"."bots"."content_hash" IS 'md5 of raw in its canonical text form; equal means unchanged';
+COMMENT ON COLUMN "tiledesk"."bots"."text_repaired" IS 'True when NUL characters or lone surrogates were replaced by U+FFFD, because Postgres cannot store them';
+COMMENT ON COLUMN "tiledesk"."bots"."first_seen_at" IS 'First written to the mirror (UTC)';
+COMMENT ON COLUMN "tiledesk"."bots"."synced_at" IS 'Last time this row was written (UTC)';
+COMMENT ON COLUMN "tiledesk"."bots"."deleted_at" IS 'Null: alive';
+COMMENT ON COLUMN "tiledesk"."bots"."run_id" IS 'Run that wrote this version: sync.runs.id';
+
+CREATE TABLE "tiledesk"."groups" (
+  "connection_id" TEXT NOT NULL,
+  "id" TEXT NOT NULL,
+  "name" TEXT,
+  "members" TEXT[],
+  "enabled" BOOLEAN,
+  "trashed" BOOLEAN,
+  "attributes" JSONB,
+  "id_project" TEXT,
+  "created_by" TEXT,
+  "created_at" TIMESTAMPTZ(3),
+  "updated_at" TIMESTAMPTZ(3),
+  "raw" JSONB NOT NULL,
+  "content_hash" TEXT NOT NULL,
+  "text_repaired" BOOLEAN NOT NULL DEFAULT false,
+  "first_seen_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  "synced_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  "deleted_at" TIMESTAMPTZ(3),
+  "run_id" BIGINT NOT NULL,
+
+  CONSTRAINT "groups_pkey" PRIMARY KEY ("connection_id","id")
+);
+COMMENT ON TABLE "tiledesk"."groups" IS 'Groups of teammates of a Tiledesk project.';
+COMMENT ON COLUMN "tiledesk"."groups"."connection_id" IS 'Configured account: tiledesk:<project id>';
+COMMENT ON COLUMN "tiledesk"."groups"."id" IS 'Upstream _id, 24 hex digits';
+COMMENT ON COLUMN "tiledesk"."groups"."name" IS 'Name';
+COMMENT ON COLUMN "tiledesk"."groups"."members" IS 'User ids: tiledesk.project_users.id_user';
+COMMENT ON COLUMN "tiledesk"."groups"."enabled" IS 'In use';
+COMMENT ON COLUMN "tiledesk"."groups"."trashed" IS 'Removed, and still shown by the list';
+COMMENT ON COLUMN "tiledesk"."groups"."attributes" IS 'Free form, as upstream';
+COMMENT ON COLUMN "tiledesk"."groups"."id_project" IS 'Upstream id_project';
+COMMENT ON COLUMN "tiledesk"."groups"."created_by" IS 'User id';
+COMMENT ON COLUMN "tiledesk"."groups"."created_at" IS 'Created upstream (UTC)';
+COMMENT ON COLUMN "tiledesk"."groups"."updated_at" IS 'Last change upstream (UTC)';
+COMMENT ON COLUMN "tiledesk"."groups"."raw" IS 'The upstream object as received, less what the privacy settings drop';
+COMMENT ON COLUMN "tiledesk"."groups"."content_hash" IS 'md5 of raw in its canonical text form; equal means unchanged';
+COMMENT ON COLUMN "tiledesk"."groups"."text_repaired" IS 'True when NUL characters or lone surrogates were replaced by U+FFFD, because Postgres cannot store them';
+COMMENT ON COLUMN "tiledesk"."groups"."first_seen_at" IS 'First written to the mirror (UTC)';
+COMMENT ON COLUMN "tiledesk"."groups"."synced_at" IS 'Last time this row was written (UTC)';
+COMMENT ON COLUMN "tiledesk"."groups"."deleted_at" IS 'Null: alive';
+COMMENT ON COLUMN "tiledesk"."groups"."run_id" IS 'Run that wrote this version: sync.runs.id';
+
+CREATE TABLE "tiledesk"."tags" (
+  "connection_id" TEXT NOT NULL,
+  "id" TEXT NOT NULL,
+  "tag" TEXT,
+  "color" TEXT,
+  "attributes" JSONB,
+  "id_project" TEXT,
+  "created_by" TEXT,
+  "created_at" TIMESTAMPTZ(3),
+  "updated_at" TIMESTAMPTZ(3),
+  "raw" JSONB NOT NULL,
+  "content_hash" TEXT NOT NULL,
+  "text_repaired" BOOLEAN NOT NULL DEFAULT false,
+  "first_seen_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  "synced_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  "deleted_at" TIMESTAMPTZ(3),
+  "run_id" BIGINT NOT NULL,
+
+  CONSTRAINT "tags_pkey" PRIMARY KEY ("connection_id","id")
+);
+COMMENT ON TABLE "tiledesk"."tags" IS 'Tags that a Tiledesk project offers. What a conversation is tagged with is in tiledesk.requests.tags, by text.';
+COMMENT ON COLUMN "tiledesk"."tags"."connection_id" IS 'Configured account: tiledesk:<project id>';
+COMMENT ON COLUMN "tiledesk"."tags"."id" IS 'Upstream _id, 24 hex digits';
+COMMENT ON COLUMN "tiledesk"."tags"."tag" IS 'The text: tiledesk.requests.tags holds it';
+COMMENT ON COLUMN "tiledesk"."tags"."color" IS 'Colour in the dashboard, #rrggbb';
+COMMENT ON COLUMN "tiledesk"."tags"."attributes" IS 'Free form, as upstream';
+COMMENT ON COLUMN "tiledesk"."tags"."id_project" IS 'Upstream id_project';
+COMMENT ON COLUMN "tiledesk"."tags"."created_by" IS 'User id';
+COMMENT ON COLUMN "tiledesk"."tags"."created_at" IS 'Created upstream (UTC)';
+COMMENT ON COLUMN "tiledesk"."tags"."updated_at" IS 'Last change upstream (UTC)';
+COMMENT ON COLUMN "tiledesk"."tags"."raw" IS 'The upstream object as received, less what the privacy settings drop';
+COMMENT ON COLUMN "tiledesk"."tags"."content_hash" IS 'md5 of raw in its canonical text form; equal means unchanged';
+COMMENT ON COLUMN "tiledesk"."tags"."text_repaired" IS 'True when NUL characters or lone surrogates were replaced by U+FFFD, because Postgres cannot store them';
+COMMENT ON COLUMN "tiledesk"."tags"."first_seen_at" IS 'First written to the mirror (UTC)';
+COMMENT ON COLUMN "tiledesk"."tags"."synced_at" IS 'Last time this row was written (UTC)';
+COMMENT ON COLUMN "tiledesk"."tags"."deleted_at" IS 'Null: alive';
+COMMENT ON COLUMN "tiledesk"."tags"."run_id" IS 'Run that wrote this version: sync.runs.id';
+
+CREATE TABLE "tiledesk"."messages" (
+  "connection_id" TEXT NOT NULL,
+  "id" TEXT NOT NULL,
+  "request_id" TEXT,
+  "sender" TEXT,
+  "sender_fullname" TEXT,
+  "recipient_fullname" TEXT,
+  "type" TEXT,
+  "channel_type" TEXT,
+  "channel" TEXT,
+  "text" TEXT,
+  "language" TEXT,
+  "status" INTEGER,
+  "subtype" TEXT,
+  "attributes" JSONB,
+  "metadata" JSONB,
+  "id_project" TEXT,
+  "created_by" TEXT,
+  "created_at" TIMESTAMPTZ(3),
+  "updated_at" TIMESTAMPTZ(3),
+  "raw" JSONB NOT NULL,
+  "content_hash" TEXT NOT NULL,
+  "text_repaired" BOOLEAN NOT NULL DEFAULT false,
+  "first_seen_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  "synced_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  "deleted_at" TIMESTAMPTZ(3),
+  "run_id" BIGINT NOT NULL,
+
+  CONSTRAINT "messages_pkey" PRIMARY KEY ("connection_id","id")
+);
+CREATE INDEX "messages_connection_id_created_at_idx" ON "tiledesk"."messages"("connection_id", "created_at");
+CREATE INDEX "messages_connection_id_updated_at_idx" ON "tiledesk"."messages"("connection_id", "updated_at");
+CREATE INDEX "messages_connection_id_request_id_idx" ON "tiledesk"."messages"("connection_id", "request_id");
+COMMENT ON TABLE "tiledesk"."messages" IS 'Messages of the mirrored conversations. Rows are added and updated; a message that a later answer leaves out stays.';
+COMMENT ON COLUMN "tiledesk"."messages"."connection_id" IS 'Configured account: tiledesk:<project id>';
+COMMENT ON COLUMN "tiledesk"."messages"."id" IS 'Upstream _id, 24 hex digits';
+COMMENT ON COLUMN "tiledesk"."messages"."request_id" IS 'Conversation: tiledesk.requests.request_id (upstream recipient). It may be mirrored later';
+COMMENT ON COLUMN "tiledesk"."messages"."sender" IS 'User id, bot_<id> for bots, or system';
+COMMENT ON COLUMN "tiledesk"."messages"."sender_fullname" IS 'Upstream senderFullname, as shown then';
+COMMENT ON COLUMN "tiledesk"."messages"."recipient_fullname" IS 'Upstream recipientFullname';
+COMMENT ON COLUMN "tiledesk"."messages"."type" IS 'text, image, frame, ...';
+COMMENT ON COLUMN "tiledesk"."messages"."channel_type" IS 'group or direct';
+COMMENT ON COLUMN "tiledesk"."messages"."channel" IS 'Channel name, for example chat21, email, whatsapp';
+COMMENT ON COLUMN "tiledesk"."messages"."text" IS 'What was written';
+COMMENT ON COLUMN "tiledesk"."messages"."language" IS 'Language of the text';
+COMMENT ON COLUMN "tiledesk"."messages"."status" IS '-100 failed, 0 sending, 100 sent, 150 delivered, 200 received, 250 return receipt, 300 seen';
+COMMENT ON COLUMN "tiledesk"."messages"."subtype" IS 'Upstream attributes.subtype: info, info/support, ... of messages that the system writes';
+COMMENT ON COLUMN "tiledesk"."messages"."attributes" IS 'Free form, as upstream';
+COMMENT ON COLUMN "tiledesk"."messages"."metadata" IS 'Of images and files: src, width, height, ...; else as upstream';
+COMMENT ON COLUMN "tiledesk"."messages"."id_project" IS 'Upstream id_project';
+COMMENT ON COLUMN "tiledesk"."messages"."created_by" IS 'User id';
+COMMENT ON COLUMN "tiledesk"."messages"."created_at" IS 'Created upstream (UTC)';
+COMMENT ON COLUMN "tiledesk"."messages"."updated_at" IS 'Last change upstream (UTC)';
+COMMENT ON COLUMN "tiledesk"."messages"."raw" IS 'The upstream object as received, less what the privacy settings drop';
+COMMENT ON COLUMN "tiledesk"."messages"."content_hash" IS 'md5 of raw in its canonical text form; equal means unchanged';
+COMMENT ON COLUMN "tiledesk"."messages"."text_repaired" IS 'True when NUL characters or lone surrogates were replaced by U+FFFD, because Postgres cannot store them';
+COMMENT ON COLUMN "tiledesk"."messages"."first_seen_at" IS 'First written to the mirror (UTC)';
+COMMENT ON COLUMN "tiledesk"."messages"."synced_at" IS 'Last time this row was written (UTC)';
+COMMENT ON COLUMN "tiledesk"."messages"."deleted_at" IS 'Null: alive';
+COMMENT ON COLUMN "tiledesk"."messages"."run_id" IS 'Run that wrote this version: sync.runs.id';
+
+CREATE TABLE "tilkee"."projects" (
+  "connection_id" TEXT NOT NULL,
+  "id" TEXT NOT NULL,
+  "source_api" TEXT,
+  "name" TEXT,
+  "verdict" TEXT,
+  "is_template" BOOLEAN,
+  "signable" BOOLEAN,
+  "signed" BOOLEAN,
+  "downloadable" BOOLEAN,
+  "favorite" BOOLEAN,
+  "processed" BOOLEAN,
+  "tags" TEXT[],
+  "external_id" TEXT,
+  "owner_id" TEXT,
+  "owner_email" TEXT,
+  "owner_first_name" TEXT,
+  "owner_last_name" TEXT,
+  "theme_id" TEXT,
+  "vcard_id" TEXT,
+  "workspace_id" TEXT,
+  "duration" INTEGER,
+  "expiration_date" TIMESTAMPTZ(3),
+  "status" TEXT,
+  "archived_at" TIMESTAMPTZ(3),
+  "first_access_at" TIMESTAMPTZ(3),
+  "last_sign_in_at" TIMESTAMPTZ(3),
+  "total_time" BIGINT,
+  "connections_count" INTEGER,
+  "links_count" INTEGER,
+  "items_count" INTEGER,
+  "interest" DOUBLE PRECISION,
+  "median_percentage_read" DOUBLE PRECISION,
+  "data" JSONB,
+  "created_at" TIMESTAMPTZ(3),
+  "updated_at" TIMESTAMPTZ(3),
+  "raw" JSONB NOT NULL,
+  "content_hash" TEXT NOT NULL,
+  "text_repaired" BOOLEAN NOT NULL DEFAULT false,
+  "first_seen_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  "synced_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  "deleted_at" TIMESTAMPTZ(3),
+  "run_id" BIGINT NOT NULL,
+
+  CONSTRAINT "projects_pkey" PRIMARY KEY ("connection_id","id")
+);
+CREATE INDEX "projects_connection_id_created_at_idx" ON "tilkee"."projects"("connection_id", "created_at");
+CREATE INDEX "projects_connection_id_updated_at_idx" ON "tilkee"."projects"("connection_id", "updated_at");
+CREATE INDEX "projects_connection_id_external_id_idx" ON "tilkee"."projects"("connection_id", "external_id");
+CREATE INDEX "projects_connection_id_owner_id_idx" ON "tilkee"."projects"("connection_id", "owner_id");
+CREATE INDEX "projects_synced_at_idx" ON "tilkee"."projects"("synced_at");
+COMMENT ON TABLE "tilkee"."projects" IS 'Projects of a Tilkee account: bundles of documents that are sent to prospects, templates included.';
+COMMENT ON COLUMN "tilkee"."projects"."connection_id" IS 'Configured account: tilkee:default';
+COMMENT ON COLUMN "tilkee"."projects"."id" IS 'Upstream id';
+COMMENT ON COLUMN "tilkee"."projects"."source_api" IS 'v3 or v2: the API that this row was read from';
+COMMENT ON COLUMN "tilkee"."projects"."name" IS 'Name';
+COMMENT ON COLUMN "tilkee"."projects"."verdict" IS 'Outcome of the deal: won, lost, na, unset; older servers also ac, nc';
+COMMENT ON COLUMN "tilkee"."projects"."is_template" IS 'Other projects are made from it';
+COMMENT ON COLUMN "tilkee"."projects"."signable" IS 'Can be signed';
+COMMENT ON COLUMN "tilkee"."projects"."signed" IS 'Was signed';
+COMMENT ON COLUMN "tilkee"."projects"."downloadable" IS 'Readers may download (V2 can_be_downloaded)';
+COMMENT ON COLUMN "tilkee"."projects"."favorite" IS 'Starred by the account that reads (V2 starred)';
+COMMENT ON COLUMN "tilkee"."projects"."processed" IS 'Conversion of the documents has finished, V3 only';
+COMMENT ON COLUMN "tilkee"."projects"."tags" IS 'Tag names';
+COMMENT ON COLUMN "tilkee"."projects"."external_id" IS 'The caller''s own id';
+COMMENT ON COLUMN "tilkee"."projects"."owner_id" IS 'tilkee.users.id (V2 leader)';
+COMMENT ON COLUMN "tilkee"."projects"."owner_email" IS 'E-mail address of the owner';
+COMMENT ON COLUMN "tilkee"."projects"."owner_first_name" IS 'First name of the owner';
+COMMENT ON COLUMN "tilkee"."projects"."owner_last_name" IS 'Last name of the owner';
+COMMENT ON COLUMN "tilkee"."projects"."theme_id" IS 'Id of the look of the viewer';
+COMMENT ON COLUMN "tilkee"."projects"."vcard_id" IS 'Id of the business card that readers see';
+COMMENT ON COLUMN "tilkee"."projects"."workspace_id" IS 'Id of the workspace';
+COMMENT ON COLUMN "tilkee"."projects"."duration" IS 'Templates: days until projects made from it expire';
+COMMENT ON COLUMN "tilkee"."projects"."expiration_date" IS 'End of consultation (UTC; V2 consultable_until)';
+COMMENT ON COLUMN "tilkee"."projects"."status" IS 'activated or archived';
+COMMENT ON COLUMN "tilkee"."projects"."archived_at" IS 'Archived (UTC)';
+COMMENT ON COLUMN "tilkee"."projects"."first_access_at" IS 'First visit (UTC)';
+COMMENT ON COLUMN "tilkee"."projects"."last_sign_in_at" IS 'Last visit (UTC)';
+COMMENT ON COLUMN "tilkee"."projects"."total_time" IS 'Time spent reading, as upstream: milliseconds in V2, no unit stated in V3';
+COMMENT ON COLUMN "tilkee"."projects"."connections_count" IS 'Visits (V2 nb_connections)';
+COMMENT ON COLUMN "tilkee"."projects"."links_count" IS 'Links (V2 tokens_count)';
+COMMENT ON COLUMN "tilkee"."projects"."items_count" IS 'Documents (V2 project_items_count)';
+COMMENT ON COLUMN "tilkee"."projects"."interest" IS 'Interest score, as upstream; its scale is not published';
+COMMENT ON COLUMN "tilkee"."projects"."median_percentage_read" IS 'Median share read, 0 to 100';
+COMMENT ON COLUMN "tilkee"."projects"."data" IS 'Statistics, as upstream; they can change without updated_at';
+COMMENT ON COLUMN "tilkee"."projects"."created_at" IS 'Created upstream (UTC)';
+COMMENT ON COLUMN "tilkee"."projects"."updated_at" IS 'Last change upstream (UTC); whether visits move it is not published';
+COMMENT ON COLUMN "tilkee"."projects"."raw" IS 'The upstream object as received, less what the privacy settings drop';
+COMMENT ON COLUMN "tilkee"."projects"."content_hash" IS 'md5 of raw in its canonical text form; equal means unchanged';
+COMMENT ON COLUMN "tilkee"."projects"."text_repaired" IS 'True when NUL characters or lone surrogates were replaced by U+FFFD, because Postgres cannot store them';
+COMMENT ON COLUMN "tilkee"."projects"."first_seen_at" IS 'First written to the mirror (UTC)';
+COMMENT ON COLUMN "tilkee"."projects"."synced_at" IS 'Last time this row was written (UTC)';
+COMMENT ON COLUMN "tilkee"."projects"."deleted_at" IS 'Null: alive. Otherwise when a full walk no longer met it (UTC)';
+COMMENT ON COLUMN "tilkee"."projects"."run_id" IS 'Run that wrote this version: sync.runs.id';
+
+CREATE TABLE "tilkee"."items" (
+  "connection_id" TEXT NOT NULL,
+  "id" TEXT NOT NULL,
+  "source_api" TEXT,
+  "name" TEXT,
+  "owner_id" TEXT,
+  "owner_email" TEXT,
+  "element_type" TEXT,
+  "extension" TEXT,
+  "type" TEXT,
+  "external_id" TEXT,
+  "tags" TEXT[],
+  "favorite" BOOLEAN,
+  "file_version" INTEGER,
+  "pages_count" INTEGER,
+  "processed" BOOLEAN,
+  "usable" BOOLEAN,
+  "visible" BOOLEAN,
+  "retention" BOOLEAN,
+  "retention_delay" INTEGER,
+  "projects_count" INTEGER,
+  "file_size" BIGINT,
+  "replaced_at" TIMESTAMPTZ(3),
+  "created_at" TIMESTAMPTZ(3),
+  "updated_at" TIMESTAMPTZ(3),
+  "raw" JSONB NOT NULL,
+  "content_hash" TEXT NOT NULL,
+  "text_repaired" BOOLEAN NOT NULL DEFAULT false,
+  "first_seen_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  "synced_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  "deleted_at" TIMESTAMPTZ(3),
+  "run_id" BIGINT NOT NULL,
+
+  CONSTRAINT "items_pkey" PRIMARY KEY ("connection_id","id")
+);
+CREATE INDEX "items_connection_id_created_at_idx" ON "tilkee"."items"("connection_id", "created_at");
+CREATE INDEX "items_connection_id_updated_at_idx" ON "tilkee"."items"("connection_id", "updated_at");
+CREATE INDEX "items_connection_id_external_id_idx" ON "tilkee"."items"("connection_id", "external_id");
+COMMENT ON TABLE "tilkee"."items" IS 'Library documents of a Tilkee account: files, texts, videos and web pages.';
+COMMENT ON COLUMN "tilkee"."items"."connection_id" IS 'Configured account: tilkee:default';
+COMMENT ON COLUMN "tilkee"."items"."id" IS 'Upstream id';
+COMMENT ON COLUMN "tilkee"."items"."source_api" IS 'v3 or v2: the API that this row was read from';
+COMMENT ON COLUMN "tilkee"."items"."name" IS 'Name (V2 title)';
+COMMENT ON COLUMN "tilkee"."items"."owner_id" IS 'tilkee.users.id (V3 user_id)';
+COMMENT ON COLUMN "tilkee"."items"."owner_email" IS 'E-mail address of the owner';
+COMMENT ON COLUMN "tilkee"."items"."element_type" IS 'Doc, Excel, Image, Video, Iframe, Texte, Medium';
+COMMENT ON COLUMN "tilkee"."items"."extension" IS 'File name extension';
+COMMENT ON COLUMN "tilkee"."items"."type" IS 'Upstream type, V2 only';
+COMMENT ON COLUMN "tilkee"."items"."external_id" IS 'The caller''s own id';
+COMMENT ON COLUMN "tilkee"."items"."tags" IS 'Tag names';
+COMMENT ON COLUMN "tilkee"."items"."favorite" IS 'Starred by the account that reads';
+COMMENT ON COLUMN "tilkee"."items"."file_version" IS 'Grows with every replacement of the file';
+COMMENT ON COLUMN "tilkee"."items"."pages_count" IS 'Pages (V2 num_pages)';
+COMMENT ON COLUMN "tilkee"."items"."processed" IS 'Conversion has finished, V3 only';
+COMMENT ON COLUMN "tilkee"."items"."usable" IS 'Can be put into projects, V2 only';
+COMMENT ON COLUMN "tilkee"."items"."visible" IS 'Shown in the library, V2 only';
+COMMENT ON COLUMN "tilkee"."items"."retention" IS 'Is kept for a limited time only';
+COMMENT ON COLUMN "tilkee"."items"."retention_delay" IS 'For how long, as upstream; its unit is not published';
+COMMENT ON COLUMN "tilkee"."items"."projects_count" IS 'Projects that hold it, V2 only';
+COMMENT ON COLUMN "tilkee"."items"."file_size" IS 'Size of the file, as upstream: bytes presumably';
+COMMENT ON COLUMN "tilkee"."items"."replaced_at" IS 'File last replaced (UTC)';
+COMMENT ON COLUMN "tilkee"."items"."created_at" IS 'Created upstream (UTC)';
+COMMENT ON COLUMN "tilkee"."items"."updated_at" IS 'Last change upstream (UTC)';
+COMMENT ON COLUMN "tilkee"."items"."raw" IS 'The upstream object as received, less what the privacy settings drop';
+COMMENT ON COLUMN "tilkee"."items"."content_hash" IS 'md5 of raw in its canonical text form; equal means unchanged';
+COMMENT ON COLUMN "tilkee"."items"."text_repaired" IS 'True when NUL characters or lone surrogates were replaced by U+FFFD, because Postgres cannot store them';
+COMMENT ON COLUMN "tilkee"."items"."first_seen_at" IS 'First written to the mirror (UTC)';
+COMMENT ON COLUMN "tilkee"."items"."synced_at" IS 'Last time this row was written (UTC)';
+COMMENT ON COLUMN "tilkee"."items"."deleted_at" IS 'Null: alive. Otherwise when a full walk no longer met it (UTC)';
+COMMENT ON COLUMN "tilkee"."items"."run_id" IS 'Run that wrote this version: sync.runs.id';
+
+CREATE TABLE "tilkee"."tokens" (
+  "connection_id" TEXT NOT NULL,
+  "id" TEXT NOT NULL,
+  "name" TEXT,
+  "project_id" TEXT,
+  "project_name" TEXT,
+  "external_id" TEXT,
+  "won" TEXT,
+  "link" TEXT,
+  "preview_url" TEXT,
+  "consulted" BOOLEAN,
+  "signed" BOOLEAN,
+  "generated_by_prospect" BOOLEAN,
+  "signed_status" TEXT,
+  "signed_docs" JSONB,
+  "interest" DOUBLE PRECISION,
+  "archived_at" TIMESTAMPTZ(3),
+  "first_access_at" TIMESTAMPTZ(3),
+  "last_sign_in_at" TIMESTAMPTZ(3),
+  "total_time" BIGINT,
+  "nb_connections" INTEGER,
+  "nb_platforms" INTEGER,
+  "percentage_read" DOUBLE PRECISION,
+  "percent_read" TEXT,
+  "downloaded" BOOLEAN,
+  "creator_id" TEXT,
+  "created_at" TIMESTAMPTZ(3),
+  "updated_at" TIMESTAMPTZ(3),
+  "raw" JSONB NOT NULL,
+  "content_hash" TEXT NOT NULL,
+  "text_repaired" BOOLEAN NOT NULL DEFAULT false,
+  "first_seen_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  "synced_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  "deleted_at" TIMESTAMPTZ(3),
+  "run_id" BIGINT NOT NULL,
+
+  CONSTRAINT "tokens_pkey" PRIMARY KEY ("connection_id","id")
+);
+CREATE INDEX "tokens_connection_id_created_at_idx" ON "tilkee"."tokens"("connection_id", "created_at");
+CREATE INDEX "tokens_connection_id_project_id_idx" ON "tilkee"."tokens"("connection_id", "project_id");
+CREATE INDEX "tokens_connection_id_external_id_idx" ON "tilkee"."tokens"("connection_id", "external_id");
+CREATE INDEX "tokens_synced_at_idx" ON "tilkee"."tokens"("synced_at");
+COMMENT ON TABLE "tilkee"."tokens" IS 'Links of a Tilkee account (product: tilk, access link): one link made for one person, the nearest thing to a lead.';
+COMMENT ON COLUMN "tilkee"."tokens"."connection_id" IS 'Configured account: tilkee:default';
+COMMENT ON COLUMN "tilkee"."tokens"."id" IS 'Upstream id';
+COMMENT ON COLUMN "tilkee"."tokens"."name" IS 'Label, normally the recipient';
+COMMENT ON COLUMN "tilkee"."tokens"."project_id" IS 'tilkee.projects.id';
+COMMENT ON COLUMN "tilkee"."tokens"."project_name" IS 'Name of the project';
+COMMENT ON COLUMN "tilkee"."tokens"."external_id" IS 'The caller''s own contact id';
+COMMENT ON COLUMN "tilkee"."tokens"."won" IS 'Outcome, as upstream: won, lost, ac, na';
+COMMENT ON COLUMN "tilkee"."tokens"."link" IS 'Public address; whoever has it can open the project. Stored only with TILKEE_STORE_LINKS=true';
+COMMENT ON COLUMN "tilkee"."tokens"."preview_url" IS 'Address of the preview; stored only with TILKEE_STORE_LINKS=true';
+COMMENT ON COLUMN "tilkee"."tokens"."consulted" IS 'Was opened';
+COMMENT ON COLUMN "tilkee"."tokens"."signed" IS 'Was signed';
+COMMENT ON COLUMN "tilkee"."tokens"."generated_by_prospect" IS 'A reader made it by passing the project on';
+COMMENT ON COLUMN "tilkee"."tokens"."signed_status" IS 'no_init, init, waiting, signed, signed_complete';
+COMMENT ON COLUMN "tilkee"."tokens"."signed_docs" IS 'Signed documents, as upstream';
+COMMENT ON COLUMN "tilkee"."tokens"."interest" IS 'Interest score, as upstream; 0 when unread, its scale is not published';
+COMMENT ON COLUMN "tilkee"."tokens"."archived_at" IS 'Archived (UTC)';
+COMMENT ON COLUMN "tilkee"."tokens"."first_access_at" IS 'First visit (UTC)';
+COMMENT ON COLUMN "tilkee"."tokens"."last_sign_in_at" IS 'Last visit (UTC)';
+COMMENT ON COLUMN "tilkee"."tokens"."total_time" IS 'Time spent reading, milliseconds';
+COMMENT ON COLUMN "tilkee"."tokens"."nb_connections" IS 'Visits';
+COMMENT ON COLUMN "tilkee"."tokens"."nb_platforms" IS 'Devices it was opened on';
+COMMENT ON COLUMN "tilkee"."tokens"."percentage_read" IS 'Share read, 0 to 100';
+COMMENT ON COLUMN "tilkee"."tokens"."percent_read" IS 'Upstream percent_read, an older field without a published meaning';
+COMMENT ON COLUMN "tilkee"."tokens"."downloaded" IS 'Was downloaded';
+COMMENT ON COLUMN "tilkee"."tokens"."creator_id" IS 'tilkee.users.id';
+COMMENT ON COLUMN "tilkee"."tokens"."created_at" IS 'Created upstream (UTC)';
+COMMENT ON COLUMN "tilkee"."tokens"."updated_at" IS 'Last change upstream (UTC); no known server sends one';
+COMMENT ON COLUMN "tilkee"."tokens"."raw" IS 'The upstream object as received, less what the privacy settings drop';
+COMMENT ON COLUMN "tilkee"."tokens"."content_hash" IS 'md5 of raw in its canonical text form; equal means unchanged';
+COMMENT ON COLUMN "tilkee"."tokens"."text_repaired" IS 'True when NUL characters or lone surrogates were replaced by U+FFFD, because Postgres cannot store them';
+COMMENT ON COLUMN "tilkee"."tokens"."first_seen_at" IS 'First written to the mirror (UTC)';
+COMMENT ON COLUMN "tilkee"."tokens"."synced_at" IS 'Last time this row was written (UTC)';
+COMMENT ON COLUMN "tilkee"."tokens"."deleted_at" IS 'Null: alive. Otherwise when a full walk no longer met it (UTC)';
+COMMENT ON COLUMN "tilkee"."tokens"."run_id" IS 'Run that wrote this version: sync.runs.id';
+
+CREATE TABLE "tilkee"."connexions" (
+  "connection_id" TEXT NOT NULL,
+  "id" TEXT NOT NULL,
+  "title" TEXT,
+  "token_id" TEXT,
+  "project_id" TEXT,
+  "access_date" TIMESTAMPTZ(3),
+  "created_at" TIMESTAMPTZ(3),
+  "updated_at" TIMESTAMPTZ(3),
+  "total_time" BIGINT,
+  "percentage_read" DOUBLE PRECISION,
+  "downloaded" BOOLEAN,
+  "signed" BOOLEAN,
+  "new_person" BOOLEAN,
+  "platform_id" TEXT,
+  "device_type" TEXT,
+  "device_number" TEXT,
+  "browser" TEXT,
+  "os" TEXT,
+  "ip" TEXT,
+  "user_agent" TEXT,
+  "most_visited_time" BIGINT,
+  "most_visited_title" TEXT,
+  "most_visited_id" TEXT,
+  "raw" JSONB NOT NULL,
+  "content_hash" TEXT NOT NULL,
+  "text_repaired" BOOLEAN NOT NULL DEFAULT false,
+  "first_seen_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  "synced_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  "deleted_at" TIMESTAMPTZ(3),
+  "run_id" BIGINT NOT NULL,
+
+  CONSTRAINT "connexions_pkey" PRIMARY KEY ("connection_id","id")
+);
+CREATE INDEX "connexions_connection_id_created_at_idx" ON "tilkee"."connexions"("connection_id", "created_at");
+CREATE INDEX "connexions_connection_id_token_id_idx" ON "tilkee"."connexions"("connection_id", "token_id");
+CREATE INDEX "connexions_connection_id_project_id_idx" ON "tilkee"."connexions"("connection_id", "project_id");
+CREATE INDEX "connexions_synced_at_idx" ON "tilkee"."connexions"("synced_at");
+COMMENT ON TABLE "tilkee"."connexions" IS 'Reading visits of a Tilkee account: one visit through one link.';
+COMMENT ON COLUMN "tilkee"."connexions"."connection_id" IS 'Configured account: tilkee:default';
+COMMENT ON COLUMN "tilkee"."connexions"."id" IS 'Upstream id';
+COMMENT ON COLUMN "tilkee"."connexions"."title" IS 'Name of the link';
+COMMENT ON COLUMN "tilkee"."connexions"."token_id" IS 'tilkee.tokens.id, as the visit or the request for it told; null while neither did';
+COMMENT ON COLUMN "tilkee"."connexions"."project_id" IS 'tilkee.projects.id, as the visit or the request for it told; null while neither did';
+COMMENT ON COLUMN "tilkee"."connexions"."access_date" IS 'The visit began (UTC)';
+COMMENT ON COLUMN "tilkee"."connexions"."created_at" IS 'Created upstream (UTC)';
+COMMENT ON COLUMN "tilkee"."connexions"."updated_at" IS 'Last change upstream (UTC); no known server sends one';
+COMMENT ON COLUMN "tilkee"."connexions"."total_time" IS 'Length of the visit, milliseconds; grows until it ends';
+COMMENT ON COLUMN "tilkee"."connexions"."percentage_read" IS 'Share read, 0 to 100';
+COMMENT ON COLUMN "tilkee"."connexions"."downloaded" IS 'Something was downloaded';
+COMMENT ON COLUMN "tilkee"."connexions"."signed" IS 'Something was signed';
+COMMENT ON COLUMN "tilkee"."connexions"."new_person" IS 'Upstream takes the visitor for somebody new';
+COMMENT ON COLUMN "tilkee"."connexions"."platform_id" IS 'Id of the visitor''s device';
+COMMENT ON COLUMN "tilkee"."connexions"."device_type" IS 'Kind of device: desktop, ...';
+COMMENT ON COLUMN "tilkee"."connexions"."device_number" IS 'Upstream device_number, without a published meaning';
+COMMENT ON COLUMN "tilkee"."connexions"."browser" IS 'Name of the browser';
+COMMENT ON COLUMN "tilkee"."connexions"."os" IS 'Operating system';
+COMMENT ON COLUMN "tilkee"."connexions"."ip" IS 'IP address of the visitor; stored only with STORE_VISITOR_PII=true';
+COMMENT ON COLUMN "tilkee"."connexions"."user_agent" IS 'Browser of the visitor; stored only with STORE_VISITOR_PII=true';
+COMMENT ON COLUMN "tilkee"."connexions"."most_visited_time" IS 'Time spent on the document read longest, as upstream: milliseconds presumably';
+COMMENT ON COLUMN "tilkee"."connexions"."most_visited_title" IS 'Title of that document';
+COMMENT ON COLUMN "tilkee"."connexions"."most_visited_id" IS 'Id of that document';
+COMMENT ON COLUMN "tilkee"."connexions"."raw" IS 'The upstream object as received, less what the privacy settings drop';
+COMMENT ON COLUMN "tilkee"."connexions"."content_hash" IS 'md5 of raw in its canonical text form; equal means unchanged';
+COMMENT ON COLUMN "tilkee"."connexions"."text_repaired" IS 'True when NUL characters or lone surrogates were replaced by U+FFFD, because Postgres cannot store them';
+COMMENT ON COLUMN "tilkee"."connexions"."first_seen_at" IS 'First written to the mirror (UTC)';
+COMMENT ON COLUMN "tilkee"."connexions"."synced_at" IS 'Last time this row was written (UTC)';
+COMMENT ON COLUMN "tilkee"."connexions"."deleted_at" IS 'Null: alive. Otherwise when a full walk no longer met it (UTC)';
+COMMENT ON COLUMN "tilkee"."connexions"."run_id" IS 'Run that wrote this version: sync.runs.id';
+
+CREATE TABLE "tilkee"."users" (
+  "connection_id" TEXT NOT NULL,
+  "id" TEXT NOT NULL,
+  "first_name" TEXT,
+  "last_name" TEXT,
+  "full_name" TEXT,
+  "email" TEXT,
+  "phone_number" TEXT,
+  "cell_phone_number" TEXT,
+  "contact_email" TEXT,
+  "level_id" TEXT,
+  "is_owner" BOOLEAN,
+  "can_see_stats" BOOLEAN,
+  "locale" TEXT,
+  "position" TEXT,
+  "company_id" TEXT,
+  "company_name" TEXT,
+  "default_theme_id" TEXT,
+  "sf_id" TEXT,
+  "last_sign_in_at" TIMESTAMPTZ(3),
+  "created_at" TIMESTAMPTZ(3),
+  "updated_at" TIMESTAMPTZ(3),
+  "raw" JSONB NOT NULL,
+  "content_hash" TEXT NOT NULL,
+  "text_repaired" BOOLEAN NOT NULL DEFAULT false,
+  "first_seen_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  "synced_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  "deleted_at" TIMESTAMPTZ(3),
+  "run_id" BIGINT NOT NULL,
+
+  CONSTRAINT "users_pkey" PRIMARY KEY ("connection_id","id")
+);
+COMMENT ON TABLE "tilkee"."users" IS 'Colleague accounts of a Tilkee company.';
+COMMENT ON COLUMN "tilkee"."users"."connection_id" IS 'Configured account: tilkee:default';
+COMMENT ON COLUMN "tilkee"."users"."id" IS 'Upstream id';
+COMMENT ON COLUMN "tilkee"."users"."first_name" IS 'First name';
+COMMENT ON COLUMN "tilkee"."users"."last_name" IS 'Last name';
+COMMENT ON COLUMN "tilkee"."users"."full_name" IS 'Full name';
+COMMENT ON COLUMN "tilkee"."users"."email" IS 'E-mail address';
+COMMENT ON COLUMN "tilkee"."users"."phone_number" IS 'Phone number as given, not validated';
+COMMENT ON COLUMN "tilkee"."users"."cell_phone_number" IS 'Mobile phone number as given, not validated';
+COMMENT ON COLUMN "tilkee"."users"."contact_email" IS 'E-mail address that readers see';
+COMMENT ON COLUMN "tilkee"."users"."level_id" IS 'Upstream level_id: the rank of the account';
+COMMENT ON COLUMN "tilkee"."users"."is_owner" IS 'Owner of the company account';
+COMMENT ON COLUMN "tilkee"."users"."can_see_stats" IS 'May see statistics';
+COMMENT ON COLUMN "tilkee"."users"."locale" IS 'Language';
+COMMENT ON COLUMN "tilkee"."users"."position" IS 'Job title';
+COMMENT ON COLUMN "tilkee"."users"."company_id" IS 'Id of the company';
+COMMENT ON COLUMN "tilkee"."users"."company_name" IS 'Name of the company';
+COMMENT ON COLUMN "tilkee"."users"."default_theme_id" IS 'Id of the look that new projects get';
+COMMENT ON COLUMN "tilkee"."users"."sf_id" IS 'Id in Salesforce';
+COMMENT ON COLUMN "tilkee"."users"."last_sign_in_at" IS 'Last sign-in (UTC; upstream: seconds since 1970)';
+COMMENT ON COLUMN "tilkee"."users"."created_at" IS 'Created upstream (UTC)';
+COMMENT ON COLUMN "tilkee"."users"."updated_at" IS 'Last change upstream (UTC)';
+COMMENT ON COLUMN "tilkee"."users"."raw" IS 'The upstream object as received, less what the privacy settings drop';
+COMMENT ON COLUMN "tilkee"."users"."content_hash" IS 'md5 of raw in its canonical text form; equal means unchanged';
+COMMENT ON COLUMN "tilkee"."users"."text_repaired" IS 'True when NUL characters or lone surrogates were replaced by U+FFFD, because Postgres cannot store them';
+COMMENT ON COLUMN "tilkee"."users"."first_seen_at" IS 'First written to the mirror (UTC)';
+COMMENT ON COLUMN "tilkee"."users"."synced_at" IS 'Last time this row was written (UTC)';
+COMMENT ON COLUMN "tilkee"."users"."deleted_at" IS 'Null: alive. Upstream''s own deleted_at, or the time when a full walk no longer met it';
+COMMENT ON COLUMN "tilkee"."users"."run_id" IS 'Run that wrote this version: sync.runs.id';
+
+CREATE TABLE "sync"."streams" (
+  "connection_id" TEXT NOT NULL,
+  "stream" TEXT NOT NULL,
+  "enabled" BOOLEAN NOT NULL DEFAULT true,
+  "paused_at" TIMESTAMPTZ(3),
+  "capabilities" JSONB NOT NULL DEFAULT '{}',
+  "fresh_within_seconds" INTEGER NOT NULL DEFAULT 900,
+  "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  "updated_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  "notice" TEXT,
+  "deletions_accepted_at" TIMESTAMPTZ(3),
+  "credential" TEXT,
+  "resync_asked_at" TIMESTAMPTZ(3),
+
+  CONSTRAINT "streams_pkey" PRIMARY KEY ("connection_id","stream")
+);
+COMMENT ON TABLE "sync"."streams" IS 'Streams that were configured at any time, with what was learnt about their server.';
+COMMENT ON COLUMN "sync"."streams"."connection_id" IS 'Configured account';
+COMMENT ON COLUMN "sync"."streams"."stream" IS 'Source and kind: tiledesk.leads';
+COMMENT ON COLUMN "sync"."streams"."enabled" IS 'Part of the configuration that started last';
+COMMENT ON COLUMN "sync"."streams"."paused_at" IS 'Set while a person paused the stream (UTC)';
+COMMENT ON COLUMN "sync"."streams"."capabilities" IS 'Facts found out about the server once, by name';
+COMMENT ON COLUMN "sync"."streams"."fresh_within_seconds" IS 'A stream is fresh when its last complete incremental pass is younger than this';
+COMMENT ON COLUMN "sync"."streams"."created_at" IS 'First configured (UTC)';
+COMMENT ON COLUMN "sync"."streams"."updated_at" IS 'Last time this row was written (UTC)';
+COMMENT ON COLUMN "sync"."streams"."notice" IS 'What people should know about how this stream is read; null: nothing out of the ordinary';
+COMMENT ON COLUMN "sync"."streams"."deletions_accepted_at" IS 'A person accepted the deletions that the brake holds (UTC); used up by the next full walk';
+COMMENT ON COLUMN "sync"."streams"."credential" IS 'The budget that its requests are paid from: sync.budgets.credential';
+COMMENT ON COLUMN "sync"."streams"."resync_asked_at" IS 'A person asked for a full re-read from zero (UTC); pending while the backfill is not complete';
+
+CREATE TABLE "sync"."checkpoints" (
+  "connection_id" TEXT NOT NULL,
+  "stream" TEXT NOT NULL,
+  "pass" TEXT NOT NULL,
+  "watermark" JSONB,
+  "walked_at" JSONB,
+  "cursor" JSONB,
+  "lease_token" BIGINT NOT NULL DEFAULT 0,
+  "lease_until" TIMESTAMPTZ(3),
+  "lease_owner" TEXT,
+  "run_id" BIGINT,
+  "started_at" TIMESTAMPTZ(3),
+  "completed_at" TIMESTAMPTZ(3),
+  "updated_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  "newest_change" TIMESTAMPTZ(3),
+  "yielded_run_id" BIGINT,
+
+  CONSTRAINT "checkpoints_pkey" PRIMARY KEY ("connection_id","stream","pass")
+);
+COMMENT ON TABLE "sync"."checkpoints" IS 'Stored progress, one row per stream and pass; also the lease that lets one run at a time write it.';
+COMMENT ON COLUMN "sync"."checkpoints"."connection_id" IS 'Configured account';
+COMMENT ON COLUMN "sync"."checkpoints"."stream" IS 'Source and kind: tiledesk.leads';
+COMMENT ON COLUMN "sync"."checkpoints"."pass" IS 'backfill, incremental, reconcile or verify';
+COMMENT ON COLUMN "sync"."checkpoints"."watermark" IS 'Greatest upstream change time safely stored, by list (UTC); only the incremental pass has one';
+COMMENT ON COLUMN "sync"."checkpoints"."walked_at" IS 'The server''s time when each list was last read to its stop, by list (UTC)';
+COMMENT ON COLUMN "sync"."checkpoints"."cursor" IS 'Where the unfinished walk stands; null when none is under way';
+COMMENT ON COLUMN "sync"."checkpoints"."lease_token" IS 'Grows with every taker; a page is only written with the current one';
+COMMENT ON COLUMN "sync"."checkpoints"."lease_until" IS 'The holder''s time is up then, by this database''s clock; null when free';
+COMMENT ON COLUMN "sync"."checkpoints"."lease_owner" IS 'Host and process of the holder';
+COMMENT ON COLUMN "sync"."checkpoints"."run_id" IS 'Run of the current or last holder: sync.runs.id';
+COMMENT ON COLUMN "sync"."checkpoints"."started_at" IS 'The walk under way began (UTC)';
+COMMENT ON COLUMN "sync"."checkpoints"."completed_at" IS 'A walk of this pass last ended complete (UTC)';
+COMMENT ON COLUMN "sync"."checkpoints"."updated_at" IS 'Last time this row was written (UTC)';
+COMMENT ON COLUMN "sync"."checkpoints"."newest_change" IS 'Newest change that a full walk met, by the dates of the rows, never later than the server''s clock (UTC)';
+COMMENT ON COLUMN "sync"."checkpoints"."yielded_run_id" IS 'The run that lets others have their turn and then goes on: sync.runs.id; null when none does';
+
+CREATE TABLE "sync"."runs" (
+  "id" BIGSERIAL NOT NULL,
+  "connection_id" TEXT NOT NULL,
+  "stream" TEXT NOT NULL,
+  "pass" TEXT NOT NULL,
+  "outcome" TEXT,
+  "requests" INTEGER NOT NULL DEFAULT 0,
+  "pages" INTEGER NOT NULL DEFAULT 0,
+  "read" INTEGER NOT NULL DEFAULT 0,
+  "created" INTEGER NOT NULL DEFAULT 0,
+  "updated" INTEGER NOT NULL DEFAULT 0,
+  "unchanged" INTEGER NOT NULL DEFAULT 0,
+  "deleted" INTEGER NOT NULL DEFAULT 0,
+  "quarantined" INTEGER NOT NULL DEFAULT 0,
+  "idle_runs" INTEGER NOT NULL DEFAULT 0,
+  "watermark" JSONB,
+  "error_code" TEXT,
+  "error_message" TEXT,
+  "worker" TEXT,
+  "started_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  "ended_at" TIMESTAMPTZ(3),
+
+  CONSTRAINT "runs_pkey" PRIMARY KEY ("id")
+);
+CREATE INDEX "runs_connection_id_stream_pass_id_idx" ON "sync"."runs"("connection_id", "stream", "pass", "id" DESC);
+CREATE INDEX "runs_started_at_idx" ON "sync"."runs"("started_at");
+COMMENT ON TABLE "sync"."runs" IS 'One row per run; runs in a row that found nothing new are folded into idle_runs of the first of them.';
+COMMENT ON COLUMN "sync"."runs"."id" IS 'Grows with time';
+COMMENT ON COLUMN "sync"."runs"."connection_id" IS 'Configured account';
+COMMENT ON COLUMN "sync"."runs"."stream" IS 'Source and kind: tiledesk.leads';
+COMMENT ON COLUMN "sync"."runs"."pass" IS 'backfill, incremental, reconcile or verify';
+COMMENT ON COLUMN "sync"."runs"."outcome" IS 'succeeded, partial, failed, postponed or cancelled; null while it runs';
+COMMENT ON COLUMN "sync"."runs"."requests" IS 'HTTP requests for the stream''s lists, retries included; sign-in and role check belong to the connection';
+COMMENT ON COLUMN "sync"."runs"."pages" IS 'Pages written';
+COMMENT ON COLUMN "sync"."runs"."read" IS 'Records read';
+COMMENT ON COLUMN "sync"."runs"."created" IS 'Rows new in the mirror';
+COMMENT ON COLUMN "sync"."runs"."updated" IS 'Rows changed in the mirror';
+COMMENT ON COLUMN "sync"."runs"."unchanged" IS 'Rows already there in this version';
+COMMENT ON COLUMN "sync"."runs"."deleted" IS 'Rows marked deleted';
+COMMENT ON COLUMN "sync"."runs"."quarantined" IS 'Records set aside: sync.quarantine';
+COMMENT ON COLUMN "sync"."runs"."idle_runs" IS 'Runs since this one that found nothing new and are not listed themselves';
+COMMENT ON COLUMN "sync"."runs"."watermark" IS 'The watermark after the run, by list (UTC)';
+COMMENT ON COLUMN "sync"."runs"."error_code" IS 'Why the run ended other than succeeded: a stable word';
+COMMENT ON COLUMN "sync"."runs"."error_message" IS 'The same for people';
+COMMENT ON COLUMN "sync"."runs"."worker" IS 'Host and process';
+COMMENT ON COLUMN "sync"."runs"."started_at" IS 'Began (UTC)';
+COMMENT ON COLUMN "sync"."runs"."ended_at" IS 'Ended (UTC), folded idle runs included';
+
+CREATE TABLE "sync"."budgets" (
+  "credential" TEXT NOT NULL,
+  "base_spacing_ms" DOUBLE PRECISION NOT NULL,
+  "spacing_ms" DOUBLE PRECISION NOT NULL,
+  "next_free_at" TIMESTAMPTZ(6) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  "blocked_until" TIMESTAMPTZ(3),
+  "blocked_reason" TEXT,
+  "updated_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  "fast_free_at" TIMESTAMPTZ(6),
+  "fast_busy_until" TIMESTAMPTZ(6),
+  "bulk_busy_until" TIMESTAMPTZ(6),
+  "learnt_spacing_ms" DOUBLE PRECISION,
+  "learnt_limit" INTEGER,
+  "learnt_at" TIMESTAMPTZ(3),
+  "failures" INTEGER NOT NULL DEFAULT 0,
+  "failing_since" TIMESTAMPTZ(3),
+  "failure_reason" TEXT,
+  "opened_at" TIMESTAMPTZ(6),
+  "wake_at" TIMESTAMPTZ(6),
+  "probes" INTEGER NOT NULL DEFAULT 0,
+  "probe_until" TIMESTAMPTZ(6),
+  "requests" BIGINT NOT NULL DEFAULT 0,
+  "refused_at" TIMESTAMPTZ(3),
+  "refused_code" TEXT,
+  "refused_message" TEXT,
+  "refused_digest" TEXT,
+  "version" BIGINT NOT NULL DEFAULT 0,
+
+  CONSTRAINT "budgets_pkey" PRIMARY KEY ("credential")
+);
+COMMENT ON TABLE "sync"."budgets" IS 'The request budget and the circuit, one row per credential, shared by all processes on all machines.';
+COMMENT ON COLUMN "sync"."budgets"."credential" IS 'Server and a digest of the account''s name; no secret';
+COMMENT ON COLUMN "sync"."budgets"."base_spacing_ms" IS 'Configured milliseconds between two requests';
+COMMENT ON COLUMN "sync"."budgets"."spacing_ms" IS 'Milliseconds between two requests now; larger after a refusal without guidance';
+COMMENT ON COLUMN "sync"."budgets"."next_free_at" IS 'Theoretical time of the next request; up to burst requests may run ahead of it';
+COMMENT ON COLUMN "sync"."budgets"."blocked_until" IS 'Nobody asks before then (UTC)';
+COMMENT ON COLUMN "sync"."budgets"."blocked_reason" IS 'Why: a stable word';
+COMMENT ON COLUMN "sync"."budgets"."updated_at" IS 'Last time this row was written (UTC)';
+COMMENT ON COLUMN "sync"."budgets"."fast_free_at" IS 'The same for the fifth that is the fast lane''s, and of which bulk takes what nobody used; null: as next_free_at';
+COMMENT ON COLUMN "sync"."budgets"."fast_busy_until" IS 'A request of the fast lane waits until about then, and the next may follow it (UTC); bulk keeps off its fifth meanwhile';
+COMMENT ON COLUMN "sync"."budgets"."bulk_busy_until" IS 'A request of the bulk lane waits, or was told to come back, until then (UTC)';
+COMMENT ON COLUMN "sync"."budgets"."learnt_spacing_ms" IS 'Milliseconds between two requests by the limit that the server announced; null: none that is lower than configured';
+COMMENT ON COLUMN "sync"."budgets"."learnt_limit" IS 'That limit, requests in one window of the server''s';
+COMMENT ON COLUMN "sync"."budgets"."learnt_at" IS 'Last noted (UTC); it counts for an hour';
+COMMENT ON COLUMN "sync"."budgets"."failures" IS 'Failed requests in a row, by broken connection, time-out or 5xx';
+COMMENT ON COLUMN "sync"."budgets"."failing_since" IS 'The first of them (UTC)';
+COMMENT ON COLUMN "sync"."budgets"."failure_reason" IS 'The last of them: network, timeout or a status';
+COMMENT ON COLUMN "sync"."budgets"."opened_at" IS 'The circuit is open since then (UTC); null: closed';
+COMMENT ON COLUMN "sync"."budgets"."wake_at" IS 'While open: nobody asks before then, but for one probe afterwards (UTC)';
+COMMENT ON COLUMN "sync"."budgets"."probes" IS 'Probes since it opened';
+COMMENT ON COLUMN "sync"."budgets"."probe_until" IS 'A probe is out, and given up then (UTC)';
+COMMENT ON COLUMN "sync"."budgets"."requests" IS 'Requests granted so far';
+COMMENT ON COLUMN "sync"."budgets"."refused_at" IS 'The upstream refused the credential then (UTC); it is not tried again for 15 minutes. Null: not refused';
+COMMENT ON COLUMN "sync"."budgets"."refused_code" IS 'Error code of the refusal';
+COMMENT ON COLUMN "sync"."budgets"."refused_message" IS 'What happened and what to do, without the credential';
+COMMENT ON COLUMN "sync"."budgets"."refused_digest" IS 'scrypt of the refused secret: another one in the configuration is tried at once';
+COMMENT ON COLUMN "sync"."budgets"."version" IS 'Raised by every change; a process that decided on an older one decides again';
+
+CREATE TABLE "sync"."quarantine" (
+  "id" BIGSERIAL NOT NULL,
+  "connection_id" TEXT NOT NULL,
+  "stream" TEXT NOT NULL,
+  "record_id" TEXT NOT NULL,
+  "reason" TEXT NOT NULL,
+  "raw_text" TEXT NOT NULL,
+  "run_id" BIGINT NOT NULL,
+  "first_seen_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  "last_seen_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  "resolved_at" TIMESTAMPTZ(3),
+  "detail" JSONB,
+
+  CONSTRAINT "quarantine_pkey" PRIMARY KEY ("id")
+);
+CREATE UNIQUE INDEX "quarantine_connection_id_stream_record_id_key" ON "sync"."quarantine"("connection_id", "stream", "record_id");
+COMMENT ON TABLE "sync"."quarantine" IS 'Records that could not be mapped or written, with the reason.';
+COMMENT ON COLUMN "sync"."quarantine"."id" IS 'Grows with time';
+COMMENT ON COLUMN "sync"."quarantine"."connection_id" IS 'Configured account';
+COMMENT ON COLUMN "sync"."quarantine"."stream" IS 'Source and kind: tiledesk.leads';
+COMMENT ON COLUMN "sync"."quarantine"."record_id" IS 'Upstream id; for a record without a usable one, a digest of its text';
+COMMENT ON COLUMN "sync"."quarantine"."reason" IS 'A stable word';
+COMMENT ON COLUMN "sync"."quarantine"."raw_text" IS 'The record as received';
+COMMENT ON COLUMN "sync"."quarantine"."run_id" IS 'Run that met it last: sync.runs.id';
+COMMENT ON COLUMN "sync"."quarantine"."first_seen_at" IS 'First met (UTC)';
+COMMENT ON COLUMN "sync"."quarantine"."last_seen_at" IS 'Last met (UTC)';
+COMMENT ON COLUMN "sync"."quarantine"."resolved_at" IS 'Written after all, or gone (UTC); null while open';
+COMMENT ON COLUMN "sync"."quarantine"."detail" IS 'Where it failed, without any value: sqlstate, table, column, constraint of what the database refused; the field that has no usable id; the kind of error of the mapping. Null: not known';
+
+CREATE TABLE "sync"."secrets" (
+  "name" TEXT NOT NULL,
+  "payload" BYTEA,
+  "locked_until" TIMESTAMPTZ(3),
+  "lock_token" BIGINT NOT NULL DEFAULT 0,
+  "updated_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+
+  CONSTRAINT "secrets_pkey" PRIMARY KEY ("name")
+);
+COMMENT ON TABLE "sync"."secrets" IS 'What an upstream hands out and must not be lost (refresh tokens), shared by all processes, and the lock under which it is renewed.';
+COMMENT ON COLUMN "sync"."secrets"."name" IS 'Whose secret: server and a digest of the account''s name';
+COMMENT ON COLUMN "sync"."secrets"."payload" IS 'Encrypted with LEADMIRROR_SECRET_KEY; null: nothing kept';
+COMMENT ON COLUMN "sync"."secrets"."locked_until" IS 'The renewer''s time is up then, by this database''s clock; null when free';
+COMMENT ON COLUMN "sync"."secrets"."lock_token" IS 'Grows with every taker; a secret is only written with the current one';
+COMMENT ON COLUMN "sync"."secrets"."updated_at" IS 'Last time this row was written (UTC)';
+
+CREATE TABLE "sync"."seen_ids" (
+  "connection_id" TEXT NOT NULL,
+  "stream" TEXT NOT NULL,
+  "pass" TEXT NOT NULL,
+  "list" TEXT NOT NULL,
+  "id" TEXT NOT NULL,
+
+  CONSTRAINT "seen_ids_pkey" PRIMARY KEY ("connection_id","stream","pass","id","list")
+);
+COMMENT ON TABLE "sync"."seen_ids" IS 'Ids that the full walk under way of an unsorted list has met.';
+COMMENT ON COLUMN "sync"."seen_ids"."connection_id" IS 'Configured account';
+COMMENT ON COLUMN "sync"."seen_ids"."stream" IS 'Source and kind: tilkee.tokens';
+COMMENT ON COLUMN "sync"."seen_ids"."pass" IS 'backfill, reconcile or verify';
+COMMENT ON COLUMN "sync"."seen_ids"."list" IS 'The list inside the stream';
+COMMENT ON COLUMN "sync"."seen_ids"."id" IS 'Upstream id';
+
+CREATE TABLE "sync"."schema_drift" (
+  "connection_id" TEXT NOT NULL,
+  "stream" TEXT NOT NULL,
+  "path" TEXT NOT NULL,
+  "kind" TEXT NOT NULL,
+  "types" TEXT[],
+  "seen_count" BIGINT NOT NULL DEFAULT 0,
+  "record_ids" TEXT[],
+  "first_seen_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  "last_seen_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  "run_id" BIGINT NOT NULL,
+
+  CONSTRAINT "schema_drift_pkey" PRIMARY KEY ("connection_id","stream","path","kind")
+);
+COMMENT ON TABLE "sync"."schema_drift" IS 'Fields never seen before (new_field), or of another type than known (other_type); no values.';
+COMMENT ON COLUMN "sync"."schema_drift"."connection_id" IS 'Configured account';
+COMMENT ON COLUMN "sync"."schema_drift"."stream" IS 'Source and kind: tiledesk.leads';
+COMMENT ON COLUMN "sync"."schema_drift"."path" IS 'Where the field is inside the record, as names joined with dots';
+COMMENT ON COLUMN "sync"."schema_drift"."kind" IS 'new_field or other_type';
+COMMENT ON COLUMN "sync"."schema_drift"."types" IS 'JSON types met there';
+COMMENT ON COLUMN "sync"."schema_drift"."seen_count" IS 'Records that had it';
+COMMENT ON COLUMN "sync"."schema_drift"."record_ids" IS 'Ids of some of these records';
+COMMENT ON COLUMN "sync"."schema_drift"."first_seen_at" IS 'First met (UTC)';
+COMMENT ON COLUMN "sync"."schema_drift"."last_seen_at" IS 'Last met (UTC)';
+COMMENT ON COLUMN "sync"."schema_drift"."run_id" IS 'Run that met it last: sync.runs.id';
+
+CREATE TABLE "sync"."proofs" (
+  "connection_id" TEXT NOT NULL,
+  "stream" TEXT NOT NULL,
+  "proved_at" TIMESTAMPTZ(3) NOT NULL,
+  "upstream_rows" BIGINT NOT NULL,
+  "compared_rows" BIGINT NOT NULL,
+  "missing" INTEGER NOT NULL,
+  "stale" INTEGER NOT NULL,
+  "extra" INTEGER NOT NULL,
+  "different" INTEGER NOT NULL,
+  "repaired" INTEGER NOT NULL,
+  "started_at" TIMESTAMPTZ(3) NOT NULL,
+
+  CONSTRAINT "proofs_pkey" PRIMARY KEY ("connection_id","stream")
+);
+COMMENT ON TABLE "sync"."proofs" IS 'The last verify of each stream: the mirror compared with the upstream, row by row.';
+COMMENT ON COLUMN "sync"."proofs"."connection_id" IS 'Configured account';
+COMMENT ON COLUMN "sync"."proofs"."stream" IS 'Source and kind: tiledesk.leads';
+COMMENT ON COLUMN "sync"."proofs"."proved_at" IS 'The comparison ended (UTC)';
+COMMENT ON COLUMN "sync"."proofs"."upstream_rows" IS 'Rows that the upstream listed; all of them were compared by id and version';
+COMMENT ON COLUMN "sync"."proofs"."compared_rows" IS 'Those of them that were compared by content too';
+COMMENT ON COLUMN "sync"."proofs"."missing" IS 'Rows upstream that the mirror did not have';
+COMMENT ON COLUMN "sync"."proofs"."stale" IS 'Rows of which the mirror had an older version';
+COMMENT ON COLUMN "sync"."proofs"."extra" IS 'Alive rows of the mirror that the upstream did not have';
+COMMENT ON COLUMN "sync"."proofs"."different" IS 'Rows of the same version with other content';
+COMMENT ON COLUMN "sync"."proofs"."repaired" IS 'Of all these, put right by the same verify';
+COMMENT ON COLUMN "sync"."proofs"."started_at" IS 'The comparison began (UTC)';
+
+CREATE TABLE "sync"."processes" (
+  "id" UUID NOT NULL,
+  "host" TEXT NOT NULL,
+  "pid" INTEGER NOT NULL,
+  "roles" TEXT[],
+  "version" TEXT NOT NULL,
+  "started_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  "beat_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  "is_leading" BOOLEAN NOT NULL,
+  "queue_ok" BOOLEAN NOT NULL,
+  "running_runs" INTEGER NOT NULL,
+  "config_hash" TEXT,
+  "connections" TEXT[] DEFAULT ARRAY[]::TEXT[],
+
+  CONSTRAINT "processes_pkey" PRIMARY KEY ("id")
+);
+COMMENT ON TABLE "sync"."processes" IS 'Daemon processes: signs of life, by the database''s clock; removed at a clean stop, and after a day of silence.';
+COMMENT ON COLUMN "sync"."processes"."id" IS 'New at every start';
+COMMENT ON COLUMN "sync"."processes"."host" IS 'Name of the machine or container';
+COMMENT ON COLUMN "sync"."processes"."pid" IS 'Process id on that host';
+COMMENT ON COLUMN "sync"."processes"."roles" IS 'What it does: scheduler, worker, web';
+COMMENT ON COLUMN "sync"."processes"."version" IS 'Of the program';
+COMMENT ON COLUMN "sync"."processes"."started_at" IS 'First sign of life (UTC)';
+COMMENT ON COLUMN "sync"."processes"."beat_at" IS 'Last sign of life (UTC); every 10 seconds';
+COMMENT ON COLUMN "sync"."processes"."is_leading" IS 'It leads the schedule';
+COMMENT ON COLUMN "sync"."processes"."queue_ok" IS 'The queue answered it';
+COMMENT ON COLUMN "sync"."processes"."running_runs" IS 'Jobs that it worked on';
+COMMENT ON COLUMN "sync"."processes"."config_hash" IS 'Digest of the accounts and streams that its configuration names; other processes should have the same';
+COMMENT ON COLUMN "sync"."processes"."connections" IS 'Accounts that its configuration names';
+
+CREATE TABLE "sync"."alerts" (
+  "connection_id" TEXT NOT NULL,
+  "stream" TEXT NOT NULL,
+  "kind" TEXT NOT NULL,
+  "reason" TEXT NOT NULL,
+  "is_seen" BOOLEAN NOT NULL DEFAULT true,
+  "seen_since" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  "since" TIMESTAMPTZ(3),
+  "opened_at" TIMESTAMPTZ(3),
+  "closed_at" TIMESTAMPTZ(3),
+  "notified_at" TIMESTAMPTZ(3),
+  "message_id" UUID,
+  "reason_code" TEXT NOT NULL DEFAULT '',
+
+  CONSTRAINT "alerts_pkey" PRIMARY KEY ("connection_id","stream","kind")
+);
+COMMENT ON TABLE "sync"."alerts" IS 'What is wrong and has to be told to people: one row per connection, stream and kind, from when it was first seen on.';
+COMMENT ON COLUMN "sync"."alerts"."connection_id" IS 'Configured account; for circuit_open the credential: sync.budgets.credential';
+COMMENT ON COLUMN "sync"."alerts"."stream" IS 'Source and kind: tiledesk.leads; empty when it is about the whole account';
+COMMENT ON COLUMN "sync"."alerts"."kind" IS 'stale, blocked, deletion_brake, suddenly_empty, circuit_open, quarantine_growing or verify_differences';
+COMMENT ON COLUMN "sync"."alerts"."reason" IS 'Why, for people';
+COMMENT ON COLUMN "sync"."alerts"."is_seen" IS 'True when the last round saw it';
+COMMENT ON COLUMN "sync"."alerts"."seen_since" IS 'It has been so (seen, or not seen any more) since then (UTC)';
+COMMENT ON COLUMN "sync"."alerts"."since" IS 'What it is about began (UTC); null: not known';
+COMMENT ON COLUMN "sync"."alerts"."opened_at" IS 'It had lasted long enough to be told (UTC); null: not yet';
+COMMENT ON COLUMN "sync"."alerts"."closed_at" IS 'It had been over long enough to be told (UTC); null: not over';
+COMMENT ON COLUMN "sync"."alerts"."notified_at" IS 'A message about the last change was delivered (UTC); null: not yet';
+COMMENT ON COLUMN "sync"."alerts"."message_id" IS 'Last message that tells of it: sync.alert_messages.id';
+COMMENT ON COLUMN "sync"."alerts"."reason_code" IS 'The reason as a stable word; alerts of one kind with the same word are told as one';
+
+CREATE TABLE "sync"."alert_messages" (
+  "id" UUID NOT NULL,
+  "channel" TEXT NOT NULL,
+  "number" BIGSERIAL NOT NULL,
+  "body" JSONB NOT NULL,
+  "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  "attempts" INTEGER NOT NULL DEFAULT 0,
+  "next_attempt_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  "delivered_at" TIMESTAMPTZ(3),
+  "given_up_at" TIMESTAMPTZ(3),
+  "last_error" TEXT,
+
+  CONSTRAINT "alert_messages_pkey" PRIMARY KEY ("id","channel")
+);
+CREATE INDEX "alert_messages_channel_number_idx" ON "sync"."alert_messages"("channel", "number");
+COMMENT ON TABLE "sync"."alert_messages" IS 'Messages about alerts, written in the same transaction as the change they tell of, and sent until they are delivered.';
+COMMENT ON COLUMN "sync"."alert_messages"."id" IS 'Sent along, so that a receiver can tell a repetition';
+COMMENT ON COLUMN "sync"."alert_messages"."channel" IS 'webhook or email';
+COMMENT ON COLUMN "sync"."alert_messages"."number" IS 'Grows with time: messages of a channel are sent in this order';
+COMMENT ON COLUMN "sync"."alert_messages"."body" IS 'What is told; no personal data';
+COMMENT ON COLUMN "sync"."alert_messages"."created_at" IS 'Written (UTC)';
+COMMENT ON COLUMN "sync"."alert_messages"."attempts" IS 'Tries so far, the one under way included';
+COMMENT ON COLUMN "sync"."alert_messages"."next_attempt_at" IS 'Not tried again before then (UTC); also how long a try under way is left alone';
+COMMENT ON COLUMN "sync"."alert_messages"."delivered_at" IS 'Accepted by the receiver (UTC)';
+COMMENT ON COLUMN "sync"."alert_messages"."given_up_at" IS 'Not tried any more since then (UTC)';
+COMMENT ON COLUMN "sync"."alert_messages"."last_error" IS 'Why the last try failed, for people';
+
+CREATE TABLE "sync"."alert_rounds" (
+  "id" INTEGER NOT NULL,
+  "evaluated_at" TIMESTAMPTZ(3) NOT NULL,
+
+  CONSTRAINT "alert_rounds_pkey" PRIMARY KEY ("id")
+);
+COMMENT ON TABLE "sync"."alert_rounds" IS 'One row: when the alerts were last looked at, so that many processes do it once.';
+COMMENT ON COLUMN "sync"."alert_rounds"."id" IS 'Always 1';
+COMMENT ON COLUMN "sync"."alert_rounds"."evaluated_at" IS 'The last round began (UTC)';
+
+CREATE TABLE "sync"."ended_sessions" (
+  "id" TEXT NOT NULL,
+  "expires_at" TIMESTAMPTZ(3) NOT NULL,
+  CONSTRAINT "ended_sessions_pkey" PRIMARY KEY ("id")
+);
+COMMENT ON TABLE "sync"."ended_sessions" IS 'Sessions of the status page that were signed out before they expired';
+COMMENT ON COLUMN "sync"."ended_sessions"."id" IS 'Random number of the session; useless without its signature';
+COMMENT ON COLUMN "sync"."ended_sessions"."expires_at" IS 'When it would have expired (UTC); afterwards the row is removed';
+
+-- The state of every configured stream, derived from facts alone: checkpoints, leases, runs, quarantine, proofs. Its reason is also a stable word:
+-- programs look at that instead of the text.
+CREATE VIEW "sync"."status" AS
+SELECT
+  f.connection_id,
+  f.stream,
+  v.state,
+  v.reason,
+  v.since,
+  f.running_pass,
+  f.last_success_at,
+  f.as_of,
+  extract(epoch FROM now() - f.as_of)::bigint AS lag_seconds,
+  f.watermark,
+  f.backfill_completed_at,
+  f.open_quarantine,
+  f.notice,
+  f.proof_at,
+  f.proof_rows,
+  f.proof_share,
+  f.proof_differences,
+  v.reason_code,
+  coalesce(f.proven_from > f.proof_at, false) AS proof_settled
+FROM (
+-- What the last telling run of any of its streams learnt about an account holds for all of them.
+SELECT r.*,
+  first_value(r.verdicts[1]) OVER (PARTITION BY r.connection_id ORDER BY (r.verdicts[1]).ended_at DESC NULLS LAST) AS account_verdict
+FROM (
+  SELECT
+    s.connection_id,
+    s.stream,
+    s.paused_at,
+    s.resync_asked_at,
+    s.created_at,
+    s.fresh_within_seconds,
+    s.notice,
+    i.watermark,
+    i.started_at AS incremental_started_at,
+    i.completed_at AS incremental_completed_at,
+    b.completed_at AS backfill_completed_at,
+    -- Between two slices; when nobody goes on for an hour, it is no longer under way.
+    b.yielded_run_id = b.run_id AND b.updated_at > now() - interval '1 hour' AS has_backfill_yielded,
+    r.completed_at AS reconcile_completed_at,
+    -- Of a walk under way it says nothing yet.
+    CASE WHEN r.cursor IS NULL THEN r.newest_change END AS newest_change,
+    greatest(i.completed_at, b.completed_at, r.completed_at) AS last_success_at,
+    -- A full walk proves the state at its beginning, an incremental one at its end. One that has not ended complete proves nothing.
+    CASE WHEN b.completed_at IS NOT NULL
+      THEN greatest(i.completed_at, w.proven_from)
+    END AS as_of,
+    w.proven_from,
+    CASE
+      WHEN b.lease_until > clock_timestamp() THEN 'backfill'
+      WHEN r.lease_until > clock_timestamp() THEN 'reconcile'
+      WHEN i.lease_until > clock_timestamp() THEN 'incremental'
+      WHEN c.lease_until > clock_timestamp() THEN 'verify'
+    END AS running_pass,
+    l.outcome AS last_outcome,
+    l.error_code AS last_error_code,
+    l.error_message AS last_error_message,
+    l.ended_at AS last_ended_at,
+    -- The last run of each pass that tells something, newest first: neither cancelled nor postponed, and not ended by weather.
+    (SELECT array_agg(t.run ORDER BY (t.run).ended_at DESC)
+      FROM (VALUES ('incremental'), ('backfill'), ('reconcile')) AS p(pass)
+      CROSS JOIN LATERAL (
+        SELECT u AS run
+        FROM "sync"."runs" u
+        WHERE u.connection_id = s.connection_id AND u.stream = s.stream AND u.pass = p.pass AND u.ended_at IS NOT NULL
+          AND (u.outcome IN ('succeeded', 'partial') OR u.outcome = 'failed' AND coalesce(u.error_code, '') NOT IN
+            ('network', 'timeout', 'upstream_unavailable', 'upstream_garbled', 'database_unavailable'))
+        ORDER BY u.id DESC LIMIT 1
+      ) t) AS verdicts,
+    q.open_quarantine,
+    q.quarantined_at,
+    d.proved_at AS proof_at,
+    d.upstream_rows AS proof_rows,
+    CASE WHEN d.upstream_rows = 0 THEN 1 ELSE d.compared_rows::float8 / d.upstream_rows END AS proof_share,
+    d.missing + d.stale + d.extra + d.different - d.repaired AS proof_differences,
+    o.failing_since AS unanswered_since,
+    CASE o.failure_reason WHEN 'network' THEN 'no connection' WHEN 'timeout' THEN 'no answer in time' ELSE o.failure_reason END
+      || ' since ' || to_char(o.failing_since AT TIME ZONE 'UTC',
+        CASE WHEN (o.failing_since AT TIME ZONE 'UTC')::date = (now() AT TIME ZONE 'UTC')::date THEN 'HH24:MI' ELSE 'YYYY-MM-DD HH24:MI' END)
+      || ' UTC' AS unanswered_why,
+    CASE WHEN o.wake_at > clock_timestamp() THEN 'next try ' || to_char(o.wake_at AT TIME ZONE 'UTC', 'HH24:MI') || ' UTC'
+      WHEN o.probe_until > clock_timestamp() THEN 'it is being tried now' ELSE 'the next try is due' END AS unanswered_next,
+    p.blocked_until AS paused_until,
+    coalesce(p.blocked_reason, 'it asked to wait') AS pause_reason
+  FROM "sync"."streams" s
+  LEFT JOIN "sync"."checkpoints" b ON b.connection_id = s.connection_id AND b.stream = s.stream AND b.pass = 'backfill'
+  LEFT JOIN "sync"."checkpoints" i ON i.connection_id = s.connection_id AND i.stream = s.stream AND i.pass = 'incremental'
+  LEFT JOIN "sync"."checkpoints" r ON r.connection_id = s.connection_id AND r.stream = s.stream AND r.pass = 'reconcile'
+  LEFT JOIN "sync"."checkpoints" c ON c.connection_id = s.connection_id AND c.stream = s.stream AND c.pass = 'verify'
+  -- An open circuit, as long as somebody looks after it: when nobody runs, nobody tries.
+  LEFT JOIN "sync"."budgets" o ON o.credential = s.credential AND o.opened_at IS NOT NULL AND o.failing_since IS NOT NULL
+    AND greatest(o.wake_at, o.probe_until) > now() - interval '15 minutes'
+  -- A wait that the server asked for. A short one is nobody's business.
+  LEFT JOIN "sync"."budgets" p ON p.credential = s.credential AND p.blocked_until > now() + interval '1 minute'
+  LEFT JOIN "sync"."proofs" d ON d.connection_id = s.connection_id AND d.stream = s.stream
+  CROSS JOIN LATERAL (
+    SELECT greatest(
+      CASE WHEN b.completed_at >= b.started_at THEN b.started_at END,
+      CASE WHEN r.completed_at >= r.started_at THEN r.started_at END
+    ) AS proven_from
+  ) w
+  CROSS JOIN LATERAL (
+    SELECT count(*) AS open_quarantine, min(k.first_seen_at) AS quarantined_at
+    FROM "sync"."quarantine" k
+    WHERE k.connection_id = s.connection_id AND k.stream = s.stream AND k.resolved_at IS NULL
+  ) q
+  LEFT JOIN LATERAL (
+    SELECT x.outcome, x.error_code, x.error_message, x.ended_at
+    FROM (VALUES ('incremental'), ('backfill'), ('reconcile')) AS p(pass)
+    CROSS JOIN LATERAL (
+      SELECT u.outcome, u.error_code, u.error_message, u.ended_at
+      FROM "sync"."runs" u
+      WHERE u.connection_id = s.connection_id AND u.stream = s.stream AND u.pass = p.pass
+        AND u.ended_at IS NOT NULL AND u.outcome <> 'cancelled'
+      ORDER BY u.id DESC LIMIT 1
+    ) x
+    ORDER BY x.ended_at DESC LIMIT 1
+  ) l ON true
+  WHERE s.enabled
+) r
+) f
+CROSS JOIN LATERAL (
+  SELECT * FROM (
+    SELECT 1 AS rank, 'paused' AS state, 'paused' AS reason_code, 'paused by a person' AS reason, f.paused_at AS since
+      WHERE f.paused_at IS NOT NULL
+    UNION ALL
+    -- What a pass met holds until a later run of the same pass ends complete. A problem of a full read is settled by a complete reconcile too, and
+    -- so is a list that was suddenly empty; credentials are proven by any complete pass. Records set aside are counted below, while they are.
+    SELECT CASE u.outcome WHEN 'failed' THEN 2 ELSE 8 END,
+      CASE u.outcome WHEN 'failed' THEN 'blocked' ELSE 'partial' END,
+      coalesce(u.error_code, 'incomplete'),
+      coalesce(u.error_message, u.error_code, 'the last ' || u.pass || ' pass could not be completed'),
+      (SELECT min(y.ended_at) FROM "sync"."runs" y
+        WHERE y.connection_id = u.connection_id AND y.stream = u.stream AND y.pass = u.pass
+          AND y.outcome = u.outcome AND y.error_code IS NOT DISTINCT FROM u.error_code
+          AND y.id > coalesce((SELECT g.id FROM "sync"."runs" g
+            WHERE g.connection_id = u.connection_id AND g.stream = u.stream AND g.pass = u.pass AND g.ended_at IS NOT NULL
+              AND (g.outcome = 'succeeded' OR g.outcome = 'partial' AND g.error_code = 'quarantined')
+            ORDER BY g.id DESC LIMIT 1), 0))
+      FROM unnest(f.verdicts) u
+      WHERE (u.outcome = 'failed' OR u.outcome = 'partial' AND u.error_code IS DISTINCT FROM 'quarantined')
+        AND NOT coalesce(CASE
+          WHEN u.error_code LIKE 'auth%' OR u.error_code IN ('project_not_found', 'wrong_base_url') THEN f.last_success_at > u.ended_at
+          WHEN u.pass = 'backfill' OR u.error_code = 'suddenly_empty' THEN f.reconcile_completed_at > u.ended_at
+        END, false)
+    UNION ALL
+    SELECT 3, 'blocked', (f.account_verdict).error_code, coalesce((f.account_verdict).error_message, (f.account_verdict).error_code), (f.account_verdict).ended_at
+      WHERE (f.account_verdict).outcome = 'failed'
+        AND ((f.account_verdict).error_code LIKE 'auth%' OR (f.account_verdict).error_code IN ('project_not_found', 'wrong_base_url'))
+    UNION ALL
+    -- Nothing can come in; it goes on by itself.
+    SELECT 4, 'blocked', 'circuit_open', 'the upstream does not answer (' || f.unanswered_why || '); ' || f.unanswered_next, f.unanswered_since
+      WHERE f.unanswered_since IS NOT NULL
+    UNION ALL
+    SELECT 4, 'blocked', 'rate_limited', 'the upstream asks to wait (' || f.pause_reason || '); next try ' || to_char(f.paused_until AT TIME ZONE 'UTC', 'HH24:MI')
+        || ' UTC, or at once after: leadmirror resume ' || f.stream || ' --connection ' || f.connection_id, coalesce(f.last_ended_at, f.created_at)
+      WHERE f.paused_until IS NOT NULL
+    UNION ALL
+    -- A resync withdraws what was proven: whoever asks for one doubts the rows.
+    SELECT 5, 'syncing', 'backfill_running', CASE WHEN f.resync_asked_at IS NULL THEN 'the first full read is under way'
+        ELSE 'a full re-read (resync), asked for by a person, is under way' END, coalesce(f.resync_asked_at, f.created_at)
+      WHERE f.backfill_completed_at IS NULL AND (f.running_pass = 'backfill' OR f.has_backfill_yielded)
+    UNION ALL
+    SELECT 6, 'never', 'no_run', 'no run yet', f.created_at
+      WHERE f.backfill_completed_at IS NULL AND f.last_outcome IS NULL AND NOT EXISTS (SELECT FROM "sync"."runs" y
+        WHERE y.connection_id = f.connection_id AND y.stream = f.stream AND y.pass = 'backfill')
+    UNION ALL
+    SELECT 7, 'partial', coalesce(f.last_error_code, 'backfill_unfinished'), CASE WHEN f.resync_asked_at IS NULL THEN 'the first full read' ELSE 'a full re-read (resync), asked for by a person,' END
+        || ' is not finished' || coalesce(': ' || f.last_error_message, ''), coalesce(f.resync_asked_at, f.last_ended_at, f.created_at)
+      WHERE f.backfill_completed_at IS NULL
+    UNION ALL
+    SELECT 9, 'partial', 'verify_differences', CASE f.proof_differences WHEN 1 THEN '1 row differs' ELSE f.proof_differences || ' rows differ' END
+        || ' from the upstream, as the last verify found', f.proof_at
+      WHERE f.proof_differences > 0 AND NOT coalesce(f.proven_from > f.proof_at, false)
+    UNION ALL
+    -- A row that is new to a full walk is newer than the watermark, unless it is read in a way that has a notice. The next incremental pass meets it
+    -- and moves the watermark; one that ends complete and does not was not shown what changed.
+    SELECT 10, 'partial', 'watermark_behind', 'the last full walk found ' || CASE u.created WHEN 1 THEN '1 new row' ELSE u.created || ' new rows' END
+        || ', and the watermark has not moved since: incremental passes may not be shown what changes', u.ended_at
+      FROM unnest(f.verdicts) u
+      WHERE u.pass = 'reconcile' AND u.created > 0 AND f.notice IS NULL
+        AND f.incremental_started_at > u.ended_at AND f.incremental_completed_at >= f.incremental_started_at
+        AND f.watermark <> '{}' AND f.watermark = (SELECT m.watermark FROM "sync"."runs" m
+          WHERE m.connection_id = u.connection_id AND m.stream = u.stream AND m.pass = 'incremental'
+            AND m.started_at < u.started_at AND m.ended_at IS NOT NULL AND m.watermark IS NOT NULL
+          ORDER BY m.id DESC LIMIT 1)
+    UNION ALL
+    -- Rows that are not new tell it by their dates: a full walk met a change that is newer than all that incremental passes were shown since.
+    SELECT 10, 'partial', 'watermark_behind', 'the last full walk met changes as late as ' || to_char(f.newest_change AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')
+        || ' UTC, and the watermark has not come so far since: incremental passes may not be shown what changes', f.reconcile_completed_at
+      WHERE f.notice IS NULL AND f.incremental_started_at > f.reconcile_completed_at
+        AND f.incremental_completed_at >= f.incremental_started_at
+        AND f.newest_change > (SELECT max(w.value::timestamptz) FROM jsonb_each_text(f.watermark) w)
+    UNION ALL
+    SELECT 11, 'partial', 'open_quarantine',
+      CASE f.open_quarantine WHEN 1 THEN '1 record is' ELSE f.open_quarantine || ' records are' END || ' in quarantine', f.quarantined_at
+      WHERE f.open_quarantine > 0
+    UNION ALL
+    SELECT 12, 'stale', CASE f.fresh_within_seconds WHEN 0 THEN 'not_scheduled' ELSE coalesce(f.last_error_code, 'overdue') END,
+      CASE f.fresh_within_seconds WHEN 0 THEN 'not scheduled: read by hand only'
+        ELSE coalesce('no complete pass in time: ' || f.last_error_message, 'no complete pass in time') END, f.as_of
+      WHERE f.as_of IS NULL OR f.as_of < now() - make_interval(secs => f.fresh_within_seconds)
+    UNION ALL
+    -- Incremental passes go on meanwhile, but what they cannot see (deletions, for one) is as old as the last full walk.
+    SELECT 13, 'stale', coalesce(x.error_code, 'reconcile_failing'), 'full walks have failed for more than a day: ' || coalesce(x.error_message, x.error_code, 'no reason is known'), x.ended_at
+      FROM (SELECT y.error_message, y.error_code, y.ended_at FROM "sync"."runs" y
+        WHERE y.connection_id = f.connection_id AND y.stream = f.stream AND y.pass = 'reconcile' AND y.outcome = 'failed'
+          AND y.ended_at > greatest(f.reconcile_completed_at, f.backfill_completed_at)
+        ORDER BY y.id LIMIT 1) x
+      WHERE x.ended_at < now() - interval '1 day'
+    UNION ALL
+    SELECT 14, 'fresh', 'complete', 'complete as of the last pass', f.as_of
+  ) candidates
+  ORDER BY rank, since DESC LIMIT 1
+) v;
+
+COMMENT ON VIEW "sync"."status" IS 'One row per configured stream: its state (fresh, syncing, stale, partial, blocked, paused, never), why and since when.';
+COMMENT ON COLUMN "sync"."status"."connection_id" IS 'Configured account';
+COMMENT ON COLUMN "sync"."status"."stream" IS 'Source and kind: tiledesk.leads';
+COMMENT ON COLUMN "sync"."status"."state" IS 'fresh, syncing, stale, partial, blocked, paused or never';
+COMMENT ON COLUMN "sync"."status"."reason" IS 'Why it is in this state, for people';
+COMMENT ON COLUMN "sync"."status"."since" IS 'Since when the reason holds (UTC)';
+COMMENT ON COLUMN "sync"."status"."running_pass" IS 'Pass that runs now; null when none does';
+COMMENT ON COLUMN "sync"."status"."last_success_at" IS 'A pass last ended complete (UTC)';
+COMMENT ON COLUMN "sync"."status"."as_of" IS 'The mirror holds everything that was there then (UTC); null before the first full read';
+COMMENT ON COLUMN "sync"."status"."lag_seconds" IS 'Seconds since as_of';
+COMMENT ON COLUMN "sync"."status"."watermark" IS 'Greatest upstream change time safely stored, by list (UTC)';
+COMMENT ON COLUMN "sync"."status"."backfill_completed_at" IS 'The first full read ended complete (UTC)';
+COMMENT ON COLUMN "sync"."status"."open_quarantine" IS 'Records set aside and not resolved';
+COMMENT ON COLUMN "sync"."status"."notice" IS 'What people should know about how this stream is read; null: nothing out of the ordinary';
+COMMENT ON COLUMN "sync"."status"."proof_at" IS 'The stream was last verified (UTC); null: never';
+COMMENT ON COLUMN "sync"."status"."proof_rows" IS 'Rows upstream that it compared by id and version';
+COMMENT ON COLUMN "sync"."status"."proof_share" IS 'Share of them that it compared by content too, 0 to 1';
+COMMENT ON COLUMN "sync"."status"."proof_differences" IS 'Rows that differed in that verify and were not repaired by it';
+COMMENT ON COLUMN "sync"."status"."reason_code" IS 'The reason as a stable word: the error code of the run that it comes from, or paused, circuit_open, rate_limited, backfill_running, backfill_unfinished, no_run, incomplete, verify_differences, watermark_behind, open_quarantine, not_scheduled, overdue, reconcile_failing, complete';
+COMMENT ON COLUMN "sync"."status"."proof_settled" IS 'A full walk that began after the last verify ended complete, and read again whatever differed';
+
+-- Reporting: narrow precomputed tables, the function that keeps them current, and views for people.
+--
+-- Nothing here is read or written while a page is written. What changed is found by "synced_at", which every writer of a mirrored row moves; one
+-- narrow index each makes that a look at the newest entries.
+CREATE SCHEMA IF NOT EXISTS "reporting";
+COMMENT ON SCHEMA "reporting" IS 'Views for people, and the precomputed tables that they read; see docs/sql.md';
+
+-- Settings and book-keeping ------------------------------------------------------------------------------------------------------------------
+
+CREATE TABLE "reporting"."settings" (
+  "connection_id" text PRIMARY KEY,
+  -- Any clock reading will do: a name that Postgres does not know is refused here, not by the next refresh.
+  "time_zone" text NOT NULL CHECK ((timestamptz '2000-01-01 00:00:00+00' AT TIME ZONE "time_zone") IS NOT NULL)
+);
+COMMENT ON TABLE "reporting"."settings" IS 'Time zone of each account: where its days, weekdays and hours begin. A change is worked in by the next refresh';
+COMMENT ON COLUMN "reporting"."settings"."connection_id" IS 'Configured account; * holds for all that are not named';
+COMMENT ON COLUMN "reporting"."settings"."time_zone" IS 'Name as in pg_timezone_names: Europe/Rome';
+INSERT INTO "reporting"."settings" VALUES ('*', 'UTC');
+
+CREATE TABLE "reporting"."applied_zones" (
+  "connection_id" text PRIMARY KEY,
+  "time_zone" text NOT NULL
+);
+COMMENT ON TABLE "reporting"."applied_zones" IS 'The settings that the precomputed tables were computed with';
+COMMENT ON COLUMN "reporting"."applied_zones"."connection_id" IS 'As in settings';
+COMMENT ON COLUMN "reporting"."applied_zones"."time_zone" IS 'As in settings';
+
+CREATE TABLE "reporting"."refreshes" (
+  "id" integer PRIMARY KEY CHECK ("id" = 1),
+  "read_from" timestamptz NOT NULL,
+  "refreshed_at" timestamptz,
+  "rebuilt_at" timestamptz,
+  "took_ms" bigint
+);
+COMMENT ON TABLE "reporting"."refreshes" IS 'One row: the last refresh of the precomputed tables';
+COMMENT ON COLUMN "reporting"."refreshes"."id" IS 'Always 1';
+COMMENT ON COLUMN "reporting"."refreshes"."read_from" IS 'The next refresh reads rows written since then (UTC): before the beginning of every transaction that the last one could not see';
+COMMENT ON COLUMN "reporting"."refreshes"."refreshed_at" IS 'Began (UTC): whatever the mirror held then is in the precomputed tables; null: never';
+COMMENT ON COLUMN "reporting"."refreshes"."rebuilt_at" IS 'Last time that all rows were read (UTC)';
+COMMENT ON COLUMN "reporting"."refreshes"."took_ms" IS 'Duration, milliseconds';
+INSERT INTO "reporting"."refreshes" VALUES (1, '-infinity');
+
+CREATE TABLE "reporting"."sources" (
+  "connection_id" text NOT NULL,
+  "stream" text NOT NULL,
+  "as_of" timestamptz,
+  "is_enabled" boolean NOT NULL,
+  PRIMARY KEY ("connection_id", "stream")
+);
+COMMENT ON TABLE "reporting"."sources" IS 'How fresh each stream was when it was last read into the precomputed tables';
+COMMENT ON COLUMN "reporting"."sources"."connection_id" IS 'Configured account';
+COMMENT ON COLUMN "reporting"."sources"."stream" IS 'Source and kind: tiledesk.leads';
+COMMENT ON COLUMN "reporting"."sources"."as_of" IS 'sync.status.as_of at that time (UTC); null: never complete';
+COMMENT ON COLUMN "reporting"."sources"."is_enabled" IS 'Part of the configuration';
+
+CREATE UNLOGGED TABLE "reporting"."touched" (
+  "kind" text NOT NULL,
+  "connection_id" text NOT NULL,
+  "value" text NOT NULL,
+  "row_id" bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY
+);
+CREATE INDEX "touched_kind_idx" ON "reporting"."touched" ("kind");
+COMMENT ON TABLE "reporting"."touched" IS 'Notes of the refresh under way: what has to be computed anew. Empty between two refreshes';
+COMMENT ON COLUMN "reporting"."touched"."kind" IS 'month, chat, visit, lead, link, external, phone, project or person';
+COMMENT ON COLUMN "reporting"."touched"."connection_id" IS 'Configured account; empty where it does not matter';
+COMMENT ON COLUMN "reporting"."touched"."value" IS 'Month, id, number or key';
+COMMENT ON COLUMN "reporting"."touched"."row_id" IS 'Primary key without a meaning';
+
+-- Precomputed tables -------------------------------------------------------------------------------------------------------------------------
+
+CREATE TABLE "reporting"."names" (
+  "kind" text NOT NULL,
+  "connection_id" text NOT NULL,
+  "id" text NOT NULL,
+  "name" text,
+  "verdict" text,
+  PRIMARY KEY ("kind", "connection_id", "id")
+);
+COMMENT ON TABLE "reporting"."names" IS 'Names of departments, agents, Tilkee projects and Tilkee users; those that are gone keep theirs';
+COMMENT ON COLUMN "reporting"."names"."kind" IS 'department, agent, project or user';
+COMMENT ON COLUMN "reporting"."names"."connection_id" IS 'Configured account';
+COMMENT ON COLUMN "reporting"."names"."id" IS 'Upstream id; of an agent the user id';
+COMMENT ON COLUMN "reporting"."names"."name" IS 'Name; of people first and last name, else the e-mail address';
+COMMENT ON COLUMN "reporting"."names"."verdict" IS 'Projects: tilkee.projects.verdict';
+
+CREATE TABLE "reporting"."request_facts" (
+  "connection_id" text NOT NULL,
+  "id" text NOT NULL,
+  "status" integer,
+  "opened_hour" smallint,
+  "is_counted" boolean NOT NULL,
+  "is_open" boolean NOT NULL,
+  "is_answered" boolean NOT NULL,
+  "opened_on" date,
+  "closed_on" date,
+  "opened_at" timestamptz,
+  "first_response_at" timestamptz,
+  "closed_at" timestamptz,
+  "first_response_ms" bigint,
+  "resolution_ms" bigint,
+  "rating" numeric,
+  "channel" text,
+  "department_id" text,
+  "lead_id" text,
+  "closer_id" text,
+  "agent_ids" text[] NOT NULL,
+  PRIMARY KEY ("connection_id", "id")
+);
+CREATE INDEX "request_facts_opened_on_idx" ON "reporting"."request_facts" ("connection_id", "opened_on");
+CREATE INDEX "request_facts_lead_id_idx" ON "reporting"."request_facts" ("connection_id", "lead_id");
+CREATE INDEX "request_facts_open_idx" ON "reporting"."request_facts" ("connection_id", "department_id") WHERE "is_open";
+COMMENT ON TABLE "reporting"."request_facts" IS 'One slim row per request of the mirror, deleted ones and drafts included: see is_counted. Questions are better asked of reporting.requests';
+COMMENT ON COLUMN "reporting"."request_facts"."connection_id" IS 'Configured account';
+COMMENT ON COLUMN "reporting"."request_facts"."id" IS 'tiledesk.requests.id';
+COMMENT ON COLUMN "reporting"."request_facts"."status" IS '50 temporary, 100 unassigned, 150 abandoned, 200 assigned, 1000 closed';
+COMMENT ON COLUMN "reporting"."request_facts"."opened_hour" IS 'Hour of opened_at in the time zone of the account, 0 to 23';
+COMMENT ON COLUMN "reporting"."request_facts"."is_counted" IS 'Alive, and a real conversation: not a draft, not preflight, not temporary (50). Views count only these';
+COMMENT ON COLUMN "reporting"."request_facts"."is_open" IS 'Counted, and neither closed (1000) nor abandoned (150); a reopened request is open';
+COMMENT ON COLUMN "reporting"."request_facts"."is_answered" IS 'An agent answered: first_response_at or waiting_time is set';
+COMMENT ON COLUMN "reporting"."request_facts"."opened_on" IS 'Day of opened_at in the time zone of the account';
+COMMENT ON COLUMN "reporting"."request_facts"."closed_on" IS 'Day of closed_at in the time zone of the account';
+COMMENT ON COLUMN "reporting"."request_facts"."opened_at" IS 'Created upstream (UTC)';
+COMMENT ON COLUMN "reporting"."request_facts"."first_response_at" IS 'First answer by an agent (UTC)';
+COMMENT ON COLUMN "reporting"."request_facts"."closed_at" IS 'Last closing (UTC), only while the status is closed: a reopened request has none';
+COMMENT ON COLUMN "reporting"."request_facts"."first_response_ms" IS 'From opened_at to first_response_at, else upstream waiting_time, milliseconds; null when negative';
+COMMENT ON COLUMN "reporting"."request_facts"."resolution_ms" IS 'Of closed requests: from opened_at to closed_at, else upstream duration, milliseconds; null when negative';
+COMMENT ON COLUMN "reporting"."request_facts"."rating" IS 'Rating by the visitor';
+COMMENT ON COLUMN "reporting"."request_facts"."channel" IS 'Channel name';
+COMMENT ON COLUMN "reporting"."request_facts"."department_id" IS 'tiledesk.departments.id';
+COMMENT ON COLUMN "reporting"."request_facts"."lead_id" IS 'tiledesk.leads.id';
+COMMENT ON COLUMN "reporting"."request_facts"."closer_id" IS 'User id of the person who closed it; null when a bot or the server did';
+COMMENT ON COLUMN "reporting"."request_facts"."agent_ids" IS 'User ids of the people who take part, each once';
+
+CREATE TABLE "reporting"."request_days" (
+  "connection_id" text NOT NULL,
+  "day" date NOT NULL,
+  "channel" text NOT NULL,
+  "department_id" text NOT NULL,
+  "opened" bigint NOT NULL,
+  "closed" bigint NOT NULL,
+  "abandoned" bigint NOT NULL,
+  "rated" bigint NOT NULL,
+  "satisfied" bigint NOT NULL,
+  "rating_sum" numeric NOT NULL,
+  PRIMARY KEY ("connection_id", "day", "channel", "department_id")
+);
+COMMENT ON TABLE "reporting"."request_days" IS 'Sums of reporting.request_facts by day, channel and department, kept current by adding what a refresh changed; read by requests_daily and csat';
+COMMENT ON COLUMN "reporting"."request_days"."connection_id" IS 'Configured account';
+COMMENT ON COLUMN "reporting"."request_days"."day" IS 'Day in the time zone of the account';
+COMMENT ON COLUMN "reporting"."request_days"."channel" IS 'Channel name; empty: none';
+COMMENT ON COLUMN "reporting"."request_days"."department_id" IS 'tiledesk.departments.id; empty: none';
+COMMENT ON COLUMN "reporting"."request_days"."opened" IS 'Requests opened that day';
+COMMENT ON COLUMN "reporting"."request_days"."closed" IS 'Requests closed that day, and closed now';
+COMMENT ON COLUMN "reporting"."request_days"."abandoned" IS 'Of the opened: abandoned now';
+COMMENT ON COLUMN "reporting"."request_days"."rated" IS 'Of the opened: rated';
+COMMENT ON COLUMN "reporting"."request_days"."satisfied" IS 'Of the rated: 4 or more';
+COMMENT ON COLUMN "reporting"."request_days"."rating_sum" IS 'Sum of the ratings';
+
+CREATE TABLE "reporting"."agent_days" (
+  "connection_id" text NOT NULL,
+  "day" date NOT NULL,
+  "agent_id" text NOT NULL,
+  "requests" bigint NOT NULL,
+  "answered" bigint NOT NULL,
+  "closed" bigint NOT NULL,
+  "rated" bigint NOT NULL,
+  "rating_sum" numeric NOT NULL,
+  PRIMARY KEY ("connection_id", "day", "agent_id")
+);
+COMMENT ON TABLE "reporting"."agent_days" IS 'Sums of reporting.request_facts by day and agent; read by agent_activity';
+COMMENT ON COLUMN "reporting"."agent_days"."connection_id" IS 'Configured account';
+COMMENT ON COLUMN "reporting"."agent_days"."day" IS 'Day in the time zone of the account';
+COMMENT ON COLUMN "reporting"."agent_days"."agent_id" IS 'User id';
+COMMENT ON COLUMN "reporting"."agent_days"."requests" IS 'Requests opened that day in which the agent takes part';
+COMMENT ON COLUMN "reporting"."agent_days"."answered" IS 'Of these: answered';
+COMMENT ON COLUMN "reporting"."agent_days"."closed" IS 'Requests that the agent closed that day, and that are closed now';
+COMMENT ON COLUMN "reporting"."agent_days"."rated" IS 'Of the opened: rated';
+COMMENT ON COLUMN "reporting"."agent_days"."rating_sum" IS 'Sum of these ratings';
+
+CREATE TABLE "reporting"."response_stats" (
+  "connection_id" text NOT NULL,
+  "month" date,
+  "dimension" text NOT NULL,
+  "key" text NOT NULL,
+  "requests" bigint NOT NULL,
+  "answered" bigint NOT NULL,
+  "first_response_ms" double precision[],
+  "resolved" bigint NOT NULL,
+  "resolution_ms" double precision[],
+  "row_id" bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY
+);
+CREATE INDEX "response_stats_month_idx" ON "reporting"."response_stats" ("connection_id", "month");
+COMMENT ON TABLE "reporting"."response_stats" IS 'Percentiles of reporting.request_facts by month and over the whole history; read by response_times';
+COMMENT ON COLUMN "reporting"."response_stats"."connection_id" IS 'Configured account';
+COMMENT ON COLUMN "reporting"."response_stats"."month" IS 'First day of the month in which the requests were opened; null: the whole history';
+COMMENT ON COLUMN "reporting"."response_stats"."dimension" IS 'all, department, agent, weekday or hour';
+COMMENT ON COLUMN "reporting"."response_stats"."key" IS 'Id of the department or agent, weekday 1 (Monday) to 7, hour 00 to 23; empty: none';
+COMMENT ON COLUMN "reporting"."response_stats"."requests" IS 'Requests opened';
+COMMENT ON COLUMN "reporting"."response_stats"."answered" IS 'Of these: with a first response time';
+COMMENT ON COLUMN "reporting"."response_stats"."first_response_ms" IS 'Median and 90th percentile, milliseconds';
+COMMENT ON COLUMN "reporting"."response_stats"."resolved" IS 'Of the requests: with a resolution time';
+COMMENT ON COLUMN "reporting"."response_stats"."resolution_ms" IS 'Median and 90th percentile, milliseconds';
+COMMENT ON COLUMN "reporting"."response_stats"."row_id" IS 'Primary key without a meaning';
+
+CREATE TABLE "reporting"."response_histories" (
+  "connection_id" text PRIMARY KEY,
+  "is_outdated" boolean NOT NULL,
+  "computed_at" timestamptz,
+  "as_of" timestamptz,
+  "took_ms" bigint
+);
+COMMENT ON TABLE "reporting"."response_histories" IS 'When the percentiles over the whole history were computed: again after a change, and no more than a fiftieth of the time';
+COMMENT ON COLUMN "reporting"."response_histories"."connection_id" IS 'Configured account';
+COMMENT ON COLUMN "reporting"."response_histories"."is_outdated" IS 'Requests changed since';
+COMMENT ON COLUMN "reporting"."response_histories"."computed_at" IS 'Computed (UTC)';
+COMMENT ON COLUMN "reporting"."response_histories"."as_of" IS 'How fresh the requests were (UTC)';
+COMMENT ON COLUMN "reporting"."response_histories"."took_ms" IS 'Duration, milliseconds';
+
+CREATE TABLE "reporting"."lead_facts" (
+  "connection_id" text NOT NULL,
+  "id" text NOT NULL,
+  "is_counted" boolean NOT NULL,
+  "created_on" date,
+  "created_at" timestamptz,
+  "external_id" text,
+  "email_key" text,
+  "phone_key" text,
+  "name" text,
+  "phone" text,
+  "company" text,
+  "requests" bigint NOT NULL DEFAULT 0,
+  "open_requests" bigint NOT NULL DEFAULT 0,
+  "is_answered" boolean NOT NULL DEFAULT false,
+  "is_closed" boolean NOT NULL DEFAULT false,
+  "is_rated" boolean NOT NULL DEFAULT false,
+  "last_chat_at" timestamptz,
+  "person_key" text,
+  "matched_by" text,
+  PRIMARY KEY ("connection_id", "id")
+);
+CREATE INDEX "lead_facts_id_idx" ON "reporting"."lead_facts" ("id");
+CREATE INDEX "lead_facts_external_id_idx" ON "reporting"."lead_facts" (md5("external_id"));
+CREATE INDEX "lead_facts_phone_key_idx" ON "reporting"."lead_facts" ("phone_key");
+CREATE INDEX "lead_facts_person_key_idx" ON "reporting"."lead_facts" (md5("person_key"));
+COMMENT ON TABLE "reporting"."lead_facts" IS 'One slim row per lead; of one that does not count, no personal data; read by lead_funnel';
+COMMENT ON COLUMN "reporting"."lead_facts"."connection_id" IS 'Configured account';
+COMMENT ON COLUMN "reporting"."lead_facts"."id" IS 'tiledesk.leads.id';
+COMMENT ON COLUMN "reporting"."lead_facts"."is_counted" IS 'Alive, and not temporary (50). Views count only these';
+COMMENT ON COLUMN "reporting"."lead_facts"."created_on" IS 'Day of created_at in the time zone of the account';
+COMMENT ON COLUMN "reporting"."lead_facts"."created_at" IS 'Created upstream (UTC)';
+COMMENT ON COLUMN "reporting"."lead_facts"."external_id" IS 'tiledesk.leads.lead_id';
+COMMENT ON COLUMN "reporting"."lead_facts"."email_key" IS 'E-mail address in lower case; null: none that can be one';
+COMMENT ON COLUMN "reporting"."lead_facts"."phone_key" IS 'Digits of the phone number, 00 or + in front left out; null: none that can be one';
+COMMENT ON COLUMN "reporting"."lead_facts"."name" IS 'tiledesk.leads.fullname';
+COMMENT ON COLUMN "reporting"."lead_facts"."phone" IS 'As given';
+COMMENT ON COLUMN "reporting"."lead_facts"."company" IS 'As given';
+COMMENT ON COLUMN "reporting"."lead_facts"."requests" IS 'Its requests that count';
+COMMENT ON COLUMN "reporting"."lead_facts"."open_requests" IS 'Of these: open';
+COMMENT ON COLUMN "reporting"."lead_facts"."is_answered" IS 'One of them was answered';
+COMMENT ON COLUMN "reporting"."lead_facts"."is_closed" IS 'One of them was answered and is closed';
+COMMENT ON COLUMN "reporting"."lead_facts"."is_rated" IS 'One of them was answered, is closed and rated';
+COMMENT ON COLUMN "reporting"."lead_facts"."last_chat_at" IS 'The newest of them was opened (UTC)';
+COMMENT ON COLUMN "reporting"."lead_facts"."person_key" IS 'reporting.people.person_key';
+COMMENT ON COLUMN "reporting"."lead_facts"."matched_by" IS 'What that key comes from: email or phone; null: the lead alone';
+
+CREATE TABLE "reporting"."visit_facts" (
+  "connection_id" text NOT NULL,
+  "id" text NOT NULL,
+  "link_id" text,
+  "is_counted" boolean NOT NULL,
+  "visited_at" timestamptz,
+  "visited_on" date,
+  "time_read_ms" bigint,
+  "percent_read" double precision,
+  "is_signed" boolean NOT NULL,
+  PRIMARY KEY ("connection_id", "id")
+);
+CREATE INDEX "visit_facts_link_id_idx" ON "reporting"."visit_facts" ("connection_id", "link_id");
+CREATE INDEX "visit_facts_visited_on_idx" ON "reporting"."visit_facts" ("connection_id", "visited_on");
+COMMENT ON TABLE "reporting"."visit_facts" IS 'One slim row per visit (tilkee.connexions)';
+COMMENT ON COLUMN "reporting"."visit_facts"."connection_id" IS 'Configured account';
+COMMENT ON COLUMN "reporting"."visit_facts"."id" IS 'tilkee.connexions.id';
+COMMENT ON COLUMN "reporting"."visit_facts"."link_id" IS 'tilkee.tokens.id; null while it is not known';
+COMMENT ON COLUMN "reporting"."visit_facts"."is_counted" IS 'Alive. Views count only these';
+COMMENT ON COLUMN "reporting"."visit_facts"."visited_at" IS 'The visit began (UTC)';
+COMMENT ON COLUMN "reporting"."visit_facts"."visited_on" IS 'Day of visited_at in the time zone of the account';
+COMMENT ON COLUMN "reporting"."visit_facts"."time_read_ms" IS 'Length of the visit, milliseconds';
+COMMENT ON COLUMN "reporting"."visit_facts"."percent_read" IS 'Share read, 0 to 100';
+COMMENT ON COLUMN "reporting"."visit_facts"."is_signed" IS 'Something was signed';
+
+CREATE TABLE "reporting"."link_facts" (
+  "connection_id" text NOT NULL,
+  "id" text NOT NULL,
+  "is_counted" boolean NOT NULL,
+  "sent_at" timestamptz,
+  "sent_on" date,
+  "archived_at" timestamptz,
+  "name" text,
+  "external_id" text,
+  "project_id" text,
+  "creator_id" text,
+  "won" text,
+  "is_consulted" boolean NOT NULL,
+  "is_signed" boolean NOT NULL,
+  "is_downloaded" boolean NOT NULL,
+  "interest" double precision,
+  "first_access_at" timestamptz,
+  "last_access_at" timestamptz,
+  "total_time_ms" bigint,
+  "access_count" bigint,
+  "percent_read" double precision,
+  "email_key" text,
+  "phone_key" text,
+  "visits" bigint NOT NULL DEFAULT 0,
+  "visits_time_ms" bigint,
+  "visits_percent" double precision,
+  "is_signed_in_visit" boolean NOT NULL DEFAULT false,
+  "first_visit_at" timestamptz,
+  "last_visit_at" timestamptz,
+  "person_key" text,
+  "matched_by" text,
+  PRIMARY KEY ("connection_id", "id")
+);
+CREATE INDEX "link_facts_project_id_idx" ON "reporting"."link_facts" ("connection_id", "project_id");
+CREATE INDEX "link_facts_external_id_idx" ON "reporting"."link_facts" (md5("external_id"));
+CREATE INDEX "link_facts_phone_key_idx" ON "reporting"."link_facts" ("phone_key");
+CREATE INDEX "link_facts_person_key_idx" ON "reporting"."link_facts" (md5("person_key"));
+COMMENT ON TABLE "reporting"."link_facts" IS 'One slim row per Tilkee link (tilkee.tokens), with the sums of its visits; read by link_engagement';
+COMMENT ON COLUMN "reporting"."link_facts"."connection_id" IS 'Configured account';
+COMMENT ON COLUMN "reporting"."link_facts"."id" IS 'tilkee.tokens.id';
+COMMENT ON COLUMN "reporting"."link_facts"."is_counted" IS 'Alive; archived ones count. Views count only these';
+COMMENT ON COLUMN "reporting"."link_facts"."sent_at" IS 'Created upstream (UTC)';
+COMMENT ON COLUMN "reporting"."link_facts"."sent_on" IS 'Day of sent_at in the time zone of the account';
+COMMENT ON COLUMN "reporting"."link_facts"."archived_at" IS 'Archived (UTC)';
+COMMENT ON COLUMN "reporting"."link_facts"."name" IS 'Label, normally the recipient';
+COMMENT ON COLUMN "reporting"."link_facts"."external_id" IS 'The caller''s own contact id';
+COMMENT ON COLUMN "reporting"."link_facts"."project_id" IS 'tilkee.projects.id';
+COMMENT ON COLUMN "reporting"."link_facts"."creator_id" IS 'tilkee.users.id';
+COMMENT ON COLUMN "reporting"."link_facts"."won" IS 'Outcome of the link, as upstream: won, lost, ac, na';
+COMMENT ON COLUMN "reporting"."link_facts"."is_consulted" IS 'Was opened, as upstream says';
+COMMENT ON COLUMN "reporting"."link_facts"."is_signed" IS 'Was signed, as upstream says';
+COMMENT ON COLUMN "reporting"."link_facts"."is_downloaded" IS 'Was downloaded, as upstream says';
+COMMENT ON COLUMN "reporting"."link_facts"."interest" IS 'Interest score, as upstream';
+COMMENT ON COLUMN "reporting"."link_facts"."first_access_at" IS 'First visit, as the link says (UTC)';
+COMMENT ON COLUMN "reporting"."link_facts"."last_access_at" IS 'Last visit, as the link says (UTC)';
+COMMENT ON COLUMN "reporting"."link_facts"."total_time_ms" IS 'Time spent reading, as the link says, milliseconds';
+COMMENT ON COLUMN "reporting"."link_facts"."access_count" IS 'Visits, as the link says';
+COMMENT ON COLUMN "reporting"."link_facts"."percent_read" IS 'Share read, as the link says, 0 to 100';
+COMMENT ON COLUMN "reporting"."link_facts"."email_key" IS 'E-mail address in external_id or name, in lower case';
+COMMENT ON COLUMN "reporting"."link_facts"."phone_key" IS 'Digits of the phone number in external_id or name, where one with + or 00 in front is all there is';
+COMMENT ON COLUMN "reporting"."link_facts"."visits" IS 'Alive visits in the mirror';
+COMMENT ON COLUMN "reporting"."link_facts"."visits_time_ms" IS 'Their time, milliseconds';
+COMMENT ON COLUMN "reporting"."link_facts"."visits_percent" IS 'The greatest share that one of them read, 0 to 100';
+COMMENT ON COLUMN "reporting"."link_facts"."is_signed_in_visit" IS 'Something was signed in one of them';
+COMMENT ON COLUMN "reporting"."link_facts"."first_visit_at" IS 'The first of them (UTC)';
+COMMENT ON COLUMN "reporting"."link_facts"."last_visit_at" IS 'The last of them (UTC)';
+COMMENT ON COLUMN "reporting"."link_facts"."person_key" IS 'reporting.people.person_key';
+COMMENT ON COLUMN "reporting"."link_facts"."matched_by" IS 'What that key comes from: external_id, email or phone; null: the link alone';
+
+CREATE TABLE "reporting"."people" (
+  "person_key" text NOT NULL,
+  "name" text,
+  "email" text,
+  "phone" text,
+  "company" text,
+  "matched_by" text[],
+  "leads" bigint NOT NULL,
+  "links" bigint NOT NULL,
+  "lead_ids" text[] NOT NULL,
+  "link_ids" text[] NOT NULL,
+  "first_seen_at" timestamptz,
+  "requests" bigint NOT NULL,
+  "open_requests" bigint NOT NULL,
+  "last_chat_at" timestamptz,
+  "visits" bigint NOT NULL,
+  "last_visit_at" timestamptz,
+  "time_read_ms" bigint NOT NULL,
+  "percent_read" double precision,
+  "interest" double precision,
+  "outcome" text,
+  "row_id" bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY
+);
+
+-- By digest: an index entry has an upper limit, and ids have none. An address in email has at most 1,000 characters.
+CREATE UNIQUE INDEX "people_person_key_idx" ON "reporting"."people" (md5("person_key"));
+CREATE INDEX "people_email_idx" ON "reporting"."people" ("email");
+COMMENT ON TABLE "reporting"."people" IS 'One row per person; read by lead_360, which explains the columns';
+COMMENT ON COLUMN "reporting"."people"."person_key" IS 'email:, phone:, lead: or link: and what identifies the person';
+COMMENT ON COLUMN "reporting"."people"."name" IS 'See lead_360';
+COMMENT ON COLUMN "reporting"."people"."email" IS 'See lead_360';
+COMMENT ON COLUMN "reporting"."people"."phone" IS 'See lead_360';
+COMMENT ON COLUMN "reporting"."people"."company" IS 'See lead_360';
+COMMENT ON COLUMN "reporting"."people"."matched_by" IS 'See lead_360';
+COMMENT ON COLUMN "reporting"."people"."leads" IS 'See lead_360';
+COMMENT ON COLUMN "reporting"."people"."links" IS 'See lead_360';
+COMMENT ON COLUMN "reporting"."people"."lead_ids" IS 'See lead_360';
+COMMENT ON COLUMN "reporting"."people"."link_ids" IS 'See lead_360';
+COMMENT ON COLUMN "reporting"."people"."first_seen_at" IS 'See lead_360';
+COMMENT ON COLUMN "reporting"."people"."requests" IS 'See lead_360';
+COMMENT ON COLUMN "reporting"."people"."open_requests" IS 'See lead_360';
+COMMENT ON COLUMN "reporting"."people"."last_chat_at" IS 'See lead_360';
+COMMENT ON COLUMN "reporting"."people"."visits" IS 'See lead_360';
+COMMENT ON COLUMN "reporting"."people"."last_visit_at" IS 'See lead_360';
+COMMENT ON COLUMN "reporting"."people"."time_read_ms" IS 'See lead_360';
+COMMENT ON COLUMN "reporting"."people"."percent_read" IS 'See lead_360';
+COMMENT ON COLUMN "reporting"."people"."interest" IS 'See lead_360';
+COMMENT ON COLUMN "reporting"."people"."outcome" IS 'See lead_360';
+COMMENT ON COLUMN "reporting"."people"."row_id" IS 'Primary key without a meaning; another one after each refresh';
+
+-- Keeping them current -----------------------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION "reporting"."email_of"(given text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT substring(lower(left(given, 1000)) FROM '[a-z0-9._%+''-]+@[a-z0-9-]+(?:\.[a-z0-9-]+)+')
+$$;
+COMMENT ON FUNCTION "reporting"."email_of"(text) IS 'The first e-mail address in a text, in lower case; null: there is none';
+
+CREATE FUNCTION "reporting"."phone_of"(given text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT CASE WHEN digits ~ '^[0-9]{7,15}$' AND digits !~ '^(.)\1*$' THEN digits END
+  FROM (SELECT regexp_replace(regexp_replace(left(given, 100), '[^0-9]', '', 'g'), '^00', '') AS digits) d
+$$;
+COMMENT ON FUNCTION "reporting"."phone_of"(text) IS 'The digits of a phone number, 00 or + in front left out; null: not 7 to 15 digits, or one digit repeated';
+
+-- The moment before which nothing can still be written. A row is stamped with the beginning of its transaction, and transactions do not commit in the
+-- order of their beginnings: the next refresh has to read from the oldest one that is under way now. Of a session that may write and whose beginning
+-- this role may not see, an hour is assumed; a clock that was set back is allowed a minute.
+CREATE FUNCTION "reporting"."write_horizon"() RETURNS timestamptz LANGUAGE sql VOLATILE AS $$
+  SELECT least(clock_timestamp(), min(a.xact_start),
+      min(clock_timestamp() - interval '1 hour') FILTER (WHERE a.state IS NULL AND a.xact_start IS NULL
+        AND has_table_privilege(a.usesysid, 'tiledesk.requests', 'INSERT, UPDATE')))
+    - interval '1 minute'
+  FROM pg_stat_activity a
+  WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND coalesce(a.backend_type, 'client backend') = 'client backend'
+$$;
+COMMENT ON FUNCTION "reporting"."write_horizon"() IS 'Every row that a transaction not yet visible has written, or will write, is stamped later than this';
+
+-- What rows are read: those written since a moment ($1), those of one account ($2), or all of them.
+CREATE FUNCTION "reporting"."scope_of"(only_connection text, is_full boolean) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+  SELECT CASE WHEN is_full THEN '($1 is null or true) and ($2 is null or true)' WHEN only_connection IS NOT NULL THEN '($1 is null or true) and r.connection_id = $2'
+    ELSE '($2 is null or true) and r.synced_at >= $1' END
+$$;
+COMMENT ON FUNCTION "reporting"."scope_of"(text, boolean) IS 'The condition on mirrored rows with which a part of the refresh reads them';
+
+CREATE FUNCTION "reporting"."refresh_names"(since timestamptz) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  WITH incoming AS (
+    SELECT 'department' AS kind, connection_id, id, name, NULL::text AS verdict, synced_at FROM tiledesk.departments WHERE synced_at >= since
+    UNION ALL
+    -- Somebody who left and came back has two memberships: the newest tells.
+    SELECT * FROM (
+      SELECT DISTINCT ON (connection_id, id_user) 'agent', connection_id, id_user,
+        coalesce(nullif(concat_ws(' ', nullif(firstname, ''), nullif(lastname, '')), ''), email), NULL, synced_at
+      FROM tiledesk.project_users WHERE synced_at >= since AND id_user IS NOT NULL
+      ORDER BY connection_id, id_user, created_at DESC NULLS LAST, id DESC) a
+    UNION ALL
+    SELECT 'project', connection_id, id, name, verdict, synced_at FROM tilkee.projects WHERE synced_at >= since
+    UNION ALL
+    SELECT 'user', connection_id, id, coalesce(nullif(concat_ws(' ', nullif(first_name, ''), nullif(last_name, '')), ''), email), NULL, synced_at
+    FROM tilkee.users WHERE synced_at >= since
+  ), changed AS (
+    SELECT i.*, i.kind = 'project' AND i.verdict IS DISTINCT FROM n.verdict AS is_other_verdict
+    FROM incoming i LEFT JOIN reporting.names n USING (kind, connection_id, id)
+    WHERE n.id IS NULL OR i.name IS DISTINCT FROM n.name OR i.verdict IS DISTINCT FROM n.verdict
+  ), noted AS (
+    INSERT INTO reporting.touched SELECT 'project', connection_id, id FROM changed WHERE is_other_verdict
+  )
+  INSERT INTO reporting.names SELECT kind, connection_id, id, name, verdict FROM changed
+  ON CONFLICT (kind, connection_id, id) DO UPDATE SET name = excluded.name, verdict = excluded.verdict;
+END
+$$;
+COMMENT ON FUNCTION "reporting"."refresh_names"(timestamptz) IS 'Part of the refresh: reporting.names';
+
+-- One statement, one snapshot: the new facts, and what they change in the sums by day. A row that is read a second time adds nothing.
+CREATE FUNCTION "reporting"."refresh_requests"(since timestamptz, only_connection text, is_full boolean, default_zone text)
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  day_sums CONSTANT text := $sql$
+    SELECT v.connection_id, m.day, coalesce(v.channel, ''), coalesce(v.department_id, ''), sum(v.sign * m.opened), sum(v.sign * m.closed),
+      sum(v.sign * m.abandoned), sum(v.sign * m.rated), sum(v.sign * m.satisfied), sum(v.sign * m.rating)
+    FROM versions v CROSS JOIN LATERAL (
+      SELECT v.opened_on AS day, 1 AS opened, 0 AS closed, (v.status IS NOT DISTINCT FROM 150)::int AS abandoned, (v.rating IS NOT NULL)::int AS rated,
+        coalesce((v.rating >= 4)::int, 0) AS satisfied, coalesce(v.rating, 0) AS rating WHERE v.opened_on IS NOT NULL
+      UNION ALL
+      SELECT v.closed_on, 0, 1, 0, 0, 0, 0 WHERE v.closed_on IS NOT NULL
+    ) m
+    WHERE v.is_counted GROUP BY 1, 2, 3, 4
+    HAVING ROW(sum(v.sign * m.opened), sum(v.sign * m.closed), sum(v.sign * m.abandoned), sum(v.sign * m.rated), sum(v.sign * m.satisfied),
+      sum(v.sign * m.rating)) <> ROW(0, 0, 0, 0, 0, 0) $sql$;
+  agent_sums CONSTANT text := $sql$
+    SELECT v.connection_id, m.day, m.agent_id, sum(v.sign * m.requests), sum(v.sign * m.answered), sum(v.sign * m.closed), sum(v.sign * m.rated),
+      sum(v.sign * m.rating)
+    FROM versions v CROSS JOIN LATERAL (
+      SELECT v.opened_on AS day, a.agent_id, 1 AS requests, v.is_answered::int AS answered, 0 AS closed, (v.rating IS NOT NULL)::int AS rated,
+        coalesce(v.rating, 0) AS rating FROM unnest(v.agent_ids) AS a(agent_id) WHERE v.opened_on IS NOT NULL
+      UNION ALL
+      SELECT v.closed_on, v.closer_id, 0, 0, 1, 0, 0 WHERE v.closed_on IS NOT NULL AND v.closer_id IS NOT NULL
+    ) m
+    WHERE v.is_counted GROUP BY 1, 2, 3
+    HAVING ROW(sum(v.sign * m.requests), sum(v.sign * m.answered), sum(v.sign * m.closed), sum(v.sign * m.rated), sum(v.sign * m.rating))
+      <> ROW(0, 0, 0, 0, 0) $sql$;
+BEGIN
+  IF is_full THEN
+    DELETE FROM reporting.request_facts f
+    WHERE NOT EXISTS (SELECT FROM tiledesk.requests r WHERE r.connection_id = f.connection_id AND r.id = f.id);
+  END IF;
+  EXECUTE format($sql$
+    WITH incoming AS MATERIALIZED (
+      SELECT r.connection_id, r.id, r.status,
+        extract(hour FROM r.created_at AT TIME ZONE z.zone)::smallint AS opened_hour,
+        c.is_counted,
+        c.is_counted AND r.status IS DISTINCT FROM 1000 AND r.status IS DISTINCT FROM 150 AS is_open,
+        r.first_response_at IS NOT NULL OR r.waiting_time_ms IS NOT NULL AS is_answered,
+        (r.created_at AT TIME ZONE z.zone)::date AS opened_on,
+        CASE WHEN r.status = 1000 THEN (r.closed_at AT TIME ZONE z.zone)::date END AS closed_on,
+        r.created_at AS opened_at, r.first_response_at,
+        CASE WHEN r.status = 1000 THEN r.closed_at END AS closed_at,
+        CASE WHEN d.first_response_ms >= 0 THEN d.first_response_ms END AS first_response_ms,
+        CASE WHEN r.status = 1000 AND d.resolution_ms >= 0 THEN d.resolution_ms END AS resolution_ms,
+        r.rating::numeric AS rating, left(r.channel, 200) AS channel, r.department_id, r.lead_id,
+        CASE WHEN r.status = 1000 AND r.closed_by <> 'system' AND r.closed_by !~ '^(_|bot_)'
+          AND (r.closed_by = ANY (r.participants_bots)) IS NOT TRUE THEN left(r.closed_by, 200) END AS closer_id,
+        CASE WHEN cardinality(r.participants_agents) > 1 THEN ARRAY(SELECT DISTINCT left(a, 200) FROM unnest(r.participants_agents) a ORDER BY 1)
+          ELSE coalesce(r.participants_agents, '{}') END AS agent_ids
+      FROM tiledesk.requests r
+      LEFT JOIN reporting.settings s ON s.connection_id = r.connection_id
+      CROSS JOIN LATERAL (SELECT coalesce(s.time_zone, $3) AS zone) z
+      CROSS JOIN LATERAL (SELECT r.deleted_at IS NULL AND r.draft IS NOT TRUE AND r.preflight IS NOT TRUE
+        AND r.status IS DISTINCT FROM 50 AS is_counted) c
+      CROSS JOIN LATERAL (SELECT
+        coalesce((extract(epoch FROM r.first_response_at - r.created_at) * 1000)::bigint, r.waiting_time_ms) AS first_response_ms,
+        coalesce((extract(epoch FROM r.closed_at - r.created_at) * 1000)::bigint, r.duration_ms) AS resolution_ms) d
+      WHERE %s
+    ), changed AS MATERIALIZED (
+      SELECT n.* FROM incoming n LEFT JOIN reporting.request_facts f ON f.connection_id = n.connection_id AND f.id = n.id
+      WHERE f.id IS NULL OR ROW(f.*) IS DISTINCT FROM ROW(n.*)
+    ), versions AS MATERIALIZED (
+      SELECT 1 AS sign, c.* FROM changed c WHERE NOT $4
+      UNION ALL
+      SELECT -1, f.* FROM changed c JOIN reporting.request_facts f ON f.connection_id = c.connection_id AND f.id = c.id WHERE NOT $4
+    ), noted AS (
+      INSERT INTO reporting.touched
+      SELECT DISTINCT 'month', connection_id, date_trunc('month', opened_on)::date::text FROM versions WHERE is_counted AND opened_on IS NOT NULL
+      UNION ALL
+      SELECT DISTINCT 'chat', connection_id, lead_id FROM versions WHERE lead_id IS NOT NULL
+    ), days AS (
+      INSERT INTO reporting.request_days AS t %s
+      ON CONFLICT (connection_id, day, channel, department_id) DO UPDATE SET opened = t.opened + excluded.opened, closed = t.closed + excluded.closed,
+        abandoned = t.abandoned + excluded.abandoned, rated = t.rated + excluded.rated, satisfied = t.satisfied + excluded.satisfied,
+        rating_sum = t.rating_sum + excluded.rating_sum
+    ), agents AS (
+      INSERT INTO reporting.agent_days AS t %s
+      ON CONFLICT (connection_id, day, agent_id) DO UPDATE SET requests = t.requests + excluded.requests, answered = t.answered + excluded.answered,
+        closed = t.closed + excluded.closed, rated = t.rated + excluded.rated, rating_sum = t.rating_sum + excluded.rating_sum
+    )
+    INSERT INTO reporting.request_facts SELECT * FROM changed
+    ON CONFLICT (connection_id, id) DO UPDATE SET status = excluded.status, opened_hour = excluded.opened_hour, is_counted = excluded.is_counted,
+      is_open = excluded.is_open, is_answered = excluded.is_answered, opened_on = excluded.opened_on, closed_on = excluded.closed_on,
+      opened_at = excluded.opened_at, first_response_at = excluded.first_response_at, closed_at = excluded.closed_at,
+      first_response_ms = excluded.first_response_ms, resolution_ms = excluded.resolution_ms, rating = excluded.rating, channel = excluded.channel,
+      department_id = excluded.department_id, lead_id = excluded.lead_id, closer_id = excluded.closer_id, agent_ids = excluded.agent_ids
+  $sql$, reporting.scope_of(only_connection, is_full), day_sums, agent_sums) USING since, only_connection, default_zone, is_full;
+  IF NOT is_full THEN RETURN; END IF;
+  ANALYZE reporting.request_facts;
+  DELETE FROM reporting.request_days;
+  EXECUTE 'INSERT INTO reporting.request_days WITH versions AS NOT MATERIALIZED (SELECT 1 AS sign, f.* FROM reporting.request_facts f)' || day_sums;
+  DELETE FROM reporting.agent_days;
+  EXECUTE 'INSERT INTO reporting.agent_days WITH versions AS NOT MATERIALIZED (SELECT 1 AS sign, f.* FROM reporting.request_facts f)' || agent_sums;
+  DELETE FROM reporting.response_stats;
+  INSERT INTO reporting.touched
+  SELECT DISTINCT 'month', connection_id, date_trunc('month', opened_on)::date::text FROM reporting.request_facts WHERE is_counted AND opened_on IS NOT NULL;
+END
+$$;
+COMMENT ON FUNCTION "reporting"."refresh_requests"(timestamptz, text, boolean, text) IS 'Part of the refresh: request_facts, request_days, agent_days';
+
+CREATE FUNCTION "reporting"."refresh_leads"(since timestamptz, only_connection text, is_full boolean, default_zone text)
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  IF is_full THEN
+    DELETE FROM reporting.lead_facts f WHERE NOT EXISTS (SELECT FROM tiledesk.leads r WHERE r.connection_id = f.connection_id AND r.id = f.id);
+  END IF;
+  EXECUTE format($sql$
+    WITH incoming AS MATERIALIZED (
+      SELECT r.connection_id, r.id, c.is_counted, (r.created_at AT TIME ZONE coalesce(s.time_zone, $3))::date AS created_on, r.created_at,
+        CASE WHEN c.is_counted THEN nullif(r.lead_id, '') END AS external_id,
+        CASE WHEN c.is_counted THEN reporting.email_of(r.email) END AS email_key,
+        CASE WHEN c.is_counted THEN reporting.phone_of(r.phone) END AS phone_key,
+        CASE WHEN c.is_counted THEN nullif(r.fullname, '') END AS name,
+        CASE WHEN c.is_counted THEN nullif(r.phone, '') END AS phone,
+        CASE WHEN c.is_counted THEN nullif(r.company, '') END AS company
+      FROM tiledesk.leads r
+      LEFT JOIN reporting.settings s ON s.connection_id = r.connection_id
+      CROSS JOIN LATERAL (SELECT r.deleted_at IS NULL AND r.status IS DISTINCT FROM 50 AND r.status IS DISTINCT FROM 1000 AS is_counted) c
+      WHERE %s
+    ), changed AS MATERIALIZED (
+      SELECT n.*, f.external_id AS old_external_id, f.phone_key AS old_phone_key, f.person_key AS old_person_key
+      FROM incoming n LEFT JOIN reporting.lead_facts f ON f.connection_id = n.connection_id AND f.id = n.id
+      WHERE f.id IS NULL OR ROW(f.is_counted, f.created_on, f.created_at, f.external_id, f.email_key, f.phone_key, f.name, f.phone, f.company)
+        IS DISTINCT FROM ROW(n.is_counted, n.created_on, n.created_at, n.external_id, n.email_key, n.phone_key, n.name, n.phone, n.company)
+    ), noted AS (
+      INSERT INTO reporting.touched SELECT m.* FROM changed c CROSS JOIN LATERAL (VALUES ('lead', c.connection_id, c.id), ('chat', c.connection_id, c.id),
+        ('external', '', c.id), ('external', '', c.external_id), ('external', '', c.old_external_id), ('phone', '', c.phone_key),
+        ('phone', '', c.old_phone_key), ('person', '', c.old_person_key)) AS m(kind, connection_id, value)
+      WHERE m.value IS NOT NULL AND NOT $4
+    )
+    INSERT INTO reporting.lead_facts (connection_id, id, is_counted, created_on, created_at, external_id, email_key, phone_key, name, phone, company)
+    SELECT connection_id, id, is_counted, created_on, created_at, external_id, email_key, phone_key, name, phone, company FROM changed
+    ON CONFLICT (connection_id, id) DO UPDATE SET is_counted = excluded.is_counted, created_on = excluded.created_on, created_at = excluded.created_at,
+      external_id = excluded.external_id, email_key = excluded.email_key, phone_key = excluded.phone_key, name = excluded.name,
+      phone = excluded.phone, company = excluded.company
+  $sql$, reporting.scope_of(only_connection, is_full)) USING since, only_connection, default_zone, is_full;
+  IF is_full THEN ANALYZE reporting.lead_facts; END IF;
+END
+$$;
+COMMENT ON FUNCTION "reporting"."refresh_leads"(timestamptz, text, boolean, text) IS 'Part of the refresh: lead_facts, but for what follows from other tables';
+
+CREATE FUNCTION "reporting"."refresh_chats"(is_full boolean) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  WITH wanted AS (
+    SELECT connection_id, id FROM reporting.lead_facts WHERE is_full
+    UNION
+    SELECT connection_id, value FROM reporting.touched WHERE kind = 'chat' AND NOT is_full
+  ), sums AS (
+    SELECT w.connection_id, w.id, count(f.id) AS requests, count(*) FILTER (WHERE f.is_open) AS open_requests, coalesce(bool_or(f.is_answered), false) AS is_answered,
+      coalesce(bool_or(f.is_answered AND f.status = 1000), false) AS is_closed,
+      coalesce(bool_or(f.is_answered AND f.status = 1000 AND f.rating IS NOT NULL), false) AS is_rated, max(f.opened_at) AS last_chat_at
+    FROM wanted w LEFT JOIN reporting.request_facts f ON f.connection_id = w.connection_id AND f.lead_id = w.id AND f.is_counted
+    GROUP BY 1, 2
+  ), written AS (
+    UPDATE reporting.lead_facts l SET requests = s.requests, open_requests = s.open_requests, is_answered = s.is_answered, is_closed = s.is_closed,
+      is_rated = s.is_rated, last_chat_at = s.last_chat_at
+    FROM sums s
+    WHERE l.connection_id = s.connection_id AND l.id = s.id
+      AND ROW(l.requests, l.open_requests, l.is_answered, l.is_closed, l.is_rated, l.last_chat_at)
+        IS DISTINCT FROM ROW(s.requests, s.open_requests, s.is_answered, s.is_closed, s.is_rated, s.last_chat_at)
+    RETURNING l.person_key
+  )
+  INSERT INTO reporting.touched SELECT 'person', '', person_key FROM written WHERE person_key IS NOT NULL AND NOT is_full;
+END
+$$;
+COMMENT ON FUNCTION "reporting"."refresh_chats"(boolean) IS 'Part of the refresh: what lead_facts say of the requests';
+
+-- Times beyond any life are cut, so that no sum of them is too large to be stored.
+CREATE FUNCTION "reporting"."refresh_links"(since timestamptz, only_connection text, is_full boolean, default_zone text)
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  IF is_full THEN
+    DELETE FROM reporting.visit_facts f WHERE NOT EXISTS (SELECT FROM tilkee.connexions r WHERE r.connection_id = f.connection_id AND r.id = f.id);
+    DELETE FROM reporting.link_facts f WHERE NOT EXISTS (SELECT FROM tilkee.tokens r WHERE r.connection_id = f.connection_id AND r.id = f.id);
+  END IF;
+  EXECUTE format($sql$
+    WITH incoming AS MATERIALIZED (
+      SELECT r.connection_id, r.id, r.token_id AS link_id, r.deleted_at IS NULL AS is_counted, coalesce(r.access_date, r.created_at) AS visited_at,
+        (coalesce(r.access_date, r.created_at) AT TIME ZONE coalesce(s.time_zone, $3))::date AS visited_on, least(r.total_time, 1e15::bigint) AS time_read_ms,
+        r.percentage_read AS percent_read, r.signed IS TRUE AS is_signed
+      FROM tilkee.connexions r LEFT JOIN reporting.settings s ON s.connection_id = r.connection_id
+      WHERE %s
+    ), changed AS MATERIALIZED (
+      SELECT n.*, f.link_id AS old_link_id FROM incoming n LEFT JOIN reporting.visit_facts f ON f.connection_id = n.connection_id AND f.id = n.id
+      WHERE f.id IS NULL OR ROW(f.*) IS DISTINCT FROM ROW(n.*)
+    ), noted AS (
+      INSERT INTO reporting.touched SELECT DISTINCT 'visit', c.connection_id, m.link_id FROM changed c
+      CROSS JOIN LATERAL (VALUES (c.link_id), (c.old_link_id)) AS m(link_id) WHERE m.link_id IS NOT NULL AND NOT $4
+    )
+    INSERT INTO reporting.visit_facts
+    SELECT connection_id, id, link_id, is_counted, visited_at, visited_on, time_read_ms, percent_read, is_signed FROM changed
+    ON CONFLICT (connection_id, id) DO UPDATE SET link_id = excluded.link_id, is_counted = excluded.is_counted, visited_at = excluded.visited_at,
+      visited_on = excluded.visited_on, time_read_ms = excluded.time_read_ms, percent_read = excluded.percent_read, is_signed = excluded.is_signed
+  $sql$, reporting.scope_of(only_connection, is_full)) USING since, only_connection, default_zone, is_full;
+  EXECUTE format($sql$
+    WITH incoming AS MATERIALIZED (
+      SELECT r.connection_id, r.id, r.deleted_at IS NULL AS is_counted, r.created_at AS sent_at,
+        (r.created_at AT TIME ZONE coalesce(s.time_zone, $3))::date AS sent_on, r.archived_at, c.name, c.external_id, r.project_id, r.creator_id, r.won,
+        r.consulted IS TRUE AS is_consulted, r.signed IS TRUE AS is_signed, r.downloaded IS TRUE AS is_downloaded, r.interest,
+        r.first_access_at, r.last_sign_in_at AS last_access_at, least(r.total_time, 1e15::bigint) AS total_time_ms, r.nb_connections::bigint AS access_count,
+        r.percentage_read AS percent_read, coalesce(reporting.email_of(c.external_id), reporting.email_of(c.name)) AS email_key,
+        -- A bare number may be anything: only one that says it is international is taken for a phone number.
+        (SELECT reporting.phone_of(t) FROM unnest(ARRAY[c.external_id, c.name]) WITH ORDINALITY AS u(t, place)
+          WHERE t ~ '^\s*(\+|00)[0-9 ()./-]+$' AND reporting.phone_of(t) IS NOT NULL ORDER BY place LIMIT 1) AS phone_key
+      FROM tilkee.tokens r LEFT JOIN reporting.settings s ON s.connection_id = r.connection_id
+      CROSS JOIN LATERAL (SELECT CASE WHEN r.deleted_at IS NULL THEN nullif(r.name, '') END AS name,
+        CASE WHEN r.deleted_at IS NULL THEN nullif(r.external_id, '') END AS external_id) c
+      WHERE %s
+    ), changed AS MATERIALIZED (
+      SELECT n.*, f.person_key AS old_person_key FROM incoming n
+      LEFT JOIN reporting.link_facts f ON f.connection_id = n.connection_id AND f.id = n.id
+      WHERE f.id IS NULL OR ROW(f.connection_id, f.id, f.is_counted, f.sent_at, f.sent_on, f.archived_at, f.name, f.external_id, f.project_id, f.creator_id,
+        f.won, f.is_consulted, f.is_signed, f.is_downloaded, f.interest, f.first_access_at, f.last_access_at, f.total_time_ms, f.access_count,
+        f.percent_read, f.email_key, f.phone_key) IS DISTINCT FROM ROW(n.*)
+    ), noted AS (
+      INSERT INTO reporting.touched SELECT m.* FROM changed c CROSS JOIN LATERAL (VALUES ('link', c.connection_id, c.id), ('visit', c.connection_id, c.id),
+        ('person', '', c.old_person_key)) AS m(kind, connection_id, value) WHERE m.value IS NOT NULL AND NOT $4
+    )
+    INSERT INTO reporting.link_facts (connection_id, id, is_counted, sent_at, sent_on, archived_at, name, external_id, project_id, creator_id, won,
+      is_consulted, is_signed, is_downloaded, interest, first_access_at, last_access_at, total_time_ms, access_count, percent_read, email_key, phone_key)
+    SELECT connection_id, id, is_counted, sent_at, sent_on, archived_at, name, external_id, project_id, creator_id, won,
+      is_consulted, is_signed, is_downloaded, interest, first_access_at, last_access_at, total_time_ms, access_count, percent_read, email_key, phone_key
+    FROM changed
+    ON CONFLICT (connection_id, id) DO UPDATE SET is_counted = excluded.is_counted, sent_at = excluded.sent_at, sent_on = excluded.sent_on,
+      archived_at = excluded.archived_at, name = excluded.name, external_id = excluded.external_id, project_id = excluded.project_id,
+      creator_id = excluded.creator_id, won = excluded.won, is_consulted = excluded.is_consulted, is_signed = excluded.is_signed,
+      is_downloaded = excluded.is_downloaded, interest = excluded.interest, first_access_at = excluded.first_access_at,
+      last_access_at = excluded.last_access_at, total_time_ms = excluded.total_time_ms, access_count = excluded.access_count,
+      percent_read = excluded.percent_read, email_key = excluded.email_key, phone_key = excluded.phone_key
+  $sql$, reporting.scope_of(only_connection, is_full)) USING since, only_connection, default_zone, is_full;
+  WITH wanted AS (
+    SELECT connection_id, id FROM reporting.link_facts WHERE is_full
+    UNION
+    SELECT connection_id, value FROM reporting.touched WHERE kind = 'visit' AND NOT is_full
+  ), sums AS (
+    SELECT w.connection_id, w.id, count(v.id) AS visits, sum(v.time_read_ms)::bigint AS visits_time_ms, max(v.percent_read) AS visits_percent,
+      coalesce(bool_or(v.is_signed), false) AS is_signed_in_visit, min(v.visited_at) AS first_visit_at, max(v.visited_at) AS last_visit_at
+    FROM wanted w LEFT JOIN reporting.visit_facts v ON v.connection_id = w.connection_id AND v.link_id = w.id AND v.is_counted
+    GROUP BY 1, 2
+  ), written AS (
+    UPDATE reporting.link_facts l SET visits = s.visits, visits_time_ms = s.visits_time_ms, visits_percent = s.visits_percent,
+      is_signed_in_visit = s.is_signed_in_visit, first_visit_at = s.first_visit_at, last_visit_at = s.last_visit_at
+    FROM sums s
+    WHERE l.connection_id = s.connection_id AND l.id = s.id
+      AND ROW(l.visits, l.visits_time_ms, l.visits_percent, l.is_signed_in_visit, l.first_visit_at, l.last_visit_at)
+        IS DISTINCT FROM ROW(s.visits, s.visits_time_ms, s.visits_percent, s.is_signed_in_visit, s.first_visit_at, s.last_visit_at)
+    RETURNING l.person_key
+  )
+  INSERT INTO reporting.touched SELECT 'person', '', person_key FROM written WHERE person_key IS NOT NULL AND NOT is_full;
+  IF is_full THEN ANALYZE reporting.link_facts; END IF;
+END
+$$;
+COMMENT ON FUNCTION "reporting"."refresh_links"(timestamptz, text, boolean, text) IS 'Part of the refresh: visit_facts and link_facts';
+
+-- Who is who. A lead goes by its e-mail address; one without by its phone number, which leads to an address when exactly one address has it; else it stands
+-- for itself. A link goes to the lead that its external id names (its id or lead_id; the newest of several), else by e-mail address, else by phone number.
+CREATE FUNCTION "reporting"."refresh_people"(is_full boolean) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  WITH wanted AS MATERIALIZED (
+    SELECT l.connection_id, l.id, l.is_counted, l.external_id, l.email_key, l.phone_key, l.person_key, l.matched_by FROM reporting.lead_facts l
+    WHERE is_full
+    UNION
+    SELECT l.connection_id, l.id, l.is_counted, l.external_id, l.email_key, l.phone_key, l.person_key, l.matched_by FROM reporting.lead_facts l
+    JOIN reporting.touched t ON t.kind = 'lead' AND l.connection_id = t.connection_id AND l.id = t.value WHERE NOT is_full
+    UNION
+    SELECT l.connection_id, l.id, l.is_counted, l.external_id, l.email_key, l.phone_key, l.person_key, l.matched_by FROM reporting.lead_facts l
+    JOIN reporting.touched t ON t.kind = 'phone' AND l.phone_key = t.value WHERE NOT is_full AND l.email_key IS NULL
+  ), addresses AS MATERIALIZED (
+    SELECT e.phone_key, CASE WHEN min(e.email_key) = max(e.email_key) THEN min(e.email_key) END AS email_key
+    FROM (SELECT DISTINCT phone_key FROM wanted WHERE email_key IS NULL AND phone_key IS NOT NULL) w
+    JOIN reporting.lead_facts e ON e.phone_key = w.phone_key AND e.is_counted AND e.email_key IS NOT NULL
+    GROUP BY 1
+  ), decided AS (
+    SELECT w.*,
+      CASE WHEN NOT w.is_counted THEN NULL
+        WHEN w.email_key IS NOT NULL THEN 'email:' || w.email_key
+        WHEN w.phone_key IS NOT NULL THEN coalesce('email:' || a.email_key, 'phone:' || w.phone_key)
+        ELSE 'lead:' || w.connection_id || ':' || w.id END AS new_key,
+      CASE WHEN NOT w.is_counted THEN NULL WHEN w.email_key IS NOT NULL THEN 'email' WHEN w.phone_key IS NOT NULL THEN 'phone' END AS new_rule
+    FROM wanted w LEFT JOIN addresses a ON a.phone_key = w.phone_key
+  ), noted AS (
+    INSERT INTO reporting.touched SELECT m.* FROM decided d CROSS JOIN LATERAL (VALUES ('person', d.new_key), ('person', d.person_key),
+      ('external', CASE WHEN d.new_key IS DISTINCT FROM d.person_key THEN d.id END),
+      ('external', CASE WHEN d.new_key IS DISTINCT FROM d.person_key THEN d.external_id END)) AS n(kind, value)
+    CROSS JOIN LATERAL (SELECT n.kind, '', n.value) m WHERE n.value IS NOT NULL AND NOT is_full
+  )
+  UPDATE reporting.lead_facts l SET person_key = d.new_key, matched_by = d.new_rule FROM decided d
+  WHERE l.connection_id = d.connection_id AND l.id = d.id AND ROW(l.person_key, l.matched_by) IS DISTINCT FROM ROW(d.new_key, d.new_rule);
+
+  WITH wanted AS MATERIALIZED (
+    SELECT k.connection_id, k.id, k.is_counted, k.external_id, k.email_key, k.phone_key, k.person_key FROM reporting.link_facts k WHERE is_full
+    UNION
+    SELECT k.connection_id, k.id, k.is_counted, k.external_id, k.email_key, k.phone_key, k.person_key FROM reporting.link_facts k
+    JOIN reporting.touched t ON t.kind = 'link' AND k.connection_id = t.connection_id AND k.id = t.value WHERE NOT is_full
+    UNION
+    SELECT k.connection_id, k.id, k.is_counted, k.external_id, k.email_key, k.phone_key, k.person_key FROM reporting.link_facts k
+    JOIN reporting.touched t ON t.kind = 'external' AND md5(k.external_id) = md5(t.value) WHERE NOT is_full
+    UNION
+    SELECT k.connection_id, k.id, k.is_counted, k.external_id, k.email_key, k.phone_key, k.person_key FROM reporting.link_facts k
+    JOIN reporting.touched t ON t.kind = 'phone' AND k.phone_key = t.value WHERE NOT is_full
+  ), named AS MATERIALIZED (
+    SELECT DISTINCT ON (external_id) external_id, person_key FROM (
+      SELECT w.external_id, l.person_key, l.created_at, l.connection_id, l.id FROM (SELECT DISTINCT external_id FROM wanted) w
+      JOIN reporting.lead_facts l ON l.id = w.external_id WHERE l.is_counted
+      UNION ALL
+      SELECT w.external_id, l.person_key, l.created_at, l.connection_id, l.id FROM (SELECT DISTINCT external_id FROM wanted) w
+      JOIN reporting.lead_facts l ON md5(l.external_id) = md5(w.external_id) WHERE l.is_counted
+    ) n ORDER BY external_id, created_at DESC NULLS LAST, id DESC, connection_id
+  ), addresses AS MATERIALIZED (
+    SELECT e.phone_key, CASE WHEN min(e.email_key) = max(e.email_key) THEN min(e.email_key) END AS email_key
+    FROM (SELECT DISTINCT phone_key FROM wanted WHERE phone_key IS NOT NULL) w
+    JOIN reporting.lead_facts e ON e.phone_key = w.phone_key AND e.is_counted AND e.email_key IS NOT NULL
+    GROUP BY 1
+  ), decided AS (
+    SELECT w.connection_id, w.id, w.person_key,
+      CASE WHEN NOT w.is_counted THEN NULL
+        ELSE coalesce(n.person_key, 'email:' || w.email_key, 'email:' || a.email_key, 'phone:' || w.phone_key,
+          'link:' || w.connection_id || ':' || w.id) END AS new_key,
+      CASE WHEN NOT w.is_counted THEN NULL WHEN n.person_key IS NOT NULL THEN 'external_id' WHEN w.email_key IS NOT NULL THEN 'email'
+        WHEN w.phone_key IS NOT NULL THEN 'phone' END AS new_rule
+    FROM wanted w LEFT JOIN named n ON n.external_id = w.external_id LEFT JOIN addresses a ON a.phone_key = w.phone_key
+  ), noted AS (
+    INSERT INTO reporting.touched SELECT 'person', '', m.value FROM decided d CROSS JOIN LATERAL (VALUES (d.new_key), (d.person_key)) AS m(value)
+    WHERE m.value IS NOT NULL AND NOT is_full
+    UNION ALL
+    SELECT 'person', '', k.person_key FROM reporting.touched t JOIN reporting.link_facts k ON k.connection_id = t.connection_id AND k.project_id = t.value
+    WHERE t.kind = 'project' AND k.person_key IS NOT NULL AND NOT is_full
+  )
+  UPDATE reporting.link_facts k SET person_key = d.new_key, matched_by = d.new_rule FROM decided d
+  WHERE k.connection_id = d.connection_id AND k.id = d.id AND ROW(k.person_key, k.matched_by) IS DISTINCT FROM ROW(d.new_key, d.new_rule);
+
+  IF is_full THEN
+    INSERT INTO reporting.touched SELECT 'person', '', person_key FROM reporting.lead_facts WHERE person_key IS NOT NULL
+    UNION SELECT 'person', '', person_key FROM reporting.link_facts WHERE person_key IS NOT NULL
+    UNION SELECT 'person', '', person_key FROM reporting.people;
+    -- The keys are new: without knowing them, the planner takes each for rare and compares all with all.
+    ANALYZE reporting.touched;
+    ANALYZE reporting.lead_facts;
+    ANALYZE reporting.link_facts;
+  END IF;
+
+  WITH keys AS MATERIALIZED (
+    SELECT DISTINCT value AS person_key, md5(value) AS digest FROM reporting.touched WHERE kind = 'person'
+  ), l AS MATERIALIZED (
+    SELECT k.person_key, count(*) AS leads, array_agg(f.id ORDER BY f.created_at, f.id) AS lead_ids,
+      (array_agg(f.name ORDER BY f.created_at DESC NULLS LAST, f.id DESC) FILTER (WHERE f.name IS NOT NULL))[1] AS name,
+      (array_agg(f.email_key ORDER BY f.created_at DESC NULLS LAST, f.id DESC) FILTER (WHERE f.email_key IS NOT NULL))[1] AS email,
+      (array_agg(f.phone ORDER BY f.created_at DESC NULLS LAST, f.id DESC) FILTER (WHERE f.phone_key IS NOT NULL))[1] AS phone,
+      (array_agg(f.company ORDER BY f.created_at DESC NULLS LAST, f.id DESC) FILTER (WHERE f.company IS NOT NULL))[1] AS company,
+      min(f.created_at) AS first_seen_at, sum(f.requests)::bigint AS requests, sum(f.open_requests)::bigint AS open_requests,
+      max(f.last_chat_at) AS last_chat_at, count(*) FILTER (WHERE f.matched_by = 'email') AS by_email,
+      count(*) FILTER (WHERE f.matched_by = 'phone') AS by_phone
+    FROM keys k JOIN reporting.lead_facts f ON md5(f.person_key) = k.digest WHERE f.is_counted GROUP BY 1
+  ), t AS MATERIALIZED (
+    SELECT k.person_key, count(*) AS links, array_agg(f.id ORDER BY f.sent_at, f.id) AS link_ids,
+      (array_agg(f.name ORDER BY f.sent_at DESC NULLS LAST, f.id DESC) FILTER (WHERE f.name IS NOT NULL))[1] AS name,
+      (array_agg(f.email_key ORDER BY f.sent_at DESC NULLS LAST, f.id DESC) FILTER (WHERE f.email_key IS NOT NULL))[1] AS email,
+      (array_agg(f.phone_key ORDER BY f.sent_at DESC NULLS LAST, f.id DESC) FILTER (WHERE f.phone_key IS NOT NULL))[1] AS phone,
+      min(f.sent_at) AS first_seen_at, sum(greatest(f.access_count, f.visits, 0))::bigint AS visits,
+      max(greatest(f.last_access_at, f.last_visit_at)) AS last_visit_at, sum(greatest(f.total_time_ms, f.visits_time_ms, 0))::bigint AS time_read_ms,
+      max(greatest(f.percent_read, f.visits_percent)) AS percent_read, max(f.interest) AS interest,
+      bool_or(f.is_signed OR f.is_signed_in_visit) AS is_signed,
+      bool_or(CASE WHEN f.won IN ('won', 'lost') THEN f.won ELSE p.verdict END = 'won') AS is_won,
+      bool_or(CASE WHEN f.won IN ('won', 'lost') THEN f.won ELSE p.verdict END = 'lost') AS is_lost,
+      array_agg(DISTINCT f.matched_by) FILTER (WHERE f.matched_by IS NOT NULL) AS rules
+    FROM keys k JOIN reporting.link_facts f ON md5(f.person_key) = k.digest
+    LEFT JOIN reporting.names p ON p.kind = 'project' AND p.connection_id = f.connection_id AND p.id = f.project_id
+    WHERE f.is_counted GROUP BY 1
+  ), known AS MATERIALIZED (
+    SELECT coalesce(l.person_key, t.person_key) AS person_key, coalesce(l.name, t.name) AS name, coalesce(l.email, t.email) AS email,
+      coalesce(l.phone, '+' || t.phone) AS phone, l.company,
+      CASE WHEN coalesce(l.leads, 0) + coalesce(t.links, 0) > 1 THEN nullif(ARRAY(
+        SELECT unnest(t.rules) UNION SELECT 'email' WHERE l.by_email > 1 UNION SELECT 'phone' WHERE l.leads > 1 AND l.by_phone > 0 ORDER BY 1), '{}')
+      END AS matched_by,
+      coalesce(l.leads, 0) AS leads, coalesce(t.links, 0) AS links, coalesce(l.lead_ids, '{}') AS lead_ids, coalesce(t.link_ids, '{}') AS link_ids,
+      least(l.first_seen_at, t.first_seen_at) AS first_seen_at, coalesce(l.requests, 0) AS requests, coalesce(l.open_requests, 0) AS open_requests,
+      l.last_chat_at, coalesce(t.visits, 0) AS visits, t.last_visit_at, coalesce(t.time_read_ms, 0) AS time_read_ms, t.percent_read, t.interest,
+      CASE WHEN t.is_signed THEN 'signed' WHEN t.is_won THEN 'won' WHEN t.is_lost THEN 'lost' END AS outcome
+    FROM l FULL JOIN t ON t.person_key = l.person_key
+  ), gone AS (
+    DELETE FROM reporting.people p USING keys k
+    WHERE md5(p.person_key) = k.digest AND NOT EXISTS (SELECT FROM known n WHERE n.person_key = k.person_key)
+  ), changed AS (
+    SELECT n.* FROM known n LEFT JOIN reporting.people p ON md5(p.person_key) = md5(n.person_key)
+    WHERE p.person_key IS NULL OR to_jsonb(p) - 'row_id' IS DISTINCT FROM to_jsonb(n)
+  )
+  INSERT INTO reporting.people SELECT * FROM changed
+  ON CONFLICT (md5(person_key)) DO UPDATE SET name = excluded.name, email = excluded.email, phone = excluded.phone, company = excluded.company,
+    matched_by = excluded.matched_by, leads = excluded.leads, links = excluded.links, lead_ids = excluded.lead_ids, link_ids = excluded.link_ids,
+    first_seen_at = excluded.first_seen_at, requests = excluded.requests, open_requests = excluded.open_requests, last_chat_at = excluded.last_chat_at,
+    visits = excluded.visits, last_visit_at = excluded.last_visit_at, time_read_ms = excluded.time_read_ms, percent_read = excluded.percent_read,
+    interest = excluded.interest, outcome = excluded.outcome;
+END
+$$;
+COMMENT ON FUNCTION "reporting"."refresh_people"(boolean) IS 'Part of the refresh: who is the same person, and reporting.people';
+
+-- One dimension after the other, and one month: what has to be sorted stays small, is sorted byte by byte, and found by an index.
+CREATE FUNCTION "reporting"."add_response_stats"(account text, in_month date) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  dimension text[];
+BEGIN
+  FOREACH dimension SLICE 1 IN ARRAY ARRAY[
+    ['all', $sql$''$sql$, ''],
+    ['department', $sql$coalesce(f.department_id, '')$sql$, ''],
+    ['agent', 'a.agent_id', 'CROSS JOIN LATERAL unnest(f.agent_ids) AS a(agent_id)'],
+    ['weekday', 'extract(isodow FROM f.opened_on)::text', ''],
+    ['hour', $sql$lpad(f.opened_hour::text, 2, '0')$sql$, '']
+  ] LOOP
+    EXECUTE format($sql$
+      INSERT INTO reporting.response_stats
+      SELECT $1, $2, %L, key, count(*), count(first_response_ms), percentile_cont(ARRAY[0.5, 0.9]) WITHIN GROUP (ORDER BY first_response_ms),
+        count(resolution_ms), percentile_cont(ARRAY[0.5, 0.9]) WITHIN GROUP (ORDER BY resolution_ms)
+      FROM (
+        SELECT (%s) COLLATE "C" AS key, f.first_response_ms, f.resolution_ms FROM reporting.request_facts f %s
+        WHERE f.connection_id = $1 AND f.is_counted AND f.opened_on >= $3 AND f.opened_on < $4
+      ) q
+      GROUP BY key
+    $sql$, dimension[1], dimension[2], dimension[3])
+    USING account, in_month, coalesce(in_month, '-infinity'), coalesce((in_month + interval '1 month')::date, 'infinity');
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION "reporting"."add_response_stats"(text, date) IS 'Part of the refresh: response_stats of one month, or of the whole history';
+
+CREATE FUNCTION "reporting"."refresh_responses"(is_full boolean) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  cell record;
+  began timestamptz;
+BEGIN
+  FOR cell IN SELECT DISTINCT connection_id, value::date AS month FROM reporting.touched WHERE kind = 'month' LOOP
+    DELETE FROM reporting.response_stats WHERE connection_id = cell.connection_id AND month = cell.month;
+    PERFORM reporting.add_response_stats(cell.connection_id, cell.month);
+  END LOOP;
+  INSERT INTO reporting.response_histories (connection_id, is_outdated)
+  SELECT DISTINCT connection_id, true FROM reporting.touched WHERE kind = 'month'
+  ON CONFLICT (connection_id) DO UPDATE SET is_outdated = true;
+  FOR cell IN
+    SELECT connection_id FROM reporting.response_histories
+    WHERE is_outdated AND (is_full OR computed_at IS NULL OR clock_timestamp() - computed_at > took_ms * interval '50 milliseconds')
+  LOOP
+    began := clock_timestamp();
+    DELETE FROM reporting.response_stats WHERE connection_id = cell.connection_id AND month IS NULL;
+    PERFORM reporting.add_response_stats(cell.connection_id, NULL);
+    UPDATE reporting.response_histories SET is_outdated = false, computed_at = clock_timestamp(),
+      took_ms = extract(epoch FROM clock_timestamp() - began) * 1000,
+      as_of = (SELECT s.as_of FROM reporting.sources s WHERE s.connection_id = cell.connection_id AND s.stream = 'tiledesk.requests')
+    WHERE connection_id = cell.connection_id;
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION "reporting"."refresh_responses"(boolean) IS 'Part of the refresh: response_stats, of the months that changed and, when it is their turn, of the whole history';
+
+CREATE FUNCTION "reporting"."refresh"(min_gap_seconds double precision DEFAULT 0, is_full boolean DEFAULT false) RETURNS text LANGUAGE plpgsql
+SET work_mem = '64MB' AS $$
+DECLARE
+  last record;
+  began timestamptz;
+  horizon timestamptz;
+  default_zone text;
+  account text;
+BEGIN
+  -- Every statement below needs a snapshot later than the horizon, or rows that were committed in between would be read by no refresh.
+  IF current_setting('transaction_isolation') <> 'read committed' THEN
+    RAISE EXCEPTION 'reporting.refresh works in read committed transactions only';
+  END IF;
+  IF NOT pg_try_advisory_xact_lock(7233071930) THEN RETURN 'busy'; END IF;
+  SELECT * INTO STRICT last FROM reporting.refreshes;
+  IF last.refreshed_at > clock_timestamp() - min_gap_seconds * interval '1 second' THEN RETURN 'early'; END IF;
+  PERFORM pg_stat_clear_snapshot();
+  began := clock_timestamp();
+  horizon := reporting.write_horizon();
+  SELECT coalesce(max(time_zone), 'UTC') INTO default_zone FROM reporting.settings WHERE connection_id = '*';
+  is_full := is_full OR last.read_from = '-infinity'
+    OR default_zone IS DISTINCT FROM (SELECT time_zone FROM reporting.applied_zones WHERE connection_id = '*');
+  DELETE FROM reporting.touched;
+
+  -- As sync.status has it; read before the rows, so that it never claims what they do not have.
+  INSERT INTO reporting.sources AS t
+  SELECT s.connection_id, s.stream, CASE WHEN b.completed_at IS NOT NULL THEN greatest(i.completed_at, CASE WHEN b.completed_at >= b.started_at THEN b.started_at END,
+    CASE WHEN r.completed_at >= r.started_at THEN r.started_at END) END, s.enabled
+  FROM sync.streams s
+  LEFT JOIN sync.checkpoints b ON b.connection_id = s.connection_id AND b.stream = s.stream AND b.pass = 'backfill'
+  LEFT JOIN sync.checkpoints i ON i.connection_id = s.connection_id AND i.stream = s.stream AND i.pass = 'incremental'
+  LEFT JOIN sync.checkpoints r ON r.connection_id = s.connection_id AND r.stream = s.stream AND r.pass = 'reconcile'
+  ON CONFLICT (connection_id, stream) DO UPDATE SET as_of = excluded.as_of, is_enabled = excluded.is_enabled
+  WHERE ROW(t.as_of, t.is_enabled) IS DISTINCT FROM ROW(excluded.as_of, excluded.is_enabled);
+
+  -- Accounts that are in another time zone than before are computed anew.
+  FOR account IN
+    SELECT connection_id FROM reporting.settings s FULL JOIN reporting.applied_zones a USING (connection_id)
+    WHERE NOT is_full AND coalesce(s.time_zone, default_zone) IS DISTINCT FROM coalesce(a.time_zone, default_zone)
+  LOOP
+    PERFORM reporting.refresh_requests(NULL, account, false, default_zone);
+    PERFORM reporting.refresh_leads(NULL, account, false, default_zone);
+    PERFORM reporting.refresh_links(NULL, account, false, default_zone);
+  END LOOP;
+  DELETE FROM reporting.applied_zones a WHERE NOT EXISTS (SELECT FROM reporting.settings s WHERE s.connection_id = a.connection_id);
+  INSERT INTO reporting.applied_zones SELECT connection_id, time_zone FROM reporting.settings WHERE connection_id <> '*'
+  UNION ALL SELECT '*', default_zone
+  ON CONFLICT (connection_id) DO UPDATE SET time_zone = excluded.time_zone;
+
+  PERFORM reporting.refresh_names(CASE WHEN is_full THEN '-infinity' ELSE last.read_from END);
+  PERFORM reporting.refresh_requests(last.read_from, NULL, is_full, default_zone);
+  PERFORM reporting.refresh_leads(last.read_from, NULL, is_full, default_zone);
+  PERFORM reporting.refresh_chats(is_full);
+  PERFORM reporting.refresh_links(last.read_from, NULL, is_full, default_zone);
+  PERFORM reporting.refresh_people(is_full);
+  PERFORM reporting.refresh_responses(is_full);
+
+  -- What a full one notes is as large as the mirror: nothing of it is left lying about.
+  IF is_full THEN TRUNCATE reporting.touched; ELSE DELETE FROM reporting.touched; END IF;
+  UPDATE reporting.refreshes SET read_from = horizon, refreshed_at = began, rebuilt_at = CASE WHEN is_full THEN began ELSE rebuilt_at END,
+    took_ms = extract(epoch FROM clock_timestamp() - began) * 1000;
+  RETURN CASE WHEN is_full THEN 'rebuilt' ELSE 'refreshed' END;
+END
+$$;
+COMMENT ON FUNCTION "reporting"."refresh"(double precision, boolean) IS 'Brings the precomputed tables up to the mirror, in one transaction: rows written since the last time, or all of them. Answers refreshed, rebuilt, busy (another one is at it) or early (the last one began less than min_gap_seconds ago)';
+
+-- Views --------------------------------------------------------------------------------------------------------------------------------------
+
+CREATE VIEW "reporting"."requests_daily" AS
+SELECT d.connection_id, d.day, nullif(d.channel, '') AS channel, nullif(d.department_id, '') AS department_id, n.name AS department,
+  d.opened, d.closed, d.abandoned, s.as_of
+FROM "reporting"."request_days" d
+LEFT JOIN "reporting"."names" n ON n.kind = 'department' AND n.connection_id = d.connection_id AND n.id = d.department_id
+LEFT JOIN "reporting"."sources" s ON s.connection_id = d.connection_id AND s.stream = 'tiledesk.requests'
+WHERE d.opened <> 0 OR d.closed <> 0;
+
+CREATE VIEW "reporting"."csat" AS
+SELECT d.connection_id, d.day, nullif(d.channel, '') AS channel, nullif(d.department_id, '') AS department_id, n.name AS department,
+  d.opened, d.rated, d.satisfied, d.rating_sum, d.rating_sum / d.rated AS average_rating, 100.0 * d.satisfied / d.rated AS satisfied_percent, s.as_of
+FROM "reporting"."request_days" d
+LEFT JOIN "reporting"."names" n ON n.kind = 'department' AND n.connection_id = d.connection_id AND n.id = d.department_id
+LEFT JOIN "reporting"."sources" s ON s.connection_id = d.connection_id AND s.stream = 'tiledesk.requests'
+WHERE d.rated <> 0;
+
+CREATE VIEW "reporting"."response_times" AS
+SELECT r.connection_id, r.month, r.dimension, r.key,
+  CASE r.dimension WHEN 'weekday' THEN (ARRAY['Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday', 'Sunday'])[r.key::int]
+    WHEN 'hour' THEN r.key || ':00' ELSE n.name END AS label,
+  r.requests, r.answered, r.first_response_ms[1] / 1000 AS first_response_median_seconds, r.first_response_ms[2] / 1000 AS first_response_p90_seconds,
+  r.resolved, r.resolution_ms[1] / 1000 AS resolution_median_seconds, r.resolution_ms[2] / 1000 AS resolution_p90_seconds,
+  CASE WHEN r.month IS NULL AND h.is_outdated THEN h.as_of ELSE s.as_of END AS as_of
+FROM "reporting"."response_stats" r
+LEFT JOIN "reporting"."names" n ON n.kind = r.dimension AND n.connection_id = r.connection_id AND n.id = r.key
+LEFT JOIN "reporting"."response_histories" h ON h.connection_id = r.connection_id
+LEFT JOIN "reporting"."sources" s ON s.connection_id = r.connection_id AND s.stream = 'tiledesk.requests';
+
+CREATE VIEW "reporting"."agent_activity" AS
+SELECT d.connection_id, d.day, d.agent_id, n.name AS agent, d.requests, d.answered, d.closed, d.rated, d.rating_sum,
+  CASE WHEN d.rated <> 0 THEN d.rating_sum / d.rated END AS average_rating, s.as_of
+FROM "reporting"."agent_days" d
+LEFT JOIN "reporting"."names" n ON n.kind = 'agent' AND n.connection_id = d.connection_id AND n.id = d.agent_id
+LEFT JOIN "reporting"."sources" s ON s.connection_id = d.connection_id AND s.stream = 'tiledesk.requests'
+WHERE d.requests <> 0 OR d.closed <> 0;
+
+CREATE VIEW "reporting"."lead_funnel" AS
+SELECT f.*, s.as_of FROM (
+  SELECT connection_id, created_on AS day, count(*) AS leads, count(*) FILTER (WHERE requests > 0) AS with_request,
+    count(*) FILTER (WHERE is_answered) AS answered, count(*) FILTER (WHERE is_closed) AS closed, count(*) FILTER (WHERE is_rated) AS rated
+  FROM "reporting"."lead_facts" WHERE is_counted GROUP BY 1, 2
+) f
+LEFT JOIN (
+  SELECT connection_id, CASE WHEN bool_and(as_of IS NOT NULL) THEN min(as_of) END AS as_of
+  FROM "reporting"."sources" WHERE stream IN ('tiledesk.leads', 'tiledesk.requests') GROUP BY 1
+) s ON s.connection_id = f.connection_id;
+
+CREATE VIEW "reporting"."open_backlog" AS
+SELECT b.connection_id, b.department_id, n.name AS department, b.channel, b.status, b.open, b.unanswered, b.oldest_opened_at,
+  b.under_1_hour, b.under_1_day, b.under_7_days, b.older, s.as_of
+FROM (
+  SELECT connection_id, department_id, channel, status, count(*) AS open, count(*) FILTER (WHERE NOT is_answered) AS unanswered,
+    min(opened_at) AS oldest_opened_at, count(*) FILTER (WHERE opened_at > now() - interval '1 hour') AS under_1_hour,
+    count(*) FILTER (WHERE opened_at <= now() - interval '1 hour' AND opened_at > now() - interval '24 hours') AS under_1_day,
+    count(*) FILTER (WHERE opened_at <= now() - interval '24 hours' AND opened_at > now() - interval '168 hours') AS under_7_days,
+    count(*) FILTER (WHERE opened_at <= now() - interval '168 hours') AS older
+  FROM "reporting"."request_facts" WHERE is_open GROUP BY 1, 2, 3, 4
+) b
+LEFT JOIN "reporting"."names" n ON n.kind = 'department' AND n.connection_id = b.connection_id AND n.id = b.department_id
+LEFT JOIN "reporting"."sources" s ON s.connection_id = b.connection_id AND s.stream = 'tiledesk.requests';
+
+CREATE VIEW "reporting"."requests" AS
+SELECT f.connection_id, f.id, f.status, f.opened_at, f.opened_on, f.opened_hour, f.first_response_at, f.closed_at, f.closed_on, f.is_open, f.is_answered,
+  f.first_response_ms / 1000.0::double precision AS first_response_seconds, f.resolution_ms / 1000.0::double precision AS resolution_seconds, f.rating, f.channel, f.department_id,
+  n.name AS department, f.lead_id, f.agent_ids, f.closer_id, s.as_of
+FROM "reporting"."request_facts" f
+LEFT JOIN "reporting"."names" n ON n.kind = 'department' AND n.connection_id = f.connection_id AND n.id = f.department_id
+LEFT JOIN "reporting"."sources" s ON s.connection_id = f.connection_id AND s.stream = 'tiledesk.requests'
+WHERE f.is_counted;
+
+CREATE VIEW "reporting"."link_engagement" AS
+SELECT k.connection_id, k.id AS link_id, k.name, k.external_id, k.project_id, p.name AS project, k.creator_id, u.name AS creator, k.sent_at, k.sent_on,
+  k.archived_at, k.is_consulted OR k.visits > 0 OR coalesce(k.access_count, 0) > 0 AS is_opened,
+  least(k.first_access_at, k.first_visit_at) AS first_opened_at, greatest(k.last_access_at, k.last_visit_at) AS last_opened_at,
+  greatest(k.access_count, k.visits, 0) AS visits, greatest(k.total_time_ms, k.visits_time_ms, 0) / 1000.0 AS time_read_seconds,
+  greatest(k.percent_read, k.visits_percent) AS percent_read, k.is_signed OR k.is_signed_in_visit AS is_signed, k.is_downloaded, k.interest,
+  CASE WHEN k.won IN ('won', 'lost') THEN k.won ELSE p.verdict END AS verdict, k.person_key, s.as_of
+FROM "reporting"."link_facts" k
+LEFT JOIN "reporting"."names" p ON p.kind = 'project' AND p.connection_id = k.connection_id AND p.id = k.project_id
+LEFT JOIN "reporting"."names" u ON u.kind = 'user' AND u.connection_id = k.connection_id AND u.id = k.creator_id
+LEFT JOIN (
+  SELECT connection_id, CASE WHEN bool_and(as_of IS NOT NULL) THEN min(as_of) END AS as_of
+  FROM "reporting"."sources" WHERE stream IN ('tilkee.tokens', 'tilkee.connexions', 'tilkee.projects') GROUP BY 1
+) s ON s.connection_id = k.connection_id
+WHERE k.is_counted;
+
+CREATE VIEW "reporting"."lead_360" AS
+SELECT p.person_key, p.name, p.email, p.phone, p.company, p.matched_by, p.leads, p.links, p.lead_ids, p.link_ids, p.first_seen_at,
+  p.requests, p.open_requests, p.last_chat_at, p.visits, p.last_visit_at, p.time_read_ms / 1000.0 AS time_read_seconds, p.percent_read, p.interest,
+  p.outcome, s.as_of
+FROM "reporting"."people" p
+CROSS JOIN (
+  SELECT CASE WHEN bool_and(as_of IS NOT NULL) THEN min(as_of) END AS as_of FROM "reporting"."sources"
+  WHERE is_enabled AND stream IN ('tiledesk.leads', 'tiledesk.requests', 'tilkee.tokens', 'tilkee.connexions', 'tilkee.projects')
+) s;
+
+CREATE VIEW "reporting"."freshness" AS
+SELECT t.relation, t.connection_id, t.reads, t.as_of, t.refreshed_at, extract(epoch FROM now() - t.as_of)::bigint AS lag_seconds
+FROM (
+  SELECT s.stream AS relation, s.connection_id, 'itself'::text AS reads, s.as_of, NULL::timestamptz AS refreshed_at FROM "sync"."status" s
+  UNION ALL
+  SELECT 'reporting.' || v.name, s.connection_id, v.reads, CASE WHEN bool_and(s.as_of IS NOT NULL) THEN min(s.as_of) END, r.refreshed_at
+  FROM (VALUES
+    ('requests', 'request_facts', ARRAY['tiledesk.requests']),
+    ('requests_daily', 'request_days', ARRAY['tiledesk.requests']),
+    ('csat', 'request_days', ARRAY['tiledesk.requests']),
+    ('response_times', 'response_stats', ARRAY['tiledesk.requests']),
+    ('agent_activity', 'agent_days', ARRAY['tiledesk.requests']),
+    ('open_backlog', 'request_facts', ARRAY['tiledesk.requests']),
+    ('lead_funnel', 'lead_facts', ARRAY['tiledesk.leads', 'tiledesk.requests']),
+    ('link_engagement', 'link_facts', ARRAY['tilkee.tokens', 'tilkee.connexions', 'tilkee.projects']),
+    ('lead_360', 'people', ARRAY['tiledesk.leads', 'tiledesk.requests', 'tilkee.tokens', 'tilkee.connexions', 'tilkee.projects'])
+  ) AS v(name, reads, streams)
+  JOIN "reporting"."sources" s ON s.is_enabled AND s.stream = ANY (v.streams)
+  CROSS JOIN "reporting"."refreshes" r
+  GROUP BY v.name, v.reads, s.connection_id, r.refreshed_at
+) t;
+COMMENT ON VIEW "reporting"."requests_daily" IS 'Requests opened, closed and abandoned by day of the account''s time zone, channel and department. Deleted requests, drafts, preflight and temporary ones are left out; a reopened request counts as opened on its day and as closed on none until it is closed again. Reads request_days';
+COMMENT ON COLUMN "reporting"."requests_daily"."connection_id" IS 'Configured account';
+COMMENT ON COLUMN "reporting"."requests_daily"."day" IS 'Day in the time zone of the account: reporting.settings';
+COMMENT ON COLUMN "reporting"."requests_daily"."channel" IS 'Channel name; null: none';
+COMMENT ON COLUMN "reporting"."requests_daily"."department_id" IS 'tiledesk.departments.id; null: none';
+COMMENT ON COLUMN "reporting"."requests_daily"."department" IS 'Its name';
+COMMENT ON COLUMN "reporting"."requests_daily"."opened" IS 'Requests opened that day';
+COMMENT ON COLUMN "reporting"."requests_daily"."closed" IS 'Requests closed that day, and closed now';
+COMMENT ON COLUMN "reporting"."requests_daily"."abandoned" IS 'Of the opened: abandoned (150) now. Upstream does not say when that happened';
+COMMENT ON COLUMN "reporting"."requests_daily"."as_of" IS 'Everything that was upstream then is counted (UTC); null: the first full read is not complete';
+COMMENT ON VIEW "reporting"."csat" IS 'Ratings by the day on which the request was opened, channel and department; days without a rating are left out. Which requests count: see requests_daily. Reads request_days';
+COMMENT ON COLUMN "reporting"."csat"."connection_id" IS 'Configured account';
+COMMENT ON COLUMN "reporting"."csat"."day" IS 'Day in the time zone of the account on which the request was opened; upstream does not say when it was rated';
+COMMENT ON COLUMN "reporting"."csat"."channel" IS 'Channel name; null: none';
+COMMENT ON COLUMN "reporting"."csat"."department_id" IS 'tiledesk.departments.id; null: none';
+COMMENT ON COLUMN "reporting"."csat"."department" IS 'Its name';
+COMMENT ON COLUMN "reporting"."csat"."opened" IS 'Requests opened that day';
+COMMENT ON COLUMN "reporting"."csat"."rated" IS 'Of these: rated';
+COMMENT ON COLUMN "reporting"."csat"."satisfied" IS 'Of the rated: 4 or more';
+COMMENT ON COLUMN "reporting"."csat"."rating_sum" IS 'Sum of the ratings: averages over several rows are sum(rating_sum) / sum(rated)';
+COMMENT ON COLUMN "reporting"."csat"."average_rating" IS 'rating_sum / rated';
+COMMENT ON COLUMN "reporting"."csat"."satisfied_percent" IS 'Share of satisfied in rated, 0 to 100';
+COMMENT ON COLUMN "reporting"."csat"."as_of" IS 'Everything that was upstream then is counted (UTC); null: the first full read is not complete';
+COMMENT ON VIEW "reporting"."response_times" IS 'Median and 90th percentile of first response and resolution, by month of opening and over the whole history, along one dimension at a time. Which requests count: see requests_daily; a reopened request has no resolution. Reads response_stats: months with every refresh, the whole history no more than a fiftieth of the time, see as_of';
+COMMENT ON COLUMN "reporting"."response_times"."connection_id" IS 'Configured account';
+COMMENT ON COLUMN "reporting"."response_times"."month" IS 'First day of the month in which the requests were opened, in the time zone of the account; null: the whole history';
+COMMENT ON COLUMN "reporting"."response_times"."dimension" IS 'all, department, agent, weekday or hour. A request with several agents counts for each';
+COMMENT ON COLUMN "reporting"."response_times"."key" IS 'Id of the department or agent (user id), weekday of opening 1 (Monday) to 7, hour of opening 00 to 23; empty: none';
+COMMENT ON COLUMN "reporting"."response_times"."label" IS 'The same for people';
+COMMENT ON COLUMN "reporting"."response_times"."requests" IS 'Requests opened';
+COMMENT ON COLUMN "reporting"."response_times"."answered" IS 'Of these: with a first response time';
+COMMENT ON COLUMN "reporting"."response_times"."first_response_median_seconds" IS 'Median from opening to the first answer by an agent, seconds';
+COMMENT ON COLUMN "reporting"."response_times"."first_response_p90_seconds" IS '90th percentile of the same';
+COMMENT ON COLUMN "reporting"."response_times"."resolved" IS 'Of the requests: closed, with a resolution time';
+COMMENT ON COLUMN "reporting"."response_times"."resolution_median_seconds" IS 'Median from opening to the last closing, seconds';
+COMMENT ON COLUMN "reporting"."response_times"."resolution_p90_seconds" IS '90th percentile of the same';
+COMMENT ON COLUMN "reporting"."response_times"."as_of" IS 'Everything that was upstream then is counted (UTC); null: the first full read is not complete';
+COMMENT ON VIEW "reporting"."agent_activity" IS 'What people did, by day of the account''s time zone. Bots are left out. Which requests count: see requests_daily. Reads agent_days';
+COMMENT ON COLUMN "reporting"."agent_activity"."connection_id" IS 'Configured account';
+COMMENT ON COLUMN "reporting"."agent_activity"."day" IS 'Day in the time zone of the account';
+COMMENT ON COLUMN "reporting"."agent_activity"."agent_id" IS 'User id';
+COMMENT ON COLUMN "reporting"."agent_activity"."agent" IS 'First and last name, else the e-mail address; null: not a member that the mirror knows';
+COMMENT ON COLUMN "reporting"."agent_activity"."requests" IS 'Requests opened that day in which the agent takes part; one with several agents counts for each';
+COMMENT ON COLUMN "reporting"."agent_activity"."answered" IS 'Of these: answered, by whomever';
+COMMENT ON COLUMN "reporting"."agent_activity"."closed" IS 'Requests that the agent closed that day, and that are closed now';
+COMMENT ON COLUMN "reporting"."agent_activity"."rated" IS 'Of the requests opened that day: rated';
+COMMENT ON COLUMN "reporting"."agent_activity"."rating_sum" IS 'Sum of these ratings';
+COMMENT ON COLUMN "reporting"."agent_activity"."average_rating" IS 'rating_sum / rated; null: none rated';
+COMMENT ON COLUMN "reporting"."agent_activity"."as_of" IS 'Everything that was upstream then is counted (UTC); null: the first full read is not complete';
+COMMENT ON VIEW "reporting"."lead_funnel" IS 'How far the leads of each day came: each stage holds those of the one before that went on. Deleted and temporary (50) leads are left out; which requests count: see requests_daily. Reads lead_facts';
+COMMENT ON COLUMN "reporting"."lead_funnel"."connection_id" IS 'Configured account';
+COMMENT ON COLUMN "reporting"."lead_funnel"."day" IS 'Day in the time zone of the account on which the lead was created; null: upstream has no date';
+COMMENT ON COLUMN "reporting"."lead_funnel"."leads" IS 'Leads created';
+COMMENT ON COLUMN "reporting"."lead_funnel"."with_request" IS 'Of these: wrote at least once';
+COMMENT ON COLUMN "reporting"."lead_funnel"."answered" IS 'Of these: with a request that was answered';
+COMMENT ON COLUMN "reporting"."lead_funnel"."closed" IS 'Of these: with a request that was answered and is closed';
+COMMENT ON COLUMN "reporting"."lead_funnel"."rated" IS 'Of these: with a request that was answered, is closed and rated';
+COMMENT ON COLUMN "reporting"."lead_funnel"."as_of" IS 'Everything that was upstream then is counted (UTC), the older of leads and requests; null: a first full read is not complete';
+COMMENT ON VIEW "reporting"."open_backlog" IS 'Requests that are open: neither closed nor abandoned, reopened ones included. Deleted requests, drafts, preflight and temporary ones are left out. Reads request_facts; ages are as of now';
+COMMENT ON COLUMN "reporting"."open_backlog"."connection_id" IS 'Configured account';
+COMMENT ON COLUMN "reporting"."open_backlog"."department_id" IS 'tiledesk.departments.id; null: none';
+COMMENT ON COLUMN "reporting"."open_backlog"."department" IS 'Its name';
+COMMENT ON COLUMN "reporting"."open_backlog"."channel" IS 'Channel name; null: none';
+COMMENT ON COLUMN "reporting"."open_backlog"."status" IS '100 unassigned, 200 assigned; other numbers as upstream';
+COMMENT ON COLUMN "reporting"."open_backlog"."open" IS 'Open requests';
+COMMENT ON COLUMN "reporting"."open_backlog"."unanswered" IS 'Of these: no agent has answered';
+COMMENT ON COLUMN "reporting"."open_backlog"."oldest_opened_at" IS 'The oldest was opened (UTC)';
+COMMENT ON COLUMN "reporting"."open_backlog"."under_1_hour" IS 'Opened less than an hour ago';
+COMMENT ON COLUMN "reporting"."open_backlog"."under_1_day" IS 'Opened 1 to 24 hours ago';
+COMMENT ON COLUMN "reporting"."open_backlog"."under_7_days" IS 'Opened 24 to 168 hours ago';
+COMMENT ON COLUMN "reporting"."open_backlog"."older" IS 'Opened 168 hours ago or earlier';
+COMMENT ON COLUMN "reporting"."open_backlog"."as_of" IS 'Everything that was upstream then is counted (UTC); null: the first full read is not complete';
+COMMENT ON VIEW "reporting"."requests" IS 'One slim row per request that counts, for questions that the other views do not answer. Deleted requests, drafts, preflight and temporary ones are left out. Reads request_facts';
+COMMENT ON COLUMN "reporting"."requests"."connection_id" IS 'Configured account';
+COMMENT ON COLUMN "reporting"."requests"."id" IS 'tiledesk.requests.id';
+COMMENT ON COLUMN "reporting"."requests"."status" IS '100 unassigned, 150 abandoned, 200 assigned, 1000 closed';
+COMMENT ON COLUMN "reporting"."requests"."opened_at" IS 'Created upstream (UTC)';
+COMMENT ON COLUMN "reporting"."requests"."opened_on" IS 'The day of that in the time zone of the account';
+COMMENT ON COLUMN "reporting"."requests"."opened_hour" IS 'The hour of that in the time zone of the account, 0 to 23';
+COMMENT ON COLUMN "reporting"."requests"."first_response_at" IS 'First answer by an agent (UTC)';
+COMMENT ON COLUMN "reporting"."requests"."closed_at" IS 'Last closing (UTC), only while it is closed';
+COMMENT ON COLUMN "reporting"."requests"."closed_on" IS 'The day of that in the time zone of the account';
+COMMENT ON COLUMN "reporting"."requests"."is_open" IS 'Neither closed nor abandoned';
+COMMENT ON COLUMN "reporting"."requests"."is_answered" IS 'An agent answered';
+COMMENT ON COLUMN "reporting"."requests"."first_response_seconds" IS 'From opening to the first answer by an agent';
+COMMENT ON COLUMN "reporting"."requests"."resolution_seconds" IS 'From opening to the last closing; null while it is not closed';
+COMMENT ON COLUMN "reporting"."requests"."rating" IS 'Rating by the visitor';
+COMMENT ON COLUMN "reporting"."requests"."channel" IS 'Channel name';
+COMMENT ON COLUMN "reporting"."requests"."department_id" IS 'tiledesk.departments.id';
+COMMENT ON COLUMN "reporting"."requests"."department" IS 'Its name';
+COMMENT ON COLUMN "reporting"."requests"."lead_id" IS 'tiledesk.leads.id';
+COMMENT ON COLUMN "reporting"."requests"."agent_ids" IS 'User ids of the people who take part';
+COMMENT ON COLUMN "reporting"."requests"."closer_id" IS 'User id of the person who closed it; null when a bot or the server did';
+COMMENT ON COLUMN "reporting"."requests"."as_of" IS 'Everything that was upstream then is here (UTC); null: the first full read is not complete';
+COMMENT ON VIEW "reporting"."link_engagement" IS 'One row per Tilkee link. Numbers are the greater of what the link says (which arrives with the full walk) and what its visits say (which arrive sooner). Deleted links and visits are left out, archived links are in. Reads link_facts';
+COMMENT ON COLUMN "reporting"."link_engagement"."connection_id" IS 'Configured account';
+COMMENT ON COLUMN "reporting"."link_engagement"."link_id" IS 'tilkee.tokens.id';
+COMMENT ON COLUMN "reporting"."link_engagement"."name" IS 'Label, normally the recipient';
+COMMENT ON COLUMN "reporting"."link_engagement"."external_id" IS 'The caller''s own contact id';
+COMMENT ON COLUMN "reporting"."link_engagement"."project_id" IS 'tilkee.projects.id';
+COMMENT ON COLUMN "reporting"."link_engagement"."project" IS 'Its name';
+COMMENT ON COLUMN "reporting"."link_engagement"."creator_id" IS 'tilkee.users.id';
+COMMENT ON COLUMN "reporting"."link_engagement"."creator" IS 'Name of that user';
+COMMENT ON COLUMN "reporting"."link_engagement"."sent_at" IS 'The link was made (UTC)';
+COMMENT ON COLUMN "reporting"."link_engagement"."sent_on" IS 'The day of that in the time zone of the account';
+COMMENT ON COLUMN "reporting"."link_engagement"."archived_at" IS 'Archived (UTC)';
+COMMENT ON COLUMN "reporting"."link_engagement"."is_opened" IS 'Was opened';
+COMMENT ON COLUMN "reporting"."link_engagement"."first_opened_at" IS 'First visit (UTC)';
+COMMENT ON COLUMN "reporting"."link_engagement"."last_opened_at" IS 'Last visit (UTC)';
+COMMENT ON COLUMN "reporting"."link_engagement"."visits" IS 'Visits';
+COMMENT ON COLUMN "reporting"."link_engagement"."time_read_seconds" IS 'Time spent reading, all visits together';
+COMMENT ON COLUMN "reporting"."link_engagement"."percent_read" IS 'Share read, 0 to 100; of the visits the one that read most';
+COMMENT ON COLUMN "reporting"."link_engagement"."is_signed" IS 'Was signed';
+COMMENT ON COLUMN "reporting"."link_engagement"."is_downloaded" IS 'Was downloaded';
+COMMENT ON COLUMN "reporting"."link_engagement"."interest" IS 'Interest score, as upstream';
+COMMENT ON COLUMN "reporting"."link_engagement"."verdict" IS 'won or lost where the link says so, else the verdict of its project';
+COMMENT ON COLUMN "reporting"."link_engagement"."person_key" IS 'reporting.lead_360.person_key';
+COMMENT ON COLUMN "reporting"."link_engagement"."as_of" IS 'Everything that was upstream then is counted (UTC), the oldest of links, visits and projects; null: a first full read is not complete';
+COMMENT ON VIEW "reporting"."lead_360" IS 'One row per person across Tiledesk leads and Tilkee links of all accounts. Leads of one e-mail address are one person; a lead without an address goes by its phone number, which leads to an address when leads with exactly one address have it. A link belongs to the lead that its external id names (id or lead_id; the newest of several), else to the e-mail address in its external id or name, else to the international phone number there. Deleted and temporary leads and deleted links are left out. Reads people';
+COMMENT ON COLUMN "reporting"."lead_360"."person_key" IS 'email:, phone:, lead: or link: and what identifies the person';
+COMMENT ON COLUMN "reporting"."lead_360"."name" IS 'Of the newest lead that has one, else of the newest link';
+COMMENT ON COLUMN "reporting"."lead_360"."email" IS 'E-mail address in lower case: of the newest lead that has one, else of the newest link';
+COMMENT ON COLUMN "reporting"."lead_360"."phone" IS 'Phone number: of the newest lead that has one, as given, else of the newest link';
+COMMENT ON COLUMN "reporting"."lead_360"."company" IS 'Of the newest lead that has one';
+COMMENT ON COLUMN "reporting"."lead_360"."matched_by" IS 'Rules that brought the leads and links together: email, external_id, phone; null: there is only one';
+COMMENT ON COLUMN "reporting"."lead_360"."leads" IS 'Leads of the person';
+COMMENT ON COLUMN "reporting"."lead_360"."links" IS 'Links made for the person';
+COMMENT ON COLUMN "reporting"."lead_360"."lead_ids" IS 'tiledesk.leads.id, oldest first';
+COMMENT ON COLUMN "reporting"."lead_360"."link_ids" IS 'tilkee.tokens.id, oldest first';
+COMMENT ON COLUMN "reporting"."lead_360"."first_seen_at" IS 'The oldest lead or link was created (UTC)';
+COMMENT ON COLUMN "reporting"."lead_360"."requests" IS 'Requests of the leads; which count: see requests_daily';
+COMMENT ON COLUMN "reporting"."lead_360"."open_requests" IS 'Of these: open';
+COMMENT ON COLUMN "reporting"."lead_360"."last_chat_at" IS 'The newest request was opened (UTC)';
+COMMENT ON COLUMN "reporting"."lead_360"."visits" IS 'Visits through the links';
+COMMENT ON COLUMN "reporting"."lead_360"."last_visit_at" IS 'The last of them (UTC)';
+COMMENT ON COLUMN "reporting"."lead_360"."time_read_seconds" IS 'Time spent reading, all links together';
+COMMENT ON COLUMN "reporting"."lead_360"."percent_read" IS 'Share read of the link that was read most, 0 to 100';
+COMMENT ON COLUMN "reporting"."lead_360"."interest" IS 'Greatest interest score of the links, as upstream';
+COMMENT ON COLUMN "reporting"."lead_360"."outcome" IS 'Of the links: signed, else won, else lost; null: none of these';
+COMMENT ON COLUMN "reporting"."lead_360"."as_of" IS 'Everything that was upstream then is counted (UTC), the oldest of all accounts; null: a first full read is not complete';
+COMMENT ON VIEW "reporting"."freshness" IS 'How fresh each mirrored table and each view is, by account';
+COMMENT ON COLUMN "reporting"."freshness"."relation" IS 'tiledesk.requests, reporting.requests_daily, ...';
+COMMENT ON COLUMN "reporting"."freshness"."connection_id" IS 'Configured account';
+COMMENT ON COLUMN "reporting"."freshness"."reads" IS 'The precomputed table of schema reporting that the view reads; itself: a mirrored table';
+COMMENT ON COLUMN "reporting"."freshness"."as_of" IS 'Everything that was upstream then is there (UTC); null: a first full read is not complete';
+COMMENT ON COLUMN "reporting"."freshness"."refreshed_at" IS 'The precomputed table was brought up to the mirror (UTC); null for mirrored tables';
+COMMENT ON COLUMN "reporting"."freshness"."lag_seconds" IS 'Seconds since as_of';
