@@ -1,4 +1,5 @@
-import { listRuns, type RunRecord } from '../store/engine/runs.ts';
+import type { RunRecord } from '../store/engine/runs.ts';
+import { findRuns } from '../store/reports/run-history.ts';
 import { type Column, layOut } from './columns.ts';
 import { runOnDatabase } from './command.ts';
 import { EXIT } from './exit-codes.ts';
@@ -7,7 +8,7 @@ import { type Paint, type Screen, screenOf, wrap } from './terminal.ts';
 
 export async function runs({ limit, json }: { readonly limit: number; readonly json?: boolean }): Promise<void> {
   await runOnDatabase({ json }, async ({ prisma }) => {
-    const list = await listRuns(prisma, limit);
+    const list = await findRuns(prisma, { limit });
     printResult(json, { runs: list }, () => viewRuns(list, screenOf(process.stdout), Date.now()));
     return EXIT.done;
   });

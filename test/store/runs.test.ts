@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { endRun, listRuns, noCounts, pruneRuns } from '../../src/store/engine/runs.ts';
+import { endRun, noCounts, pruneRuns } from '../../src/store/engine/runs.ts';
+import { findRuns } from '../../src/store/reports/run-history.ts';
 import { DONE, lead, type Store, setupStore } from './support.ts';
 
 let store: Store;
@@ -31,7 +32,7 @@ describe('idle runs', () => {
     for (const version of [1, 1]) await run(version);
     await store.query(`update sync.runs set ended_at = now() - interval '1 hour'`);
     await run(1);
-    const [newest] = await listRuns(store.prisma, 1);
+    const [newest] = await findRuns(store.prisma, { limit: 1 });
     expect(Date.now() - (newest?.ended_at?.getTime() ?? 0)).toBeLessThan(60_000);
   });
 
@@ -73,7 +74,7 @@ it('a run’s line grows with its pages and is closed with the last', async () =
 
   await store.save(lease, [lead('b', 1), lead('a', 2)], { counts: { ...first, requests: 5 }, end: DONE });
 
-  const [line] = await listRuns(store.prisma, 5);
+  const [line] = await findRuns(store.prisma, { limit: 5 });
   expect(line).toMatchObject({
     id: lease.runId,
     outcome: 'succeeded',

@@ -1,14 +1,16 @@
-import type { Prisma, PrismaClient } from '../../generated/prisma/client.ts';
+import type { Prisma, PrismaClient, SyncAlert } from '../../generated/prisma/client.ts';
 import { addMs, databaseNow } from '../database-time.ts';
 import { LOCKS } from '../locks.ts';
-import { type AlertCondition, type AlertKey, readAlertConditions } from '../reports/alert-conditions.ts';
+import {
+  type AlertCondition,
+  type AlertKey,
+  type AlertKind,
+  readAlertConditions,
+} from '../reports/alert-conditions.ts';
 
 /** A line of `sync.alerts`. */
-export interface AlertRow extends AlertCondition {
-  readonly is_seen: boolean;
-  readonly seen_since: Date;
-  readonly opened_at: Date | null;
-  readonly closed_at: Date | null;
+export interface AlertRow extends Omit<SyncAlert, 'kind' | 'notified_at' | 'message_id'> {
+  readonly kind: AlertKind;
 }
 
 export interface RoundFacts {

@@ -1,5 +1,5 @@
 import { hostname } from 'node:os';
-import type { PrismaClient } from '../../generated/prisma/client.ts';
+import type { PrismaClient, SyncProcess } from '../../generated/prisma/client.ts';
 import { addMs, databaseNow } from '../database-time.ts';
 
 /** What a daemon process says about itself, every `BEAT_MS`. */
@@ -18,19 +18,7 @@ export interface Beat {
 }
 
 /** A daemon process as people and scripts see it. */
-export interface ProcessRecord {
-  readonly id: string;
-  readonly host: string;
-  readonly pid: number;
-  readonly roles: string[];
-  readonly version: string;
-  readonly started_at: Date;
-  /** Last sign of life, by the database's clock. */
-  readonly beat_at: Date;
-  readonly is_leading: boolean;
-  readonly queue_ok: boolean;
-  readonly running_runs: number;
-  readonly config_hash: string | null;
+export interface ProcessRecord extends Omit<SyncProcess, 'connections'> {
   /** Its last sign of life is fresh. False: killed, frozen, or cut off from the database. */
   readonly is_alive: boolean;
 }

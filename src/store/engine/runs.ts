@@ -1,4 +1,4 @@
-import { Prisma, type PrismaClient } from '../../generated/prisma/client.ts';
+import { Prisma, type PrismaClient, type SyncRun } from '../../generated/prisma/client.ts';
 import type { Outcome, Pass } from '../../stream.ts';
 import { type Lease, leaseOwner } from './leases.ts';
 
@@ -32,18 +32,10 @@ export interface RunEnd {
 }
 
 /** A finished or running run as people and scripts see it. */
-export interface RunRecord extends RunCounts {
-  readonly id: bigint;
-  readonly connection_id: string;
-  readonly stream: string;
+export interface RunRecord extends Omit<SyncRun, 'pass' | 'outcome' | 'watermark' | 'worker'> {
   readonly pass: Pass;
   readonly outcome: Outcome | null;
-  readonly idle_runs: number;
   readonly watermark: Readonly<Record<string, string>> | null;
-  readonly error_code: string | null;
-  readonly error_message: string | null;
-  readonly started_at: Date;
-  readonly ended_at: Date | null;
 }
 
 /** What of a run's counts a statement may find out itself. */
@@ -109,12 +101,6 @@ export async function endRun(
         and lease_token = ${lease.token} and lease_until is not null
       returning true
     ) ${runLineSql(lease, startedAt, { counts, end, from: Prisma.sql`from held` })}`;
-}
-
-/** The newest runs first. */
-export async function listRuns(prisma: PrismaClient, limit: number): Promise<RunRecord[]> {
-  const rows = await prisma.syncRun.findMany({ orderBy: { id: 'desc' }, take: limit });
-  return rows.map((row) => row as unknown as RunRecord);
 }
 
 /** Removes ended runs older than the retention; the newest of each stream and pass stays, because the status is derived from it. */

@@ -179,7 +179,7 @@ export async function findRuns(prisma: PrismaClient, filter: RunFilter): Promise
     orderBy: { id: 'desc' },
     take: limit,
   });
-  return rows.map((row) => row as unknown as RunRecord);
+  return rows as RunRecord[];
 }
 
 /**
