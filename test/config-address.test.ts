@@ -36,6 +36,14 @@ describe.each(Object.entries(SCHEMES))('%s', (name, scheme) => {
     expect(problems.join()).not.toContain(SECRET);
   });
 
+  it.each(['/', '#', '?'])('refuses a raw "%s" behind digits, which would be read as a port', (raw) => {
+    const problems = problemsOf({ [name]: `${scheme}://user:123${raw}${SECRET}@host.example/5` });
+    expect(problems).toEqual([
+      expect.stringMatching(new RegExp(`^${name}: .*(percent-encode|must not hold a user name)`)),
+    ]);
+    expect(problems.join()).not.toContain(SECRET);
+  });
+
   it('never repeats any of an address that it refuses', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), fc.string(), (before, after) => {
