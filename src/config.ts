@@ -1,9 +1,9 @@
 import { entryKeysOf, readConnections } from './config/connections.ts';
 import { readConnectionsFile } from './config/connections-file.ts';
 import { Environment, hintAtTypos, textOf } from './config/environment.ts';
-import { Findings } from './config/findings.ts';
+import { Findings, type Label } from './config/findings.ts';
 import { settingsSchema } from './config/settings.ts';
-import type { Config, Settings } from './config/types.ts';
+import type { Config } from './config/types.ts';
 import { flag, isShortSecret, timeZone } from './config/values.ts';
 import { VARIABLES } from './config/variables.ts';
 import { ConfigError } from './errors.ts';
@@ -53,13 +53,26 @@ export function loadConfig(sources: Partial<ConfigSources> = {}, options: LoadOp
   const findings = new Findings();
   const environment = new Environment({ env, cwd, findings });
 
-  const allowInsecureHttp = flag.catch(false).parse(environment.given('ALLOW_INSECURE_HTTP')?.text);
-  const settings = readSettings(environment, { cwd, isTerminal, allowInsecureHttp, findings });
+  const texts = Object.fromEntries(VARIABLES.map(({ name }) => [name, textOf(environment.given(name), name)]));
+  const allowInsecureHttp = flag.catch(false).parse(texts.ALLOW_INSECURE_HTTP);
+  const schema = settingsSchema({
+    cwd,
+    isTerminal,
+    allowInsecureHttp,
+    // The schedules are checked in their time zone; where that is wrong, it is one problem and not three.
+    timezone: timeZone.catch('UTC').parse(texts.SYNC_TIMEZONE),
+    hasOpsToken: texts.OPS_TOKEN !== undefined,
+    isPublic: !isLoopback(texts.OPS_HOST ?? ''),
+  });
+  const labelOf: Label = ([name]) => environment.given(String(name))?.label ?? String(name);
+  const settings = findings.check(schema, texts, labelOf);
   const entries = readConnectionsFile(entryKeysOf, { cwd, environment, findings, onFile: options.onFile });
   const isRequired = options.requireConnections !== false;
   const connections = readConnections(entries, { environment, findings, allowInsecureHttp, isRequired });
 
-  if (settings !== undefined) noteOnSettings(settings, findings);
+  if (settings?.ops.token && isShortSecret(settings.ops.token)) {
+    findings.note('OPS_TOKEN is short; 16 characters or more are hard to guess');
+  }
   hintAtTypos(environment, findings);
 
   // A misspelt name explains a missing one, so it is told along with the problems.
@@ -69,33 +82,6 @@ export function loadConfig(sources: Partial<ConfigSources> = {}, options: LoadOp
   const hints = findings.hints.map(({ variable, message }) => `${variable} ${message}`);
   const { openFiles } = findings;
   return deepFreeze({ ...settings, connections, notes: [...hints, ...findings.notes], openFiles });
-}
-
-function readSettings(
-  environment: Environment,
-  {
-    cwd,
-    isTerminal,
-    allowInsecureHttp,
-    findings,
-  }: { cwd: string; isTerminal: boolean; allowInsecureHttp: boolean; findings: Findings },
-): Settings | undefined {
-  const texts = Object.fromEntries(VARIABLES.map(({ name }) => [name, textOf(environment.given(name), name)]));
-  // The schedules are checked in their time zone; where that is wrong, it is one problem and not three.
-  const timezone = timeZone.catch('UTC').parse(texts.SYNC_TIMEZONE);
-  const hasOpsToken = texts.OPS_TOKEN !== undefined;
-  const isPublic = !isLoopback(texts.OPS_HOST ?? '');
-  return findings.check(
-    settingsSchema({ cwd, isTerminal, timezone, hasOpsToken, isPublic, allowInsecureHttp }),
-    texts,
-    ([name]) => environment.given(String(name))?.label ?? String(name),
-  );
-}
-
-function noteOnSettings({ ops }: Settings, findings: Findings): void {
-  if (ops.token !== null && isShortSecret(ops.token)) {
-    findings.note('OPS_TOKEN is short; 16 characters or more are hard to guess');
-  }
 }
 
 function deepFreeze<T>(value: T): T {

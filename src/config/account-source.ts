@@ -13,6 +13,10 @@ export interface Rules<Key extends string = string> {
   isGiven(key: Key): boolean;
 }
 
+/** The keys of an entry with the variables that say the same: `TILEDESK_PAGE_SIZE` for `pageSize`. */
+export const settingsOf = (prefix: string, keys: readonly string[]): Readonly<Record<string, string>> =>
+  Object.fromEntries(keys.map((key) => [key, `${prefix}_${key.replace(/[A-Z]/g, '_$&')}`.toUpperCase()]));
+
 /**
  * How the accounts of one source are described: by variables, or by an entry of leadmirror.yaml. Same settings, same schemas. The
  * schemas take the settings as text under their keys, and a second time as the group `auth`, for what depends on one another.
@@ -24,7 +28,7 @@ export interface AccountSource {
   /** Its streams by the words of settings. */
   readonly streams: readonly string[];
   /** The keys of an entry, and the variables that say the same. */
-  readonly settings: Readonly<Record<string, VariableName>>;
+  readonly settings: Readonly<Record<string, string>>;
   /** Any of them among the variables makes an account; without, the other settings do nothing. */
   readonly anchors: readonly string[];
   /** Those that an entry may also have in a file: `password` as `passwordFile`. */

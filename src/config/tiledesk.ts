@@ -1,26 +1,11 @@
 import { z } from 'zod';
-import type { AccountSource, Rules } from './account-source.ts';
+import { type AccountSource, type Rules, settingsOf } from './account-source.ts';
 import { baseUrl } from './address.ts';
 import { connectionId, eachOf, flag, integer, oneOf, required, someOf, text } from './values.ts';
-import type { VariableName } from './variables.ts';
 
-const SETTINGS = {
-  projectId: 'TILEDESK_PROJECT_ID',
-  email: 'TILEDESK_EMAIL',
-  password: 'TILEDESK_PASSWORD',
-  token: 'TILEDESK_TOKEN',
-  auth: 'TILEDESK_AUTH',
-  baseUrl: 'TILEDESK_BASE_URL',
-  streams: 'TILEDESK_STREAMS',
-  requestsPerMinute: 'TILEDESK_REQUESTS_PER_MINUTE',
-  pageSize: 'TILEDESK_PAGE_SIZE',
-  scanKey: 'TILEDESK_SCAN_KEY',
-  allowCustomRole: 'TILEDESK_ALLOW_CUSTOM_ROLE',
-} as const satisfies Readonly<Record<string, VariableName>>;
+const CREDENTIALS = ['email', 'password', 'token'] as const;
 
-type Key = keyof typeof SETTINGS;
-
-const CREDENTIALS = ['email', 'password', 'token'] as const satisfies readonly Key[];
+type Key = (typeof CREDENTIALS)[number] | 'auth';
 
 /** The streams of Tiledesk that this version mirrors. */
 export const TILEDESK_STREAM_NAMES = [
@@ -93,7 +78,7 @@ const credentials = ({ name }: Rules<Key>) =>
     .pipe(tiledeskAuth);
 
 /** Everything of a connection but its credentials and its project: all of it has a default. */
-const manners = ({ allowInsecureHttp }: Rules<Key>) => ({
+const manners = ({ allowInsecureHttp }: Pick<Rules, 'allowInsecureHttp'>) => ({
   /** Without a trailing slash. */
   baseUrl: baseUrl({ allowInsecureHttp, example: 'https://api.tiledesk.com/v3' }).refine(
     (address) => !/\/[0-9a-f]{24}(\/|$)/i.test(new URL(address).pathname),
@@ -150,7 +135,12 @@ export const tiledeskAccounts: AccountSource = {
   source: 'tiledesk',
   title: 'Tiledesk project',
   streams: TILEDESK_STREAM_NAMES,
-  settings: SETTINGS,
+  settings: settingsOf('TILEDESK', [
+    'projectId',
+    ...CREDENTIALS,
+    'auth',
+    ...Object.keys(manners({ allowInsecureHttp: false })),
+  ]),
   anchors: ['projectId', ...CREDENTIALS],
   secrets: ['password', 'token'],
   identity: 'projectId',

@@ -1,41 +1,13 @@
 import { z } from 'zod';
-import type { AccountSource, Rules } from './account-source.ts';
+import { type AccountSource, type Rules, settingsOf } from './account-source.ts';
 import { baseUrl } from './address.ts';
 import { connectionId, eachOf, flag, headerValue, integer, oneOf, someOf, text } from './values.ts';
-import type { VariableName } from './variables.ts';
 
-const SETTINGS = {
-  env: 'TILKEE_ENV',
-  v3Url: 'TILKEE_V3_URL',
-  v2Url: 'TILKEE_V2_URL',
-  authUrl: 'TILKEE_AUTH_URL',
-  appUrl: 'TILKEE_APP_URL',
-  username: 'TILKEE_USERNAME',
-  password: 'TILKEE_PASSWORD',
-  clientId: 'TILKEE_CLIENT_ID',
-  clientSecret: 'TILKEE_CLIENT_SECRET',
-  refreshToken: 'TILKEE_REFRESH_TOKEN',
-  accessToken: 'TILKEE_ACCESS_TOKEN',
-  authBody: 'TILKEE_AUTH_BODY',
-  scope: 'TILKEE_SCOPE',
-  streams: 'TILKEE_STREAMS',
-  projectsApi: 'TILKEE_PROJECTS_API',
-  requestsPerMinute: 'TILKEE_REQUESTS_PER_MINUTE',
-  pageSize: 'TILKEE_PAGE_SIZE',
-  ref: 'TILKEE_REF',
-  include: 'TILKEE_INCLUDE',
-  arrayParams: 'TILKEE_ARRAY_PARAMS',
-  timeUnit: 'TILKEE_TIME_UNIT',
-  visitsBy: 'TILKEE_VISITS_BY',
-  orderByUpdate: 'TILKEE_ORDER_BY_UPDATE',
-  actAs: 'TILKEE_ACT_AS',
-} as const satisfies Readonly<Record<string, VariableName>>;
+const SECRETS = ['password', 'clientSecret', 'refreshToken', 'accessToken'];
 
-type Key = keyof typeof SETTINGS;
+const OAUTH = ['username', 'password', 'clientId', 'clientSecret', 'refreshToken'] as const;
 
-const SECRETS = ['password', 'clientSecret', 'refreshToken', 'accessToken'] as const satisfies readonly Key[];
-
-const OAUTH = ['username', 'password', 'clientId', 'clientSecret', 'refreshToken'] as const satisfies readonly Key[];
+type Key = (typeof OAUTH)[number] | 'accessToken' | 'projectsApi';
 
 /** Published by Tilkee for each of its two environments; accounts of one are unknown to the other. */
 const HOSTS = {
@@ -170,11 +142,13 @@ const account = (rules: Rules<Key>) =>
 
 export const tilkeeEntry = account;
 
+const NO_RULES: Rules = { allowInsecureHttp: false, hasSecretKey: false, name: (key) => key, isGiven: () => false };
+
 export const tilkeeAccounts: AccountSource = {
   source: 'tilkee',
   title: 'Tilkee account',
   streams: TILKEE_STREAM_NAMES,
-  settings: SETTINGS,
+  settings: settingsOf('TILKEE', [...Object.keys(manners(NO_RULES)), ...OAUTH, 'accessToken']),
   anchors: [...OAUTH, 'accessToken'],
   secrets: SECRETS,
   identity: 'id',
