@@ -1,5 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { LeadmirrorError } from '../src/errors.ts';
 import type { Logger } from '../src/logger.ts';
+import { describeDatabaseFault, stateOf } from '../src/store/faults.ts';
 
 export interface QueueWatchOptions {
   readonly logger: Logger;
@@ -63,11 +65,14 @@ export class QueueWatch {
 }
 
 /**
- * One line, without user and password of a URL. Told by its shape: an error of Node itself is not an `Error` of ours when we run in a context of our own.
+ * One line, without user and password of a URL, and without the words of a database, which may hold values. Told by its shape: an error of Node itself is
+ * not an `Error` of ours when we run in a context of our own.
  */
 export function describeError(error: unknown): string {
   const { message, code, name } = (error ?? {}) as { message?: unknown; code?: unknown; name?: unknown };
   if (typeof message !== 'string') return 'unknown';
+  const fault = error instanceof LeadmirrorError || stateOf(error) === null ? null : describeDatabaseFault(error);
+  if (fault !== null) return fault.message;
   const [line = ''] = message.split('\n');
   // The library asks for reports of answers that are no Redis at all.
   const text = line
