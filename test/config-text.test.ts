@@ -1,3 +1,4 @@
+import { execFileSync, spawn } from 'node:child_process';
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -155,6 +156,17 @@ describe('a file saved as', () => {
     const found = problems({ ...ACCOUNT, TILEDESK_PASSWORD_FILE: 'secret' }).join('\n');
     expect(found).toContain('TILEDESK_PASSWORD_FILE: names a file that cannot be used');
     expect(found).toContain(expected);
+  });
+
+  test('a pipe is read when its writer comes, and named when none does', () => {
+    const pipe = join(cwd, 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    spawn('sh', ['-c', `sleep 0.3; (printf s3; sleep 0.3; printf cret) > ${pipe}`]);
+    expect(passwordOf(load({ ...ACCOUNT, TILEDESK_PASSWORD_FILE: 'pipe' }))).toBe('s3cret');
+    expect(problems({ ...ACCOUNT, TILEDESK_PASSWORD_FILE: 'pipe' }).join('\n')).toContain(
+      'TILEDESK_PASSWORD_FILE: names a file that cannot be read: it is a pipe, and nothing came through it within 15 s',
+    );
+    rmSync(pipe);
   });
 
   test('.env whose names have characters that cannot be seen is named, with the line', () => {

@@ -236,7 +236,7 @@ async function reach(
         return await warnAboutEviction(backend, logger);
       } catch (error) {
         if (error instanceof QueueRefusedError) throw error;
-        if (!isPatient && performance.now() > deadline) throw error;
+        if (!isPatient && (performance.now() > deadline || refusesCredentials(error))) throw error;
         await delay(100, undefined, { signal, ref: !isPatient });
       }
     }
@@ -248,6 +248,10 @@ async function reach(
   // A refusal comes at once; a queue that is away is not waited for.
   await (isPatient ? Promise.race([checking, delay(FIRST_ANSWER_MS, undefined, { ref: false })]) : checking);
 }
+
+/** Redis' own words for a wrong user or password: a command need not try again. */
+const refusesCredentials = (error: unknown): boolean =>
+  /^(WRONGPASS|NOAUTH|ERR invalid password)/.test(describeError((error as { cause?: unknown }).cause));
 
 /** @throws QueueUnavailableError when it fails, or takes longer */
 export async function answerWithin<T>(

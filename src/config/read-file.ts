@@ -1,4 +1,4 @@
-import { readFileSync, statSync } from 'node:fs';
+import { closeSync, constants, openSync, readFileSync, readSync, statSync } from 'node:fs';
 import { decodeText } from './decode.ts';
 import type { Findings } from './findings.ts';
 import { tidy } from './tidy.ts';
@@ -21,14 +21,53 @@ function readText(path: string, maxBytes = MAX_BYTES): ReadResult & { readonly c
     const stats = statSync(path);
     // A pipe is fine: `TILEDESK_PASSWORD_FILE=<(pass show tiledesk)`.
     if (!stats.isFile() && !stats.isFIFO()) return { why: 'cannot be read: it is not a file' };
-    if (stats.size > maxBytes) {
-      return { why: `cannot be used: the file is larger than ${maxBytes / MAX_BYTES} MB` };
-    }
-    const decoded = decodeText(readFileSync(path));
+    const tooLarge = { why: `cannot be used: the file is larger than ${maxBytes / MAX_BYTES} MB` };
+    if (stats.size > maxBytes) return tooLarge;
+    const bytes = stats.isFIFO() ? readPipe(path, maxBytes) : readFileSync(path);
+    if (bytes === null)
+      return { why: `cannot be read: it is a pipe, and nothing came through it within ${PIPE_MS / 1000} s` };
+    if (bytes.length > maxBytes) return tooLarge;
+    const decoded = decodeText(bytes);
     return 'why' in decoded ? decoded : { ...decoded, mode: stats.mode };
   } catch (error) {
     const { code = '' } = error as NodeJS.ErrnoException;
     return { why: `cannot be read: ${REASONS[code] ?? 'the path is not usable'}`, code };
+  }
+}
+
+const PIPE_MS = 15_000;
+const PIPE_PAUSE_MS = 20;
+
+/** Null when nobody writes to it in time: opened as a file, a named pipe would be waited for without end, and no signal would be taken. */
+function readPipe(path: string, maxBytes: number): Buffer | null {
+  const chunks: Buffer[] = [];
+  const deadline = performance.now() + PIPE_MS;
+  const pause = new Int32Array(new SharedArrayBuffer(4));
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    for (let size = 0; size <= maxBytes; ) {
+      const chunk = readAvailable(fd);
+      // No writer: not yet, or not any more.
+      if (chunk?.length === 0 && size > 0) break;
+      if (chunk !== null && chunk.length > 0) chunks.push(chunk);
+      else if (performance.now() > deadline) return size > 0 ? Buffer.concat(chunks) : null;
+      else Atomics.wait(pause, 0, 0, PIPE_PAUSE_MS);
+      size += chunk?.length ?? 0;
+    }
+    return Buffer.concat(chunks);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Null while a writer has sent nothing. */
+function readAvailable(fd: number): Buffer | null {
+  const buffer = Buffer.alloc(64 * 1024);
+  try {
+    return buffer.subarray(0, readSync(fd, buffer));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EAGAIN') return null;
+    throw error;
   }
 }
 

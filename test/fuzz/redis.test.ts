@@ -86,3 +86,17 @@ it('whatever Redis answers is named in words', async () => {
   }
   expect(faults).toEqual([]);
 }, 120_000);
+
+it('credentials that are refused are not tried for ten seconds', async () => {
+  if (redis === null) return;
+  const wrong = 'WRONGPASS invalid username-password pair or user is disabled.';
+  const fake = await startFakeRedis(address, (command) => (command === 'AUTH' ? wrong : null));
+  const at = performance.now();
+  const opening = createQueues({ config: { redis: { urls: [fake.url] } }, databaseUrl: '', logger: unheardLogger() });
+  await expect(opening).rejects.toMatchObject({
+    code: 'queue_unavailable',
+    message: expect.stringContaining('check user and password in REDIS_URL'),
+  });
+  expect(performance.now() - at).toBeLessThan(6_000);
+  await fake.close();
+});

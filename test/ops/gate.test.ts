@@ -176,6 +176,15 @@ describe('with a token', () => {
     expect((await read()).statusCode).toBe(401);
   });
 
+  it('the cookie is taken from the browser also while the database cannot end the session', async () => {
+    const { cookie } = await signIn();
+    await setup.store.query('alter table sync.ended_sessions rename to away');
+    const answer = await post('/sign-out', { cookie, 'sec-fetch-site': 'same-origin' });
+    await setup.store.query('alter table sync.away rename to ended_sessions');
+    expect(answer.statusCode).toBe(503);
+    expect(answer.headers['set-cookie']).toContain('Max-Age=0');
+  });
+
   it('is Secure behind a proxy that ends TLS', async () => {
     const answer = await server.inject({
       method: 'POST',

@@ -58,8 +58,9 @@ export function createGate(server: FastifyInstance, options: GateOptions): Gate 
     },
     async signOut(request, reply) {
       const cookie = sessionOf(request);
-      if (cookie !== null) await sessions?.end(cookie);
+      // First, so that this browser loses it also while the database, which ends it everywhere, is away.
       setCookie(request, reply, '', 0);
+      if (cookie !== null) await sessions?.end(cookie);
     },
     async isSignedIn(request) {
       const cookie = sessionOf(request);
