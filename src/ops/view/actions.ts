@@ -2,48 +2,35 @@ import type { StreamFacts } from '../status-document.ts';
 import { type Html, html } from './html.ts';
 import { elementId, streamPath } from './words.ts';
 
-interface Action {
-  readonly action: string;
-  readonly label: string;
-  /** What comes of it. */
-  readonly effect: string;
-  /** Which pass a trigger asks for. */
-  readonly pass?: string;
-  /** Asked first, by the script. */
-  readonly confirm?: string;
-}
+/** What is asked for, its label, what comes of it; which pass a trigger asks for, and the question that the script asks first. */
+type Action = readonly [
+  action: string,
+  label: string,
+  effect: string,
+  more?: { readonly pass?: string; readonly confirm?: string },
+];
 
-const RUN: Action = { action: 'trigger', label: 'Run now', effect: 'Reads what changed.', pass: 'incremental' };
-const READ: Action = {
-  action: 'trigger',
-  label: 'Read now',
-  effect: 'Begins the first full read, or goes on with it.',
-  pass: 'backfill',
-};
-const WALK: Action = {
-  action: 'trigger',
-  label: 'Full walk',
-  effect: 'Reads everything and finds deletions.',
-  pass: 'reconcile',
-};
-const PAUSE: Action = { action: 'pause', label: 'Pause', effect: 'No run begins until it is resumed.' };
-const RESUME: Action = { action: 'resume', label: 'Resume', effect: 'Runs go on as scheduled.' };
-const CANCEL: Action = { action: 'cancel', label: 'Stop this run', effect: 'Its checkpoint is kept.' };
-const RESYNC: Action = {
-  action: 'resync',
-  label: 'Resync',
-  effect: 'Reads everything again from zero; rows are kept.',
-  confirm: 'Read the whole stream again from zero? Rows are kept; it costs as many requests as a first read.',
-};
-const ACCEPT: Action = {
-  action: 'accept-deletions',
-  label: 'Accept deletions',
-  effect: 'A full walk marks what the brake holds back.',
-  confirm: 'Were these rows really deleted upstream? A full walk will mark them as deleted.',
-};
+const RUN: Action = ['trigger', 'Run now', 'Reads what changed.', { pass: 'incremental' }];
+const READ: Action = ['trigger', 'Read now', 'Begins the first full read, or goes on with it.', { pass: 'backfill' }];
+const WALK: Action = ['trigger', 'Full walk', 'Reads everything and finds deletions.', { pass: 'reconcile' }];
+const PAUSE: Action = ['pause', 'Pause', 'No run begins until it is resumed.'];
+const RESUME: Action = ['resume', 'Resume', 'Runs go on as scheduled.'];
+const CANCEL: Action = ['cancel', 'Stop this run', 'Its checkpoint is kept.'];
+const RESYNC: Action = [
+  'resync',
+  'Resync',
+  'Reads everything again from zero; rows are kept.',
+  { confirm: 'Read the whole stream again from zero? Rows are kept; it costs as many requests as a first read.' },
+];
+const ACCEPT: Action = [
+  'accept-deletions',
+  'Accept deletions',
+  'A full walk marks what the brake holds back.',
+  { confirm: 'Were these rows really deleted upstream? A full walk will mark them as deleted.' },
+];
 
 /** What may be done to a stream now, the likeliest first. */
-export function actionsFor(stream: StreamFacts, canCancel: boolean): readonly Action[] {
+function actionsFor(stream: StreamFacts, canCancel: boolean): readonly Action[] {
   const isPaused = stream.paused_at !== null;
   const isRead = stream.backfill_completed_at !== null;
   return [
@@ -65,11 +52,12 @@ export function actionButtons(stream: StreamFacts, { canCancel }: { readonly can
   return html`<div class="actions">${first === undefined ? null : form(stream, first, 'row')}
 <button class="link" type="button" popovertarget="${sheet}" id="${`${sheet}_open`}">More<span class="hidden"> actions for ${name} of ${connection_id}</span></button>
 <div class="sheet" popover id="${sheet}" role="dialog" aria-label="Actions for ${name} of ${connection_id}"><p class="soft"><b>${name}</b> ${connection_id}</p>
-${actions.map((action) => html`<div class="choice">${form(stream, action, 'sheet')}<span>${action.effect}</span></div>`)}
+${actions.map((action) => html`<div class="choice">${form(stream, action, 'sheet')}<span>${action[2]}</span></div>`)}
 <button type="button" class="link" popovertarget="${sheet}" popovertargetaction="hide">Close</button></div></div>`;
 }
 
-function form(stream: StreamFacts, { action, label, effect, pass, confirm }: Action, place: string): Html {
+function form(stream: StreamFacts, [action, label, effect, more]: Action, place: string): Html {
+  const { pass, confirm } = more ?? {};
   const { connection_id, stream: name } = stream;
   const id = elementId(place, action, pass ?? '', connection_id, name);
   return html`<form method="post" action="/api/streams/${streamPath(connection_id, name)}/${action}"${confirm === undefined ? null : html` data-confirm="${confirm}"`}>${
