@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import type { PrismaClient, SyncStream } from '../../generated/prisma/client.ts';
 import type { Capabilities } from '../../stream.ts';
+import { databaseNow } from '../database-time.ts';
 import { LOCKS } from '../locks.ts';
 
 export interface StreamKey {
@@ -89,11 +90,13 @@ export const readCapabilities = async (prisma: PrismaClient, key: StreamKey): Pr
 
 /** Adds facts to those remembered. */
 export async function learnCapabilities(prisma: PrismaClient, key: StreamKey, facts: Capabilities): Promise<void> {
-  await prisma.$executeRaw`
-    insert into sync.streams (connection_id, stream, capabilities)
-    values (${key.connectionId}, ${key.stream}, ${JSON.stringify(facts)}::jsonb)
-    on conflict (connection_id, stream) do update set capabilities = sync.streams.capabilities || excluded.capabilities,
-      updated_at = now()`;
+  const where = { connection_id_stream: columnsOf(key) };
+  await prisma.$transaction(async (tx) => {
+    const updated_at = await databaseNow(tx);
+    // Locks the row, so that of two passes that learn at once the second adds to what the first has learnt.
+    const { capabilities } = await tx.syncStream.upsert({ where, create: columnsOf(key), update: { updated_at } });
+    await tx.syncStream.update({ where, data: { capabilities: { ...(capabilities as Capabilities), ...facts } } });
+  });
 }
 
 /** Forgets what was learnt, after the server proved otherwise. */

@@ -55,28 +55,23 @@ interface Lock {
   readonly payload: Buffer | null;
 }
 
-interface SecretRow {
-  lock_token: bigint;
-  payload: Uint8Array | null;
-}
-
 /** `T` is plain JSON. */
 export function createDatabaseVault<T>(prisma: PrismaClient, parts: VaultParts): DatabaseVault<T> {
   const { name, secretKey, clock = systemClock, lockMs = LOCK_MS } = parts;
   const cipher = createCipher(parts);
 
   async function tryTake(): Promise<Lock | null> {
-    const [row] = await prisma.$queryRaw<SecretRow[]>`
-      insert into sync.secrets as s (name, locked_until, lock_token, updated_at)
-      values (${name}, clock_timestamp() + make_interval(secs => ${lockMs / 1000}::float8), 1, now())
-      on conflict (name) do update set lock_token = s.lock_token + 1, locked_until = excluded.locked_until
-      where s.locked_until is null or s.locked_until < clock_timestamp()
-      returning s.lock_token, s.payload`;
+    const now = await databaseNow(prisma);
+    const [row] = await prisma.syncSecret.updateManyAndReturn({
+      where: { name, OR: [{ locked_until: null }, { locked_until: { lt: now } }] },
+      data: { lock_token: { increment: 1 }, locked_until: addMs(now, lockMs) },
+    });
     return row === undefined ? null : { token: row.lock_token, payload: toBuffer(row.payload) };
   }
 
   async function take({ signal, maxWaitMs }: { signal: AbortSignal; maxWaitMs: number }): Promise<Lock> {
     const until = clock.now() + maxWaitMs;
+    await prisma.syncSecret.createMany({ data: [{ name }], skipDuplicates: true });
     for (let pauseMs = FIRST_POLL_MS; ; pauseMs = Math.min(pauseMs * 1.5, LAST_POLL_MS)) {
       signal.throwIfAborted();
       const lock = await tryTake();
