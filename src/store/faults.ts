@@ -1,5 +1,5 @@
 import { type DatabaseCode, DatabaseError, LeadmirrorError } from '../errors.ts';
-import { WireError } from './wire.ts';
+import { WireError } from './wire-errors.ts';
 
 /** What a failure of the database means to us: the code that is acted on, and what happened with what to do next. */
 export interface DatabaseFault {

@@ -1,4 +1,5 @@
-import { type Wire, WireError } from './wire.ts';
+import type { Wire } from './wire.ts';
+import { WireError } from './wire-errors.ts';
 
 const LOOK_MS = 10_000;
 /** After so many looks in a row that find it silent, the connection is given up. */
