@@ -89,14 +89,12 @@ it('whatever Redis answers is named in words', async () => {
 
 it('credentials that are refused are not tried for ten seconds', async () => {
   if (redis === null) return;
-  const wrong = 'WRONGPASS invalid username-password pair or user is disabled.';
-  const fake = await startFakeRedis(address, (command) => (command === 'AUTH' ? wrong : null));
+  const urls = [address.replace('c4n4ry-of-redis', 'wrong')];
   const at = performance.now();
-  const opening = createQueues({ config: { redis: { urls: [fake.url] } }, databaseUrl: '', logger: unheardLogger() });
+  const opening = createQueues({ config: { redis: { urls } }, databaseUrl: '', logger: unheardLogger() });
   await expect(opening).rejects.toMatchObject({
     code: 'queue_unavailable',
     message: expect.stringContaining('check user and password in REDIS_URL'),
   });
   expect(performance.now() - at).toBeLessThan(6_000);
-  await fake.close();
 });
