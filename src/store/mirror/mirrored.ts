@@ -1,8 +1,10 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { PrismaClient } from '../../generated/prisma/client.ts';
 import type { FollowedRow, FollowedStream, FollowQuery, TableSpec } from '../../stream.ts';
-import { databaseNow } from '../database-time.ts';
+import { addMs, databaseNow } from '../database-time.ts';
 import type { StreamKey } from '../engine/streams.ts';
 import { isBackfillComplete } from '../engine/watermarks.ts';
+import { readAsOf } from '../reports/status.ts';
 import { quoteName, tableName } from './table-sql.ts';
 
 /**
@@ -32,12 +34,12 @@ export async function followMirrored(prisma: PrismaClient, key: StreamKey): Prom
 }
 
 /** What follows a stream is never fresher than that stream. One that no schedule keeps up to date is as fresh as a person wants it. */
-async function isStale(prisma: PrismaClient, { connectionId, stream }: StreamKey): Promise<boolean> {
-  const [row] = await prisma.$queryRaw<{ is_stale: boolean | null }[]>`
-    select v.as_of < now() - make_interval(secs => s.fresh_within_seconds) as is_stale
-    from sync.status v join sync.streams s using (connection_id, stream)
-    where connection_id = ${connectionId} and stream = ${stream} and s.fresh_within_seconds > 0`;
-  return row?.is_stale ?? false;
+async function isStale(prisma: PrismaClient, key: StreamKey): Promise<boolean> {
+  const where = { connection_id: key.connectionId, stream: key.stream };
+  const scheduled = await prisma.syncStream.findFirst({ where: { ...where, fresh_within_seconds: { gt: 0 } } });
+  const asOf = scheduled === null ? null : await readAsOf(prisma, key);
+  if (scheduled === null || asOf === null) return false;
+  return asOf < addMs(await databaseNow(prisma), -scheduled.fresh_within_seconds * 1000);
 }
 
 /** No transaction of the mirror takes longer (see `transactionOptions`). */
@@ -50,7 +52,7 @@ const LONGEST_TRANSACTION = '60 seconds';
  */
 async function readSettledTime(prisma: PrismaClient): Promise<number> {
   const now = await databaseNow(prisma);
-  await prisma.$executeRaw`select pg_sleep(0.02)`;
+  await delay(20);
   const [found] = await prisma.$queryRaw<{ settled: number }[]>`
     select floor(extract(epoch from greatest(least(${now}::timestamptz, min(a.xact_start)),
       ${now}::timestamptz - ${LONGEST_TRANSACTION}::interval)) * 1000)::float8 - 1 as settled
