@@ -3,9 +3,8 @@ import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import { ResponseTooLargeError, UpstreamContractError } from '../errors.ts';
 
 /**
- * Reads an answer's body into text, decoding it on the way. The limit applies to the *decoded* bytes and is checked piece by
- * piece, so a few kilobytes that unpack to gigabytes are stopped at the limit. Whoever stops early destroys the body, and
- * with it the connection: the rest must not stay in a socket that is used again.
+ * Reads an answer's body into text, decoding it on the way. The limit applies to the *decoded* bytes, piece by piece: a few kilobytes may unpack to gigabytes.
+ * Stopping early destroys the body, and with it the connection: the rest must not stay in a socket that is used again.
  */
 
 /** What we ask for. Deflate is understood but not asked for: servers disagree on what it is. */

@@ -9,11 +9,10 @@ import { parseHttpDate } from './retry-after.ts';
 import { assertSecureUrl, hostAndPort, isRedirect, redactedPath, redirectTarget } from './secure-url.ts';
 
 /**
- * One attempt over the wire: sends a request, reads the answer, returns it whatever its status. It does not retry, wait or know
- * about budgets (`upstream.ts` does), keeps no cookies, and never lets a credential leave the host it was meant for.
+ * One attempt over the wire: sends a request, reads the answer, returns it whatever its status. Retries and budgets are for `upstream.ts`. It keeps no cookies,
+ * and never lets a credential leave the host it was meant for.
  *
- * Every attempt has one time limit, body included (some upstream queries never answer), and one size limit. Errors name method,
- * host and path; never the query, a header or a body.
+ * Every attempt has one time limit, body included, and one size limit. Errors name method, host and path; never the query, a header or a body.
  */
 
 export interface ProxySettings {
@@ -80,19 +79,15 @@ export class HttpClient {
   }
 
   /**
-   * Sends one request once.
-   *
-   * @throws TransientError (`network`, `timeout`, `upstream_garbled`), ResponseTooLargeError, UpstreamRefusedError
-   * (`redirect_refused`), ConfigError for an address that is not allowed, or an AbortError when the signal fired or the client
-   * was closed.
+   * @throws TransientError (`network`, `timeout`, `upstream_garbled`), ResponseTooLargeError, UpstreamRefusedError (`redirect_refused`), ConfigError for an
+   * address that is not allowed, or an AbortError when the signal fired or the client was closed
    */
   async send(request: HttpRequest): Promise<HttpResponse> {
     const url = assertSecureUrl(request.url, this.#options);
     const { signal, timeoutMs = this.#options.timeoutMs } = request;
     if (this.#closed || signal?.aborted) throw abortError(signal);
 
-    // One controller per attempt with its listener removed at the end: a signal that lives as long as the process would
-    // otherwise gather one listener per request.
+    // Its listener is removed at the end: a signal that lives as long as the process would gather one per request.
     const attempt = new AbortController();
     const onAbort = () => attempt.abort();
     signal?.addEventListener('abort', onAbort, { once: true });
@@ -141,8 +136,7 @@ export class HttpClient {
       const headers = flattenHeaders(answer.headers);
       if (!isRedirect(answer.statusCode)) {
         const text = await this.#readText(answer, headers, { url, request, signal });
-        // undici takes a connection back one turn of the event loop after its body; without this turn, the next request of
-        // a row would find it busy and open a second one.
+        // undici takes a connection back one turn later; without this one, the next request would open a second connection.
         await nextTurn();
         return {
           status: answer.statusCode,

@@ -1,9 +1,4 @@
-/**
- * When to ask again, as plain arithmetic: nothing here sleeps or reads a clock.
- *
- * The server's own timing (`Retry-After`) wins over our guess and takes no jitter: it is the one party that knows. A header that
- * cannot be read loses only its hint.
- */
+/** When to ask again, as plain arithmetic. The server's own timing wins over our guess and takes no jitter; a header that cannot be read loses only its hint. */
 
 /** No server may send us away for longer than this at once: a wrong clock or a typo must not stop a mirror for a day. */
 export const MAX_RETRY_AFTER_MS = 60 * 60_000;
@@ -15,10 +10,7 @@ const RFC850_DATE = '[A-Z][a-z]{5,8}, \\d{2}-[A-Z][a-z]{2}-\\d{2} \\d{2}:\\d{2}:
 const ASCTIME_DATE = '[A-Z][a-z]{2} [A-Z][a-z]{2} [ \\d]\\d \\d{2}:\\d{2}:\\d{2} \\d{4}';
 const DATES = new RegExp(`${HTTP_DATE}|${RFC850_DATE}|${ASCTIME_DATE}`, 'g');
 
-/**
- * The values of a header that may have been sent several times, which are then joined by commas; dates hold commas of their own. Dates come in ms since
- * 1970, everything else as text.
- */
+/** The values of a header that may have been sent several times, joined by commas; dates, in ms since 1970, hold commas of their own. */
 function valuesOf(header: string | null | undefined): {
   readonly dates: readonly number[];
   readonly texts: readonly string[];
@@ -41,10 +33,8 @@ export function parseHttpDate(header: string | null | undefined): number | null 
 }
 
 /**
- * How long a `Retry-After` header asks to stay away, in whole ms from 0 to {@link MAX_RETRY_AFTER_MS}; null when it says nothing readable. Of a header that
- * was sent several times, as by a gateway and the server behind it, the largest readable value counts.
- *
- * A date is measured against the answer's own `Date` header where there is one: the two come from one clock, ours may differ.
+ * How long a `Retry-After` header asks to stay away, in whole ms from 0 to {@link MAX_RETRY_AFTER_MS}; of several values the largest; null when it says
+ * nothing readable. A date is measured against the answer's own `Date` header where there is one: the two come from one clock, ours may differ.
  */
 export function parseRetryAfter(
   header: string | null | undefined,
@@ -66,10 +56,7 @@ export function backoffCeilingMs(options: { attempt: number; baseMs: number; cap
   return Math.min(options.capMs, options.baseMs * 2 ** doublings);
 }
 
-/**
- * Exponential backoff with full jitter: anywhere between nothing and the ceiling, so that many workers that failed together do
- * not come back together. `random` answers from 0 (inclusive) to 1 (exclusive).
- */
+/** Exponential backoff with full jitter: from nothing to the ceiling, so that workers that failed together do not come back together. */
 export function backoffMs(options: { attempt: number; baseMs: number; capMs: number; random: () => number }): number {
   return Math.round(options.random() * backoffCeilingMs(options));
 }

@@ -2,19 +2,18 @@ import { RateLimitedError, TransientError, UpstreamContractError } from '../erro
 import { backoffCeilingMs, backoffMs } from './retry-after.ts';
 
 /**
- * What to do after a failed attempt, decided from data alone:
+ * What to do after a transient failure, decided from data alone:
  *
- *   not weather (4xx, a refusal, a bug, a stop)  -> the error goes up, or the answer to the caller
- *   weather, tries and time left                 -> wait, ask again
- *   429 or 503, given up                         -> RateLimitedError: the work is postponed
- *   a body that stays unreadable                 -> UpstreamContractError
- *   other weather, given up                      -> TransientError
+ *   tries and time left            -> wait, ask again
+ *   429 or 503, given up           -> RateLimitedError: the work is postponed
+ *   a body that stays unreadable   -> UpstreamContractError
+ *   other failures, given up       -> TransientError
  */
 
 const BACKOFF_CAP_MS = 30_000;
 const DEFAULT_BACKOFF_BASE_MS = 500;
 
-/** Where the backoff starts when the server gives no time. A limit or maintenance takes longer to pass than a hiccup. */
+/** Where the backoff starts when the server gives no time. A limit or maintenance takes longer to pass than a lost connection. */
 const BACKOFF_BASE_MS: Readonly<Record<number, number>> = { 429: 5_000, 503: 1_000 };
 
 /** Refusals that pass by themselves, besides every 5xx: gateways in front of an upstream add numbers of their own (520, 529). */

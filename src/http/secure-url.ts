@@ -1,11 +1,6 @@
 import { ConfigError, UpstreamRefusedError } from '../errors.ts';
 import { isLoopback } from '../loopback.ts';
 
-/**
- * Which addresses may be asked at all. Every request carries a credential, so plain `http://` is for this machine only: nothing
- * can listen in between.
- */
-
 interface SecureUrlOptions {
   /** Accepts plain `http://` to any host. For a private network whose wires are trusted. */
   readonly allowInsecureHttp?: boolean;
@@ -14,10 +9,8 @@ interface SecureUrlOptions {
 }
 
 /**
- * Parses an address and refuses one that would send a credential in the clear.
- *
- * @throws ConfigError for an unreadable address, a protocol other than http(s), `http://` beyond this machine, or a user name or
- * password inside the address (it would end up in logs). The message never repeats the address.
+ * Parses an address and refuses one that would send a credential in the clear. @throws ConfigError for an unreadable address, a protocol other than http(s),
+ * `http://` beyond this machine, or a user name or password inside (it would end up in logs). The message never repeats the address.
  */
 export function assertSecureUrl(address: string | URL, options: SecureUrlOptions = {}): URL {
   const refuse = (message: string) => new ConfigError([{ variable: options.variable ?? 'url', message }]);

@@ -12,7 +12,7 @@ import { failureReason, givenUpError, isPushback, planRetry } from './retry.ts';
 import { hostAndPort, redactedPath } from './secure-url.ts';
 
 /**
- * The one place that waits: for a slot in the budget, for what the server asked, for a backoff. Around each attempt:
+ * The one place that waits: for a slot in the budget, for what the server asked, for a backoff:
  *
  *   budget.take -> wait -> client.send -> an answer for the caller, or an error -> tell budget and circuit -> wait or give up
  *
@@ -47,10 +47,7 @@ export interface RequestOptions {
   readonly budget?: boolean;
   /** False: a 2xx body is taken as text, whatever it is. Default true. */
   readonly expectJson?: boolean;
-  /**
-   * Whether a refusal (3xx, 4xx) is the upstream's own. False: something between here and the server has answered, such as a gateway's page; that passes by itself,
-   * and is tried again. Default: every refusal is.
-   */
+  /** Whether a refusal (3xx, 4xx) is the upstream's own. False: something in between has answered; that is tried again. Default: every refusal is. */
   readonly isOwnRefusal?: (response: UpstreamResponse) => boolean;
   /** Called once for every request that goes out. */
   readonly onRequest?: () => void;

@@ -1,7 +1,4 @@
-/**
- * Lenient readers for upstream values: ids, dates and numbers of the wrong type are legal input. What cannot be read becomes null in the typed
- * column; `raw` keeps it as it came.
- */
+/** Lenient readers for upstream values: what cannot be read becomes null in the typed column; `raw` keeps it as it came. */
 
 export type JsonObject = { readonly [key: string]: unknown };
 
@@ -105,10 +102,7 @@ export function asEpochSecondsTime(value: unknown): string | null {
 /** Longer texts are no ids; Postgres cannot keep very long ones in an index. */
 const ID_MAX = 256;
 
-/**
- * The id of a reference: the id itself, or that of a populated object. Written as Postgres can store it (no NUL, no lone surrogate), because ids are
- * also kept apart from their rows.
- */
+/** The id of a reference, or of a populated object, as Postgres can store it (no NUL, no lone surrogate): ids are also kept apart from their rows. */
 export function asId(value: unknown): string | null {
   let inner = value;
   while (isObject(inner)) inner = inner._id ?? inner.id;

@@ -45,10 +45,8 @@ export async function grantByRefreshToken(
 }
 
 /**
- * With a verifier (PKCE, RFC 7636), the code is of no use to anybody else who sees it. Tilkee's published files do not mention it: a server that does not
- * know it ignores it, as it has to, or finds an unknown field (422) and is asked again without.
- *
- * @throws AuthError (`auth_failed`) when Tilkee refuses, and what the http layer throws
+ * With a verifier (PKCE, RFC 7636), the code is of no use to others who see it. Tilkee's published files do not mention it: a server that does not know it
+ * ignores it, or finds an unknown field (422) and is asked again without. @throws as the other grants
  */
 export function grantByCode(
   parts: GrantParts,
