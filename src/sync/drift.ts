@@ -5,10 +5,7 @@ import type { Run } from './run-pass.ts';
 
 export type { Drift } from '../store/engine/schema-drift.ts';
 
-/**
- * Schema drift: top-level fields that a stream does not know, or whose JSON type is another one. Looked at on every page, so it costs one look-up per
- * field; only names, types and ids of records are kept, because a value may be anything.
- */
+/** Schema drift: top-level fields that a stream does not know, or whose JSON type is another one. Only names, types and ids of records are kept. */
 
 /** Stands for a name that may itself be data: an address, a number, an id, a sentence. */
 export const ODD_NAME = '(odd name)';
@@ -78,10 +75,7 @@ export function jsonTypeOf(value: unknown): JsonType {
 /** What this process has reported already. A stream object belongs to one connection. */
 const reported = new WeakMap<Stream, Set<string>>();
 
-/**
- * Counts the drift of a page that was saved. Never fails the run. A page that changed nothing, and whose drift was reported before, costs nothing:
- * every incremental pass reads the same rows again.
- */
+/** Counts the drift of a page that was saved. Never fails the run. A page that changed nothing, and whose drift was reported before, costs nothing. */
 export async function reportDrift(
   run: Run,
   drift: readonly Drift[],
@@ -96,7 +90,7 @@ export async function reportDrift(
   try {
     await keepDrift(prisma, run.lease, drift);
   } catch (error) {
-    // Weather between two pages; what is still there is met again.
+    // What is still there is seen again.
     logger.warn({ stream: stream.name, error: errorCode(error) }, 'schema drift could not be noted');
     return;
   }

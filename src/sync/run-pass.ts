@@ -221,10 +221,7 @@ export class Run {
     return { ...this.ending('postponed', { code: 'yielded', message }), isRecorded: true };
   }
 
-  /**
-   * Writes a page with its progress. Records that Postgres refuses go to quarantine; `progressOf` is then called again, with the page without them.
-   * Transient failures of the database are retried: nothing of a failed try was kept.
-   */
+  /** Writes a page with its progress. Records that Postgres refuses go to quarantine; `progressOf` is then called again, with the page without them. */
   async write(page: PageWrite | null, progressOf: (page: PageWrite | null) => Progress): Promise<void> {
     const { lease, startedAt, parts } = this;
     const sentAt = performance.now();

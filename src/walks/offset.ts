@@ -34,10 +34,7 @@ export interface OffsetOptions {
   readonly window?: ListWindow;
   /** `front`: by which date the list shows the newest first; default: creation. */
   readonly sortedBy?: 'createdAt' | 'updatedAt';
-  /**
-   * `all`: the end is asked about once more where no count agrees with it. For walks that decide about deletions: a last page that was cut short says
-   * "no more" as well as a whole one.
-   */
+  /** `all`: the end is asked about once more where no count agrees with it. For walks that decide about deletions. */
   readonly provesEnd?: boolean;
 }
 
@@ -69,7 +66,7 @@ export interface OffsetState {
   /** What this round has shown, in its order, as a number; and what the round before has shown. */
   readonly digest: number;
   readonly digestBefore: number;
-  /** This look at the top met a row for the first time that is older than the walk: it jumped there, and others may have since. */
+  /** This look at the top showed a new row that is older than the walk: it jumped there, and others may have since. */
   readonly hasJumped: boolean;
   /** Rows in the list when its end was met. */
   readonly length: number;
@@ -77,7 +74,7 @@ export interface OffsetState {
   /** Rows to step back by next time; 0 while stitched. */
   readonly back: number;
   readonly stepBacks: number;
-  /** Stitched pages in a row that led nowhere though more rows were promised: the next question goes beyond the last row. */
+  /** Stitched pages in a row without progress though more rows were promised: the next question goes beyond the last row. */
   readonly stalls: number;
   /** Answers in a row that looked like the end and did not prove it. */
   readonly doubts: number;

@@ -142,10 +142,7 @@ function readV3({ body, serverTime }: UpstreamResponse, path: string): ListPage 
   return { ...pageOf(records, serverTime), hasMore };
 }
 
-/**
- * `{search, limit, offset, total, order, contents: [...]}`. `limit` echoes what the server applied; `total` was seen as number, text and object, and
- * is only ever a hint. Some answers are bare arrays; an empty `contents` need not be one.
- */
+/** `{limit, offset, total, contents: [...]}`, or a bare array. `total` was seen as number, text and object; an empty `contents` need not be an array. */
 function readV2({ body, serverTime }: UpstreamResponse, path: string): ListPage {
   if (Array.isArray(body)) return pageOf(body, serverTime);
   const isEnvelope = isObject(body) && ['contents', 'limit', 'offset', 'total'].some((key) => key in body);

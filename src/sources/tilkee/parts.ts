@@ -70,10 +70,8 @@ export interface TilkeeApi {
   /** True when this account has that API at all: a static key opens V2 only. */
   has(api: TilkeeApiName): boolean;
   /**
-   * The answer is 200 with JSON. `path` begins with a slash: `/projects/` on V3 (slash at the end), `/projects` on V2.
-   *
-   * @throws AuthError (`auth_failed` after a fresh sign-in), UpstreamRefusedError (`not_permitted` 403, `not_found` 404, `gone` 410,
-   * `bad_parameter` 422 with `detail`), and what the http layer throws
+   * The answer is 200 with JSON. `path` begins with a slash: `/projects/` on V3, `/projects` on V2.
+   * @throws AuthError, UpstreamRefusedError (`not_permitted`, `not_found`, `gone`, `bad_parameter`), and what the http layer throws
    */
   get(api: TilkeeApiName, path: string, query: URLSearchParams, options: GetOptions): Promise<UpstreamResponse>;
 }

@@ -3,10 +3,7 @@ import type { MirroredRow, TableSpec } from '../../stream.ts';
 import type { CheckpointKey, Lease } from '../engine/leases.ts';
 import { tableName } from './table-sql.ts';
 
-/**
- * Suspects: alive rows that a full walk did not meet and that nobody wrote since it began. Only when it closed cleanly do they mean anything, and
- * even then they are asked for once more before a tombstone is set.
- */
+/** Suspects: alive rows that a full sync was not shown, and that no run wrote since it began. They mean something only when it ended complete. */
 export interface SuspectQuery {
   readonly key: CheckpointKey;
   readonly table: TableSpec;
