@@ -37,6 +37,7 @@ export const LIMITS = {
 };
 
 const POLL_MS = 2_000;
+const NO_PROXY = 'HTTP/1.1 405 Method Not Allowed\r\nconnection: close\r\ncontent-length: 0\r\n\r\n';
 const BODY_LIMIT = 10_000;
 
 type HttpParts = OpsParts & { readonly limits?: typeof LIMITS };
@@ -102,6 +103,10 @@ function createHttpServer({ logger, limits = LIMITS, trustedProxies = [] }: Http
       ? fastify({ ...options, logger: false })
       : (fastify({ ...options, loggerInstance: logger }) as unknown as FastifyInstance);
   server.server.maxConnections = limits.connections;
+  // Without a listener Node closes such a connection without a word.
+  server.server.on('connect', (_request, socket) => {
+    socket.on('error', () => {}).end(NO_PROXY, () => socket.destroy());
+  });
   server.addContentTypeParser(
     'application/x-www-form-urlencoded',
     { parseAs: 'string' },

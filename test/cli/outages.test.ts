@@ -102,7 +102,7 @@ it('a database that goes silent in the middle of a statement ends a sync in word
   const proxy = await createCuttableProxy(database.url);
   opened.push(proxy);
   proxy.silence(60_000);
-  const sync = cli.run(['sync', 'leads'], { env: env(proxy.url), timeoutMs: 230_000 });
+  const sync = cli.run(['sync', 'tiledesk.leads'], { env: env(proxy.url), timeoutMs: 230_000 });
   const ofDaemon = await setup();
   const daemonProxy = await createCuttableProxy(ofDaemon.database.url);
   opened.push(daemonProxy);

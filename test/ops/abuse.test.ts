@@ -194,6 +194,16 @@ it('connections beyond their bound are closed at once, and there is room again w
   await full.close();
 });
 
+it('who takes the page for a proxy is answered', async () => {
+  const open = await startOpsServer({ prisma: setup.store.prisma, token: TOKEN }, { host: '127.0.0.1', port: 0 });
+  const client = connect(Number(new URL(open.url).port), '127.0.0.1').setEncoding('latin1');
+  client.write('CONNECT example.com:443 HTTP/1.1\r\nhost: example.com:443\r\n\r\n');
+  const [answer] = await once(client, 'data');
+  expect(answer).toMatch(/^HTTP\/1.1 405 /);
+  await until('closed', () => client.destroyed, 2_000);
+  await open.close();
+});
+
 it('a client that takes no answer loses its connection', async () => {
   const limits = { requestMs: 400, idleMs: 300, silentMs: 500, checkMs: 100, connections: 80 };
   const slow = createOpsServer({ prisma: setup.store.prisma, token: TOKEN, limits });
