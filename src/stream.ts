@@ -265,9 +265,8 @@ export interface Deletions {
   readonly exists?: (row: MirroredRow, options: FetchOptions) => Promise<boolean | null>;
 }
 
-/** What a connection knows of its account after `open`. */
+/** What a connection knows of its account after `open`: project name and role, human-readable. Never an address or a name of a person. */
 export interface AccountFacts {
-  /** Human-readable: project name and role. Never an address or a name of a person. */
   readonly summary: string;
 }
 
