@@ -100,6 +100,10 @@ describe.each(Object.entries(REDACTIONS))('%s', (_, redact) => {
     );
   });
 
+  it.each(['XIPValue', 'X-IP-1', 'xip_raw'])('drops the value of %s', (name) => {
+    expect(redact({ [name]: 'canary' }, NONE)).toEqual({});
+  });
+
   it('drops secrets of accounts under any spelling of their names, whatever the settings', () => {
     fc.assert(
       fc.property(styled(SECRET_NAMES), (name) => {
