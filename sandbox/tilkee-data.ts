@@ -4,7 +4,7 @@
  */
 import { Collection, createStamp } from './collection.ts';
 import { Random } from './random.ts';
-import { editSomething, liveChange } from './tilkee-changes.ts';
+import { dayAtWork, edits, makeChange } from './tilkee-changes.ts';
 import {
   createItem,
   createProject,
@@ -197,12 +197,11 @@ export class TilkeeData {
 
   /** Each changes the content of one row that exists. No `created_at` moves; an `updated_at` does where the kind has one. */
   randomEdits(count: number): void {
-    for (let done = 0; done < count; done++) editSomething(this, this.#random);
+    for (let done = 0; done < count; done++) makeChange(edits, this, this.#random);
   }
 
-  /** What a day at work brings: visits begin and grow, links are made, rows edited. */
   liveChanges(count: number): void {
-    for (let done = 0; done < count; done++) liveChange(this, this.#random);
+    for (let done = 0; done < count; done++) makeChange(dayAtWork, this, this.#random);
   }
 
   /**
