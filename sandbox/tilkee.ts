@@ -101,7 +101,7 @@ function nameOf(routes: readonly TilkeeRoute[], path: string): string {
   return route?.name ?? (isSlashMissing(routes, path) ? 'v3.redirect' : 'unknown');
 }
 
-interface Server extends Omit<RouteInput, 'call' | 'params'> {
+interface Server extends Omit<RouteInput, 'api' | 'call' | 'params'> {
   readonly routes: readonly TilkeeRoute[];
   readonly gatekeeper: TilkeeGatekeeper;
 }
@@ -117,7 +117,7 @@ function answer(call: Call, { routes, gatekeeper, ...tools }: Server): Answer {
   const status = tools.data.switches.refuse[route.name];
   if (status !== undefined) return failure(route.api, status);
   try {
-    return route.reply({ ...tools, call, params });
+    return route.reply({ ...tools, api: route.api, call, params });
   } catch (error) {
     if (error instanceof Refusal) return error.answer;
     throw error;
