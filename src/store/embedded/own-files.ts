@@ -25,11 +25,7 @@ export async function ownFolder(path: string, { isOpen = false } = {}): Promise<
   return realpath(path);
 }
 
-interface Step {
-  readonly isOpen: boolean;
-  readonly isLast: boolean;
-  readonly links: number;
-}
+type Step = Readonly<{ isOpen: boolean; isLast: boolean; links: number }>;
 
 async function walk(path: string, { isOpen, isLast, links }: Step): Promise<string> {
   const parent = dirname(path);
