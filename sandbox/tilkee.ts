@@ -7,7 +7,7 @@ import { Faults } from './faults.ts';
 import { Random } from './random.ts';
 import { findRoute, pathPattern } from './routes.ts';
 import { createHttpShell, type LimitOptions } from './serve.ts';
-import { TilkeeGatekeeper } from './tilkee-auth.ts';
+import { createGatekeeper, type TilkeeGatekeeper } from './tilkee-auth.ts';
 import { TilkeeData, type TilkeeDataOptions } from './tilkee-data.ts';
 import { type Api, failure, Refusal, type RouteInput, type TilkeeRoute } from './tilkee-route.ts';
 import { secretCanary } from './tilkee-rows.ts';
@@ -45,8 +45,8 @@ export function createTilkeeSandbox(options: TilkeeSandboxOptions = {}) {
   };
   const { username } = credentials;
   const data = new TilkeeData({ ...sizes, ...options, seed, username, leads, switches });
-  const gatekeeper = new TilkeeGatekeeper(credentials, switches, secrets);
-  const faults = new Faults(() => gatekeeper.revokeTokens());
+  const gatekeeper = createGatekeeper(credentials, switches, secrets);
+  const faults = new Faults(gatekeeper.revokeTokens);
   const random = new Random(seed ^ 0x7135);
   const routes = [...loginRoutes(gatekeeper), ...v3Routes, ...v2Routes];
   const shell = createHttpShell({
