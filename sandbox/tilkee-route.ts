@@ -25,8 +25,6 @@ export interface TilkeeRoute extends Pattern {
   readonly name: TilkeeCallName;
   readonly api: Api;
   readonly reply: (input: RouteInput) => Answer;
-  /** Logins: no token is asked for. */
-  readonly isOpen?: boolean;
 }
 
 /** Those of one API that read; `end` is what a path may end with, as an expression. */

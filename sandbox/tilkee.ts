@@ -80,7 +80,6 @@ function loginRoutes(gatekeeper: TilkeeGatekeeper): TilkeeRoute[] {
     api,
     method,
     pattern: pathPattern(path, api === 'v3' ? '/' : '/?'),
-    isOpen: true,
     reply: ({ call }) => reply(call),
   });
   return [
@@ -109,10 +108,9 @@ interface Server extends Omit<RouteInput, 'api' | 'call' | 'params'> {
 function answer(call: Call, { routes, gatekeeper, ...tools }: Server): Answer {
   if (isSlashMissing(routes, call.path)) return redirectToSlash(call);
   const found = findRoute(routes, call);
-  const isKnown = routes.some(({ pattern }) => pattern.test(call.path));
-  if (!found) return failure(apiOf(call.path), isKnown ? 405 : 404);
+  if (!found) return failure(apiOf(call.path), call.list === 'unknown' ? 404 : 405);
   const { route, params } = found;
-  const refused = route.isOpen ? undefined : gatekeeper.refuse(call, route.api);
+  const refused = route.name === 'oauth' ? undefined : gatekeeper.refuse(call, route.api);
   if (refused) return refused;
   const status = tools.data.switches.refuse[route.name];
   if (status !== undefined) return failure(route.api, status);
