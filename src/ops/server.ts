@@ -55,7 +55,7 @@ export async function startOpsServer(
 
 /** In the order in which a request meets them: headers, then the gate, then the routes. */
 export function createOpsServer(parts: HttpParts): FastifyInstance {
-  const { token = null, queue, plugins = [] } = parts;
+  const { prisma, token = null, queue, plugins = [] } = parts;
   const server = createHttpServer(parts);
   const reader = new StatusReader(parts);
   const live = new LiveStatus({ read: () => reader.read(), pollMs: parts.pollMs ?? POLL_MS });
@@ -63,12 +63,11 @@ export function createOpsServer(parts: HttpParts): FastifyInstance {
   server.register(async (routes) => {
     await addSecurityHeaders(routes);
     refuseUnreadable(routes);
-    const { prisma, host, readToken = null } = parts;
-    const ended = {
-      end: (session: Parameters<typeof endSession>[1]) => endSession(prisma, session),
-      read: () => readEndedSessions(prisma),
-    };
-    const gate = createGate(routes, { token, readToken, host, ended });
+    const gate = createGate(
+      routes,
+      { ...parts, token },
+      { end: (session) => endSession(prisma, session), read: () => readEndedSessions(prisma) },
+    );
     const assets = serveAssets(routes);
     handleErrors(routes, assets);
     addHealthRoutes(routes, parts);
