@@ -138,7 +138,7 @@ function toFacts({ proof_settled, ...line }: StreamStatus, known: Known): Stream
   const isHeld = own.some(({ code }) => code === 'deletion_brake' || code === 'suddenly_empty');
   const areDeletionsAccepted = (decided?.deletions_accepted_at ?? null) !== null;
   const isRead = backfill_completed_at !== null;
-  const running = known.running.get(key)?.find(({ pass }) => pass === line.running_pass);
+  const running = known.running.get(key)?.find(({ pass }) => pass === line.running_pass) ?? null;
   const [error] = own;
   return {
     ...line,
@@ -148,10 +148,7 @@ function toFacts({ proof_settled, ...line }: StreamStatus, known: Known): Stream
     next_step: nextStep({ ...line, isRead, areDeletionsAccepted }),
     rows: alive,
     deleted_rows: deleted,
-    running:
-      running === undefined
-        ? null
-        : progressOf(running, { aliveRows: alive, isFirstRead: !isRead, nowMs: known.nowMs }),
+    running: running && progressOf(running, { aliveRows: alive, isFirstRead: !isRead, nowMs: known.nowMs }),
     next_runs: known.nextRuns({ connectionId: connection_id, stream }, known.nowMs),
     paused_at: decided?.paused_at ?? null,
     deletions: areDeletionsAccepted ? 'accepted' : isHeld ? 'held' : null,
