@@ -1,6 +1,6 @@
 import type { App } from '../src/app.ts';
 import { LeadmirrorError } from '../src/errors.ts';
-import type { Control } from '../src/ops/server.ts';
+import type { Control } from '../src/ops/parts.ts';
 import {
   cancelRuns,
   isPaused,

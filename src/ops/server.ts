@@ -16,8 +16,6 @@ import { handleErrors, refuseUnreadable } from './routes/replies.ts';
 import { addReportRoutes } from './routes/report.ts';
 import { addSignInRoutes } from './routes/sign-in.ts';
 
-export type { Control, NextRun, OpsConnection, OpsParts, OpsPlugin, OpsQueue } from './parts.ts';
-
 export interface OpsServer {
   readonly url: string;
   close(): Promise<void>;
