@@ -117,7 +117,7 @@ function tokenOf(words: readonly string[]): NameFacts['token'] {
 }
 
 const TRACE_WORD =
-  /^(?:x?ips?(?:\P{ASCII}.*)?|ipv[46]s?|ip[46]|ipaddr(?:ess(?:es)?)?|ipadress\w*|uas?|xff|useragents?)\d*$/u;
+  /^(?:x?ips?(?:\P{ASCII}.*)?|ipv[46]s?|ip[46]|ipaddr(?:ess(?:es)?)?|ipadress\w*|x?uas?|xff|useragents?)\d*$/u;
 const TRACE_COMPACT = new RegExp(
   [
     '^(?:x?ips?|ua)\\d*$|useragent|ipaddr|ipv[46]|xforwarded|forwardedfor|remoteaddr|(?:peer|sock(?:et)?|inet|net|network)addr(?:ess(?:es)?)?$',

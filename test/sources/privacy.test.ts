@@ -100,7 +100,10 @@ describe.each(Object.entries(REDACTIONS))('%s', (_, redact) => {
     );
   });
 
-  it.each(['XIPValue', 'X-IP-1', 'xip_raw'])('drops the value of %s', (name) => {
+  it.each([
+    ...['XIP', 'XIPs', 'XIPRaw', 'XIPValue', 'XIP1', 'XIPv4Raw', 'X-IP', 'X-IP-1', 'x_ip_raw', 'x.ip.value', 'xip_raw'],
+    ...['xIpRaw', 'XIpValue', 'X_IP_RAW', 'XUARaw', 'x_ua_value'],
+  ])('drops the value of %s', (name) => {
     expect(redact({ [name]: 'canary' }, NONE)).toEqual({});
   });
 
