@@ -1,4 +1,14 @@
-import { asEpochSecondsTime, asText, asTexts, asTime, isObject } from '../coerce.ts';
+import {
+  asEpochSecondsTime,
+  asId,
+  asObject,
+  asText,
+  asTexts,
+  asTime,
+  firstOf,
+  isObject,
+  type JsonObject,
+} from '../coerce.ts';
 import {
   bigint,
   type Column,
@@ -38,6 +48,24 @@ const sourceApi = (api: TilkeeApiName): Column => column('text', () => api)();
 
 const DATES_OR_FALSE = 'first_access_at last_sign_in_at';
 
+/** The owner, else the leader, always one whole person: an owner without an e-mail address never gets that of the leader. */
+function ownerOf(fields: JsonObject): JsonObject {
+  const { owner, leader } = fields;
+  if (isObject(owner)) return owner;
+  const { email, first_name, last_name } = asObject(leader);
+  const id = asId(owner);
+  const leaderId = firstOf(asId, leader, fields.leader_id);
+  if (id !== null && id !== leaderId) return { id };
+  return {
+    id: leaderId,
+    email: email ?? fields.leader_email,
+    first_name: first_name ?? fields.leader_first_name,
+    last_name: last_name ?? fields.leader_last_name,
+  };
+}
+
+const ownerText = (field: string): Column => column('text', (_, project) => asText(ownerOf(project)[field]))();
+
 /** Statistics come from `data` (V3, and V2's detail) or lie flat in the row (V2's list). */
 export const projectsOf = (api: TilkeeApiName) =>
   tilkeeTable(
@@ -56,10 +84,10 @@ export const projectsOf = (api: TilkeeApiName) =>
       processed: flag(),
       tags: tagNames(),
       external_id: text(),
-      owner_id: reference('owner', 'leader', 'leader_id'),
-      owner_email: text('owner.email', 'leader.email', 'leader_email'),
-      owner_first_name: text('owner.first_name', 'leader.first_name', 'leader_first_name'),
-      owner_last_name: text('owner.last_name', 'leader.last_name', 'leader_last_name'),
+      owner_id: column('text', (_, project) => asId(ownerOf(project)))(),
+      owner_email: ownerText('email'),
+      owner_first_name: ownerText('first_name'),
+      owner_last_name: ownerText('last_name'),
       theme_id: reference('theme_id', 'theme'),
       vcard_id: reference('vcard_id', 'vcard'),
       workspace_id: id(),
