@@ -18,15 +18,15 @@ import {
 } from './coerce.ts';
 
 /**
- * One declaration per table: each column with its type, the fields that it is read from, and the JSON types that these are known to have. The table, the
- * mapping of a record and the known fields follow from it.
+ * One declaration per table: each column with its type, the fields that it is read from, and their known JSON types.
+ * The table, the mapping of a record and the known fields follow from it.
  */
 export interface Column {
   readonly type: ColumnType;
   readonly read: (value: unknown, record: JsonObject) => unknown;
   /** Known types of the fields; none: `known` of the table names them. */
   readonly json: readonly JsonType[];
-  /** `email`, or `owner.email`; the first one that holds something readable counts. None: the field has the name of the column. */
+  /** `email`, or `owner.email`; the first one that is readable counts. None: the name of the column. */
   readonly paths: readonly string[];
 }
 

@@ -46,7 +46,7 @@ export interface Session<T> extends HeaderSource {
 
 const AGAIN_MS = 10_000;
 
-/** This process's session, else the vault's, else a sign-in. Inside the vault whoever comes second finds what the first one has left there. */
+/** This process's session, else the vault's, else a sign-in. Whoever comes second finds what the first one left. */
 export function createSession<T>(parts: SessionParts<T>): Session<T> {
   const { vault, headerOf, isUsable, signIn, replacesUnreadable } = parts;
   let session: T | null = null;
@@ -118,8 +118,8 @@ interface Running<T> {
 }
 
 /**
- * One piece of work for all who ask at the same time. It stops when all of them were stopped, not when the first one was; and a request that is out is not
- * cut off at once then: its answer may hold the only refresh token that works from now on.
+ * One piece of work for all who ask at the same time. It stops when all of them were stopped; a request that is out is
+ * not cut off at once then: its answer may hold the only refresh token that works from now on.
  */
 function shared<T>(work: (options: FetchOptions) => Promise<T>): (options: FetchOptions) => Promise<T> {
   let running: Running<T> | null = null;

@@ -28,9 +28,9 @@ import {
 import type { TilkeeApiName } from './parts.ts';
 
 /**
- * The tables of both APIs in one shape, under V3's names where the two differ. A field is looked for under every name that any source gives it, whichever
- * API answered: servers of different years mix them. Where the sources disagree about a type, all of theirs are known. Short names of the sources as in
- * `privacy.ts`.
+ * The tables of both APIs in one shape, under V3's names. A field is looked for under every name that any source gives
+ * it, whichever API answered, and all types are known: servers of different years mix them. Short names of the sources
+ * as in `privacy.ts`.
  */
 const tilkeeTable = (name: string, columns: Readonly<Record<string, Column>>, options: TableOptions = {}) => {
   const known = { ...options.known, number: `id ${options.known?.number ?? ''}`.trim() };
@@ -48,7 +48,7 @@ const sourceApi = (api: TilkeeApiName): Column => column('text', () => api)();
 
 const DATES_OR_FALSE = 'first_access_at last_sign_in_at';
 
-/** The owner, else the leader, always one whole person: an owner without an e-mail address never gets that of the leader. */
+/** The owner, else the leader, one whole person: an owner without an e-mail never gets that of the leader. */
 function ownerOf(fields: JsonObject): JsonObject {
   const { owner, leader } = fields;
   if (isObject(owner)) return owner;
@@ -155,7 +155,7 @@ export const itemsOf = (api: TilkeeApiName) =>
     },
   );
 
-/** Links, V2 only. The row of a list names its project in most sources; where it does not, the list of one project does. */
+/** Links, V2 only. A row that does not name its project is told it by the list of one project. */
 export const TOKENS = tilkeeTable(
   'tokens',
   {
@@ -196,7 +196,7 @@ export const TOKENS = tilkeeTable(
   },
 );
 
-/** Visits, V2 only. No source shows the link or the project on one; a record that names them is believed, else the request that found it tells. */
+/** Visits, V2 only. No source shows link or project on one; where it does not, the request that found it tells. */
 export const CONNEXIONS = tilkeeTable(
   'connexions',
   {
