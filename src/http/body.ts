@@ -4,8 +4,7 @@ import { ResponseTooLargeError, UpstreamContractError } from '../errors.ts';
 
 /**
  * Reads an answer's body into text, decoding it. The limit is for the *decoded* bytes: a few kilobytes may unpack to
- * gigabytes. Stopping early destroys the body and its connection: the rest must not stay in a socket that is used
- * again.
+ * gigabytes. Stopping early destroys the body and its connection: no socket is used again with the rest.
  */
 
 /** What we ask for. Deflate is understood but not asked for: servers disagree on what it is. */

@@ -5,8 +5,8 @@
  *                                            ^                          |
  *                                            +---- longer wait ---------+ (fails, or is never heard of again)
  *
- * Failures are broken connections, timeouts and 5xx of all processes; a 4xx is the answer of a server that lives. All
- * times in ms of one clock.
+ * Failures are broken connections, timeouts and 5xx of all processes; a 4xx comes from a server that lives. Times in
+ * ms.
  */
 
 /** More than one request's attempts, so that a single stubborn request does not stop its neighbours. */

@@ -12,8 +12,7 @@ import { assertSecureUrl, hostAndPort, isRedirect, redactedPath, redirectTarget 
  * One attempt over the wire, whatever its status. Retries and budgets are for `upstream.ts`. It keeps no cookies, and
  * never lets a credential leave the host it was meant for.
  *
- * Every attempt has one time limit, body included, and one size limit. Errors name method, host and path; never the
- * query, a header or a body.
+ * Every attempt has one time limit and one size limit. Errors name method, host and path; never query, header or body.
  */
 
 export interface ProxySettings {

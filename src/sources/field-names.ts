@@ -21,8 +21,7 @@ export interface NameFacts {
 
 /**
  * How the shape of a value is read. `said`, `named`: what a person wrote stays, an address in it included. `prose`: a
- * whole value can be a trace, a part of it not. `numbered`: versions and phone numbers look like addresses. `id`: its
- * own.
+ * whole value can be a trace, a part of it not. `numbered`: versions and phone numbers look like addresses.
  */
 export type ValueKind = 'said' | 'named' | 'prose' | 'numbered' | 'id' | 'plain';
 

@@ -15,8 +15,7 @@ export const beginningOf = ({ id, walk }: List): PassCursor => ({ listId: id, ki
 
 /**
  * Reads lists in their order and writes each page with its checkpoint. `from`: where to begin (a cursor into one of the
- * lists); `afterwards`: what the pass does next, null at its end. Returns how the run ends, or null when the pass goes
- * on.
+ * lists); `afterwards`: what the pass does next, null at its end. Returns how the run ends; null: it goes on.
  */
 export async function walkLists(
   run: Run,

@@ -13,8 +13,7 @@ interface IncrementalProgress {
  * same-instant changes. Null: read to the end.
  *
  * When the list was read a whole lookback after its watermark, nothing late can be left at or before that: then only
- * newer rows matter, and an idle tick costs one request. A list that is new starts from the oldest of the known ones,
- * which cannot be too late.
+ * newer rows matter, and an idle tick costs one request. A new list starts from the oldest known one: not too late.
  */
 export function stopBefore(progress: IncrementalProgress, listId: string, lookbackMs: number): number | null {
   const { watermark, walkedAt } = progress;

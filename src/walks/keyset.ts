@@ -8,8 +8,7 @@ import { createStitchWalk, type StitchState } from './stitch.ts';
  * because creation times never change.
  *
  * A second with more rows than a page holds is read by id, stitched. The filter leaves out rows without a date: the
- * walk closes by reading the ascending head of the list, where those are; when they fill a page, all is read by id
- * instead.
+ * walk closes by reading the ascending head of the list, where those are; when they fill a page, all is read by id.
  */
 export interface KeysetOptions {
   readonly pageSize: number;

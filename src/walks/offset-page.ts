@@ -38,8 +38,8 @@ export function holdsOld({ entries }: ListPage, begunAt: number | null, fresh: R
 
 /**
  * Whether nothing follows this page. The server's word goes first; else a page is believed to be the last when it is
- * shorter than the size the server names and no count speaks against it. Anything less is asked about once more, from
- * its last row on.
+ * shorter than the size the server names and no count speaks against it. Else it is asked once more, from its last row
+ * on.
  */
 export function looksLikeEnd(
   { doubts, echoes }: Pick<OffsetState, 'doubts' | 'echoes'>,

@@ -24,8 +24,7 @@ import { assertInsideWindow, halved, idsOn, MAX_STEP_BACKS, pageTooLarge } from 
  *     └──────────────── another round (three at most) ─────┘
  *
  * Rows that arrive at the front, or jump there, are met at the top: it is read down to rows that did not change, and
- * once more when a row had jumped. Where the order changes with every question the count shows it, and the walk gives
- * up.
+ * once more when a row had jumped. An order that changes with every question shows in the count.
  */
 export interface OffsetOptions {
   /** Rows a page, at least 2: one of them is the overlap. */

@@ -14,10 +14,7 @@ const STATUSES = [100, 50, 1000] as const;
 const DELETED = 1000;
 /** The server has no upper limit for leads: a group of equal times larger than a page is read with a larger one. */
 const WIDE_LIMIT = 2000;
-/**
- * Pages overlap and begin at a multiple of their limit: of 100 rows 87 are new on average. Asking for so much more
- * makes that 100.
- */
+/** Pages overlap and begin at a multiple of their limit: of 100 rows 87 are new on average, of so many more 100. */
 const ROOM_FOR_OVERLAP = 1.15;
 
 export const LEADS = tiledeskTable(

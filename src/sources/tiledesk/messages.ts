@@ -25,8 +25,7 @@ import { channel, redacted, type TiledeskStreamParts, tiledeskTable } from './pa
  *                                              └─deleted─> its messages get `deleted_at`, nobody is asked
  *
  * An unknown conversation and an empty one have the same answer (seen in server 2.19), so nothing is concluded from
- * what is missing: messages are marked as deleted only with their conversation, whose deletion was confirmed by its own
- * id.
+ * what is missing: messages are marked as deleted only with their conversation, which was asked for by its id.
  */
 export const MESSAGES = tiledeskTable(
   'messages',

@@ -12,8 +12,8 @@ const MAX_READS = 5;
  * newest first until a page is empty: a short one is no proof of the end.
  *
  * Pages cannot overlap here, so a list of several is read again until two readings show the same ids in the same order.
- * That is proof: a row slips past the reader only when one that this reading has shown is removed, and the next reading
- * cannot show that one again.
+ * That is proof: a row slips past the reader only when one that this reading has shown is removed, which the next
+ * cannot show again.
  *
  * @throws UpstreamContractError `endless_list`; TransientError when the list does not keep still
  */

@@ -7,8 +7,7 @@ import { quoteName, tableName } from './table-sql.ts';
 
 /**
  * Tables of streams that are not built in: made where they are missing, and given the columns that they lack. Nothing
- * is taken away or changed: a column of another type is refused, because a person has to say what becomes of its
- * values.
+ * is taken away or changed: a column of another type is refused, and a person decides.
  */
 
 /** What every mirrored table has beside its typed columns, as the migrations write it: type and comment. */
