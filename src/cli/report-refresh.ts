@@ -1,13 +1,11 @@
 import { refreshReporting, setTimeZone } from '../store/reports/refresh.ts';
-import { runOnDatabase, UsageError } from './command.ts';
+import { runOnDatabase, type StreamOptions, UsageError } from './command.ts';
 import { EXIT } from './exit-codes.ts';
 import { formatSeconds, printResult } from './format.ts';
 
-export interface ReportRefreshOptions {
+export interface ReportRefreshOptions extends StreamOptions {
   readonly full?: boolean;
   readonly timeZone?: string;
-  readonly connection?: string;
-  readonly json?: boolean;
 }
 
 const SENTENCES = {
