@@ -83,11 +83,6 @@ export function createConnector(
   };
 }
 
-/** All configured accounts, once. */
-export function connect(config: Config, parts: ConnectParts): readonly Connection[] {
-  return createConnector(config, parts)(config.connections);
-}
-
 const credentialOf = (settings: ConnectionConfig): string =>
   settings.source === 'tilkee' ? tilkeeCredential(settings) : tiledeskCredential(settings);
 

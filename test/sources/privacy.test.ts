@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { connect } from '../../src/app/connector.ts';
+import { createConnector } from '../../src/app/connector.ts';
 import { vaultsIn } from '../../src/app/mirror-database.ts';
 import { createHttpClient } from '../../src/app/upstreams.ts';
 import { systemClock } from '../../src/clock.ts';
@@ -286,7 +286,8 @@ describe('every stream', () => {
     const client = createHttpClient(config, systemClock);
     const budgetOf = (_: string, perMinute: number) => createLocalBudget(perMinute, systemClock);
     const vaultOf = vaultsIn(config, null);
-    const connections = connect(config, { logger: silentLogger(), clock: systemClock, client, budgetOf, vaultOf });
+    const connect = createConnector(config, { logger: silentLogger(), clock: systemClock, client, budgetOf, vaultOf });
+    const connections = connect(config.connections);
     await client.close();
     const streams = connections.flatMap((connection) => connection.streams);
     expect(streams.map(({ name }) => name).sort()).toEqual(
