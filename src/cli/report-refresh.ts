@@ -3,11 +3,6 @@ import { runOnDatabase, type StreamOptions, UsageError } from './command.ts';
 import { EXIT } from './exit-codes.ts';
 import { formatSeconds, printResult } from './format.ts';
 
-export interface ReportRefreshOptions extends StreamOptions {
-  readonly full?: boolean;
-  readonly timeZone?: string;
-}
-
 const SENTENCES = {
   refreshed: 'The reporting tables hold what the mirror holds',
   rebuilt: 'The reporting tables were computed anew from all rows',
@@ -17,7 +12,10 @@ const SENTENCES = {
 } as const;
 
 /** Brings the precomputed tables of schema `reporting` up to the mirror; the daemon and `sync` do the same after their runs. */
-export async function reportRefresh({ full, timeZone, connection, json }: ReportRefreshOptions): Promise<void> {
+export async function reportRefresh(
+  options: StreamOptions & { readonly full?: boolean; readonly timeZone?: string },
+): Promise<void> {
+  const { full, timeZone, connection, json } = options;
   if (connection !== undefined && timeZone === undefined) {
     throw new UsageError('--connection says whose --time-zone it is: give both, or none');
   }
