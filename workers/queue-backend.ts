@@ -9,11 +9,26 @@ import {
   Worker,
   type WorkerOptions,
 } from 'bullmq';
+import { LeadmirrorError } from '../src/errors.ts';
 import type { RunJob } from './run-job.ts';
 
 export type RunQueue = Queue<RunJob, void, string>;
 export type QueuedRun = Job<RunJob, void, string>;
 export type RunProcessor = Processor<RunJob, void, string>;
+
+/** The queue cannot be reached. Waiting may help. */
+export class QueueUnavailableError extends LeadmirrorError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('queue_unavailable', message, options);
+  }
+}
+
+/** The queue answers, and refuses what it has to do. Waiting does not help. */
+export class QueueRefusedError extends LeadmirrorError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('queue_refused', message, options);
+  }
+}
 
 /**
  * Where the queues live. BullMQ's own types tell the two apart by type parameters that nothing here depends on; they are erased once, where a backend

@@ -7,18 +7,19 @@ import type { QueueHealth } from '../src/ops/parts.ts';
 import { type Lane, laneOf } from '../src/stream.ts';
 import {
   type QueueBackend,
+  QueueRefusedError,
+  QueueUnavailableError,
   type RunProcessor,
   type RunQueue,
   RunWorker,
   type RunWorkerOptions,
 } from './queue-backend.ts';
-import { QueueRefusedError, QueueUnavailableError } from './queue-errors.ts';
 import { createPostgresQueueBackend, migrateQueue } from './queue-postgres.ts';
 import { createRedisQueueBackend, warnAboutEviction } from './queue-redis.ts';
 import { describeError, QueueWatch } from './queue-watch.ts';
 import { deduplicationId, QUEUE_NAMES, RUN, type RunJob } from './run-job.ts';
 
-export { QueueRefusedError, QueueUnavailableError } from './queue-errors.ts';
+export { QueueRefusedError, QueueUnavailableError } from './queue-backend.ts';
 
 type JobCounts = Readonly<Record<string, number>>;
 
