@@ -43,10 +43,8 @@ export interface LoadOptions {
 }
 
 /**
- * Reads the whole configuration: the process's environment, `.env`, files named by NAME_FILE, `leadmirror.yaml`. The only
- * place in the program that looks at any of them. The result is deeply frozen.
- *
- * @throws ConfigError with every problem found, not only the first
+ * Reads the whole configuration: the process's environment, `.env`, files named by NAME_FILE, `leadmirror.yaml`; nothing else looks at any of them. The
+ * result is deeply frozen. @throws ConfigError with every problem found, not only the first
  */
 export function loadConfig(sources: Partial<ConfigSources> = {}, options: LoadOptions = {}): Config {
   const { env = process.env, cwd = process.cwd(), isTerminal = process.stderr.isTTY === true } = sources;

@@ -30,10 +30,7 @@ export class QueueRefusedError extends LeadmirrorError {
   }
 }
 
-/**
- * Where the queues live. BullMQ's own types tell the two apart by type parameters that nothing here depends on; they are erased once, where a backend
- * is made.
- */
+/** Where the queues live. BullMQ's types tell the two apart by type parameters that nothing here depends on; they are erased where a backend is made. */
 export interface QueueBackend {
   readonly kind: 'redis' | 'postgres';
   readonly factory: BackendFactory;
@@ -90,10 +87,7 @@ export class RunWorker extends Worker<RunJob, void, string> {
     return performance.now() - this.#lastAnswer.at;
   }
 
-  /**
-   * Takes no new job, waits for those under way and closes. Until they have ended, `close(true)` still lets go of everything at once. `isStuck`: does not
-   * wait for its loop, which may never end.
-   */
+  /** Waits for the jobs under way and closes; `close(true)` still ends it at once. `isStuck`: does not wait for its loop, which may never end. */
   async finish(isStuck: boolean): Promise<void> {
     await this.pause(true);
     while (this.#running.size > 0) await Promise.allSettled(this.#running);

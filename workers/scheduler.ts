@@ -17,9 +17,8 @@ import { wantedSchedules } from './schedules.ts';
 import { findUnfinished, isDue } from './unfinished.ts';
 
 /**
- * Role scheduler. One process leads; it makes the queue and the database agree with its configuration, again and again, so that a queue that lost
- * everything is whole again within a round, and so is what a process with an older configuration wrote. It runs no stream itself. Accounts that it does
- * not know are scheduled by the processes that do.
+ * Role scheduler. One process leads: it makes queue and database agree with its configuration, again and again, so that a queue that lost everything is
+ * whole within a round. It runs no stream itself. Accounts that it does not know are scheduled by the processes that do.
  *
  * A schedule's job (a tick) only asks for the run: BullMQ makes the next tick when this one is taken, and a tick that carried the run itself, or its
  * deduplication, would either run beside a slow predecessor or break the chain.
@@ -169,10 +168,7 @@ export class Scheduler {
     return report;
   }
 
-  /**
-   * `hopeful`: connections whose failed walks are tried again at once; null: all. `others`: connections that another process takes care of. What is switched
-   * off is left to people.
-   */
+  /** `hopeful`: connections whose failed walks are tried again at once; null: all. `others`: those that another process takes care of. */
   async #enqueueUnfinished(
     hopeful: ReadonlySet<string> | null,
     term: AbortSignal,

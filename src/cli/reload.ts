@@ -25,10 +25,9 @@ interface ReloaderParts {
 }
 
 /**
- * Follows the configuration of a running daemon until stopped: on SIGHUP, and when leadmirror.yaml or a file that it names is another one.
- *
- * The files are looked at, not watched: that is right on every file system, for editors that rename, and for Kubernetes, which exchanges a symbolic link two
- * folders away. A change counts once two looks in a row agree, so that a file is not read while it is being written.
+ * Follows the configuration of a running daemon until stopped: on SIGHUP, and when leadmirror.yaml or a file that it names changes.
+ * The files are looked at, not watched: that is right on every file system, for editors that rename, and for the symbolic links of Kubernetes. A change
+ * counts once two looks in a row agree, so that a file is not read while it is being written.
  */
 export async function followConfig(parts: ReloaderParts): Promise<void> {
   const { app, signal, requests } = parts;

@@ -3,10 +3,7 @@ import type { StreamKey } from '../store/engine/streams.ts';
 import type { Connection } from '../stream.ts';
 import { UsageError } from './command.ts';
 
-/**
- * The streams that words on the command line mean: `tiledesk.leads`, or `tiledesk` for all streams of a source; no words: everything.
- * @throws UsageError that lists what there is
- */
+/** What words mean: `tiledesk.leads`, or `tiledesk` for all its streams; no words: everything. @throws UsageError that lists what there is */
 export function selectStreams(
   connections: readonly Connection[],
   words: readonly string[],
@@ -30,10 +27,7 @@ export function selectStreams(
   return all.filter(({ key }) => meant.has(key));
 }
 
-/**
- * The same for streams that the database knows: on a machine that is not configured itself, and without changing what is.
- * @throws UsageError that lists what there is
- */
+/** The same for streams that the database knows, on a machine that is not configured itself. @throws UsageError that lists what there is */
 export function selectKnown(
   known: readonly StreamKey[],
   words: readonly string[],

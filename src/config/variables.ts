@@ -1,7 +1,4 @@
-/**
- * The table of all environment variables, as data. The loader takes its defaults from here, and `.env.example`, `--help` and
- * the README are checked against it, so a variable cannot exist in one of them only.
- */
+/** All environment variables. The loader takes its defaults from here, and `.env.example`, `--help` and the README are checked against it. */
 export interface Variable {
   readonly name: string;
   /** The text that an unset variable stands for; null when there is none. */

@@ -63,8 +63,7 @@ export function openAll(ask: Asker, parts: TrialParts, answers: Answers): Promis
 export type Tried<T> = { readonly value: T } | 'account' | 'address' | 'kept';
 
 /**
- * Tries until it works or is given up. Of a refusal that is among `certain` the answers are to blame; everything else says nothing about them, so a
- * person is asked what to do.
+ * Tries until it works or is given up. After a failure that is not among `certain` a person is asked what to do: the answers may be right.
  * @throws the error itself when it is a mistake of ours
  */
 export async function tryUntilClear<T>(
