@@ -11,7 +11,7 @@ export interface ScheduledStream extends ConfiguredStream {
 /** What is configured now, as one consistent picture: a new configuration makes a new one. */
 export function createLiveStreams(config: Config, connections: readonly Connection[], nowMs: number) {
   const settings = new Map(config.connections.map((each) => [each.id, each]));
-  const found = new Map<string, { readonly connection: Connection; readonly stream: Stream }>();
+  const found = new Map<string, { connection: Connection; stream: Stream }>();
   const schedules = new Map<string, StreamSchedule>();
   const streams: ScheduledStream[] = [];
   // Thousands of streams share a few schedules.
