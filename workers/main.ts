@@ -10,10 +10,8 @@ import { type RoundReport, Scheduler } from './scheduler.ts';
 import { createProcessor, type JobReport } from './sync-stream.ts';
 import { Parking } from './verdict.ts';
 
-export type DaemonRole = 'scheduler' | 'worker';
-
 export interface DaemonOptions {
-  readonly roles: readonly DaemonRole[];
+  readonly roles: readonly ('scheduler' | 'worker')[];
   readonly logger: Logger;
   /** Stops the daemon, as `stop` does. */
   readonly signal: AbortSignal;
