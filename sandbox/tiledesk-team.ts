@@ -22,8 +22,13 @@ export interface TeamOptions {
   readonly role: string;
 }
 
-/** `status`: of the user; 100 unless told. */
-type Particulars = Readonly<{ status?: number; member?: Partial<ProjectUser>; hasNoUser?: boolean }>;
+interface Particulars {
+  /** Of the user; 100 unless told. */
+  readonly status?: number;
+  readonly member?: Partial<ProjectUser>;
+  readonly hasNoUser?: boolean;
+}
+
 type Person = readonly [email: string, firstname: string, lastname: string, role: string | null, more?: Particulars];
 
 const staff: readonly Person[] = [

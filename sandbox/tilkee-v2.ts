@@ -3,7 +3,6 @@ import { type Answer, json } from './answer.ts';
 import type { Condition } from './collection.ts';
 import type { TilkeeKind, TilkeeProject, TilkeeToken, TilkeeVisit } from './tilkee-create.ts';
 import {
-  answerRow,
   byField,
   createdWithin,
   defaultOrders,
@@ -12,6 +11,7 @@ import {
   type ListPlan,
   Refusal,
   type RouteInput,
+  type RowOrder,
   readPage,
   readRoutes,
   searching,
@@ -47,8 +47,13 @@ const tables = { project: 'projects', item: 'items', token: 'tokens', connexion:
 /** Kinds that know when they changed. */
 const isStamped = (kind: TilkeeKind): boolean => kind !== 'token' && kind !== 'connexion';
 
-/** `echo`: what the answer says was applied; null when there is no name for it. */
-function readOrder(query: URLSearchParams, kind: TilkeeKind, switches: TilkeeSwitches) {
+interface AppliedOrder {
+  readonly order: RowOrder;
+  /** What the answer says was applied; null when there is no name for it. */
+  readonly echo: string | null;
+}
+
+function readOrder(query: URLSearchParams, kind: TilkeeKind, switches: TilkeeSwitches): AppliedOrder {
   const [first = ''] = (query.get(kind === 'connexion' ? 'sort' : 'order') ?? '').split(',');
   const [, minus, column = ''] = /^(-?)(?:[a-z]+\.)?([a-z_]+)$/.exec(first) ?? [];
   const columns = ['created_at', 'id', 'name', ...(isStamped(kind) ? ['updated_at'] : [])];
@@ -174,25 +179,32 @@ const listUsers = (input: RouteInput): Answer =>
 const idIn = (text = ''): number => (/^\d+$/.test(text) ? Number(text) : -1);
 
 /** @throws Refusal when the path names no project */
-const projectOf = (input: RouteInput): TilkeeProject => findById(input, 'project', idIn(input.params.project));
+const projectOf = (input: RouteInput): TilkeeProject =>
+  findById(input, { kind: 'project', id: idIn(input.params.project), api: 'v2' });
 
-const readProject = (input: RouteInput): Answer => answerRow(input, v2ProjectDetail(input.data, projectOf(input)));
+function readProject(input: RouteInput): Answer {
+  return json(finishRow(v2ProjectDetail(input.data, projectOf(input)), input.data.switches));
+}
 
 function readToken(input: RouteInput): Answer {
   const { id: projectId } = projectOf(input);
-  const token = findById(input, 'token', idIn(input.params.token), ({ project_id }) => project_id === projectId);
-  return answerRow(input, v2Token(input.data, token));
+  const wanted = { kind: 'token', id: idIn(input.params.token), api: 'v2' } as const;
+  const token = findById(input, wanted, ({ project_id }) => project_id === projectId);
+  return json(finishRow(v2Token(input.data, token), input.data.switches));
 }
 
 function readConnexion(input: RouteInput): Answer {
   const { data, params } = input;
   const { id: projectId } = projectOf(input);
-  const isOfProject = ({ token_id }: TilkeeVisit) => data.get('token', token_id)?.project_id === projectId;
-  const visit = findById(input, 'connexion', idIn(params.connexion), isOfProject);
+  const wanted = { kind: 'connexion', id: idIn(params.connexion), api: 'v2' } as const;
+  const visit = findById(input, wanted, ({ token_id }) => data.get('token', token_id)?.project_id === projectId);
   return json({ contents: v2ConnexionDetail(data, visit).map((row) => finishRow(row, data.switches)) });
 }
 
-const readMe = (input: RouteInput): Answer => answerRow(input, v2User(findById(input, 'user', input.data.mainUserId)));
+function readMe(input: RouteInput): Answer {
+  const user = findById(input, { kind: 'user', id: input.data.mainUserId, api: 'v2' });
+  return json(finishRow(v2User(user), input.data.switches));
+}
 
 /** A trailing slash does no harm here. */
 export const v2Routes = readRoutes('v2', '/?', [

@@ -10,15 +10,20 @@ import { ConfigError } from './errors.ts';
 import { isLoopback } from './loopback.ts';
 
 export { type ConfigChanges, compareConfigs, isSameAccount, withLiveChanges } from './config/changes.ts';
-export { describeConfig } from './config/describe.ts';
+export { type ConfigLine, describeConfig } from './config/describe.ts';
 export { readOptionalText } from './config/read-file.ts';
-export { type StreamSchedule, scheduleOf } from './config/schedules.ts';
+export { type ConnectionSchedules, type StreamSchedule, scheduleOf } from './config/schedules.ts';
+export { TILEDESK_STREAM_NAMES } from './config/tiledesk.ts';
 export { TILKEE_STREAM_NAMES } from './config/tilkee.ts';
 export type {
   Config,
   ConnectionConfig,
+  LogLevel,
+  TiledeskAuth,
   TiledeskConnectionConfig,
+  TiledeskStreamName,
   TilkeeConnectionConfig,
+  TilkeeStreamName,
 } from './config/types.ts';
 export { VARIABLES, type Variable, type VariableName } from './config/variables.ts';
 
@@ -38,8 +43,10 @@ export interface LoadOptions {
 }
 
 /**
- * Reads the whole configuration: the process's environment, `.env`, files named by NAME_FILE, `leadmirror.yaml`; nothing else looks at any of them. The
- * result is deeply frozen. @throws ConfigError with every problem found, not only the first
+ * Reads the whole configuration: the process's environment, `.env`, files named by NAME_FILE, `leadmirror.yaml`. The only
+ * place in the program that looks at any of them. The result is deeply frozen.
+ *
+ * @throws ConfigError with every problem found, not only the first
  */
 export function loadConfig(sources: Partial<ConfigSources> = {}, options: LoadOptions = {}): Config {
   const { env = process.env, cwd = process.cwd(), isTerminal = process.stderr.isTTY === true } = sources;

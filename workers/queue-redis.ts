@@ -3,13 +3,14 @@ import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import { type BackendFactory, createRedisBackend, type QueueOptions } from 'bullmq';
 import { AbstractConnector, Cluster, Redis, type RedisOptions, ReplyError } from 'ioredis';
 import type { Logger } from '../src/logger.ts';
-import { type QueueBackend, QueueRefusedError } from './queue-backend.ts';
+import type { QueueBackend } from './queue-backend.ts';
+import { QueueRefusedError } from './queue-errors.ts';
 import { describeError } from './queue-watch.ts';
 
 /** In braces: a cluster keeps all keys with this prefix in one slot, and BullMQ's scripts touch several keys at once. */
-const REDIS_PREFIX = '{leadmirror}';
+export const REDIS_PREFIX = '{leadmirror}';
 
-interface RedisBackendOptions {
+export interface RedisBackendOptions {
   /** One server, or the nodes of one cluster. */
   readonly urls: readonly string[];
   readonly prefix?: string;
@@ -125,10 +126,12 @@ const HINTS: readonly (readonly [RegExp, string])[] = [
   [/NOPERM/, 'the user in REDIS_URL needs more rights: +@all on the keys ~{leadmirror}*, INFO among them'],
 ];
 
-function createClient(
-  urls: readonly string[],
-  { retryStrategy, socketTimeout }: { retryStrategy: (times: number) => number | null; socketTimeout: number },
-): Redis | Cluster {
+interface ClientOptions {
+  readonly retryStrategy: (times: number) => number | null;
+  readonly socketTimeout: number;
+}
+
+function createClient(urls: readonly string[], { retryStrategy, socketTimeout }: ClientOptions): Redis | Cluster {
   const [first] = urls;
   if (first === undefined) throw new Error('no Redis URL');
   const common = { ...COMMON, socketTimeout };

@@ -9,9 +9,16 @@ export interface ScheduledStream extends ConfiguredStream {
 }
 
 /** What is configured now, as one consistent picture: a new configuration makes a new one. */
-export function createLiveStreams(config: Config, connections: readonly Connection[], nowMs: number) {
+interface LiveStreams {
+  readonly connections: readonly Connection[];
+  readonly streams: readonly ScheduledStream[];
+  find(connectionId: string, stream: string): { readonly connection: Connection; readonly stream: Stream } | undefined;
+  scheduleOf(connectionId: string, stream: string): StreamSchedule | undefined;
+}
+
+export function createLiveStreams(config: Config, connections: readonly Connection[], nowMs: number): LiveStreams {
   const settings = new Map(config.connections.map((each) => [each.id, each]));
-  const found = new Map<string, { connection: Connection; stream: Stream }>();
+  const found = new Map<string, { readonly connection: Connection; readonly stream: Stream }>();
   const schedules = new Map<string, StreamSchedule>();
   const streams: ScheduledStream[] = [];
   // Thousands of streams share a few schedules.
@@ -41,8 +48,8 @@ export function createLiveStreams(config: Config, connections: readonly Connecti
   return {
     connections,
     streams,
-    find: (connectionId: string, stream: string) => found.get(keyOf(connectionId, stream)),
-    scheduleOf: (connectionId: string, stream: string) => schedules.get(keyOf(connectionId, stream)),
+    find: (connectionId, stream) => found.get(keyOf(connectionId, stream)),
+    scheduleOf: (connectionId, stream) => schedules.get(keyOf(connectionId, stream)),
   };
 }
 

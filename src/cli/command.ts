@@ -28,7 +28,10 @@ export interface CommandOptions extends LoadOptions {
   readonly config?: Config;
 }
 
-/** The frame of every command: configuration, logger, signals, and the one place where an error becomes a message and an exit code. */
+/**
+ * The frame of every command: configuration, logger, signals, and the one place where an error becomes a message and an exit code. Nothing is printed
+ * twice, nothing ends without a word.
+ */
 export async function runCommand(
   options: CommandOptions,
   work: (context: CommandContext) => Promise<ExitCode>,

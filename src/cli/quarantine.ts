@@ -1,10 +1,10 @@
 import {
+  knownStreams,
   listOpenQuarantine,
   type QuarantinedRecord,
   type QuarantineEntry,
   readOpenQuarantine,
 } from '../store/engine/quarantine.ts';
-import { listStreams } from '../store/engine/streams.ts';
 import { describeDetail } from '../store/refusal-detail.ts';
 import { type RetryReport, retryQuarantine } from '../sync/retry-quarantine.ts';
 import { runOnApp, runOnDatabase, type StreamOptions } from './command.ts';
@@ -34,7 +34,11 @@ export async function quarantine(
 /** Needs the database only: no account has to be configured to look. Words are checked against the streams that were ever configured. */
 async function list(words: readonly string[], { connection, raw, json }: QuarantineOptions): Promise<void> {
   await runOnDatabase({ json }, async ({ prisma }) => {
-    const selected = selectKnown(await listStreams(prisma, { isEver: true }), words, connection);
+    const known = (await knownStreams(prisma)).map(({ connection_id, stream }) => ({
+      connectionId: connection_id,
+      stream,
+    }));
+    const selected = selectKnown(known, words, connection);
     const filter = {
       connectionId: connection ?? null,
       streams: words.length === 0 ? null : selected.map(({ stream }) => stream),

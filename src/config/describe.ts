@@ -1,7 +1,10 @@
 import { type StreamSchedule, scheduleOf } from './schedules.ts';
 import type { Config, ConnectionConfig, TiledeskConnectionConfig, TilkeeConnectionConfig } from './types.ts';
 
-type ConfigLine = Readonly<Record<'name' | 'value', string>>;
+export interface ConfigLine {
+  readonly name: string;
+  readonly value: string;
+}
 
 /** The configuration for people: every decision in a line, no secret, no e-mail address. */
 export function describeConfig(config: Config): readonly ConfigLine[] {

@@ -10,9 +10,9 @@ export interface LiveEvent {
   readonly id: string;
 }
 
-type Listener = (event: LiveEvent) => void;
+export type Listener = (event: LiveEvent) => void;
 
-interface LiveOptions {
+export interface LiveOptions {
   readonly read: () => Promise<StatusDocument>;
   /** Between two looks while anybody listens. */
   readonly pollMs: number;

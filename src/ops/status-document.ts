@@ -45,12 +45,15 @@ export interface ConnectionStatus {
   readonly credential: string | null;
 }
 
-/** A line of `sync.status`, and what else is known of the stream. */
-export interface StreamFacts
-  extends Omit<StreamStatus, 'proof_settled' | 'lag_seconds' | 'proof_rows' | 'open_quarantine'> {
+/** What the database counts in big integers. */
+interface Numbers {
   readonly lag_seconds: number | null;
   readonly proof_rows: number | null;
   readonly open_quarantine: number;
+}
+
+/** A line of `sync.status`, and what else is known of the stream. */
+export interface StreamFacts extends Omit<StreamStatus, 'proof_settled' | keyof Numbers>, Numbers {
   readonly next_step: NextStep;
   readonly rows: number;
   readonly deleted_rows: number;

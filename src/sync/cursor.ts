@@ -1,6 +1,6 @@
 import type { WalkState } from '../stream.ts';
 
-/** Where an unfinished pass stands: which list, and how far its walk got. JSON in the checkpoint. */
+/** Where an unfinished pass stands: which list, and how far its walk got. Stored as JSON in the checkpoint; serves one pass. */
 export interface PassCursor {
   readonly listId: string;
   /** The walk's kind: a server that turned out to know less is read by another one, which begins anew. */
@@ -8,7 +8,7 @@ export interface PassCursor {
   readonly walk: WalkState;
 }
 
-/** Raised when the shape of a walk's state changes: an older cursor then starts its walk again. */
+/** Raised when the shape of a walk's state changes: an older cursor then starts its walk again instead of being misread. */
 const VERSION = 2;
 
 export function encodeCursor(cursor: PassCursor): unknown {

@@ -215,6 +215,22 @@ describe('the time limit', () => {
     await connectionClosed();
   });
 
+  it('ends an answer that comes byte by byte, never silent for long', async () => {
+    server.script((_request, response) => {
+      response.writeHead(200).write('"');
+      let bytes = 0;
+      const drip = setInterval(() => {
+        bytes += 1;
+        if (bytes < 150) response.write('x');
+        else response.end('"');
+      }, 20);
+      response.on('close', () => clearInterval(drip));
+    });
+    const failure = await failureOf(createClient({ timeoutMs: 400 }).send(get('/')));
+    expect(failure.code).toBe('timeout');
+    await connectionClosed();
+  });
+
   it('includes redirects', async () => {
     server.script(text(302, '', { location: '/b' }), () => {});
     const failure = await failureOf(createClient({ timeoutMs: 100 }).send(get('/a')));

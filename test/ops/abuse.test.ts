@@ -167,6 +167,25 @@ it('half-open requests are closed in time, and probes are answered meanwhile', a
   await open.close();
 });
 
+it.each([
+  ['the head', 'POST /sign-in HTTP/1.1\r\nhost: localhost\r\nx: '],
+  ['the body', 'POST /sign-in HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9000\r\n\r\n'],
+])('a request is over in time although %s never stops coming, byte by byte', async (_, start) => {
+  const limits = { requestMs: 500, idleMs: 60_000, silentMs: 60_000, checkMs: 100, connections: 80 };
+  const open = await startOpsServer(
+    { prisma: setup.store.prisma, token: TOKEN, limits },
+    { host: '127.0.0.1', port: 0 },
+  );
+  const client = connect(Number(new URL(open.url).port), '127.0.0.1')
+    .on('error', () => {})
+    .resume();
+  client.write(start);
+  const drip = setInterval(() => client.write('x'), 50);
+  await until('closed', () => client.closed, 5_000);
+  clearInterval(drip);
+  await open.close();
+});
+
 it('connections beyond their bound are closed at once, and there is room again when others end', async () => {
   const limits = { requestMs: 20_000, idleMs: 20_000, silentMs: 20_000, checkMs: 100, connections: 3 };
   const full = await startOpsServer(

@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import { hostName, isFromOurPage } from '../../src/ops/guard/origin.ts';
 import { Sessions } from '../../src/ops/guard/sessions.ts';
 import { StreamPausedError } from '../../workers/web-control.ts';
+import { until } from '../helpers/cli.ts';
 import {
   ACCOUNT,
   addFreshStream,
@@ -174,6 +175,20 @@ describe('with a token', () => {
     expect((await read()).statusCode).toBe(200);
     await post('/sign-out', { cookie, 'sec-fetch-site': 'same-origin' });
     expect((await read()).statusCode).toBe(401);
+  });
+
+  it('a session that was signed out at one replica is over at all of them, and stays so after a restart', async () => {
+    const one = server;
+    const { cookie } = await signIn();
+    const isOpen = async (at: FastifyInstance) =>
+      (await at.inject({ url: '/api/status', headers: { cookie } })).statusCode === 200;
+    open(TOKEN);
+    expect([await isOpen(one), await isOpen(server)]).toEqual([true, true]);
+    await post('/sign-out', { cookie, 'sec-fetch-site': 'same-origin' });
+    expect(await isOpen(server)).toBe(false);
+    open(TOKEN);
+    expect(await isOpen(server)).toBe(false);
+    await until('the other one has heard of it', async () => !(await isOpen(one)), 10_000);
   });
 
   it('the cookie is taken from the browser also while the database cannot end the session', async () => {

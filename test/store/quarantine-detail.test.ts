@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
+import { createOpsServer } from '../../src/ops/server.ts';
 import { quarantineReasons } from '../../src/ops/view/stream-page.ts';
 import { listQuarantineReasons } from '../../src/store/engine/quarantine.ts';
 import { type MirrorSetup, setupMirror } from '../helpers/mirror.ts';
@@ -88,8 +89,13 @@ describe('the page of a stream', () => {
     const quarantine = await listQuarantineReasons(setup.app.database.prisma, { ...key, limit: 10 });
 
     expect(quarantine).toMatchObject([{ reason: 'refused_by_database', records: 1 }]);
-    expect(quarantineReasons(quarantine).text).toContain(
-      '1 <code>refused_by_database</code> 23514, column company, constraint no_canary of tiledesk.leads',
-    );
+    const says = '1 <code>refused_by_database</code> 23514, column company, constraint no_canary of tiledesk.leads';
+    expect(quarantineReasons(quarantine).text).toContain(says);
+
+    const server = createOpsServer({ prisma: setup.app.database.prisma });
+    const page = await server.inject(`/streams/${encodeURIComponent(key.connectionId)}/${key.stream}`);
+    await server.close();
+    expect(page.body).toContain(says);
+    expect(page.body).not.toContain('>canary');
   });
 });

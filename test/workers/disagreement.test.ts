@@ -1,12 +1,19 @@
 /** Two daemons on one database and queue, each with accounts of its own. */
 import { afterAll, afterEach, beforeAll, expect, it } from '@jest/globals';
+import { DelayedError } from 'bullmq';
 import { createTiledeskSandbox } from '../../sandbox/tiledesk.ts';
+import { systemClock } from '../../src/clock.ts';
 import { describeProcesses, disagreeing, readProcesses, writeBeat } from '../../src/store/engine/processes.ts';
 import { registerStreams } from '../../src/store/engine/streams.ts';
 import { readStatus } from '../../src/store/reports/status.ts';
+import type { QueuedRun } from '../../workers/queue-backend.ts';
+import { RUN } from '../../workers/run-job.ts';
+import { createProcessor, type ProcessorParts } from '../../workers/sync-stream.ts';
+import { Parking } from '../../workers/verdict.ts';
 import { startReceiver } from '../alerts/receivers.ts';
 import { type Cli, createCli, type Running, until } from '../helpers/cli.ts';
 import { variables } from '../helpers/mirror.ts';
+import { unheardLogger } from '../helpers/unheard-logger.ts';
 import { setupStore } from '../store/support.ts';
 
 let cli: Cli;
@@ -53,6 +60,34 @@ it('the leader does not switch off what another living daemon has, and the disag
   await registerStreams(prisma, [stream('tiledesk:a')], { retires: 'always' });
   expect(await connections()).toEqual(['tiledesk:a']);
   expect(disagreeing(await readProcesses(prisma))).toEqual([]);
+});
+
+it('a job of an account that only another living daemon knows goes back into the queue; of one that nobody knows it ends', async () => {
+  const store = await setupStore();
+  opened.push(store);
+  await writeBeat(store.prisma, beat(2, ['tiledesk:b'], 'two'));
+  const parts = {
+    app: { findStream: () => undefined, database: { prisma: store.prisma, place: 'x' }, clock: systemClock },
+    ...{ queues: {}, logger: unheardLogger(), parking: new Parking(), signal: new AbortController().signal },
+  };
+  const process = createProcessor(parts as unknown as ProcessorParts);
+  const work = async (connection: string) => {
+    let delayedMs: number | null = null;
+    const moveToDelayed = async (at: number) => {
+      delayedMs = at - Date.now();
+    };
+    const data = { connection, stream: 'tiledesk.leads', pass: 'incremental', trigger: 'schedule' };
+    const job = { id: '1', name: RUN, data, timestamp: Date.now(), moveToDelayed } as unknown as QueuedRun;
+    const error = await process(job, 'token').then(
+      () => null,
+      (thrown: unknown) => thrown,
+    );
+    return [error instanceof DelayedError, delayedMs];
+  };
+  expect(await work('tiledesk:b')).toEqual([true, expect.closeTo(1_000, -2)]);
+  expect(await work('tiledesk:nobody')).toEqual([false, null]);
+  await store.query("update sync.processes set beat_at = now() - interval '1 minute'");
+  expect(await work('tiledesk:b')).toEqual([false, null]);
 });
 
 async function stop(daemon: Running): Promise<void> {

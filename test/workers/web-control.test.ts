@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import type { Control } from '../../src/ops/parts.ts';
+import type { Control } from '../../src/ops/server.ts';
 import { createQueues, type Queues } from '../../workers/queues.ts';
 import { createWebControl } from '../../workers/web-control.ts';
 import { findClosedPort } from '../helpers/closed-port.ts';
@@ -54,6 +54,31 @@ describe('the buttons while Redis is away', () => {
     expect(await facts()).toMatchObject({ paused_at: null });
     expect(await control.resync(key)).toMatch(/read again from zero.* The queue cannot be reached: .* --pass backfill/);
     expect(await facts()).toMatchObject({ resync_asked_at: expect.any(Date) });
+  });
+});
+
+describe('a run that a person asks for', () => {
+  const asked = async () => {
+    const add = async () => ({});
+    const there = { ping: async () => {}, lanes: { fast: { add }, bulk: { add } } } as unknown as Queues;
+    return createWebControl({ database: store as never }, there).trigger(key, 'incremental');
+  };
+
+  it('begins at once', async () => {
+    expect(await asked()).toBe(`A run of ${STREAM} asked for; it begins as soon as a worker is free.`);
+  });
+
+  it('says why it waits, until when, and what ends that', async () => {
+    await store.query("update sync.streams set credential = 'account'");
+    await store.query(
+      `insert into sync.budgets (credential, base_spacing_ms, spacing_ms, blocked_until, blocked_reason)
+       values ('account', 307, 307, now() + interval '1 hour', 'Retry-After on 429')`,
+    );
+    expect(await asked()).toMatch(
+      new RegExp(
+        `asked for; but it waits\\. The server asked to wait until 2\\S+Z \\(Retry-After on 429\\): .* after: leadmirror resume ${STREAM} --connection ${ACCOUNT}$`,
+      ),
+    );
   });
 });
 

@@ -1,6 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { isLoopback } from '../../loopback.ts';
-import type { OpsParts } from '../parts.ts';
 import { Failures } from './failures.ts';
 import { hostName, isFromOurPage } from './origin.ts';
 import { type EndedSessions, isSameSecret, SESSION_HOURS, Sessions } from './sessions.ts';
@@ -14,27 +13,38 @@ import { type EndedSessions, isSameSecret, SESSION_HOURS, Sessions } from './ses
  * With a token: only the probes, the sign-in page and its style are open. Everything else wants the token as a bearer, or the session of a person
  * who signed in with it. Whatever changes something must come from this page itself, or from no browser at all.
  */
-export type Gate = ReturnType<typeof createGate>;
+export interface GateOptions {
+  readonly token: string | null;
+  /** Reads everything, and changes nothing. */
+  readonly readToken: string | null;
+  readonly host: string | undefined;
+  readonly ended: EndedSessions;
+}
+
+export interface Gate {
+  /** Without a token nobody may change anything. */
+  readonly canChange: boolean;
+  /** Compares, counts failures. `wait`: too many of them came from this address. */
+  tryToken(request: FastifyRequest, given: string): 'right' | 'wrong' | { readonly waitSeconds: number };
+  /** Sets the cookie. */
+  signIn(request: FastifyRequest, reply: FastifyReply): void;
+  signOut(request: FastifyRequest, reply: FastifyReply): Promise<void>;
+  isSignedIn(request: FastifyRequest): Promise<boolean>;
+}
 
 /** Answers to anybody: nothing on these tells about the mirror's accounts. */
 const OPEN = /^\/(healthz|readyz|sign-in|favicon\.ico|assets\/[\w.-]+)$/;
 const COOKIE = 'leadmirror_session';
 const READS = new Set(['GET', 'HEAD', 'OPTIONS']);
 
-/** `readToken` reads everything, and changes nothing. */
-export function createGate(
-  server: FastifyInstance,
-  { token, readToken = null, host }: Pick<OpsParts, 'readToken' | 'host'> & { readonly token: string | null },
-  ended: EndedSessions,
-) {
-  const sessions = token === null ? null : new Sessions(token, ended);
+export function createGate(server: FastifyInstance, options: GateOptions): Gate {
+  const { token, readToken, host } = options;
+  const sessions = token === null ? null : new Sessions(token, options.ended);
   const failures = new Failures();
 
-  const gate = {
-    /** Without a token nobody may change anything. */
+  const gate: Gate = {
     canChange: token !== null,
-    /** Compares, counts failures. `waitSeconds`: too many of them came from this address. */
-    tryToken(request: FastifyRequest, given: string): 'right' | 'wrong' | { readonly waitSeconds: number } {
+    tryToken(request, given) {
       // First: wrong ones from the same address, such as that of a proxy, never hold up the right one.
       if (token !== null && isSameSecret(given, token)) return 'right';
       const waitSeconds = failures.waitSeconds(request.ip, given);
@@ -43,17 +53,16 @@ export function createGate(
       request.log.warn({ address: request.ip }, 'a wrong OPS_TOKEN was given');
       return 'wrong';
     },
-    /** Sets the cookie. */
-    signIn(request: FastifyRequest, reply: FastifyReply): void {
+    signIn(request, reply) {
       if (sessions !== null) setCookie(request, reply, sessions.begin(), SESSION_HOURS * 3600);
     },
-    async signOut(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    async signOut(request, reply) {
       const cookie = sessionOf(request);
       // First, so that this browser loses it also while the database, which ends it everywhere, is away.
       setCookie(request, reply, '', 0);
       if (cookie !== null) await sessions?.end(cookie);
     },
-    async isSignedIn(request: FastifyRequest): Promise<boolean> {
+    async isSignedIn(request) {
       const cookie = sessionOf(request);
       return cookie !== null && (await sessions?.isOpen(cookie)) === true;
     },

@@ -16,7 +16,7 @@ import { createTagsStream } from './tags.ts';
 export { fetchOwnProjects, type OwnProject } from './own-projects.ts';
 export { createTiledeskSignIn, type KeptSession } from './sign-in.ts';
 
-/** The streams by their names in settings, in the order of a sync by hand. */
+/** The streams by the name that settings use, in the order in which a sync by hand reads them; a new stream is one new file and one line here. */
 const STREAMS = {
   leads: createLeadsStream,
   requests: createRequestsStream,

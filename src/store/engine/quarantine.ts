@@ -141,6 +141,14 @@ function openRows({ connectionId, streams }: QuarantineFilter, { after, limit }:
   };
 }
 
+/** Streams that were ever configured, for people who mistype one. */
+export async function knownStreams(prisma: PrismaClient): Promise<{ connection_id: string; stream: string }[]> {
+  return prisma.syncStream.findMany({
+    select: { connection_id: true, stream: true },
+    orderBy: [{ connection_id: 'asc' }, { stream: 'asc' }],
+  });
+}
+
 /** True when the walk met records without a usable id: then absence of an id proves nothing by itself. */
 export async function hasFreshQuarantine(db: PrismaClient, key: StreamKey, since: Date): Promise<boolean> {
   const found = await db.syncQuarantine.findFirst({

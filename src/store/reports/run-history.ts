@@ -1,7 +1,8 @@
-import { Prisma, type PrismaClient, type SyncStream } from '../../generated/prisma/client.ts';
+import { Prisma, type PrismaClient } from '../../generated/prisma/client.ts';
 import type { Outcome, Pass } from '../../stream.ts';
 import { addMs, databaseNow } from '../database-time.ts';
 import type { RunRecord } from '../engine/runs.ts';
+import type { StreamKey } from '../engine/streams.ts';
 
 /** What the runs tell about the hours behind us and about this moment; read-only. */
 
@@ -212,11 +213,22 @@ export async function readRequestRates(prisma: PrismaClient): Promise<Map<string
 const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
 
-/** What a person decided. `deletions_accepted_at`: what the brake held is accepted, until the next full walk uses that up. */
-export type Decisions = Pick<SyncStream, 'connection_id' | 'stream' | 'paused_at' | 'deletions_accepted_at'>;
+/** What a person decided about a stream. */
+export interface Decisions extends StreamKey {
+  readonly pausedAt: Date | null;
+  /** Deletions that the brake held are accepted, until the next full walk uses that up. */
+  readonly deletionsAcceptedAt: Date | null;
+}
 
-export const readDecisions = (prisma: PrismaClient): Promise<Decisions[]> =>
-  prisma.syncStream.findMany({
+export async function readDecisions(prisma: PrismaClient): Promise<Decisions[]> {
+  const rows = await prisma.syncStream.findMany({
     where: { enabled: true, OR: [{ paused_at: { not: null } }, { deletions_accepted_at: { not: null } }] },
     select: { connection_id: true, stream: true, paused_at: true, deletions_accepted_at: true },
   });
+  return rows.map((row) => ({
+    connectionId: row.connection_id,
+    stream: row.stream,
+    pausedAt: row.paused_at,
+    deletionsAcceptedAt: row.deletions_accepted_at,
+  }));
+}
