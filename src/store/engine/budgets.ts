@@ -107,24 +107,32 @@ function createStorage(
     return written === 1;
   };
 
+  const changeNow: BudgetStorage['change'] = async (rule) => {
+    for (;;) {
+      const row = await readRow();
+      if (row === undefined || row.base_spacing_ms !== base) {
+        await ensureRow();
+        continue;
+      }
+      const state = stateOf(row);
+      const [next, result] = rule(state, row.now);
+      if (next === state || (await writeRow(row.version, next))) {
+        last = next;
+        return result;
+      }
+    }
+  };
+
+  /** Those of this process follow each other: at once, they would only take each other's version. */
+  let previous: Promise<unknown> = Promise.resolve();
   return {
     get last() {
       return last;
     },
-    async change(rule) {
-      for (;;) {
-        const row = await readRow();
-        if (row === undefined || row.base_spacing_ms !== base) {
-          await ensureRow();
-          continue;
-        }
-        const state = stateOf(row);
-        const [next, result] = rule(state, row.now);
-        if (next === state || (await writeRow(row.version, next))) {
-          last = next;
-          return result;
-        }
-      }
+    change(rule) {
+      const change = previous.then(() => changeNow(rule));
+      previous = change.catch(() => {});
+      return change;
     },
   };
 }
