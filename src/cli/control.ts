@@ -34,7 +34,7 @@ export async function controlStreams(
   work: (stream: StreamControl) => Promise<Controlled>,
 ): Promise<void> {
   await runOnDatabase({ json }, async ({ prisma, url }, { config, logger }) => {
-    const known = await listStreams(prisma);
+    const known = await listStreams(prisma, 'configured');
     if (known.length === 0) {
       throw new UsageError(
         'The database knows no stream yet: leadmirror start and leadmirror sync note those configured.',

@@ -1,10 +1,10 @@
 import {
-  knownStreams,
   listOpenQuarantine,
   type QuarantinedRecord,
   type QuarantineEntry,
   readOpenQuarantine,
 } from '../store/engine/quarantine.ts';
+import { listStreams } from '../store/engine/streams.ts';
 import { describeDetail } from '../store/refusal-detail.ts';
 import { type RetryReport, retryQuarantine } from '../sync/retry-quarantine.ts';
 import { runOnApp, runOnDatabase, type StreamOptions } from './command.ts';
@@ -34,25 +34,19 @@ export async function quarantine(
 /** Needs the database only: no account has to be configured to look. Words are checked against the streams that were ever configured. */
 async function list(words: readonly string[], { connection, raw, json }: QuarantineOptions): Promise<void> {
   await runOnDatabase({ json }, async ({ prisma }) => {
-    const known = (await knownStreams(prisma)).map(({ connection_id, stream }) => ({
-      connectionId: connection_id,
-      stream,
-    }));
-    const selected = selectKnown(known, words, connection);
+    const selected = selectKnown(await listStreams(prisma, 'all'), words, connection);
     const filter = {
-      connectionId: connection ?? null,
-      streams: words.length === 0 ? null : selected.map(({ stream }) => stream),
+      ...(connection !== undefined && { connectionId: connection }),
+      ...(words.length > 0 && { streams: selected.map(({ stream }) => stream) }),
     };
     const read = raw ? readOpenQuarantine : listOpenQuarantine;
-    const entries: readonly Entry[] = await read(prisma, filter, { after: 0n, limit: ALL });
+    const entries: readonly Entry[] = await read(prisma, filter);
     printResult(json, { quarantine: entries.map(toJson) }, () => describe(entries));
     return EXIT.done;
   });
 }
 
 type Entry = QuarantineEntry | QuarantinedRecord;
-
-const ALL = 2_147_483_647;
 
 function toJson(entry: Entry) {
   const { connection_id, stream, record_id, reason, detail, first_seen_at, last_seen_at, run_id } = entry;

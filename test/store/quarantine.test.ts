@@ -27,7 +27,7 @@ const page = (rows: readonly Row[]) => encodePage({ table: LEADS, rows, bad: [],
 const bisect = (rows: readonly Row[]) => bisectPage(store.prisma, lease, page(rows));
 const ids = async () =>
   (await store.query<{ id: string }>('select id from tiledesk.leads order by id')).map(({ id }) => id);
-const open = () => readOpenQuarantine(store.prisma, { connectionId: null, streams: null }, { after: 0n, limit: 100 });
+const open = () => readOpenQuarantine(store.prisma, {});
 const refusal = { reason: 'refused_by_database', rawText: '{"_id":"a"}' };
 
 describe('a page that the database refuses because of what is in it', () => {

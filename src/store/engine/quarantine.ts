@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { Prisma, type PrismaClient } from '../../generated/prisma/client.ts';
+import { Prisma, type PrismaClient, type SyncQuarantine } from '../../generated/prisma/client.ts';
 import { repairText } from '../mirror/page-json.ts';
 import type { QuarantineDetail } from '../refusal-detail.ts';
 import type { Lease } from './leases.ts';
@@ -17,27 +17,17 @@ export interface BadRecord {
  * Records that could not be mapped or written: the reason and the text (redacted like everything that is stored), once per record. A row is open until
  * its record is written, by a run that meets it again or by hand; or until it is known to be gone.
  */
-export interface QuarantineFilter {
-  /** Null: any. */
-  readonly connectionId: string | null;
-  /** `tiledesk.leads`; null: any. */
-  readonly streams: readonly string[] | null;
-}
+export type QuarantinedRecord = Omit<SyncQuarantine, 'resolved_at'>;
 
 /** An open row without its text, which is personal data. */
-export interface QuarantineEntry {
-  readonly id: bigint;
-  readonly connection_id: string;
-  readonly stream: string;
-  readonly record_id: string;
-  readonly reason: string;
-  readonly detail: unknown;
-  readonly run_id: bigint;
-  readonly first_seen_at: Date;
-  readonly last_seen_at: Date;
-}
+export type QuarantineEntry = Omit<QuarantinedRecord, 'raw_text'>;
 
-export type QuarantinedRecord = QuarantineEntry & { readonly raw_text: string };
+/** What is absent may be any. */
+interface QuarantineFilter {
+  readonly connectionId?: string;
+  /** `tiledesk.leads`. */
+  readonly streams?: string[];
+}
 
 /** A record without a usable id is kept under a digest of its text. */
 const NAMELESS = 'sha256:';
@@ -86,25 +76,24 @@ export function resolveWrittenSql(
       and q.record_id <> all(${bad.map(storedIdOf)}::text[])`;
 }
 
-/** Open rows in the order in which they were met first, behind `after`. */
-export function listOpenQuarantine(
-  prisma: PrismaClient,
-  filter: QuarantineFilter,
-  page: { readonly after: bigint; readonly limit: number },
-): Promise<QuarantineEntry[]> {
-  return prisma.syncQuarantine.findMany({
-    ...openRows(filter, page),
-    omit: { raw_text: true, resolved_at: true },
-  });
+/** Open rows in the order in which they were met first. */
+export function listOpenQuarantine(prisma: PrismaClient, filter: QuarantineFilter): Promise<QuarantineEntry[]> {
+  return prisma.syncQuarantine.findMany({ ...openRows(filter), omit: { raw_text: true, resolved_at: true } });
 }
 
-/** As `listOpenQuarantine`, with the texts. */
+/** As `listOpenQuarantine`, with the texts; only those behind `page.after`. */
 export function readOpenQuarantine(
   prisma: PrismaClient,
   filter: QuarantineFilter,
-  page: { readonly after: bigint; readonly limit: number },
+  page?: { readonly after: bigint; readonly limit: number },
 ): Promise<QuarantinedRecord[]> {
-  return prisma.syncQuarantine.findMany({ ...openRows(filter, page), omit: { resolved_at: true } });
+  const { where, orderBy } = openRows(filter);
+  return prisma.syncQuarantine.findMany({
+    where: { ...where, id: { gt: page?.after } },
+    orderBy,
+    take: page?.limit,
+    omit: { resolved_at: true },
+  });
 }
 
 export interface QuarantineReason {
@@ -128,26 +117,10 @@ export async function listQuarantineReasons(
   return rows.map(({ reason, detail, _count: records }) => ({ reason, detail, records }));
 }
 
-function openRows({ connectionId, streams }: QuarantineFilter, { after, limit }: { after: bigint; limit: number }) {
-  return {
-    where: {
-      resolved_at: null,
-      id: { gt: after },
-      ...(connectionId === null ? {} : { connection_id: connectionId }),
-      ...(streams === null ? {} : { stream: { in: [...streams] } }),
-    },
-    orderBy: { id: 'asc' as const },
-    take: limit,
-  };
-}
-
-/** Streams that were ever configured, for people who mistype one. */
-export async function knownStreams(prisma: PrismaClient): Promise<{ connection_id: string; stream: string }[]> {
-  return prisma.syncStream.findMany({
-    select: { connection_id: true, stream: true },
-    orderBy: [{ connection_id: 'asc' }, { stream: 'asc' }],
-  });
-}
+const openRows = ({ connectionId, streams }: QuarantineFilter) => ({
+  where: { resolved_at: null, connection_id: connectionId, stream: { in: streams } },
+  orderBy: { id: 'asc' as const },
+});
 
 /** True when the walk met records without a usable id: then absence of an id proves nothing by itself. */
 export async function hasFreshQuarantine(db: PrismaClient, key: StreamKey, since: Date): Promise<boolean> {

@@ -71,10 +71,10 @@ export async function registerStreams(
     from strange where s.connection_id = strange.connection_id and s.stream = strange.stream`;
 }
 
-/** The streams that are configured now, as the process that started last noted them. */
-export async function listStreams(prisma: PrismaClient): Promise<StreamKey[]> {
+/** The streams that are configured now, as the process that started last noted them; or all that ever were. */
+export async function listStreams(prisma: PrismaClient, which: 'configured' | 'all'): Promise<StreamKey[]> {
   const rows = await prisma.syncStream.findMany({
-    where: { enabled: true },
+    where: which === 'all' ? {} : { enabled: true },
     select: { connection_id: true, stream: true },
     orderBy: [{ connection_id: 'asc' }, { stream: 'asc' }],
   });
