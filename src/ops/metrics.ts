@@ -2,7 +2,8 @@ import type { FastifyInstance } from 'fastify';
 import { collectDefaultMetrics, Gauge } from 'prom-client';
 import type { PrismaClient } from '../generated/prisma/client.ts';
 import type { Logger } from '../logger.ts';
-import { readMetricFacts, readRowFacts } from '../store/reports/metric-facts.ts';
+import { readMetricFacts } from '../store/reports/metric-facts.ts';
+import { countRows } from '../store/reports/status.ts';
 import type { ProcessMetrics } from './metrics/process-metrics.ts';
 import { renderStored } from './metrics/stored-metrics.ts';
 import { Remembered } from './remembered.ts';
@@ -60,7 +61,13 @@ export function registerMetrics(server: FastifyInstance, parts: MetricsParts): v
 /** The database is asked for a small part of the time only, however often somebody scrapes and however many streams there are. */
 function createStoredText({ prisma, maxStreams }: MetricsParts): Remembered<string> {
   let names: readonly string[] = [];
-  const rows = new Remembered(() => readRowFacts(prisma, names), { minAgeMs: 60_000, restShare: 50 });
+  // A full read of the tables, one after the other.
+  const count = async () => {
+    const counts = new Map<string, Awaited<ReturnType<typeof countRows>>>();
+    for (const name of names) counts.set(name, await countRows(prisma, name));
+    return counts;
+  };
+  const rows = new Remembered(count, { minAgeMs: 60_000, restShare: 50 });
   const read = async () => {
     const facts = await readMetricFacts(prisma);
     names = [...new Set(facts.streams.map(({ stream }) => stream))].sort();

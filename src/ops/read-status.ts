@@ -1,9 +1,9 @@
+import type { SyncStream } from '../generated/prisma/client.ts';
 import { groupBy } from '../group-by.ts';
 import { readProcesses } from '../store/engine/processes.ts';
 import type { RunRecord } from '../store/engine/runs.ts';
 import { type BudgetStatus, readBudgets, readPauses } from '../store/reports/budget-status.ts';
 import {
-  type Decisions,
   findRuns,
   type PassError,
   type RunGroup,
@@ -74,7 +74,7 @@ export class StatusReader {
       nowMs,
       running: groupBy(running, keyOf),
       errors: groupBy(errors, keyOf),
-      decisions: new Map(decisions.map((one) => [keyOf({ connection_id: one.connectionId, stream: one.stream }), one])),
+      decisions: new Map(decisions.map((row) => [keyOf(row), row])),
       days,
       counts: ({ connection_id, stream }) => counts.get(stream)?.get(connection_id) ?? { alive: 0, deleted: 0 },
       nextRuns: afterPauses(this.#parts.nextRuns ?? (() => []), pauses),
@@ -124,7 +124,7 @@ interface Known {
   readonly nowMs: number;
   readonly running: ReadonlyMap<string, readonly RunningPass[]>;
   readonly errors: ReadonlyMap<string, readonly PassError[]>;
-  readonly decisions: ReadonlyMap<string, Decisions>;
+  readonly decisions: ReadonlyMap<string, SyncStream>;
   readonly days: ReadonlyMap<string, readonly RunGroup[]>;
   readonly counts: (line: Named) => RowCounts;
   readonly nextRuns: NonNullable<OpsParts['nextRuns']>;
@@ -139,7 +139,7 @@ function toFacts({ proof_settled, ...line }: StreamStatus, known: Known): Stream
   const decided = known.decisions.get(key);
   const own = known.errors.get(key) ?? [];
   const isHeld = own.some(({ code }) => code === 'deletion_brake' || code === 'suddenly_empty');
-  const areDeletionsAccepted = (decided?.deletionsAcceptedAt ?? null) !== null;
+  const areDeletionsAccepted = (decided?.deletions_accepted_at ?? null) !== null;
   const isRead = backfill_completed_at !== null;
   const running = known.running.get(key)?.find(({ pass }) => pass === line.running_pass);
   const [error] = own;
@@ -163,7 +163,7 @@ function toFacts({ proof_settled, ...line }: StreamStatus, known: Known): Stream
         ? null
         : progressOf(running, { aliveRows: alive, isFirstRead: !isRead, nowMs: known.nowMs }),
     next_runs: known.nextRuns({ connectionId: connection_id, stream }, known.nowMs),
-    paused_at: decided?.pausedAt ?? null,
+    paused_at: decided?.paused_at ?? null,
     deletions: areDeletionsAccepted ? 'accepted' : isHeld ? 'held' : null,
     last_error:
       error === undefined

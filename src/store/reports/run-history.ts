@@ -1,8 +1,7 @@
-import { Prisma, type PrismaClient } from '../../generated/prisma/client.ts';
+import { Prisma, type PrismaClient, type SyncStream } from '../../generated/prisma/client.ts';
 import type { Outcome, Pass } from '../../stream.ts';
 import { addMs, databaseNow } from '../database-time.ts';
 import type { RunRecord } from '../engine/runs.ts';
-import type { StreamKey } from '../engine/streams.ts';
 
 /** What the runs tell about the hours behind us and about this moment; read-only. */
 
@@ -118,7 +117,7 @@ export async function readHours(
 ): Promise<Hour[]> {
   const ofStream = stream === undefined ? Prisma.empty : Prisma.sql`and stream = ${stream}`;
   const [counts, gaps] = await Promise.all([
-    prisma.$queryRaw<{ at: Date; rows: number; runs: number; failed: number }[]>`
+    prisma.$queryRaw<Omit<Hour, 'lag_seconds'>[]>`
       select h.at, coalesce(sum(r.created + r.updated), 0)::int as rows, (count(r.id) + coalesce(sum(r.idle_runs), 0))::int as runs,
         count(*) filter (where r.outcome = 'failed')::int as failed
       from generate_series(date_trunc('hour', now()) - interval '23 hours', date_trunc('hour', now()), interval '1 hour') as h(at)
@@ -213,22 +212,8 @@ export async function readRequestRates(prisma: PrismaClient): Promise<Map<string
 const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
 
-/** What a person decided about a stream. */
-export interface Decisions extends StreamKey {
-  readonly pausedAt: Date | null;
-  /** Deletions that the brake held are accepted, until the next full walk uses that up. */
-  readonly deletionsAcceptedAt: Date | null;
-}
-
-export async function readDecisions(prisma: PrismaClient): Promise<Decisions[]> {
-  const rows = await prisma.syncStream.findMany({
+/** What persons decided about streams: they are paused, or deletions that the brake held are accepted until the next full walk uses that up. */
+export const readDecisions = (prisma: PrismaClient): Promise<SyncStream[]> =>
+  prisma.syncStream.findMany({
     where: { enabled: true, OR: [{ paused_at: { not: null } }, { deletions_accepted_at: { not: null } }] },
-    select: { connection_id: true, stream: true, paused_at: true, deletions_accepted_at: true },
   });
-  return rows.map((row) => ({
-    connectionId: row.connection_id,
-    stream: row.stream,
-    pausedAt: row.paused_at,
-    deletionsAcceptedAt: row.deletions_accepted_at,
-  }));
-}
