@@ -11,7 +11,7 @@ import type { Tracer } from '../trace.ts';
 import { LOCAL_SETTINGS } from './session.ts';
 import { traceStatements } from './traced-sql.ts';
 
-export interface AdapterParts {
+interface AdapterParts {
   readonly tracer: Tracer | undefined;
   /** What is known of the connections so far. */
   readonly state: {
@@ -87,7 +87,7 @@ const statement = (sql: string): SqlQuery => ({ sql, args: [], argTypes: [] });
 
 /** Random, so that no text from upstream can be taken for a reference. */
 const PREFIX = `text ${randomUUID()} `;
-const bound = new Map<string, BoundText>();
+const bound = new Map<string, object>();
 let last = 0;
 
 /**
@@ -100,13 +100,14 @@ let last = 0;
 export async function bindText<T>(text: string, work: (reference: string) => Promise<T>): Promise<T> {
   last += 1;
   const reference = `${PREFIX}${last}`;
-  const held = new BoundText(text);
+  // node-postgres calls `toPostgres` on any object that is a parameter.
+  const held = { text, toPostgres: () => held.text };
   bound.set(reference, held);
   try {
     return await work(reference);
   } finally {
     bound.delete(reference);
-    held.release();
+    held.text = '';
   }
 }
 
@@ -116,21 +117,4 @@ function resolveReferences(queryable: SqlQueryable): void {
     if (bound.size === 0) return queryRaw(query);
     return queryRaw({ ...query, args: query.args.map((arg) => bound.get(arg as string) ?? arg) });
   };
-}
-
-/** `toPostgres` is what node-postgres calls on any object that is a parameter. */
-class BoundText {
-  #text: string;
-
-  constructor(text: string) {
-    this.#text = text;
-  }
-
-  toPostgres(): string {
-    return this.#text;
-  }
-
-  release(): void {
-    this.#text = '';
-  }
 }

@@ -34,17 +34,22 @@ export function noteRefusal(error: unknown): void {
     watch.named = error as Named;
 }
 
+interface Trial {
+  readonly table: TableSpec;
+  readonly row: Row;
+  /** Writes nothing. */
+  readonly attempt: (row: Row) => Promise<void>;
+}
+
 /** Trials for a column that the server does not name. */
 const MOST_TRIALS = 60;
 
 /**
  * Tries a refused row once more and returns what the server names: SQLSTATE, table, column and constraint, never a value. Where it names no column, that of
- * the constraint or index, or the one without which the row is taken. `attempt` writes nothing.
+ * the constraint or index, or the one without which the row is taken.
  */
-export async function describeRefusal(
-  prisma: PrismaClient,
-  { table, row, attempt }: { table: TableSpec; row: Row; attempt: (row: Row) => Promise<void> },
-): Promise<QuarantineDetail | null> {
+export async function describeRefusal(prisma: PrismaClient, trial: Trial): Promise<QuarantineDetail | null> {
+  const { table, row, attempt } = trial;
   const watch: { named: Named } = { named: {} };
   const failure = await watched.run(watch, () => failureOf(() => attempt(row)));
   const sqlstate = stateOf(failure);
@@ -56,7 +61,7 @@ export async function describeRefusal(
   const column =
     identifier(named.column) ??
     (constraint === null ? null : await columnsOf(prisma, `${schema}.${name}`, constraint)) ??
-    (await findColumn({ table, row, attempt }));
+    (await findColumn(trial));
   return {
     sqlstate,
     table: `${schema}.${name}`,
@@ -65,14 +70,11 @@ export async function describeRefusal(
   };
 }
 
-async function failureOf(work: () => Promise<void>): Promise<unknown> {
-  try {
-    await work();
-    return null;
-  } catch (error) {
-    return error;
-  }
-}
+const failureOf = (work: () => Promise<void>): Promise<unknown> =>
+  work().then(
+    () => null,
+    (error: unknown) => error,
+  );
 
 /** A trigger may name anything. */
 function identifier(name: unknown): string | null {
@@ -95,12 +97,7 @@ async function columnsOf(prisma: PrismaClient, table: string, constraint: string
 }
 
 /** The column without which the database takes the row; null when there is none, or when it is more than one. */
-async function findColumn(parts: {
-  readonly table: TableSpec;
-  readonly row: Row;
-  readonly attempt: (row: Row) => Promise<void>;
-}): Promise<string | null> {
-  const { table, row, attempt } = parts;
+async function findColumn({ table, row, attempt }: Trial): Promise<string | null> {
   const filled = Object.keys(table.columns).filter((name) => row[name] !== null && row[name] !== undefined);
   for (const name of filled.slice(0, MOST_TRIALS)) {
     if ((await failureOf(() => attempt({ ...row, [name]: null }))) === null) return name;

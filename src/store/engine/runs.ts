@@ -2,28 +2,15 @@ import { Prisma, type PrismaClient, type SyncRun } from '../../generated/prisma/
 import type { Outcome, Pass } from '../../stream.ts';
 import { type Lease, leaseOwner } from './leases.ts';
 
-/** Counts of one run. `read` = created + updated + unchanged + quarantined, except for rows that an answer held twice. */
-export interface RunCounts {
-  requests: number;
-  pages: number;
-  read: number;
-  created: number;
-  updated: number;
-  unchanged: number;
-  deleted: number;
-  quarantined: number;
-}
+const COUNTS = ['requests', 'pages', 'read', 'created', 'updated', 'unchanged', 'deleted', 'quarantined'] as const;
 
-export const noCounts = (): RunCounts => ({
-  requests: 0,
-  pages: 0,
-  read: 0,
-  created: 0,
-  updated: 0,
-  unchanged: 0,
-  deleted: 0,
-  quarantined: 0,
-});
+/** Counts of one run. `read` = created + updated + unchanged + quarantined, except for rows that an answer held twice. */
+export type RunCounts = Record<(typeof COUNTS)[number], number>;
+
+const countsOf = (line: Partial<RunCounts> | null): RunCounts =>
+  Object.fromEntries(COUNTS.map((name) => [name, line?.[name] ?? 0])) as RunCounts;
+
+export const noCounts = (): RunCounts => countsOf(null);
 
 export interface RunEnd {
   readonly outcome: Outcome;
@@ -80,10 +67,7 @@ export function foldIdleRunSql(lease: Lease): Prisma.Sql {
 
 /** What an open run has counted so far. */
 export async function readCounts(prisma: PrismaClient, runId: bigint): Promise<RunCounts> {
-  const row = await prisma.syncRun.findUnique({ where: { id: runId } });
-  if (row === null) return noCounts();
-  const { requests, pages, read, created, updated, unchanged, deleted, quarantined } = row;
-  return { requests, pages, read, created, updated, unchanged, deleted, quarantined };
+  return countsOf(await prisma.syncRun.findUnique({ where: { id: runId } }));
 }
 
 /** Ends a run outside a page: its line and its lease in one statement, unless another run took over meanwhile. */

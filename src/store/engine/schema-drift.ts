@@ -22,20 +22,11 @@ export async function keepDrift(
   { connectionId, stream, runId }: Pick<Lease, 'connectionId' | 'stream' | 'runId'>,
   drift: readonly Drift[],
 ): Promise<void> {
-  const json = JSON.stringify(
-    drift.map(({ path, kind, types, seenCount, recordIds }) => ({
-      path,
-      kind,
-      types,
-      seen_count: seenCount,
-      record_ids: recordIds,
-    })),
-  );
   // Ordered, so that two lanes of a stream take the locks in one order. `sync.schema_drift` in the subqueries: the row as it is stored.
   await prisma.$executeRaw`
     insert into sync.schema_drift (connection_id, stream, path, kind, types, seen_count, record_ids, run_id)
-    select ${connectionId}, ${stream}, path, kind, types, seen_count, record_ids, ${runId}::bigint
-    from jsonb_to_recordset(${json}::jsonb) as r(path text, kind text, types text[], seen_count bigint, record_ids text[])
+    select ${connectionId}, ${stream}, path, kind, types, "seenCount", "recordIds", ${runId}::bigint
+    from jsonb_to_recordset(${JSON.stringify(drift)}::jsonb) as r(path text, kind text, types text[], "seenCount" bigint, "recordIds" text[])
     order by path, kind
     on conflict (connection_id, stream, path, kind) do update set
       types = array(select distinct unnest(sync.schema_drift.types || excluded.types) order by 1),
