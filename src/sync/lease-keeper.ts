@@ -4,7 +4,6 @@ import {
   type CheckpointKey,
   LEASE_RENEW_MS,
   type Lease,
-  type Renewal,
   releaseLease,
   renewLease,
 } from '../store/engine/leases.ts';
@@ -74,7 +73,10 @@ function renewUntil({ prisma, logger }: LeaseParts, lease: Lease, ended: AbortCo
   }, LEASE_RENEW_MS);
 }
 
-function whyToEnd(lease: Lease, renewal: Renewal | null): LeaseLostError | RunCancelledError | null {
+function whyToEnd(
+  lease: Lease,
+  renewal: Awaited<ReturnType<typeof renewLease>>,
+): LeaseLostError | RunCancelledError | null {
   const { connectionId, stream, pass } = lease;
   if (renewal === null) return new LeaseLostError(`the lease of ${stream} ${pass} was taken over by another run`);
   if (renewal.isPaused) {

@@ -1,4 +1,5 @@
 import { createCipheriv, createDecipheriv, createHash, randomBytes, type ScryptOptions, scrypt } from 'node:crypto';
+import { promisify } from 'node:util';
 import { ConfigError } from '../../errors.ts';
 
 /*
@@ -19,7 +20,6 @@ const PROCESS_SALT = randomBytes(SALT_BYTES);
 /** Seals and opens what is stored under one name. */
 export function createCipher({ name, secretKey }: { readonly name: string; readonly secretKey: string }) {
   const additional = Buffer.concat([Buffer.from([VERSION]), Buffer.from(name, 'utf8')]);
-  const keyOf = (salt: Buffer): Promise<Buffer> => deriveOnce(secretKey, salt);
 
   return {
     /** Keeps the salt of the payload that is replaced: its key is known already. */
@@ -27,7 +27,7 @@ export function createCipher({ name, secretKey }: { readonly name: string; reado
       const isOurs = replaced !== null && replaced.length > HEAD_BYTES && replaced[0] === VERSION;
       const salt = isOurs ? replaced.subarray(1, 1 + SALT_BYTES) : PROCESS_SALT;
       const nonce = randomBytes(NONCE_BYTES);
-      const cipher = createCipheriv('aes-256-gcm', await keyOf(salt), nonce).setAAD(additional);
+      const cipher = createCipheriv('aes-256-gcm', await deriveOnce(secretKey, salt), nonce).setAAD(additional);
       const text = Buffer.concat([cipher.update(JSON.stringify(value), 'utf8'), cipher.final()]);
       return Buffer.concat([Buffer.from([VERSION]), salt, nonce, cipher.getAuthTag(), text]);
     },
@@ -39,7 +39,7 @@ export function createCipher({ name, secretKey }: { readonly name: string; reado
       const salt = payload.subarray(1, 1 + SALT_BYTES);
       const nonce = payload.subarray(1 + SALT_BYTES, 1 + SALT_BYTES + NONCE_BYTES);
       const tag = payload.subarray(HEAD_BYTES - TAG_BYTES, HEAD_BYTES);
-      const key = await keyOf(salt);
+      const key = await deriveOnce(secretKey, salt);
       try {
         const decipher = createDecipheriv('aes-256-gcm', key, nonce).setAAD(additional).setAuthTag(tag);
         const text = Buffer.concat([decipher.update(payload.subarray(HEAD_BYTES)), decipher.final()]);
@@ -51,6 +51,8 @@ export function createCipher({ name, secretKey }: { readonly name: string; reado
   };
 }
 
+const deriveKey = promisify<string, Buffer, number, ScryptOptions, Buffer>(scrypt);
+
 /** By secret key and salt. A few dozen bytes for each process that ever stored something. */
 const derivedKeys = new Map<string, Promise<Buffer>>();
 
@@ -58,16 +60,10 @@ function deriveOnce(secretKey: string, salt: Buffer): Promise<Buffer> {
   const name = createHash('sha256').update(salt).update(secretKey).digest('base64');
   const known = derivedKeys.get(name);
   if (known !== undefined) return known;
-  const key = deriveKey(secretKey, salt);
+  const key = deriveKey(secretKey, salt, 32, SCRYPT);
   derivedKeys.set(name, key);
   key.catch(() => derivedKeys.delete(name));
   return key;
-}
-
-function deriveKey(secretKey: string, salt: Buffer): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    scrypt(secretKey, salt, 32, SCRYPT, (error, key) => (error === null ? resolve(key) : reject(error)));
-  });
 }
 
 function unreadable(name: string): ConfigError {

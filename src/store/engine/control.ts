@@ -23,16 +23,11 @@ export interface EndedRun {
 const ALL_PASSES: readonly Pass[] = ['backfill', 'incremental', 'reconcile', 'verify'];
 const FULL_WALKS: readonly Pass[] = ['backfill', 'reconcile'];
 
-export interface Paused {
-  readonly since: Date;
-  /** It was paused before; nothing was changed. */
-  readonly wasPaused: boolean;
-  /** Passes that run at this moment: they end at their page within seconds. */
-  readonly running: readonly Pass[];
-}
-
-/** No run of the stream begins any more, until `resumeStream`. */
-export async function pauseStream(prisma: PrismaClient, key: StreamKey): Promise<Paused> {
+/**
+ * No run of the stream begins any more, until `resumeStream`. `wasPaused`: nothing was changed. `running`: passes that run at this moment; they end at their
+ * page within seconds.
+ */
+export async function pauseStream(prisma: PrismaClient, key: StreamKey) {
   const { connectionId, stream } = key;
   return prisma.$transaction(async (tx) => {
     const now = await databaseNow(tx);
@@ -64,14 +59,8 @@ export async function resumeStream(prisma: PrismaClient, key: StreamKey): Promis
   return count === 1 ? since : null;
 }
 
-export interface ServerPause {
-  readonly until: Date;
-  /** A stable word. */
-  readonly reason: string;
-}
-
-/** The wait that the server asked for, for one credential; null where there is none. */
-export async function readServerPause(prisma: PrismaClient, credential: string | null): Promise<ServerPause | null> {
+/** The wait that the server asked for, for one credential, with a stable word for why; null where there is none. */
+export async function readServerPause(prisma: PrismaClient, credential: string | null) {
   if (credential === null) return null;
   const budget = await prisma.syncBudget.findUnique({ where: { credential } });
   const until = budget?.blocked_until ?? null;
@@ -129,19 +118,12 @@ export async function cancelRuns(prisma: PrismaClient, key: StreamKey, pass: Pas
   return prisma.$transaction((tx) => endRuns(tx, key, { passes, code: 'cancelled_by_person', message }));
 }
 
-export interface Resynced {
-  /** The full walk that was under way. */
-  readonly ended: readonly EndedRun[];
-  /** False when the first full read had not ended yet: it begins anew. */
-  readonly wasComplete: boolean;
-  readonly isPaused: boolean;
-}
-
 /**
  * Forgets how far full walks are, so that the next one is a backfill from zero; rows are kept, and incremental passes go on. Also for a holder whose time is
- * up but who does not know it yet, the token is spent: it cannot write its old progress back.
+ * up but who does not know it yet, the token is spent: it cannot write its old progress back. `ended`: the full walk that was under way. `wasComplete` is false
+ * when the first full read had not ended yet: it begins anew.
  */
-export async function resyncStream(prisma: PrismaClient, key: StreamKey): Promise<Resynced> {
+export async function resyncStream(prisma: PrismaClient, key: StreamKey) {
   const message = 'ended by a person who asked for a full re-read from zero (leadmirror resync)';
   return prisma.$transaction(async (tx) => {
     const now = await databaseNow(tx);
@@ -174,21 +156,15 @@ export async function resyncStream(prisma: PrismaClient, key: StreamKey): Promis
 }
 
 /** How a run was ended by others; null when it was not, or by another run that took it over. */
-export async function readCancellation(
-  prisma: PrismaClient,
-  runId: bigint,
-): Promise<{ readonly code: string; readonly message: string } | null> {
-  const row = await prisma.syncRun.findUnique({
-    where: { id: runId },
-    select: { outcome: true, error_code: true, error_message: true },
-  });
+export async function readCancellation(prisma: PrismaClient, runId: bigint) {
+  const row = await prisma.syncRun.findUnique({ where: { id: runId } });
   if (row?.outcome !== 'cancelled' || row.error_code === null || row.error_code === 'lease_lost') return null;
   return { code: row.error_code, message: row.error_message ?? row.error_code };
 }
 
 /** Whether a run that let others have their turn is over: somebody else brought it to its end, or a person cancelled it. */
 export async function isOver(prisma: PrismaClient, runId: bigint): Promise<boolean> {
-  const row = await prisma.syncRun.findUnique({ where: { id: runId }, select: { outcome: true, error_code: true } });
+  const row = await prisma.syncRun.findUnique({ where: { id: runId } });
   if (row === null) return false;
   return row.outcome === 'succeeded' || row.outcome === 'partial' || row.error_code === 'cancelled_by_person';
 }
@@ -210,7 +186,7 @@ async function endRuns(
   { connectionId, stream }: StreamKey,
   { passes, code, message, isWaitingOnly = false }: Ending,
 ): Promise<EndedRun[]> {
-  const rows = await tx.$queryRaw<{ pass: Pass; run_id: bigint; is_alive: boolean }[]>`
+  return tx.$queryRaw<EndedRun[]>`
     with held as (
       select pass, lease_owner, coalesce(lease_until > clock_timestamp(), true) as is_alive
       from sync.checkpoints
@@ -232,6 +208,5 @@ async function endRuns(
         error_message = excluded.error_message, ended_at = excluded.ended_at
       where sync.runs.outcome is null
     )
-    select pass, run_id, is_alive from ended order by pass`;
-  return rows.map(({ pass, run_id, is_alive }) => ({ pass, runId: run_id, isAlive: is_alive }));
+    select pass, run_id as "runId", is_alive as "isAlive" from ended order by pass`;
 }

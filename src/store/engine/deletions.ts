@@ -5,7 +5,7 @@ import { columnsOf, readStream, type StreamKey } from './streams.ts';
 /**
  * A person's word that rows may vanish although the brake holds: given once, for the next full walk, and only while there is something to accept.
  */
-export interface HeldDeletions {
+interface HeldDeletions {
   /** `deletion_brake`, or `suddenly_empty`. */
   readonly code: string;
   readonly message: string;
@@ -34,17 +34,14 @@ export const heldDeletionsSql = Prisma.sql`
   order by r.id desc limit 1`;
 
 /** What the brake holds back now; null when it does not hold. */
-export async function readHeldDeletions(prisma: PrismaClient, key: StreamKey): Promise<HeldDeletions | null> {
+export async function readHeldDeletions(prisma: PrismaClient, key: StreamKey) {
   const [held] = await prisma.$queryRaw<HeldDeletions[]>`
     select h.* from (select ${key.connectionId} as connection_id, ${key.stream} as stream) l, lateral (${heldDeletionsSql}) h`;
   return held ?? null;
 }
 
 /** Notes that a person accepts what the brake holds. Changes nothing, and answers null, when it does not hold. */
-export async function acceptDeletions(
-  prisma: PrismaClient,
-  key: StreamKey,
-): Promise<(HeldDeletions & { readonly validUntil: Date }) | null> {
+export async function acceptDeletions(prisma: PrismaClient, key: StreamKey) {
   const held = await readHeldDeletions(prisma, key);
   if (held === null) return null;
   const now = await databaseNow(prisma);
@@ -54,17 +51,15 @@ export async function acceptDeletions(
 }
 
 /** Whether a person accepted the deletions within the last day. */
-export async function isAccepted(prisma: PrismaClient, key: StreamKey): Promise<boolean> {
-  return (await readAccepted(prisma, key)) !== null;
-}
+export const isAccepted = async (prisma: PrismaClient, key: StreamKey): Promise<boolean> =>
+  (await readAccepted(prisma, key)) !== null;
 
 /**
  * Whether a person accepted within the last day that the list is empty. Who was told of a few rows that vanished has not agreed to lose all of them, when
  * the next answer happens to be an empty one.
  */
-export async function isEmptinessAccepted(prisma: PrismaClient, key: StreamKey): Promise<boolean> {
-  return (await readAccepted(prisma, key)) === 'suddenly_empty';
-}
+export const isEmptinessAccepted = async (prisma: PrismaClient, key: StreamKey): Promise<boolean> =>
+  (await readAccepted(prisma, key)) === 'suddenly_empty';
 
 /** The code of what was held when a person accepted it, as far as its run is still known. */
 async function readAccepted(prisma: PrismaClient, key: StreamKey): Promise<string | null> {

@@ -124,26 +124,18 @@ async function assertNotPaused(prisma: PrismaClient, key: CheckpointKey): Promis
   throw new RunCancelledError('paused', message);
 }
 
-/** What a holder learns when it renews. */
-export interface Renewal {
-  /** A person wants the stream to rest. */
-  readonly isPaused: boolean;
-  /** The configuration that was read last, by any process, has the stream. */
-  readonly isConfigured: boolean;
-}
-
-/** Null when the lease was lost. */
-export async function renewLease(prisma: PrismaClient, lease: Lease): Promise<Renewal | null> {
-  const [renewed] = await prisma.$queryRaw<{ is_paused: boolean; is_configured: boolean }[]>`
+/** Whether a person wants the stream to rest, and whether the configuration that was read last, by any process, has it. Null when the lease was lost. */
+export async function renewLease(prisma: PrismaClient, lease: Lease) {
+  const [renewed] = await prisma.$queryRaw<{ isPaused: boolean; isConfigured: boolean }[]>`
     with renewed as (
       update sync.checkpoints set lease_until = clock_timestamp() + make_interval(secs => ${LEASE_MS / 1000}::float8)
       where connection_id = ${lease.connectionId} and stream = ${lease.stream} and pass = ${lease.pass}
         and lease_token = ${lease.token} and lease_until is not null
       returning connection_id, stream
     )
-    select s.paused_at is not null as is_paused, coalesce(s.enabled, true) as is_configured
+    select s.paused_at is not null as "isPaused", coalesce(s.enabled, true) as "isConfigured"
     from renewed left join sync.streams s using (connection_id, stream)`;
-  return renewed === undefined ? null : { isPaused: renewed.is_paused, isConfigured: renewed.is_configured };
+  return renewed ?? null;
 }
 
 /** Gives the lease back at once; harmless when it was lost. */

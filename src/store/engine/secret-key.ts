@@ -68,15 +68,6 @@ function otherKey(): ConfigError {
   return new ConfigError([{ variable: 'LEADMIRROR_SECRET_KEY', message }]);
 }
 
-export interface Rekeyed {
-  /** Encrypted with the new key now. */
-  readonly reencrypted: number;
-  /** Were so already. */
-  readonly unchanged: number;
-  /** Neither key opened them. */
-  readonly discarded: number;
-}
-
 export interface RekeyOptions {
   /** Null: it is lost. */
   readonly oldKey: string | null;
@@ -92,11 +83,12 @@ const TRANSACTION_MS = 120_000;
 
 /**
  * Encrypts everything stored with the new key, in one transaction: an interruption changes nothing. Waits until no process is signing in, since what it is
- * handed could not be stored any more; a process that still has the old key stores nothing afterwards.
+ * handed could not be stored any more; a process that still has the old key stores nothing afterwards. Returns how many were encrypted with the new key, how
+ * many were so already, and how many neither key opened.
  *
  * @throws ConfigError when neither key opens something, RateLimitedError (`sign_in_busy`) when the sign-ins do not end
  */
-export async function rekey(prisma: PrismaClient, options: RekeyOptions): Promise<Rekeyed> {
+export async function rekey(prisma: PrismaClient, options: RekeyOptions) {
   for (let waitedMs = 0; waitedMs < WAIT_MS; waitedMs += POLL_MS) {
     options.signal.throwIfAborted();
     const rekeyed = await prisma.$transaction((tx) => tryRekey(tx, options), { timeout: TRANSACTION_MS });
@@ -105,18 +97,12 @@ export async function rekey(prisma: PrismaClient, options: RekeyOptions): Promis
   }
   throw new RateLimitedError(
     'Another process is signing in all the time; stop it, and start again. Nothing was changed.',
-    {
-      waitMs: WAIT_MS,
-      code: 'sign_in_busy',
-    },
+    { waitMs: WAIT_MS, code: 'sign_in_busy' },
   );
 }
 
 /** Null while a process is signing in. */
-async function tryRekey(
-  tx: Prisma.TransactionClient,
-  { oldKey, newKey, discards }: RekeyOptions,
-): Promise<Rekeyed | null> {
+async function tryRekey(tx: Prisma.TransactionClient, { oldKey, newKey, discards }: RekeyOptions) {
   await tx.$executeRaw`lock table sync.secrets in share row exclusive mode`;
   const now = await databaseNow(tx);
   if ((await tx.syncSecret.count({ where: { locked_until: { gt: now } } })) > 0) return null;
@@ -128,11 +114,11 @@ async function tryRekey(
       unchanged++;
       continue;
     }
+    const { name } = row;
     const value = oldKey === null ? undefined : await tryOpen(row, oldKey);
-    if (value === undefined) unopened.push(row.name);
-    const payload =
-      value === undefined ? null : await createCipher({ name: row.name, secretKey: newKey }).seal(value, null);
-    await tx.syncSecret.update({ where: { name: row.name }, data: { payload, updated_at: now } });
+    if (value === undefined) unopened.push(name);
+    const payload = value === undefined ? null : await createCipher({ name, secretKey: newKey }).seal(value, null);
+    await tx.syncSecret.update({ where: { name }, data: { payload, updated_at: now } });
   }
   if (unopened.length > 0 && !discards) throw unopenable(unopened);
   // Nobody who took a lock with the old key can write with it.

@@ -77,7 +77,12 @@ export function createDatabaseVault<T>(prisma: PrismaClient, parts: VaultParts):
       const lock = await tryTake();
       if (lock !== null) return lock;
       const leftMs = until - clock.now();
-      if (leftMs <= 0) throw busy();
+      if (leftMs <= 0) {
+        throw new RateLimitedError('another process is signing in to this account right now', {
+          waitMs: LAST_POLL_MS * 10,
+          code: 'sign_in_busy',
+        });
+      }
       await clock.sleep(Math.min(pauseMs, leftMs), signal);
     }
   }
@@ -156,11 +161,4 @@ export function createDatabaseVault<T>(prisma: PrismaClient, parts: VaultParts):
       return cipher.open<T>(toBuffer(row?.payload ?? null));
     },
   };
-}
-
-function busy(): RateLimitedError {
-  return new RateLimitedError('another process is signing in to this account right now', {
-    waitMs: LAST_POLL_MS * 10,
-    code: 'sign_in_busy',
-  });
 }
