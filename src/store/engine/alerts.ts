@@ -1,4 +1,4 @@
-import type { Prisma, PrismaClient, SyncAlert } from '../../generated/prisma/client.ts';
+import type { Prisma, PrismaClient, SyncAlert, SyncAlertMessage } from '../../generated/prisma/client.ts';
 import { addMs, databaseNow } from '../database-time.ts';
 import { LOCKS } from '../locks.ts';
 import {
@@ -57,10 +57,7 @@ export async function holdRound(
   });
 }
 
-async function takeTurn(
-  tx: Prisma.TransactionClient,
-  minGapMs: number,
-): Promise<Pick<RoundFacts, 'now' | 'lastRoundAt'> | null> {
+async function takeTurn(tx: Prisma.TransactionClient, minGapMs: number) {
   const [turn] = await tx.$queryRaw<{ held: boolean; now: Date }[]>`
     select pg_try_advisory_xact_lock(${LOCKS.alerts}::bigint) as held, clock_timestamp() as now`;
   if (turn?.held !== true) return null;
@@ -99,13 +96,8 @@ async function write(tx: Prisma.TransactionClient, result: RoundResult, channels
       notified_at = case when excluded.message_id is null then sync.alerts.notified_at end`;
 }
 
-export interface DueMessage {
-  readonly id: string;
-  readonly body: unknown;
-  /** This one included. */
-  readonly attempts: number;
-  readonly created_at: Date;
-}
+/** `attempts`: this one included. */
+export type DueMessage = Pick<SyncAlertMessage, 'id' | 'body' | 'attempts' | 'created_at'>;
 
 /**
  * Takes the oldest message of a channel that is not delivered, when it is due; nobody else takes it for `leaseMs`. Later ones wait for it, so that "over"

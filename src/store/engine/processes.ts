@@ -74,9 +74,7 @@ export async function readConnectionsElsewhere(prisma: PrismaClient): Promise<Re
 
 /** Accounts of the other process that leads; null while none is known to. */
 export async function readLedConnections(prisma: PrismaClient): Promise<ReadonlySet<string> | null> {
-  const leaders = (await readOthers(prisma)).filter(
-    ({ is_leading, config_hash }) => is_leading && config_hash !== null,
-  );
+  const leaders = (await readOthers(prisma)).filter((one) => one.is_leading && one.config_hash !== null);
   return leaders.length === 0 ? null : new Set(leaders.flatMap(({ connections }) => connections));
 }
 
@@ -99,21 +97,20 @@ export function describeProcesses(processes: readonly ProcessRecord[]): string |
   const alive = processes.filter(({ is_alive }) => is_alive);
   const silent = processes.filter(({ is_alive }) => !is_alive);
   const leader = alive.find(({ is_leading }) => is_leading);
-  const parts = [
-    alive.length === 0 ? 'no process alive' : `${alive.length} ${alive.length === 1 ? 'process' : 'processes'}`,
-  ];
-  if (alive.length > 0) parts.push(leader === undefined ? 'no leader' : `leader ${leader.host}:${leader.pid}`);
+  const led = leader === undefined ? 'no leader' : `leader ${namesOf([leader])}`;
+  const count = `${alive.length} ${alive.length === 1 ? 'process' : 'processes'}, ${led}`;
   const lastHeard = Math.max(...silent.map(({ beat_at }) => beat_at.getTime()));
-  const silence = silent.length === 0 ? '' : `; ${silent.length} silent since ${new Date(lastHeard).toISOString()}`;
   const cutOff = alive.filter(({ queue_ok }) => !queue_ok);
-  const queue =
-    cutOff.length === 0
-      ? ''
-      : `; the queue cannot be reached from ${cutOff.map(({ host, pid }) => `${host}:${pid}`).join(', ')}`;
   const others = disagreeing(processes);
-  const dispute =
-    others.length === 0
-      ? ''
-      : `; their configurations differ (${others.map(({ host, pid }) => `${host}:${pid}`).join(', ')}): give all of them the same accounts and streams`;
-  return `${parts.join(', ')}${silence}${queue}${dispute}`;
+  const parts = [
+    alive.length === 0 ? 'no process alive' : count,
+    silent.length > 0 && `${silent.length} silent since ${new Date(lastHeard).toISOString()}`,
+    cutOff.length > 0 && `the queue cannot be reached from ${namesOf(cutOff)}`,
+    others.length > 0 &&
+      `their configurations differ (${namesOf(others)}): give all of them the same accounts and streams`,
+  ];
+  return parts.filter((part) => part !== false).join('; ');
 }
+
+const namesOf = (processes: readonly ProcessRecord[]): string =>
+  processes.map(({ host, pid }) => `${host}:${pid}`).join(', ');

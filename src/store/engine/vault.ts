@@ -14,26 +14,8 @@ import { refuseOtherKey } from './secret-key.ts';
  * meanwhile, and the lock of a process that was killed ends by itself. Every taker gets a larger token, and a secret is only written with the current
  * one, so a process that slept past its lock cannot overwrite what its successor has stored.
  */
-export interface DatabaseVault<T> {
-  /**
-   * Runs `work` alone, with what is stored; what it returns as `store` is stored for the next one.
-   *
-   * @throws RateLimitedError (`sign_in_busy`) while somebody else is inside for longer than `maxWaitMs`, ConfigError when what is stored cannot be opened
-   */
-  exclusive<R>(
-    work: (stored: T | null) => Promise<{ value: R; store?: T }>,
-    options: {
-      readonly signal: AbortSignal;
-      readonly maxWaitMs: number;
-      /** What cannot be opened counts as nothing, and is overwritten. */
-      readonly overwriteUnreadable?: boolean;
-    },
-  ): Promise<R>;
-  /** What is stored now. Waits for nobody. @throws ConfigError when it cannot be opened */
-  peek(): Promise<T | null>;
-}
 
-export interface VaultParts {
+interface VaultParts {
   /** Whose secret; in the clear. */
   readonly name: string;
   /** LEADMIRROR_SECRET_KEY. */
@@ -56,7 +38,7 @@ interface Lock {
 }
 
 /** `T` is plain JSON. */
-export function createDatabaseVault<T>(prisma: PrismaClient, parts: VaultParts): DatabaseVault<T> {
+export function createDatabaseVault<T>(prisma: PrismaClient, parts: VaultParts) {
   const { name, secretKey, clock = systemClock, lockMs = LOCK_MS } = parts;
   const cipher = createCipher(parts);
 
@@ -131,7 +113,16 @@ export function createDatabaseVault<T>(prisma: PrismaClient, parts: VaultParts):
   }
 
   return {
-    async exclusive(work, options) {
+    /**
+     * Runs `work` alone, with what is stored; what it returns as `store` is stored for the next one. With `overwriteUnreadable`, what cannot be opened counts as
+     * nothing, and is overwritten.
+     *
+     * @throws RateLimitedError (`sign_in_busy`) while somebody else is inside for longer than `maxWaitMs`, ConfigError when what is stored cannot be opened
+     */
+    async exclusive<R>(
+      work: (stored: T | null) => Promise<{ value: R; store?: T }>,
+      options: { readonly signal: AbortSignal; readonly maxWaitMs: number; readonly overwriteUnreadable?: boolean },
+    ): Promise<R> {
       const lock = await take(options);
       const timer = setInterval(() => void renew(lock).catch(() => {}), lockMs / 4);
       let isHeld = true;
@@ -156,7 +147,8 @@ export function createDatabaseVault<T>(prisma: PrismaClient, parts: VaultParts):
         if (isHeld) await release(lock).catch(() => {});
       }
     },
-    async peek() {
+    /** What is stored now. Waits for nobody. @throws ConfigError when it cannot be opened */
+    async peek(): Promise<T | null> {
       const row = await prisma.syncSecret.findUnique({ where: { name } });
       return cipher.open<T>(toBuffer(row?.payload ?? null));
     },

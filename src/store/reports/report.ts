@@ -127,17 +127,8 @@ export async function readReport(prisma: PrismaClient, query: ReportQuery = {}):
 
 const later = (one: string, other: string): string => (one > other ? one : other);
 
-interface Basis extends Pick<Report, 'as_of' | 'refreshed_at'> {
+interface Basis extends Pick<Report, 'as_of' | 'refreshed_at' | 'connections' | 'time_zones'> {
   readonly today: string;
-  readonly connections: string[];
-  readonly time_zones: string[];
-}
-
-interface Range {
-  readonly from: string;
-  readonly to: string;
-  readonly unit: ReportUnit;
-  readonly connections: string[];
 }
 
 /** One line for each day, week or month, and one for all of them (`at` null). */
@@ -161,9 +152,11 @@ interface Figures {
 }
 
 /** Every part is a list of lines, as JSON. */
-async function readFigures(tx: Prisma.TransactionClient, range: Range): Promise<Figures> {
-  const { from, to, unit, connections } = range;
-  const own = Prisma.sql`where connection_id = any(${connections})`;
+async function readFigures(
+  tx: Prisma.TransactionClient,
+  { from, to, unit, connections }: Pick<Report, 'from' | 'to' | 'unit' | 'connections'>,
+): Promise<Figures> {
+  const own = Prisma.sql`where connection_id = any(${[...connections]})`;
   const during = (day: string) => Prisma.sql`${own} and ${Prisma.raw(day)} between ${from}::date and ${to}::date`;
   const at = (day: string) => Prisma.sql`to_char(date_trunc(${unit}, ${Prisma.raw(day)}), 'YYYY-MM-DD') as at`;
   const [figures] = await tx.$queryRaw<Figures[]>`
@@ -209,9 +202,7 @@ async function readFigures(tx: Prisma.TransactionClient, range: Range): Promise<
 
 const lines = (of: Prisma.Sql): Prisma.Sql => Prisma.sql`(select coalesce(json_agg(l), '[]') from (${of}) l)`;
 
-type Figured = Pick<Report, 'requests' | 'response_times' | 'satisfaction' | 'backlog' | 'funnel' | 'links'>;
-
-function arrange(figures: Figures, buckets: readonly string[]): Figured {
+function arrange(figures: Figures, buckets: readonly string[]) {
   const { channels, departments, clock } = figures;
   const [backlog] = figures.backlog;
   const [funnel] = figures.funnel;
@@ -220,7 +211,8 @@ function arrange(figures: Figures, buckets: readonly string[]): Figured {
   const requests = overTime(figures.requests, { opened: 0, closed: 0, abandoned: 0 });
   const times = overTime(figures.times, { answered: 0, first: null, resolved: 0, resolution: null });
   const ratings = overTime(figures.ratings, { rated: 0, satisfied: 0, total: 0 });
-  const links = overTime(figures.links, NO_LINKS);
+  const noLinks = { sent: 0, opened: 0, downloaded: 0, signed: 0, won: 0, lost: 0, visits: 0, time_read_seconds: 0 };
+  const links = overTime(figures.links, { ...noLinks, percent_read: null });
   const countIf = (is: (slot: Figures['clock'][number]) => boolean) => sum(clock.filter(is));
   const timesOf = (at: string | null): ResponseTimes => {
     const { answered, first, resolved, resolution } = times(at);
@@ -253,11 +245,6 @@ function arrange(figures: Figures, buckets: readonly string[]): Figured {
     links: { ...links(null), by_time: buckets.map((at) => ({ at, sent: links(at).sent, opened: links(at).opened })) },
   };
 }
-
-const NO_LINKS = {
-  ...{ sent: 0, opened: 0, downloaded: 0, signed: 0, won: 0, lost: 0, visits: 0, time_read_seconds: 0 },
-  percent_read: null,
-};
 
 /** The line of a day, week or month, or that of all of them (null). */
 function overTime<T>(rows: OverTime<T>, none: T): (at: string | null) => T {
