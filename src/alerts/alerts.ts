@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto';
 import type { Clock } from '../clock.ts';
 import { isAbort } from '../errors.ts';
 import type { PrismaClient } from '../generated/prisma/client.ts';
-import type { ProxySettings } from '../http/client.ts';
 import type { Logger } from '../logger.ts';
 import { holdRound, pruneAlerts, type RoundResult } from '../store/engine/alerts.ts';
 import type { Channel } from './channel.ts';
@@ -10,13 +9,13 @@ import { decide } from './decide.ts';
 import { type DeliverParts, deliverDue } from './deliver.ts';
 import { createDigest } from './digest.ts';
 import { createEmail, type EmailSettings } from './email.ts';
-import { createWebhook, type WebhookSettings } from './webhook.ts';
+import { createWebhook, type WebhookOptions, type WebhookSettings } from './webhook.ts';
 
 /**
  * Tells people what is wrong, once, and when it is over. Any process of the daemon may look and send: the database decides whose turn it is, and what was
  * told already. So alerts need no scheduler, and go on as long as one process lives.
  */
-export interface AlertSettings {
+interface AlertSettings {
   readonly webhook: WebhookSettings | null;
   readonly email: EmailSettings | null;
   readonly afterMs: number;
@@ -50,10 +49,7 @@ const PRUNE_MS = 24 * 3_600_000;
 const REST_SHARE = 10;
 
 /** The ways that are configured. */
-export function createChannels(
-  { webhook, email }: AlertSettings,
-  options: { readonly allowInsecureHttp: boolean; readonly proxy: ProxySettings | null },
-): readonly Channel[] {
+export function createChannels({ webhook, email }: AlertSettings, options: WebhookOptions): readonly Channel[] {
   return [webhook === null ? [] : createWebhook(webhook, options), email === null ? [] : createEmail(email)].flat();
 }
 
@@ -99,42 +95,48 @@ export async function lookOnce({
 async function lookLoop(parts: AlertParts, signal: AbortSignal): Promise<void> {
   const { prisma, logger, clock, roundMs = ROUND_MS } = parts;
   let prunedAt = Number.NEGATIVE_INFINITY;
-  const attempt = createAttempt(logger, signal);
+  const look = async () => {
+    const result = await lookOnce(parts);
+    if (result?.message) logger.info({ changes: result.message.about.length }, 'alerts changed');
+    if (clock.now() - prunedAt < PRUNE_MS) return;
+    await pruneAlerts(prisma);
+    prunedAt = clock.now();
+  };
+  await repeat(parts, signal, 'look for what is wrong', look, (tookMs) => Math.max(roundMs, tookMs * REST_SHARE));
+}
+
+function sendLoop(parts: AlertParts, channel: Channel, signal: AbortSignal): Promise<void> {
+  const { deliverMs = DELIVER_MS } = parts;
+  return repeat(
+    parts,
+    signal,
+    'send alerts',
+    () => deliverDue({ ...parts, signal }, channel),
+    () => deliverMs,
+  );
+}
+
+/** Until the signal fires. Says what went wrong once, not every time. */
+async function repeat(
+  { logger, clock }: AlertParts,
+  signal: AbortSignal,
+  what: string,
+  work: () => Promise<void>,
+  restMs: (tookMs: number) => number,
+): Promise<void> {
+  let isFailing = false;
   while (!signal.aborted) {
     const startedAt = performance.now();
-    await attempt('look for what is wrong', async () => {
-      const result = await lookOnce(parts);
-      if (result?.message) logger.info({ changes: result.message.about.length }, 'alerts changed');
-      if (clock.now() - prunedAt < PRUNE_MS) return;
-      await pruneAlerts(prisma);
-      prunedAt = clock.now();
-    });
-    const tookMs = performance.now() - startedAt;
-    await clock.sleep(Math.max(roundMs, tookMs * REST_SHARE), signal).catch(() => {});
-  }
-}
-
-async function sendLoop(parts: AlertParts, channel: Channel, signal: AbortSignal): Promise<void> {
-  const { clock, deliverMs = DELIVER_MS } = parts;
-  const attempt = createAttempt(parts.logger, signal);
-  while (!signal.aborted) {
-    await attempt('send alerts', () => deliverDue({ ...parts, signal }, channel));
-    await clock.sleep(deliverMs, signal).catch(() => {});
-  }
-}
-
-/** Says what went wrong once, not every time. */
-function createAttempt(logger: Logger, signal: AbortSignal) {
-  let isFailing = false;
-  return async (what: string, work: () => Promise<void>): Promise<void> => {
     try {
       await work();
       isFailing = false;
     } catch (error) {
-      if (signal.aborted || isAbort(error)) return;
-      const { name, code } = error as { name?: string; code?: string };
-      if (!isFailing) logger.warn({ reason: code ?? name }, `could not ${what}; trying again`);
-      isFailing = true;
+      if (!signal.aborted && !isAbort(error)) {
+        const { name, code } = error as { name?: string; code?: string };
+        if (!isFailing) logger.warn({ reason: code ?? name }, `could not ${what}; trying again`);
+        isFailing = true;
+      }
     }
-  };
+    await clock.sleep(restMs(performance.now() - startedAt), signal).catch(() => {});
+  }
 }

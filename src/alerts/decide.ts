@@ -1,5 +1,5 @@
 import type { AlertRow, RoundFacts } from '../store/engine/alerts.ts';
-import type { AlertCondition, AlertKey, AlertKind } from '../store/reports/alert-conditions.ts';
+import type { AlertKey, AlertKind } from '../store/reports/alert-conditions.ts';
 
 /**
  * What changes between two looks. Pure. A condition goes
@@ -16,7 +16,7 @@ export interface Decision {
   readonly closed: readonly AlertRow[];
 }
 
-export interface DecideOptions {
+interface DecideOptions {
   /** How long something has to last before it is told, and to be over before that is told. */
   readonly afterMs: number;
   /** A pause between two looks that is longer says nothing about what was in between. */
@@ -46,7 +46,8 @@ export function decide(facts: RoundFacts, options: DecideOptions): Decision {
       continue;
     }
     const isKnown = row !== undefined && isContinuous;
-    const pending: AlertRow = { ...begin(condition, now), ...(isKnown && { seen_since: row.seen_since }) };
+    const seen_since = isKnown ? row.seen_since : now;
+    const pending: AlertRow = { ...condition, is_seen: true, seen_since, opened_at: null, closed_at: null };
     if (hasLasted(pending)) {
       const open = { ...pending, opened_at: now };
       opened.push(open);
@@ -69,13 +70,5 @@ export function decide(facts: RoundFacts, options: DecideOptions): Decision {
   }
   return { upserts, deletes, opened, closed };
 }
-
-const begin = (condition: AlertCondition, now: Date): AlertRow => ({
-  ...condition,
-  is_seen: true,
-  seen_since: now,
-  opened_at: null,
-  closed_at: null,
-});
 
 const keyOf = ({ connection_id, stream, kind }: AlertKey): string => JSON.stringify([connection_id, stream, kind]);

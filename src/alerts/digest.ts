@@ -1,3 +1,4 @@
+import { hostname } from 'node:os';
 import { z } from 'zod';
 import { groupBy } from '../group-by.ts';
 import type { AlertRow } from '../store/engine/alerts.ts';
@@ -83,7 +84,7 @@ export const digestSchema = z.object({
 });
 
 export type Digest = z.infer<typeof digestSchema>;
-export type DigestEntry = z.infer<typeof entrySchema>;
+type DigestEntry = z.infer<typeof entrySchema>;
 
 /** Null when there is nothing to tell. */
 export function createDigest(
@@ -118,19 +119,14 @@ const OUTAGE_NEXT: Readonly<Record<OutageKind, string>> = {
 };
 
 export function createOutageDigest(
-  outage: {
-    readonly kind: OutageKind;
-    readonly since: Date;
-    readonly reason: string;
-    readonly host: string;
-    readonly isOver: boolean;
-  },
+  { kind, since, reason }: { readonly kind: OutageKind; readonly since: Date; readonly reason: string },
+  isOver: boolean,
   now: Date,
 ): Digest {
-  const { kind, since, reason, host, isOver } = outage;
-  const title = kind === 'configuration' ? 'the configurations of daemons differ' : `${kind} unreachable from ${host}`;
+  const isConfiguration = kind === 'configuration';
+  const title = isConfiguration ? 'the configurations of daemons differ' : `${kind} unreachable from ${hostname()}`;
   const entry: DigestEntry = {
-    kind: kind === 'configuration' ? 'configuration_differs' : `${kind}_unreachable`,
+    kind: isConfiguration ? 'configuration_differs' : `${kind}_unreachable`,
     title,
     reason,
     since: since.toISOString(),
@@ -177,7 +173,7 @@ function toEntry(members: readonly AlertRow[], isOver: boolean): DigestEntry {
     title: `${members.length} ${members.length === 1 ? one : many}`,
     reason: isOneReason ? first.reason : `${first.reason} (the first of ${members.length})`,
     since: began.length === 0 ? null : new Date(Math.min(...began)).toISOString(),
-    until: isOver ? (first.seen_since.toISOString() ?? null) : null,
+    until: isOver ? first.seen_since.toISOString() : null,
     connections: new Set(members.map(({ connection_id }) => connection_id)).size,
     streams: members.filter(({ stream }) => stream !== '').length,
     targets: members.slice(0, MAX_TARGETS).map(({ connection_id: connection, stream }) => ({ connection, stream })),

@@ -1,12 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { hostname } from 'node:os';
 import type { Clock } from '../clock.ts';
 import type { Logger } from '../logger.ts';
 import { type Channel, DeliveryError } from './channel.ts';
 import { retryAfterMs } from './deliver.ts';
 import { createOutageDigest, type Digest, type OutageKind } from './digest.ts';
 
-export interface OutageParts {
+interface OutageParts {
   readonly logger: Logger;
   readonly clock: Clock;
   readonly channels: readonly Channel[];
@@ -20,13 +19,6 @@ export interface OutageParts {
   /** How long something has to last before it is reported. */
   readonly afterMs: number;
   readonly everyMs?: number;
-}
-
-export interface Outages {
-  /** What is away now, in words; null while nothing is. */
-  cause(): string | null;
-  /** Ends the check under way; never throws. */
-  stop(): Promise<void>;
 }
 
 const EVERY_MS = 5_000;
@@ -63,7 +55,7 @@ interface Outbox {
  * Reports an unreachable database or queue from memory: alerts about streams are kept in the database, and are of no use while that is away. Each process
  * reports what it sees itself, once, and once more when it is over. A channel that accepted no start hears of no end.
  */
-export function watchOutages(parts: OutageParts): Outages {
+export function watchOutages(parts: OutageParts) {
   const { logger, clock, channels, checks, afterMs, everyMs = EVERY_MS } = parts;
   const stopping = new AbortController();
   const { signal } = stopping;
@@ -73,9 +65,9 @@ export function watchOutages(parts: OutageParts): Outages {
   );
   let settledAt = 0;
 
-  const messageOf = ({ kind, since, reason }: Outage, isOver: boolean): Message => ({
+  const messageOf = (outage: Outage, isOver: boolean): Message => ({
     id: randomUUID(),
-    digest: createOutageDigest({ kind, since, reason, host: hostname(), isOver }, new Date(clock.now())),
+    digest: createOutageDigest(outage, isOver, new Date(clock.now())),
   });
 
   function judge(kind: OutageKind, reason: string | null): void {
@@ -148,12 +140,14 @@ export function watchOutages(parts: OutageParts): Outages {
 
   const running = run();
   return {
-    cause() {
+    /** What is away now, in words; null while nothing is. */
+    cause(): string | null {
       const away = [...down].filter(([kind]) => kind !== 'configuration');
       const words = away.map(([kind, { since }]) => `the ${kind} cannot be reached since ${since.toISOString()}`);
       return words.length === 0 ? null : words.join('; ');
     },
-    async stop() {
+    /** Ends the check under way; never throws. */
+    async stop(): Promise<void> {
       stopping.abort();
       await Promise.race([running, new Promise((resolve) => setTimeout(resolve, 1_000).unref())]);
     },

@@ -1,5 +1,5 @@
 import { LeadmirrorError } from '../errors.ts';
-import { HttpClient, type ProxySettings } from '../http/client.ts';
+import { HttpClient, type HttpClientOptions } from '../http/client.ts';
 import { hostAndPort } from '../http/secure-url.ts';
 import { type Channel, DeliveryError } from './channel.ts';
 import { type Digest, describeDigest } from './digest.ts';
@@ -9,10 +9,7 @@ export interface WebhookSettings {
   readonly format: 'json' | 'slack';
 }
 
-export interface WebhookOptions {
-  readonly allowInsecureHttp: boolean;
-  readonly proxy: ProxySettings | null;
-}
+export type WebhookOptions = Pick<HttpClientOptions, 'allowInsecureHttp' | 'proxy'>;
 
 const TIMEOUT_MS = 10_000;
 const MAX_ANSWER_BYTES = 64 * 1024;
