@@ -43,15 +43,15 @@ export function startHeartbeat(parts: HeartbeatParts): Heartbeat {
     const names = app.streams.map(({ connectionId, stream }) => `${connectionId}/${stream}`);
     await writeBeat(prisma, {
       id,
-      roles,
-      isQueueOk,
+      roles: [...roles],
+      queue_ok: isQueueOk,
       host: hostname(),
       pid: process.pid,
       version: readVersion(),
-      configHash: createHash('sha256').update(names.sort().join('\n')).digest('hex').slice(0, 16),
+      config_hash: createHash('sha256').update(names.sort().join('\n')).digest('hex').slice(0, 16),
       connections: [...new Set(app.streams.map(({ connectionId }) => connectionId))],
-      isLeading: daemon.isLeading,
-      runningRuns: daemon.activeJobs,
+      is_leading: daemon.isLeading,
+      running_runs: daemon.activeJobs,
     });
   }
 

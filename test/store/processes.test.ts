@@ -24,10 +24,10 @@ const beat = (n: number, facts: Partial<Beat> = {}) =>
     pid: 100 + n,
     roles: ['scheduler', 'worker'],
     version: '1.2.3',
-    isLeading: false,
-    isQueueOk: true,
-    runningRuns: 0,
-    configHash: 'same',
+    is_leading: false,
+    queue_ok: true,
+    running_runs: 0,
+    config_hash: 'same',
     connections: [],
     ...facts,
   });
@@ -39,7 +39,7 @@ describe('the list of processes', () => {
   it('holds what each said last', async () => {
     await beat(1);
     const [first] = await readProcesses(store.prisma);
-    await beat(1, { isLeading: true, isQueueOk: false, runningRuns: 3 });
+    await beat(1, { is_leading: true, queue_ok: false, running_runs: 3 });
     const [second, ...others] = await readProcesses(store.prisma);
     expect(others).toEqual([]);
     expect(second).toEqual({
@@ -80,7 +80,7 @@ describe('the list of processes', () => {
     expect(describeProcesses(await readProcesses(store.prisma))).toBeNull();
     await beat(1);
     expect(describeProcesses(await readProcesses(store.prisma))).toBe('1 process, no leader');
-    await beat(2, { isLeading: true });
+    await beat(2, { is_leading: true });
     expect(describeProcesses(await readProcesses(store.prisma))).toBe('2 processes, leader host-2:102');
     await store.query(`update sync.processes set beat_at = '2026-01-31T12:00:00Z' where host = 'host-2'`);
     expect(describeProcesses(await readProcesses(store.prisma))).toBe(

@@ -27,17 +27,17 @@ afterEach(async () => {
 });
 
 const stream = (connectionId: string) => ({ connectionId, stream: 'tiledesk.leads', freshWithinSeconds: 60 });
-const beat = (id: number, connections: readonly string[], configHash: string) => ({
+const beat = (id: number, connections: string[], config_hash: string) => ({
   id: `00000000-0000-4000-8000-00000000000${id}`,
   host: `host-${id}`,
   pid: id,
   roles: ['worker'],
   version: '1',
-  isLeading: id === 1,
-  isQueueOk: true,
-  runningRuns: 0,
+  is_leading: id === 1,
+  queue_ok: true,
+  running_runs: 0,
   connections,
-  configHash,
+  config_hash,
 });
 
 it('the leader does not switch off what another living daemon has, and the disagreement is shown', async () => {

@@ -3,19 +3,7 @@ import type { PrismaClient, SyncProcess } from '../../generated/prisma/client.ts
 import { addMs, databaseNow } from '../database-time.ts';
 
 /** What a daemon process says about itself, every `BEAT_MS`. */
-export interface Beat {
-  readonly id: string;
-  readonly host: string;
-  readonly pid: number;
-  readonly roles: readonly string[];
-  readonly version: string;
-  readonly isLeading: boolean;
-  readonly isQueueOk: boolean;
-  readonly runningRuns: number;
-  /** Digest of the accounts and streams of its configuration. */
-  readonly configHash: string;
-  readonly connections: readonly string[];
-}
+export type Beat = Omit<SyncProcess, 'started_at' | 'beat_at'>;
 
 /** A daemon process as people and scripts see it. */
 export interface ProcessRecord extends Omit<SyncProcess, 'connections'> {
@@ -30,22 +18,11 @@ const FORGOTTEN_MS = 86_400_000;
 
 /** A sign of life. Whoever has been silent for a day is forgotten with it; a row that is gone, as after a restored backup, comes back. */
 export async function writeBeat(prisma: PrismaClient, beat: Beat): Promise<void> {
-  const { id, host, pid, roles, version, isLeading, isQueueOk, runningRuns, configHash, connections } = beat;
+  const { id, host, pid, roles, version, ...facts } = beat;
   const now = await databaseNow(prisma);
-  const facts = {
-    beat_at: now,
-    is_leading: isLeading,
-    queue_ok: isQueueOk,
-    running_runs: runningRuns,
-    config_hash: configHash,
-    connections: [...connections],
-  };
   await prisma.syncProcess.deleteMany({ where: { beat_at: { lt: addMs(now, -FORGOTTEN_MS) }, id: { not: id } } });
-  await prisma.syncProcess.upsert({
-    where: { id },
-    create: { id, host, pid, roles: [...roles], version, ...facts },
-    update: facts,
-  });
+  const update = { ...facts, beat_at: now };
+  await prisma.syncProcess.upsert({ where: { id }, create: { id, host, pid, roles, version, ...update }, update });
 }
 
 export async function removeProcess(prisma: PrismaClient, id: string): Promise<void> {
