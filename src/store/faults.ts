@@ -2,7 +2,7 @@ import { type DatabaseCode, DatabaseError, LeadmirrorError } from '../errors.ts'
 import { WireError } from './wire-errors.ts';
 
 /** What a failure of the database means to us: the code that is acted on, and what happened with what to do next. */
-export interface DatabaseFault {
+interface DatabaseFault {
   readonly code: DatabaseCode;
   readonly message: string;
 }
@@ -196,15 +196,11 @@ export function describeDatabaseFault(error: unknown): DatabaseFault | null {
     return { code: 'database_refused', message: BAD_OPTIONS.replace('$1', sqlState) };
   }
   if (sqlState !== undefined) {
-    const [, code, message] =
-      (NEEDS_WORDS.test(sqlState) ? firstOf(BY_WORDS, texts.map(withoutNames)) : undefined) ??
-      firstOf(BY_SQLSTATE, [sqlState]) ??
-      [];
-    if (code !== undefined && message !== undefined) return { code, message: message.replace('$1', sqlState) };
+    const byWords = NEEDS_WORDS.test(sqlState) ? firstOf(BY_WORDS, texts.map(withoutNames)) : null;
+    return byWords ?? firstOf(BY_SQLSTATE, [sqlState], sqlState);
   }
   if (isConnectionLoss(codes)) return { code: 'database_unavailable', message: UNREACHABLE };
-  const [, code, message] = firstOf(BY_DRIVER_WORDS, texts) ?? [];
-  return code === undefined || message === undefined ? null : { code, message };
+  return firstOf(BY_DRIVER_WORDS, texts);
 }
 
 /** Wraps whatever the driver threw into the one error that callers act on; other errors pass unchanged. */
@@ -219,8 +215,10 @@ export function databaseError(cause: unknown, place: string): unknown {
 export const stateOf = (error: unknown): string | null =>
   factsOf(error).codes.find((code) => SQLSTATE.test(code)) ?? null;
 
-const firstOf = (meanings: Meanings, texts: readonly string[]) =>
-  meanings.find(([pattern]) => texts.some((text) => pattern.test(text)));
+function firstOf(meanings: Meanings, texts: readonly string[], sqlState = ''): DatabaseFault | null {
+  const found = meanings.find(([pattern]) => texts.some((text) => pattern.test(text)));
+  return found === undefined ? null : { code: found[1], message: found[2].replace('$1', sqlState) };
+}
 
 /** Five digits or capitals. Prisma's own codes (`P2010`) look alike; Postgres' begin with P0, which Prisma's never do; names of system errors have no digit. */
 const SQLSTATE = /^(?!P[1-9]\d{3}$)(?=.*\d)[0-9A-Z]{5}$/;

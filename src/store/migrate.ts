@@ -29,12 +29,7 @@ export interface Migration {
   readonly script: string;
 }
 
-export interface MigrationStatus {
-  readonly applied: readonly string[];
-  readonly pending: readonly string[];
-}
-
-export interface MigrateOptions {
+interface MigrateOptions {
   readonly url: string;
   /** Other migrations than those shipped; for tests. */
   readonly migrations?: readonly Migration[];
@@ -60,7 +55,7 @@ export async function readMigrations(): Promise<Migration[]> {
 }
 
 /** What is applied and what is not; changes nothing. */
-export async function migrationStatus(options: MigrateOptions): Promise<MigrationStatus> {
+export async function migrationStatus(options: MigrateOptions) {
   const migrations = options.migrations ?? (await readMigrations());
   return withSession(options.url, async (client) => {
     const { applied } = await readState(client);
