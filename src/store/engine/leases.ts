@@ -44,19 +44,9 @@ export interface Lease extends CheckpointKey {
 /** This process, for people who look at a held lease. */
 export const leaseOwner = `${hostname()}:${process.pid}`;
 
-interface LeaseRow {
-  lease_token: bigint;
-  run_id: bigint;
-  is_continued: boolean;
-  is_configured: boolean;
-  watermark: Record<string, string> | null;
-  walked_at: Record<string, string> | null;
-  cursor: unknown;
-  started_at: Date;
-  completed_at: Date | null;
-  database_now: Date;
-  previous_run_id: bigint | null;
-}
+/** `previousRunId`: of the run that is taken over. */
+type LeaseRow = Omit<Lease, keyof CheckpointKey | 'checkpoint' | 'readAt'> &
+  Checkpoint & { readonly previousRunId: bigint | null };
 
 /**
  * Takes the lease when it is free or has expired; null while somebody else holds it. A run that is taken over is closed as cancelled; one that let others
@@ -89,32 +79,20 @@ export async function acquireLease(prisma: PrismaClient, key: CheckpointKey): Pr
           select 1 from sync.streams s
           where s.connection_id = ${connectionId} and s.stream = ${stream} and s.paused_at is not null
         )
-      returning c.lease_token, c.run_id, held.is_continued,
-        coalesce((select s.enabled from sync.streams s where s.connection_id = ${connectionId} and s.stream = ${stream}), true) as is_configured,
-        c.watermark, c.walked_at, c.cursor, c.started_at, c.completed_at, clock_timestamp() as database_now,
+      returning c.lease_token as token, c.run_id as "runId", held.is_continued as "isContinued",
+        coalesce((select s.enabled from sync.streams s where s.connection_id = ${connectionId} and s.stream = ${stream}), true) as "isConfigured",
+        c.watermark, c.walked_at as "walkedAt", c.cursor, c.started_at as "startedAt", c.completed_at as "completedAt",
+        clock_timestamp() as "databaseNow",
         case when not held.is_continued and (held.lease_until is not null or exists (
           select 1 from sync.runs r where r.id = held.previous_run_id and r.outcome is null
-        )) then held.previous_run_id end as previous_run_id
+        )) then held.previous_run_id end as "previousRunId"
     )
     select * from taken`;
   if (row === undefined) return assertNotPaused(prisma, key).then(() => null);
-  if (row.previous_run_id !== null) await closeTakenOverRuns(prisma, key, row);
-  return {
-    ...key,
-    token: row.lease_token,
-    runId: row.run_id,
-    isContinued: row.is_continued,
-    isConfigured: row.is_configured,
-    databaseNow: row.database_now,
-    readAt: performance.now(),
-    checkpoint: {
-      watermark: row.watermark,
-      walkedAt: row.walked_at,
-      cursor: row.cursor,
-      startedAt: row.started_at,
-      completedAt: row.completed_at,
-    },
-  };
+  const { token, runId, isContinued, isConfigured, databaseNow, previousRunId, ...checkpoint } = row;
+  const readAt = performance.now();
+  if (previousRunId !== null) await closeTakenOverRuns(prisma, key, row);
+  return { ...key, token, runId, isContinued, isConfigured, databaseNow, readAt, checkpoint };
 }
 
 async function assertNotPaused(prisma: PrismaClient, key: CheckpointKey): Promise<void> {
@@ -152,10 +130,10 @@ export async function releaseLease(prisma: PrismaClient, lease: Lease): Promise<
  */
 async function closeTakenOverRuns(prisma: PrismaClient, key: CheckpointKey, taken: LeaseRow): Promise<void> {
   await prisma.syncRun.updateMany({
-    where: { ...columnsOf(key), pass: key.pass, id: { lt: taken.run_id }, outcome: null },
+    where: { ...columnsOf(key), pass: key.pass, id: { lt: taken.runId }, outcome: null },
     data: {
       outcome: 'cancelled',
-      ended_at: taken.database_now,
+      ended_at: taken.databaseNow,
       error_code: 'lease_lost',
       error_message: 'the process stopped without a word; its work was taken over at the stored checkpoint',
     },
