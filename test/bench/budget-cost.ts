@@ -3,7 +3,7 @@
  * and 1, 8 and 24 takers at once. Each taker does what a good request does: take, then tell of the success.
  *
  *   own     every taker has a credential of its own: the usual case
- *   shared  all takers share one credential: they stand in line for its row
+ *   shared  all takers of a process share one credential and its budget: they stand in line for its row
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -55,8 +55,10 @@ try {
         $executeRaw: ({ args, query }) => count().then(() => query(args)),
       },
     }) as unknown as typeof prisma;
+    const create = (n: number) => createDatabaseBudget(counted, `bench ${n}`, LIMIT);
+    const shared = create(1);
     const budgets = Array.from({ length: takers }, (_, index) =>
-      createDatabaseBudget(counted, `bench ${isShared ? 1 : 1 + index * Math.floor(CREDENTIALS / takers)}`, LIMIT),
+      isShared ? shared : create(1 + index * Math.floor(CREDENTIALS / takers)),
     );
     // Connections, the row's first look, plans.
     await Promise.all(budgets.map((budget) => budget.take(60_000)));
