@@ -12,7 +12,7 @@ import { type TlsSettings, Wire } from './wire.ts';
  * statements and the reading of their answers rely on, whatever the role, the database or the address say; `options` of the address are kept beside them.
  */
 
-export interface SessionOptions {
+interface SessionOptions {
   /** Where names without a schema are looked for and made. */
   readonly searchPath?: string;
   /** Bounds one attempt to connect: some servers accept and never answer. */
@@ -86,8 +86,13 @@ const PROBE_MS = 3_000;
 export class Session extends pg.Client {
   readonly #config: SessionConfig;
   readonly #wire: Wire;
-  #isDirect = false;
-  #hasOddDefaults = false;
+  /**
+   * Whether it leads to the server itself. Behind a pooler (PgBouncer and others) the next transaction may get another connection of the server, so nothing
+   * that belongs to a session can be relied upon. It shows in the number of the server's process: a pooler sends its clients one of its own making.
+   */
+  isDirect = false;
+  /** It leads through a pooler, and what its statements begin with outside our transactions is not what we rely on. */
+  hasOddDefaults = false;
 
   constructor(config: SessionConfig) {
     const wire = new Wire(config.tls);
@@ -105,19 +110,6 @@ export class Session extends pg.Client {
       return answer;
     };
     this.query = noting as typeof this.query;
-  }
-
-  /**
-   * Whether it leads to the server itself. Behind a pooler (PgBouncer and others) the next transaction may get another connection of the server, so nothing
-   * that belongs to a session can be relied upon. It shows in the number of the server's process: a pooler sends its clients one of its own making.
-   */
-  get isDirect(): boolean {
-    return this.#isDirect;
-  }
-
-  /** It leads through a pooler, and what its statements begin with outside our transactions is not what we rely on. */
-  get hasOddDefaults(): boolean {
-    return this.#hasOddDefaults;
   }
 
   override connect(): Promise<pg.Client>;
@@ -139,9 +131,9 @@ export class Session extends pg.Client {
       const { rows } = await this.query<{ pid: number; name: string; is_reported: boolean; is_other: boolean }>(
         settingStatement(this.#config.settings, false, `pg_backend_pid() = ${processId}`),
       );
-      this.#isDirect = rows[0]?.pid === processId;
-      this.#hasOddDefaults =
-        !this.#isDirect && rows.some((row) => row.is_other && !row.is_reported && row.name !== IDLE_LIMIT);
+      this.isDirect = rows[0]?.pid === processId;
+      const isOdd = rows.some((row) => row.is_other && !row.is_reported && row.name !== IDLE_LIMIT);
+      this.hasOddDefaults = !this.isDirect && isOdd;
       return this;
     } catch (error) {
       await this.end().catch(() => {});
@@ -164,7 +156,7 @@ export class Session extends pg.Client {
       const { rows } = await other.query<{ is_idle: boolean }>(
         `select coalesce(state, '') like 'idle%' as is_idle from pg_stat_activity where pid = ${this.#processId}`,
       );
-      return !this.#isDirect || rows[0]?.is_idle === false;
+      return !this.isDirect || rows[0]?.is_idle === false;
     } catch (error) {
       // A refusal, such as "too many connections", is an answer, too.
       return stateOf(error) !== null;
@@ -174,7 +166,7 @@ export class Session extends pg.Client {
   }
 }
 
-export interface SessionConfig extends pg.ClientConfig {
+interface SessionConfig extends pg.ClientConfig {
   readonly tls: TlsSettings;
   readonly settings: Readonly<Record<string, string>>;
   readonly connectTimeoutMs: number;
