@@ -30,6 +30,20 @@ afterAll(async () => {
 const START = Date.UTC(2026, 10, 22, 2, 10);
 const random = () => 0.5;
 
+function countStatements() {
+  const counts = { statements: 0, failures: 0 };
+  const counted = store.prisma.$extends({
+    query: {
+      async $allOperations({ args, query }) {
+        counts.statements += 1;
+        if (counts.failures-- > 0) throw new Error('away');
+        return query(args);
+      },
+    },
+  }) as unknown as typeof store.prisma;
+  return { counted, counts };
+}
+
 /** Two processes with one credential, on a clock of their own. */
 function setup(limit = 200) {
   const credential = `shared ${++names}`;
@@ -198,15 +212,7 @@ describe('a circuit that many workers share', () => {
 
   it('costs a good request nothing beside its take', async () => {
     const credential = `counted ${++names}`;
-    let statements = 0;
-    const counted = store.prisma.$extends({
-      query: {
-        async $allOperations({ args, query }) {
-          statements += 1;
-          return query(args);
-        },
-      },
-    }) as unknown as typeof store.prisma;
+    const { counted, counts } = countStatements();
     const budget = createDatabaseBudget(counted, credential, 10_000);
     const request = async () => {
       await budget.take(60_000);
@@ -215,10 +221,20 @@ describe('a circuit that many workers share', () => {
       await budget.recover();
     };
     await request();
-    statements = 0;
+    counts.statements = 0;
     for (let i = 0; i < 5; i++) await request();
     // A take reads the row and writes it.
-    expect(statements).toBe(10);
+    expect(counts.statements).toBe(10);
+  });
+
+  it('lets the takers of one process follow each other, also behind one that failed', async () => {
+    const { counted, counts } = countStatements();
+    const budget = createDatabaseBudget(counted, `in turn ${++names}`, 10_000);
+    await budget.take(60_000);
+    Object.assign(counts, { statements: 0, failures: 1 });
+    const takes = await Promise.allSettled(Array.from({ length: 24 }, () => budget.take(60_000)));
+    expect(takes.map(({ status }) => status)).toEqual(['rejected', ...Array(23).fill('fulfilled')]);
+    expect(counts.statements).toBe(1 + 23 * 2);
   });
 
   it('shows in the status of every stream that is paid from it, until it closes', async () => {
