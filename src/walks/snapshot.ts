@@ -1,24 +1,13 @@
-import { type ListPage, type ListQuery, MOST_ROWS, type Walk, type WalkStep } from '../stream.ts';
+import { MOST_ROWS, type Walk } from '../stream.ts';
 
 /** A list that one request answers whole, without pages. */
-type SnapshotState = { readonly [key: string]: unknown };
-
-export function createSnapshotWalk(): Walk<SnapshotState> {
+export function createSnapshotWalk(): Walk {
   return {
     kind: 'snapshot',
     start: () => ({}),
     resume: (state) => state,
-    next: (): ListQuery => ({
-      sort: 'id',
-      direction: 'desc',
-      offset: 0,
-      limit: MOST_ROWS,
-      wantTotal: false,
-    }),
-    accept: (state, _query, _page: ListPage): WalkStep<SnapshotState> => ({
-      state,
-      end: { kind: 'complete' },
-    }),
+    next: () => ({ sort: 'id', direction: 'desc', offset: 0, limit: MOST_ROWS, wantTotal: false }),
+    accept: (state) => ({ state, end: { kind: 'complete' } }),
     beginning: () => ({ newest: null, serverTime: null }),
     shrink: () => null,
   };

@@ -2,16 +2,12 @@ import { createHash } from 'node:crypto';
 import type { Upstream } from '../../http/upstream.ts';
 import type { AccountFacts, Connection, Privacy, Stream } from '../../stream.ts';
 import { createTiledeskApi } from './api.ts';
-import { createBotsStream } from './bots.ts';
-import { createDepartmentsStream } from './departments.ts';
-import { createGroupsStream } from './groups.ts';
 import { createLeadsStream } from './leads.ts';
 import { createMessagesStream } from './messages.ts';
 import type { TiledeskStreamParts } from './parts.ts';
-import { createProjectUsersStream } from './project-users.ts';
 import { createRequestsStream } from './requests.ts';
+import { SHORT_LISTS } from './short-lists.ts';
 import type { Credentials, SignIn } from './sign-in.ts';
-import { createTagsStream } from './tags.ts';
 
 export { fetchOwnProjects, type OwnProject } from './own-projects.ts';
 export { createTiledeskSignIn, type KeptSession } from './sign-in.ts';
@@ -20,11 +16,7 @@ export { createTiledeskSignIn, type KeptSession } from './sign-in.ts';
 const STREAMS = {
   leads: createLeadsStream,
   requests: createRequestsStream,
-  departments: createDepartmentsStream,
-  project_users: createProjectUsersStream,
-  bots: createBotsStream,
-  groups: createGroupsStream,
-  tags: createTagsStream,
+  ...SHORT_LISTS,
   // Behind requests, which it follows.
   messages: createMessagesStream,
 } satisfies Record<string, (parts: TiledeskStreamParts) => Stream>;

@@ -1,5 +1,4 @@
-import type { FetchOptions, ListPage, Privacy, Stream } from '../../stream.ts';
-import { createSnapshotWalk } from '../../walks/snapshot.ts';
+import type { Privacy } from '../../stream.ts';
 import { asText, isObject } from '../coerce.ts';
 import { redactTiledesk } from '../privacy.ts';
 import { type Column, column, defineTable, type RecordTable, type TableOptions, text, time } from '../record-table.ts';
@@ -38,17 +37,3 @@ export const redacted = (table: RecordTable, { privacy }: TiledeskStreamParts) =
   ...table,
   redactRecord: (record: unknown) => redactTiledesk(record, privacy),
 });
-
-/** A stream whose only list is read whole at once. */
-export function snapshotStream(
-  table: RecordTable,
-  parts: TiledeskStreamParts,
-  { fetchAll, ...rest }: Pick<Stream, 'deletions'> & { fetchAll: (options: FetchOptions) => Promise<ListPage> },
-): Stream {
-  const list = { id: 'all', holdsAll: true, walk: createSnapshotWalk() };
-  return {
-    ...redacted(table, parts),
-    ...rest,
-    planLists: async () => [{ ...list, fetchPage: (_query, options) => fetchAll(options) }],
-  };
-}

@@ -10,14 +10,10 @@ import {
   asTexts,
   asTime,
 } from '../../../src/sources/coerce.ts';
-import { BOTS } from '../../../src/sources/tiledesk/bots.ts';
-import { DEPARTMENTS } from '../../../src/sources/tiledesk/departments.ts';
-import { GROUPS } from '../../../src/sources/tiledesk/groups.ts';
 import { LEADS } from '../../../src/sources/tiledesk/leads.ts';
 import { MESSAGES } from '../../../src/sources/tiledesk/messages.ts';
-import { PROJECT_USERS } from '../../../src/sources/tiledesk/project-users.ts';
 import { REQUESTS } from '../../../src/sources/tiledesk/requests.ts';
-import { TAGS } from '../../../src/sources/tiledesk/tags.ts';
+import { BOTS, DEPARTMENTS, GROUPS, PROJECT_USERS, TAGS } from '../../../src/sources/tiledesk/short-lists.ts';
 import fc from '../../helpers/property.ts';
 import { fixtures, type Json } from './support.ts';
 
