@@ -5,7 +5,7 @@
  */
 import type { Random } from './random.ts';
 
-export interface Identified {
+interface Identified {
   readonly _id: string;
 }
 
@@ -54,6 +54,18 @@ export class Collection<D extends Identified> {
     }
     return ties ? sortBy(ties.shuffled(docs), order) : docs;
   }
+}
+
+export function groupBy<D extends Identified, K>(docs: ReadonlyMap<string, D>, keysOf: (doc: D) => readonly K[]) {
+  const groups = new Map<K, D[]>();
+  for (const doc of docs.values()) {
+    for (const key of keysOf(doc)) {
+      const group = groups.get(key);
+      if (group) group.push(doc);
+      else groups.set(key, [doc]);
+    }
+  }
+  return groups;
 }
 
 function sortBy<D extends Identified>(docs: readonly D[], order: Order): readonly D[] {

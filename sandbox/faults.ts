@@ -20,17 +20,11 @@ export interface FaultRule {
   readonly delayMs?: number;
 }
 
-export interface RandomFaults extends Pick<FaultRule, 'retryAfterMs' | 'delayMs'> {
+interface RandomFaults extends Pick<FaultRule, 'retryAfterMs' | 'delayMs'> {
   /** Share of calls that go wrong, 0 to 1. */
   readonly rate: number;
   readonly kinds: readonly FaultKind[];
   readonly seed: number;
-}
-
-interface ActiveRule {
-  readonly rule: FaultRule;
-  left: number;
-  seen: number;
 }
 
 export class Faults {
@@ -43,8 +37,8 @@ export class Faults {
   ipFilter: 'off' | 'filter' | 'deny' | 'ban' = 'off';
   /** Shifts the Date header against the real time. */
   dateOffsetMs = 0;
-  readonly #rules: ActiveRule[] = [];
-  #random: { readonly plan: RandomFaults; readonly generator: Random } | undefined;
+  readonly #rules: { readonly rule: FaultRule; left: number; readonly strikes: (info: CallInfo) => boolean }[] = [];
+  #random: (() => FaultRule | undefined) | undefined;
   /** All tokens given out so far are refused from now on. */
   readonly revokeTokens: () => void;
 
@@ -53,12 +47,13 @@ export class Faults {
   }
 
   push(...rules: readonly FaultRule[]): void {
-    for (const rule of rules) this.#rules.push({ rule, left: rule.times ?? 1, seen: 0 });
+    for (const rule of rules) this.#rules.push({ rule, left: rule.times ?? 1, strikes: matcherOf(rule) });
   }
 
   /** Chaos by share of calls; `undefined` ends it. Pushed rules go first. */
   random(plan: RandomFaults | undefined): void {
-    this.#random = plan && { plan, generator: new Random(plan.seed) };
+    const random = new Random(plan?.seed ?? 0);
+    this.#random = plan && (() => (random.chance(plan.rate) ? { ...plan, kind: random.pick(plan.kinds) } : undefined));
   }
 
   /** Forgets rules, chaos, hooks and switches; revoked tokens stay revoked. */
@@ -75,24 +70,19 @@ export class Faults {
   /** The trouble this call is to have, if any; uses the rule up. */
   take(info: CallInfo): FaultRule | undefined {
     for (const active of this.#rules) {
-      if (active.left <= 0 || !strikes(active, info)) continue;
+      if (active.left <= 0 || !active.strikes(info)) continue;
       active.left--;
       return active.rule;
     }
-    if (!this.#random) return undefined;
-    const { plan, generator } = this.#random;
-    if (!generator.chance(plan.rate)) return undefined;
-    return { ...plan, kind: generator.pick(plan.kinds) };
+    return this.#random?.();
   }
 }
 
-function strikes(active: ActiveRule, info: CallInfo): boolean {
-  const { match } = active.rule;
-  if (!match) return true;
-  if (typeof match === 'function') return match(info);
-  if (match.list !== undefined && match.list !== info.list) return false;
-  active.seen++;
-  return match.nth === undefined || match.nth === active.seen;
+function matcherOf({ match = {} }: FaultRule): (info: CallInfo) => boolean {
+  if (typeof match === 'function') return match;
+  const { list, nth } = match;
+  let seen = 0;
+  return (info) => (list === undefined || list === info.list) && (nth === undefined || nth === ++seen);
 }
 
 /** The header, and the wait it asks for. Both forms have a resolution of one second and round up: that wait is enough. */

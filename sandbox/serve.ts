@@ -42,8 +42,6 @@ export interface ShellOptions extends LimitOptions {
   readonly unauthorized?: (call: Call) => Answer;
 }
 
-export type HttpShell = ReturnType<typeof createHttpShell>;
-
 const maxLogEntries = 200_000;
 
 /** A new session at each call (seen in server 2.19): a client that keeps cookies would collect them. */
@@ -55,7 +53,6 @@ const expressHeaders = (): Record<string, string> => ({
 export function createHttpShell(options: ShellOptions) {
   const { faults, headers = expressHeaders, change = () => {} } = options;
   const log: RequestLogEntry[] = [];
-  const timers = new Set<NodeJS.Timeout>();
   const callsByList = new Map<string, number>();
   const refuseAboveLimit = createLimit(options);
   const server = createServer({ keepAliveTimeout: 65_000 }, receive);
@@ -69,7 +66,7 @@ export function createHttpShell(options: ShellOptions) {
       const act = () => {
         if (!response.destroyed) respond(call, response, fault, () => refusal ?? options.answer(call));
       };
-      if (fault?.kind === 'slow') later(fault.delayMs ?? 1000, act);
+      if (fault?.kind === 'slow') setTimeout(act, fault.delayMs ?? 1000).unref();
       else act();
     };
     // A mistake in the sandbox or in a test's hook must be visible, not look like the upstream's own 500.
@@ -87,14 +84,6 @@ export function createHttpShell(options: ShellOptions) {
     callsByList.set(list, nth);
     const { method = 'GET' } = message;
     return { at: Date.now(), list, nth, method, path, query: url.searchParams, headers: message.headers, body };
-  }
-
-  function later(delayMs: number, act: () => void): void {
-    const timer = setTimeout(() => {
-      timers.delete(timer);
-      act();
-    }, delayMs);
-    timers.add(timer);
   }
 
   function respond(call: Call, response: ServerResponse, fault: FaultRule | undefined, answer: () => Reply): void {
@@ -139,8 +128,6 @@ export function createHttpShell(options: ShellOptions) {
     /** Ends live changes and every connection, hanging ones included. */
     async close() {
       stopLive();
-      for (const timer of timers) clearTimeout(timer);
-      timers.clear();
       if (!server.listening) return;
       server.close();
       server.closeAllConnections();

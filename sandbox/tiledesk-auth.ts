@@ -13,81 +13,73 @@ const nobody: Account = { email: '', password: '', userId: '', role: null, isSup
 const failed = (msg: string, status: number): Answer => json({ success: false, msg }, status);
 const encode = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url');
 
-export class Gatekeeper {
-  readonly #team: Team;
-  readonly #random: Random;
-  readonly #secret: string;
-  readonly #tokens = new Map<string, Account>();
+export type Gatekeeper = ReturnType<typeof createGatekeeper>;
 
-  constructor(team: Team, random: Random) {
-    this.#team = team;
-    this.#random = random;
-    this.#secret = random.hex(32);
-  }
+export function createGatekeeper(team: Team, random: Random) {
+  const secret = random.hex(32);
+  const tokens = new Map<string, Account>();
 
-  revokeTokens(): void {
-    this.#tokens.clear();
-  }
-
-  signIn(call: Call): Answer {
+  function signIn(call: Call): Answer {
     const { email, password } = readBody(call);
     const errors = [
       ...(/^[^@\s]+@[^@\s]+\.[^@\s]+$/.test(String(email)) ? [] : [invalid('email', email)]),
       ...(password ? [] : [invalid('password', password)]),
     ];
     if (errors.length > 0) return json({ errors }, 422);
-    const account = this.#accountOf(String(email));
+    const account = accountOf(String(email));
     if (!account) return failed('Authentication failed. User not found.', 401);
     if (account.password !== password) return failed('Authentication failed. Wrong password.', 401);
-    const { firstname, lastname } = this.#team.users.get(account.userId) ?? {};
+    const { firstname, lastname } = team.users.get(account.userId) ?? {};
     const user = { _id: account.userId, email: account.email, firstname, lastname, emailverified: false };
-    const token = `JWT ${this.#createToken(account)}`;
+    const token = `JWT ${createToken(account)}`;
     return json({ success: true, token, user: { ...user, ...(account.isSuperAdmin && { role: 'admin' }) } });
   }
 
   /** The caller, or the refusal. The platform's super-administrator needs no role. */
-  admit(call: Call, need: Need): Account | Answer {
+  function admit(call: Call, need: Need): Account | Answer {
     if (need === null) return nobody;
     const header = call.headers.authorization ?? '';
     const [, scheme = '', credentials = ''] = /^\s*(\S+)\s+(\S+)/.exec(header) ?? [];
     const isToken = scheme.toLowerCase() === 'jwt';
     const token = isToken ? credentials : (call.query.get('secret_token') ?? '').replace(/^JWT /, '');
-    const account = scheme.toLowerCase() === 'basic' ? this.#fromBasic(credentials) : this.#tokens.get(token);
+    const account = scheme.toLowerCase() === 'basic' ? fromBasic(credentials) : tokens.get(token);
     if (!account) return unauthorized;
     // The token reader is lenient, the check after it is not: exactly two words (seen in server 2.19).
     if (header.split(' ').length !== 2) return failed('Unauthorized.', 403);
     if (need === 'account' || account.isSuperAdmin) return account;
-    const role = this.roleOf(account);
+    const role = roleOf(account);
     if (role === undefined) return failed('you dont belong to the project.', 403);
     const isEnough = rolesUpwards.indexOf(role) >= rolesUpwards.indexOf(need);
     return isEnough ? account : failed('you dont have the required role.', 403);
   }
 
-  roleOf({ userId }: Account): string | undefined {
+  function roleOf({ userId }: Account): string | undefined {
     const isActive = ({ trashed, status }: { trashed: boolean; status?: unknown }) => !trashed && status === 'active';
-    return this.#team.projectUsers.find((one) => one.id_user === userId && isActive(one))?.role;
+    return team.projectUsers.find((one) => one.id_user === userId && isActive(one))?.role;
   }
 
-  #accountOf(email: string): Account | undefined {
-    const account = this.#team.accounts.find((one) => one.email === email.toLowerCase());
-    return account && this.#team.users.get(account.userId)?.status === 100 ? account : undefined;
+  function accountOf(email: string): Account | undefined {
+    const account = team.accounts.find((one) => one.email === email.toLowerCase());
+    return account && team.users.get(account.userId)?.status === 100 ? account : undefined;
   }
 
-  #fromBasic(credentials: string): Account | undefined {
+  function fromBasic(credentials: string): Account | undefined {
     const [, email = '', password] = /^([^:]*):(.*)$/s.exec(Buffer.from(credentials, 'base64').toString('utf8')) ?? [];
-    const account = this.#accountOf(email);
+    const account = accountOf(email);
     return account?.password === password ? account : undefined;
   }
 
   /** No `exp`: a token lasts until it is revoked (seen in server 2.19). */
-  #createToken(account: Account): string {
+  function createToken(account: Account): string {
     const [aud, iat] = ['https://tiledesk.com', Math.floor(Date.now() / 1000)];
     const claims = { _id: account.userId, email: account.email, iat, aud, iss: aud, sub: 'user' };
-    const text = `${encode({ alg: 'HS256', typ: 'JWT' })}.${encode({ ...claims, jti: this.#random.uuid() })}`;
-    const token = `${text}.${createHmac('sha256', this.#secret).update(text).digest('base64url')}`;
-    this.#tokens.set(token, account);
+    const text = `${encode({ alg: 'HS256', typ: 'JWT' })}.${encode({ ...claims, jti: random.uuid() })}`;
+    const token = `${text}.${createHmac('sha256', secret).update(text).digest('base64url')}`;
+    tokens.set(token, account);
     return token;
   }
+
+  return { revokeTokens: () => tokens.clear(), signIn, admit, roleOf };
 }
 
 const invalid = (param: string, value: unknown) => ({ value, msg: 'Invalid value', param, location: 'body' });

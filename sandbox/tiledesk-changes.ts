@@ -1,25 +1,22 @@
 /** One believable change to a project in use; the mix is by weight, the choice by the generator that is passed in. */
 import type { Random } from './random.ts';
 import type { TiledeskData } from './tiledesk-data.ts';
-import type { Lead, Request } from './tiledesk-documents.ts';
+import type { Request } from './tiledesk-documents.ts';
 import * as words from './words.ts';
 
 type Change = (data: TiledeskData, random: Random) => unknown;
 type Weighted = readonly (readonly [weight: number, change: Change])[];
 
-function onRequest(act: (data: TiledeskData, request: Request, random: Random) => unknown): Change {
-  return (data, random) => {
-    const request = random.pickRecent(data.requests.values());
-    return request && act(data, request, random);
+const on =
+  <D>(docsOf: (data: TiledeskData) => ReadonlyMap<string, D>) =>
+  (act: (data: TiledeskData, doc: D, random: Random) => unknown): Change =>
+  (data, random) => {
+    const doc = random.pickRecent(docsOf(data).values());
+    return doc && act(data, doc, random);
   };
-}
 
-function onLead(act: (data: TiledeskData, lead: Lead, random: Random) => unknown): Change {
-  return (data, random) => {
-    const lead = random.pickRecent(data.leads.values());
-    return lead && act(data, lead, random);
-  };
-}
+const onRequest = on(({ requests }) => requests);
+const onLead = on(({ leads }) => leads);
 
 function insertRequest(data: TiledeskData, random: Random): void {
   const lead = random.chance(0.5) ? data.insertLead() : random.pickRecent(data.leads.values());
@@ -33,22 +30,22 @@ function assign(data: TiledeskData, request: Request, random: Random): void {
   data.touchRequest(request._id, { status: Math.max(request.status, 200), ...participation });
 }
 
-function rate(data: TiledeskData, request: Request, random: Random): void {
-  data.touchRequest(request._id, { rating: random.int(1, 5), rating_message: random.pick(words.ratingMessages) });
-}
+const rate = onRequest((data, { _id }, random) =>
+  data.touchRequest(_id, { rating: random.int(1, 5), rating_message: random.pick(words.ratingMessages) }),
+);
 
-function editLead(data: TiledeskData, lead: Lead, random: Random): void {
-  data.editLead(lead._id, { company: random.pick(words.companies), note: `call ${random.int(1, 99)}` });
-}
+const editLead = onLead((data, { _id }, random) =>
+  data.editLead(_id, { company: random.pick(words.companies), note: `call ${random.int(1, 99)}` }),
+);
 
 const usual: Weighted = [
   [22, insertRequest],
   [20, onRequest(assign)],
   [18, onRequest((data, { _id }) => data.closeRequest(_id))],
-  [8, onRequest(rate)],
+  [8, rate],
   [20, onRequest((data, { _id }, random) => data.writeMessage(_id, random.pick(words.replies)))],
   [3, onRequest((data, { _id, status }) => status === 1000 && data.reopenRequest(_id))],
-  [6, onLead(editLead)],
+  [6, editLead],
   [2, onLead((data, { _id }) => data.setLeadStatus(_id, 1000))],
   [1, onLead((data, { _id }) => data.setLeadStatus(_id, 100))],
 ];

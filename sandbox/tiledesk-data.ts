@@ -37,6 +37,8 @@ export class TiledeskData {
   readonly team: Team;
   /** A document that is put here is stored as it is, without a stamp. */
   readonly collections = { leads: new Collection<Lead>(), requests: new Collection<Request>() };
+  readonly leads: ReadonlyMap<string, Lead> = this.collections.leads.docs;
+  readonly requests: ReadonlyMap<string, Request> = this.collections.requests.docs;
   /** Visitors' project users by id; not in the default list of members. */
   readonly guests = new Map<string, ProjectUser>();
   /** The time of the next change; an explicit one is taken as it is, and later changes never come before it. */
@@ -58,14 +60,6 @@ export class TiledeskData {
     this.#messageIds = new IdFactory(new Random(seed ^ 0x3e55));
     this.stamp = createStamp(now, options.now !== undefined);
     writeHistory(this, this.#tools, { ...options, from, to: now });
-  }
-
-  get leads(): ReadonlyMap<string, Lead> {
-    return this.collections.leads.docs;
-  }
-
-  get requests(): ReadonlyMap<string, Request> {
-    return this.collections.requests.docs;
   }
 
   requestIdsOf(leadId: string): ReadonlySet<string> {

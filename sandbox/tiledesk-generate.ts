@@ -1,7 +1,9 @@
 /** Writes months of history into an empty project: who wrote when, which leads were edited, removed or never became real. */
+
+import { groupBy } from './collection.ts';
 import { Random } from './random.ts';
 import type { TiledeskData } from './tiledesk-data.ts';
-import { iso, type Lead, type Request } from './tiledesk-documents.ts';
+import { iso, type Lead } from './tiledesk-documents.ts';
 import { createLead, createRequest, type HistoryTools } from './tiledesk-history.ts';
 
 interface HistoryPlan {
@@ -63,12 +65,7 @@ function writeRequests(data: TiledeskData, tools: HistoryTools, { random, leads,
 }
 
 function editSomeLeads(data: TiledeskData, { random, leads, to }: Story): void {
-  const requestsByLead = new Map<string | undefined, Request[]>();
-  for (const request of data.requests.values()) {
-    const known = requestsByLead.get(request.lead);
-    if (known) known.push(request);
-    else requestsByLead.set(request.lead, [request]);
-  }
+  const requestsByLead = groupBy(data.requests, ({ lead = '' }) => [lead]);
   for (const [place, lead] of leads.entries()) {
     const isRegular = place === 0;
     const draw = random.next();

@@ -4,7 +4,7 @@
  */
 import type { Random } from './random.ts';
 import { type IdFactory, iso, type Lead, type ProjectUser, type Request } from './tiledesk-documents.ts';
-import { createMessage } from './tiledesk-rows.ts';
+import { createMessage, type Row } from './tiledesk-rows.ts';
 import type { Team } from './tiledesk-team.ts';
 import * as words from './words.ts';
 
@@ -68,7 +68,8 @@ interface NewRequest {
   readonly isFresh?: boolean;
 }
 
-type Fate = 'closed' | 'reopened' | 'assigned' | 'waiting' | 'abandoned' | 'temporary';
+const statusOf = { closed: 1000, reopened: 200, assigned: 200, waiting: 100, abandoned: 150, temporary: 50 };
+type Fate = keyof typeof statusOf;
 
 const fates: readonly (readonly [percent: number, fate: Fate])[] = [
   [74, 'closed'],
@@ -84,11 +85,7 @@ const freshFates: typeof fates = [
   [10, 'temporary'],
 ];
 
-const statusOf = { closed: 1000, reopened: 200, assigned: 200, waiting: 100, abandoned: 150, temporary: 50 };
-
 const channelNames = ['email', 'form', 'whatsapp', 'telegram', 'voice-vxml', 'chat21'] as const;
-
-type Row = Record<string, unknown>;
 
 /** Built by assignment, not by conditional spreads: half the time, and a benchmark makes tens of thousands. */
 export function createRequest(tools: HistoryTools, input: NewRequest): Request {
@@ -134,13 +131,8 @@ export function createRequest(tools: HistoryTools, input: NewRequest): Request {
   if (lead?.email && random.chance(0.5)) row.contact = { email: lead.email };
   if (!isOldForm || random.chance(0.5)) {
     // Who was eligible decides what an agent sees, and is never sent.
-    row.snapshot = {
-      department,
-      availableAgentsCount: random.int(0, 3),
-      requester,
-      lead,
-      agents: [{ id_user: agentId }],
-    };
+    const agents = [{ id_user: agentId }];
+    row.snapshot = { department, availableAgentsCount: random.int(0, 3), requester, lead, agents };
   }
   let changedAt = at;
   if (wasTaken) changedAt = addAssignment(row, tools, { at, until, agentId });
@@ -167,11 +159,7 @@ function addParticipants(row: Row, { team, random }: HistoryTools, agentId: stri
   return hasBot;
 }
 
-interface Handling {
-  readonly at: number;
-  readonly until: number;
-  readonly agentId: string;
-}
+type Handling = Readonly<{ at: number; until: number; agentId: string }>;
 
 /** Returns when the row was last written. */
 function addAssignment(row: Row, tools: HistoryTools, { at, until, agentId }: Handling): number {

@@ -1,7 +1,7 @@
 /** List parameters of requests and leads, read the way the routes of server 2.19 read them, mistakes included. */
 import { type Condition, type Direction, type StoredDocument, valueAt } from './collection.ts';
 import { parseEnd, parseOldDay, parseStart } from './dates.ts';
-import { idForm, type Lead, type Request } from './tiledesk-documents.ts';
+import { idForm, iso, type Lead, type Request } from './tiledesk-documents.ts';
 
 /** The database refused the query: a 500 with `msg` on requests, no answer at all on leads. */
 export class QueryFailure extends Error {}
@@ -125,8 +125,6 @@ function visibleTo({ userId, role }: Viewer): Condition<Request>[] {
   return [[`agent ${userId}`, (doc) => takesPart(doc) || eligible(doc).some(({ id_user }) => id_user === userId)]];
 }
 
-const isoOf = (at: number): string => new Date(at).toISOString();
-
 function readRange(query: URLSearchParams): Range | undefined {
   const suffix = query.get('start_date') || query.get('end_date') ? '' : '_time';
   const [start, end] = [query.get(`start_date${suffix}`), query.get(`end_date${suffix}`)];
@@ -134,8 +132,8 @@ function readRange(query: URLSearchParams): Range | undefined {
   const timezone = query.get('timezone') || 'Europe/Rome';
   return {
     field: query.get('filterRangeField') || 'createdAt',
-    ...(start && { from: isoOf(parseStart(start, timezone)) }),
-    ...(end && { to: isoOf(parseEnd(end, timezone)) }),
+    ...(start && { from: iso(parseStart(start, timezone)) }),
+    ...(end && { to: iso(parseEnd(end, timezone)) }),
   };
 }
 
@@ -144,12 +142,12 @@ function readOldRange(query: URLSearchParams): Range | undefined {
   const [start, end] = [query.get('start_date'), query.get('end_date')];
   const [startTime, endTime] = [query.get('start_date_time'), query.get('end_date_time')];
   if (startTime && endTime) {
-    return { field: 'createdAt', from: isoOf(parseStart(startTime, 'UTC')), to: isoOf(parseEnd(endTime, 'UTC')) };
+    return { field: 'createdAt', from: iso(parseStart(startTime, 'UTC')), to: iso(parseEnd(endTime, 'UTC')) };
   }
   if (!start) return undefined;
-  const from = isoOf(parseOldDay(start));
+  const from = iso(parseOldDay(start));
   if (!end) return { field: query.get('filterRangeField') || 'createdAt', from };
-  return { field: 'createdAt', from, to: isoOf(parseOldDay(end) + 24 * 3600_000) };
+  return { field: 'createdAt', from, to: iso(parseOldDay(end) + 24 * 3600_000) };
 }
 
 function inRange({ field, from = '', to = '~' }: Range): Condition<StoredDocument> {

@@ -22,13 +22,8 @@ export interface TeamOptions {
   readonly role: string;
 }
 
-interface Particulars {
-  /** Of the user; 100 unless told. */
-  readonly status?: number;
-  readonly member?: Partial<ProjectUser>;
-  readonly hasNoUser?: boolean;
-}
-
+/** `status`: of the user; 100 unless told. */
+type Particulars = Readonly<{ status?: number; member?: Partial<ProjectUser>; hasNoUser?: boolean }>;
 type Person = readonly [email: string, firstname: string, lastname: string, role: string | null, more?: Particulars];
 
 const staff: readonly Person[] = [

@@ -7,7 +7,7 @@ import { Faults } from './faults.ts';
 import { Random } from './random.ts';
 import { findRoute } from './routes.ts';
 import { createHttpShell, type LimitOptions } from './serve.ts';
-import { Gatekeeper } from './tiledesk-auth.ts';
+import { createGatekeeper } from './tiledesk-auth.ts';
 import { TiledeskData, type TiledeskDataOptions } from './tiledesk-data.ts';
 import { idForm } from './tiledesk-documents.ts';
 import { type RouteContext, routes } from './tiledesk-routes.ts';
@@ -34,8 +34,8 @@ export function createTiledeskSandbox(options: TiledeskSandboxOptions = {}) {
   const data = new TiledeskData({ ...defaults, ...options });
   const { projectId, accounts } = data.team;
   const { seed = 1, serverVersion = 'new', joinedLeadStatuses = true } = options;
-  const gatekeeper = new Gatekeeper(data.team, new Random(seed ^ 0x70c3));
-  const faults = new Faults(() => gatekeeper.revokeTokens());
+  const gatekeeper = createGatekeeper(data.team, new Random(seed ^ 0x70c3));
+  const faults = new Faults(gatekeeper.revokeTokens);
   const ties = new Random(seed ^ 0x7135);
   const context = { data, faults, gatekeeper, ties, serverVersion, joinedLeadStatuses };
   const { email, password } = accounts[0] as Account;
@@ -54,27 +54,23 @@ function nameRoute(url: string): { path: string; list: string } {
   return { path, list: routes.find(({ pattern }) => pattern.test(path))?.list ?? 'unknown' };
 }
 
+/** The order of the refusals is the server's: project, IP filter, credentials, role. */
 function answer(call: Call, context: RouteContext): Reply {
+  const isTop = call.path === '/auth/signin' || call.path === '/projects';
   try {
-    return dispatch(call, context);
+    const refusal = isTop ? undefined : refuseProject(call, context);
+    if (refusal) return refusal;
+    const found = findRoute(routes, call);
+    if (!found) return cannot(call);
+    const { ipFilter } = context.faults;
+    if (!isTop && ipFilter !== 'off') return json({ err: ipFilterErrors[ipFilter] }, 401);
+    const account = context.gatekeeper.admit(call, found.route.needs);
+    return 'status' in account ? account : found.route.reply({ ...context, call, account, params: found.params });
   } catch (error) {
     // Bodies and paths that do not decode; everything else is a mistake of the sandbox and must show.
     if (error instanceof SyntaxError || error instanceof URIError) return json({ err: 'error' }, 500);
     throw error;
   }
-}
-
-/** The order of the refusals is the server's: project, IP filter, credentials, role. */
-function dispatch(call: Call, context: RouteContext): Reply {
-  const isTop = call.path === '/auth/signin' || call.path === '/projects';
-  const refusal = isTop ? undefined : refuseProject(call, context);
-  if (refusal) return refusal;
-  const found = findRoute(routes, call);
-  if (!found) return cannot(call);
-  const { ipFilter } = context.faults;
-  if (!isTop && ipFilter !== 'off') return json({ err: ipFilterErrors[ipFilter] }, 401);
-  const account = context.gatekeeper.admit(call, found.route.needs);
-  return 'status' in account ? account : found.route.reply({ ...context, call, account, params: found.params });
 }
 
 function refuseProject({ path }: Call, { data }: RouteContext): Answer | undefined {

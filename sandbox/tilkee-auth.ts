@@ -25,43 +25,32 @@ const refused = (api: Api, status: number, message: string): Refusal =>
 
 type Body = Readonly<Record<string, string>>;
 
-export class TilkeeGatekeeper {
+export type TilkeeGatekeeper = ReturnType<typeof createGatekeeper>;
+
+export function createGatekeeper(credentials: TilkeeCredentials, switches: TilkeeSwitches, random: Random) {
   /** Successful logins by grant, both APIs together; `burnt`: how often a refresh token came that had been replaced. */
-  readonly signIns = { password: 0, refresh: 0, code: 0, burnt: 0 };
-  readonly #credentials: TilkeeCredentials;
-  readonly #switches: TilkeeSwitches;
-  readonly #random: Random;
-  readonly #accessTokens = new Map<string, { readonly api: Api; readonly expiresAt: number }>();
-  readonly #refreshTokens = new Map<string, Api>();
-  readonly #burnt = new Set<string>();
-  readonly #codes = new Map<string, { readonly redirectUri: string; readonly challenge: string | undefined }>();
+  const signIns = { password: 0, refresh: 0, code: 0, burnt: 0 };
+  const accessTokens = new Map<string, { readonly api: Api; readonly expiresAt: number }>();
+  const refreshTokens = new Map<string, Api>();
+  const burntTokens = new Set<string>();
+  const codes = new Map<string, { readonly redirectUri: string; readonly challenge: string | undefined }>();
+  const secret = (kind: string): string => `${secretCanary}${kind}-${random.hex(32)}`;
 
-  constructor(credentials: TilkeeCredentials, switches: TilkeeSwitches, random: Random) {
-    this.#credentials = credentials;
-    this.#switches = switches;
-    this.#random = random;
-  }
-
-  /** Access tokens only, as if their time were over: refresh tokens and the key stay good. */
-  revokeTokens(): void {
-    this.#accessTokens.clear();
-  }
-
-  issueCode(redirectUri: string, challenge?: string): string {
-    const code = this.#secret('code');
-    this.#codes.set(code, { redirectUri, challenge });
+  function issueCode(redirectUri: string, challenge?: string): string {
+    const code = secret('code');
+    codes.set(code, { redirectUri, challenge });
     return code;
   }
 
   /** Undefined when the caller may pass. */
-  refuse(call: Call, api: Api): Answer | undefined {
+  function refuse(call: Call, api: Api): Answer | undefined {
     const [, token = ''] = /^Bearer\s+(\S+)$/i.exec(call.headers.authorization ?? '') ?? [];
-    if (!this.#opens(token, api)) return this.unauthorized(api);
+    if (!opens(token, api)) return unauthorized(api);
     const isUnnamed = api === 'v2' && !call.headers['x-tilk-ref'];
-    return isUnnamed && this.#switches.tilkRefRequired ? failure('v2', 403) : undefined;
+    return isUnnamed && switches.tilkRefRequired ? failure('v2', 403) : undefined;
   }
 
-  unauthorized(api: Api): Answer {
+  function unauthorized(api: Api): Answer {
     if (api === 'v3') {
       const headers = { 'WWW-Authenticate': 'Bearer' };
       return { ...json({ detail: 'Could not validate credentials' }, 401), headers };
@@ -73,50 +62,50 @@ export class TilkeeGatekeeper {
       text: { status: 401, body: 'HTTP Token: Access denied.\n', type: 'text' },
       empty: { status: 401, body: '', type: 'text' },
     };
-    return forms[this.#switches.v2Unauthorized];
+    return forms[switches.v2Unauthorized];
   }
 
   /** POST /v3/oauth/authorize/, and POST /oauth/token/ on V2's host: its older login. */
-  signIn(call: Call, api: Api): Answer {
-    const body = this.#readBody(call, api);
-    this.#checkClient(body, api, api === 'v3' && this.#switches.clientRequired);
+  function signIn(call: Call, api: Api): Answer {
+    const body = readFields(call, api);
+    checkClient(body, api, api === 'v3' && switches.clientRequired);
     need(body, 'grant_type', api);
-    if (body.grant_type === 'refresh_token') return this.#refresh(body, api);
+    if (body.grant_type === 'refresh_token') return renew(body, api);
     if (body.grant_type !== 'password') throw refused(api, 400, 'Unsupported grant type');
     need(body, 'username password', api);
-    const { username, password } = this.#credentials;
+    const { username, password } = credentials;
     const isRight = body.username === username && body.password === password;
     if (!isRight) throw refused(api, 401, 'Incorrect username or password');
-    this.signIns.password++;
-    return this.#tokens(api);
+    signIns.password++;
+    return answerTokens(api);
   }
 
   /** GET /v3/oauth/authorize/: what the browser is told once somebody has signed in there. */
-  redirectWithCode(call: Call): Answer {
+  function redirectWithCode(call: Call): Answer {
     const query = Object.fromEntries(call.query);
     need(query, 'response_type client_id redirect_uri', 'v3');
     const { redirect_uri: redirectUri = '', code_challenge: challenge, state } = query;
     if (query.response_type !== 'code') throw refused('v3', 400, 'Unsupported response type');
-    if (query.client_id !== this.#credentials.clientId) throw refused('v3', 401, 'Unknown client');
+    if (query.client_id !== credentials.clientId) throw refused('v3', 401, 'Unknown client');
     const isSha = challenge === undefined || query.code_challenge_method === 'S256';
     if (!isSha) throw refused('v3', 400, 'S256 is needed');
     const location = new URL(redirectUri);
-    location.searchParams.set('code', this.issueCode(redirectUri, challenge));
+    location.searchParams.set('code', issueCode(redirectUri, challenge));
     if (state !== undefined) location.searchParams.set('state', state);
     return { status: 302, body: '', type: 'text', headers: { Location: location.href } };
   }
 
   /** POST /v3/oauth/token/ */
-  exchangeCode(call: Call): Answer {
-    const body = this.#readBody(call, 'v3');
+  function exchangeCode(call: Call): Answer {
+    const body = readFields(call, 'v3');
     need(body, 'grant_type client_id client_secret code', 'v3');
     if (body.grant_type !== 'authorization_code') throw refused('v3', 400, 'Unsupported grant type');
-    this.#checkClient(body, 'v3', true);
+    checkClient(body, 'v3', true);
     const { code = '', code_verifier: verifier, redirect_uri: redirectUri } = body;
-    const { pkce } = this.#switches;
+    const { pkce } = switches;
     if (pkce === 'refused' && verifier !== undefined) throw refused('v3', 422, 'Extra field code_verifier');
-    const issued = this.#codes.get(code);
-    this.#codes.delete(code);
+    const issued = codes.get(code);
+    codes.delete(code);
     if (issued === undefined) throw refused('v3', 400, 'Unknown or used code');
     const sha = createHash('sha256')
       .update(verifier ?? '')
@@ -126,40 +115,40 @@ export class TilkeeGatekeeper {
     if (redirectUri !== undefined && redirectUri !== issued.redirectUri) {
       throw refused('v3', 400, 'redirect_uri differs from the one of the code');
     }
-    this.signIns.code++;
-    return this.#tokens('v3');
+    signIns.code++;
+    return answerTokens('v3');
   }
 
-  #opens(token: string, api: Api): boolean {
-    if (token === this.#credentials.accessKey) return api === 'v2';
-    const known = this.#accessTokens.get(token);
+  function opens(token: string, api: Api): boolean {
+    if (token === credentials.accessKey) return api === 'v2';
+    const known = accessTokens.get(token);
     if (!known || known.expiresAt <= Date.now()) return false;
-    return known.api === api || (known.api === 'v3' && this.#switches.v2TakesV3Tokens);
+    return known.api === api || (known.api === 'v3' && switches.v2TakesV3Tokens);
   }
 
-  #refresh(body: Body, api: Api): Answer {
+  function renew(body: Body, api: Api): Answer {
     need(body, 'refresh_token', api);
     const { refresh_token: token = '' } = body;
-    const { refresh } = this.#switches;
-    if (this.#burnt.has(token)) this.signIns.burnt++;
+    const { refresh } = switches;
+    if (burntTokens.has(token)) signIns.burnt++;
     const expired = 'The refresh token has expired';
     if (refresh === 'fail401' || refresh === 'fail400') throw refused(api, Number(refresh.slice(4)), expired);
-    if (this.#refreshTokens.get(token) !== api) throw refused(api, 401, 'Unknown refresh token');
-    this.signIns.refresh++;
-    if (refresh === 'keep') return this.#tokens(api, token);
-    if (refresh === 'omit') return this.#tokens(api, null);
-    this.#refreshTokens.delete(token);
-    this.#burnt.add(token);
-    return this.#tokens(api);
+    if (refreshTokens.get(token) !== api) throw refused(api, 401, 'Unknown refresh token');
+    signIns.refresh++;
+    if (refresh === 'keep') return answerTokens(api, token);
+    if (refresh === 'omit') return answerTokens(api, null);
+    refreshTokens.delete(token);
+    burntTokens.add(token);
+    return answerTokens(api);
   }
 
   /** With the given refresh token, a new one, or none. */
-  #tokens(api: Api, given?: string | null): Answer {
-    const seconds = this.#switches.expiresInSeconds ?? defaultLifeSeconds[api];
-    const token = this.#secret('access');
-    this.#accessTokens.set(token, { api, expiresAt: Date.now() + seconds * 1000 });
-    const refresh = given === undefined ? this.#secret('refresh') : given;
-    if (refresh !== null) this.#refreshTokens.set(refresh, api);
+  function answerTokens(api: Api, given?: string | null): Answer {
+    const seconds = switches.expiresInSeconds ?? defaultLifeSeconds[api];
+    const token = secret('access');
+    accessTokens.set(token, { api, expiresAt: Date.now() + seconds * 1000 });
+    const refresh = given === undefined ? secret('refresh') : given;
+    if (refresh !== null) refreshTokens.set(refresh, api);
     return json({
       access_token: token,
       token_type: 'bearer',
@@ -170,21 +159,17 @@ export class TilkeeGatekeeper {
   }
 
   /** A client that is named must be right, also where none is needed. */
-  #checkClient({ client_id: id, client_secret: secret }: Body, api: Api, isNeeded: boolean): void {
+  function checkClient({ client_id: id, client_secret: secret }: Body, api: Api, isNeeded: boolean): void {
     if (id === undefined && secret === undefined && !isNeeded) return;
-    const { clientId, clientSecret } = this.#credentials;
+    const { clientId, clientSecret } = credentials;
     if (id !== clientId || secret !== clientSecret) throw refused(api, 401, 'Unknown client or wrong secret');
   }
 
-  #secret(kind: string): string {
-    return `${secretCanary}${kind}-${this.#random.hex(32)}`;
-  }
-
   /** As the server's language does: of a body in another form than the one that is read nothing is seen. */
-  #readBody(call: Call, api: Api): Body {
+  function readFields(call: Call, api: Api): Body {
     const type = call.headers['content-type'] ?? '';
     const form = type.includes('application/x-www-form-urlencoded') ? 'form' : 'json';
-    const { oauthBody } = this.#switches;
+    const { oauthBody } = switches;
     if (api === 'v3' && oauthBody !== 'any' && oauthBody !== form) return {};
     try {
       const fields = Object.entries(readBody(call)).filter(([, field]) => field !== null);
@@ -193,6 +178,18 @@ export class TilkeeGatekeeper {
       return {};
     }
   }
+
+  return {
+    signIns,
+    /** Access tokens only, as if their time were over: refresh tokens and the key stay good. */
+    revokeTokens: () => accessTokens.clear(),
+    issueCode,
+    refuse,
+    unauthorized,
+    signIn,
+    redirectWithCode,
+    exchangeCode,
+  };
 }
 
 /** @throws Refusal that names the missing ones of the fields */

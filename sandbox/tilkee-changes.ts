@@ -43,7 +43,7 @@ function addToken(data: TilkeeData, { id, is_template }: TilkeeDocument<'project
 
 const other = (verdict: string) => (verdict === 'won' ? 'lost' : 'won');
 
-const edits: Weighted = [
+export const edits: Weighted = [
   [3, on('project', (data, { id, name }) => data.touch('project', id, { name: renamed(name) }))],
   [2, on('project', (data, { id, verdict }) => data.touch('project', id, { verdict: other(verdict) }))],
   [2, on('item', (data, { id, name }) => data.touch('item', id, { name: renamed(name) }))],
@@ -54,7 +54,8 @@ const edits: Weighted = [
   [3, grow],
 ];
 
-const additions: Weighted = [
+/** What a day at work brings: visits begin and grow, links are made, rows edited. */
+export const dayAtWork: Weighted = [
   [35, on('token', (data, { id }) => data.add('connexion', { token_id: id }))],
   [25, grow],
   [10, endSomeVisits],
@@ -66,12 +67,9 @@ const additions: Weighted = [
 ];
 
 /** A kind may be empty; the account as a whole is not, since somebody signs in. */
-function makeChange(choices: Weighted, data: TilkeeData, random: Random): boolean {
+export function makeChange(choices: Weighted, data: TilkeeData, random: Random): boolean {
   for (let attempt = 0; attempt < 100; attempt++) {
     if (random.weighted(choices)(data, random)) return true;
   }
   return false;
 }
-
-export const editSomething = (data: TilkeeData, random: Random): boolean => makeChange(edits, data, random);
-export const liveChange = (data: TilkeeData, random: Random): boolean => makeChange(additions, data, random);

@@ -12,22 +12,9 @@ const documents = ['Brochure', 'Price list', 'Contract', 'Démo', 'References', 
 const dealTags = ['q1', 'q2', 'vip', 'à relancer', 'north, south', 'b2b'];
 const positions = ['Sales', 'Account manager', 'Directrice commerciale', null];
 
-const elementTypes: readonly (readonly [type: string, extension: string | null])[] = [
-  ['Doc', 'pdf'],
-  ['Doc', 'docx'],
-  ['Excel', 'xlsx'],
-  ['Image', 'png'],
-  ['Video', 'mp4'],
-  ['Iframe', null],
-  ['Texte', null],
-];
-
-const devices = [
-  ['desktop', 'Linux'],
-  ['desktop', 'Windows'],
-  ['phone', 'iOS'],
-  ['tablet', 'Android'],
-] as const;
+/** The type, then the extension if there is one. */
+const elementTypes = ['Doc pdf', 'Doc docx', 'Excel xlsx', 'Image png', 'Video mp4', 'Iframe', 'Texte'];
+const devices = ['desktop Linux', 'desktop Windows', 'phone iOS', 'tablet Android'];
 
 type New<More = unknown> = { readonly id: number; readonly at: number } & Readonly<More>;
 
@@ -56,7 +43,7 @@ export function createUser(random: Random, { id, at }: New) {
 }
 
 export function createItem(random: Random, { id, at, ownerId }: New<{ ownerId: number }>) {
-  const [elementType, extension] = random.pick(elementTypes);
+  const [elementType = '', extension = null] = random.pick(elementTypes).split(' ');
   const wasReplaced = random.chance(0.1);
   const updatedAt = at + (wasReplaced ? random.int(1, 3 * day) : 0);
   return {
@@ -118,22 +105,15 @@ export interface LinkedLead {
   readonly email?: string;
 }
 
-interface Recipient {
-  readonly name: string;
-  readonly external_id: string | null;
-  /** Which lead the link was made for; in no answer. */
-  readonly lead: string | null;
-}
-
 /** The sales people wrote down the one or the other: the contact's id in some product, or only a name or an address. */
-function recipientOf(random: Random, lead: LinkedLead | undefined): Recipient {
+function recipientOf(random: Random, lead?: LinkedLead): { name: string; external_id: string | null } {
   if (!lead) {
     const name = personName(random);
-    return { name, external_id: random.chance(0.3) ? `CONTACT:${random.int(1, 99999)}` : null, lead: null };
+    return { name, external_id: random.chance(0.3) ? `CONTACT:${random.int(1, 99999)}` : null };
   }
   const known = lead.fullname ?? lead.email;
   const ids = [lead.id, lead.lead_id ?? lead.id, ...(known === undefined ? [] : [null])];
-  return { name: known ?? personName(random), external_id: random.pick(ids), lead: lead.id };
+  return { name: known ?? personName(random), external_id: random.pick(ids) };
 }
 
 type NewToken = New<{ projectId: number; creatorId: number; lead?: LinkedLead | undefined }>;
@@ -145,6 +125,8 @@ export function createToken(random: Random, { id, at, projectId, creatorId, lead
     project_id: projectId,
     creator_id: creatorId,
     ...recipientOf(random, lead),
+    /** Which lead the link was made for; in no answer. */
+    lead: lead?.id ?? null,
     created_at: at,
     archived_at: never,
     won: random.pick(['na', 'na', 'ac', 'won', 'lost']),
@@ -157,7 +139,7 @@ type NewVisit = New<{ tokenId: number; itemIds: readonly number[]; isOpen: boole
 
 /** A visit. Its link is known here and, by default, in no answer. */
 export function createVisit(random: Random, { id, at, tokenId, itemIds, isOpen }: NewVisit) {
-  const [deviceType, os] = random.pick(devices);
+  const [deviceType, os] = random.pick(devices).split(' ');
   return {
     id,
     token_id: tokenId,

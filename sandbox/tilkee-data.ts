@@ -2,9 +2,9 @@
  * The simulated account's content and the only way to change it. `created_at` never moves; `updated_at` of projects, items
  * and users moves with an edit; links and visits have none. The routes, the live changes and the tests use these methods.
  */
-import { Collection, createStamp } from './collection.ts';
+import { Collection, createStamp, groupBy } from './collection.ts';
 import { Random } from './random.ts';
-import { editSomething, liveChange } from './tilkee-changes.ts';
+import { dayAtWork, edits, makeChange } from './tilkee-changes.ts';
 import {
   createItem,
   createProject,
@@ -100,16 +100,22 @@ export class TilkeeData {
   }
 
   tokensOf(projectId: number): readonly TilkeeToken[] {
-    return this.#once('tokens', () => groupBy(this.collections.token, (one) => [one.project_id])).get(projectId) ?? [];
+    return (
+      this.#once('tokens', () => groupBy(this.collections.token.docs, (one) => [one.project_id])).get(projectId) ?? []
+    );
   }
 
   visitsOf(tokenId: number): readonly TilkeeVisit[] {
-    return this.#once('visits', () => groupBy(this.collections.connexion, (one) => [one.token_id])).get(tokenId) ?? [];
+    return (
+      this.#once('visits', () => groupBy(this.collections.connexion.docs, (one) => [one.token_id])).get(tokenId) ?? []
+    );
   }
 
   /** In which projects an item is placed. */
   projectsWith(itemId: number): readonly TilkeeProject[] {
-    return this.#once('projects', () => groupBy(this.collections.project, (one) => one.item_ids)).get(itemId) ?? [];
+    return (
+      this.#once('projects', () => groupBy(this.collections.project.docs, (one) => one.item_ids)).get(itemId) ?? []
+    );
   }
 
   tokenStats(id: number): ReturnType<typeof sumVisits> {
@@ -197,12 +203,11 @@ export class TilkeeData {
 
   /** Each changes the content of one row that exists. No `created_at` moves; an `updated_at` does where the kind has one. */
   randomEdits(count: number): void {
-    for (let done = 0; done < count; done++) editSomething(this, this.#random);
+    for (let done = 0; done < count; done++) makeChange(edits, this, this.#random);
   }
 
-  /** What a day at work brings: visits begin and grow, links are made, rows edited. */
   liveChanges(count: number): void {
-    for (let done = 0; done < count; done++) liveChange(this, this.#random);
+    for (let done = 0; done < count; done++) makeChange(dayAtWork, this, this.#random);
   }
 
   /**
@@ -251,16 +256,4 @@ export class TilkeeData {
     if (!doc) throw new Error(`The sandbox has no ${kind} ${id}`);
     return doc;
   }
-}
-
-function groupBy<D extends { _id: string }>({ docs }: Collection<D>, keysOf: (doc: D) => readonly number[]) {
-  const groups = new Map<number, D[]>();
-  for (const doc of docs.values()) {
-    for (const key of keysOf(doc)) {
-      const group = groups.get(key);
-      if (group) group.push(doc);
-      else groups.set(key, [doc]);
-    }
-  }
-  return groups;
 }

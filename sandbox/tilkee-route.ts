@@ -16,6 +16,7 @@ export interface RouteInput {
   readonly faults: Faults;
   /** For the order that changes with every query. */
   readonly random: Random;
+  readonly api: Api;
   readonly call: Call;
   readonly params: Params;
 }
@@ -24,8 +25,6 @@ export interface TilkeeRoute extends Pattern {
   readonly name: TilkeeCallName;
   readonly api: Api;
   readonly reply: (input: RouteInput) => Answer;
-  /** Logins: no token is asked for. */
-  readonly isOpen?: boolean;
 }
 
 /** Those of one API that read; `end` is what a path may end with, as an expression. */
@@ -61,14 +60,17 @@ export function failure(api: Api, status: number): Answer {
 
 /** @throws Refusal when there is no such object; `accepts` decides whether it belongs where the path says */
 export function findById<K extends TilkeeKind>(
-  { data }: RouteInput,
-  { kind, id, api }: { kind: K; id: number; api: Api },
+  { data, api }: RouteInput,
+  kind: K,
+  id: number,
   accepts: (doc: TilkeeDocument<K>) => boolean = () => true,
 ): TilkeeDocument<K> {
   const doc = data.get(kind, id);
   if (doc && accepts(doc)) return doc;
   throw new Refusal(failure(api, data.wasRemoved(kind, id) ? data.switches.removedStatus : 404));
 }
+
+export const answerRow = ({ data }: RouteInput, row: object): Answer => json(finishRow(row, data.switches));
 
 /** Fields that must have these values; undefined: any. */
 export function having<K extends TilkeeKind>(

@@ -3,6 +3,7 @@ import { type Answer, json } from './answer.ts';
 import type { Condition } from './collection.ts';
 import type { TilkeeKind, TilkeeProject, TilkeeToken, TilkeeVisit } from './tilkee-create.ts';
 import {
+  answerRow,
   byField,
   createdWithin,
   defaultOrders,
@@ -11,7 +12,6 @@ import {
   type ListPlan,
   Refusal,
   type RouteInput,
-  type RowOrder,
   readPage,
   readRoutes,
   searching,
@@ -47,13 +47,8 @@ const tables = { project: 'projects', item: 'items', token: 'tokens', connexion:
 /** Kinds that know when they changed. */
 const isStamped = (kind: TilkeeKind): boolean => kind !== 'token' && kind !== 'connexion';
 
-interface AppliedOrder {
-  readonly order: RowOrder;
-  /** What the answer says was applied; null when there is no name for it. */
-  readonly echo: string | null;
-}
-
-function readOrder(query: URLSearchParams, kind: TilkeeKind, switches: TilkeeSwitches): AppliedOrder {
+/** `echo`: what the answer says was applied; null when there is no name for it. */
+function readOrder(query: URLSearchParams, kind: TilkeeKind, switches: TilkeeSwitches) {
   const [first = ''] = (query.get(kind === 'connexion' ? 'sort' : 'order') ?? '').split(',');
   const [, minus, column = ''] = /^(-?)(?:[a-z]+\.)?([a-z_]+)$/.exec(first) ?? [];
   const columns = ['created_at', 'id', 'name', ...(isStamped(kind) ? ['updated_at'] : [])];
@@ -179,32 +174,25 @@ const listUsers = (input: RouteInput): Answer =>
 const idIn = (text = ''): number => (/^\d+$/.test(text) ? Number(text) : -1);
 
 /** @throws Refusal when the path names no project */
-const projectOf = (input: RouteInput): TilkeeProject =>
-  findById(input, { kind: 'project', id: idIn(input.params.project), api: 'v2' });
+const projectOf = (input: RouteInput): TilkeeProject => findById(input, 'project', idIn(input.params.project));
 
-function readProject(input: RouteInput): Answer {
-  return json(finishRow(v2ProjectDetail(input.data, projectOf(input)), input.data.switches));
-}
+const readProject = (input: RouteInput): Answer => answerRow(input, v2ProjectDetail(input.data, projectOf(input)));
 
 function readToken(input: RouteInput): Answer {
   const { id: projectId } = projectOf(input);
-  const wanted = { kind: 'token', id: idIn(input.params.token), api: 'v2' } as const;
-  const token = findById(input, wanted, ({ project_id }) => project_id === projectId);
-  return json(finishRow(v2Token(input.data, token), input.data.switches));
+  const token = findById(input, 'token', idIn(input.params.token), ({ project_id }) => project_id === projectId);
+  return answerRow(input, v2Token(input.data, token));
 }
 
 function readConnexion(input: RouteInput): Answer {
   const { data, params } = input;
   const { id: projectId } = projectOf(input);
-  const wanted = { kind: 'connexion', id: idIn(params.connexion), api: 'v2' } as const;
-  const visit = findById(input, wanted, ({ token_id }) => data.get('token', token_id)?.project_id === projectId);
+  const isOfProject = ({ token_id }: TilkeeVisit) => data.get('token', token_id)?.project_id === projectId;
+  const visit = findById(input, 'connexion', idIn(params.connexion), isOfProject);
   return json({ contents: v2ConnexionDetail(data, visit).map((row) => finishRow(row, data.switches)) });
 }
 
-function readMe(input: RouteInput): Answer {
-  const user = findById(input, { kind: 'user', id: input.data.mainUserId, api: 'v2' });
-  return json(finishRow(v2User(user), input.data.switches));
-}
+const readMe = (input: RouteInput): Answer => answerRow(input, v2User(findById(input, 'user', input.data.mainUserId)));
 
 /** A trailing slash does no harm here. */
 export const v2Routes = readRoutes('v2', '/?', [

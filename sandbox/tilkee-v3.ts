@@ -3,6 +3,7 @@ import { type Answer, type Call, json } from './answer.ts';
 import type { Condition } from './collection.ts';
 import type { TilkeeItem, TilkeeProject } from './tilkee-create.ts';
 import {
+  answerRow,
   createdWithin,
   defaultOrders,
   findById,
@@ -15,37 +16,25 @@ import {
   searching,
   tagged,
 } from './tilkee-route.ts';
-import { finishRow, shortUser } from './tilkee-rows.ts';
+import { shortUser } from './tilkee-rows.ts';
 import type { TilkeeSwitches } from './tilkee-switches.ts';
 import { type Expand, itemExpansions, projectExpansions, v3Item, v3Project } from './tilkee-v3-rows.ts';
 
-interface Problem {
-  readonly loc: readonly (string | number)[];
-  readonly msg: string;
-  readonly type: string;
-  readonly ctx?: Readonly<Record<string, unknown>>;
-}
+const unprocessable = (loc: readonly (string | number)[], type: string, msg: string, ctx?: object): Refusal =>
+  new Refusal(json({ detail: [{ loc, msg, type, ctx }] }, 422));
 
-const unprocessable = (problem: Problem): Refusal => new Refusal(json({ detail: [problem] }, 422));
-
-interface Bounds {
-  readonly least: number;
-  readonly most?: number;
-}
+const notInteger = (...loc: string[]) => unprocessable(loc, 'type_error.integer', 'value is not a valid integer');
 
 /** @throws Refusal */
-function readInt(query: URLSearchParams, name: string, { least, most = Infinity }: Bounds): number | undefined {
+function readInt(query: URLSearchParams, name: string, least: number, most = Infinity): number | undefined {
   const text = query.get(name);
   if (text === null) return undefined;
-  const loc = ['query', name];
   const value = Number(text);
-  if (!/^\s*[+-]?\d+\s*$/.test(text)) {
-    throw unprocessable({ loc, msg: 'value is not a valid integer', type: 'type_error.integer' });
-  }
+  if (!/^\s*[+-]?\d+\s*$/.test(text)) throw notInteger('query', name);
   const [word, limit, type] = value < least ? ['greater', least, 'not_ge'] : ['less', most, 'not_le'];
   if (value >= least && value <= most) return value;
   const msg = `ensure this value is ${word} than or equal to ${limit}`;
-  throw unprocessable({ loc, msg, type: `value_error.number.${type}`, ctx: { limit_value: limit } });
+  throw unprocessable(['query', name], `value_error.number.${type}`, msg, { limit_value: limit });
 }
 
 const booleans: Readonly<Record<string, boolean>> = { true: true, '1': true, false: false, '0': false };
@@ -55,8 +44,7 @@ function readBoolean(query: URLSearchParams, name: string): boolean | undefined 
   const text = query.get(name);
   const value = text === null ? undefined : booleans[text.toLowerCase()];
   if (text === null || value !== undefined) return value;
-  const msg = 'value could not be parsed to a boolean';
-  throw unprocessable({ loc: ['query', name], msg, type: 'type_error.bool' });
+  throw unprocessable(['query', name], 'type_error.bool', 'value could not be parsed to a boolean');
 }
 
 const timeForm = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:?\d\d)?$/;
@@ -68,7 +56,7 @@ function readTime(query: URLSearchParams, name: string): number | undefined {
   const [, , , offset] = timeForm.exec(text) ?? [];
   const at = timeForm.test(text) ? Date.parse(offset ? text : `${text}Z`) : Number.NaN;
   if (!Number.isNaN(at)) return at;
-  throw unprocessable({ loc: ['query', name], msg: 'invalid datetime format', type: 'value_error.datetime' });
+  throw unprocessable(['query', name], 'value_error.datetime', 'invalid datetime format');
 }
 
 /** @throws Refusal */
@@ -78,12 +66,8 @@ function readExpand({ query }: Call, allowed: readonly string[], form: TilkeeSwi
   const words = form === 'repeated' ? read : read.flatMap((text) => text.split(','));
   const place = words.findIndex((word) => !allowed.includes(word));
   if (place < 0) return new Set(words);
-  throw unprocessable({
-    loc: ['query', 'expand', place],
-    msg: `value is not a valid enumeration member; permitted: ${allowed.map((one) => `'${one}'`).join(', ')}`,
-    type: 'type_error.enum',
-    ctx: { enum_values: allowed },
-  });
+  const msg = `value is not a valid enumeration member; permitted: ${allowed.map((one) => `'${one}'`).join(', ')}`;
+  throw unprocessable(['query', 'expand', place], 'type_error.enum', msg, { enum_values: allowed });
 }
 
 /** Conditions that both lists know. */
@@ -94,7 +78,7 @@ function readConditions({ call, data: { switches } }: RouteInput): Condition<Til
   return [
     ...createdWithin(start && start + inwards, end && end - inwards),
     ...having<'project' | 'item'>({
-      owner_id: readInt(query, 'owner_id', { least: 0 }),
+      owner_id: readInt(query, 'owner_id', 0),
       favorite: readBoolean(query, 'favorite'),
     }),
     ...searching<TilkeeProject | TilkeeItem>(call, ({ name }) => name),
@@ -106,8 +90,8 @@ function answerList<K extends 'project' | 'item'>(input: RouteInput, plan: ListP
   const { query } = input.call;
   const { switches } = input.data;
   const most = switches.v3LimitTooLarge === '422' ? switches.v3MaxLimit : Infinity;
-  const take = Math.min(readInt(query, 'limit', { least: 1, most }) ?? 20, switches.v3MaxLimit);
-  const skip = readInt(query, 'skip', { least: 0 }) ?? 0;
+  const take = Math.min(readInt(query, 'limit', 1, most) ?? 20, switches.v3MaxLimit);
+  const skip = readInt(query, 'skip', 0) ?? 0;
   const { rows, total } = readPage(input, plan, { order: defaultOrders[switches.order], skip, take });
   if (switches.v3BareArrays) return json(rows);
   const isLast = skip + rows.length >= total;
@@ -115,14 +99,13 @@ function answerList<K extends 'project' | 'item'>(input: RouteInput, plan: ListP
 }
 
 /** undefined: not in the answer. */
-const hasMore: Readonly<Record<TilkeeSwitches['hasMore'], (isLast: boolean, isEmpty: boolean) => boolean | undefined>> =
-  {
-    right: (isLast) => !isLast,
-    missing: () => undefined,
-    missingOnLast: (isLast) => (isLast ? undefined : true),
-    emptyAtEnd: (_isLast, isEmpty) => !isEmpty,
-    always: () => true,
-  };
+const hasMore: Record<TilkeeSwitches['hasMore'], (isLast: boolean, isEmpty: boolean) => boolean | undefined> = {
+  right: (isLast) => !isLast,
+  missing: () => undefined,
+  missingOnLast: (isLast) => (isLast ? undefined : true),
+  emptyAtEnd: (_isLast, isEmpty) => !isEmpty,
+  always: () => true,
+};
 
 function listProjects(input: RouteInput): Answer {
   const { call, data } = input;
@@ -143,17 +126,13 @@ function listItems(input: RouteInput): Answer {
 
 function readProject(input: RouteInput): Answer {
   const { data, call, params } = input;
-  if (!/^\d+$/.test(params.id ?? '')) {
-    throw unprocessable({ loc: ['path', 'id'], msg: 'value is not a valid integer', type: 'type_error.integer' });
-  }
+  if (!/^\d+$/.test(params.id ?? '')) throw notInteger('path', 'id');
   const expand = readExpand(call, projectExpansions, data.switches.expandForm);
-  const project = findById(input, { kind: 'project', id: Number(params.id), api: 'v3' });
-  return json(finishRow(v3Project(data, project, expand), data.switches));
+  return answerRow(input, v3Project(data, findById(input, 'project', Number(params.id)), expand));
 }
 
-function readMe({ data }: RouteInput): Answer {
-  return json(finishRow(shortUser(data.get('user', data.mainUserId)) ?? {}, data.switches));
-}
+const readMe = (input: RouteInput): Answer =>
+  answerRow(input, shortUser(input.data.get('user', input.data.mainUserId)) ?? {});
 
 export const v3Routes = readRoutes('v3', '/', [
   ['v3.me', '/users/me', readMe],

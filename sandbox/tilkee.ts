@@ -7,7 +7,7 @@ import { Faults } from './faults.ts';
 import { Random } from './random.ts';
 import { findRoute, pathPattern } from './routes.ts';
 import { createHttpShell, type LimitOptions } from './serve.ts';
-import { TilkeeGatekeeper } from './tilkee-auth.ts';
+import { createGatekeeper, type TilkeeGatekeeper } from './tilkee-auth.ts';
 import { TilkeeData, type TilkeeDataOptions } from './tilkee-data.ts';
 import { type Api, failure, Refusal, type RouteInput, type TilkeeRoute } from './tilkee-route.ts';
 import { secretCanary } from './tilkee-rows.ts';
@@ -45,8 +45,8 @@ export function createTilkeeSandbox(options: TilkeeSandboxOptions = {}) {
   };
   const { username } = credentials;
   const data = new TilkeeData({ ...sizes, ...options, seed, username, leads, switches });
-  const gatekeeper = new TilkeeGatekeeper(credentials, switches, secrets);
-  const faults = new Faults(() => gatekeeper.revokeTokens());
+  const gatekeeper = createGatekeeper(credentials, switches, secrets);
+  const faults = new Faults(gatekeeper.revokeTokens);
   const random = new Random(seed ^ 0x7135);
   const routes = [...loginRoutes(gatekeeper), ...v3Routes, ...v2Routes];
   const shell = createHttpShell({
@@ -80,7 +80,6 @@ function loginRoutes(gatekeeper: TilkeeGatekeeper): TilkeeRoute[] {
     api,
     method,
     pattern: pathPattern(path, api === 'v3' ? '/' : '/?'),
-    isOpen: true,
     reply: ({ call }) => reply(call),
   });
   return [
@@ -101,7 +100,7 @@ function nameOf(routes: readonly TilkeeRoute[], path: string): string {
   return route?.name ?? (isSlashMissing(routes, path) ? 'v3.redirect' : 'unknown');
 }
 
-interface Server extends Omit<RouteInput, 'call' | 'params'> {
+interface Server extends Omit<RouteInput, 'api' | 'call' | 'params'> {
   readonly routes: readonly TilkeeRoute[];
   readonly gatekeeper: TilkeeGatekeeper;
 }
@@ -109,15 +108,14 @@ interface Server extends Omit<RouteInput, 'call' | 'params'> {
 function answer(call: Call, { routes, gatekeeper, ...tools }: Server): Answer {
   if (isSlashMissing(routes, call.path)) return redirectToSlash(call);
   const found = findRoute(routes, call);
-  const isKnown = routes.some(({ pattern }) => pattern.test(call.path));
-  if (!found) return failure(apiOf(call.path), isKnown ? 405 : 404);
+  if (!found) return failure(apiOf(call.path), call.list === 'unknown' ? 404 : 405);
   const { route, params } = found;
-  const refused = route.isOpen ? undefined : gatekeeper.refuse(call, route.api);
+  const refused = route.name === 'oauth' ? undefined : gatekeeper.refuse(call, route.api);
   if (refused) return refused;
   const status = tools.data.switches.refuse[route.name];
   if (status !== undefined) return failure(route.api, status);
   try {
-    return route.reply({ ...tools, call, params });
+    return route.reply({ ...tools, api: route.api, call, params });
   } catch (error) {
     if (error instanceof Refusal) return error.answer;
     throw error;

@@ -18,7 +18,7 @@ import { Instruments, type RunFacts } from './ops/instruments.ts';
 import { createProcessMetrics, type ProcessMetrics } from './ops/metrics/process-metrics.ts';
 import { startTracing, type Tracing } from './ops/tracing.ts';
 import { createDatabaseBudget } from './store/engine/budgets.ts';
-import { registerStreams } from './store/engine/streams.ts';
+import { registerStreams, type StreamKey } from './store/engine/streams.ts';
 import { databaseError } from './store/faults.ts';
 import { ensureTables } from './store/mirror/custom-tables.ts';
 import { createRefusalStore } from './store/mirror/refusals.ts';
@@ -81,12 +81,10 @@ export async function createApp(config: Config, options: AppOptions): Promise<Ap
   }
 }
 
-interface Assembly extends AppOptions {
-  readonly closers: (() => Promise<void> | undefined)[];
-  readonly close: () => Promise<void>;
-}
-
-async function assemble(config: Config, options: Assembly): Promise<App> {
+async function assemble(
+  config: Config,
+  options: AppOptions & { readonly closers: (() => Promise<void> | undefined)[]; readonly close: () => Promise<void> },
+): Promise<App> {
   const { logger, clock = systemClock, closers, close } = options;
   const metrics = createProcessMetrics();
   const tracing = await startTracing(config.tracing, logger);
@@ -115,7 +113,7 @@ async function assemble(config: Config, options: Assembly): Promise<App> {
   await whileUnreachable(options, () => ensureTables(database.url, tablesOf(own)));
 
   const listeners = new Set<(changes: ConfigChanges) => void>();
-  const running = new Set<RunUnderWay>();
+  const running = new Set<StreamKey & { readonly stop: AbortController }>();
   let current = config;
   const createLive = () => createLiveStreams(current, [...connectConfigured(current.connections), ...own], clock.now());
   let live = createLive();
@@ -195,12 +193,6 @@ async function assemble(config: Config, options: Assembly): Promise<App> {
     },
     close,
   };
-}
-
-interface RunUnderWay {
-  readonly connectionId: string;
-  readonly stream: string;
-  readonly stop: AbortController;
 }
 
 function factsOf({ connection, stream }: Pick<PassJob, 'connection' | 'stream'>, pass: string): RunFacts {

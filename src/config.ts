@@ -10,20 +10,15 @@ import { ConfigError } from './errors.ts';
 import { isLoopback } from './loopback.ts';
 
 export { type ConfigChanges, compareConfigs, isSameAccount, withLiveChanges } from './config/changes.ts';
-export { type ConfigLine, describeConfig } from './config/describe.ts';
+export { describeConfig } from './config/describe.ts';
 export { readOptionalText } from './config/read-file.ts';
-export { type ConnectionSchedules, type StreamSchedule, scheduleOf } from './config/schedules.ts';
-export { TILEDESK_STREAM_NAMES } from './config/tiledesk.ts';
+export { type StreamSchedule, scheduleOf } from './config/schedules.ts';
 export { TILKEE_STREAM_NAMES } from './config/tilkee.ts';
 export type {
   Config,
   ConnectionConfig,
-  LogLevel,
-  TiledeskAuth,
   TiledeskConnectionConfig,
-  TiledeskStreamName,
   TilkeeConnectionConfig,
-  TilkeeStreamName,
 } from './config/types.ts';
 export { VARIABLES, type Variable, type VariableName } from './config/variables.ts';
 
@@ -43,10 +38,8 @@ export interface LoadOptions {
 }
 
 /**
- * Reads the whole configuration: the process's environment, `.env`, files named by NAME_FILE, `leadmirror.yaml`. The only
- * place in the program that looks at any of them. The result is deeply frozen.
- *
- * @throws ConfigError with every problem found, not only the first
+ * Reads the whole configuration: the process's environment, `.env`, files named by NAME_FILE, `leadmirror.yaml`; nothing else looks at any of them. The
+ * result is deeply frozen. @throws ConfigError with every problem found, not only the first
  */
 export function loadConfig(sources: Partial<ConfigSources> = {}, options: LoadOptions = {}): Config {
   const { env = process.env, cwd = process.cwd(), isTerminal = process.stderr.isTTY === true } = sources;

@@ -2,8 +2,9 @@ import type { AuthError } from './errors.ts';
 /**
  * The contract between a source (one upstream product) and the engine: a leaf that everything may import.
  *
- * A stream is data plus pure functions: its table, how a record maps to a row, and its lists. Each list pairs a *walk* (pure: which page next, was anything
- * missed, are we done) with a `fetchPage` that turns the walk's question into one request. The engine runs the loop and knows nothing of any product.
+ * A stream is data plus pure functions: its table, how a record maps to a row, and its lists. Each list pairs a *walk*
+ * (pure: which page next, was anything missed, are we done) with a `fetchPage` that makes one request of its question.
+ * The engine runs the loop and knows nothing of any product.
  */
 
 /** What a run does. Backfill, reconcile and verify are modes of the same full walk; verify only compares. */
@@ -12,7 +13,7 @@ export type Pass = 'backfill' | 'incremental' | 'reconcile' | 'verify';
 /** Passes that the queue knows: a verify is run by a person. */
 export type QueuedPass = Exclude<Pass, 'verify'>;
 
-/** Queue and concurrency: `fast` for incremental passes, `bulk` for full walks, so new data arrives during a long backfill. */
+/** Queue and concurrency: full walks are `bulk`, so that new data arrives during a long one. */
 export type Lane = 'fast' | 'bulk';
 
 export const laneOf = (pass: Pass): Lane => (pass === 'incremental' ? 'fast' : 'bulk');
@@ -34,11 +35,11 @@ export interface TableSpec {
   readonly schema: string;
   readonly name: string;
   readonly columns: Readonly<Record<string, ColumnType>>;
-  /** Columns that can also be known from the request (`ListPage.known`). What is stored there stays when a later answer does not tell. */
+  /** Columns that the request may tell instead (`ListPage.known`). What is stored stays when an answer is silent. */
   readonly attributed?: readonly string[];
 }
 
-/** A mapped record: the typed columns of its table by name, plus what every table has. Dates are ISO 8601 strings in UTC. */
+/** A mapped record: the typed columns of its table, and what every table has. Dates are ISO 8601 in UTC. */
 export interface Row {
   readonly id: string;
   /** Upstream's change time; null where the object has none. Decides which of two versions is newer. */
@@ -75,7 +76,7 @@ export interface ListQuery {
   readonly window?: ListWindow;
   /** Whether the answer should tell how many rows match. */
   readonly wantTotal: boolean;
-  /** Of a walk that follows another stream of the mirror: which of its rows are next. The other members mean nothing then. */
+  /** Of a walk that follows another stream: which of its rows are next. The other members mean nothing then. */
   readonly following?: Following;
 }
 
@@ -85,7 +86,7 @@ export type MirrorPlace = { readonly at: number; readonly id: string };
 export interface Following {
   /** The rows behind this position; null: from the first one. */
   readonly behind: MirrorPlace | null;
-  /** Written until then, by the database's clock (ms); null: the walk begins, and the list says until when (`ListPage.serverTime`). */
+  /** By the database's clock (ms); null: the walk begins, and the list says it (`ListPage.serverTime`). */
   readonly untilMs: number | null;
 }
 
@@ -118,11 +119,11 @@ export interface ListPage {
   readonly total: number | null;
   /** Whether the server says that rows follow; null or absent where it says nothing. */
   readonly hasMore?: boolean | null;
-  /** Values of `TableSpec.attributed` columns that the request tells about all its rows. They fill what the record leaves null. */
+  /** Values of `TableSpec.attributed` columns that hold for all rows. They fill what the record leaves null. */
   readonly known?: Readonly<Record<string, unknown>>;
-  /** The answer's `Date` header, ms since 1970; null when absent. Of a list that follows a stream: until when its rows were written, by the database's clock. */
+  /** The `Date` header (ms); of a list that follows a stream: until when its rows were written. Null: absent. */
   readonly serverTime: number | null;
-  /** Of a list that follows another stream: the row of that stream up to which this page goes; null: there are none left. */
+  /** Of a list that follows a stream: the row up to which this page goes; null: there are none left. */
   readonly place?: MirrorPlace | null;
   /** Ids of rows that are gone, because what they are part of is marked as deleted in the mirror. */
   readonly gone?: readonly string[];
@@ -153,7 +154,7 @@ export interface WalkStep<S extends WalkState = WalkState> {
 export interface Walk<S extends WalkState = WalkState> {
   /** Which walk in which order: a state is only understood by a walk of the same kind. */
   readonly kind: string;
-  /** Which ids of a page it is told: those that it was shown before (`walk`; the engine keeps them), or that the mirror holds unchanged (`mirror`). */
+  /** Which ids of a page it is told: those shown before (`walk`), or those the mirror holds unchanged (`mirror`). */
   readonly memory?: 'walk' | 'mirror';
   /** With `memory: 'walk'`: how many ids the engine must hold for this state; a mismatch begins the walk anew. */
   memorized?(state: S): number;
@@ -165,9 +166,9 @@ export interface Walk<S extends WalkState = WalkState> {
   next(state: S): ListQuery;
   /** `known`: the ids of the page that `memory` knows; absent for a walk without one. */
   accept(state: S, query: ListQuery, page: ListPage, known?: ReadonlySet<string>): WalkStep<S>;
-  /** For the next walk: the newest change (or creation) on the first page and the server's clock then, ms; null where none is known. */
+  /** For the next walk: the newest change on the first page and the server's clock then (ms); null: unknown. */
   beginning(state: S): { readonly newest: number | null; readonly serverTime: number | null };
-  /** Asks for half as many rows a page from now on, after an answer over the size limit; null when it cannot get smaller. */
+  /** Half as many rows a page from now on, after too large an answer; null when it cannot get smaller. */
   shrink(state: S): S | null;
 }
 
@@ -189,7 +190,7 @@ export interface List {
   /** Never empty while the stream has objects: an empty answer then contradicts the rows of the mirror. */
   readonly holdsAll?: boolean;
   fetchPage(query: ListQuery, options: FetchOptions): Promise<ListPage>;
-  /** One request that finds the newest change time (ms), to seed the watermark before a full walk; null: nothing there. */
+  /** Finds the newest change (ms) to seed the watermark before a full walk; null: nothing there. */
   fetchNewestChange?(options: FetchOptions): Promise<{ newest: number | null; serverTime: number | null }>;
 }
 
@@ -206,9 +207,9 @@ export interface PlanContext {
   stopBefore(listId: string): number | null;
   /** The watermark of a list (ms), for streams that know their own overlap; null: none yet. */
   watermark(listId: string): number | null;
-  /** Ids of another stream's rows in the mirror, newest first, deleted ones left out. Null until that stream was read whole once. */
+  /** Ids of another stream's alive rows, newest first. Null until that stream was read whole once. */
   mirroredIds(stream: string, limit?: number): Promise<readonly string[] | null>;
-  /** Another stream of this connection, to be followed row by row. Null while it was not read whole yet, or is staler than it should be. */
+  /** Another stream, to be followed row by row. Null until it was read whole, or while it is too stale. */
   follow(stream: string): Promise<FollowedStream | null>;
   /** Ids of the stream's own rows, deleted ones left out, whose column holds one of these values. */
   ownIds(column: string, values: readonly string[]): Promise<readonly string[]>;
@@ -218,7 +219,7 @@ export interface PlanContext {
 }
 
 export interface FollowedStream {
-  /** A time by the database's clock (ms): every row that was written until then can be seen, and none will turn up later. */
+  /** A time by the database's clock (ms): no row that was written until then will turn up later. */
   settledAt(): Promise<number>;
   /** The next rows in the order in which the mirror wrote them; a row that is written again moves to the end. */
   read(query: FollowQuery): Promise<readonly FollowedRow[]>;
@@ -261,11 +262,11 @@ export interface Stream {
 }
 
 export interface Deletions {
-  /** Whether one object is there, asked by its id; null when this server cannot be asked. Absent: no such request is known, and a second walk decides. */
+  /** Whether an object is there; null: this server cannot be asked. Absent: a second walk decides. */
   readonly exists?: (row: MirroredRow, options: FetchOptions) => Promise<boolean | null>;
 }
 
-/** What a connection knows of its account after `open`: project name and role, human-readable. Never an address or a name of a person. */
+/** What is known of the account after `open`: project and role. Never an address or a name of a person. */
 export interface AccountFacts {
   readonly summary: string;
 }
@@ -276,7 +277,7 @@ export interface Connection {
   readonly id: string;
   readonly source: string;
   readonly streams: readonly Stream[];
-  /** Verifies credentials and role; cheap when done before. @throws AuthError, UpstreamRefusedError, TransientError, RateLimitedError */
+  /** Verifies credentials and role. @throws AuthError, UpstreamRefusedError, TransientError, RateLimitedError */
   open(options: FetchOptions): Promise<AccountFacts>;
   /** The next sign-in is tried although the last one was refused: a person asked for it. */
   retryRefused?(): void;
@@ -284,7 +285,7 @@ export interface Connection {
   readonly credential: string;
   /** What the budget allows, for the status page; absent: the configuration says it. */
   readonly requestsPerMinute?: number;
-  /** What `check` shows beside the streams: a human-readable line for each API of the account. @throws what `open` throws */
+  /** What `check` shows beside the streams: a line for each API of the account. @throws what `open` throws */
   readonly doors?: readonly { readonly name: string; knock(options: FetchOptions): Promise<string> }[];
 }
 

@@ -3,9 +3,7 @@ import type { Fairness } from '../src/sync/run-pass.ts';
 import type { QueuedRun, RunQueue } from './queue-backend.ts';
 import { answerWithin, type Queues } from './queues.ts';
 
-/*
- * A run holds one of its lane's few places. After a slice it asks the queue whether others wait for one, and if so, goes to the back of the lane.
- */
+// A run holds one of its lane's few places. After a slice it asks the queue whether others wait, and if so, goes to the back of the lane.
 export const SLICE_MS = 60_000;
 /** A queue that is away does not hold up a page. */
 const ANSWER_MS = 1_000;
@@ -27,10 +25,8 @@ async function isWaitedFor(queue: RunQueue): Promise<boolean> {
 }
 
 /**
- * The job waits again, behind all that wait now; no attempt is counted, and its deduplication is held.
- *
- * The backends differ: in Redis a job that is moved to wait is the next one, and one whose delay is over comes last; in Postgres the former is put last,
- * and the latter gets its old place back, which is the first.
+ * The job waits again, behind all that wait now; no attempt is counted, and its deduplication is kept. In Redis a job that is moved to wait is the next
+ * one, and one whose delay is over comes last; in Postgres the former is put last, and the latter gets its old place back, which is the first.
  */
 export async function sendToBack(
   queues: Pick<Queues, 'kind'>,

@@ -10,7 +10,7 @@ import type { Daemon } from './main.ts';
 import { describeError } from './queue-watch.ts';
 import type { Queues } from './queues.ts';
 
-export interface HeartbeatParts {
+interface HeartbeatParts {
   readonly app: { readonly database: Pick<App['database'], 'prisma'>; readonly streams: readonly StreamKey[] };
   readonly daemon: Pick<Daemon, 'isLeading' | 'activeJobs'> & { readonly queues: Pick<Queues, 'ping'> };
   readonly logger: Logger;
@@ -18,17 +18,10 @@ export interface HeartbeatParts {
   readonly intervalMs?: number;
 }
 
-export interface Heartbeat {
-  /** Of this process in `sync.processes`. */
-  readonly id: string;
-  /** Takes the process off the list, if the database answers soon. Never throws. */
-  stop(): Promise<void>;
-}
-
 const FAREWELL_MS = 2_000;
 
 /** Says every few seconds that this process lives, and how it is. A database that is away is no reason to stop: the next beat tries again. */
-export function startHeartbeat(parts: HeartbeatParts): Heartbeat {
+export function startHeartbeat(parts: HeartbeatParts) {
   const { app, daemon, logger, roles, intervalMs = BEAT_MS } = parts;
   const { prisma } = app.database;
   const id = randomUUID();
@@ -64,7 +57,9 @@ export function startHeartbeat(parts: HeartbeatParts): Heartbeat {
 
   const running = run();
   return {
+    /** Of this process in `sync.processes`. */
     id,
+    /** Takes the process off the list, if the database answers soon. Never throws. */
     async stop() {
       stopping.abort();
       const farewell = running.then(() => removeProcess(prisma, id)).catch(() => {});

@@ -16,9 +16,8 @@ const SILENCE_MS = 60_000;
 const CHECKS_PER_SILENCE = 12;
 
 /**
- * The worker of one lane, replaced in place when it is stuck: the queue has answered for a while, there is room for a job, and yet it does not ask for
- * one. BullMQ mends its connections by itself; what it does not mend is a worker that was refused once while it was being set up, one whose loop has
- * ended, or one that waits for an answer that never comes.
+ * The worker of one lane, replaced in place when it is stuck: the queue answers, there is room for a job, and it does not ask for one. BullMQ mends its
+ * connections; it does not mend a worker that was refused while it was set up, whose loop has ended, or that waits for an answer that never comes.
  */
 export class LaneWorker {
   readonly #parts: LaneWorkerParts;

@@ -13,12 +13,8 @@ export interface Leadership {
 }
 
 /**
- * Takes the lead if nobody has it; null otherwise.
- *
- * The lock belongs to an open transaction on a connection of its own, so that it ends with the process whatever happens to it, and works through
- * PgBouncer, which would hand the session's lock to strangers. The transaction has no snapshot between its statements and does not hold up vacuum.
- *
- * @throws whatever the driver throws when the database cannot be reached
+ * Takes the lead if nobody has it; null otherwise. The lock belongs to an open transaction on a connection of its own: it ends with the process, and works
+ * through PgBouncer, which would give a session's lock to others. The transaction has no snapshot between its statements and does not hold up vacuum.
  */
 export async function tryLead(databaseUrl: string): Promise<Leadership | null> {
   const client = await openSession(databaseUrl, { queryTimeoutMs: 10_000 });

@@ -6,14 +6,12 @@ import { LaneWorker } from './lane-worker.ts';
 import type { RunWorker } from './queue-backend.ts';
 import { createQueues, type QueueOverrides, type Queues } from './queues.ts';
 import { ReportRefresher } from './report-refresher.ts';
-import { type RoundReport, type Scheduler, startScheduler } from './scheduler.ts';
+import { type RoundReport, Scheduler } from './scheduler.ts';
 import { createProcessor, type JobReport } from './sync-stream.ts';
 import { Parking } from './verdict.ts';
 
-export type DaemonRole = 'scheduler' | 'worker';
-
 export interface DaemonOptions {
-  readonly roles: readonly DaemonRole[];
+  readonly roles: readonly ('scheduler' | 'worker')[];
   readonly logger: Logger;
   /** Stops the daemon, as `stop` does. */
   readonly signal: AbortSignal;
@@ -76,7 +74,7 @@ export async function startDaemon(app: App, options: DaemonOptions): Promise<Dae
     }
   }
   const scheduler = roles.includes('scheduler')
-    ? startScheduler({ app, queues, logger, onRound: observer.onRound, ...schedulerOptions })
+    ? new Scheduler({ app, queues, logger, onRound: observer.onRound, ...schedulerOptions })
     : null;
 
   let stopped: Promise<void> | null = null;

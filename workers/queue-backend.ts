@@ -9,16 +9,28 @@ import {
   Worker,
   type WorkerOptions,
 } from 'bullmq';
+import { LeadmirrorError } from '../src/errors.ts';
 import type { RunJob } from './run-job.ts';
 
 export type RunQueue = Queue<RunJob, void, string>;
 export type QueuedRun = Job<RunJob, void, string>;
 export type RunProcessor = Processor<RunJob, void, string>;
 
-/**
- * Where the queues live. BullMQ's own types tell the two apart by type parameters that nothing here depends on; they are erased once, where a backend
- * is made.
- */
+/** The queue cannot be reached. Waiting may help. */
+export class QueueUnavailableError extends LeadmirrorError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('queue_unavailable', message, options);
+  }
+}
+
+/** The queue answers, and refuses what it has to do. Waiting does not help. */
+export class QueueRefusedError extends LeadmirrorError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('queue_refused', message, options);
+  }
+}
+
+/** Where the queues live. BullMQ's types tell the two apart by type parameters that nothing here depends on; they are erased where a backend is made. */
 export interface QueueBackend {
   readonly kind: 'redis' | 'postgres';
   readonly factory: BackendFactory;
@@ -75,10 +87,7 @@ export class RunWorker extends Worker<RunJob, void, string> {
     return performance.now() - this.#lastAnswer.at;
   }
 
-  /**
-   * Takes no new job, waits for those under way and closes. Until they have ended, `close(true)` still lets go of everything at once. `isStuck`: does not
-   * wait for its loop, which may never end.
-   */
+  /** Waits for the jobs under way and closes; `close(true)` still ends it at once. `isStuck`: does not wait for its loop, which may never end. */
   async finish(isStuck: boolean): Promise<void> {
     await this.pause(true);
     while (this.#running.size > 0) await Promise.allSettled(this.#running);

@@ -43,11 +43,7 @@ async function assertOwnSession(client: pg.Client, databaseUrl: string): Promise
   await client.query(`unlisten ${channel}`);
 }
 
-/**
- * BullMQ's own backend on one pool for the whole process. It needs a direct connection: LISTEN does not pass through PgBouncer in transaction mode.
- *
- * The schema is always `bullmq`: BullMQ knows no other one for a pool that it did not make itself.
- */
+/** BullMQ's own backend on one pool for the whole process. LISTEN needs a direct connection. BullMQ knows no schema but `bullmq` for a pool made elsewhere. */
 export function createPostgresQueueBackend(options: PostgresBackendOptions): QueueBackend {
   const { databaseUrl, maxConnections = 8, onError } = options;
   const closing = new AbortController();

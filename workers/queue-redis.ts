@@ -3,14 +3,13 @@ import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import { type BackendFactory, createRedisBackend, type QueueOptions } from 'bullmq';
 import { AbstractConnector, Cluster, Redis, type RedisOptions, ReplyError } from 'ioredis';
 import type { Logger } from '../src/logger.ts';
-import type { QueueBackend } from './queue-backend.ts';
-import { QueueRefusedError } from './queue-errors.ts';
+import { type QueueBackend, QueueRefusedError } from './queue-backend.ts';
 import { describeError } from './queue-watch.ts';
 
 /** In braces: a cluster keeps all keys with this prefix in one slot, and BullMQ's scripts touch several keys at once. */
-export const REDIS_PREFIX = '{leadmirror}';
+const REDIS_PREFIX = '{leadmirror}';
 
-export interface RedisBackendOptions {
+interface RedisBackendOptions {
   /** One server, or the nodes of one cluster. */
   readonly urls: readonly string[];
   readonly prefix?: string;
@@ -126,12 +125,10 @@ const HINTS: readonly (readonly [RegExp, string])[] = [
   [/NOPERM/, 'the user in REDIS_URL needs more rights: +@all on the keys ~{leadmirror}*, INFO among them'],
 ];
 
-interface ClientOptions {
-  readonly retryStrategy: (times: number) => number | null;
-  readonly socketTimeout: number;
-}
-
-function createClient(urls: readonly string[], { retryStrategy, socketTimeout }: ClientOptions): Redis | Cluster {
+function createClient(
+  urls: readonly string[],
+  { retryStrategy, socketTimeout }: { retryStrategy: (times: number) => number | null; socketTimeout: number },
+): Redis | Cluster {
   const [first] = urls;
   if (first === undefined) throw new Error('no Redis URL');
   const common = { ...COMMON, socketTimeout };

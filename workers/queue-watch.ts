@@ -13,8 +13,8 @@ const INTERVAL_MS = 2_000;
 const REPEAT_MS = 60_000;
 
 /**
- * Turns the errors of queues, workers and connections into one line when the queue goes away and one when it is back. Each of those objects reports
- * every attempt to reconnect; whether the queue is away is not guessed from an error but asked for.
+ * Turns the errors of queues, workers and connections into one line when the queue goes away and one when it is back. Each object reports every attempt to
+ * reconnect; whether the queue is away is asked for, not guessed from an error.
  */
 export class QueueWatch {
   readonly #options: QueueWatchOptions;

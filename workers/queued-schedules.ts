@@ -8,9 +8,8 @@ const AT_ONCE = 50;
 const LATE_MS = 60_000;
 
 /**
- * Returns the schedules that a queue lacks, and the ids of those that it should not hold. `inDetail`: a changed cron or time zone counts as missing, which
- * takes one question for each schedule instead of one for all. A schedule that is there and well is not touched, because putting it again would take away
- * a tick that waits for a free worker.
+ * Returns the schedules that a queue lacks, and the ids that it should not hold. `inDetail`: a changed cron or time zone counts as missing, at one question
+ * for each schedule instead of one for all. Others are not touched: putting one again would take away a tick that waits for a free worker.
  */
 export async function compareSchedules(queue: RunQueue, wanted: readonly WantedSchedule[], inDetail: boolean) {
   const present = inDetail ? await queue.getJobSchedulers(0, -1, true) : await readIdsAndTimes(queue);

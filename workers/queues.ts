@@ -7,18 +7,19 @@ import type { QueueHealth } from '../src/ops/parts.ts';
 import { type Lane, laneOf } from '../src/stream.ts';
 import {
   type QueueBackend,
+  QueueRefusedError,
+  QueueUnavailableError,
   type RunProcessor,
   type RunQueue,
   RunWorker,
   type RunWorkerOptions,
 } from './queue-backend.ts';
-import { QueueRefusedError, QueueUnavailableError } from './queue-errors.ts';
 import { createPostgresQueueBackend, migrateQueue } from './queue-postgres.ts';
 import { createRedisQueueBackend, warnAboutEviction } from './queue-redis.ts';
 import { describeError, QueueWatch } from './queue-watch.ts';
 import { deduplicationId, QUEUE_NAMES, RUN, type RunJob } from './run-job.ts';
 
-export { QueueRefusedError, QueueUnavailableError } from './queue-errors.ts';
+export { QueueRefusedError, QueueUnavailableError } from './queue-backend.ts';
 
 type JobCounts = Readonly<Record<string, number>>;
 
@@ -84,9 +85,8 @@ export async function createQueues(options: CreateQueuesOptions): Promise<Queues
 }
 
 /**
- * One run per stream and lane: while one waits, another is not added; while one runs, a trigger by hand causes one more after it. A person who asks for a
- * run does not wait for a queue that is away, as commands to Redis do.
- * @throws QueueUnavailableError for a run that was asked for by hand
+ * One run per stream and lane: while one waits, another is not added; while one runs, a trigger by hand causes one more after it.
+ * @throws QueueUnavailableError for a run that was asked for by hand; commands to a Redis that is away would wait
  */
 export async function enqueueRun(queues: Queues, job: RunJob): Promise<void> {
   const isManual = job.trigger === 'manual';
@@ -142,12 +142,7 @@ export class Queues {
     return this.#answer(this.#backend.ping());
   }
 
-  /**
-   * Resolves when both lanes can be used. A queue of BullMQ that was refused once while it was being set up stays refused for good, so it is
-   * replaced: trying again may help.
-   *
-   * @throws QueueUnavailableError
-   */
+  /** Resolves when both lanes can be used. A queue that was refused while it was set up stays refused, so it is replaced. @throws QueueUnavailableError */
   async prepare(): Promise<void> {
     await this.ping();
     for (const lane of ['fast', 'bulk'] satisfies Lane[]) {

@@ -13,8 +13,8 @@ export interface ReportRefresherOptions {
 }
 
 /**
- * Keeps schema `reporting` current: after a run, apart from it and never holding it up. Whatever a run brought is worked in by a refresh that begins after
- * its end: asked for while one is under way, or too early, it follows later. A failure is logged and tried again; runs do not notice.
+ * Keeps schema `reporting` current, apart from the runs and never holding them up. What a run brought is worked in by a refresh that begins after its end;
+ * asked for while one is under way, or too early, it follows later. A failure is logged and tried again.
  */
 export class ReportRefresher {
   readonly #options: ReportRefresherOptions;

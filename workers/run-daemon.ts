@@ -5,7 +5,7 @@ import { watchOutages } from '../src/alerts/outages.ts';
 import type { App } from '../src/app.ts';
 import type { PrismaClient } from '../src/generated/prisma/client.ts';
 import { registerMetrics } from '../src/ops/metrics.ts';
-import type { OpsPlugin } from '../src/ops/server.ts';
+import type { OpsPlugin } from '../src/ops/parts.ts';
 import { assertWritable, describeProcesses, disagreeing, readProcesses } from '../src/store/engine/processes.ts';
 import { databaseError } from '../src/store/faults.ts';
 import { startHeartbeat } from './heartbeat.ts';

@@ -17,14 +17,13 @@ import { wantedSchedules } from './schedules.ts';
 import { findUnfinished, isDue } from './unfinished.ts';
 
 /**
- * Role scheduler. One process leads; it makes the queue and the database agree with its configuration, again and again, so that a queue that lost
- * everything is whole again within a round, and so is what a process with an older configuration wrote. It runs no stream itself. Accounts that it does
- * not know are scheduled by the processes that do.
+ * Role scheduler. One process leads: it makes queue and database agree with its configuration, again and again, so that a queue that lost everything is
+ * whole within a round. It runs no stream itself. Accounts that it does not know are scheduled by the processes that do.
  *
  * A schedule's job (a tick) only asks for the run: BullMQ makes the next tick when this one is taken, and a tick that carried the run itself, or its
  * deduplication, would either run beside a slow predecessor or break the chain.
  */
-export interface SchedulerParts {
+interface SchedulerParts {
   readonly app: Pick<App, 'config' | 'streams' | 'database' | 'clock' | 'scheduleOf' | 'assertStreams' | 'onReload'>;
   readonly queues: Queues;
   readonly logger: Logger;
@@ -42,11 +41,6 @@ export interface RoundReport {
   readonly enqueued: number;
 }
 
-export interface Scheduler {
-  readonly isLeading: boolean;
-  stop(): Promise<void>;
-}
-
 const ROUND_MS = 60_000;
 const STANDBY_MS = 5_000;
 const LANES: readonly Lane[] = ['fast', 'bulk'];
@@ -54,27 +48,14 @@ const PRUNE_MS = 24 * 3_600_000;
 /** Fewer unfinished passes are simply asked for again. */
 const MANY = 200;
 
-export function startScheduler(parts: SchedulerParts): Scheduler {
-  const stopping = new AbortController();
-  const loop = new SchedulerLoop(parts, stopping.signal);
-  const running = loop.run();
-  const leave = parts.app.onReload((changes) => loop.follow(changes));
-  return {
-    get isLeading() {
-      return loop.isLeading;
-    },
-    async stop() {
-      leave();
-      stopping.abort();
-      await running;
-    },
-  };
-}
-
-class SchedulerLoop {
+/** Works from the moment it is made, until stopped. */
+export class Scheduler {
   isLeading = false;
   readonly #parts: SchedulerParts;
-  readonly #signal: AbortSignal;
+  readonly #stopping = new AbortController();
+  readonly #signal = this.#stopping.signal;
+  readonly #running: Promise<void>;
+  readonly #leave: () => void;
   /** Ends the pause between two rounds. */
   #wake = new AbortController();
   /** The streams whose schedules the last complete round compared in every detail. */
@@ -85,19 +66,26 @@ class SchedulerLoop {
   #prunedAt = Number.NEGATIVE_INFINITY;
   #assistAt = Number.NEGATIVE_INFINITY;
 
-  constructor(parts: SchedulerParts, signal: AbortSignal) {
+  constructor(parts: SchedulerParts) {
     this.#parts = parts;
-    this.#signal = signal;
+    this.#running = this.#run();
+    this.#leave = parts.app.onReload((changes) => this.#follow(changes));
+  }
+
+  async stop(): Promise<void> {
+    this.#leave();
+    this.#stopping.abort();
+    await this.#running;
   }
 
   /** The configuration is another one: no waiting for the next round. */
-  follow({ added, changed }: ConfigChanges): void {
+  #follow({ added, changed }: ConfigChanges): void {
     for (const id of [...added, ...changed]) this.#fresh.add(id);
     this.#wake.abort();
   }
 
   /** Until stopped; never rejects. */
-  async run(): Promise<void> {
+  async #run(): Promise<void> {
     while (!this.#signal.aborted) {
       const leadership = await this.#attempt('take the lead', () => this.#tryLead());
       if (leadership) await this.#lead(leadership);
@@ -180,10 +168,7 @@ class SchedulerLoop {
     return report;
   }
 
-  /**
-   * `hopeful`: connections whose failed walks are tried again at once; null: all. `others`: connections that another process takes care of. What is switched
-   * off is left to people.
-   */
+  /** `hopeful`: connections whose failed walks are tried again at once; null: all. `others`: those that another process takes care of. */
   async #enqueueUnfinished(
     hopeful: ReadonlySet<string> | null,
     term: AbortSignal,

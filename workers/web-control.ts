@@ -1,6 +1,6 @@
 import type { App } from '../src/app.ts';
 import { LeadmirrorError } from '../src/errors.ts';
-import type { Control } from '../src/ops/server.ts';
+import type { Control } from '../src/ops/parts.ts';
 import {
   cancelRuns,
   isPaused,
@@ -23,10 +23,7 @@ export class StreamPausedError extends LeadmirrorError {
   }
 }
 
-/**
- * What the buttons of the status page do: the same functions as the commands of that name. Each answers what a person wants to know then, within seconds
- * also while the queue is away: what is written to the database holds without it.
- */
+/** What the buttons of the status page do: the same as the commands of that name. Each answers within seconds, also while the queue is away. */
 export function createWebControl({ database: { prisma } }: Pick<App, 'database'>, queues: Queues): Control {
   /** @throws QueueUnavailableError: commands to a Redis that is away would wait until it is back. */
   const ask = async ({ connectionId, stream }: StreamKey, passes: readonly QueuedPass[]): Promise<void> => {

@@ -1,13 +1,8 @@
 import type { Queue } from 'bullmq';
 import type { App } from '../src/app.ts';
 import { ConfigError } from '../src/errors.ts';
-import {
-  type OpsConnection,
-  type OpsParts,
-  type OpsPlugin,
-  type OpsServer,
-  startOpsServer,
-} from '../src/ops/server.ts';
+import type { OpsConnection, OpsParts, OpsPlugin } from '../src/ops/parts.ts';
+import { type OpsServer, startOpsServer } from '../src/ops/server.ts';
 import { readMigrations } from '../src/store/migrate.ts';
 import type { Daemon } from './main.ts';
 import { createNextRuns } from './next-runs.ts';

@@ -26,8 +26,8 @@ interface Made {
 }
 
 /**
- * Makes the connections of a configuration, and of the next one again: an account that stays as it is keeps its very objects, session and all. Accounts
- * that share a credential share its budget and its sign-in.
+ * Makes the connections of a configuration, and of the next one again: an account that stays as it is keeps its objects. Accounts that share a credential
+ * share its budget and its sign-in.
  */
 export function createConnector(
   { http, privacy }: Pick<Config, 'http' | 'privacy'>,
@@ -81,11 +81,6 @@ export function createConnector(
     for (const each of [upstreams, tiledeskSignIns, tilkeeSignIns]) each.keepOnly(inUse);
     return [...next.values()].map(({ connection }) => connection);
   };
-}
-
-/** All configured accounts, once. */
-export function connect(config: Config, parts: ConnectParts): readonly Connection[] {
-  return createConnector(config, parts)(config.connections);
 }
 
 const credentialOf = (settings: ConnectionConfig): string =>

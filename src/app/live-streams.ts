@@ -9,16 +9,9 @@ export interface ScheduledStream extends ConfiguredStream {
 }
 
 /** What is configured now, as one consistent picture: a new configuration makes a new one. */
-interface LiveStreams {
-  readonly connections: readonly Connection[];
-  readonly streams: readonly ScheduledStream[];
-  find(connectionId: string, stream: string): { readonly connection: Connection; readonly stream: Stream } | undefined;
-  scheduleOf(connectionId: string, stream: string): StreamSchedule | undefined;
-}
-
-export function createLiveStreams(config: Config, connections: readonly Connection[], nowMs: number): LiveStreams {
+export function createLiveStreams(config: Config, connections: readonly Connection[], nowMs: number) {
   const settings = new Map(config.connections.map((each) => [each.id, each]));
-  const found = new Map<string, { readonly connection: Connection; readonly stream: Stream }>();
+  const found = new Map<string, { connection: Connection; stream: Stream }>();
   const schedules = new Map<string, StreamSchedule>();
   const streams: ScheduledStream[] = [];
   // Thousands of streams share a few schedules.
@@ -48,8 +41,8 @@ export function createLiveStreams(config: Config, connections: readonly Connecti
   return {
     connections,
     streams,
-    find: (connectionId, stream) => found.get(keyOf(connectionId, stream)),
-    scheduleOf: (connectionId, stream) => schedules.get(keyOf(connectionId, stream)),
+    find: (connectionId: string, stream: string) => found.get(keyOf(connectionId, stream)),
+    scheduleOf: (connectionId: string, stream: string) => schedules.get(keyOf(connectionId, stream)),
   };
 }
 

@@ -1,10 +1,11 @@
-import type { Clock } from '../clock.ts';
+import { type Clock, systemClock } from '../clock.ts';
 import type { Config } from '../config.ts';
-import type { RequestBudget } from '../http/budget.ts';
+import { createLocalBudget, type RequestBudget } from '../http/budget.ts';
 import { HttpClient } from '../http/client.ts';
 import { createUpstream, type Upstream } from '../http/upstream.ts';
 import type { Logger } from '../logger.ts';
 import type { Instruments } from '../ops/instruments.ts';
+import type { FetchOptions } from '../stream.ts';
 
 export interface UpstreamParts {
   readonly logger: Logger;
@@ -44,4 +45,18 @@ export function createUpstreams({ retryAttempts, retryMaxMs }: Config['http'], p
 export function createHttpClient({ http }: Pick<Config, 'http'>, clock: Clock): HttpClient {
   const { timeoutMs, allowInsecureHttp, proxy } = http;
   return new HttpClient({ timeoutMs, allowInsecureHttp, proxy, clock });
+}
+
+/** Works with the servers of a configuration without the database: a budget of its own for a handful of requests, and nothing is kept afterwards. */
+export async function withUpstreams<T>(
+  config: Config,
+  { logger, signal }: { readonly logger: Logger; readonly signal: AbortSignal },
+  work: (parts: UpstreamParts, fetch: FetchOptions) => Promise<T>,
+): Promise<T> {
+  const { timeoutMs, retryMaxMs } = config.http;
+  const client = createHttpClient(config, systemClock);
+  const budgetOf = (_credential: string, perMinute: number) =>
+    createLocalBudget(perMinute, systemClock, { requestTimeoutMs: timeoutMs });
+  const fetch = { signal, maxWaitMs: retryMaxMs, onRequest: () => {} };
+  return work({ logger, clock: systemClock, client, budgetOf }, fetch).finally(() => client.close());
 }

@@ -1,6 +1,8 @@
 import { createQueues } from '../../workers/queues.ts';
-import { connect } from '../app/connector.ts';
+import { createConnector } from '../app/connector.ts';
 import { assertKey, type MirrorDatabase, openMirrorDatabase, vaultsIn } from '../app/mirror-database.ts';
+import type { Selected } from '../app/sync-streams.ts';
+import { withUpstreams } from '../app/upstreams.ts';
 import { systemClock } from '../clock.ts';
 import { type ConnectionConfig, describeConfig } from '../config.ts';
 import { DatabaseError, errorCode, isAbort, LeadmirrorError, RateLimitedError } from '../errors.ts';
@@ -10,11 +12,10 @@ import { connectionsOf, lackOfRoom, leastOf } from '../store/connection-room.ts'
 import { readServerPause } from '../store/engine/control.ts';
 import { databaseError } from '../store/faults.ts';
 import { followMirrored, readMirroredIds } from '../store/mirror/mirrored.ts';
-import type { Capabilities, Connection, FetchOptions, Stream } from '../stream.ts';
+import type { Capabilities, Connection, FetchOptions } from '../stream.ts';
 import { type CommandContext, runCommand } from './command.ts';
 import { EXIT } from './exit-codes.ts';
 import { print, printJson } from './format.ts';
-import { withUpstreams } from './with-upstreams.ts';
 
 interface CheckResult {
   /** `database`, `queue`, `tiledesk:<project>`, `tiledesk:<project> tiledesk.leads`. */
@@ -123,7 +124,7 @@ async function checkConnections(
   const tried = new Set(config.connections.flatMap(triedVault));
   const vaultOf = <T>(name: string) => (tried.has(name) ? fresh : kept)<T>(name);
   await withUpstreams(config, { logger, signal }, async (parts, fetch) => {
-    for (const connection of connect(config, { ...parts, vaultOf })) {
+    for (const connection of createConnector(config, { ...parts, vaultOf })(config.connections)) {
       const isOpen = await attempt(connection.id, async () => {
         if (database !== null) await assertNotPaused(connection, database);
         return (await connection.open(fetch)).summary;
@@ -133,7 +134,9 @@ async function checkConnections(
       }
       if (!isOpen) continue;
       for (const stream of connection.streams) {
-        await attempt(`${connection.id} ${stream.name}`, () => tryLists({ connection, stream, database }, fetch));
+        await attempt(`${connection.id} ${stream.name}`, () =>
+          tryLists({ connection, stream, database }, fetch).catch(parentFirst),
+        );
       }
     }
   });
@@ -146,27 +149,20 @@ async function assertNotPaused({ id, credential, streams }: Connection, { prisma
   throw new RateLimitedError(message, { waitMs: pause.until.getTime() - systemClock.now() });
 }
 
-interface StreamToCheck {
-  readonly connection: Connection;
-  readonly stream: Stream;
-  readonly database: MirrorDatabase | null;
-}
-
 /** A stream that is read parent by parent may have thousands of lists: a few of them show enough. */
 const LISTS_TO_TRY = 3;
 
-/** Probes what the server can do, and reads one page of each list. */
-async function tryLists(target: StreamToCheck, fetch: FetchOptions): Promise<string> {
-  try {
-    return await readLists(target, fetch);
-  } catch (error) {
-    // Its turn comes when another stream was read; until then nobody can say more.
-    if (error instanceof RateLimitedError && error.code === 'parent_first') return error.message;
-    throw error;
-  }
+/** A stream whose turn comes when another one was read: until then nobody can say more. */
+function parentFirst(error: unknown): string {
+  if (error instanceof RateLimitedError && error.code === 'parent_first') return error.message;
+  throw error;
 }
 
-async function readLists({ connection, stream, database }: StreamToCheck, fetch: FetchOptions): Promise<string> {
+/** Probes what the server can do, and reads one page of each list. */
+async function tryLists(
+  { connection, stream, database }: Selected & { readonly database: MirrorDatabase | null },
+  fetch: FetchOptions,
+): Promise<string> {
   const keyOf = (of: string) => ({ connectionId: connection.id, stream: of });
   let learnt: Capabilities = {};
   let notice: string | null = null;

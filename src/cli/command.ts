@@ -28,10 +28,7 @@ export interface CommandOptions extends LoadOptions {
   readonly config?: Config;
 }
 
-/**
- * The frame of every command: configuration, logger, signals, and the one place where an error becomes a message and an exit code. Nothing is printed
- * twice, nothing ends without a word.
- */
+/** The frame of every command: configuration, logger, signals, and the one place where an error becomes a message and an exit code. */
 export async function runCommand(
   options: CommandOptions,
   work: (context: CommandContext) => Promise<ExitCode>,

@@ -3,15 +3,14 @@ import type { QueuedPass } from '../stream.ts';
 import { readVersion } from '../version.ts';
 import { EXIT } from './exit-codes.ts';
 
-/**
- * The command line. Commands are loaded when they are run, so that `--help` answers at once.
- */
+// Commands are loaded when they are run, so that `--help` answers at once.
 const PASSES: readonly QueuedPass[] = ['incremental', 'backfill', 'reconcile'];
 const MAX_RUNS = 100_000;
 const MAX_ROWS = 1_000_000;
 const MAX_SEED = 2_147_483_647;
 const CONNECTION_OPTION = ['--connection <id>', 'only this connection'] as const;
 const JSON_OPTION = ['--json', 'one JSON document on stdout'] as const;
+const STREAM = ['<stream>', 'tiledesk.leads, tilkee.tokens, or a source for all of its streams'] as const;
 
 export async function main(argv: readonly string[]): Promise<void> {
   const program = createProgram();
@@ -53,7 +52,10 @@ Exit codes: 0 done, 1 a stream failed, is braked or has to wait, 2 usage or conf
 
   const add = (name: string, description: string): Command => program.command(name).description(description);
   const onStream = (name: string, description: string): Command =>
-    add(name, description).argument('<stream>', 'tiledesk.leads, tilkee.tokens, or a source for all of its streams');
+    add(name, description)
+      .argument(...STREAM)
+      .option(...CONNECTION_OPTION)
+      .option(...JSON_OPTION);
 
   add('init', 'ask a few questions, try the answers, write .env').action(async () =>
     (await import('./init.ts')).init(),
@@ -123,36 +125,31 @@ Exit codes: 0 done, 1 a stream failed, is braked or has to wait, 2 usage or conf
     .option(...JSON_OPTION)
     .action(async (streams, options) => (await import('./verify.ts')).verify(streams, options));
 
-  onStream('trigger', 'ask a running daemon to run a stream now')
+  add('trigger', 'ask a running daemon to run a stream now')
+    .argument(...STREAM)
     .addOption(new Option('--pass <pass>', 'what to do').choices(PASSES).default('incremental'))
     .option(...CONNECTION_OPTION)
     .action(async (stream, options) => (await import('./trigger.ts')).trigger(stream, options));
 
-  onStream('pause', 'let a stream rest, on all machines, until it is resumed; progress is kept')
-    .option(...CONNECTION_OPTION)
-    .option(...JSON_OPTION)
-    .action(async (stream, options) => (await import('./pause.ts')).pause(stream, options));
+  onStream('pause', 'let a stream rest, on all machines, until it is resumed; progress is kept').action(
+    async (stream, options) => (await import('./pause.ts')).pause(stream, options),
+  );
 
-  onStream('resume', 'take a paused stream up again, where it stopped')
-    .option(...CONNECTION_OPTION)
-    .option(...JSON_OPTION)
-    .action(async (stream, options) => (await import('./pause.ts')).resume(stream, options));
+  onStream('resume', 'take a paused stream up again, where it stopped').action(async (stream, options) =>
+    (await import('./pause.ts')).resume(stream, options),
+  );
 
   onStream('cancel', 'end the runs of a stream that are under way, on any machine; progress is kept')
     .addOption(new Option('--pass <pass>', 'only runs of this pass').choices([...PASSES, 'verify']))
-    .option(...CONNECTION_OPTION)
-    .option(...JSON_OPTION)
     .action(async (stream, options) => (await import('./cancel.ts')).cancel(stream, options));
 
-  onStream('resync', 'read a stream from zero again, rows kept; what changes meanwhile goes on arriving')
-    .option(...CONNECTION_OPTION)
-    .option(...JSON_OPTION)
-    .action(async (stream, options) => (await import('./resync.ts')).resync(stream, options));
+  onStream('resync', 'read a stream from zero again, rows kept; what changes meanwhile goes on arriving').action(
+    async (stream, options) => (await import('./resync.ts')).resync(stream, options),
+  );
 
-  onStream('accept-deletions', 'let the next full walk mark the deletions that the brake holds back, once')
-    .option(...CONNECTION_OPTION)
-    .option(...JSON_OPTION)
-    .action(async (stream, options) => (await import('./accept-deletions.ts')).acceptDeletions(stream, options));
+  onStream('accept-deletions', 'let the next full walk mark the deletions that the brake holds back, once').action(
+    async (stream, options) => (await import('./accept-deletions.ts')).acceptDeletions(stream, options),
+  );
 
   add('quarantine', 'records that could not be mapped or written, with the reason; try them again')
     .argument('[list|retry]', 'list them, or map and write them again from their text, without a request', 'list')
@@ -162,10 +159,9 @@ Exit codes: 0 done, 1 a stream failed, is braked or has to wait, 2 usage or conf
     .option(...JSON_OPTION)
     .action(async (first, streams, options) => (await import('./quarantine.ts')).quarantine(first, streams, options));
 
-  onStream('reproject', 'derive typed columns again from raw, without a request')
-    .option(...CONNECTION_OPTION)
-    .option(...JSON_OPTION)
-    .action(async (stream, options) => (await import('./reproject.ts')).reproject(stream, options));
+  onStream('reproject', 'derive typed columns again from raw, without a request').action(async (stream, options) =>
+    (await import('./reproject.ts')).reproject(stream, options),
+  );
 
   add('migrate', "bring the database to this version's schema")
     .option('--status', 'only say what is applied and what is not')

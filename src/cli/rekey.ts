@@ -5,13 +5,8 @@ import { type CommandContext, runOnDatabase } from './command.ts';
 import { EXIT } from './exit-codes.ts';
 import { printResult } from './format.ts';
 
-export interface RekeyCommandOptions {
-  readonly discard?: boolean;
-  readonly json?: boolean;
-}
-
 /** Encrypts the stored sign-ins with LEADMIRROR_SECRET_KEY, which so far were with LEADMIRROR_OLD_SECRET_KEY. */
-export async function rekey({ discard = false, json }: RekeyCommandOptions): Promise<void> {
+export async function rekey({ discard = false, json = false }): Promise<void> {
   await runOnDatabase({ json }, async ({ prisma }, { config, signal }) => {
     const changed = await changeKey(prisma, { ...readKeys(config, discard), discards: discard, signal });
     const living = (await readProcesses(prisma)).filter((process) => process.is_alive);

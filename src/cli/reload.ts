@@ -1,9 +1,10 @@
+import { type BigIntStats, statSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { isatty } from 'node:tty';
 import type { App } from '../app.ts';
 import { type ConfigChanges, loadConfig } from '../config.ts';
 import { ConfigError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
-import { type FileStamps, isSameState, StampedFiles, stampsOf } from './file-stamps.ts';
 
 /** Between two looks at the files. */
 const LOOK_MS = 2_000;
@@ -11,21 +12,24 @@ const LOOK_MS = 2_000;
 const LOOK_SHARE = 0.1;
 const LONGEST_MS = 30_000;
 
-export interface ReloaderParts {
+/** Differs between one state of a file and the next, by path: which file it is behind all links, its size, its times. Also that there is none. */
+type FileStamps = ReadonlyMap<string, string>;
+
+interface ReloaderParts {
   readonly app: Pick<App, 'config' | 'reload' | 'clock'>;
   readonly logger: Logger;
   readonly signal: AbortSignal;
   /** The files that the configuration in force was read from, as they were before it was read. */
   readonly files: FileStamps;
+  readonly requests: ReloadRequests;
 }
 
 /**
- * Follows the configuration of a running daemon until stopped: on SIGHUP, and when leadmirror.yaml or a file that it names is another one.
- *
- * The files are looked at, not watched: that is right on every file system, for editors that rename, and for Kubernetes, which exchanges a symbolic link two
- * folders away. A change counts once two looks in a row agree, so that a file is not read while it is being written.
+ * Follows the configuration of a running daemon until stopped: on SIGHUP, and when leadmirror.yaml or a file that it names changes.
+ * The files are looked at, not watched: that is right on every file system, for editors that rename, and for the symbolic links of Kubernetes. A change
+ * counts once two looks in a row agree, so that a file is not read while it is being written.
  */
-export async function followConfig(parts: ReloaderParts & { readonly requests: ReloadRequests }): Promise<void> {
+export async function followConfig(parts: ReloaderParts): Promise<void> {
   const { app, signal, requests } = parts;
   let known = parts.files;
   let before = known;
@@ -45,9 +49,9 @@ export async function followConfig(parts: ReloaderParts & { readonly requests: R
 
 /** Reads and takes over; every problem is logged. Returns the files to look at from now on, as they were before they were read. */
 async function reload({ app, logger }: ReloaderParts): Promise<FileStamps> {
-  const files = new StampedFiles();
+  const files = new Map<string, string>();
   try {
-    const config = loadConfig({}, { onFile: files.note });
+    const config = loadConfig({}, { onFile: (path) => noteStamp(files, path) });
     for (const note of config.notes.filter((each) => !app.config.notes.includes(each))) logger.warn(note);
     logChanges(logger, await app.reload(config));
   } catch (error) {
@@ -58,7 +62,7 @@ async function reload({ app, logger }: ReloaderParts): Promise<FileStamps> {
       logger.error({ err: error }, 'unexpected error while the configuration was reloaded: please report it');
     }
   }
-  return files.stamps;
+  return files;
 }
 
 const SHOWN = 20;
@@ -109,3 +113,28 @@ export class ReloadRequests {
     process.off('SIGHUP', this.#onSignal);
   }
 }
+
+/** Notes a file as it is in the moment before it is read. */
+export function noteStamp(stamps: Map<string, string>, path: string): void {
+  try {
+    stamps.set(path, stampOf(statSync(path, { bigint: true })));
+  } catch (error) {
+    stamps.set(path, absence(error));
+  }
+}
+
+async function stampsOf(paths: Iterable<string>): Promise<FileStamps> {
+  const stamped = [...paths].map(
+    async (path) => [path, await stat(path, { bigint: true }).then(stampOf, absence)] as const,
+  );
+  return new Map(await Promise.all(stamped));
+}
+
+function isSameState(one: FileStamps, other: FileStamps): boolean {
+  return one.size === other.size && [...one].every(([path, stamp]) => other.get(path) === stamp);
+}
+
+const stampOf = ({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): string =>
+  [dev, ino, size, mtimeNs, ctimeNs].join(' ');
+
+const absence = (error: unknown): string => String((error as NodeJS.ErrnoException).code);

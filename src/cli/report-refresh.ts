@@ -1,14 +1,7 @@
 import { refreshReporting, setTimeZone } from '../store/reports/refresh.ts';
-import { runOnDatabase, UsageError } from './command.ts';
+import { runOnDatabase, type StreamOptions, UsageError } from './command.ts';
 import { EXIT } from './exit-codes.ts';
 import { formatSeconds, printResult } from './format.ts';
-
-export interface ReportRefreshOptions {
-  readonly full?: boolean;
-  readonly timeZone?: string;
-  readonly connection?: string;
-  readonly json?: boolean;
-}
 
 const SENTENCES = {
   refreshed: 'The reporting tables hold what the mirror holds',
@@ -19,7 +12,10 @@ const SENTENCES = {
 } as const;
 
 /** Brings the precomputed tables of schema `reporting` up to the mirror; the daemon and `sync` do the same after their runs. */
-export async function reportRefresh({ full, timeZone, connection, json }: ReportRefreshOptions): Promise<void> {
+export async function reportRefresh(
+  options: StreamOptions & { readonly full?: boolean; readonly timeZone?: string },
+): Promise<void> {
+  const { full, timeZone, connection, json } = options;
   if (connection !== undefined && timeZone === undefined) {
     throw new UsageError('--connection says whose --time-zone it is: give both, or none');
   }

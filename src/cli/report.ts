@@ -4,19 +4,17 @@ import { replaceFile } from '../replace-file.ts';
 import { refreshReporting } from '../store/reports/refresh.ts';
 import { readReport, readReportedConnections } from '../store/reports/report.ts';
 import { parseDay } from '../store/reports/report-days.ts';
-import { runOnDatabase, UsageError } from './command.ts';
+import { runOnDatabase, type StreamOptions, UsageError } from './command.ts';
 import { EXIT } from './exit-codes.ts';
 import { printResult } from './format.ts';
 import { viewReport } from './report-view.ts';
 import { screenOf } from './terminal.ts';
 
-export interface ReportOptions {
+export interface ReportOptions extends StreamOptions {
   readonly from?: string;
   readonly to?: string;
-  readonly connection?: string;
   /** A file name; false: none is written. */
   readonly html?: string | boolean;
-  readonly json?: boolean;
 }
 
 /** Prints the main figures, and writes them with charts into one HTML file. The precomputed tables are brought up to the mirror first. */

@@ -31,12 +31,7 @@ export async function sandbox({ live, ...options }: UpstreamsOptions & { readonl
 
 export type Upstreams = Awaited<ReturnType<typeof startUpstreams>>;
 
-/**
- * A simulated Tiledesk, and a simulated Tilkee where some of its leads received links; `variables` are what a user would
- * write into `.env` for them.
- *
- * @throws UsageError when a port cannot be used
- */
+/** A simulated Tiledesk, and a simulated Tilkee where some of its leads received links. `variables` point at both. @throws UsageError for a port in use */
 export async function startUpstreams({ port = 0, seed = 1, ...sizes }: UpstreamsOptions = {}) {
   const tiledesk = createTiledeskSandbox({ seed, ...sizes });
   const { url: tiledeskUrl } = await listenAt(port, 'Tiledesk', tiledesk);
@@ -81,11 +76,11 @@ export async function startUpstreams({ port = 0, seed = 1, ...sizes }: Upstreams
 
 const UNUSABLE = ['EADDRINUSE', 'EACCES', 'ERR_SOCKET_BAD_PORT'];
 
-interface Listening<T> {
-  listen(options: { port: number }): Promise<T>;
-}
-
-async function listenAt<T>(port: number, product: string, upstream: Listening<T>): Promise<T> {
+async function listenAt<T>(
+  port: number,
+  product: string,
+  upstream: { listen(options: { port: number }): Promise<T> },
+): Promise<T> {
   try {
     return await upstream.listen({ port });
   } catch (error) {

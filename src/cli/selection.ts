@@ -3,10 +3,7 @@ import type { StreamKey } from '../store/engine/streams.ts';
 import type { Connection } from '../stream.ts';
 import { UsageError } from './command.ts';
 
-/**
- * The streams that words on the command line mean: `tiledesk.leads`, or `tiledesk` for all streams of a source; no words: everything.
- * @throws UsageError that lists what there is
- */
+/** What words mean: `tiledesk.leads`, or `tiledesk` for all its streams; no words: everything. @throws UsageError that lists what there is */
 export function selectStreams(
   connections: readonly Connection[],
   words: readonly string[],
@@ -19,42 +16,34 @@ export function selectStreams(
       key: { connectionId: connection.id, stream: stream.name },
     })),
   );
-  const isMeant = matcher(
-    all.map(({ key }) => key),
-    { words, connectionId, origin: 'Configured' },
+  const meant = new Set(
+    selectKnown(
+      all.map(({ key }) => key),
+      words,
+      connectionId,
+      'Configured',
+    ),
   );
-  return all.filter(({ key }) => isMeant(key));
+  return all.filter(({ key }) => meant.has(key));
 }
 
-/**
- * The same for streams that the database knows: on a machine that is not configured itself, and without changing what is.
- * @throws UsageError that lists what there is
- */
-export function selectKnown<T extends StreamKey>(
-  known: readonly T[],
+/** The same for streams that the database knows, on a machine that is not configured itself. @throws UsageError that lists what there is */
+export function selectKnown(
+  known: readonly StreamKey[],
   words: readonly string[],
   connectionId: string | undefined,
-): T[] {
-  return known.filter(matcher(known, { words, connectionId, origin: 'Known' }));
-}
-
-interface Wanted {
-  readonly words: readonly string[];
-  readonly connectionId: string | undefined;
-  readonly origin: 'Configured' | 'Known';
-}
-
-function matcher(all: readonly StreamKey[], { words, connectionId, origin }: Wanted): (key: StreamKey) => boolean {
+  origin = 'Known',
+): StreamKey[] {
   const list = (names: Iterable<string>) => `${origin}: ${[...new Set(names)].join(', ')}`;
-  if (connectionId !== undefined && !all.some((key) => key.connectionId === connectionId)) {
-    throw new UsageError(`There is no connection ${connectionId}. ${list(all.map((key) => key.connectionId))}`);
+  if (connectionId !== undefined && !known.some((key) => key.connectionId === connectionId)) {
+    throw new UsageError(`There is no connection ${connectionId}. ${list(known.map((key) => key.connectionId))}`);
   }
-  const names = all.flatMap(({ stream }) => [sourceOf(stream), stream]).sort();
+  const names = known.flatMap(({ stream }) => [sourceOf(stream), stream]).sort();
   for (const word of words) {
     if (!names.includes(word)) throw new UsageError(`There is no stream ${word}. ${list(names)}`);
   }
-  return ({ connectionId: id, stream }) =>
-    (connectionId ?? id) === id && (words.length === 0 || words.includes(stream) || words.includes(sourceOf(stream)));
+  const isMeant = (stream: string) => words.length === 0 || words.includes(stream) || words.includes(sourceOf(stream));
+  return known.filter((key) => (connectionId ?? key.connectionId) === key.connectionId && isMeant(key.stream));
 }
 
 const sourceOf = (stream: string): string => stream.split('.')[0] ?? '';

@@ -2,12 +2,12 @@ import { ROLES, type Role, runDaemon } from '../../workers/run-daemon.ts';
 import { createApp } from '../app.ts';
 import { runCommand, UsageError } from './command.ts';
 import { EXIT } from './exit-codes.ts';
-import { StampedFiles } from './file-stamps.ts';
-import { followConfig, ReloadRequests } from './reload.ts';
+import { followConfig, noteStamp, ReloadRequests } from './reload.ts';
 
 export async function start(options: { readonly role: string }): Promise<void> {
-  const files = new StampedFiles();
-  await runCommand({ isDaemon: true, onFile: files.note }, async ({ config, logger, signal }) => {
+  const files = new Map<string, string>();
+  const onFile = (path: string) => noteStamp(files, path);
+  await runCommand({ isDaemon: true, onFile }, async ({ config, logger, signal }) => {
     const roles = parseRoles(options.role);
     const requests = new ReloadRequests();
     const app = await createApp(config, { logger, signal, waitForDatabase: true });
@@ -15,7 +15,7 @@ export async function start(options: { readonly role: string }): Promise<void> {
       await runDaemon(app, {
         roles,
         signal,
-        onRunning: () => void followConfig({ app, logger, signal, files: files.stamps, requests }),
+        onRunning: () => void followConfig({ app, logger, signal, files, requests }),
       });
       return EXIT.done;
     } finally {

@@ -34,10 +34,7 @@ export interface TilkeeLoginOptions {
   readonly listen: boolean;
 }
 
-/**
- * A person signs in with the browser, once; what Tilkee hands out is kept encrypted in the database, and the daemon renews it from there. No token, code
- * or secret is ever printed.
- */
+/** A person signs in with the browser, once; the sign-in is kept encrypted in the database and renewed from there. No token, code or secret is printed. */
 export async function tilkeeLogin(options: TilkeeLoginOptions): Promise<void> {
   await runCommand({ requireConnections: false }, async ({ config, logger, signal }) => {
     // Sent as it was given: Tilkee compares letter by letter, and the parsed address may gain a slash.

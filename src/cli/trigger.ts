@@ -6,13 +6,11 @@ import { EXIT, type ExitCode } from './exit-codes.ts';
 import { print } from './format.ts';
 import { selectStreams } from './selection.ts';
 
-export interface TriggerOptions {
-  readonly pass: QueuedPass;
-  readonly connection?: string;
-}
-
 /** Through the queue: a running daemon does the work. */
-export async function trigger(word: string, options: TriggerOptions): Promise<void> {
+export async function trigger(
+  word: string,
+  options: { readonly pass: QueuedPass; readonly connection?: string },
+): Promise<void> {
   await runOnApp({}, async ({ connections, database }, { config, logger }) => {
     const { pass } = options;
     const selected = selectStreams(connections, [word], options.connection);

@@ -1,15 +1,11 @@
-import { type Verified, verifySelected } from '../app/verify-streams.ts';
+import { type Verified, type VerifyOnceOptions, verifySelected } from '../app/verify-streams.ts';
 import { type Finding, type FindingKind, NOT_COMPARED } from '../sync/verify.ts';
 import { runOnApp, type StreamOptions } from './command.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import { formatCount, formatSeconds, print, printJson } from './format.ts';
 import { selectStreams } from './selection.ts';
 
-export interface VerifyOptions extends StreamOptions {
-  readonly repair?: boolean;
-  /** Share of the rows to be compared by content, 0 to 1; all unless given. */
-  readonly sample?: number;
-}
+type VerifyOptions = StreamOptions & Omit<VerifyOnceOptions, 'signal'>;
 
 /** Compares mirror and upstream, stream by stream; lists what differs, and repairs just that when asked to. */
 export async function verify(words: readonly string[], options: VerifyOptions): Promise<void> {

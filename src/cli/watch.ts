@@ -6,13 +6,6 @@ import { type Output, type Screen, screenOf } from './terminal.ts';
 /** What there is to show, on a screen as it is now. */
 export type View = (screen: Screen) => string[];
 
-export interface WatchOptions {
-  readonly output: Output;
-  readonly intervalMs: number;
-  /** Fires on Ctrl-C. */
-  readonly signal: AbortSignal;
-}
-
 /** Another screen than the one with the shell's lines, without a cursor and without wrapping, and back. */
 const ENTER = '\x1b[?1049h\x1b[?25l\x1b[?7l';
 const LEAVE = '\x1b[?7h\x1b[?25h\x1b[?1049l';
@@ -20,13 +13,10 @@ const HOME = '\x1b[H';
 const ERASE_TO_LINE_END = '\x1b[K';
 const ERASE_BELOW = '\x1b[J';
 
-/**
- * Shows again and again what `look` tells, until Ctrl-C; on a terminal in place, elsewhere one plain snapshot after the other. A database that is away for
- * a while does not end it.
- */
+/** Shows again and again what `look` tells, until Ctrl-C: on a terminal in place, elsewhere below one another. A database that is away does not end it. */
 export async function watch(
   look: () => Promise<View>,
-  { output, intervalMs, signal }: WatchOptions,
+  { output, intervalMs, signal }: { output: Output; intervalMs: number; signal: AbortSignal },
 ): Promise<ExitCode> {
   const unread = new AbortController();
   // Whoever reads (`| head`) may stop early; nobody is left to watch for.

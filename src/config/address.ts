@@ -3,10 +3,8 @@ import { isLoopback } from '../loopback.ts';
 import { first, list, percentDecoded, text } from './values.ts';
 
 /**
- * What is wrong with an address that may hold a password; null when nothing is. Decides for every such address, and never repeats any of it.
- *
- * The URL class takes a raw `/`, `?` or `#` in a password for the end of the host, and what follows for a path: a typing mistake would be sent to
- * another host, or printed as the name of one.
+ * What is wrong with an address that may hold a password, without repeating any of it; null when nothing is. The URL class takes a raw `/`, `?` or `#` in a
+ * password for the end of the host: a typing mistake would be sent to another host, or printed as the name of one.
  */
 export function addressProblem(address: string): string | null {
   const [, scheme = '', authority = '', rest = ''] = /^([a-z][a-z0-9+.-]*):\/\/([^/?#]*)(.*)$/is.exec(address) ?? [];

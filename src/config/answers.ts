@@ -22,9 +22,7 @@ const IMPATIENT = { RETRY_ATTEMPTS: '2', RETRY_MAX_SECONDS: '10' };
 type Sources = Pick<ConfigSources, 'env' | 'cwd'>;
 
 /**
- * The configuration that these answers alone would make; of what is set already only the way out of this machine counts, so that other lines of `.env`,
- * right or wrong, have no say in a trial.
- *
+ * The configuration that these answers alone would make: of what is set already only the way out of this machine counts, as nothing else is on trial.
  * @throws ConfigError with every problem of the answers
  */
 export function loadAnswers(

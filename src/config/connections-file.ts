@@ -100,10 +100,7 @@ const YAML_ADVICE: Readonly<Record<string, string>> = {
   TAB_AS_INDENT: 'indent with spaces, not with tabs',
 };
 
-/**
- * Reads everything as text (YAML's `failsafe` schema): to YAML, the project id 600000000000000000000e10 would be a number and a
- * password 0123 would lose its zero. The schemas give the values their types.
- */
+/** Reads everything as text (YAML's `failsafe` schema): to YAML, the project id 600000000000000000000e10 is a number, and the password 0123 loses its zero. */
 function parseYaml(text: string, findings: Findings): unknown {
   const lines = new LineCounter();
   const document = parseDocument(text, {

@@ -46,7 +46,7 @@ export function readConnections(entries: readonly FileEntry[], context: Context)
   const accounts = [...described.flatMap(({ account }) => account ?? []), ...entries.map(createEntryReader(context))];
   refuseDuplicates(accounts, findings);
   // Where there is nothing at all, the newcomer is told something better.
-  if (accounts.length > 0) for (const { noteIdle } of described) noteIdle(entries);
+  if (accounts.length > 0) for (const { source, idle } of described) noteIdle(source, idle, entries, findings);
 
   const off = accounts.flatMap(({ offBy, connections }) =>
     offBy === null ? [] : connections.map(({ id }) => `${offBy} is false: ${id} is not mirrored`),
@@ -62,14 +62,8 @@ export function readConnections(entries: readonly FileEntry[], context: Context)
 
 const SHOWN_OFF = 5;
 
-interface Described {
-  /** Null when the variables name no account. */
-  readonly account: Account | null;
-  /** Notes the variables that are set and do nothing without an account. */
-  noteIdle(entries: readonly FileEntry[]): void;
-}
-
-function fromEnvironment(source: AccountSource, context: Context): Described {
+/** The account of a source that the variables describe, or those that are set and do nothing without one. */
+function fromEnvironment(source: AccountSource, context: Context) {
   const { environment, findings } = context;
   const variable = (key: string): string => source.settings[key] ?? key;
   const set: Lookup = (key) => (key in source.settings ? environment.given(variable(key)) : null);
@@ -84,23 +78,22 @@ function fromEnvironment(source: AccountSource, context: Context): Described {
     const connections = findings.check(source.environment(rules), texts, label) ?? [];
     const offBy = switchOf(source, environment);
     const account = { connections, label: label([source.identity]), notes: notesOf(source, rules, label), offBy };
-    return { account, noteIdle: () => {} };
+    return { source, account, idle: [] };
   }
   // Settings without an account do nothing, which is never what the operator wanted. They are checked all the same.
   findings.check(source.idle(rules), texts, label);
   const idle = Object.keys(source.settings).filter((key) => given(key) !== null);
-  const noteIdle = (entries: readonly FileEntry[]): void => {
-    if (idle.length === 0) return;
-    const isInFile = entries.some((entry) => entry.given('source')?.text === source.source);
-    const reason = isInFile
-      ? `connections of ${CONNECTIONS_FILE} take their settings from there only`
-      : `no ${source.title} is configured`;
-    findings.note(`${idle.map(variable).join(', ')} without effect: ${reason}`);
-  };
-  return { account: null, noteIdle };
+  return { source, account: null, idle: idle.map(variable) };
 }
 
 const enabled = flag.default(true);
+
+function noteIdle({ source, title }: AccountSource, idle: string[], entries: readonly FileEntry[], findings: Findings) {
+  if (idle.length === 0) return;
+  const isInFile = entries.some((entry) => entry.given('source')?.text === source);
+  const inFile = `connections of ${CONNECTIONS_FILE} take their settings from there only`;
+  findings.note(`${idle.join(', ')} without effect: ${isInFile ? inFile : `no ${title} is configured`}`);
+}
 
 /** Reads one entry after the other. A schema takes longer to make than to use, so each source has one that asks about the entry at hand. */
 function createEntryReader(context: Context): (entry: FileEntry) => Account {

@@ -1,10 +1,7 @@
 import { type StreamSchedule, scheduleOf } from './schedules.ts';
 import type { Config, ConnectionConfig, TiledeskConnectionConfig, TilkeeConnectionConfig } from './types.ts';
 
-export interface ConfigLine {
-  readonly name: string;
-  readonly value: string;
-}
+type ConfigLine = Readonly<Record<'name' | 'value', string>>;
 
 /** The configuration for people: every decision in a line, no secret, no e-mail address. */
 export function describeConfig(config: Config): readonly ConfigLine[] {

@@ -21,10 +21,8 @@ export const textOf = (given: Given | null, name: string): string | null | undef
 const KEEPS_SPACES: ReadonlySet<string> = new Set(['TILEDESK_PASSWORD', 'TILKEE_PASSWORD'] satisfies VariableName[]);
 
 /**
- * The variables of the process and of `.env`, each also as NAME_FILE.
- *
- * The process wins over `.env` per variable, not per spelling: TILEDESK_PASSWORD_FILE of the process beats TILEDESK_PASSWORD of
- * `.env`, and an empty variable of the process switches one of `.env` off.
+ * The variables of the process and of `.env`, each also as NAME_FILE. The process wins per variable, not per spelling: its TILEDESK_PASSWORD_FILE beats
+ * TILEDESK_PASSWORD of `.env`, and an empty variable of the process switches one of `.env` off.
  */
 export class Environment {
   readonly #values: ReadonlyMap<string, string>;

@@ -8,10 +8,7 @@ export type Label = (path: readonly PropertyKey[]) => string;
 /** Stands for a key that may be something else, such as a password. */
 export const UNKNOWN_KEY = '(unknown key)';
 
-/**
- * What is gathered while the configuration is read. Nothing is thrown on the way: the operator sees every problem at once.
- * No message repeats a value, because the value of the wrong variable may be a secret pasted into the wrong line.
- */
+/** What is gathered while the configuration is read, so that the operator sees every problem at once. No message repeats a value, which may be a secret. */
 export class Findings {
   readonly problems: ConfigProblem[] = [];
   /** Likely slips, such as a misspelt name: a note when all else is well, else listed with the problems they explain. */
@@ -20,10 +17,7 @@ export class Findings {
   /** Files with secrets that others may read or change, and how to close them. */
   readonly openFiles: string[] = [];
 
-  /**
-   * The value that the schema makes of `input`; undefined when there is none. The one place where zod's issues become problems.
-   * Zod's own words are never used, since they may describe what was received.
-   */
+  /** The value that the schema makes of `input`; undefined when there is none. Zod's own words are never used, since they may describe what was received. */
   check<T>(schema: z.ZodType<T>, input: unknown, label: Label): T | undefined {
     const { data, error } = schema.safeParse(input, { error: () => 'cannot be used' });
     for (const { path, message } of error?.issues ?? []) if (message !== '') this.problem(label(path), message);

@@ -20,7 +20,7 @@ import {
   timeZone,
 } from './values.ts';
 
-export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 
 /** What the validation of one setting has to know of others and of the process. */
 interface Surroundings {

@@ -22,10 +22,7 @@ const QUOTED = /^(?:(["'`]).*\1|[\u201c\u201e].*[\u201c\u201d]|[\u2018\u201a].*[
 /** Of our own examples, and of those that people copy. */
 const PLACEHOLDER = /^(?:(?:please[-_ ]?)?(?:change|replace)[-_ ]?(?:me|this|it)[-_ !.]*)+$|^<[^<>@]*>$/i;
 
-/**
- * A value as it is meant: without byte order mark and line ends around it, and, unless spaces may be a part of it, without those. What may not be meant
- * and cannot be seen is hinted at by name.
- */
+/** A value without byte order mark, line ends and, unless they may be a part of it, spaces around it. What cannot be seen is hinted at by name. */
 export function tidy(
   text: string,
   { label, keepsSpaces, findings }: { label: string; keepsSpaces: boolean; findings: Findings },

@@ -36,7 +36,7 @@ const token = text.regex(
   'must be the token as the sign-in returns it: "JWT", one space, then the long text (not "Bearer")',
 );
 
-export const tiledeskAuth = z.discriminatedUnion('kind', [
+const tiledeskAuth = z.discriminatedUnion('kind', [
   z.object({ kind: z.enum(['jwt', 'basic']), email: z.string(), password: z.string() }),
   z.object({ kind: z.literal('token'), token: z.string() }),
 ]);

@@ -1,17 +1,11 @@
 import type { z } from 'zod';
 import type { ConnectionSchedules } from './schedules.ts';
-import type { LOG_LEVELS, settingsSchema } from './settings.ts';
-import type { TILEDESK_STREAM_NAMES, tiledeskAuth, tiledeskEntry } from './tiledesk.ts';
-import type { TILKEE_STREAM_NAMES, tilkeeEntry } from './tilkee.ts';
+import type { settingsSchema } from './settings.ts';
+import type { tiledeskEntry } from './tiledesk.ts';
+import type { tilkeeEntry } from './tilkee.ts';
 
 /** Readonly all the way down, as the loader freezes it. */
 type Frozen<T> = unknown extends T ? T : { readonly [K in keyof T]: Frozen<T[K]> };
-
-export type TiledeskStreamName = (typeof TILEDESK_STREAM_NAMES)[number];
-
-export type TilkeeStreamName = (typeof TILKEE_STREAM_NAMES)[number];
-
-export type TiledeskAuth = Frozen<z.output<typeof tiledeskAuth>>;
 
 export type TiledeskConnectionConfig = Frozen<z.output<ReturnType<typeof tiledeskEntry>>>;
 
@@ -19,8 +13,6 @@ export type TilkeeConnectionConfig = Frozen<z.output<ReturnType<typeof tilkeeEnt
 
 /** One account to mirror. Schedules of its own come from leadmirror.yaml only. */
 export type ConnectionConfig = (TiledeskConnectionConfig | TilkeeConnectionConfig) & ConnectionSchedules;
-
-export type LogLevel = (typeof LOG_LEVELS)[number];
 
 export type Settings = Frozen<z.output<ReturnType<typeof settingsSchema>>>;
 

@@ -4,10 +4,7 @@ import { z } from 'zod';
 import { isGuessable } from './guessable.ts';
 import { closest } from './suggest.ts';
 
-/*
- * One schema per kind of value: text in, value out. No message repeats the text. Where several things may be wrong with a
- * value, `first` stops at the first, so that one value gives one problem.
- */
+// One schema per kind of value: text in, value out. No message repeats the text. `first` stops at the first of several problems with one value.
 
 /** A text that has to be there. Null stands for one that could not be read: reported already, so its issue has no words. */
 export const required = (missing: string) => z.string({ error: ({ input }) => (input === null ? '' : missing) });
@@ -157,9 +154,7 @@ export const connectionId = text.regex(
   'must be up to 64 letters, digits, "-", "_" or ":", such as tiledesk:shop',
 );
 
-/**
- * Some of the known words, comma separated, each once. With `none`, that word alone stands for an empty list.
- */
+/** Some of the known words, comma separated, each once. With `none`, that word alone stands for an empty list. */
 export function someOf<const T extends readonly string[]>(
   words: T,
   { noun, none = false }: { noun: string; none?: boolean },

@@ -3,8 +3,8 @@ import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import { ResponseTooLargeError, UpstreamContractError } from '../errors.ts';
 
 /**
- * Reads an answer's body into text, decoding it on the way. The limit applies to the *decoded* bytes, piece by piece: a few kilobytes may unpack to gigabytes.
- * Stopping early destroys the body, and with it the connection: the rest must not stay in a socket that is used again.
+ * Reads an answer's body into text, decoding it. The limit is for the *decoded* bytes: a few kilobytes may unpack to
+ * gigabytes. Stopping early destroys the body and its connection: no socket is used again with the rest.
  */
 
 /** What we ask for. Deflate is understood but not asked for: servers disagree on what it is. */
@@ -19,7 +19,7 @@ const DECODERS: Readonly<Record<string, () => Transform>> = {
 
 const noop = () => {};
 
-/** @throws ResponseTooLargeError, UpstreamContractError for an encoding we do not know, or what stream and decoder throw. */
+/** @throws ResponseTooLargeError, UpstreamContractError for an unknown encoding, or what stream and decoder throw */
 export async function readBody(
   body: Readable,
   options: { encoding: string; declaredBytes: number; maxBytes: number; where: string },
@@ -46,15 +46,12 @@ export async function readBody(
 }
 
 /**
- * In one answer. Sixty megabytes of `{},{},…` parse to three gigabytes, of `1,1,…` to one, of as many different names in five seconds. Enough for the longest
- * list that is taken, 50,000 rows, at the 31 values of a member (server 2.19).
+ * In one answer: sixty megabytes of `{},{},…` parse to three gigabytes. Enough for the longest list that is taken, at
+ * the 31 values of a member (server 2.19).
  */
 const MOST_VALUES = 50_000 * 32;
 
-/**
- * Returns a counter of the values so far in a JSON text that comes in pieces: its commas and opening brackets (`,{[`), without those inside strings, which
- * end at a quote without a backslash before it.
- */
+/** Counts the values of a JSON text that comes in pieces: commas and opening brackets (`,{[`) outside of strings. */
 function createValueCounter(): (chunk: Buffer) => number {
   let count = 0;
   let isInString = false;

@@ -28,15 +28,15 @@ import {
 export * from './circuit.ts';
 export * from './pace.ts';
 
-/** How often one credential may ask, and whether it is worth asking at all. Returns how long to wait and lets the caller wait: no timer is needed here. */
+/** How often one credential may ask, and whether to ask at all. It says how long to wait; the caller waits. */
 export interface RequestBudget {
   /** Reserves the lane's next slot when it is at most maxWaitMs away; else reserves nothing. Default lane: fast. */
   take(maxWaitMs: number, lane?: Lane): Promise<Taken>;
-  /** Whether no request may go out at this moment: while one waited for its slot, another may have been told to stay away. */
+  /** Whether no request may go out now: while one waited for its slot, another may have been told to stay away. */
   isClosed(): Promise<boolean>;
   /** No request goes out before now + waitMs (Retry-After). */
   block(waitMs: number, reason: string): Promise<void>;
-  /** A 429 without guidance: spacing doubles, bounded. With `refused`, the slot of the refused request, all refusals at one pace count once. */
+  /** A 429 without guidance: the spacing doubles, bounded. Refusals of slots (`refused`) at one pace count once. */
   slowDown(refused?: Taken): Promise<void>;
   /** A success after slowing down: one step back towards the configured spacing. */
   recover(): Promise<void>;
@@ -60,7 +60,7 @@ export interface Taken {
 interface Circuit {
   /** Asks the circuit alone, no slot: for requests outside the budget. */
   enter(): Promise<Taken>;
-  /** A broken connection, a timeout, a 5xx. `opened`: this failure opened the circuit; `open`: null while it is closed. */
+  /** A broken connection, a timeout, a 5xx. `opened`: by this failure; `open`: null while the circuit is closed. */
   failed(reason: string, probe?: number): Promise<{ readonly opened: boolean; readonly open: OpenCircuit | null }>;
   /** Any answer of a server that lives. Not null for the one answer that closed the circuit. */
   answered(): Promise<ClosedCircuit | null>;
@@ -96,7 +96,7 @@ export interface BudgetState {
 
 /** Where the state of one credential is kept. */
 export interface BudgetStorage {
-  /** Applies a rule to the state as it is now and stores the state that it returns. Calls it again, with a newer state, when another process was faster. */
+  /** Applies a rule to the state and stores the result; once more, with a newer state, when another was faster. */
   change<T>(rule: (state: BudgetState, now: number) => readonly [state: BudgetState, result: T]): Promise<T>;
   /** The state as this process saw it last; null before the first look. */
   readonly last: BudgetState | null;

@@ -1,12 +1,12 @@
 /**
- * The circuit of one credential: after failures in a row nobody asks any more until a wake-up time; then one request is let through as a probe.
+ * The circuit of one credential: after failures in a row nobody asks until a wake-up time; then one request is a probe.
  *
  *   closed --(CIRCUIT_FAILURES in a row)--> open --(wake-up time)--> one probe --(any answer)--> closed
  *                                            ^                          |
  *                                            +---- longer wait ---------+ (fails, or is never heard of again)
  *
- * Failures are broken connections, timeouts and 5xx, counted over all processes. A 4xx, a 429 included, is the answer of a server that lives. All times in
- * ms of one clock.
+ * Failures are broken connections, timeouts and 5xx of all processes; a 4xx comes from a server that lives. Times in
+ * ms.
  */
 
 /** More than one request's attempts, so that a single stubborn request does not stop its neighbours. */
@@ -17,7 +17,7 @@ export const MAX_WAIT_MS = 5 * 60_000;
 const JITTER = 0.1;
 /** Whoever comes while somebody else's probe is out is told to come back this soon. */
 const PROBE_POLL_MS = 2_000;
-/** What a probe may take beyond the time limit of its request, before the next one is let through: its process may have died. */
+/** What a probe may take beyond its request's time limit before the next one is let through: it may have died. */
 const PROBE_SLACK_MS = 15_000;
 export const DEFAULT_REQUEST_TIMEOUT_MS = 30_000;
 

@@ -9,10 +9,10 @@ import { parseHttpDate } from './retry-after.ts';
 import { assertSecureUrl, hostAndPort, isRedirect, redactedPath, redirectTarget } from './secure-url.ts';
 
 /**
- * One attempt over the wire: sends a request, reads the answer, returns it whatever its status. Retries and budgets are for `upstream.ts`. It keeps no cookies,
- * and never lets a credential leave the host it was meant for.
+ * One attempt over the wire, whatever its status. Retries and budgets are for `upstream.ts`. It keeps no cookies, and
+ * never lets a credential leave the host it was meant for.
  *
- * Every attempt has one time limit, body included, and one size limit. Errors name method, host and path; never the query, a header or a body.
+ * Every attempt has one time limit and one size limit. Errors name method, host and path; never query, header or body.
  */
 
 export interface ProxySettings {
@@ -79,8 +79,9 @@ export class HttpClient {
   }
 
   /**
-   * @throws TransientError (`network`, `timeout`, `upstream_garbled`), ResponseTooLargeError, UpstreamRefusedError (`redirect_refused`), ConfigError for an
-   * address that is not allowed, or an AbortError when the signal fired or the client was closed
+   * @throws TransientError (`network`, `timeout`, `upstream_garbled`), ResponseTooLargeError, UpstreamRefusedError
+   * (`redirect_refused`), ConfigError for an address that is not allowed, or an AbortError when the signal fired or the
+   * client was closed
    */
   async send(request: HttpRequest): Promise<HttpResponse> {
     const url = assertSecureUrl(request.url, this.#options);
@@ -111,7 +112,7 @@ export class HttpClient {
     }
   }
 
-  /** Ends all connections. Requests still under way end with an AbortError: whoever closes has stopped waiting for them. */
+  /** Ends all connections. Requests still under way end with an AbortError. */
   async close(): Promise<void> {
     this.#closed = true;
     await Promise.all([this.#direct.destroy(), this.#proxied?.destroy()]);
@@ -136,7 +137,7 @@ export class HttpClient {
       const headers = flattenHeaders(answer.headers);
       if (!isRedirect(answer.statusCode)) {
         const text = await this.#readText(answer, headers, { url, request, signal });
-        // undici takes a connection back one turn later; without this one, the next request would open a second connection.
+        // undici takes a connection back one turn later; otherwise the next request would open a second one.
         await nextTurn();
         return {
           status: answer.statusCode,
@@ -230,7 +231,7 @@ function createProxyAgent(proxy: ProxySettings | null, settings: EnvHttpProxyAge
   });
 }
 
-/** `proxy.example.com:3128` is accepted as other programs do. The message never repeats the value: it may hold a password. */
+/** `proxy.example.com:3128` is accepted as elsewhere. The message never repeats the value, a password may be in it. */
 function proxyAddress(variable: string, value: string | undefined): string {
   if (!value) return '';
   const address = value.includes('://') ? value : `http://${value}`;

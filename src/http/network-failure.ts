@@ -1,8 +1,8 @@
 import { TransientError } from '../errors.ts';
 
 /**
- * Turns what sockets, TLS and undici throw into an error that tells the operator where to look. Of the original only code and message are kept: some carry the
- * socket, the certificate or bytes of the answer, and a logger prints all of it.
+ * Turns what sockets, TLS and undici throw into an error that tells the operator where to look. Only code and message
+ * are kept: some errors carry the socket, the certificate or bytes of the answer into the log.
  */
 
 /** Code of the failure, what it means to a person, what to check. First match wins. */

@@ -1,10 +1,10 @@
 import type { Lane } from '../stream.ts';
 
 /**
- * How fast one credential may ask: plain arithmetic in milliseconds, no clock, no timer. The state is kept in memory or in Postgres (`src/store/engine/budgets.ts`).
+ * How fast one credential may ask: arithmetic in ms, without clock or timer. The state is in memory or in Postgres.
  *
- * The base is a leaky bucket (GCRA): each request moves a *theoretical time* one spacing on, and a request may come up to burst − 1 spacings before it.
- * With spacing = 60 s / (limit − burst), any limit + 1 requests in a row span more than a minute, so no rolling minute exceeds the limit.
+ * The base is a leaky bucket (GCRA): each request moves a *theoretical time* one spacing on, and may come up to burst −
+ * 1 spacings before it. With spacing = 60 s / (limit − burst), any limit + 1 requests in a row span more than a minute.
  */
 
 /** How many requests may come at once after a pause. */
@@ -18,7 +18,7 @@ export function burstOf(requestsPerMinute: number): number {
   return requestsPerMinute > BURST ? BURST : 1;
 }
 
-/** The time between two requests in a steady row. Limits barely above the burst come out slow (6/min: one a minute), never fast. */
+/** The time between two requests in a steady row. Limits barely above the burst come out slow, never fast. */
 export const spacingMs = (requests: number, windowMs = 60_000): number =>
   windowMs / (requests > BURST ? requests - BURST : requests);
 
@@ -34,7 +34,7 @@ export interface AnnouncedLimit {
 /** An announced limit counts for so long after it was last seen. */
 export const LEARNT_FOR_MS = 60 * 60_000;
 
-/** The spacing of an announced limit; null when it is no lower than the configured one. Bounded: a header must not be able to stop the mirror. */
+/** The spacing of an announced limit, bounded: no header stops the mirror. Null: no lower than the configured one. */
 export function learntSpacingMs({ requests, windowMs }: AnnouncedLimit, requestsPerMinute: number): number | null {
   const configured = spacingMs(requestsPerMinute);
   const announced = spacingMs(requests, windowMs);
@@ -57,7 +57,7 @@ export interface Line {
   readonly fastAt: number;
   /** Nobody asks before then. */
   readonly blockedUntil: number;
-  /** A request of the fast lane waits until about then; the next one may follow it. Bulk keeps off its part meanwhile. */
+  /** A request of the fast lane waits until about then; its part is kept for the next one meanwhile. */
   readonly fastBusyUntil: number;
   /** A request of the bulk lane waits, or was told to come back, until then. */
   readonly bulkBusyUntil: number;
@@ -76,27 +76,26 @@ export const EMPTY_LINE: Line = {
 const FAST_SHARE = 0.2;
 
 /**
- * How early, in spacings of the whole, one part alone may be used, so that nothing is lost when whoever uses it comes a little late. After each grant at a
- * time `t` the shared part's theoretical time is at most t + 5 spacings and the fast part's t + 8.75; together that is 5.75 requests more than the spacing
- * allows, and only six would break the rolling minute.
+ * How early, in spacings of the whole, one part alone may be used, so that a little lateness loses nothing. After each
+ * grant at a time `t` the shared part's theoretical time is at most t + 5 spacings and the fast part's t + 8.75: 5.75
+ * requests more than the spacing allows, and only six would break the rolling minute.
  */
 const EARLY = 3.75;
 
-/** How far ahead, in ms, the fast lane fills the shared part while bulk has work too: less than a worker waits in place, so bulk never starves. */
+/** How many ms ahead fast fills the shared part while bulk has work too: less than a worker waits in place. */
 const FAST_AHEAD_MS = 2_000;
 
-/** How long, in spacings after a slot that the fast lane waited for, its part is kept for the next request. Less than {@link EARLY}. */
+/** How many spacings after a slot that fast waited for its part is kept for it. Less than {@link EARLY}. */
 const KEPT_FOR_FAST = 3;
 
 /**
- * The next slot for a lane, reserved when it is at most maxWaitMs away. Each slot is paid from one of three places, the earliest that is open:
+ * The next slot for a lane, reserved when it is at most maxWaitMs away. Of three places the earliest that is open pays:
  *
  *   whole    both parts move on by one spacing: plain GCRA. For the fast lane
  *   shared   four fifths, 1.25 spacings each. For both lanes
- *   fast     one fifth, 5 spacings each. For the fast lane; for bulk only what is free at once, because fast has no use for it
+ *   fast     one fifth, 5 spacings each. For the fast lane; for bulk only what is free at once
  *
- * So bulk alone gets all, bulk beside a busy fast lane at most 80 %, and a fast request never waits for the whole queue of bulk: at most 5 spacings when
- * it is the only one.
+ * So bulk alone gets all, bulk beside a busy fast lane at most 80 %, and a lone fast request waits at most 5 spacings.
  */
 export function takeSlot(
   line: Line,
@@ -122,8 +121,7 @@ export function takeSlot(
   const fastAt = open(fast, hasLanes && (isFast || (fast <= from && now >= line.fastBusyUntil)));
   const at = Math.min(wholeAt, sharedAt, fastAt);
 
-  // Whole milliseconds, rounded up: timers drop fractions, and a request must not leave early. Less than a hundredth is what
-  // floating-point sums of fractional spacings leave over, not a wait.
+  // Whole ms, rounded up: timers drop fractions, and a request must not leave early. Less than a hundredth is no wait.
   const waitMs = Math.max(0, Math.ceil(at - now - 0.01));
   const granted = waitMs <= maxWaitMs;
   const next = { ...line };

@@ -113,7 +113,7 @@ function numberOf(text: string | undefined): number | null {
   return text !== undefined && /^\d{1,15}(\.\d+)?$/.test(text) ? Number(text) : null;
 }
 
-/** Seconds from now, of several the most; some gateways tell the moment, in seconds or milliseconds since 1970, or as a date. More than a day is a mistake. */
+/** Seconds from now, of several the most; some gateways write a moment instead. More than a day is a mistake. */
 function resetOf(header: string | undefined, clock: number): number | null {
   const date = parseHttpDate(header);
   const numbers = itemsOf(header).flatMap(({ head }) => numberOf(head) ?? []);

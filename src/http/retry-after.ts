@@ -1,6 +1,6 @@
-/** When to ask again, as plain arithmetic. The server's own timing wins over our guess and takes no jitter; a header that cannot be read loses only its hint. */
+/** When to ask again. The server's own timing wins and takes no jitter; an unreadable header loses only its hint. */
 
-/** No server may send us away for longer than this at once: a wrong clock or a typo must not stop a mirror for a day. */
+/** The longest that a server may send us away at once: a wrong clock must not stop a mirror for a day. */
 export const MAX_RETRY_AFTER_MS = 60 * 60_000;
 
 const SECONDS = /^-?\d+(?:\.\d+)?(?:[eE]\+?\d+)?$/;
@@ -10,7 +10,7 @@ const RFC850_DATE = '[A-Z][a-z]{5,8}, \\d{2}-[A-Z][a-z]{2}-\\d{2} \\d{2}:\\d{2}:
 const ASCTIME_DATE = '[A-Z][a-z]{2} [A-Z][a-z]{2} [ \\d]\\d \\d{2}:\\d{2}:\\d{2} \\d{4}';
 const DATES = new RegExp(`${HTTP_DATE}|${RFC850_DATE}|${ASCTIME_DATE}`, 'g');
 
-/** The values of a header that may have been sent several times, joined by commas; dates, in ms since 1970, hold commas of their own. */
+/** The values of a header sent several times, joined by commas; dates, in ms since 1970, hold commas of their own. */
 function valuesOf(header: string | null | undefined): {
   readonly dates: readonly number[];
   readonly texts: readonly string[];
@@ -33,8 +33,8 @@ export function parseHttpDate(header: string | null | undefined): number | null 
 }
 
 /**
- * How long a `Retry-After` header asks to stay away, in whole ms from 0 to {@link MAX_RETRY_AFTER_MS}; of several values the largest; null when it says
- * nothing readable. A date is measured against the answer's own `Date` header where there is one: the two come from one clock, ours may differ.
+ * How long a `Retry-After` header asks to stay away, in whole ms up to {@link MAX_RETRY_AFTER_MS}; of several values
+ * the largest; null: unreadable. A date is measured against the answer's own `Date` where there is one.
  */
 export function parseRetryAfter(
   header: string | null | undefined,
@@ -56,7 +56,7 @@ export function backoffCeilingMs(options: { attempt: number; baseMs: number; cap
   return Math.min(options.capMs, options.baseMs * 2 ** doublings);
 }
 
-/** Exponential backoff with full jitter: from nothing to the ceiling, so that workers that failed together do not come back together. */
+/** Exponential backoff with full jitter, so that workers that failed together do not come back together. */
 export function backoffMs(options: { attempt: number; baseMs: number; capMs: number; random: () => number }): number {
   return Math.round(options.random() * backoffCeilingMs(options));
 }

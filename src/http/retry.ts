@@ -13,10 +13,10 @@ import { backoffCeilingMs, backoffMs } from './retry-after.ts';
 const BACKOFF_CAP_MS = 30_000;
 const DEFAULT_BACKOFF_BASE_MS = 500;
 
-/** Where the backoff starts when the server gives no time. A limit or maintenance takes longer to pass than a lost connection. */
+/** Where the backoff starts when the server gives no time: a limit takes longer to pass than a lost connection. */
 const BACKOFF_BASE_MS: Readonly<Record<number, number>> = { 429: 5_000, 503: 1_000 };
 
-/** Refusals that pass by themselves, besides every 5xx: gateways in front of an upstream add numbers of their own (520, 529). */
+/** Refusals that pass by themselves, besides every 5xx: gateways add numbers of their own (520, 529). */
 const TRANSIENT_STATUSES: ReadonlySet<number> = new Set([408, 425, 429]);
 
 export function isTransientStatus(status: number): boolean {
@@ -28,7 +28,7 @@ export function isPushback(status: number | null): boolean {
   return status === 429 || status === 503;
 }
 
-/** What a failure says about the server: `network`, `timeout` or a 5xx status; null where a server that lives has answered. */
+/** What a failure says of the server: `network`, `timeout` or a 5xx status; null where a living one answered. */
 export function failureReason({ code, status }: TransientError): string | null {
   if (code === 'network' || code === 'timeout') return code;
   return status !== null && status >= 500 ? String(status) : null;

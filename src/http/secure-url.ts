@@ -9,8 +9,8 @@ interface SecureUrlOptions {
 }
 
 /**
- * Parses an address and refuses one that would send a credential in the clear. @throws ConfigError for an unreadable address, a protocol other than http(s),
- * `http://` beyond this machine, or a user name or password inside (it would end up in logs). The message never repeats the address.
+ * Parses an address. @throws ConfigError for an unreadable one, a protocol other than http(s), `http://` beyond this
+ * machine, a user name or password inside (it would end up in logs). The message never repeats the address.
  */
 export function assertSecureUrl(address: string | URL, options: SecureUrlOptions = {}): URL {
   const refuse = (message: string) => new ConfigError([{ variable: options.variable ?? 'url', message }]);
@@ -53,7 +53,7 @@ interface Redirect {
 }
 
 /**
- * Where a redirect leads: the same host, not less safe than before. Anything else would carry the credential away, and a base URL that needs it is a wrong one.
+ * Where a redirect leads: the same host, not less safe; anything else would carry the credential away.
  * @throws UpstreamRefusedError (`redirect_refused`)
  */
 export function redirectTarget({ from, method, status, location, followed }: Redirect): URL {

@@ -14,7 +14,7 @@ import { hostAndPort, redactedPath } from './secure-url.ts';
 /**
  * The one place that waits: for a slot in the budget, for what the server asked, for a backoff:
  *
- *   budget.take -> wait -> client.send -> an answer for the caller, or an error -> tell budget and circuit -> wait or give up
+ *   budget.take -> wait -> client.send -> an answer, or an error -> tell budget and circuit -> wait or give up
  *
  * Callers interpret refusals (4xx) themselves; what passes by itself is retried here and nowhere above.
  */
@@ -28,7 +28,7 @@ export interface UpstreamOptions {
   readonly credential?: string;
   /** How often one request is sent at most; default 6. */
   readonly attempts?: number;
-  /** Waiting and requests of one call together. No attempt *starts* later than this; one under way has its own limit. */
+  /** Waiting and requests of one call together. No attempt *starts* later; one under way has its own limit. */
   readonly maxTotalMs: number;
   readonly random?: () => number;
 }
@@ -43,28 +43,27 @@ export interface RequestOptions {
   readonly attempts?: number;
   /** Default `fast`. */
   readonly lane?: Lane;
-  /** False: outside the budget, neither asked nor told; an open circuit holds all the same. For a sign-in that the limit does not count. Default true. */
+  /** False: outside the budget, neither asked nor told; an open circuit holds all the same. Default true. */
   readonly budget?: boolean;
   /** False: a 2xx body is taken as text, whatever it is. Default true. */
   readonly expectJson?: boolean;
-  /** Whether a refusal (3xx, 4xx) is the upstream's own. False: something in between has answered; that is tried again. Default: every refusal is. */
+  /** Whether a refusal (3xx, 4xx) is the upstream's own; any other is tried again. Default: every one is. */
   readonly isOwnRefusal?: (response: UpstreamResponse) => boolean;
   /** Called once for every request that goes out. */
   readonly onRequest?: () => void;
 }
 
 export interface UpstreamResponse extends HttpResponse {
-  /** The parsed JSON; where that was not asked for, or a refusal is not JSON, the text; null for an answer without a body (204). */
+  /** The parsed JSON; the text where JSON was not asked for, or a refusal is none; null for no body (204). */
   readonly body: unknown;
 }
 
 export interface Upstream {
   /**
-   * Sends a request, again where that helps, and returns the first answer that is final: 2xx, or a refusal (3xx, 4xx) for the
-   * caller to interpret.
+   * Sends a request, again where that helps, and returns the first final answer: 2xx, or a refusal for the caller.
    *
-   * @throws RateLimitedError, TransientError, UpstreamContractError (`not_json`), ResponseTooLargeError, UpstreamRefusedError
-   * (`redirect_refused`), ConfigError, or an AbortError when the signal fired.
+   * @throws RateLimitedError, TransientError, UpstreamContractError (`not_json`), ResponseTooLargeError,
+   * UpstreamRefusedError (`redirect_refused`), ConfigError, or an AbortError when the signal fired.
    */
   request(request: UpstreamRequest, options: RequestOptions): Promise<UpstreamResponse>;
 }
@@ -104,7 +103,7 @@ export function createUpstream(parts: UpstreamOptions): Upstream {
           if (entry.granted) {
             taken = entry;
             await sleep(entry.waitMs, signal);
-            // What was learnt while it waited holds for it too: a request sent now would fall into somebody's Retry-After.
+            // What was learnt while it waited holds for it too, such as somebody's Retry-After.
             const isStale = isCounted && entry.waitMs > 0 && entry.probe === undefined && (await budget.isClosed());
             if (!isStale) return;
             waitedMs += entry.waitMs;
@@ -143,7 +142,7 @@ export function createUpstream(parts: UpstreamOptions): Upstream {
         const next = { waitMs: plan.waitMs, next: plan.kind };
         logger.debug({ ...facts, status, code, attempt, ...next }, 'upstream request failed');
         if (circuit.open !== null) {
-          // A probe is sent once. Others with tries left wait for the next one where they may, or are told when it is due.
+          // A probe is sent once. Others with tries left wait for the next one, or are told when it is due.
           if (tried?.probe !== undefined || attempt >= attempts)
             throw circuitOpenError(host, circuit.open, clock.now(), error);
           return;
@@ -187,7 +186,7 @@ interface CircuitReporter {
   ended(error: Error, taken: Taken): Promise<void>;
 }
 
-/** Tells the circuit how each attempt went, and the log when that opened or closed it: one line each over all processes. */
+/** Tells the circuit how each attempt went; opening and closing it are one line in the log each. */
 function createCircuitReporter(parts: UpstreamOptions & { readonly host: string }): CircuitReporter {
   const { budget, logger, host, credential, clock } = parts;
   let open: OpenCircuit | null = null;
@@ -226,7 +225,7 @@ function createCircuitReporter(parts: UpstreamOptions & { readonly host: string 
       open = null;
       // A refusal, a limit, an answer that is too large or unreadable: the server lives.
       if (isAnswer(error)) return answered();
-      // Stopped, or never sent: nothing is known, and the next probe need not wait for this one. If that cannot be said now, it expires by itself.
+      // Stopped, or never sent: nothing is known. A probe that cannot be released now expires by itself.
       if (probe !== undefined) await budget.circuit.release(probe).catch(() => {});
     },
   };
@@ -238,7 +237,7 @@ function isAnswer(error: Error): boolean {
   return error instanceof TransientError || (error instanceof LeadmirrorError && ANSWERS.has(error.code));
 }
 
-/** What the headers say about limits: a lower one is learnt, and nothing left means nobody asks. Returns for how long. */
+/** What the headers say about limits: a lower one is learnt; nothing left: nobody asks. Returns for how long. */
 async function applyLimits(budget: RequestBudget, response: HttpResponse, nowMs: number): Promise<number | null> {
   const news = parseRateLimit(response.headers, nowMs, response.serverTime);
   if (news === null) return null;

@@ -1,24 +1,26 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { fileURLToPath } from 'node:url';
+import { basename, extname } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 
-const own = (name: string): string => fileURLToPath(new URL(`./assets/${name}`, import.meta.url));
 const { resolve } = createRequire(import.meta.url);
-
-const SCRIPT = 'text/javascript; charset=utf-8';
-const CSS = 'text/css; charset=utf-8';
 
 /** In the order in which a page needs them. */
 const FILES = {
-  css: { name: 'page.css', type: CSS, path: () => own('page.css') },
-  icon: { name: 'icon.svg', type: 'image/svg+xml', path: () => own('icon.svg') },
-  plotCss: { name: 'uplot.css', type: CSS, path: () => resolve('uplot/dist/uPlot.min.css') },
-  plotScript: { name: 'uplot.js', type: SCRIPT, path: () => resolve('uplot/dist/uPlot.iife.min.js') },
-  morphScript: { name: 'idiomorph.js', type: SCRIPT, path: () => resolve('idiomorph/dist/idiomorph.min.js') },
-  chartScript: { name: 'chart.js', type: SCRIPT, path: () => own('chart.js') },
-  script: { name: 'page.js', type: SCRIPT, path: () => own('page.js') },
+  css: './assets/page.css',
+  icon: './assets/icon.svg',
+  plotCss: 'uplot/dist/uPlot.min.css',
+  plotScript: 'uplot/dist/uPlot.iife.min.js',
+  morphScript: 'idiomorph/dist/idiomorph.min.js',
+  chartScript: './assets/chart.js',
+  script: './assets/page.js',
+};
+
+const TYPES: Readonly<Record<string, string>> = {
+  '.css': 'text/css; charset=utf-8',
+  '.js': 'text/javascript; charset=utf-8',
+  '.svg': 'image/svg+xml',
 };
 
 /** Where the assets are, by name: addresses with a digest of their content. */
@@ -26,13 +28,13 @@ export type AssetUrls = Readonly<Record<keyof typeof FILES, string>>;
 
 /** Serves the page's files from this installation, each under an address that changes with its content, so that browsers may keep it. */
 export function serveAssets(server: FastifyInstance): AssetUrls {
-  const urls = Object.entries(FILES).map(([key, { name, type, path }]) => {
-    const content = readFileSync(path());
+  const urls = Object.entries(FILES).map(([key, file]) => {
+    const content = readFileSync(resolve(file));
     const digest = createHash('sha256').update(content).digest('hex').slice(0, 12);
-    const url = `/assets/${digest}.${name}`;
+    const url = `/assets/${digest}.${basename(file)}`;
     server.get(url, async (_request, reply) => {
       reply.header('cache-control', 'public, max-age=31536000, immutable');
-      return reply.type(type).send(content);
+      return reply.type(TYPES[extname(file)] ?? '').send(content);
     });
     return [key, url];
   });
@@ -42,4 +44,4 @@ export function serveAssets(server: FastifyInstance): AssetUrls {
 }
 
 /** For a file that carries its assets within. */
-export const assetText = (key: keyof AssetUrls): string => readFileSync(FILES[key].path(), 'utf8');
+export const assetText = (key: keyof AssetUrls): string => readFileSync(resolve(FILES[key]), 'utf8');

@@ -17,7 +17,7 @@ export interface RunFacts {
 
 const COUNTED = ['read', 'created', 'updated', 'unchanged', 'deleted', 'quarantined'] as const;
 
-export interface RunOutcome {
+interface RunOutcome {
   readonly runId?: bigint;
   readonly outcome: string;
   readonly error?: { readonly code: string } | null;
@@ -87,11 +87,7 @@ export class Instruments {
   run<T extends RunOutcome>(facts: RunFacts, work: () => Promise<T>): Promise<T> {
     const { runs, runSeconds, rows } = this.#metrics;
     const { connection, stream, pass } = facts;
-    const attributes = {
-      'leadmirror.connection': connection,
-      'leadmirror.stream': stream,
-      'leadmirror.pass': pass,
-    };
+    const attributes = { 'leadmirror.connection': connection, 'leadmirror.stream': stream, 'leadmirror.pass': pass };
     return within(this.#tracer?.open(`run ${stream}`, attributes), async (span) => {
       const end = runSeconds.startTimer({ stream, pass });
       const result = await work();

@@ -10,9 +10,9 @@ export interface LiveEvent {
   readonly id: string;
 }
 
-export type Listener = (event: LiveEvent) => void;
+type Listener = (event: LiveEvent) => void;
 
-export interface LiveOptions {
+interface LiveOptions {
   readonly read: () => Promise<StatusDocument>;
   /** Between two looks while anybody listens. */
   readonly pollMs: number;

@@ -8,17 +8,14 @@ import type { ProcessMetrics } from './metrics/process-metrics.ts';
 import { renderStored } from './metrics/stored-metrics.ts';
 import { Remembered } from './remembered.ts';
 
-/** Jobs of one lane by state (waiting, active, delayed, failed, …). */
-export type LaneDepths = Readonly<Record<string, number>>;
-
-export interface MetricsParts {
+interface MetricsParts {
   readonly prisma: PrismaClient;
   readonly logger: Logger;
   readonly processMetrics: ProcessMetrics;
   /** More streams than this get no series of their own; 0: none ever does. */
   readonly maxStreams: number;
-  /** The depths of both lanes, null when the queue does not answer; never throws. Absent where this process has no queue. */
-  readonly readQueue?: () => Promise<Readonly<Record<string, LaneDepths>> | null>;
+  /** Jobs by lane and state, null when the queue does not answer; never throws. Absent where this process has no queue. */
+  readonly readQueue?: () => Promise<Readonly<Record<string, Readonly<Record<string, number>>>> | null>;
 }
 
 /** Prometheus gives up after ten seconds: rather older facts than none. */

@@ -1,4 +1,4 @@
-import type { StreamState } from '../store/reports/status.ts';
+import type { StreamState, StreamStatus } from '../store/reports/status.ts';
 
 /** What a person does about a stream: a sentence, and where one helps, the command. */
 export interface NextStep {
@@ -6,12 +6,7 @@ export interface NextStep {
   readonly command: string | null;
 }
 
-export interface StreamSituation {
-  readonly connectionId: string;
-  readonly stream: string;
-  readonly state: StreamState;
-  /** The state's reason. */
-  readonly code: string;
+export interface StreamSituation extends Pick<StreamStatus, 'connection_id' | 'stream' | 'state' | 'reason_code'> {
   /** Its first full read, or the last one asked for from zero, is complete. */
   readonly isRead: boolean;
   readonly areDeletionsAccepted: boolean;
@@ -110,16 +105,16 @@ export function nextStep(situation: StreamSituation): NextStep {
   return { text, command: command === undefined ? null : `leadmirror ${argumentsOf(command, situation)}` };
 }
 
-function adviceOn({ connectionId, state, code, areDeletionsAccepted }: StreamSituation): Advice {
+function adviceOn({ connection_id, state, reason_code, areDeletionsAccepted }: StreamSituation): Advice {
   if (state === 'fresh' || state === 'paused' || state === 'syncing') return BY_STATE[state];
-  const advice = BY_CODE[code] ?? BY_STATE[state];
+  const advice = BY_CODE[reason_code] ?? BY_STATE[state];
   if (advice === ACCEPT_OR_WAIT && areDeletionsAccepted) return ACCEPTED;
-  return advice === SIGN_IN && connectionId.startsWith('tilkee:') ? TILKEE_SIGN_IN : advice;
+  return advice === SIGN_IN && connection_id.startsWith('tilkee:') ? TILKEE_SIGN_IN : advice;
 }
 
-function argumentsOf(command: Command, { connectionId, stream, isRead }: StreamSituation): string {
+function argumentsOf(command: Command, { connection_id, stream, isRead }: StreamSituation): string {
   // The commands work with one account or with many.
-  const where = `--connection ${connectionId}`;
+  const where = `--connection ${connection_id}`;
   return {
     check: 'check',
     sync: `sync ${stream} ${where}`,

@@ -22,12 +22,9 @@ const TELLING_MS = 1_000;
 /** Pure. A full walk reads about as many rows as the mirror has alive; of a first read nobody knows the end. */
 export function progressOf(
   running: RunningPass,
-  {
-    aliveRows,
-    isFirstRead,
-    nowMs,
-  }: { readonly aliveRows: number; readonly isFirstRead: boolean; readonly nowMs: number },
+  known: { readonly aliveRows: number; readonly isFirstRead: boolean; readonly nowMs: number },
 ): Progress {
+  const { aliveRows, isFirstRead, nowMs } = known;
   const { pass, run_id, started_at, pages, requests } = running;
   const read = running.read_before + running.read;
   const isWhole = pass === 'reconcile' || pass === 'verify' || (pass === 'backfill' && !isFirstRead);

@@ -86,7 +86,7 @@ export class StatusReader {
       summary: summarize(streams),
       connections: toConnections(streams, connections),
       streams,
-      budgets: toBudgets(budgets, connections, { exact: this.#rates.note(budgets, nowMs), byRuns }),
+      budgets: toBudgets(budgets, connections, this.#rates.note(budgets, nowMs), byRuns),
       queue: health,
       processes,
       runs: runs.map(toRunFacts),
@@ -113,10 +113,7 @@ export function afterPauses(
   };
 }
 
-interface Named {
-  readonly connection_id: string;
-  readonly stream: string;
-}
+type Named = Pick<StreamStatus, 'connection_id' | 'stream'>;
 
 const keyOf = ({ connection_id, stream }: Named): string => `${connection_id}/${stream}`;
 
@@ -133,7 +130,7 @@ interface Known {
 const numberOf = (value: bigint | null): number | null => (value === null ? null : Number(value));
 
 function toFacts({ proof_settled, ...line }: StreamStatus, known: Known): StreamFacts {
-  const { connection_id, stream, state, reason_code, backfill_completed_at } = line;
+  const { connection_id, stream, backfill_completed_at } = line;
   const key = keyOf(line);
   const { alive, deleted } = known.counts(line);
   const decided = known.decisions.get(key);
@@ -141,27 +138,17 @@ function toFacts({ proof_settled, ...line }: StreamStatus, known: Known): Stream
   const isHeld = own.some(({ code }) => code === 'deletion_brake' || code === 'suddenly_empty');
   const areDeletionsAccepted = (decided?.deletions_accepted_at ?? null) !== null;
   const isRead = backfill_completed_at !== null;
-  const running = known.running.get(key)?.find(({ pass }) => pass === line.running_pass);
+  const running = known.running.get(key)?.find(({ pass }) => pass === line.running_pass) ?? null;
   const [error] = own;
   return {
     ...line,
     lag_seconds: numberOf(line.lag_seconds),
     proof_rows: numberOf(line.proof_rows),
     open_quarantine: Number(line.open_quarantine),
-    next_step: nextStep({
-      connectionId: connection_id,
-      stream,
-      state,
-      code: reason_code,
-      isRead,
-      areDeletionsAccepted,
-    }),
+    next_step: nextStep({ ...line, isRead, areDeletionsAccepted }),
     rows: alive,
     deleted_rows: deleted,
-    running:
-      running === undefined
-        ? null
-        : progressOf(running, { aliveRows: alive, isFirstRead: !isRead, nowMs: known.nowMs }),
+    running: running && progressOf(running, { aliveRows: alive, isFirstRead: !isRead, nowMs: known.nowMs }),
     next_runs: known.nextRuns({ connectionId: connection_id, stream }, known.nowMs),
     paused_at: decided?.paused_at ?? null,
     deletions: areDeletionsAccepted ? 'accepted' : isHeld ? 'held' : null,
@@ -199,17 +186,12 @@ function toConnections(
   return connections.sort((a, b) => urgencyOf(a.state) - urgencyOf(b.state) || a.id.localeCompare(b.id));
 }
 
-interface Rates {
-  /** By credential, as far as it was looked at for long enough. */
-  readonly exact: ReadonlyMap<string, number>;
-  /** By connection. */
-  readonly byRuns: ReadonlyMap<string, number>;
-}
-
+/** Requests per minute: `exact` by credential, as far as it was looked at for long enough; `byRuns` by connection. */
 function toBudgets(
   rows: readonly BudgetStatus[],
   configured: readonly OpsConnection[],
-  { exact, byRuns }: Rates,
+  exact: ReadonlyMap<string, number>,
+  byRuns: ReadonlyMap<string, number>,
 ): BudgetFacts[] {
   const byCredential = groupBy(configured, ({ credential }) => credential);
   return rows.flatMap(({ credential, base_spacing_ms, spacing_ms, blocked_until, blocked_reason }) => {

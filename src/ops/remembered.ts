@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-export interface RememberedOptions {
+interface RememberedOptions {
   /** An answer is used for at least so long, */
   readonly minAgeMs: number;
   /** and for so many times the time it took: what is slow to find out is asked for less often. */

@@ -16,8 +16,6 @@ import { handleErrors, refuseUnreadable } from './routes/replies.ts';
 import { addReportRoutes } from './routes/report.ts';
 import { addSignInRoutes } from './routes/sign-in.ts';
 
-export type { Control, NextRun, OpsConnection, OpsParts, OpsPlugin, OpsQueue } from './parts.ts';
-
 export interface OpsServer {
   readonly url: string;
   close(): Promise<void>;
@@ -55,7 +53,7 @@ export async function startOpsServer(
 
 /** In the order in which a request meets them: headers, then the gate, then the routes. */
 export function createOpsServer(parts: HttpParts): FastifyInstance {
-  const { token = null, queue, plugins = [] } = parts;
+  const { prisma, token = null, queue, plugins = [] } = parts;
   const server = createHttpServer(parts);
   const reader = new StatusReader(parts);
   const live = new LiveStatus({ read: () => reader.read(), pollMs: parts.pollMs ?? POLL_MS });
@@ -63,12 +61,11 @@ export function createOpsServer(parts: HttpParts): FastifyInstance {
   server.register(async (routes) => {
     await addSecurityHeaders(routes);
     refuseUnreadable(routes);
-    const { prisma, host, readToken = null } = parts;
-    const ended = {
-      end: (session: Parameters<typeof endSession>[1]) => endSession(prisma, session),
-      read: () => readEndedSessions(prisma),
-    };
-    const gate = createGate(routes, { token, readToken, host, ended });
+    const gate = createGate(
+      routes,
+      { ...parts, token },
+      { end: (session) => endSession(prisma, session), read: () => readEndedSessions(prisma) },
+    );
     const assets = serveAssets(routes);
     handleErrors(routes, assets);
     addHealthRoutes(routes, parts);

@@ -45,15 +45,12 @@ export interface ConnectionStatus {
   readonly credential: string | null;
 }
 
-/** What the database counts in big integers. */
-interface Numbers {
+/** A line of `sync.status`, and what else is known of the stream. */
+export interface StreamFacts
+  extends Omit<StreamStatus, 'proof_settled' | 'lag_seconds' | 'proof_rows' | 'open_quarantine'> {
   readonly lag_seconds: number | null;
   readonly proof_rows: number | null;
   readonly open_quarantine: number;
-}
-
-/** A line of `sync.status`, and what else is known of the stream. */
-export interface StreamFacts extends Omit<StreamStatus, 'proof_settled' | keyof Numbers>, Numbers {
   readonly next_step: NextStep;
   readonly rows: number;
   readonly deleted_rows: number;

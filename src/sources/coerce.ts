@@ -1,4 +1,4 @@
-/** Lenient readers for upstream values: what cannot be read becomes null in the typed column; `raw` keeps it as it came. */
+/** Lenient readers for upstream values: what cannot be read becomes null in its column; `raw` keeps it. */
 
 export type JsonObject = { readonly [key: string]: unknown };
 
@@ -76,7 +76,7 @@ export function asMs(value: unknown): number | null {
   return ms >= FIRST_MS && ms <= LAST_MS ? ms : null;
 }
 
-/** `Date.parse` alone reads "visitor 7" as July 2001, a time without an offset by this machine's zone, and 30 February as 2 March. */
+/** `Date.parse` alone reads "visitor 7" as a date, a time without offset by the local zone, 30 February as 2 March. */
 function parseIso(text: string): number {
   const found = ISO.exec(text);
   if (found === null) return Number.NaN;
@@ -102,7 +102,7 @@ export function asEpochSecondsTime(value: unknown): string | null {
 /** Longer texts are no ids; Postgres cannot keep very long ones in an index. */
 const ID_MAX = 256;
 
-/** The id of a reference, or of a populated object, as Postgres can store it (no NUL, no lone surrogate): ids are also kept apart from their rows. */
+/** The id of a reference or a populated object, as Postgres can store it: ids are also kept apart from their rows. */
 export function asId(value: unknown): string | null {
   let inner = value;
   while (isObject(inner)) inner = inner._id ?? inner.id;

@@ -40,19 +40,19 @@ export type MappedColumns<C extends Columns> = { readonly [K in keyof C]?: unkno
 };
 
 export interface StreamDefinition<C extends Columns> {
-  /** `helpdesk.tickets`: the Postgres schema (one for each source) and the table. Lower case letters, digits and `_`. */
+  /** `helpdesk.tickets`: the Postgres schema (one per source) and the table. Lower case letters, digits, `_`. */
   readonly name: string;
-  /** The typed columns, beside `created_at` and `updated_at`. New ones are added to the table at the next start; `reprojectOnce` fills them in older rows. */
+  /** Beside `created_at` and `updated_at`. New ones appear at the next start; `reprojectOnce` fills older rows. */
   readonly columns: C;
-  /** One record (after `redact`) as columns. Pure. Use the lenient readers (`asText`, `asTime`, ...): what cannot be read is null, and `raw` keeps it. */
+  /** One record (after `redact`) as columns. Pure. Lenient readers (`asText`, `asTime`, ...) make null of oddities. */
   readonly map: (record: JsonObject) => MappedColumns<C>;
   /** The lists that together hold every object of the stream. Asked at the beginning of each run; see `List`. */
   readonly lists: (context: PlanContext) => readonly List[] | Promise<readonly List[]>;
-  /** Leaves out what must not be stored anywhere, `raw` and the quarantine included. Default: passwords, tokens and other secrets of accounts are left out. */
+  /** Leaves out what must not be stored anywhere, quarantine included. Default: secrets of accounts. */
   readonly redact?: (record: JsonObject) => unknown;
   /** Fields that records are known to have; others are reported as drift. Default: nobody watches. */
   readonly fields?: KnownFields;
-  /** Set (an empty object is enough): a reconcile marks rows that are gone. With `exists` each is asked for first, else a second full walk has to miss it. */
+  /** Set: a reconcile marks rows that are gone, each asked for by `exists`, or missed by a second full walk. */
   readonly deletions?: Deletions;
 }
 
@@ -101,7 +101,7 @@ function toRow(
 }
 
 export interface ConnectionDefinition {
-  /** Names the account in every table and command: `helpdesk:acme`. No spaces, no secret; a new id is a new account, which is read from the beginning. */
+  /** Names the account everywhere: `helpdesk:acme`. No spaces, no secret; a new id is read from the beginning. */
   readonly id: string;
   /** The schema of its streams. */
   readonly source: string;
@@ -109,7 +109,7 @@ export interface ConnectionDefinition {
   readonly credential: string;
   readonly requestsPerMinute?: number;
   readonly streams: readonly Stream[];
-  /** Asked once before each run: are the credentials right, and does the account see everything? Default: the first page will tell. */
+  /** Asked once before each run: are credentials and role right? Default: the first page will tell. */
   readonly open?: (options: FetchOptions) => Promise<AccountFacts>;
 }
 

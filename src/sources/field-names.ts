@@ -1,6 +1,6 @@
 /**
- * What the name of a field tells about its value, whatever its spelling: `clientIP`, `client_ip`, `Client-IP` and `CLIENTIP` are one name. Rules go by
- * words, so that `ip` is one and `zip` or `description` hold none; names written as one word are looked at for known endings.
+ * What the name of a field tells about its value: `clientIP`, `client_ip` and `CLIENTIP` are one name. Rules go by
+ * words, so that `zip` holds no `ip`; names written as one word are looked at for known endings.
  */
 export interface NameFacts {
   /** Opens an account, or pays: never stored. A flag says nothing and is kept. */
@@ -20,8 +20,8 @@ export interface NameFacts {
 }
 
 /**
- * How the shape of a value is read. `said`: text that a person wrote stays as written, an address or a version number in it included; `named` is the same
- * for names. `prose`: a whole value can be a trace, a part of it not. `numbered`: versions and phone numbers look like addresses. `id`: the record's own.
+ * How the shape of a value is read. `said`, `named`: what a person wrote stays, an address in it included. `prose`: a
+ * whole value can be a trace, a part of it not. `numbered`: versions and phone numbers look like addresses.
  */
 export type ValueKind = 'said' | 'named' | 'prose' | 'numbered' | 'id' | 'plain';
 
@@ -117,7 +117,7 @@ function tokenOf(words: readonly string[]): NameFacts['token'] {
 }
 
 const TRACE_WORD =
-  /^(?:x?ips?(?:\P{ASCII}.*)?|ipv[46]s?|ip[46]|ipaddr(?:ess(?:es)?)?|ipadress\w*|uas?|xff|useragents?)\d*$/u;
+  /^(?:x?ips?(?:\P{ASCII}.*)?|ipv[46]s?|ip[46]|ipaddr(?:ess(?:es)?)?|ipadress\w*|x?uas?|xff|useragents?)\d*$/u;
 const TRACE_COMPACT = new RegExp(
   [
     '^(?:x?ips?|ua)\\d*$|useragent|ipaddr|ipv[46]|xforwarded|forwardedfor|remoteaddr|(?:peer|sock(?:et)?|inet|net|network)addr(?:ess(?:es)?)?$',

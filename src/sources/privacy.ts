@@ -4,11 +4,11 @@ import { DROPPED, rewriteEntries } from './redact.ts';
 import { isAddress, isCardNumber, isSecretText, scrubText } from './value-shapes.ts';
 
 /**
- * What is never stored, and what only with a setting: one set of rules for all sources. A name decides in any spelling, at any depth; where the name says
- * nothing, the shape of the value does, of a part of it, too. Secrets of accounts go whatever the settings. Free text has exceptions of its own, see `ValueKind`.
+ * What is never stored, and what only with a setting, for all sources. A name decides in any spelling, at any depth;
+ * where it says nothing, the shape of the value or of a part of it does. Secrets of accounts go whatever the settings.
  */
 interface Rules extends Privacy {
-  /** Tilkee: `token` is also a tracked link, by its id or as an object; accounts have marks of payment and of support chats. */
+  /** `token` is also a tracked link, by id or as an object; accounts have marks of payment and support chats. */
   readonly isTilkee: boolean;
 }
 
@@ -93,11 +93,11 @@ function readJson(text: string): object | null {
 }
 
 /**
- * Short names of the sources as in the reference of the API: MS2, MS2a and MS3 are Tilkee's connector definitions, PHP the third-party OpenAPI file.
- * Section 2.2 of the reference, "that the mirror must drop".
+ * Sources as the reference of the API names them: MS2, MS2a, MS3 are Tilkee's connector definitions, PHP the
+ * third-party OpenAPI file. Its section 2.2, "that the mirror must drop".
  */
 const TILKEE_SECRET_WORDS = setOf(
-  // PHP: `subscription_has_payment`, `slimpay_validated`, `has_proabono` of companies; MS2a has payment hints on the leader.
+  // PHP: `subscription_has_payment`, `slimpay_validated`, `has_proabono` of companies; MS2a: hints on the leader.
   'payment payments slimpay proabono stripe billing iban bic sepa bank',
   // PHP: `intercom_id` of users; MS2a has a support-chat token on the leader.
   'intercom crisp zendesk drift chat',
@@ -108,9 +108,9 @@ function isTilkeeSecret({ words, snake }: NameFacts): boolean {
   return snake === 'dj_json_id' || words.some((word) => TILKEE_SECRET_WORDS.has(word));
 }
 
-/** MS2: `preview_new` (signed), MS2a and PHP: `preview`, `preview_url`; MS2 and MS3: `iframe`, `iframes`, whose addresses may embed credentials. */
+/** MS2: `preview_new`; MS2a, PHP: `preview`, `preview_url`; MS2, MS3: `iframe(s)`. They may embed credentials. */
 const EMBEDDED = /(?:^|_)(?:previews?|i_?frames?)(?:_|$)/;
-/** PHP: `link` of tokens; MS2a and PHP: `token_url`; MS2: `s3_url`, `content_url`, `thumbnail_url`, `thumbnail_page_url` of items. */
+/** PHP: `link` of tokens; MS2a, PHP: `token_url`; MS2: `s3_url`, `content_url`, `thumbnail(_page)_url` of items. */
 const ADDRESS = /(?:^|_)links?$|_urls?$|^urls$/;
 /** PHP: `linkedin_account_url` and its like, of users and business cards: public profiles. */
 const PROFILE = /_account_url$/;
@@ -119,7 +119,7 @@ const PROFILE = /_account_url$/;
 function isConfidentialLink(name: string, value: unknown): boolean {
   // MS3: `images` of items hold an address for every page.
   if (EMBEDDED.test(name) || name === 'images') return true;
-  // A text on V2 projects (signs in), on V3 items and in webhooks' tokens; a map on V3 projects, of addresses inside the web app, to which these rules apply.
+  // A text on V2 projects (signs in), V3 items and webhooks' tokens; on V3 projects a map, to which these rules apply.
   if (name === 'url') return typeof value === 'string' || Array.isArray(value);
   if (name === 'token') return isAddress(value);
   return ADDRESS.test(name) && !PROFILE.test(name) && (isWords(value) || typeof value === 'object');

@@ -18,15 +18,15 @@ import {
 } from './coerce.ts';
 
 /**
- * One declaration per table: each column with its type, the fields that it is read from, and the JSON types that these are known to have. The table, the
- * mapping of a record and the known fields follow from it.
+ * One declaration per table: each column with its type, the fields that it is read from, and their known JSON types.
+ * The table, the mapping of a record and the known fields follow from it.
  */
 export interface Column {
   readonly type: ColumnType;
-  readonly read: (value: unknown) => unknown;
+  readonly read: (value: unknown, record: JsonObject) => unknown;
   /** Known types of the fields; none: `known` of the table names them. */
   readonly json: readonly JsonType[];
-  /** `email`, or `owner.email`; the first one that holds something readable counts. None: the field has the name of the column. */
+  /** `email`, or `owner.email`; the first one that is readable counts. None: the name of the column. */
   readonly paths: readonly string[];
 }
 
@@ -45,7 +45,7 @@ export const flag = column('boolean', asBoolean, 'boolean');
 /** A flag, or how often. */
 export const count = column('boolean', asFlag, 'boolean', 'number');
 export const time = column('timestamptz', asTime, 'string');
-export const texts = column('text[]', asTexts, 'array');
+export const texts = column('text[]', (value) => asTexts(value), 'array');
 export const ids = column('text[]', (value) => asTexts(value, asId), 'array');
 export const list = column('jsonb', asJson, 'array');
 export const object = column('jsonb', asJson, 'object');
@@ -95,11 +95,11 @@ export function defineTable(
 
 function readerOf(name: string, { paths, read }: Column): (record: JsonObject) => unknown {
   const [first = name, ...others] = paths;
-  if (others.length === 0 && !first.includes('.')) return (record) => read(record[first]);
+  if (others.length === 0 && !first.includes('.')) return (record) => read(record[first], record);
   const steps = paths.map((path) => path.split('.'));
   const valueAt = (record: JsonObject, path: readonly string[]) =>
     path.reduce<unknown>((value, step) => asObject(value)[step], record);
-  return (record) => firstOf(read, ...steps.map((path) => valueAt(record, path)));
+  return (record) => firstOf((value) => read(value, record), ...steps.map((path) => valueAt(record, path)));
 }
 
 /** Fields inside of others are not looked at. */

@@ -1,17 +1,15 @@
 /** Stands for an entry that is left out. */
 export const DROPPED = Symbol('dropped');
 
-/** Returns what is kept of a value, or `DROPPED`. `key`: its name; of a member of a list, the name of the list. `object`: what holds it. */
+/** What is kept of a value, or `DROPPED`. `key`: its name, or its list's; `object`: what holds it. */
 type Decide = (key: string, value: unknown, object: Readonly<Record<string, unknown>> | null) => unknown;
 
 /** More levels than any real record has; what is deeper ends in quarantine without its text. */
 const MAX_LEVELS = 3000;
 
 /**
- * A copy of a record in which every entry, at any depth, is what `decide` keeps of it; the same object when nothing changes, so that a clean record costs
- * no copy. What a dropped entry holds is dropped with it.
- *
- * @throws RangeError when the record is nested too deeply
+ * A copy of a record in which every entry, at any depth, is what `decide` keeps of it; the same object when nothing
+ * changes. What a dropped entry holds is dropped with it. @throws RangeError when nested too deeply
  */
 export function rewriteEntries(record: unknown, decide: Decide): unknown {
   return rewrite('', record, decide, 0);

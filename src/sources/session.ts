@@ -44,12 +44,16 @@ export interface Session<T> extends HeaderSource {
   peek(): Promise<T | null>;
 }
 
-/** This process's session, else the vault's, else a sign-in. Inside the vault whoever comes second finds what the first one has left there. */
+const AGAIN_MS = 10_000;
+
+/** This process's session, else the vault's, else a sign-in. Whoever comes second finds what the first one left. */
 export function createSession<T>(parts: SessionParts<T>): Session<T> {
   const { vault, headerOf, isUsable, signIn, replacesUnreadable } = parts;
   let session: T | null = null;
   /** The header that was refused last, wherever it comes from. */
   let refused: string | null = null;
+  /** When a sign-in brought the refused header once more, which two within a second may. */
+  let again: { readonly header: string; readonly at: number } | null = null;
 
   const isGood = (one: T | null): one is T => one !== null && headerOf(one) !== refused && isUsable(one);
 
@@ -66,8 +70,10 @@ export function createSession<T>(parts: SessionParts<T>): Session<T> {
       async (stored) => {
         if (isGood(stored)) return { value: stored };
         const fresh = await signIn(stored, options);
-        // Two sign-ins within a second may bring the very same token.
-        if (headerOf(fresh) === refused) refused = null;
+        if (headerOf(fresh) === refused) {
+          again = { header: refused, at: performance.now() };
+          refused = null;
+        }
         // At once, so that a vault that cannot keep it does not lose it for this process too.
         session = fresh;
         return { value: fresh, store: fresh };
@@ -89,6 +95,8 @@ export function createSession<T>(parts: SessionParts<T>): Session<T> {
     peek,
     header,
     async renew(stale, options) {
+      // Callers whose requests were out at that time: a further sign-in would bring nothing else.
+      if (again?.header === stale && performance.now() - again.at < AGAIN_MS) return stale;
       // Where another one signed in since, that session has not been refused yet.
       if (session === null || headerOf(session) === stale) refused = stale;
       const fresh = await header(options);
@@ -110,8 +118,8 @@ interface Running<T> {
 }
 
 /**
- * One piece of work for all who ask at the same time. It stops when all of them were stopped, not when the first one was; and a request that is out is not
- * cut off at once then: its answer may hold the only refresh token that works from now on.
+ * One piece of work for all who ask at the same time. It stops when all of them were stopped; a request that is out is
+ * not cut off at once then: its answer may hold the only refresh token that works from now on.
  */
 function shared<T>(work: (options: FetchOptions) => Promise<T>): (options: FetchOptions) => Promise<T> {
   let running: Running<T> | null = null;

@@ -14,8 +14,8 @@ const SHORTEST_CARD = 13;
 const MAY_HOLD = { key: 1, card: 2, login: 4, parameter: 8, header: 16, address: 32, agent: 64 } as const;
 
 /**
- * What a text may hold, by one look at its characters; 0, nothing, of nearly every text. It is asked of all texts of all records, so it costs about a
- * nanosecond for each character, and the expressions below are tried only where there is something to find.
+ * What a text may hold, by one look at its characters; 0, nothing, of nearly every text. It costs a nanosecond a
+ * character; the expressions below are tried only where there is something to find.
  */
 function lookAt(text: string): number {
   let [colons, dots, digits, letters, others, inRow, mostInRow] = [0, 0, 0, 0, 0, 0, 0];
@@ -85,7 +85,7 @@ interface TextRules {
   readonly keepsLinks: boolean;
 }
 
-/** Returns the text without what must not be stored, the same where there is nothing of it; `null` when nothing else is left. */
+/** The text without what must not be stored; `null` when nothing else is left. */
 export function scrubText(text: string, rules: TextRules): string | null {
   const found = lookAt(text);
   if (found === 0) return text;
@@ -104,7 +104,7 @@ export function scrubText(text: string, rules: TextRules): string | null {
   return kept !== text && !/\p{L}/u.test(kept.replaceAll(REMOVED, '')) ? null : kept;
 }
 
-/** Values that the text itself names: parameters of an address, `name=value`, lines of a header. Of prose only parameters of addresses. */
+/** Values that the text names: `name=value`, headers, parameters of an address (the only ones read in prose). */
 function scrubNamed(text: string, { kind, dropsTraces, keepsLinks }: TextRules): string {
   if (keepsLinks && isAddress(text)) return text;
   const isProse = kind === 'said' || kind === 'named' || kind === 'prose';
@@ -153,7 +153,7 @@ export function isCardNumber(text: string): boolean {
 }
 
 const OCTET = '(?:25[0-5]|2[0-4]\\d|[01]?\\d?\\d)';
-/** An address stands alone: no part of a longer number, word or release (`v1.2.3.4`, `1.2.3.4-beta`); of a web address it names the server. */
+/** An address stands alone: no part of a longer number, word or release; of a web address it names the server. */
 const IPV4 = new RegExp(
   `(?:(?<![\\da-z.]|https?://)|(?<=%[\\da-f]{2}))(?:${OCTET}\\.){3}${OCTET}(?![\\da-z]|\\.\\d|-(?:alpha|beta|rc|pre|dev))`,
   'gi',
@@ -188,7 +188,7 @@ function scrubTraces(text: string, kind: ValueKind): string {
   return kind === 'prose' && /\p{L}/u.test(kept.replaceAll(REMOVED, '')) ? text : kept;
 }
 
-/** `Name/1.2 (system) Engine/3`; one product alone needs a version of three parts, so that neither `docs/2024` nor `chapter/1.2` is one. */
+/** `Name/1.2 (system) Engine/3`. One product alone needs three parts: `docs/2024`, `chapter/1.2` are none. */
 function isWholeAgent(text: string, kind: ValueKind): boolean {
   const found = WHOLE_AGENT.exec(text);
   const [, product = '', rest = ''] = found ?? [];

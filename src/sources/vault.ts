@@ -6,11 +6,12 @@ interface VaultOptions {
   readonly overwriteUnreadable?: boolean;
 }
 
-/** The place of one account's sign-in, shared by everybody who uses the account: all processes on all machines, where it is in the database. */
+/** The place of one account's sign-in; in the database it is shared by all processes on all machines. */
 export interface Vault<T> {
   /**
    * Runs `work` alone, over all processes that use this vault. What it returns as `store` is kept for the next one.
-   * @throws RateLimitedError while another is inside for longer than `maxWaitMs`, ConfigError when what is kept cannot be opened, an AbortError
+   * @throws RateLimitedError while another is inside for longer than `maxWaitMs`, ConfigError when what is kept cannot
+   * be opened, an AbortError
    */
   exclusive<R>(work: (stored: T | null) => Promise<{ value: R; store?: T }>, options: VaultOptions): Promise<R>;
   /** What is kept now, without waiting for anybody. @throws ConfigError when it cannot be opened */

@@ -1,6 +1,6 @@
 import type { WalkState } from '../stream.ts';
 
-/** Where an unfinished pass stands: which list, and how far its walk got. Stored as JSON in the checkpoint; serves one pass. */
+/** Where an unfinished pass stands: which list, and how far its walk got. JSON in the checkpoint. */
 export interface PassCursor {
   readonly listId: string;
   /** The walk's kind: a server that turned out to know less is read by another one, which begins anew. */
@@ -8,7 +8,7 @@ export interface PassCursor {
   readonly walk: WalkState;
 }
 
-/** Raised when the shape of a walk's state changes: an older cursor then starts its walk again instead of being misread. */
+/** Raised when the shape of a walk's state changes: an older cursor then starts its walk again. */
 const VERSION = 2;
 
 export function encodeCursor(cursor: PassCursor): unknown {

@@ -59,7 +59,7 @@ export const unconfirmed = (suspects: number): NonNullable<Ending['error']> => (
   message: `${suspects} rows were not in the upstream's list any more, but it also held records without an id, which may be them; none was marked as deleted`,
 });
 
-/** A server that does not know the request answers 404 to all of them: then a row that is surely there would be "gone" too. */
+/** A server that does not know the request answers 404 to all: then a row that is surely there is "gone" too. */
 export async function canBeAsked(run: Run, exists: Exists): Promise<boolean> {
   for (const row of await readMetRows(run.parts.prisma, suspectsOf(run))) {
     const answer = await exists(row, run.fetch);

@@ -5,7 +5,7 @@ import type { Run } from './run-pass.ts';
 
 export type { Drift } from '../store/engine/schema-drift.ts';
 
-/** Schema drift: top-level fields that a stream does not know, or whose JSON type is another one. Only names, types and ids of records are kept. */
+/** Schema drift: top-level fields that are unknown or of another JSON type. Only names, types and ids are kept. */
 
 /** Stands for a name that may itself be data: an address, a number, an id, a sentence. */
 export const ODD_NAME = '(odd name)';
@@ -75,7 +75,7 @@ export function jsonTypeOf(value: unknown): JsonType {
 /** What this process has reported already. A stream object belongs to one connection. */
 const reported = new WeakMap<Stream, Set<string>>();
 
-/** Counts the drift of a page that was saved. Never fails the run. A page that changed nothing, and whose drift was reported before, costs nothing. */
+/** Counts the drift of a saved page. Never fails the run. Drift that was reported, of an unchanged page, is free. */
 export async function reportDrift(
   run: Run,
   drift: readonly Drift[],

@@ -14,10 +14,9 @@ type LeaseParts = Pick<PassParts, 'prisma' | 'clock' | 'logger'>;
 const POLL_MS = 250;
 
 /**
- * Does the work under the lease and releases it. The signal also fires when the work must not go on: with LeaseLostError when another run took the lease, with
- * RunCancelledError when the stream was paused or removed.
- *
- * A busy lease is waited for up to `waitMs`: a process that was killed leaves its lease behind for some seconds.
+ * Does the work under the lease and releases it. The signal also fires with LeaseLostError when another run took the
+ * lease, with RunCancelledError when the stream was paused or removed. A busy lease is waited for up to `waitMs`: a
+ * process that was killed leaves its own behind for some seconds.
  * @throws LeaseBusyError; RunCancelledError while the stream is paused; what the work throws
  */
 export async function withLease<T>(
@@ -55,7 +54,7 @@ async function takeLease(
   }
 }
 
-/** Each renewal also learns whether the run may go on: a person's wish arrives from any machine within `LEASE_RENEW_MS`. */
+/** Each renewal learns whether the run may go on: a person's wish arrives within `LEASE_RENEW_MS`. */
 function renewUntil({ prisma, logger }: LeaseParts, lease: Lease, ended: AbortController): NodeJS.Timeout {
   let isBusy = false;
   return setInterval(async () => {
@@ -83,7 +82,7 @@ function whyToEnd(
     const message = `paused by a person while it ran; progress is kept, and it goes on after: leadmirror resume ${stream} --connection ${connectionId}`;
     return new RunCancelledError('paused', message);
   }
-  // Only when that changed: who has the stream in its own configuration, and was told before that others have not, still runs it.
+  // Only when that changed: a stream that only this process has in its configuration still runs.
   if (lease.isConfigured && !renewal.isConfigured) {
     const message = `${stream} of ${connectionId} was removed from the configuration while it ran; its rows and its progress are kept`;
     return new RunCancelledError('not_configured', message);

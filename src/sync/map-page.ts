@@ -75,7 +75,7 @@ export interface PreparedPage {
   readonly gone: readonly string[];
 }
 
-/** A list without pages may have tens of thousands of rows: worked through in slices, so that signals and leases are served in between. */
+/** A list without pages may have thousands of rows: mapped in slices, so that signals are served in between. */
 const SLICE = 1_000;
 
 /** Maps and encodes a page that was asked for at `askedAt` (`performance.now()`). */

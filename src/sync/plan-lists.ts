@@ -35,7 +35,7 @@ export async function planLists(run: Run, pass: Pass = run.job.pass): Promise<re
   return lists;
 }
 
-/** One question per list, before the first full read: changes made while it runs are then found by the incremental passes. */
+/** One question per list before the first full read: the incremental passes find what changes meanwhile. */
 export async function seedWatermarks(run: Run, lists: readonly List[]): Promise<void> {
   const { prisma } = run.parts;
   if ((await readProgress(prisma, run.lease, 'incremental')).watermark !== null) return;
@@ -54,7 +54,7 @@ export async function seedWatermarks(run: Run, lists: readonly List[]): Promise<
 /** Whether the ids that a walk was shown are kept. */
 export const remembers = (lists: readonly List[]): boolean => lists.some(({ walk }) => walk.memory === 'walk');
 
-/** Where to go on, or null for the beginning. The kept ids must be as many as the cursor says; otherwise (a restored backup) it begins anew. */
+/** Where to go on; null: the beginning. The kept ids must be as many as the cursor says (a restored backup). */
 export async function findPlace(run: Run, lists: readonly List[]): Promise<PassCursor | null> {
   const { prisma } = run.parts;
   const cursor = decodeCursor(run.lease.checkpoint.cursor);

@@ -10,8 +10,9 @@ import type { Run } from './run-pass.ts';
 import { beginningOf, walkLists } from './walk-lists.ts';
 
 /**
- * What a full sync does when it is through: rows that it was not shown are *suspects*. Nothing is marked on the strength of one
- * answer: first the deletion guard, then each suspect is asked for by its id, or, where the server does not answer that, a second walk has to miss it too.
+ * What a full sync does when it is through: rows that it was not shown are *suspects*. Nothing is marked on the
+ * strength of one answer: first the deletion guard, then each is asked for by its id, or, where that cannot be, a
+ * second walk has to miss it too.
  *
  *   lists ──> suspects ──none──> done
  *               │ too many ──> partial, a person decides

@@ -30,8 +30,8 @@ export interface ReprojectReport extends ReprojectCounts {
 const BATCH = 100;
 
 /**
- * Derives the typed columns of a stream again from what is stored of each record, without a request: after an update that maps better. Batches by key, each
- * a statement of its own; it keeps no progress, because a second one finds nothing to do where the first has been.
+ * Derives the typed columns of a stream again from what is stored, without a request: after an update that maps better.
+ * It keeps no progress: a second one finds nothing to do where the first has been.
  */
 export async function reproject(
   parts: Pick<PassParts, 'prisma' | 'clock' | 'logger'>,

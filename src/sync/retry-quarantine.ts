@@ -25,8 +25,8 @@ export interface RetryReport {
 const BATCH = 20;
 
 /**
- * Maps and writes every open record of a stream again from its text, without a request: after an update that can read it, or after the database was given
- * what it lacked. What is told by a request alone (see `ListPage.known`) is not in the text; the next full walk tells it.
+ * Maps and writes every open record of a stream again from its text, without a request. What only a request tells (see
+ * `ListPage.known`) is not in the text; the next full walk tells it.
  */
 export async function retryQuarantine(
   parts: Pick<PassParts, 'prisma' | 'clock' | 'logger'>,

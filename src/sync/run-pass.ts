@@ -19,9 +19,8 @@ import { walkLists } from './walk-lists.ts';
 import type { Watermarks } from './watermark.ts';
 
 /**
- * One call is one run of one pass of one stream: lease → lists → pages → rows → upsert + checkpoint → end.
- *
- * Whatever stops it (a crash, a refusal, a stop signal), the checkpoint holds the last page that was written, and the next run goes on from there.
+ * One call is one run of one pass of one stream: lease → lists → pages → rows → upsert + checkpoint → end. Whatever
+ * stops it, the checkpoint holds the last page that was written, and the next run goes on from there.
  */
 export interface PassParts {
   readonly prisma: PrismaClient;
@@ -52,7 +51,7 @@ export interface PassJob {
   readonly onProgress?: (counts: RunCounts) => void;
 }
 
-/** One huge account does not starve small ones: after a slice of work a run yields, at the end of a page, to those that wait. */
+/** After a slice of work a run yields, at the end of a page, to those that wait. */
 export interface Fairness {
   /** How long a run works before it asks. */
   readonly sliceMs: number;
@@ -77,8 +76,8 @@ export interface RunResult extends RunCounts {
 }
 
 /**
- * @throws LeaseBusyError when another process runs this pass; RunCancelledError when the stream is paused; DatabaseError when the mirror's database cannot
- * be used. Everything else ends up in the result.
+ * @throws LeaseBusyError when another process runs this pass; RunCancelledError when the stream is paused;
+ * DatabaseError when the mirror's database cannot be used. Everything else ends up in the result.
  */
 export async function runPass(parts: PassParts, job: PassJob): Promise<RunResult> {
   const key = { connectionId: job.connection.id, stream: job.stream.name, pass: job.pass };
@@ -115,7 +114,7 @@ async function execute(run: Run): Promise<Ending> {
   return ending;
 }
 
-/** An incremental pass needs the watermark that a backfill seeds; a reconcile does not overtake an unfinished backfill. */
+/** An incremental pass needs the backfill's watermark; a reconcile does not overtake an unfinished backfill. */
 async function mayBegin({ job: { pass }, lease, parts }: Run): Promise<boolean> {
   if (pass === 'incremental') return lease.checkpoint.watermark !== null;
   return pass === 'backfill' || isBackfillComplete(parts.prisma, lease);
@@ -221,7 +220,7 @@ export class Run {
     return { ...this.ending('postponed', { code: 'yielded', message }), isRecorded: true };
   }
 
-  /** Writes a page with its progress. Records that Postgres refuses go to quarantine; `progressOf` is then called again, with the page without them. */
+  /** Writes a page with its progress. Without the records that Postgres refuses, `progressOf` is called again. */
   async write(page: PageWrite | null, progressOf: (page: PageWrite | null) => Progress): Promise<void> {
     const { lease, startedAt, parts } = this;
     const sentAt = performance.now();
@@ -240,7 +239,7 @@ export class Run {
     this.job.onProgress?.(this.counts);
   }
 
-  /** The database's clock at a moment of ours (`performance.now()`), a second early: between reading the two clocks some time passed. */
+  /** The database's clock at a `performance.now()` of ours, a second early: reading both took some time. */
   databaseTime(at: number): Date {
     const { databaseNow, readAt } = this.lease;
     return new Date(databaseNow.getTime() + (at - readAt) - 1000);

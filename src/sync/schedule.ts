@@ -31,10 +31,7 @@ const DAY = 86_400;
 /** Of its days that a schedule has: enough for every weekday pattern, and for a year of months. */
 const DAYS_TO_SEE = 24;
 
-/**
- * The pauses between the ticks of a cron, nights and weekends included: schedules need not be even. Days of 24 hours are assumed; the changes of the clock
- * are well below what anybody builds on a pause.
- */
+/** The pauses between the ticks of a cron, nights and weekends included. Days of 24 hours are assumed. */
 export function pausesOf(cron: string, fromMs: number): Pauses {
   const { second, minute, hour } = CronExpressionParser.parse(cron, { tz: 'UTC' }).fields;
   let [first, last, shortest, longest] = [-1, -1, DAY, 0];
@@ -78,7 +75,7 @@ function daysBetween(cron: string, fromMs: number): number[] {
 /** Nothing keeps the stream up to date, so it is never called fresh. */
 const NEVER_FRESH = 0;
 
-/** A stream is late when it missed more than two ticks, with two minutes for the runs themselves. Where only full walks are scheduled, these count. */
+/** Late: more than two ticks missed, with two minutes for the runs. Full walks count where nothing else runs. */
 export function freshWithinSeconds({ incremental, reconcile }: StreamSchedule, fromMs: number): number {
   const cron = incremental ?? reconcile;
   if (cron === null) return NEVER_FRESH;

@@ -123,8 +123,8 @@ export class Verifier {
   }
 
   /**
-   * Up to when the mirror claims to hold everything, by the upstream's own clock where a watermark tells, and less the lookback where rows may still be
-   * listed late. Where none tells, by the last complete pass: clocks differ, so with a margin.
+   * Up to when the mirror claims to hold everything: by the upstream's clock where a watermark tells, less the lookback
+   * where rows may be listed late; else by the last complete pass, with a margin because clocks differ.
    */
   async #readCertainTime(): Promise<number> {
     const { prisma, lookbackMs } = this.#run.parts;
@@ -142,7 +142,7 @@ export class Verifier {
     return found;
   }
 
-  /** The findings once more, after what changed meanwhile was brought; the lists count anew, under names of their own. */
+  /** The findings once more, after a refresh; the lists count anew, under names of their own. */
   async #lookAgain(lists: readonly List[], startedAt: Date): Promise<VerifyReport['error']> {
     const { repair, refresh } = this.#job;
     const chosen = new Set(repair ? this.#findings.keys() : this.#doubted);
@@ -168,7 +168,7 @@ export class Verifier {
     return unfinished ?? this.#judgeExtras();
   }
 
-  /** Takes back findings whose rows the mirror has written since they were compared. What this verify wrote itself stays. */
+  /** Takes back findings whose rows were written since they were compared, but not by this verify. */
   async #settle(): Promise<void> {
     const { parts, lease } = this.#run;
     const { table } = this.#job.stream;
@@ -190,8 +190,8 @@ export class Verifier {
   }
 
   /**
-   * What came back is no finding any more; what two walks have missed is extra, unless the upstream, asked by id, has it in no list. Marked as deleted only
-   * under the conditions of a reconcile: the deletion guard, and no records without an id that might be the missing ones.
+   * What came back is no finding; what two walks missed is extra, unless the upstream, asked by id, has it in no list.
+   * Marked as deleted only under the conditions of a reconcile.
    */
   async #judgeExtras(): Promise<VerifyReport['error']> {
     const run = this.#run;

@@ -10,23 +10,23 @@ import { type PassJob, type PassParts, Run } from './run-pass.ts';
 import { Verifier } from './verifier.ts';
 
 /**
- * Compares the mirror with the upstream, by a full walk that writes nothing: every row by id and version, and by content those that the sample takes.
+ * Compares the mirror with the upstream by a full walk that writes nothing: by id and version, a sample by content.
  *
- * A busy account changes while it is read. What the mirror should have had before the last incremental pass is *certain* to differ; what changed later,
- * and what no list showed, is only doubted, and looked at once more after another incremental pass:
+ * A busy account changes while it is read. What the mirror should have had before the last incremental pass is
+ * *certain* to differ; what changed later, and what no list showed, is only doubted, and looked at once more:
  *
  *   walk ─> doubts? ──no──> settle ─> proof
- *              └─yes─> incremental ─> walk again, those rows only ─> settle, with `repair` written as the list shows them ─> proof
+ *              └─yes─> incremental ─> walk again, those rows only ─> settle, with `repair` written ─> proof
  *
- * A row is settled, and no finding, when the mirror wrote it after it was compared, or when it changed upstream after that incremental pass: the next one
- * brings it.
+ * A row is settled, and no finding, when the mirror wrote it after it was compared, or when it changed upstream after
+ * that incremental pass: the next one brings it.
  */
 export interface VerifyJob extends Pick<PassJob, 'connection' | 'stream' | 'signal' | 'maxWaitMs' | 'leaseWaitMs'> {
   /** Share of the rows that are compared by content, 0 to 1. */
   readonly sample: number;
   /** Writes what differs, past the version guard, and marks what is gone. */
   readonly repair: boolean;
-  /** Brings what changed, as the schedule would. Its outcome does not matter here: what it leaves behind is what is compared. */
+  /** Brings what changed, as the schedule would. What it leaves behind is compared, whatever its outcome. */
   readonly refresh: () => Promise<void>;
   readonly onProgress?: (rows: number) => void;
 }
@@ -36,7 +36,7 @@ export type FindingKind = DifferenceKind | 'extra';
 export interface Finding {
   readonly id: string;
   readonly kind: FindingKind;
-  /** What differs, by name: top-level fields of the record, and columns where those tell nothing. Empty for missing and extra rows. */
+  /** Names of fields that differ, and of columns where fields tell nothing. Empty for missing and extra rows. */
   readonly fields: readonly string[];
 }
 
@@ -56,7 +56,7 @@ export interface VerifyReport {
   readonly endedAt: Date;
 }
 
-/** @throws LeaseBusyError, RunCancelledError while the stream is paused, DatabaseError, or what the signal aborts with */
+/** @throws LeaseBusyError, RunCancelledError while the stream is paused, DatabaseError, the signal's reason */
 export async function verifyStream(parts: PassParts, job: VerifyJob): Promise<VerifyReport> {
   const { prisma, clock } = parts;
   if (job.stream.notCompared !== undefined) return leftOut(job, job.stream.notCompared, new Date(clock.now()));

@@ -14,10 +14,8 @@ import { advanceWatermark } from './watermark.ts';
 export const beginningOf = ({ id, walk }: List): PassCursor => ({ listId: id, kind: walk.kind, walk: walk.start() });
 
 /**
- * Reads lists in their order and writes each page with its checkpoint: list → pages → rows → upsert + checkpoint.
- *
- * `from` is where to begin (a cursor into one of the lists); `afterwards` is what the pass does next, null when the last page is its end. Returns how
- * the run ends, or null when the pass goes on.
+ * Reads lists in their order and writes each page with its checkpoint. `from`: where to begin (a cursor into one of the
+ * lists); `afterwards`: what the pass does next, null at its end. Returns how the run ends; null: it goes on.
  */
 export async function walkLists(
   run: Run,
@@ -95,7 +93,7 @@ async function writeWalked(
   return yields ? run.yielded() : ending;
 }
 
-/** Rows do not all go at once without a person's doing. A full sync that looks for deletions judges that itself, when all its lists are read. */
+/** Rows do not all go at once by themselves. A full sync that looks for deletions judges that at its end. */
 async function assertNotSuddenlyEmpty(run: Run, { page }: PreparedPage): Promise<void> {
   if (run.findsDeletions || run.counts.read + page.rowCount + page.bad.length > 0) return;
   const { table, name } = run.job.stream;

@@ -42,8 +42,8 @@ interface WalkOptions<T> extends FetchOptions {
 }
 
 /**
- * The pages of one list, in the order of its walk: accept → start the next request → map and encode → hand over. While the consumer writes a page the next
- * one is fetched and prepared; never more than that one, so memory holds two pages and a kill repeats at most two.
+ * The pages of one list: accept → start the next request → map and encode → hand over. The next page is prepared while
+ * the consumer writes one; never more than that, so memory holds two and a kill repeats at most two.
  */
 export async function* walkPages<T>(
   list: List,
@@ -94,7 +94,7 @@ export async function* walkPages<T>(
 
 type Accepted<T> = Pick<Fetched<T>, 'prepare' | 'span'> & Pick<WalkedPage<T>, 'step' | 'ids'>;
 
-/** Apart from the loop, whose variables live while the page is being written: the records themselves are garbage by then. */
+/** Apart from the loop, so that the records are garbage while the page is being written. */
 async function accept<T>(
   { walk }: List,
   arriving: Promise<Fetched<T>>,
@@ -145,7 +145,7 @@ async function fetchFitting<T>(
   }
 }
 
-/** Refused before anything is mapped: a page has at most what was asked for, and a list without pages has a bound of its own. */
+/** Refused before anything is mapped: more than was asked for, or more than a list without pages may have. */
 function assertBounded({ limit, following }: ListQuery, { records }: ListPage): void {
   const isPaged = following === undefined && limit < MOST_ROWS;
   const most = isPaged ? limit : MOST_ROWS;

@@ -9,13 +9,11 @@ interface IncrementalProgress {
 }
 
 /**
- * Where an incremental walk of a list may stop (ms): its watermark less the lookback, which catches late and same-instant changes. Null: read to the
- * end.
+ * Where an incremental walk of a list may stop (ms): its watermark less the lookback, which catches late and
+ * same-instant changes. Null: read to the end.
  *
- * When the list was read to its stop a whole lookback after its watermark, nothing late can be left at or before that watermark: then only newer rows
- * matter, and an idle tick costs one request even where hundreds of rows share the newest change time.
- *
- * A list that is new (a server that learnt or forgot to join lists) starts from the oldest of the known ones, which cannot be too late.
+ * When the list was read a whole lookback after its watermark, nothing late can be left at or before that: then only
+ * newer rows matter, and an idle tick costs one request. A new list starts from the oldest known one: not too late.
  */
 export function stopBefore(progress: IncrementalProgress, listId: string, lookbackMs: number): number | null {
   const { watermark, walkedAt } = progress;
@@ -38,7 +36,7 @@ export function advanceWatermark(watermarks: Watermarks | null, listId: string, 
   return { ...before, [listId]: new Date(newestMs).toISOString() };
 }
 
-/** The first watermark of a list: the newest change there is, but not after the server's own clock; for an empty list just that clock. */
+/** The newest change in the list, but not after the server's clock; for an empty list just that clock. */
 export function seedWatermark(newest: number | null, serverTime: number | null): number | null {
   if (newest === null) return serverTime;
   return serverTime === null ? newest : Math.min(newest, serverTime);

@@ -7,8 +7,8 @@ export interface Alignment {
 }
 
 /**
- * The page that starts at or before `start` and ends furthest, for servers that only know page × limit. Of all limits up to `maxLimit`, the one
- * whose multiple below `start` reaches the furthest wins: about 14 % more requests than free offsets would need.
+ * The page that starts at or before `start` and ends furthest, for servers that only know page × limit: about 14 % more
+ * requests than free offsets would need.
  */
 export function alignPage(start: number, maxLimit: number): Alignment {
   let best: Alignment = { offset: 0, limit: maxLimit };
@@ -17,17 +17,14 @@ export function alignPage(start: number, maxLimit: number): Alignment {
     const offset = Math.floor(start / limit) * limit;
     if (offset + limit > best.offset + best.limit) best = { offset, limit };
   }
-  // Each of few small limits may divide the place behind `start` (420 is a multiple of 3 to 7), and no page goes on there: the next larger one that does.
+  // All small limits may divide the place behind `start` (420), and no page goes on there: the next larger does.
   for (let limit = maxLimit + 1; best.offset + best.limit <= start + 1; limit++) {
     best = { offset: Math.floor(start / limit) * limit, limit };
   }
   return best;
 }
 
-/**
- * The smallest page above the usual size that starts at or before `start` and ends at least `gain` rows beyond `reach`; null when even
- * `wideLimit` rows do not get there.
- */
+/** The smallest page above the usual size from `start` or before to at least `gain` rows beyond `reach`; null: none. */
 export function alignWidePage(options: {
   start: number;
   reach: number;

@@ -1,11 +1,12 @@
 import type { ListPage, ListQuery, MirrorPlace, Walk, WalkStep } from '../stream.ts';
 
 /**
- * A list that has no order of its own: it is asked once for every row of another stream (the messages of each conversation), in the order in which the
- * mirror wrote those rows. Where such a row changes upstream, the mirror writes it again, it moves to the end, and the next walk meets it.
+ * A list without an order of its own: it is asked once for every row of another stream (the messages of each
+ * conversation), in the order in which the mirror wrote those. A row that changes upstream is written again, moves to
+ * the end, and the next walk meets it.
  *
- * The walk goes up to what was written, and committed, when it began. What is written meanwhile belongs to the next one, so it always ends, however busy
- * the account. The place in that order is all the state there is, and the watermark too: nothing turns up behind it later.
+ * The walk goes up to what was committed when it began, so it always ends, however busy the account. The place in that
+ * order is all its state, and the watermark too: nothing turns up behind it later.
  */
 export interface FollowState {
   readonly [key: string]: unknown;

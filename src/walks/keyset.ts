@@ -3,12 +3,12 @@ import { believeEnd, halved, lastKey, readPage } from './page-check.ts';
 import { createStitchWalk, type StitchState } from './stitch.ts';
 
 /**
- * Keyset windows: a full walk by creation time, newest first, for servers that filter on it. Each question ends at the oldest row read so far, rounded
- * up to the second, and asks for page 0: deep pages cost the server nothing, and rows that vanish cannot shift the rest, because creation times
- * never change.
+ * Keyset windows: a full walk by creation time, newest first, for servers that filter on it. Each question ends at the
+ * oldest row read so far, rounded up to the second, and asks for page 0: rows that vanish cannot shift the rest,
+ * because creation times never change.
  *
- * A second with more rows than a page holds is read by id, stitched. The filter leaves out rows without a date: the walk closes by reading the
- * ascending head of the list, where those are, until dates are readable; when they fill a page, the whole list is read by id instead.
+ * A second with more rows than a page holds is read by id, stitched. The filter leaves out rows without a date: the
+ * walk closes by reading the ascending head of the list, where those are; when they fill a page, all is read by id.
  */
 export interface KeysetOptions {
   readonly pageSize: number;

@@ -3,7 +3,7 @@ import type { OffsetState } from './offset.ts';
 
 /** What one page tells a walk by offsets, decided from the page alone. */
 
-/** Rows without an id at the end of a page: the overlap has to begin before them, with a row that can be known again. */
+/** Rows without an id at the end of a page: the overlap has to begin before them. */
 export function namelessTail(entries: readonly Entry[]): number {
   const named = entries.findLastIndex(({ id }) => id !== null);
   return named < 0 ? 0 : entries.length - 1 - named;
@@ -21,8 +21,8 @@ export function digestOf(digest: number, offset: number, ids: readonly string[])
 }
 
 /**
- * In a list sorted by change, rows that jumped to the front lie above all that were left alone since the walk began, seen ones between unseen ones. Where
- * rows carry no time of change, nothing can be told.
+ * In a list sorted by change, rows that jumped to the front lie above all that were left alone since the walk began.
+ * Rows without a time of change tell nothing.
  */
 export function reachesQuiet({ entries }: ListPage, begunAt: number | null): boolean {
   return begunAt === null || entries.some(({ updatedAt }) => updatedAt === null || updatedAt < begunAt);
@@ -37,8 +37,9 @@ export function holdsOld({ entries }: ListPage, begunAt: number | null, fresh: R
 }
 
 /**
- * Whether nothing follows this page. The server's word goes first. Without one, a page is believed to be the last when it is shorter than the size the
- * server says it used and no count speaks against it; anything less is asked about once more, from its last row on: nothing behind that row is the end.
+ * Whether nothing follows this page. The server's word goes first; else a page is believed to be the last when it is
+ * shorter than the size the server names and no count speaks against it. Else it is asked once more, from its last row
+ * on.
  */
 export function looksLikeEnd(
   { doubts, echoes }: Pick<OffsetState, 'doubts' | 'echoes'>,

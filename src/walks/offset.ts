@@ -15,16 +15,16 @@ import { assertInsideWindow, halved, idsOn, MAX_STEP_BACKS, pageTooLarge } from 
 /**
  * Offset paging over a list whose order nobody promises and that changes under the reader.
  *
- * Each page begins with the last row of the page before. It is *stitched* when its first row was met before: then nothing that lay in between slid
- * past the reader. Otherwise step back (one page, then doubling), to the top at last. This holds for any order that rows keep among themselves. It is
- * weaker than a sorted walk, so a full walk looks twice before it says that it is complete:
+ * Each page begins with the last row of the page before. It is *stitched* when its first row was met before: then no
+ * row in between slid past the reader. Otherwise step back (one page, then doubling), to the top at last. This holds
+ * for any order that rows keep among themselves; it is weaker than a sorted walk, so a full walk looks twice:
  *
  *   down ──end──> top ──nothing new there──> as many ids met as the list has rows? ──yes──> complete
  *     ^                                                    │ no
  *     └──────────────── another round (three at most) ─────┘
  *
- * Rows that arrive at the front, or jump there when they are touched, are met at the top: it is read down to rows that did not change, and once more when a
- * row had jumped. An order that changes with every question cannot be read by offsets; the count shows it, and the walk gives up.
+ * Rows that arrive at the front, or jump there, are met at the top: it is read down to rows that did not change, and
+ * once more when a row had jumped. An order that changes with every question shows in the count.
  */
 export interface OffsetOptions {
   /** Rows a page, at least 2: one of them is the overlap. */
@@ -43,7 +43,7 @@ type OffsetGoal =
   | 'all'
   /** Every row of a window: short, so the last page's ids are memory enough. */
   | 'window'
-  /** New rows at the front, until a whole page is in the mirror as it is. Needs a list that is sorted by creation, newest first. */
+  /** New rows at the front, up to a whole page that the mirror holds. Needs a list sorted by creation. */
   | 'front';
 
 export interface OffsetState {
@@ -74,7 +74,7 @@ export interface OffsetState {
   /** Rows to step back by next time; 0 while stitched. */
   readonly back: number;
   readonly stepBacks: number;
-  /** Stitched pages in a row without progress though more rows were promised: the next question goes beyond the last row. */
+  /** Stitched pages in a row without progress: the next question goes beyond the last row. */
   readonly stalls: number;
   /** Answers in a row that looked like the end and did not prove it. */
   readonly doubts: number;
@@ -172,7 +172,7 @@ export function createOffsetWalk(options: OffsetOptions): Walk<OffsetState> {
   const isProven = ({ doubts }: OffsetState, reach: number, { total }: ListPage, fresh: readonly string[]): boolean =>
     !provesEnd || (total !== null && reach >= total) || (doubts > 0 && fresh.length === 0);
 
-  /** An empty answer at the top may be an empty list; further down it says that the list got shorter than the place, or that nothing follows it. */
+  /** An empty answer at the top may be an empty list; further down the list got shorter, or nothing follows. */
   function acceptNothing(state: OffsetState, query: ListQuery, page: ListPage): Step {
     const { length: rows } = page.entries;
     if (rows > 0) return goOn(remember(state, query, page, { ids: state.tail, fresh: [] }), query, page, []);
@@ -214,7 +214,7 @@ export function createOffsetWalk(options: OffsetOptions): Walk<OffsetState> {
   const leaveTop = (state: OffsetState): Step => (state.hasJumped ? lookAtTop(state) : close(state));
 
   /**
-   * A list of so many rows has so many ids. Fewer met: some row was never shown, whatever it looked like. Unless two rounds have shown the same rows in the
+   * Fewer ids met than the list has rows: some row was never shown. Unless two rounds have shown the same rows in the
    * same order: then the list itself repeats some.
    */
   function close(state: OffsetState): Step {

@@ -95,7 +95,7 @@ export function firstKey(keys: readonly (Key | null)[]): Key | null {
   return keys.find((key) => key !== null) ?? null;
 }
 
-/** The watermark to be: the newest change on the first page, never later than the server's own clock, never from ours. */
+/** The watermark to be: the newest change on the first page, never later than the server's own clock. */
 export function newestChange(sort: SortKey, keys: readonly (Key | null)[], serverTime: number | null): number | null {
   const newest = firstKey(keys);
   if (sort !== 'updated_at' || typeof newest !== 'number') return null;
@@ -107,15 +107,14 @@ export function signature(page: ListPage): string | null {
   return first === undefined ? null : `${first.id} ${first.createdAt} ${first.updatedAt}`;
 }
 
-/** How often the same short page must be met with a larger count before it counts as cut off. Rows that arrive meanwhile explain one. */
+/** How often a short page is met with a larger count before it counts as cut off. Rows that arrive explain one. */
 const MAX_DOUBTS = 3;
 
 type EndBelief = { readonly isEnd: true } | { readonly isEnd: false; readonly doubts: number };
 
 /**
- * Whether a short page is the end of its list. A cut-off answer looks the same, so the count has to agree: where it is not known the page is
- * asked for again with it.
- *
+ * Whether a short page is the end of its list. A cut-off answer looks the same, so the count has to agree: where it is
+ * not known the page is asked for again with it.
  * @throws UpstreamContractError `truncated_page` when the server keeps counting more rows than it sends
  */
 export function believeEnd(options: {

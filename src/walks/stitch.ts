@@ -16,16 +16,15 @@ import {
 } from './page-check.ts';
 
 /**
- * Stitched paging: reads a sorted list, newest first, that changes under the reader, by offsets, and misses no row that stays in it.
+ * Stitched paging: reads a sorted list that changes under the reader by offsets, and misses no row that stays in it.
  *
- * The *frontier* is the key of the oldest row accepted so far. The next page must overlap with what was read: it is *stitched* when its first row is
- * strictly newer than the frontier, or, for a unique key, when it is the frontier row itself. Otherwise rows before it went away and others slid
- * past the reader: step back (one page, then doubling) until stitched, or to the top. Strictly newer, because rows with equal keys may change
- * places between two queries.
+ * The *frontier* is the key of the oldest row accepted so far. The next page is *stitched* when its first row is
+ * strictly newer (rows with equal keys may change places), or, for a unique key, the frontier row itself. Otherwise
+ * rows before it went away and others slid past the reader: step back (one page, then doubling) until stitched, or to
+ * the top. Where a page ends with a row whose id takes no part in the order (`sortId`), that is the *tail*: a page that
+ * holds it overlaps, too.
  *
- * Rows whose id takes no part in the order (`sortId`) cannot be compared. Where a page ends with one, it is the *tail*: a page that holds the tail overlaps, too.
- *
- * Rows that arrive or are touched push the rest away from the front: pages repeat, nothing is missed. The frontier is stored in the checkpoint.
+ * Rows that arrive or are touched push the rest away from the front: pages repeat, nothing is missed.
  */
 export interface StitchOptions {
   readonly sort: SortKey;
@@ -52,7 +51,7 @@ export interface StitchState {
   readonly [key: string]: unknown;
   /** Null before the first accepted page. Half a millisecond below a second: that whole second is read. */
   readonly frontier: Key | null;
-  /** Id of the last row of the last accepted page, when it has no key; only in a list by id. Absent in older checkpoints. */
+  /** Id of the last row of the last page when it has no key (lists by id). Absent in older checkpoints. */
   readonly tail?: string | null;
   /** Where the next page has to start, at the latest. */
   readonly start: number;
@@ -155,7 +154,7 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
     if (!read.isFull) {
       const belief = believeEnd({ total: page.total, offset, count: keys.length, doubts: state.doubts });
       if (belief.isEnd) return finish(advance(state, last));
-      // Ask for the same position again, this time with the count. The frontier moves all the same: these rows are read.
+      // Ask for the same position again, with the count. The frontier moves all the same: these rows are read.
       return { state: { ...placeAfter(advance(state, last), page, read), doubts: belief.doubts }, end: null };
     }
     return goOn(state, page, read);
@@ -177,7 +176,7 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
     return { state, end: null };
   }
 
-  /** Page 0 again, after several pages that led nowhere: when it did not change, neither did the list, and the server does not page. */
+  /** Page 0 again, after pages that led nowhere: when it did not change, the server does not page. */
   function acceptProbe(state: StitchState, page: ListPage): Step {
     if (signature(page) === state.top) {
       const message = 'the server sends the same rows whatever page is asked for, while the list does not change';
@@ -190,7 +189,7 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
   function resolveTies(state: StitchState, read: ReadPage): Step {
     const last = lastKey(read.keys);
     if (read.keys.at(-1) === null) {
-      // Rows without a date come last. An incremental walk has then read all that can have changed; a full walk must not pretend.
+      // Rows without a date come last: an incremental walk has read all that can have changed, a full walk has not.
       if (sort === 'updated_at') return finish(state);
       return giveUp(state, `more rows without ${sort} than fit on a page; read this list by _id instead`);
     }
@@ -224,8 +223,8 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
   }
 
   /**
-   * Puts the next start at the last row that is strictly newer than the frontier, or for a unique key at the frontier row itself; at the tail where there is
-   * one.
+   * Puts the next start at the last row that is strictly newer than the frontier, for a unique key at the frontier row
+   * itself; at the tail where there is one.
    */
   function placeAfter(state: StitchState, page: ListPage, read: ReadPage): StitchState {
     const { frontier } = state;

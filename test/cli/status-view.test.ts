@@ -36,7 +36,7 @@ function stream(name: string, state: StreamState, overrides: Partial<StreamFacts
       deleted_rows: 3,
     },
     next_step: nextStep({
-      ...{ connectionId: connection_id, stream: name, state, code: reason_code },
+      ...{ connection_id, stream: name, state, reason_code },
       ...{ isRead: true, areDeletionsAccepted: false },
     }),
     ...{ lag_seconds: 75, last_success_at: ago(75), backfill_completed_at: ago(9000), watermark: null, notice: null },

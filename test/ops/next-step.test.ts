@@ -7,10 +7,10 @@ const WHERE = '--connection tiledesk:agency';
 const stepOf = (situation: Partial<StreamSituation>) =>
   nextStep({
     ...{
-      connectionId: 'tiledesk:agency',
+      connection_id: 'tiledesk:agency',
       stream: 'tiledesk.leads',
       state: 'partial',
-      code: 'incomplete',
+      reason_code: 'incomplete',
       isRead: true,
     },
     areDeletionsAccepted: false,
@@ -21,25 +21,27 @@ describe('the next step', () => {
   it('is a full walk only for a stream that was read in full once', () => {
     expect(stepOf({}).command).toBe(`${SYNC} --pass reconcile ${WHERE}`);
     expect(stepOf({ isRead: false }).command).toBe(`${SYNC} ${WHERE}`);
-    expect(stepOf({ isRead: false, code: 'backfill_unfinished' }).command).toBe(`${SYNC} ${WHERE}`);
-    expect(stepOf({ isRead: false, code: 'deletions_unconfirmed' }).command).toBe(`${SYNC} ${WHERE}`);
+    expect(stepOf({ isRead: false, reason_code: 'backfill_unfinished' }).command).toBe(`${SYNC} ${WHERE}`);
+    expect(stepOf({ isRead: false, reason_code: 'deletions_unconfirmed' }).command).toBe(`${SYNC} ${WHERE}`);
   });
 
   it('is about the records and rows that are named', () => {
-    expect(stepOf({ code: 'open_quarantine' }).command).toBe('leadmirror quarantine list');
-    expect(stepOf({ code: 'verify_differences' }).command).toBe(`leadmirror verify tiledesk.leads --repair ${WHERE}`);
+    expect(stepOf({ reason_code: 'open_quarantine' }).command).toBe('leadmirror quarantine list');
+    expect(stepOf({ reason_code: 'verify_differences' }).command).toBe(
+      `leadmirror verify tiledesk.leads --repair ${WHERE}`,
+    );
   });
 
   it('is to wait while the upstream does not answer', () => {
-    expect(stepOf({ state: 'blocked', code: 'circuit_open' }).text).toMatch(/^Nothing: it goes on by itself/);
-    expect(stepOf({ state: 'stale', code: 'circuit_open' }).command).toBe('leadmirror check');
+    expect(stepOf({ state: 'blocked', reason_code: 'circuit_open' }).text).toMatch(/^Nothing: it goes on by itself/);
+    expect(stepOf({ state: 'stale', reason_code: 'circuit_open' }).command).toBe('leadmirror check');
   });
 
   it('asks for a restart only where a running daemon does not take a change over', () => {
-    for (const code of ['auth_failed', 'auth_not_member', 'project_not_found', 'wrong_base_url']) {
-      expect(stepOf({ state: 'blocked', code }).text).toMatch(/follows leadmirror.yaml by itself/);
+    for (const reason_code of ['auth_failed', 'auth_not_member', 'project_not_found', 'wrong_base_url']) {
+      expect(stepOf({ state: 'blocked', reason_code }).text).toMatch(/follows leadmirror.yaml by itself/);
     }
-    expect(stepOf({ connectionId: 'tilkee:default', state: 'blocked', code: 'auth_failed' }).text).not.toMatch(
+    expect(stepOf({ connection_id: 'tilkee:default', state: 'blocked', reason_code: 'auth_failed' }).text).not.toMatch(
       /restart/,
     );
   });

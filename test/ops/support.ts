@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
-import { createOpsServer, type OpsParts } from '../../src/ops/server.ts';
+import type { OpsParts } from '../../src/ops/parts.ts';
+import { createOpsServer } from '../../src/ops/server.ts';
 import { type Store, setupStore } from '../store/support.ts';
 
 export const TOKEN = 'a-token-for-the-tests-0123456789';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { connect } from '../../src/app/connector.ts';
+import { createConnector } from '../../src/app/connector.ts';
 import { vaultsIn } from '../../src/app/mirror-database.ts';
 import { createHttpClient } from '../../src/app/upstreams.ts';
 import { systemClock } from '../../src/clock.ts';
@@ -100,7 +100,10 @@ describe.each(Object.entries(REDACTIONS))('%s', (_, redact) => {
     );
   });
 
-  it.each(['XIPValue', 'X-IP-1', 'xip_raw'])('drops the value of %s', (name) => {
+  it.each([
+    ...['XIP', 'XIPs', 'XIPRaw', 'XIPValue', 'XIP1', 'XIPv4Raw', 'X-IP', 'X-IP-1', 'x_ip_raw', 'x.ip.value', 'xip_raw'],
+    ...['xIpRaw', 'XIpValue', 'X_IP_RAW', 'XUARaw', 'x_ua_value'],
+  ])('drops the value of %s', (name) => {
     expect(redact({ [name]: 'canary' }, NONE)).toEqual({});
   });
 
@@ -283,7 +286,8 @@ describe('every stream', () => {
     const client = createHttpClient(config, systemClock);
     const budgetOf = (_: string, perMinute: number) => createLocalBudget(perMinute, systemClock);
     const vaultOf = vaultsIn(config, null);
-    const connections = connect(config, { logger: silentLogger(), clock: systemClock, client, budgetOf, vaultOf });
+    const connect = createConnector(config, { logger: silentLogger(), clock: systemClock, client, budgetOf, vaultOf });
+    const connections = connect(config.connections);
     await client.close();
     const streams = connections.flatMap((connection) => connection.streams);
     expect(streams.map(({ name }) => name).sort()).toEqual(

@@ -350,7 +350,10 @@ describe('a database of the last preview', () => {
     return preview;
   }
 
-  /** Views, functions and comments, as the catalogs print them. A view that was dumped has names for columns that nobody reads. */
+  /**
+   * Views, functions and comments, as the catalogs print them. A view that was dumped has names for columns that nobody reads, and the fixture holds its
+   * functions without their blank lines.
+   */
   const definitions = async (client: pg.Client): Promise<Lines> =>
     (
       await client.query<{ line: string }>({
@@ -364,7 +367,7 @@ describe('a database of the last preview', () => {
           order by 1`,
         values: [[...OURS, 'reporting']],
       })
-    ).rows.map(({ line }) => line);
+    ).rows.map(({ line }) => line.replace(/\n(\s*\n)+/g, '\n'));
 
   /** The rows of every table of ours but the migrations. */
   async function contents(client: pg.Client): Promise<Record<string, unknown[]>> {

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { createDatabase, type Database } from '../../src/store/database.ts';
 import { readProcesses } from '../../src/store/engine/processes.ts';
-import { type Heartbeat, startHeartbeat } from '../../workers/heartbeat.ts';
+import { startHeartbeat } from '../../workers/heartbeat.ts';
 import { type CuttableProxy, createCuttableProxy } from '../helpers/cuttable-proxy.ts';
 import { unheardLogger } from '../helpers/unheard-logger.ts';
 import { type Store, setupStore } from '../store/support.ts';
@@ -16,7 +16,7 @@ afterAll(() => store.close());
 describe('a heartbeat', () => {
   let proxy: CuttableProxy;
   let database: Database;
-  let heartbeat: Heartbeat;
+  let heartbeat: ReturnType<typeof startHeartbeat>;
   const LEADS = { connectionId: 'tiledesk:a', stream: 'tiledesk.leads' };
   const state = { isLeading: false, isQueueThere: true, runs: 0, streams: [LEADS] };
 

@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { Redis } from 'ioredis';
+import pRetry from 'p-retry';
+import { isRetryableDatabaseError } from '../../src/store/faults.ts';
 import type { Queues } from '../../workers/queues.ts';
 import { type CuttableProxy, createCuttableProxy } from '../helpers/cuttable-proxy.ts';
 import { createTestDatabase, databaseUrl, withClient } from '../helpers/postgres.ts';
@@ -70,7 +72,14 @@ async function openInPostgres(): Promise<QueuePlace> {
     prefix: undefined,
     wipe: () =>
       withClient(database.url, async (client) => {
-        await client.query('truncate bullmq.job, bullmq.scheduler, bullmq.dedup, bullmq.dedup_next cascade');
+        // The daemon works in these tables meanwhile: Postgres may end this statement to resolve a deadlock.
+        await pRetry(
+          () => client.query('truncate bullmq.job, bullmq.scheduler, bullmq.dedup, bullmq.dedup_next cascade'),
+          {
+            ...{ retries: 20, minTimeout: 20, factor: 1 },
+            shouldRetry: ({ error }) => isRetryableDatabaseError(error),
+          },
+        );
       }),
     cuttable: () => Promise.reject(new Error('no Redis')),
     openConnections: () => countConnections(database.url),

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import type { Control } from '../../src/ops/server.ts';
+import type { Control } from '../../src/ops/parts.ts';
 import { createQueues, type Queues } from '../../workers/queues.ts';
 import { createWebControl } from '../../workers/web-control.ts';
 import { findClosedPort } from '../helpers/closed-port.ts';

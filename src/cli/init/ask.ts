@@ -4,7 +4,7 @@ import * as clack from '@clack/prompts';
 /** Somebody pressed Ctrl-C or Escape at a question. */
 export class Cancelled extends Error {}
 
-export interface Choice<T> {
+interface Choice<T> {
   readonly value: T;
   readonly label: string;
   readonly hint?: string;
@@ -18,16 +18,10 @@ interface TextQuestion {
   readonly validate?: (text: string) => string | undefined;
 }
 
-export interface AskerIo {
-  readonly input: Readable;
-  readonly output: Writable;
-  readonly signal: AbortSignal;
-}
-
 export type Asker = ReturnType<typeof createAsker>;
 
 /** Questions and remarks on one terminal. Every question throws `Cancelled`. */
-export function createAsker({ input, output, signal }: AskerIo) {
+export function createAsker({ input, output, signal }: { input: Readable; output: Writable; signal: AbortSignal }) {
   // A signal for each question: a question leaves its listener behind.
   const io = () => ({ input, output, signal: AbortSignal.any([signal]) });
   const answered = async <T>(question: Promise<T | typeof clack.CANCEL_SYMBOL>): Promise<T> => {

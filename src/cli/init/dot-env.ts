@@ -2,10 +2,7 @@ import { isDeepStrictEqual, parseEnv } from 'node:util';
 import { readOptionalText } from '../../config.ts';
 import { UsageError } from '../command.ts';
 
-/**
- * How a value is written into `.env`, so that it is read back as it is: the reader is asked itself. Null when it has no way to write it, such as one with
- * all three kinds of quotes and a `#`, or `\n` for the double ones.
- */
+/** How a value is written into `.env`, so that Node's reader returns it as it is. Null where no kind of quotes fits, as with all three kinds and a `#`. */
 export function formatEntry(name: string, value: string): string | null {
   const isPlain = /^[\w@.:/+,=-]+$/.test(value);
   // Single quotes first: Docker Compose reads `$` inside of double quotes, and does not know backticks.
@@ -54,9 +51,7 @@ function split(text: string): Piece[] {
 export type Changes = Readonly<Record<string, string | null>>;
 
 /**
- * `.env` with these variables changed, null removing one; everything else, comments too, stays as it is. A new one goes below the comment that shows it
- * (`#NAME=`), else to the end.
- *
+ * `.env` with these variables changed, null removing one; everything else stays. A new one goes below the comment that shows it (`#NAME=`), else to the end.
  * @throws UnwritableError when a value cannot be written, or the file is not understood well enough to change it
  */
 export function mergeDotEnv(text: string, changes: Changes): string {

@@ -13,18 +13,11 @@ import type { Asker } from './ask.ts';
 import { readIfThere } from './dot-env.ts';
 import { checkFor, messageOf, type TrialParts, tryUntilClear } from './trial.ts';
 
-export interface StorageAnswers {
-  readonly answers: Answers;
-  /** For docker-compose.yml, which reads the same `.env`; leadmirror itself knows no such variable. */
-  readonly forCompose: Readonly<Record<string, string>>;
-  readonly isCompose: boolean;
-}
-
-/** What docker-compose.yml asks for besides. */
+/** What docker-compose.yml asks for besides, which reads the same `.env`; leadmirror itself knows no such variable. */
 const COMPOSE_SECRETS = ['POSTGRES_PASSWORD', 'REDIS_PASSWORD', 'GRAFANA_PASSWORD'];
 
 /** Asks where the mirror and its queue are, and tries both. */
-export async function askStorage(ask: Asker, parts: TrialParts): Promise<StorageAnswers> {
+export async function askStorage(ask: Asker, parts: TrialParts) {
   const where = await ask.choose('Where shall the mirror be?', [
     { value: 'built-in', label: 'In the built-in Postgres', hint: 'nothing to set up; one machine' },
     { value: 'own', label: 'In a Postgres of our own', hint: '13 or later' },

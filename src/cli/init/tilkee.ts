@@ -3,20 +3,14 @@ import { type Answers, problemWith } from '../../config/answers.ts';
 import type { Asker } from './ask.ts';
 import { checkFor, openAll, type TrialParts, tryUntilClear, writable } from './trial.ts';
 
-export interface TilkeeAnswers {
-  readonly answers: Answers;
-  /** The sign-in still needs a person and a browser. */
-  readonly needsLogin: boolean;
-}
-
 const NO_ADDRESSES: Answers = { TILKEE_V3_URL: null, TILKEE_V2_URL: null, TILKEE_AUTH_URL: null, TILKEE_APP_URL: null };
 const NO_CREDENTIALS: Answers = {
   ...{ TILKEE_USERNAME: null, TILKEE_PASSWORD: null, TILKEE_REFRESH_TOKEN: null, TILKEE_ACCESS_TOKEN: null },
   ...{ TILKEE_CLIENT_ID: null, TILKEE_CLIENT_SECRET: null },
 };
 
-/** Asks for a Tilkee account until it works. */
-export async function askTilkee(ask: Asker, parts: TrialParts): Promise<TilkeeAnswers> {
+/** Asks for a Tilkee account until it works. `needsLogin`: the sign-in still needs a person and a browser. */
+export async function askTilkee(ask: Asker, parts: TrialParts) {
   let addresses = await askAddresses(ask, parts);
   const way = await ask.choose('How does leadmirror sign in?', [
     { value: 'password', label: 'User name and password' },

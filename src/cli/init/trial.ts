@@ -1,6 +1,6 @@
-import { connect } from '../../app/connector.ts';
+import { createConnector } from '../../app/connector.ts';
 import { vaultsIn } from '../../app/mirror-database.ts';
-import { createUpstreams } from '../../app/upstreams.ts';
+import { createUpstreams, withUpstreams } from '../../app/upstreams.ts';
 import { type Answers, loadAnswers, problemWith } from '../../config/answers.ts';
 import type { VariableName } from '../../config.ts';
 import { AuthError, LeadmirrorError, UpstreamContractError, UpstreamRefusedError } from '../../errors.ts';
@@ -13,7 +13,6 @@ import {
   tiledeskCredential,
 } from '../../sources/tiledesk/index.ts';
 import { createMemoryVault } from '../../sources/vault.ts';
-import { withUpstreams } from '../with-upstreams.ts';
 import type { Asker } from './ask.ts';
 import { formatEntry } from './dot-env.ts';
 
@@ -44,7 +43,8 @@ export function tryTiledeskAccount(parts: TrialParts, answers: Answers): Promise
 export function openAll(ask: Asker, parts: TrialParts, answers: Answers): Promise<void> {
   const config = loadAnswers(answers, parts);
   return withUpstreams(config, parts, async (upstreamParts, fetch) => {
-    for (const connection of connect(config, { ...upstreamParts, vaultOf: vaultsIn(config, null) })) {
+    const connect = createConnector(config, { ...upstreamParts, vaultOf: vaultsIn(config, null) });
+    for (const connection of connect(config.connections)) {
       const { summary } = await connection.open(fetch);
       ask.say('success', `${connection.id}: ${summary}`);
       for (const { name, knock } of connection.doors ?? []) {
@@ -63,8 +63,7 @@ export function openAll(ask: Asker, parts: TrialParts, answers: Answers): Promis
 export type Tried<T> = { readonly value: T } | 'account' | 'address' | 'kept';
 
 /**
- * Tries until it works or is given up. Of a refusal that is among `certain` the answers are to blame; everything else says nothing about them, so a
- * person is asked what to do.
+ * Tries until it works or is given up. After a failure that is not among `certain` a person is asked what to do: the answers may be right.
  * @throws the error itself when it is a mistake of ours
  */
 export async function tryUntilClear<T>(

@@ -193,18 +193,16 @@ async function drawCharts(place) {
   }
   const rows = { kind: 'bars', color: 'accent', values: hours.map((hour) => hour.rows) };
   const lag = { kind: 'area', color: 'rest', values: hours.map(({ lag_seconds }) => lag_seconds) };
-  place.replaceChildren();
-  addFigure(place, 'Rows per hour', `${sum.toLocaleString('en-US')} in 24 hours`, {
-    write: 'count',
-    at,
-    series: [rows],
-  });
-  addFigure(place, 'Longest lag per hour', `up to ${duration(longest)}`, { write: 'duration', at, series: [lag] });
+  const total = `${sum.toLocaleString('en-US')} in 24 hours`;
+  place.replaceChildren(
+    createFigure(place, 'Rows per hour', total, { write: 'count', at, series: [rows] }),
+    createFigure(place, 'Longest lag per hour', `up to ${duration(longest)}`, { write: 'duration', at, series: [lag] }),
+  );
   for (const plot of all('[data-plot]', place)) leadmirror.draw(plot);
 }
 
 /** @param {HTMLElement} place @param {string} title @param {string} summary @param {object} chart */
-function addFigure(place, title, summary, chart) {
+function createFigure(place, title, summary, chart) {
   const create = (/** @type {string} */ tag, text = '') =>
     Object.assign(document.createElement(tag), { textContent: text });
   const figure = Object.assign(create('figure'), { className: 'chart', role: 'img' });
@@ -214,7 +212,7 @@ function addFigure(place, title, summary, chart) {
   const plot = create('div');
   plot.dataset.plot = JSON.stringify({ ...chart, height: 84 });
   figure.append(caption, plot);
-  place.append(figure);
+  return figure;
 }
 
 // Beginning

@@ -4,19 +4,14 @@ const WINDOW_MS = 60_000;
 const MOST_FAILURES = 10;
 const MOST_ADDRESSES = 10_000;
 
-interface Entry {
-  /** How often each wrong token was sent, by its digest. */
-  readonly counts: Map<string, number>;
-  readonly endsAt: number;
-}
-
 /**
  * Wrong tokens by network address and by what was sent. After ten different ones within a minute further wrong ones from there have to wait until the minute is
  * over; one that is sent again and again, as by a script with an old token, has to wait alone. The right token and who is signed in never wait: everybody
  * behind one proxy has one address.
  */
 export class Failures {
-  readonly #byAddress = new Map<string, Entry>();
+  /** `counts`: how often each wrong token was sent, by its digest. */
+  readonly #byAddress = new Map<string, { readonly counts: Map<string, number>; readonly endsAt: number }>();
   readonly #now: () => number;
 
   constructor(now: () => number = Date.now) {

@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { isLoopback } from '../../loopback.ts';
+import type { OpsParts } from '../parts.ts';
 import { Failures } from './failures.ts';
 import { hostName, isFromOurPage } from './origin.ts';
 import { type EndedSessions, isSameSecret, SESSION_HOURS, Sessions } from './sessions.ts';
@@ -13,38 +14,27 @@ import { type EndedSessions, isSameSecret, SESSION_HOURS, Sessions } from './ses
  * With a token: only the probes, the sign-in page and its style are open. Everything else wants the token as a bearer, or the session of a person
  * who signed in with it. Whatever changes something must come from this page itself, or from no browser at all.
  */
-export interface GateOptions {
-  readonly token: string | null;
-  /** Reads everything, and changes nothing. */
-  readonly readToken: string | null;
-  readonly host: string | undefined;
-  readonly ended: EndedSessions;
-}
-
-export interface Gate {
-  /** Without a token nobody may change anything. */
-  readonly canChange: boolean;
-  /** Compares, counts failures. `wait`: too many of them came from this address. */
-  tryToken(request: FastifyRequest, given: string): 'right' | 'wrong' | { readonly waitSeconds: number };
-  /** Sets the cookie. */
-  signIn(request: FastifyRequest, reply: FastifyReply): void;
-  signOut(request: FastifyRequest, reply: FastifyReply): Promise<void>;
-  isSignedIn(request: FastifyRequest): Promise<boolean>;
-}
+export type Gate = ReturnType<typeof createGate>;
 
 /** Answers to anybody: nothing on these tells about the mirror's accounts. */
 const OPEN = /^\/(healthz|readyz|sign-in|favicon\.ico|assets\/[\w.-]+)$/;
 const COOKIE = 'leadmirror_session';
 const READS = new Set(['GET', 'HEAD', 'OPTIONS']);
 
-export function createGate(server: FastifyInstance, options: GateOptions): Gate {
-  const { token, readToken, host } = options;
-  const sessions = token === null ? null : new Sessions(token, options.ended);
+/** `readToken` reads everything, and changes nothing. */
+export function createGate(
+  server: FastifyInstance,
+  { token, readToken = null, host }: Pick<OpsParts, 'readToken' | 'host'> & { readonly token: string | null },
+  ended: EndedSessions,
+) {
+  const sessions = token === null ? null : new Sessions(token, ended);
   const failures = new Failures();
 
-  const gate: Gate = {
+  const gate = {
+    /** Without a token nobody may change anything. */
     canChange: token !== null,
-    tryToken(request, given) {
+    /** Compares, counts failures. `waitSeconds`: too many of them came from this address. */
+    tryToken(request: FastifyRequest, given: string): 'right' | 'wrong' | { readonly waitSeconds: number } {
       // First: wrong ones from the same address, such as that of a proxy, never hold up the right one.
       if (token !== null && isSameSecret(given, token)) return 'right';
       const waitSeconds = failures.waitSeconds(request.ip, given);
@@ -53,16 +43,17 @@ export function createGate(server: FastifyInstance, options: GateOptions): Gate 
       request.log.warn({ address: request.ip }, 'a wrong OPS_TOKEN was given');
       return 'wrong';
     },
-    signIn(request, reply) {
+    /** Sets the cookie. */
+    signIn(request: FastifyRequest, reply: FastifyReply): void {
       if (sessions !== null) setCookie(request, reply, sessions.begin(), SESSION_HOURS * 3600);
     },
-    async signOut(request, reply) {
+    async signOut(request: FastifyRequest, reply: FastifyReply): Promise<void> {
       const cookie = sessionOf(request);
       // First, so that this browser loses it also while the database, which ends it everywhere, is away.
       setCookie(request, reply, '', 0);
       if (cookie !== null) await sessions?.end(cookie);
     },
-    async isSignedIn(request) {
+    async isSignedIn(request: FastifyRequest): Promise<boolean> {
       const cookie = sessionOf(request);
       return cookie !== null && (await sessions?.isOpen(cookie)) === true;
     },

@@ -1,3 +1,5 @@
+import type { IncomingHttpHeaders } from 'node:http';
+
 /** Pure questions about where a request comes from. */
 
 /** `127.0.0.1:8080`, `[::1]`, `Example.org` to the bare name in lower case; empty when there is none. */
@@ -9,18 +11,12 @@ export function hostName(host: string | undefined): string {
   }
 }
 
-export interface RequestHeaders {
-  readonly host?: string | undefined;
-  readonly origin?: string | undefined;
-  readonly 'sec-fetch-site'?: string | string[] | undefined;
-}
-
 /**
  * Whether a request that changes something comes from this page itself. Browsers say so in `Sec-Fetch-Site`, which no page can set, and older ones, or
  * those on plain http, in `Origin`.
  * @returns null when neither is there: no browser sent it.
  */
-export function isFromOurPage({ host, origin, 'sec-fetch-site': site }: RequestHeaders): boolean | null {
+export function isFromOurPage({ host, origin, 'sec-fetch-site': site }: IncomingHttpHeaders): boolean | null {
   if (site !== undefined) return site === 'same-origin';
   if (origin === undefined) return null;
   try {

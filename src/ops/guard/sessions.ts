@@ -5,15 +5,15 @@ const SESSION_MS = SESSION_HOURS * 3_600_000;
 /** So long a session that was signed out elsewhere may still be taken for open here. */
 const FRESH_MS = 2_000;
 
-/** What all replicas of the page know together. */
-export interface EndedSessions {
-  end(session: { readonly id: string; readonly expiresAt: Date }): Promise<void>;
-  read(): Promise<ReadonlySet<string>>;
-}
-
 interface Session {
   readonly id: string;
   readonly expiresAt: Date;
+}
+
+/** What all replicas of the page know together. */
+export interface EndedSessions {
+  end(session: Session): Promise<void>;
+  read(): Promise<ReadonlySet<string>>;
 }
 
 /**

@@ -2,18 +2,17 @@ import { Counter, Gauge, Registry } from 'prom-client';
 import { groupBy } from '../../group-by.ts';
 import type { BudgetStatus } from '../../store/reports/budget-status.ts';
 import type { MetricFacts, StreamFacts } from '../../store/reports/metric-facts.ts';
-import type { RowCounts, StreamState } from '../../store/reports/status.ts';
+import type { RowCounts } from '../../store/reports/status.ts';
+import { STATES_BY_URGENCY } from '../status-document.ts';
 
 /**
  * What the database says, as gauges: the same from any process, for all workers together. A table of them rather than code for each, so that one more is
  * one more line.
  */
-export interface StoredFacts extends MetricFacts {
+interface StoredFacts extends MetricFacts {
   /** By stream and connection; null while they have not been counted yet. */
   readonly rows: ReadonlyMap<string, ReadonlyMap<string, RowCounts>> | null;
 }
-
-const STATES: readonly StreamState[] = ['fresh', 'syncing', 'stale', 'partial', 'blocked', 'paused', 'never'];
 
 type Reading = keyof { [K in keyof StreamFacts as StreamFacts[K] extends number | null ? K : never]: unknown };
 
@@ -46,11 +45,25 @@ const STREAM_GAUGES: readonly (readonly [name: string, fact: Reading, help: stri
   ],
 ];
 
+/** Streams of which something is so, over all connections. */
+const COUNT_GAUGES: readonly (readonly [name: string, isCounted: (line: StreamFacts) => boolean, help: string])[] = [
+  [
+    'streams_overdue',
+    ({ state, fresh_within_seconds, is_unanswered }) =>
+      state === 'stale' && fresh_within_seconds !== null && !is_unanswered,
+    'Streams that are stale, less those that are read by hand only and those whose upstream does not answer.',
+  ],
+  [
+    'streams_needing_a_person',
+    ({ state, is_held }) => state === 'blocked' && !is_held,
+    'Streams that are blocked, less those that go on by themselves as soon as the upstream answers.',
+  ],
+];
+
 const add = (one: number, other: number): number => one + other;
-type Reduce = (one: number, other: number) => number;
 
 /** One series per stream, over all connections. */
-const SUM_GAUGES: readonly (readonly [name: string, fact: Reading, reduce: Reduce, help: string])[] = [
+const SUM_GAUGES: readonly (readonly [name: string, fact: Reading, reduce: typeof add, help: string])[] = [
   ['lag_seconds_max', 'lag_seconds', Math.max, 'Greatest lag of any connection.'],
   [
     'last_success_timestamp_seconds_min',
@@ -123,30 +136,16 @@ type CreateGauge = (name: string, help: string, ...labelNames: string[]) => Gaug
 
 function renderOverview({ streams, budgets, activeRuns, alerts, rows }: StoredFacts, gauge: CreateGauge): void {
   gauge('connections', 'Configured accounts.').set(new Set(streams.map((line) => line.connection_id)).size);
-  const states = gauge('streams', 'Streams in each state, all connections together.', 'stream', 'state');
-  const overdue = gauge(
-    'streams_overdue',
-    'Streams that are stale, less those that are read by hand only and those whose upstream does not answer.',
-    'stream',
-  );
-  const forPeople = gauge(
-    'streams_needing_a_person',
-    'Streams that are blocked, less those that go on by themselves as soon as the upstream answers.',
-    'stream',
-  );
   const byStream = groupBy(streams, ({ stream }) => stream);
+  const states = gauge('streams', 'Streams in each state, all connections together.', 'stream', 'state');
   for (const [stream, lines] of byStream) {
-    const countOf = (isCounted: (line: StreamFacts) => boolean) => lines.filter(isCounted).length;
-    for (const state of STATES)
-      states.set(
-        { stream, state },
-        countOf((line) => line.state === state),
-      );
-    overdue.set({ stream }, countOf(isOverdue));
-    forPeople.set(
-      { stream },
-      countOf(({ state, is_held }) => state === 'blocked' && !is_held),
-    );
+    for (const state of STATES_BY_URGENCY) {
+      states.set({ stream, state }, lines.filter((line) => line.state === state).length);
+    }
+  }
+  for (const [name, isCounted, help] of COUNT_GAUGES) {
+    const counts = gauge(name, help, 'stream');
+    for (const [stream, lines] of byStream) counts.set({ stream }, lines.filter(isCounted).length);
   }
   for (const [name, fact, reduce, help] of SUM_GAUGES) {
     const sums = gauge(name, help, 'stream');
@@ -178,7 +177,7 @@ function renderStreams(streams: readonly StreamFacts[], rows: StoredFacts['rows'
   const states = gauge('stream_state', '1 for the state that the stream is in, 0 for the others.', ...labels, 'state');
   const counted = gauge('stream_rows', 'Rows of the mirror.', ...labels, 'state');
   for (const { connection_id: connection, stream, state } of streams) {
-    for (const candidate of STATES) states.set({ connection, stream, state: candidate }, state === candidate ? 1 : 0);
+    for (const one of STATES_BY_URGENCY) states.set({ connection, stream, state: one }, state === one ? 1 : 0);
     if (rows === null) continue;
     const { alive, deleted } = rows.get(stream)?.get(connection) ?? { alive: 0, deleted: 0 };
     counted.set({ connection, stream, state: 'alive' }, alive);
@@ -208,10 +207,6 @@ function renderRequests(budgets: readonly BudgetStatus[], registry: Registry): v
     registers: [registry],
   });
   for (const { credential, requests } of budgets) total.inc({ source: credential.split(':')[0] ?? '' }, requests);
-}
-
-function isOverdue({ state, fresh_within_seconds, is_unanswered }: StreamFacts): boolean {
-  return state === 'stale' && fresh_within_seconds !== null && !is_unanswered;
 }
 
 function budgetState({ circuit, blocked_seconds, spacing_ms, base_spacing_ms }: BudgetStatus) {

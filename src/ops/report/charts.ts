@@ -1,14 +1,6 @@
 import type { Report } from '../../store/reports/report.ts';
 
-/** One line or row of bars over time; `chart.js` draws it, and the table below it says the same. */
-export interface TimeSeries {
-  readonly label: string;
-  readonly kind: 'bars' | 'line';
-  /** Name of the colour in page.css. */
-  readonly color: 'accent' | 'rest' | 'doubt';
-  readonly values: readonly (number | null)[];
-}
-
+/** `chart.js` draws it, and the table below it says the same. */
 export interface TimeChart {
   readonly title: string;
   /** In a sentence, for who does not see it. */
@@ -19,58 +11,44 @@ export interface TimeChart {
   readonly series: readonly TimeSeries[];
 }
 
-/** Pure: what is drawn over time. */
-export function timeCharts({ requests, response_times: times, satisfaction, links, unit }: Report) {
-  const chart = (
-    title: string,
-    summary: string,
-    write: TimeChart['write'],
-    ...series: readonly TimeSeries[]
-  ): TimeChart => ({ title: `${title} by ${unit}`, summary, write, at: requests.by_time.map(({ at }) => at), series });
-  return {
-    volume: chart(
-      'Requests',
-      `${requests.opened} opened and ${requests.closed} closed`,
-      'count',
-      seriesOf('opened', 'bars', 'accent', requests.by_time, 'opened'),
-      seriesOf('closed', 'line', 'doubt', requests.by_time, 'closed'),
-    ),
-    answers: chart(
-      'Time to the first answer,',
-      `median and 90th percentile of ${times.answered} answered requests`,
-      'duration',
-      seriesOf('median', 'line', 'accent', times.by_time, 'first_response_median_seconds'),
-      seriesOf('90 % within', 'line', 'rest', times.by_time, 'first_response_p90_seconds'),
-    ),
-    resolutions: chart(
-      'Time to the closing,',
-      `median and 90th percentile of ${times.resolved} closed requests`,
-      'duration',
-      seriesOf('median', 'line', 'accent', times.by_time, 'resolution_median_seconds'),
-      seriesOf('90 % within', 'line', 'rest', times.by_time, 'resolution_p90_seconds'),
-    ),
-    ratings: chart(
-      'Average rating',
-      `${satisfaction.rated} ratings`,
-      'rating',
-      seriesOf('average', 'line', 'accent', satisfaction.by_time, 'average_rating'),
-    ),
-    links: chart(
-      'Links',
-      `${links.sent} sent, ${links.opened} of them opened`,
-      'count',
-      seriesOf('sent', 'bars', 'accent', links.by_time, 'sent'),
-      seriesOf('of these opened', 'line', 'doubt', links.by_time, 'opened'),
-    ),
-  };
+interface TimeSeries {
+  readonly label: string;
+  readonly kind: 'bars' | 'line';
+  /** Name of the colour in page.css. */
+  readonly color: 'accent' | 'rest' | 'doubt';
+  readonly values: readonly (number | null)[];
 }
 
-function seriesOf<K extends string>(
-  label: string,
-  kind: TimeSeries['kind'],
-  color: TimeSeries['color'],
-  points: readonly { readonly [key in K]: number | null }[],
-  name: K,
-): TimeSeries {
-  return { label, kind, color, values: points.map((point) => point[name]) };
+/** Pure: what is drawn over time. */
+export function timeCharts({ requests, response_times: times, satisfaction, links, unit }: Report) {
+  const at = requests.by_time.map((point) => point.at);
+  const chart = (title: string, summary: string, write: TimeChart['write'], ...series: TimeSeries[]): TimeChart => {
+    return { title: `${title} by ${unit}`, summary, write, at, series };
+  };
+  const bars = (label: string, values: TimeSeries['values']): TimeSeries => {
+    return { label, kind: 'bars', color: 'accent', values };
+  };
+  const line = (label: string, color: TimeSeries['color'], values: TimeSeries['values']): TimeSeries => {
+    return { label, kind: 'line', color, values };
+  };
+  const spread = (title: string, whose: string, part: 'first_response' | 'resolution') => {
+    const median = times.by_time.map((point) => point[`${part}_median_seconds`]);
+    const most = times.by_time.map((point) => point[`${part}_p90_seconds`]);
+    const summary = `median and 90th percentile of ${whose}`;
+    return chart(title, summary, 'duration', line('median', 'accent', median), line('90 % within', 'rest', most));
+  };
+  const opened = requests.by_time.map((point) => point.opened);
+  const closed = requests.by_time.map((point) => point.closed);
+  const sent = links.by_time.map((point) => point.sent);
+  const read = links.by_time.map((point) => point.opened);
+  const average = satisfaction.by_time.map((point) => point.average_rating);
+  const counts = `${requests.opened} opened and ${requests.closed} closed`;
+  const linkCounts = `${links.sent} sent, ${links.opened} of them opened`;
+  return {
+    volume: chart('Requests', counts, 'count', bars('opened', opened), line('closed', 'doubt', closed)),
+    answers: spread('Time to the first answer,', `${times.answered} answered requests`, 'first_response'),
+    resolutions: spread('Time to the closing,', `${times.resolved} closed requests`, 'resolution'),
+    ratings: chart('Average rating', `${satisfaction.rated} ratings`, 'rating', line('average', 'accent', average)),
+    links: chart('Links', linkCounts, 'count', bars('sent', sent), line('of these opened', 'doubt', read)),
+  };
 }

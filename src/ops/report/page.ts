@@ -19,30 +19,27 @@ export function readReportForm(fields: Readonly<Record<string, unknown>>, accoun
   if (connection !== undefined && !accounts.includes(connection)) {
     return { query: {}, problem: 'This account is not mirrored here.' };
   }
-  for (const day of [from, to]) {
-    if (day !== undefined && parseDay(day) === null)
-      return { query: { connection }, problem: 'A day is written as 2026-01-31.' };
-  }
-  if (from !== undefined && to !== undefined && from > to)
-    return { query: { connection }, problem: 'The first day is later than the last.' };
-  if (from !== undefined && Date.parse(to ?? new Date().toISOString()) - Date.parse(from) > LONGEST_DAYS * DAY_MS)
-    return { query: { connection }, problem: 'Ten years at most.' };
-  return { query: { from, to, connection }, problem: null };
+  const problem = problemOf(from, to);
+  return { query: problem === null ? { from, to, connection } : { connection }, problem };
 }
 
-export interface ReportPage {
-  readonly form: ReportForm;
-  readonly accounts: readonly string[];
-  /** The days that are shown. */
-  readonly shown: { readonly from: string; readonly to: string };
-  readonly view: Html;
+function problemOf(from: string | undefined, to: string | undefined): string | null {
+  if ([from, to].some((day) => day !== undefined && parseDay(day) === null)) return 'A day is written as 2026-01-31.';
+  if (from === undefined) return null;
+  if (to !== undefined && from > to) return 'The first day is later than the last.';
+  const days = (Date.parse(to ?? new Date().toISOString()) - Date.parse(from)) / DAY_MS;
+  return days > LONGEST_DAYS ? 'Ten years at most.' : null;
 }
 
 const PRESETS = [7, 30, 90, 365];
 
-/** The report tab. */
-export function reportPage({ form, accounts, shown, view }: ReportPage): Html {
-  const { connection } = form.query;
+/** The report tab. `shown`: the days that are shown. */
+export function reportPage(
+  { query: { connection }, problem }: ReportForm,
+  accounts: readonly string[],
+  shown: { readonly from: string; readonly to: string },
+  view: Html,
+): Html {
   const back = (days: number) => new Date(Date.parse(shown.to) - (days - 1) * DAY_MS).toISOString().slice(0, 10);
   const link = (days: number) =>
     `/report?${new URLSearchParams({ from: back(days), to: shown.to, ...(connection === undefined ? {} : { connection }) })}`;
@@ -52,6 +49,6 @@ export function reportPage({ form, accounts, shown, view }: ReportPage): Html {
 <label for="connection">Account</label><select id="connection" name="connection"><option value="">all</option>${accounts.map(
     (id) => html`<option value="${id}"${id === connection ? html` selected` : null}>${id}</option>`,
   )}</select><button>Show</button><span class="presets">${PRESETS.map((days) => html`<a href="${link(days)}">${days} days</a> `)}</span></form>
-${form.problem === null ? null : html`<p class="banner" role="alert">${form.problem} Shown instead: the last 30 days.</p>`}
+${problem === null ? null : html`<p class="banner" role="alert">${problem} Shown instead: the last 30 days.</p>`}
 ${view}`;
 }

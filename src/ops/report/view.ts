@@ -7,49 +7,33 @@ import { type TimeChart, timeCharts } from './charts.ts';
 /** The figures of a report as a page part: whole without a script, which only draws the charts over time. Used by the page's tab and by the file. */
 export function reportView(report: Report, nowMs: number): Html {
   if (report.refreshed_at === null) return notYet();
+  const { requests, response_times: times, satisfaction, links, funnel, backlog } = report;
+  const charts = timeCharts(report);
   return html`${basis(report, nowMs)}
 ${tiles(report, nowMs)}
 <div class="figures">
-${requestFigures(report)}
-${leadFigures(report)}
-${timeFigures(report)}
-${linkFigures(report)}
-${report.backlog.open === 0 ? null : bars('Open now, by age', 'Age', barsOf(report.backlog, AGES))}
+${requestFigures(requests, charts.volume)}
+${funnel.leads === 0 ? null : bars('What became of new leads', 'Step', barsOf(funnel, STEPS), { whole: funnel.leads })}
+${times.answered === 0 ? null : timeChart(charts.answers)}
+${times.resolved === 0 ? null : timeChart(charts.resolutions)}
+${satisfaction.rated === 0 ? null : timeChart(charts.ratings)}
+${links.sent === 0 ? null : timeChart(charts.links)}
+${links.sent === 0 ? null : bars('What became of the links', 'Step', barsOf(links, LINK_STEPS), { whole: links.sent })}
+${backlog.open === 0 ? null : bars('Open now, by age', 'Age', barsOf(backlog, AGES))}
 </div>`;
 }
 
-function requestFigures({ requests, ...report }: Report): Html {
+function requestFigures(requests: Report['requests'], volume: TimeChart): Html {
   if (requests.opened + requests.closed === 0) {
     return html`<section class="figure wide"><h2>Requests</h2><p class="soft">No request was opened or closed in these days.</p></section>`;
   }
   const hours = requests.by_hour.map((value, hour) => ({ name: `${String(hour).padStart(2, '0')}:00`, value }));
   const days = requests.by_weekday.map((value, day) => ({ name: WEEKDAYS[day] ?? '', value }));
-  return html`${timeChart(timeCharts({ requests, ...report }).volume)}
+  return html`${timeChart(volume)}
 ${bars('By channel', 'Channel', shares(requests.by_channel, 'no channel'))}
 ${bars('By department', 'Department', shares(requests.by_department, 'no department'))}
 ${bars('By hour of the day', 'Hour', hours, { isTall: true })}
 ${bars('By day of the week', 'Day', days)}`;
-}
-
-function leadFigures({ funnel }: Report): Html | null {
-  if (funnel.leads === 0) return null;
-  return bars('What became of new leads', 'Step', barsOf(funnel, STEPS), { whole: funnel.leads });
-}
-
-function timeFigures(report: Report): readonly (Html | null)[] {
-  const { answers, resolutions, ratings } = timeCharts(report);
-  return [
-    report.response_times.answered === 0 ? null : timeChart(answers),
-    report.response_times.resolved === 0 ? null : timeChart(resolutions),
-    report.satisfaction.rated === 0 ? null : timeChart(ratings),
-  ];
-}
-
-function linkFigures(report: Report): Html | null {
-  const { links } = report;
-  if (links.sent === 0) return null;
-  return html`${timeChart(timeCharts(report).links)}
-${bars('What became of the links', 'Step', barsOf(links, LINK_STEPS), { whole: links.sent })}`;
 }
 
 const WEEKDAYS = ['Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday', 'Sunday'];
@@ -77,6 +61,8 @@ const share = (part: number, whole: number): string => (whole === 0 ? '–' : `$
 function tiles({ requests, response_times: times, satisfaction, backlog, funnel, links }: Report, nowMs: number): Html {
   const tile = (label: string, value: string, more: string) =>
     html`<div class="tile"><dt>${label}</dt><dd><b>${value}</b> <span>${more}</span></dd></div>`;
+  const spread = (label: string, median: number | null, most: number | null) =>
+    tile(label, span(median), `median; 90 % within ${span(most)}`);
   const oldest = backlog.oldest_opened_at;
   return html`<dl class="tiles">${[
     tile(
@@ -84,16 +70,8 @@ function tiles({ requests, response_times: times, satisfaction, backlog, funnel,
       count(requests.opened),
       `${count(requests.closed)} closed, ${count(requests.abandoned)} abandoned`,
     ),
-    tile(
-      'First answer',
-      span(times.first_response_median_seconds),
-      `median; 90 % within ${span(times.first_response_p90_seconds)}`,
-    ),
-    tile(
-      'Closed after',
-      span(times.resolution_median_seconds),
-      `median; 90 % within ${span(times.resolution_p90_seconds)}`,
-    ),
+    spread('First answer', times.first_response_median_seconds, times.first_response_p90_seconds),
+    spread('Closed after', times.resolution_median_seconds, times.resolution_p90_seconds),
     tile(
       'Satisfaction',
       share(satisfaction.satisfied, satisfaction.rated),
@@ -177,14 +155,8 @@ function bars(
 
 function timeChart(chart: TimeChart): Html {
   const { title, summary, at, series } = chart;
-  const write = (value: number | null): string =>
-    value === null
-      ? '–'
-      : chart.write === 'duration'
-        ? span(value)
-        : chart.write === 'rating'
-          ? value.toFixed(1)
-          : count(value);
+  const format = { count, duration: span, rating: (value: number) => value.toFixed(1) }[chart.write];
+  const write = (value: number | null = null) => (value === null ? '–' : format(value));
   const rows = table({
     label: title,
     rows: [...at.keys()],
@@ -192,7 +164,7 @@ function timeChart(chart: TimeChart): Html {
       { head: 'From', cell: (index) => at[index] },
       ...series.map(({ label, values }) => ({
         head: label,
-        cell: (index: number) => write(values[index] ?? null),
+        cell: (index: number) => write(values[index]),
         isNumber: true,
       })),
     ],

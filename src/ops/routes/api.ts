@@ -36,15 +36,11 @@ export function addApiRoutes(server: FastifyInstance, { prisma }: OpsParts, live
     return { version: STATUS_VERSION, runs: runs.map(toRunFacts), next_before: next };
   });
 
-  const history = async (connectionId: string, stream?: string) => ({
-    version: STATUS_VERSION,
-    hours: await readHours(prisma, { connectionId, stream }),
-  });
-  server.get<{ Params: { connection: string } }>('/api/history/:connection', async ({ params }) =>
-    history(params.connection),
-  );
-  server.get<{ Params: { connection: string; stream: string } }>(
-    '/api/history/:connection/:stream',
-    async ({ params }) => history(params.connection, params.stream),
+  server.get<{ Params: { connection: string; stream?: string } }>(
+    '/api/history/:connection/:stream?',
+    async ({ params: { connection, stream } }) => ({
+      version: STATUS_VERSION,
+      hours: await readHours(prisma, { connectionId: connection, stream }),
+    }),
   );
 }

@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import { type Report, type ReportQuery, readReport, readReportedConnections } from '../../store/reports/report.ts';
 import type { OpsParts } from '../parts.ts';
 import { Remembered } from '../remembered.ts';
-import { type ReportForm, readReportForm, reportPage } from '../report/page.ts';
+import { readReportForm, reportPage } from '../report/page.ts';
 import { reportView } from '../report/view.ts';
 import type { ShowPage } from './pages.ts';
 
@@ -22,7 +22,7 @@ export function addReportRoutes(server: FastifyInstance, { prisma }: OpsParts, s
     if (kept.size > KEPT_CHOICES && oldest !== undefined) kept.delete(oldest);
     return answer.get();
   };
-  const look = async (fields: unknown): Promise<{ form: ReportForm; accounts: readonly string[]; report: Report }> => {
+  const look = async (fields: unknown) => {
     const accounts = await readReportedConnections(prisma);
     const form = readReportForm(fields as Record<string, unknown>, accounts);
     return { form, accounts, report: await answerTo(form.query) };
@@ -30,7 +30,7 @@ export function addReportRoutes(server: FastifyInstance, { prisma }: OpsParts, s
 
   server.get('/report', async (request, reply) => {
     const { form, accounts, report } = await look(request.query);
-    const main = reportPage({ form, accounts, shown: report, view: reportView(report, Date.now()) });
+    const main = reportPage(form, accounts, report, reportView(report, Date.now()));
     const title = `Report, ${report.from} to ${report.to} · leadmirror`;
     return show(request, reply, { tab: 'report', title, main });
   });

@@ -12,7 +12,7 @@ export function addSignInRoutes(server: FastifyInstance, gate: Gate, assets: Ass
   if (!gate.canChange) return;
   server.get('/sign-in', async (request, reply) => {
     if (await gate.isSignedIn(request)) return reply.redirect('/', 303);
-    return sendHtml(reply, signInPage({ assets }));
+    return sendHtml(reply, signInPage(assets));
   });
 
   server.post('/sign-in', async (request, reply) => {
@@ -25,7 +25,7 @@ export function addSignInRoutes(server: FastifyInstance, gate: Gate, assets: Ass
     if (result !== 'wrong') reply.header('retry-after', result.waitSeconds);
     const problem = result === 'wrong' ? 'That is not the token.' : tooMany(result.waitSeconds);
     reply.code(result === 'wrong' ? 401 : 429);
-    return sendHtml(reply, signInPage({ assets, problem }));
+    return sendHtml(reply, signInPage(assets, problem));
   });
 
   server.post('/sign-out', async (request, reply) => {

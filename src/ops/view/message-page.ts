@@ -2,13 +2,8 @@ import type { AssetUrls } from '../assets.ts';
 import { type Html, html } from './html.ts';
 import { layout } from './layout.ts';
 
-export interface SignInPage {
-  readonly assets: AssetUrls;
-  /** What went wrong the last time. */
-  readonly problem?: string;
-}
-
-export function signInPage({ assets, problem }: SignInPage): Html {
+/** `problem`: what went wrong the last time. */
+export function signInPage(assets: AssetUrls, problem?: string): Html {
   const main = html`<section class="box sign-in">
 <h1>Sign in</h1>
 <p>The page is behind the token that leadmirror was started with (<code>OPS_TOKEN</code>).</p>

@@ -12,14 +12,13 @@ import {
   type Summary,
   urgencyOf,
 } from '../status-document.ts';
-import { budgetGauge } from './gauge.ts';
 import { type Html, html } from './html.ts';
 import { runsTable } from './runs-table.ts';
 import { stateChip, stateIcon } from './state.ts';
 import { type RowOptions, streamRow } from './stream-row.ts';
-import { count, counted, elementId } from './words.ts';
+import { count, counted, elementId, until } from './words.ts';
 
-export interface OverviewQuery {
+interface OverviewQuery {
   /** Part of a connection's or a stream's name. */
   readonly q: string;
   readonly state: StreamState | null;
@@ -43,7 +42,7 @@ ${filterForm(status, query)}
 ${shown.length === 0 ? html`<p class="soft">No stream matches. <a href="/">Show all</a></p>` : null}
 <div class="connections">${shown.map((one) => connectionCard(one, isOpen || isProblem(one.connection.state), options))}</div>
 ${pages > 1 ? pager(query, page, pages) : null}
-${lastRuns(status, options.nowMs)}
+<section id="runs"><h2>Last runs</h2>${runsTable(status.runs, { nowMs: options.nowMs, isOfOneStream: false })}</section>
 ${processesLine(status.processes)}`;
 }
 
@@ -103,6 +102,22 @@ function connectionCard({ connection, streams, own, budget }: Shown, isOpen: boo
 </details>`;
 }
 
+/** Requests per minute used and allowed. */
+function budgetGauge(budget: BudgetFacts, nowMs: number): Html {
+  const { used_per_minute: used, allowed_per_minute: allowed, configured_per_minute: configured } = budget;
+  const isSlowed = allowed < configured;
+  const others = budget.connections.length - 1;
+  return html`<div class="gauge"><small>Requests per minute</small>
+<meter max="${allowed}" value="${used}" aria-label="Requests per minute">${used}</meter>
+<span class="soft">${count(used)} of ${count(allowed)} used${isSlowed ? html` · <b class="warn">slowed from ${count(configured)}</b>` : null}${
+    others > 0 ? html` · shared by ${count(others + 1)} accounts` : null
+  }</span>${
+    budget.blocked_until === null
+      ? null
+      : html`<span><b class="warn">Waiting</b> ${budget.blocked_reason === null ? 'as the upstream asked' : `(${budget.blocked_reason.replaceAll('_', ' ')})`}, goes on ${until(budget.blocked_until, nowMs)}</span>`
+  }</div>`;
+}
+
 function filterForm({ connections, streams }: StatusDocument, { q, state }: OverviewQuery): Html | null {
   if (streams.length < 10 && q === '' && state === null) return null;
   const isWhole = connections.length <= CONNECTIONS_PER_PAGE;
@@ -149,10 +164,6 @@ function pager({ q, state }: OverviewQuery, page: number, pages: number): Html {
   return html`<nav class="pager" aria-label="Pages">${page > 1 ? html`<a href="${link(page - 1)}" rel="prev">Previous</a>` : null}<span>Page ${page} of ${pages}</span>${
     page < pages ? html`<a href="${link(page + 1)}" rel="next">Next</a>` : null
   }</nav>`;
-}
-
-function lastRuns({ runs }: StatusDocument, nowMs: number): Html {
-  return html`<section id="runs"><h2>Last runs</h2>${runsTable(runs, { nowMs, isOfOneStream: false })}</section>`;
 }
 
 function emptyState(): Html {

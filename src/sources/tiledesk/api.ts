@@ -6,7 +6,7 @@ import { membershipsIn } from './own-projects.ts';
 import { isOwnRefusal, isRefusalObject } from './own-refusal.ts';
 import type { SignIn } from './sign-in.ts';
 
-/** Requests to one Tiledesk project, with all refusals read as section 2.4 of the server's habits demands (seen in server 2.19). */
+/** Requests to one Tiledesk project, with its refusals read (seen in server 2.19). */
 export interface TiledeskApi {
   /** GET below the project; the answer is 200 with JSON. */
   get(path: string, query: URLSearchParams, options: GetOptions): Promise<UpstreamResponse>;
@@ -82,7 +82,7 @@ export function createTiledeskApi(parts: TiledeskApiParts): TiledeskApi {
       const isOwn = (response: UpstreamResponse) => response.status === 404 || isOwnRefusal(response);
       const response = await send(`${baseUrl}/${projectId}/${path}`, { ...options, isOwnRefusal: isOwn });
       if (response.status === 200) return isObject(response.body) ? true : null;
-      // `{"success":false,"msg":"Object not found."}`; the framework's own 404 is a page of HTML (seen in server 2.19), a gateway's is anything.
+      // Not the framework's own 404, a page of HTML (seen in server 2.19), nor a gateway's.
       if (response.status === 404) return isRefusalObject(response.body) ? false : null;
       throw refusal(response, projectId);
     },
@@ -100,7 +100,7 @@ export function createTiledeskApi(parts: TiledeskApiParts): TiledeskApi {
   };
 }
 
-/** Wrong, expired or missing credentials are a 401 in plain text; a JSON 401 is the IP filter or a ban, which no sign-in cures. */
+/** Wrong, expired or missing credentials are a 401 in plain text; a JSON 401 is the IP filter or a ban. */
 function isCredentialRefusal(response: UpstreamResponse): boolean {
   return response.status === 401 && !isObject(response.body);
 }

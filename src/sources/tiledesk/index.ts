@@ -12,7 +12,7 @@ import type { Credentials, SignIn } from './sign-in.ts';
 export { fetchOwnProjects, type OwnProject } from './own-projects.ts';
 export { createTiledeskSignIn, type KeptSession } from './sign-in.ts';
 
-/** The streams by the name that settings use, in the order in which a sync by hand reads them; a new stream is one new file and one line here. */
+/** The streams by their names in settings, in the order of a sync by hand. */
 const STREAMS = {
   leads: createLeadsStream,
   requests: createRequestsStream,

@@ -6,18 +6,15 @@ import { existsById, fetchNewestChange, knows, pageParameters, readEnvelope } fr
 import { redacted, type TiledeskStreamParts, tiledeskTable } from './parts.ts';
 
 /**
- * Leads. The list shows one status per call, 100 by default; `status=all` is never answered (seen in server 2.19). Repeating the parameter joins
- * statuses, which no document says, so it is probed once; without it three lists are read, in this order, because a lead that changes its status
- * under way is then met again in a later list or at the front of the next incremental pass.
+ * Leads. The list shows one status per call; `status=all` is never answered (seen in server 2.19). Repeating the
+ * parameter joins statuses, which is probed once. Without that, three lists are read in this order: a lead that changes
+ * its status is met again in a later one, or at the front of the next incremental pass.
  */
 const STATUSES = [100, 50, 1000] as const;
 const DELETED = 1000;
 /** The server has no upper limit for leads: a group of equal times larger than a page is read with a larger one. */
 const WIDE_LIMIT = 2000;
-/**
- * Pages overlap, and a page begins at a multiple of its limit: of 100 rows asked for, 87 are new on average. Asking for so much more makes that 100, and a full
- * walk takes a seventh fewer requests.
- */
+/** Pages overlap and begin at a multiple of their limit: of 100 rows 87 are new on average, of so many more 100. */
 const ROOM_FOR_OVERLAP = 1.15;
 
 export const LEADS = tiledeskTable(
@@ -40,7 +37,7 @@ export const LEADS = tiledeskTable(
     status: integer(),
   },
   {
-    // The list of status 1000 is the upstream's own word that a lead is deleted; a lead without a date still has to be marked.
+    // Status 1000 is the upstream's word that a lead is deleted; one without a date still has to be marked.
     deletedAt: ({ status, updatedAt, createdAt }) =>
       asInteger(status) === DELETED ? (firstOf(asTime, updatedAt, createdAt) ?? '1970-01-01T00:00:00.000Z') : null,
   },
@@ -65,8 +62,8 @@ export function createLeadsStream(parts: TiledeskStreamParts): Stream {
   }
 
   /**
-   * True when a repeated status means "any of". A server that takes the first or the last one only would give different counts for the two orders, or
-   * less than the sum. Null: undecided (no leads yet, leads arriving meanwhile, no answer).
+   * True when a repeated status means "any of": a server that takes one of them gives different counts for the two
+   * orders, or less than the sum. Null: undecided (no leads yet, leads arriving meanwhile, no answer).
    */
   async function probeJoinedStatuses(options: FetchOptions): Promise<boolean | null> {
     const single: number[] = [];

@@ -72,8 +72,8 @@ export async function fetchNewestChange(fetch: (query: ListQuery) => Promise<Lis
 }
 
 /**
- * Whether a server can do something: as remembered, else asked, with one attempt per question. When it did not say, because it was busy, away or garbled just
- * then, the careful way is taken this time, and the question asked again the next time.
+ * Whether a server can do something: as remembered, else asked, with one attempt per question. When it did not say just
+ * now, the careful way is taken, and it is asked again the next time.
  */
 export async function knows(context: PlanContext, name: string, ask: () => Promise<boolean | null>): Promise<boolean> {
   const remembered = context.capabilities[name];
@@ -88,7 +88,7 @@ export async function knows(context: PlanContext, name: string, ask: () => Promi
   return found === true;
 }
 
-/** Is the object there? An id of another form than the server's is answered with 500 (seen in server 2.19), so it is not asked for. */
+/** Is the object there? An id of another form is answered with 500 (seen in server 2.19): not asked for. */
 export async function existsById(
   api: TiledeskApi,
   path: string,
@@ -98,7 +98,7 @@ export async function existsById(
   return /^[0-9a-f]{24}$/i.test(id) ? api.exists(`${path}/${id}`, options) : null;
 }
 
-/** `DD/MM/YYYY HH:mm:ss` in UTC: the only form that every server reads rightly (others are misread without an error). */
+/** `DD/MM/YYYY HH:mm:ss` in UTC, the only form that every server reads rightly. */
 export function formatDateTime(ms: number): string {
   const [date = '', time = ''] = new Date(ms).toISOString().split('T');
   return `${date.split('-').reverse().join('/')} ${time.slice(0, 8)}`;

@@ -17,15 +17,15 @@ import { readArray } from './lists.ts';
 import { channel, redacted, type TiledeskStreamParts, tiledeskTable } from './parts.ts';
 
 /**
- * Messages. No list shows them across conversations but one that only owners may read and that has no date filter; so each conversation is asked for its
- * own: one request, one answer without pages. Every new message rewrites the conversation's `attributes.last_message` and with it its `updatedAt` (source
- * of server 2.19), so what has to be asked are the conversations that the mirror wrote since: none, where nothing changed.
+ * Messages. No usable list shows them across conversations, so each conversation is asked for its own, without pages. A
+ * new message rewrites its conversation and moves its `updatedAt` (source of server 2.19), so only the conversations
+ * that the mirror wrote since have to be asked.
  *
- *   tiledesk.requests in the order in which the mirror wrote them ──alive──> GET requests/{request_id}/messages ──> upsert
- *                                                                 └─deleted─> its messages get `deleted_at`, nobody is asked
+ *   tiledesk.requests as the mirror wrote them ──alive──> GET requests/{request_id}/messages ──> upsert
+ *                                              └─deleted─> its messages get `deleted_at`, nobody is asked
  *
- * An unknown conversation and one without messages have the same answer, an empty list (seen in server 2.19). So nothing is concluded from what an
- * answer leaves out: messages are added and updated, and marked as deleted only with their conversation, whose deletion was confirmed by its own id.
+ * An unknown conversation and an empty one have the same answer (seen in server 2.19), so nothing is concluded from
+ * what is missing: messages are marked as deleted only with their conversation, which was asked for by its id.
  */
 export const MESSAGES = tiledeskTable(
   'messages',
@@ -129,7 +129,7 @@ function followList({ id, api, conversations, context, onlyDeleted }: FollowList
 
 const NOTHING = { records: [], entries: [], pageSize: null, total: null } as const;
 
-/** Conversations, looked up many at a time and handed out in order: one that is alive, or as many deleted ones as follow one another; none: the end. */
+/** Conversations in order: one that is alive, or as many deleted ones as follow one another; none: the end. */
 function createQueue(conversations: FollowedStream, onlyDeleted: boolean) {
   let rows: FollowedRow[] = [];
   /** Behind which place they go on. */

@@ -10,7 +10,7 @@ export interface OwnProject {
   readonly role: string | null;
 }
 
-/** The projects of the signed-in account; null where the server does not tell them. @throws AuthError when it refuses the account */
+/** The account's projects; null where the server does not tell. @throws AuthError when it refuses the account */
 export async function fetchOwnProjects(
   { baseUrl, signIn, upstream }: { readonly baseUrl: string; readonly signIn: SignIn; readonly upstream: Upstream },
   options: FetchOptions,

@@ -3,14 +3,14 @@ import { isObject } from '../coerce.ts';
 
 type Refusal = Pick<UpstreamResponse, 'status' | 'body'>;
 
-/** The server's usual form, `{"success":false,"msg":…}`. Only a 404 in this form says that an object was deleted (seen in server 2.19). */
+/** `{"success":false,"msg":…}`. Only a 404 in this form says that an object was deleted (seen in server 2.19). */
 export function isRefusalObject(body: unknown): boolean {
   return isObject(body) && body.success === false && typeof body.msg === 'string';
 }
 
 /**
- * Returns whether Tiledesk itself refuses. Each status has its form besides the usual one (seen in server 2.19); gateways write an `error` or a `message` of
- * their own at any status.
+ * Whether Tiledesk itself refuses. Each status has a form of its own besides the usual one (seen in server 2.19);
+ * gateways write an `error` or a `message` of their own at any status.
  */
 export function isOwnRefusal({ status, body }: Refusal): boolean {
   if (isRefusalObject(body)) return true;

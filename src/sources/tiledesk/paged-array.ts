@@ -8,12 +8,12 @@ const MAX_PAGES = 500;
 const MAX_READS = 5;
 
 /**
- * A short list that comes in pages of a size of the server's own, as bare arrays without a count (tags: 40 a page in server 2.19). Read whole, newest first,
- * until a page is empty: a short one is no proof of the end.
+ * A short list in pages of the server's own size, as bare arrays without a count (tags: 40 a page in server 2.19). Read
+ * newest first until a page is empty: a short one is no proof of the end.
  *
- * Pages cannot be made to overlap here, so where there are several the list is read again until two readings show the same ids in the same order. That
- * is proof: a row slips past the reader only when another one, which the reading has shown, is removed under way, and the next reading cannot show that
- * one again.
+ * Pages cannot overlap here, so a list of several is read again until two readings show the same ids in the same order.
+ * That is proof: a row slips past the reader only when one that this reading has shown is removed, which the next
+ * cannot show again.
  *
  * @throws UpstreamContractError `endless_list`; TransientError when the list does not keep still
  */

@@ -13,7 +13,7 @@ export interface TiledeskStreamParts {
   readonly privacy: Privacy;
 }
 
-/** A table with the columns that all of Tiledesk's have. Known are the fields of server 2.19, and the older ones of its documentation. */
+/** A table with the columns of all of Tiledesk's; known are the fields of server 2.19 and of its documentation. */
 export function tiledeskTable(
   name: string,
   columns: Readonly<Record<string, Column>>,

@@ -22,8 +22,8 @@ import { fetchNewestChange, formatDateTime, formatDay, knows, pageParameters, re
 import { channel, redacted, type TiledeskStreamParts, tiledeskTable } from './parts.ts';
 
 /**
- * Requests (conversations), all of them: without `status=all&preflight=true` the list shows open ones only, and with populated references a
- * conversation loses the id of a deleted lead (both seen in server 2.19).
+ * All requests (conversations): without `status=all&preflight=true` the list shows open ones only, and populated ones
+ * lose the id of a deleted lead (both seen in server 2.19).
  */
 const EVERYTHING = { status: 'all', preflight: 'true', no_populate: 'true' } as const;
 
@@ -91,8 +91,8 @@ export function createRequestsStream(parts: TiledeskStreamParts): Stream {
   }
 
   /**
-   * Does this server filter on a date with an upper bound (about 2.15 and later)? Asked with the form that is used: before 1970 there is nothing.
-   * A project without requests proves nothing; nor does no answer.
+   * Does this server filter on a date with an upper bound (about 2.15 and later)? Before 1970 there must be nothing. A
+   * project without requests proves nothing; nor does no answer.
    */
   async function probeWindows(options: FetchOptions): Promise<boolean | null> {
     const newest: ListQuery = { sort: 'created_at', direction: 'desc', offset: 0, limit: 1, wantTotal: true };

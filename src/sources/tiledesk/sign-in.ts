@@ -27,7 +27,7 @@ export interface SignIn extends HeaderSource {
 export interface KeptSession {
   readonly header: string;
   readonly userId: string | null;
-  /** Of the password that it was got with: with another one in the configuration it is not used, since that one may be wrong. */
+  /** Of the password it was got with: another one in the configuration may be wrong, and does not use it. */
   readonly passwordDigest: string;
 }
 

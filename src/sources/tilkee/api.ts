@@ -36,7 +36,7 @@ export class BadParameterError extends UpstreamRefusedError {
 
 export function createTilkeeApi({ settings, signIn, upstream }: TilkeeApiParts): TilkeeAccountApi {
   const baseUrl = { v3: settings.v3Url, v2: settings.v2Url };
-  /** The header that an API refused though it was fresh: to sign in again for its sake would only use the account up. */
+  /** The header that an API refused though it was fresh: no further sign-in for its sake. */
   const refusedFresh: Record<TilkeeApiName, string | null> = { v3: null, v2: null };
   const has = (api: TilkeeApiName) => api === 'v2' || signIn.kind === 'oauth';
 
@@ -51,7 +51,7 @@ export function createTilkeeApi({ settings, signIn, upstream }: TilkeeApiParts):
   async function send(api: TilkeeApiName, url: string, options: GetOptions): Promise<UpstreamResponse> {
     const header = await signIn.header(options);
     const isOwn = (response: UpstreamResponse) => isOwnRefusal(api, response);
-    // Any 401 first asks for a fresh sign-in: V2 may write its refusals in many forms. What then still refuses has to say so in Tilkee's own, as for a key.
+    // Any 401 asks for a fresh sign-in: V2 may write it in many forms. The second has to be in Tilkee's own.
     const isOwnAtFirst = (response: UpstreamResponse) =>
       (response.status === 401 && signIn.kind === 'oauth') || isOwn(response);
     const response = await sendWith(header, api, url, { ...options, isOwnRefusal: isOwnAtFirst });
@@ -109,9 +109,9 @@ export function createTilkeeApi({ settings, signIn, upstream }: TilkeeApiParts):
 }
 
 /**
- * Returns whether Tilkee itself refuses. V3 does so as `{"detail": …}` (documented), V2 as `{"status": …, "body": {…}}`, with a word of OAuth as
- * `{"error": …}`, or in the words of its check of keys (public clients). Neither a problem document (`title`, `type`) nor the error of a framework
- * (`timestamp`, `path`, `message`) is Tilkee's.
+ * Whether Tilkee itself refuses. V3 writes `{"detail": …}` (documented), V2 `{"status": …, "body": {…}}`, a word of
+ * OAuth as `{"error": …}`, or the words of its check of keys (public clients). Neither a problem document (`title`,
+ * `type`) nor the error of a framework (`timestamp`, `path`, `message`) is Tilkee's.
  */
 export function isOwnRefusal(api: TilkeeApiName, { status, body }: Pick<UpstreamResponse, 'status' | 'body'>): boolean {
   if (!isObject(body)) return api === 'v2' && status === 401 && /^HTTP \w+: Access denied/.test(asText(body) ?? '');
@@ -190,7 +190,7 @@ function badParameter(body: unknown, { api, path, query }: Asked): BadParameterE
   return new BadParameterError(`${nameOf[api]} does not accept ${which} of ${path}`, parameters);
 }
 
-/** `{detail: [{loc: ["query", "limit"], msg, type, ctx: {limit_value}}]}`, as FastAPI writes it; places in lists are numbers. */
+/** `{detail: [{loc: ["query", "limit"], msg, type, ctx: {limit_value}}]}` (FastAPI); places in lists are numbers. */
 function readParameters(body: unknown): readonly BadParameter[] {
   const detail = isObject(body) && Array.isArray(body.detail) ? body.detail : [];
   return detail.filter(isObject).flatMap(({ loc, msg, ctx }) => {

@@ -3,7 +3,7 @@ import type { FetchOptions, List, PlanContext } from '../../stream.ts';
 import { existsAt, isRefused, type ListPlan, type Place, type Reader } from './lists.ts';
 import type { TilkeeStreamParts } from './parts.ts';
 
-/** How many projects an incremental pass looks into when there is no list of everything: newest first, one request each. */
+/** How many projects an incremental pass looks into without a list of everything: the newest, one request each. */
 export const RECENT_PROJECTS = 100;
 const PARENT_WAIT_MS = 60_000;
 
@@ -28,7 +28,7 @@ export async function mirroredProjects(
   );
 }
 
-/** The list of one project. A project that went away meanwhile has an empty one; a list that is refused for a project that is there is a refusal. */
+/** The list of one project; empty when the project went away. Refused for one that is there, it is a refusal. */
 export function projectList(parts: TilkeeStreamParts, reader: Reader, projectId: string, plan: ListPlan): List {
   const list = reader.list(plan);
   return {

@@ -9,8 +9,8 @@ import { CONNEXIONS } from './rows.ts';
 const OVERLAP_MS = 2 * 86_400_000;
 
 /**
- * Connexions: the visits, V2 only, the one list that knows a window of time. No source shows a link or a project on a visit. Where this server does not
- * either, the full walk also asks project by project (or link by link) and takes them from the question.
+ * The visits, V2 only, the one list that knows a window of time. Where visits name no link or project, the full walk
+ * also asks project by project (or link by link) and takes them from the question.
  */
 export function createConnexionsStream(parts: TilkeeStreamParts): Stream {
   const { settings } = parts;

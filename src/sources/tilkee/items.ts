@@ -6,7 +6,7 @@ import { itemsOf } from './rows.ts';
 /** Whether bounds are inclusive, and in which zone they are read, is not published. */
 const OVERLAP_MS = 86_400_000;
 
-/** Items: the documents of the library. V3 by default, V2 by setting. No source knows a request for one item, so a second walk confirms deletions. */
+/** The documents of the library. No source knows a request for one, so a second walk confirms deletions. */
 export function createItemsStream(parts: TilkeeStreamParts): Stream {
   const api = parts.settings.projectsApi;
   // Images are left out on purpose: one entry a page of every document.

@@ -27,7 +27,7 @@ type PageQuery = Pick<ListQuery, 'offset' | 'limit' | 'window'>;
 export interface ListPlan {
   readonly id: string;
   readonly place: Place;
-  /** How far an incremental window reaches back before the watermark; absent: this list has no windows, its front is read. */
+  /** How far an incremental window reaches back before the watermark; absent: the list's front is read. */
   readonly overlapMs?: number | undefined;
   /** By which date the list shows the newest first; default: creation. */
   readonly sortedBy?: 'createdAt' | 'updatedAt';
@@ -40,7 +40,7 @@ export type Reader = ReturnType<typeof createReader>;
 /** Reads the lists of both APIs in one pass, and lays them out for it. */
 export function createReader({ api, settings }: TilkeeStreamParts, context: PlanContext) {
   const remembered = context.capabilities.pageSize;
-  /** Rows a page. A server that refuses this many says by how much (422); it is asked again with that, and the answer is remembered. */
+  /** Rows a page. What a server that refuses so many (422) allows instead is remembered. */
   let pageSize = Math.min(settings.pageSize, typeof remembered === 'number' ? remembered : settings.pageSize);
 
   async function fetchOnce(place: Place, query: PageQuery, options: GetOptions) {
@@ -69,8 +69,8 @@ export function createReader({ api, settings }: TilkeeStreamParts, context: Plan
   }
 
   /**
-   * Asks `ask` unless the answer is remembered. An undecided answer is not kept, and a no is asked again by every full sync that looks for deletions: rights
-   * are given, and servers learn. The name holds whatever setting decides the answer.
+   * Asks `ask` unless the answer is remembered. An undecided answer is not kept, and every full sync that looks for
+   * deletions asks again after a no: rights are given, and servers learn.
    */
   async function recall(name: string, ask: () => Promise<boolean | null>): Promise<boolean | null> {
     const answer = context.capabilities[name];
@@ -134,7 +134,7 @@ function limitOf(error: unknown): number | null {
   return named === undefined ? null : (named.limit ?? SURE_LIMIT);
 }
 
-/** `{data: [...], has_more}`; `has_more` may be missing on the last page (documented). A bare array is understood too. */
+/** `{data: [...], has_more}`, or a bare array; `has_more` may be missing on the last page (documented). */
 function readV3({ body, serverTime }: UpstreamResponse, path: string): ListPage {
   const records = Array.isArray(body) ? body : isObject(body) ? emptyOrArray(body.data) : null;
   if (records === null) throw unexpected(path, 'data');
@@ -142,7 +142,7 @@ function readV3({ body, serverTime }: UpstreamResponse, path: string): ListPage 
   return { ...pageOf(records, serverTime), hasMore };
 }
 
-/** `{limit, offset, total, contents: [...]}`, or a bare array. `total` was seen as number, text and object; an empty `contents` need not be an array. */
+/** `{limit, offset, total, contents: [...]}`, or a bare array. An empty `contents` need not be one. */
 function readV2({ body, serverTime }: UpstreamResponse, path: string): ListPage {
   if (Array.isArray(body)) return pageOf(body, serverTime);
   const isEnvelope = isObject(body) && ['contents', 'limit', 'offset', 'total'].some((key) => key in body);
@@ -199,9 +199,9 @@ const NEVER_MS = Date.UTC(2100, 0, 1);
 const DAY_MS = 86_400_000;
 
 /**
- * Whether a list can be asked for what was created since a time, found out with the form that is used: the next century must be empty, and a window
- * that opens two days before the newest row must show that row. (A server that reads milliseconds as seconds fails the first, one that reads seconds as
- * milliseconds the second.) Null: no rows yet, so nothing can be told.
+ * Whether a list can be asked for what was created since a time: the next century must be empty (not so where
+ * milliseconds are read as seconds), and a window from two days before the newest row must show that row (not so where
+ * seconds are read as milliseconds). Null: no rows yet.
  */
 async function probeWindow(fetch: (place: Place, query: PageQuery) => Promise<ListPage>, place: Place) {
   const few = { offset: 0, limit: 5 } as const;

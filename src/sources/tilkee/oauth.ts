@@ -7,8 +7,8 @@ import { isOwnRefusal } from './api.ts';
 import type { KeptSignIn, TilkeeAuth, TilkeeSettings } from './parts.ts';
 
 /**
- * The ways into a Tilkee account, each one request that is answered with a sign-in. Password and refresh token go to the *authorize* address, only the code
- * of the browser goes to the *token* address (published connector files of 2022; not tried on a live server).
+ * The ways into a Tilkee account. Password and refresh token go to the *authorize* address, the code of the browser to
+ * the *token* address (published connector files of 2022; not tried on a live server).
  *
  * A refusal is told by its status alone: the text of the answer may repeat what was sent.
  */
@@ -31,7 +31,7 @@ export function grantByPassword(parts: GrantParts, options: RequestOptions): Pro
 }
 
 /**
- * The server may hand out a new refresh token and end the old one: what this returns must be kept, or the account is locked out.
+ * The server may end the old refresh token: what this returns must be kept, or the account is locked out.
  * @throws AuthError (`auth_failed`) when Tilkee refuses, and what the http layer throws
  */
 export async function grantByRefreshToken(
@@ -45,8 +45,8 @@ export async function grantByRefreshToken(
 }
 
 /**
- * With a verifier (PKCE, RFC 7636), the code is of no use to others who see it. Tilkee's published files do not mention it: a server that does not know it
- * ignores it, or finds an unknown field (422) and is asked again without. @throws as the other grants
+ * With a verifier (PKCE, RFC 7636), the code is of no use to others who see it. A server that does not know it ignores
+ * it, or finds an unknown field (422) and is asked again without. @throws as the other grants
  */
 export function grantByCode(
   parts: GrantParts,
@@ -113,7 +113,7 @@ async function ask(
   const all = Object.entries({ ...fields, client_id: auth.clientId, client_secret: auth.clientSecret });
   const given = all.filter((field): field is [string, string] => field[1] !== null);
   const isForm = settings.authBody === 'form';
-  // Of the try that was answered. Counted from the question, so that the time of the answer's way is never taken for life.
+  // Of the try that was answered: the time of the answer's way is never taken for life.
   let askedAt = clock.now();
   const onRequest = () => {
     askedAt = clock.now();

@@ -19,7 +19,7 @@ export type TilkeeAuth =
 
 export type TilkeeStreamName = 'projects' | 'items' | 'tokens' | 'connexions' | 'users';
 
-/** Lists that are read beside the plain ones, because nobody knows whether those hold them too. Rows met twice are one row. */
+/** Lists beside the plain ones, which perhaps do not hold them. Rows met twice are one row. */
 type TilkeeExtra = 'templates' | 'archived_projects' | 'colleagues_projects' | 'archived_tokens';
 
 export interface TilkeeSettings {
@@ -48,7 +48,7 @@ export interface TilkeeSettings {
   readonly arrayParams: 'repeat' | 'csv';
   /** Unit of `start_date` and `end_date` of the visits. */
   readonly timeUnit: 's' | 'ms';
-  /** Where visits are read: all in one list, project by project, link by link; `auto`: one list when it names link or project, else by project. */
+  /** Where visits are read. `auto`: all in one list where that names link or project, else project by project. */
   readonly visitsBy: 'auto' | 'list' | 'project' | 'token';
   /** Ask the V2 projects list for `-projects.updated_at`; used only when the answer obeys. */
   readonly orderByUpdate: boolean;
@@ -71,7 +71,8 @@ export interface TilkeeApi {
   has(api: TilkeeApiName): boolean;
   /**
    * The answer is 200 with JSON. `path` begins with a slash: `/projects/` on V3, `/projects` on V2.
-   * @throws AuthError, UpstreamRefusedError (`not_permitted`, `not_found`, `gone`, `bad_parameter`), and what the http layer throws
+   * @throws AuthError, UpstreamRefusedError (`not_permitted`, `not_found`, `gone`, `bad_parameter`), and what the http
+   * layer throws
    */
   get(api: TilkeeApiName, path: string, query: URLSearchParams, options: GetOptions): Promise<UpstreamResponse>;
 }

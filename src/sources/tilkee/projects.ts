@@ -15,8 +15,8 @@ interface NamedPlace {
 }
 
 /**
- * Projects. V3 by default: `created_at` windows find new ones, full walks find changes (nothing filters on them, and what moves `updated_at` is not
- * known). V2 by setting: the front of the list. Neither says whether it holds templates, archived or colleagues' projects: those are lists of their own.
+ * Projects. V3 by default: windows find new ones, full walks find changes, which nothing filters on. V2 by setting: the
+ * front of the list. Templates, archived and colleagues' projects are perhaps not among them: lists of their own.
  */
 export function createProjectsStream(parts: TilkeeStreamParts): Stream {
   const { settings } = parts;
@@ -67,7 +67,7 @@ export function createProjectsStream(parts: TilkeeStreamParts): Stream {
     },
   };
 
-  /** The list with the latest changes at its front, where the server obeys: it echoes the order, and the rows are in it. */
+  /** The list with the latest changes at its front, where the server echoes that order and keeps it. */
   async function sortedByUpdate(reader: Reader, plain: NamedPlace, context: PlanContext) {
     const place: Place = { ...plain.place, parameters: [['order', ORDER_BY_UPDATE]] };
     const obeys = await reader.recall('ordersByUpdate', async () => {

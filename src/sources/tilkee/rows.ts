@@ -1,4 +1,14 @@
-import { asEpochSecondsTime, asText, asTexts, asTime, isObject } from '../coerce.ts';
+import {
+  asEpochSecondsTime,
+  asId,
+  asObject,
+  asText,
+  asTexts,
+  asTime,
+  firstOf,
+  isObject,
+  type JsonObject,
+} from '../coerce.ts';
 import {
   bigint,
   type Column,
@@ -18,9 +28,9 @@ import {
 import type { TilkeeApiName } from './parts.ts';
 
 /**
- * The tables of both APIs in one shape, under V3's names where the two differ. A field is looked for under every name that any source gives it, whichever
- * API answered: servers of different years mix them. Where the sources disagree about a type, all of theirs are known. Short names of the sources as in
- * `privacy.ts`.
+ * The tables of both APIs in one shape, under V3's names. A field is looked for under every name that any source gives
+ * it, whichever API answered, and all types are known: servers of different years mix them. Short names of the sources
+ * as in `privacy.ts`.
  */
 const tilkeeTable = (name: string, columns: Readonly<Record<string, Column>>, options: TableOptions = {}) => {
   const known = { ...options.known, number: `id ${options.known?.number ?? ''}`.trim() };
@@ -37,6 +47,24 @@ const tagNames = column('text[]', (tags) => asTexts(tags, (tag) => asText(isObje
 const sourceApi = (api: TilkeeApiName): Column => column('text', () => api)();
 
 const DATES_OR_FALSE = 'first_access_at last_sign_in_at';
+
+/** The owner, else the leader, one whole person: an owner without an e-mail never gets that of the leader. */
+function ownerOf(fields: JsonObject): JsonObject {
+  const { owner, leader } = fields;
+  if (isObject(owner)) return owner;
+  const { email, first_name, last_name } = asObject(leader);
+  const id = asId(owner);
+  const leaderId = firstOf(asId, leader, fields.leader_id);
+  if (id !== null && id !== leaderId) return { id };
+  return {
+    id: leaderId,
+    email: email ?? fields.leader_email,
+    first_name: first_name ?? fields.leader_first_name,
+    last_name: last_name ?? fields.leader_last_name,
+  };
+}
+
+const ownerText = (field: string): Column => column('text', (_, project) => asText(ownerOf(project)[field]))();
 
 /** Statistics come from `data` (V3, and V2's detail) or lie flat in the row (V2's list). */
 export const projectsOf = (api: TilkeeApiName) =>
@@ -56,10 +84,10 @@ export const projectsOf = (api: TilkeeApiName) =>
       processed: flag(),
       tags: tagNames(),
       external_id: text(),
-      owner_id: reference('owner', 'leader', 'leader_id'),
-      owner_email: text('owner.email', 'leader.email', 'leader_email'),
-      owner_first_name: text('owner.first_name', 'leader.first_name', 'leader_first_name'),
-      owner_last_name: text('owner.last_name', 'leader.last_name', 'leader_last_name'),
+      owner_id: column('text', (_, project) => asId(ownerOf(project)))(),
+      owner_email: ownerText('email'),
+      owner_first_name: ownerText('first_name'),
+      owner_last_name: ownerText('last_name'),
       theme_id: reference('theme_id', 'theme'),
       vcard_id: reference('vcard_id', 'vcard'),
       workspace_id: id(),
@@ -127,7 +155,7 @@ export const itemsOf = (api: TilkeeApiName) =>
     },
   );
 
-/** Links, V2 only. The row of a list names its project in most sources; where it does not, the list of one project does. */
+/** Links, V2 only. A row that does not name its project is told it by the list of one project. */
 export const TOKENS = tilkeeTable(
   'tokens',
   {
@@ -168,7 +196,7 @@ export const TOKENS = tilkeeTable(
   },
 );
 
-/** Visits, V2 only. No source shows the link or the project on one; a record that names them is believed, else the request that found it tells. */
+/** Visits, V2 only. No source shows link or project on one; where it does not, the request that found it tells. */
 export const CONNEXIONS = tilkeeTable(
   'connexions',
   {

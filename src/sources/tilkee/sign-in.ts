@@ -10,12 +10,12 @@ import { grantByPassword, grantByRefreshToken, type OauthAuth } from './oauth.ts
 import type { KeptSignIn, TilkeeSettings, TokenVault } from './parts.ts';
 
 /**
- * One account's way in, shared by everything in this process that uses the account, and through the vault by all processes.
+ * One account's way in, shared by everything in this process that uses the account, and through the vault by all.
  *
  *   session still good -> vault's tokens -> vault's refresh token -> the configured refresh token -> the password
  *
- * A refresh token may work only once. So a grant runs inside `vault.exclusive`, and whoever gets inside first looks whether somebody else has left
- * a fresh sign-in there.
+ * A refresh token may work only once. So a grant runs inside `vault.exclusive`, and whoever gets inside first looks
+ * whether somebody else has left a fresh sign-in there.
  */
 export interface TilkeeSignIn extends HeaderSource {
   readonly kind: 'oauth' | 'key';
@@ -109,8 +109,8 @@ function oauthSignIn(parts: TilkeeSignInParts, auth: OauthAuth): TilkeeSignIn {
 }
 
 /**
- * The name under which an account's sign-in is kept; no secret. Accounts that only a browser sign-in tells apart are told apart by their connection, so that
- * two of them with one client id never take each other's place.
+ * The name under which an account's sign-in is kept; no secret. Accounts that only a browser sign-in tells apart are
+ * told apart by their connection.
  */
 export function vaultName(settings: Pick<TilkeeSettings, 'id' | 'auth' | 'authUrl'>): string {
   return nameOf(settings.authUrl, settings);

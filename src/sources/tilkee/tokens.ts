@@ -9,8 +9,8 @@ const BULK: Place = { api: 'v2', path: '/tokens' };
 const ARCHIVED = [['archived_tokens', 'true']] as const;
 
 /**
- * Tokens: the links, V2 only, without any time of change. The incremental pass reads the front of the list, full walks find the rest. Whether the plain list
- * holds archived links is not known, so those are a second list. A server without a list of all links is read project by project.
+ * The links, V2 only, without any time of change: the incremental pass reads the front of the list, full walks the
+ * rest. Archived links are perhaps not in it: a second list. Without a list of all links it is read project by project.
  */
 export function createTokensStream(parts: TilkeeStreamParts): Stream {
   const { settings } = parts;

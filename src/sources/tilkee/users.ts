@@ -3,7 +3,7 @@ import { createReader, noteOnReading } from './lists.ts';
 import { redacted, type TilkeeStreamParts } from './parts.ts';
 import { USERS } from './rows.ts';
 
-/** Users: the colleagues of the company, V2 only. No request for one user is known, so a second walk confirms deletions. */
+/** The colleagues, V2 only. No request for one user is known, so a second walk confirms deletions. */
 export function createUsersStream(parts: TilkeeStreamParts): Stream {
   return {
     ...redacted(USERS, parts),

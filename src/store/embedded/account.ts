@@ -1,3 +1,4 @@
+import type { Stats } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { ConfigError, DatabaseError } from '../../errors.ts';
@@ -61,11 +62,7 @@ export function foreignData(directory: string, ownerUid: number | null, ownUid: 
   );
 }
 
-export interface Permissions {
-  readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
-}
+export type Permissions = Pick<Stats, 'mode' | 'uid' | 'gid'>;
 
 /** Whether these permissions give the account all the asked bits (4 read, 2 write, 1 execute or traverse). */
 export function permits(account: Account, { mode, uid, gid }: Permissions, bits: number): boolean {

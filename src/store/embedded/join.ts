@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DatabaseError } from '../../errors.ts';
-import type { Place } from './place.ts';
 import { choosePort } from './port.ts';
 import { findPostmaster, removeStaleLockFile } from './postmaster.ts';
 import { createDatabase, openPresence, type Presence, sqlState } from './presence.ts';
@@ -51,7 +50,11 @@ export async function joinOrStart(parts: ServerParts, password: string, signal: 
         launch = await launchServer(parts, await choosePort(place));
       } else if (launch.hasEnded()) {
         const delay = RETRY_DELAYS_MS[failures++];
-        if (delay === undefined) throw await startFailure(place, await launch.readLog());
+        if (delay === undefined) {
+          const log = lastLines(await launch.readLog());
+          const message = `The built-in Postgres did not start. Its log, ${place.logFile}, ends with:\n${log}`;
+          throw await programFailure(place.base, message);
+        }
         launch = null;
         await sleep(delay, undefined, { signal });
       }
@@ -60,7 +63,7 @@ export async function joinOrStart(parts: ServerParts, password: string, signal: 
   } catch (error) {
     // A start that was called off leaves no server behind. One that is only slow, recovering from a crash, goes on: the
     // next start finds it further.
-    if (!isTimeout(signal)) launch?.interrupt();
+    if (signal.reason?.name !== 'TimeoutError') launch?.interrupt();
     throw error;
   }
 }
@@ -83,13 +86,6 @@ async function tryToJoin(
   }
 }
 
-function startFailure({ base, logFile }: Place, log: string): Promise<DatabaseError> {
-  return programFailure(
-    base,
-    `The built-in Postgres did not start. Its log, ${logFile}, ends with:\n${lastLines(log)}`,
-  );
-}
-
 function refusal(cause: unknown, state: string, passwordFile: string): DatabaseError {
   return new DatabaseError(
     'database_refused',
@@ -97,8 +93,4 @@ function refusal(cause: unknown, state: string, passwordFile: string): DatabaseE
       `${passwordFile}.`,
     { cause },
   );
-}
-
-function isTimeout(signal: AbortSignal): boolean {
-  return signal.aborted && (signal.reason as { name?: unknown } | null)?.name === 'TimeoutError';
 }

@@ -25,11 +25,7 @@ export async function ownFolder(path: string, { isOpen = false } = {}): Promise<
   return realpath(path);
 }
 
-interface Step {
-  readonly isOpen: boolean;
-  readonly isLast: boolean;
-  readonly links: number;
-}
+type Step = Readonly<{ isOpen: boolean; isLast: boolean; links: number }>;
 
 async function walk(path: string, { isOpen, isLast, links }: Step): Promise<string> {
   const parent = dirname(path);
@@ -98,7 +94,8 @@ export async function openOwn(path: string, flags: number): Promise<FileHandle> 
     const stats = await file.stat();
     if (!stats.isFile()) throw refused(path, 'is not a file');
     if (process.getuid === undefined) return file;
-    if (stats.nlink !== 1) throw refused(path, 'has a second name elsewhere');
+    // None at all is a file that another process removed since it was opened.
+    if (stats.nlink > 1) throw refused(path, 'has a second name elsewhere');
     if (stats.uid !== process.getuid() && stats.uid !== (await stat(dirname(path))).uid) {
       throw refused(path, `belongs to the user with id ${stats.uid}`);
     }

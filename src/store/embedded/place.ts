@@ -41,14 +41,8 @@ const placeAt = (directory: string): Place => ({
   logFile: join(directory, 'server.log'),
 });
 
-interface FoundPlace {
-  readonly place: Place;
-  readonly account: Account | null;
-  readonly isOutsideHome: boolean;
-}
-
 /** Finds the files of this home, or decides where they will be. Creates the base, never the data. */
-export async function findPlace(home: string, systemDirectory: string): Promise<FoundPlace> {
+export async function findPlace(home: string, systemDirectory: string) {
   const realHome = await ownFolder(home);
   const { place, hasData } = await findFiles(placeIn(realHome));
   const account = await chooseAccount(hasData ? place.dataDirectory : null);

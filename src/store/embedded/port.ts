@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { createServer } from 'node:net';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { readOwn } from './own-files.ts';
 import type { Place } from './place.ts';
@@ -36,13 +37,10 @@ function isFree(port: number): Promise<boolean> {
   );
 }
 
-function listenOnce(port: number): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen({ host: HOST, port, exclusive: true }, () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address ? address.port : port));
-    });
-  });
+async function listenOnce(port: number): Promise<number> {
+  const server = createServer().listen({ host: HOST, port, exclusive: true });
+  await once(server, 'listening');
+  const { port: used } = server.address() as AddressInfo;
+  await once(server.close(), 'close');
+  return used;
 }

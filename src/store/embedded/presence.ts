@@ -9,21 +9,16 @@ export interface Address {
   readonly password: string;
 }
 
-/**
- * Who uses the shared server is written in the server itself: every process holds one session with a shared advisory
- * lock. A process that dies loses its session, so there is nothing to clean up after a crash. Whoever leaves and then
- * gets the lock exclusively is the last one.
- */
-export interface Presence {
-  /** Settles when the session is over, for whatever reason. */
-  readonly ended: Promise<void>;
-  /** True when no other process is here. None can join then until this session is closed or the server is down. */
-  leave(signal: AbortSignal): Promise<boolean>;
-  close(): void;
-}
+export type Presence = Awaited<ReturnType<typeof openPresence>>;
 
-/** Joins. Waits while the last process of before is stopping the server; that ends this session, too. */
-export async function openPresence(address: Address, signal: AbortSignal): Promise<Presence> {
+/**
+ * Joins. Who uses the shared server is written in the server itself: every process holds one session with a shared
+ * advisory lock. A process that dies loses its session, so there is nothing to clean up after a crash. Whoever leaves and
+ * then gets the lock exclusively is the last one.
+ *
+ * Waits while the last process of before is stopping the server; that ends this session, too.
+ */
+export async function openPresence(address: Address, signal: AbortSignal) {
   const { client, ended } = await connect(address, NAME, signal);
   const lock = [LOCKS.presence.toString()];
   try {
@@ -33,8 +28,10 @@ export async function openPresence(address: Address, signal: AbortSignal): Promi
     throw error;
   }
   return {
+    /** Settles when the session is over, for whatever reason. */
     ended,
-    async leave(signal) {
+    /** True when no other process is here. None can join then until this session is closed or the server is down. */
+    async leave(signal: AbortSignal): Promise<boolean> {
       await abortable(client.query('select pg_advisory_unlock_shared($1)', lock), signal);
       const answer = client.query<{ alone: boolean }>('select pg_try_advisory_lock($1) as alone', lock);
       return (await abortable(answer, signal)).rows[0]?.alone === true;
@@ -64,11 +61,7 @@ export async function createDatabase(address: Address, signal: AbortSignal): Pro
 /** A port that accepts and then says nothing must not hold us up. */
 const CONNECT_TIMEOUT_MS = 5_000;
 
-async function connect(
-  { port, password }: Address,
-  database: string,
-  signal: AbortSignal,
-): Promise<{ client: Client; ended: Promise<void> }> {
+async function connect({ port, password }: Address, database: string, signal: AbortSignal) {
   const url = `postgres://${NAME}:${encodeURIComponent(password)}@${HOST}:${port}/${database}?sslmode=disable`;
   const client = createSession(url, { name: 'leadmirror presence', connectTimeoutMs: CONNECT_TIMEOUT_MS });
   // Without a listener the end of the server would be an uncaught exception. What follows from it is done on 'end'.

@@ -14,10 +14,7 @@ import { lastLines, type ProgramResult, runProgram } from './run-program.ts';
  * They are used where npm put them if possible. Otherwise (root's files that the account cannot reach; a read-only
  * package that lacks its links) a copy is made once, next to the data.
  */
-export interface Programs {
-  readonly initdb: string;
-  readonly pgCtl: string;
-  readonly postgres: string;
+export interface Programs extends ReturnType<typeof programsIn> {
   /** `18.4` */
   readonly version: string;
   /** `18`: a data directory belongs to one major version. */
@@ -27,7 +24,6 @@ export interface Programs {
 const PLATFORM_NAMES: Readonly<Record<string, string>> = { linux: 'linux', darwin: 'darwin', win32: 'windows' };
 
 const SUFFIX = process.platform === 'win32' ? '.exe' : '';
-const PROGRAM_NAMES = ['initdb', 'pg_ctl', 'postgres'].map((name) => name + SUFFIX);
 
 /** The package's `native` directory. Throws ConfigError where this platform has none or it is not installed. */
 export async function findNativeDirectory(
@@ -66,14 +62,14 @@ interface PrepareOptions {
 export async function preparePrograms(options: PrepareOptions): Promise<Programs> {
   const { nativeDirectory } = options;
   const usable = (await isUsable(options)) ? nativeDirectory : await ensureCopy(options);
-  const [initdb, pgCtl, postgres] = programPaths(usable);
-  const version = await readVersion(postgres, options);
-  return { initdb, pgCtl, postgres, version, majorVersion: version.split('.')[0] ?? version };
+  const programs = programsIn(usable);
+  const version = await readVersion(programs.postgres, options);
+  return { ...programs, version, majorVersion: version.split('.')[0] ?? version };
 }
 
-function programPaths(nativeDirectory: string): [initdb: string, pgCtl: string, postgres: string] {
-  const [initdb = '', pgCtl = '', postgres = ''] = PROGRAM_NAMES.map((name) => join(nativeDirectory, 'bin', name));
-  return [initdb, pgCtl, postgres];
+function programsIn(nativeDirectory: string) {
+  const pathOf = (name: string): string => join(nativeDirectory, 'bin', name + SUFFIX);
+  return { initdb: pathOf('initdb'), pgCtl: pathOf('pg_ctl'), postgres: pathOf('postgres') };
 }
 
 async function isUsable({ nativeDirectory, account }: PrepareOptions): Promise<boolean> {
@@ -83,7 +79,7 @@ async function isUsable({ nativeDirectory, account }: PrepareOptions): Promise<b
     return false;
   }
   // npm gives all files of a package modes by the same rule, so one speaks for all.
-  const [, , postgres] = programPaths(nativeDirectory);
+  const { postgres } = programsIn(nativeDirectory);
   return (
     account === null ||
     ((await findBarrier(dirname(postgres), account)) === null && permits(account, await stat(postgres), 5))
@@ -108,7 +104,7 @@ async function complete(nativeDirectory: string): Promise<void> {
     });
   }
   if (process.platform === 'win32') return;
-  for (const path of programPaths(nativeDirectory)) {
+  for (const path of Object.values(programsIn(nativeDirectory))) {
     const { mode } = await stat(path);
     if ((mode & 0o111) === 0) await chmod(path, mode | 0o555);
   }
@@ -116,7 +112,7 @@ async function complete(nativeDirectory: string): Promise<void> {
 
 /** The copy's name follows the content, so that an update of the package brings a new copy and never mixes two. */
 async function ensureCopy({ nativeDirectory, base, signal }: PrepareOptions): Promise<string> {
-  const [, , postgres] = programPaths(nativeDirectory);
+  const { postgres } = programsIn(nativeDirectory);
   const digest = createHash('sha256').update(await readFile(postgres));
   const path = join(base, `postgres-programs-${digest.digest('hex').slice(0, 12)}`);
   const copied = join(path, 'native');

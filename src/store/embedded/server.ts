@@ -17,16 +17,7 @@ export interface ServerParts {
 }
 
 /** A start that is under way. */
-export interface Launch {
-  /** Whether the process that we started is over, for whatever reason. */
-  hasEnded(): boolean;
-  /** Whether the server with this process id is the one that this launch started. */
-  isServer(pid: number): boolean;
-  /** The server's log since this start. */
-  readLog(): Promise<string>;
-  /** Asks the server to stop. Only for one that nobody can have reached yet. */
-  interrupt(): void;
-}
+export type Launch = Awaited<ReturnType<typeof launchServer>>;
 
 const MAXIMUM_LOG_BYTES = 10 * 1024 * 1024;
 
@@ -36,7 +27,7 @@ const MAXIMUM_LOG_BYTES = 10 * 1024 * 1024;
  *
  * Postgres' lock file lets only one server run on the data: of several launches at once all but one end by themselves.
  */
-export async function launchServer(parts: ServerParts, port: number): Promise<Launch> {
+export async function launchServer(parts: ServerParts, port: number) {
   const { place, account } = parts;
   await rotateLog(place);
   const log = await openOwn(place.logFile, constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT);
@@ -58,10 +49,13 @@ export async function launchServer(parts: ServerParts, port: number): Promise<La
     };
     child.on('exit', end).on('error', end);
     return {
-      hasEnded: () => hasEnded,
-      // On Windows the child is pg_ctl, which ends well when the server is its own.
-      isServer: (pid) => (process.platform === 'win32' ? child.exitCode === 0 : child.pid === pid),
-      readLog: async () => (await readOwn(place.logFile, logStart)) ?? '',
+      /** Whether the process that we started is over, for whatever reason. */
+      hasEnded: (): boolean => hasEnded,
+      /** Whether it is ours that has this id. On Windows the child is pg_ctl, which ends well when the server is its own. */
+      isServer: (pid: number): boolean => (process.platform === 'win32' ? child.exitCode === 0 : child.pid === pid),
+      /** The server's log since this start. */
+      readLog: async (): Promise<string> => (await readOwn(place.logFile, logStart)) ?? '',
+      /** Asks the server to stop. Only for one that nobody can have reached yet. */
       interrupt: () => void child.kill('SIGINT'),
     };
   } finally {
@@ -88,10 +82,7 @@ export async function requestStop({ place, programs, account }: ServerParts, sig
 
 /** Only at a start, when no server holds the file. One older log is kept. */
 async function rotateLog({ logFile }: Place): Promise<void> {
-  const size = await stat(logFile).then(
-    (stats) => stats.size,
-    () => 0,
-  );
+  const { size } = await stat(logFile).catch(() => ({ size: 0 }));
   // Two processes that start at once may both try; for the second there is nothing left to do.
   if (size > MAXIMUM_LOG_BYTES) await rename(logFile, `${logFile}.1`).catch(() => {});
 }

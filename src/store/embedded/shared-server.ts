@@ -13,12 +13,7 @@ const REJOIN_DELAY_MS = 2_000;
 const STOP_TIMEOUT_MS = 60_000;
 const POLL_MS = 25;
 
-interface SharedServerOptions {
-  readonly parts: ServerParts;
-  readonly password: string;
-  readonly logger: Logger;
-  readonly joined: Joined;
-}
+type SharedServerOptions = Readonly<{ parts: ServerParts; password: string; logger: Logger; joined: Joined }>;
 
 /** Our presence on the shared server, kept until `close`: when the server dies, it is started again at the same port. */
 export class SharedServer {

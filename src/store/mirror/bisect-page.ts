@@ -8,14 +8,12 @@ import { describeRefusal } from '../refusal-detail.ts';
 import { encodeRows } from './page-json.ts';
 import { type PageWrite, upsertSql } from './pages.ts';
 
-/** The reason of a record that maps, but that Postgres does not take: an indexed text too long for an index, nesting too deep for it. */
+/** A record that maps, but that Postgres does not take: a text too long for an index, nesting too deep for it. */
 export const REFUSED = 'refused_by_database';
 
 /**
- * Returns the page without the records that Postgres refuses; those go to quarantine with it. They are found by bisecting: each part is tried in a
- * transaction that is rolled back, so nothing is written here.
- *
- * @throws whatever an attempt throws that is no refusal
+ * The page without the records that Postgres refuses, which go to quarantine with it. They are found by bisecting, in
+ * transactions that are rolled back. @throws whatever an attempt throws that is no refusal
  */
 export async function bisectPage(
   prisma: PrismaClient,

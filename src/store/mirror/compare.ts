@@ -10,7 +10,7 @@ export type DifferenceKind =
   | 'missing'
   /** The mirror has an older version. */
   | 'stale'
-  /** The same version, or a newer one, with other content: in `raw`, in a typed column or in what the store derives from them. */
+  /** No older version, but other content: in `raw`, in a typed column or in what the store derives from them. */
   | 'different';
 
 export interface RowDifference {
@@ -33,9 +33,7 @@ interface Comparison {
   readonly since: Date;
 }
 
-/**
- * Compares rows with the mirror without writing: all by id and version, those in `byContent` (null: all) column by column as well.
- */
+/** Compares rows with the mirror without writing: all by id and version, those in `byContent` column by column, too. */
 export async function compareRows(
   prisma: PrismaClient,
   { connectionId, table, rows, byContent, since }: Comparison,
@@ -52,7 +50,8 @@ export async function writtenSince(
   { connectionId, table, ids, since }: Omit<Comparison, 'rows' | 'byContent'> & { readonly ids: readonly string[] },
 ): Promise<readonly string[]> {
   const rows = await prisma.$queryRawUnsafe<{ id: string }[]>(
-    `select id from ${tableName(table)} where connection_id = $1 and id = any($2::text[]) and synced_at >= $3::timestamptz`,
+    `select id from ${tableName(table)}
+      where connection_id = $1 and id = any($2::text[]) and synced_at >= $3::timestamptz`,
     connectionId,
     ids,
     since,
@@ -60,7 +59,7 @@ export async function writtenSince(
   return rows.map(({ id }) => id);
 }
 
-/** Pure. Parameters: $1 rows as a JSON array, $2 connection_id, $3 ids to be compared by content, or null for all, $4 the time of `since`. */
+/** Parameters: $1 rows as a JSON array, $2 connection_id, $3 ids compared by content (null: all), $4 `since`. */
 function compareSql(table: TableSpec): string {
   const columns = Object.keys(table.columns).map((name) => [name, differs(table, name, 'i')]);
   const named = [
@@ -88,8 +87,8 @@ with incoming as (
   ) t on true
 )
 select id, kind, is_fresh, case when kind = 'missing' then '{}' else columns end as columns,
-  array(select name from jsonb_object_keys(case when kind <> 'missing' and jsonb_typeof(stored) = 'object' and jsonb_typeof(given) = 'object'
-      then stored || given else '{}' end) as name
+  array(select name from jsonb_object_keys(case when kind <> 'missing'
+      and jsonb_typeof(stored) = 'object' and jsonb_typeof(given) = 'object' then stored || given else '{}' end) as name
     where stored -> name is distinct from given -> name order by 1) as fields
 from judged where kind is not null order by id`.trim();
 }

@@ -6,8 +6,8 @@ import { withSession } from '../session.ts';
 import { quoteName, tableName } from './table-sql.ts';
 
 /**
- * Tables of streams that are not built in: made where they are missing, and given the columns that they lack. Nothing is ever taken away or changed: a
- * column that a stream no longer names stays, and one of another type than asked for is refused, because only a person can say what is to become of its values.
+ * Tables of streams that are not built in: made where they are missing, and given the columns that they lack. Nothing
+ * is taken away or changed: a column of another type is refused, and a person decides.
  */
 
 /** What every mirrored table has beside its typed columns, as the migrations write it: type and comment. */
@@ -29,8 +29,7 @@ const COMMON: Readonly<Record<string, readonly [type: string, comment: string]>>
 const sqlType = (type: ColumnType): string => (type === 'timestamptz' ? 'timestamptz(3)' : type);
 
 /**
- * Makes the tables ready to be written. Any number of processes may start at once. Without a table to make or a column to add it only reads, and needs no
- * right to create anything.
+ * Makes the tables ready; any number of processes may start at once. With nothing to make it needs no right to create.
  *
  * @throws DatabaseError `database_foreign` when a table of that name is none of ours or a column has another type
  */

@@ -8,8 +8,7 @@ import { readAsOf } from '../reports/status.ts';
 import { quoteName, tableName } from './table-sql.ts';
 
 /**
- * Ids of a mirrored stream's rows, newest first, without those that are gone; null until its first full read is through. Streams are named like
- * their tables.
+ * Ids of a stream's alive rows, newest first; null until its first full read is through. Streams are named like tables.
  */
 export async function readMirroredIds(
   prisma: PrismaClient,
@@ -27,13 +26,13 @@ export async function readMirroredIds(
   return rows.map(({ id }) => id);
 }
 
-/** A mirrored stream that another one is read by. Null until its first full read is through, and while it is staler than it should be. */
+/** A stream that another one is read by. Null until its first full read, and while it is staler than it should be. */
 export async function followMirrored(prisma: PrismaClient, key: StreamKey): Promise<FollowedStream | null> {
   if (!(await isBackfillComplete(prisma, key)) || (await isStale(prisma, key))) return null;
   return { settledAt: () => readSettledTime(prisma), read: (query) => readFollowed(prisma, key, query) };
 }
 
-/** What follows a stream is never fresher than that stream. One that no schedule keeps up to date is as fresh as a person wants it. */
+/** What follows a stream is never fresher than it. One without a schedule is as fresh as a person wants it. */
 async function isStale(prisma: PrismaClient, key: StreamKey): Promise<boolean> {
   const where = { connection_id: key.connectionId, stream: key.stream };
   const scheduled = await prisma.syncStream.findFirst({ where: { ...where, fresh_within_seconds: { gt: 0 } } });
@@ -46,9 +45,9 @@ async function isStale(prisma: PrismaClient, key: StreamKey): Promise<boolean> {
 const LONGEST_TRANSACTION = '60 seconds';
 
 /**
- * Rows carry the time at which their transaction began, and are seen when it is committed. So: up to just before the oldest transaction that is under way.
- * One that has written nothing within seconds only reads. The clock is read first, and the pause gives a transaction that has just begun the time to show
- * up.
+ * Rows carry the time at which their transaction began, and are seen when it is committed. So: up to just before the
+ * oldest transaction that is under way; one that has written nothing within seconds only reads. The clock is read
+ * first, and the pause lets a transaction that has just begun show up.
  */
 async function readSettledTime(prisma: PrismaClient): Promise<number> {
   const now = await databaseNow(prisma);
@@ -69,7 +68,8 @@ async function readFollowed(
 ): Promise<readonly FollowedRow[]> {
   const [schema = '', name = ''] = stream.split('.');
   const values = columns.map((column) => `'${column}', ${quoteName(column)}`).join(', ');
-  const sql = `select synced_at as at, id, deleted_at is not null as "isDeleted", jsonb_build_object(${values}) as values
+  const sql = `select synced_at as at, id, deleted_at is not null as "isDeleted",
+        jsonb_build_object(${values}) as values
       from ${tableName({ schema, name })}
       where connection_id = $1 and (synced_at, id) > ($2::timestamptz, $3) and synced_at <= $4::timestamptz
         ${onlyDeleted ? 'and deleted_at is not null' : ''}
@@ -77,7 +77,7 @@ async function readFollowed(
   const parameters = [connectionId, new Date(behind?.at ?? 0), behind?.id ?? '', new Date(untilMs), limit];
   type Found = Omit<FollowedRow, 'place'> & { readonly at: Date; readonly id: string };
   const [, rows] = await prisma.$transaction([
-    // The index has this order. On a young table without statistics the planner would read and sort all rows for every few of them.
+    // The index has this order; without statistics the planner would read and sort all rows every time.
     prisma.$executeRaw`set local enable_sort = off`,
     prisma.$queryRawUnsafe<Found[]>(sql, ...parameters),
   ]);

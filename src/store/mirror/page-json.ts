@@ -5,8 +5,8 @@ const SUSPECT = /\\u(?:0000|[dD][89a-fA-F])/;
 const REPLACEMENT = '\uFFFD';
 
 /**
- * A page of rows as the JSON text that the upsert takes. Characters that Postgres cannot store are legal input: they become U+FFFD and the row
- * is marked `text_repaired`, so that one odd message does not keep a whole page out.
+ * A page of rows as the JSON text that the upsert takes. Characters that Postgres cannot store become U+FFFD and the
+ * row is marked `text_repaired`, so that one odd message does not keep a whole page out.
  */
 export function encodeRows(rows: readonly Row[]): string {
   const text = JSON.stringify(rows.map(withoutNulls));
@@ -26,7 +26,7 @@ function withoutNulls(row: Row): Partial<Row> {
   return lean;
 }
 
-/** The same value with every unstorable character replaced, in keys as well. Loops: callbacks would double the depth of the stack. */
+/** With every unstorable character replaced, in keys too. Loops: callbacks would double the depth of the stack. */
 function repair(value: unknown): unknown {
   if (typeof value === 'string') return repairText(value);
   if (typeof value !== 'object' || value === null) return value;

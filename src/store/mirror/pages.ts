@@ -22,7 +22,7 @@ export interface PageWrite {
   readonly isForced?: boolean;
 }
 
-/** Encodes rows for writing. Apart from the transaction, so that it can be done while the page before is being written. */
+/** Encodes rows apart from the transaction, so that it is done while the page before is being written. */
 export function encodePage(page: Omit<PageWrite, 'json' | 'rowCount'> & { readonly rows: readonly Row[] }): PageWrite {
   const { rows, ...rest } = page;
   return { ...rest, json: rows.length === 0 ? null : encodeRows(rows), rowCount: rows.length };
@@ -59,7 +59,7 @@ export interface PageToWrite {
   readonly lease: Lease;
   readonly startedAt: Date;
   readonly page: PageWrite | null;
-  /** Ids that the walk met for the first time: kept with the page, so that they never claim more than the checkpoint. */
+  /** Ids that the walk met first on this page, kept with it: they never claim more than the checkpoint. */
   readonly met?: { readonly list: string; readonly ids: readonly string[] };
   /** Rows found to be gone. */
   readonly tombstones?: { readonly table: TableSpec; readonly before: Date | null; readonly ids: readonly string[] };
@@ -68,7 +68,7 @@ export interface PageToWrite {
   readonly counts: RunCounts;
   /** The run ends with this page. */
   readonly end: RunEnd | null;
-  /** The run lets others have their turn: its lease ends with this page, its line stays open, and the next holder goes on with it. */
+  /** The run lets others have their turn: its lease ends with this page, and its next holder goes on with it. */
   readonly yields?: boolean;
 }
 
@@ -79,13 +79,12 @@ interface Counted {
   readonly deleted: number;
 }
 
-/** Nothing is written without it: the checkpoint's row is locked before all others, and with it the lease is checked. */
+/** Nothing is written without it: the checkpoint's row is locked first, and the lease checked with it. */
 const HELD = Prisma.sql`exists (select from held)`;
 
 /**
- * Writes a page and its progress in one statement, which is its own transaction: checkpoint, quarantine, rows, ids seen, tombstones, the run's line. Stored
- * progress therefore never claims a row that is not there, and never omits one that is. Returns the run's counts after the page.
- *
+ * Writes a page and its progress in one statement, which is its own transaction: stored progress never claims a row
+ * that is not there, and never omits one that is. Returns the run's counts after the page.
  * @throws LeaseLostError when another run took over; nothing of the page is kept then
  */
 export async function writePage(prisma: PrismaClient, write: PageToWrite): Promise<RunCounts> {
@@ -145,7 +144,8 @@ function pageSql(write: PageToWrite, json: string): Prisma.Sql {
   parts.push(
     tombstones === undefined || tombstones.ids.length === 0
       ? Prisma.sql`deleted as (select 0 as deleted)`
-      : Prisma.sql`marked as (${tombstonesSql(lease, tombstones)} and ${HELD} returning true), deleted as (select count(*)::int as deleted from marked)`,
+      : Prisma.sql`marked as (${tombstonesSql(lease, tombstones)} and ${HELD} returning true),
+          deleted as (select count(*)::int as deleted from marked)`,
   );
   const before = countsBefore(write);
   const hasNews = !isIdle(before) || end !== null || write.yields === true || before.pages > 1;
@@ -196,7 +196,7 @@ function isIdle(counts: RunCounts): boolean {
 interface UpsertValues {
   readonly connectionId: string;
   readonly runId: bigint;
-  /** A stored row written before this time may be replaced by an older version, because a full sync requested it afterwards. Null: never. */
+  /** A row written before then may be replaced by an older version, which was requested afterwards. Null: never. */
   readonly replaceWrittenBefore: Date | null;
   /** Every row is written, whatever is stored: for rows that were found to be wrong. */
   readonly isForced?: boolean;
@@ -205,36 +205,37 @@ interface UpsertValues {
 }
 
 /**
- * The rows of a page as the common table expression `incoming`. `json` is a JSON array of rows: one bind parameter, because a statement takes at most
- * 65,535 of them.
+ * The rows of a page as the common table expression `incoming`. `json` is one bind parameter: a statement takes 65,535.
  */
 function incomingPart(table: TableSpec, json: string): Prisma.Sql {
   const { recordset, incoming } = fragmentsOf(table);
-  // `distinct on … order by id`: the same id twice in one page is legal (keep the newer), and two lanes writing the same rows take their locks in one order.
+  // The same id twice in one page is legal (keep the newer); by id, so that all writers take their locks in one order.
   return Prisma.sql`
 incoming as materialized (
-  select distinct on (r.id) ${incoming}, md5(r.raw::text) as content_hash, coalesce(r.text_repaired, false) as text_repaired
+  select distinct on (r.id) ${incoming}, md5(r.raw::text) as content_hash,
+    coalesce(r.text_repaired, false) as text_repaired
   from jsonb_to_recordset(${json}::jsonb) as r(${recordset})
   order by r.id, r.updated_at desc nulls last
 )`;
 }
 
-/** The upsert of `incoming` as common table expressions: `changed`, `written`, and `counted` with one line: `read` (distinct ids), `created`, `updated`. */
+/** The upsert of `incoming` as `changed`, `written` and `counted` (`read`: distinct ids; `created`; `updated`). */
 function upsertParts(table: TableSpec, values: UpsertValues): Prisma.Sql {
   const { connectionId, runId, replaceWrittenBefore, isForced = false, condition = Prisma.sql`true` } = values;
   const { target, stored, assignments, isDifferent } = fragmentsOf(table);
   const mayReplace = (row: 'i' | 'excluded') =>
     // Not older than what is stored; rows without dates are always written.
-    Prisma.sql`((t.updated_at > ${Prisma.raw(row)}.updated_at) is not true or t.synced_at < ${replaceWrittenBefore}::timestamptz)`;
+    Prisma.sql`((t.updated_at > ${Prisma.raw(row)}.updated_at) is not true
+      or t.synced_at < ${replaceWrittenBefore}::timestamptz)`;
   const isWanted = isForced
     ? Prisma.sql`true`
     : Prisma.sql`(t.id is null or (${isDifferent('i')} and ${mayReplace('i')}))`;
   const isStillWanted = isForced
     ? Prisma.sql`true`
     : Prisma.sql`${isDifferent('excluded')} and ${mayReplace('excluded')}`;
-  // Unchanged rows are left out by the join already, so that they are not even locked; the conflict clause
-  // repeats the test, because another run may have written the row since this statement's snapshot was taken. `lateral … limit 1` keeps the planner
-  // to one look-up by key per row: on a young table without statistics it would read and sort all rows of the connection for every page.
+  // The join leaves unchanged rows out, so that they are not even locked; the conflict clause repeats the test, because
+  // another run may have written the row meanwhile. `lateral … limit 1` keeps the planner to one look-up by key per row:
+  // without statistics it would read and sort all rows of the connection for every page.
   return Prisma.sql`
 changed as (
   select i.*
@@ -260,7 +261,8 @@ changed as (
 
 /** The upsert as a statement of its own. */
 export function upsertSql(table: TableSpec, json: string, values: UpsertValues): Prisma.Sql {
-  return Prisma.sql`with ${incomingPart(table, json)}, ${upsertParts(table, values)} select read, created, updated from counted`;
+  return Prisma.sql`
+with ${incomingPart(table, json)}, ${upsertParts(table, values)} select read, created, updated from counted`;
 }
 
 /** What follows from the table alone. */

@@ -7,7 +7,7 @@ import { addMs, databaseNow } from '../database-time.ts';
 
 const derive = promisify(scrypt) as (secret: string, salt: string, length: number) => Promise<Buffer>;
 
-/** Refusals of one credential in its budget's row, for all processes. The secret itself is never stored: a slow digest tells it from another one. */
+/** Refusals of one credential in its budget's row. Of the secret only a slow digest is stored. */
 export function createRefusalStore(
   prisma: PrismaClient,
   { credential, secret }: { readonly credential: string; readonly secret: string },

@@ -58,11 +58,11 @@ export async function writeDerived(
 }
 
 /**
- * Pure. Parameters: $1 rows as a JSON array, each with the `content_hash` that it was derived from; $2 connection_id.
+ * Parameters: $1 rows as a JSON array, each with the `content_hash` that it was derived from; $2 connection_id.
  *
- * A row that a run wrote meanwhile has other content, or was mapped by that run: it is left alone, which is why no lease is needed. Rows are locked in
- * the order of their ids, as pages do. `raw`, `content_hash` and `run_id` stay; `synced_at` says when the row was written last, so it moves.
- * An attributed column stays when the record does not tell, and so does `deleted_at`, which a full walk may have set.
+ * A row that a run wrote meanwhile has other content, or was mapped by that run: it is left alone, so no lease is
+ * needed. Rows are locked in the order of their ids, as pages do. `synced_at` moves, being the last write. An
+ * attributed column stays when the record does not tell, and so does `deleted_at`, which a full walk may have set.
  */
 function reprojectSql(table: TableSpec): string {
   const target = tableName(table);
@@ -77,7 +77,8 @@ function reprojectSql(table: TableSpec): string {
 with derived as materialized (
   select * from jsonb_to_recordset($1::jsonb) as r(${recordsetOf(table, 'content_hash text')})
 ), locked as materialized (
-  select t.id from derived d join ${target} t on t.connection_id = $2 and t.id = d.id and t.content_hash = d.content_hash
+  select t.id
+  from derived d join ${target} t on t.connection_id = $2 and t.id = d.id and t.content_hash = d.content_hash
   where ${isOther}
   order by t.id for update of t
 ), written as (

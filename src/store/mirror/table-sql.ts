@@ -17,7 +17,7 @@ export function recordsetOf({ columns }: TableSpec, ...more: readonly string[]):
   return ['id text', ...typed, 'deleted_at timestamptz', ...more].join(', ');
 }
 
-/** Whether the stored row `t` has another value; what `given` does not tell of an attributed column is no difference. */
+/** Whether stored row `t` differs; what `given` does not tell of an attributed column is no difference. */
 export function differs({ attributed = [] }: TableSpec, name: string, given: string): string {
   const column = quoteName(name);
   const isOther = `t.${column} is distinct from ${given}.${column}`;

@@ -3,7 +3,7 @@ import type { MirroredRow, TableSpec } from '../../stream.ts';
 import type { CheckpointKey, Lease } from '../engine/leases.ts';
 import { tableName } from './table-sql.ts';
 
-/** Suspects: alive rows that a full sync was not shown, and that no run wrote since it began. They mean something only when it ended complete. */
+/** Alive rows that a full sync was not shown and no run wrote since. They mean something only when it is complete. */
 export interface SuspectQuery {
   readonly key: CheckpointKey;
   readonly table: TableSpec;
@@ -34,7 +34,7 @@ export async function readSuspects(
   return rows.map(({ row }) => row);
 }
 
-/** Some alive rows that the walk did meet: what the upstream answers about one of them tells whether it can be asked at all. */
+/** Some alive rows that the walk did meet: the answers about them tell whether the upstream can be asked. */
 export async function readMetRows(prisma: PrismaClient, { key, table }: SuspectQuery): Promise<readonly MirroredRow[]> {
   const found = await prisma.$queryRawUnsafe<{ row: MirroredRow }[]>(
     `select to_jsonb(t) - 'raw' as row from ${tableName(table)} t
@@ -64,14 +64,15 @@ function parameters({ key, before }: SuspectQuery): [string, string, string, Dat
   return [key.connectionId, key.stream, key.pass, before];
 }
 
-/** Alive rows, and how many were marked as deleted within the last day: what the deletion guard compares suspects with. */
+/** Alive rows, and how many were marked as deleted within the last day, for the deletion guard. */
 export async function readVanishing(
   prisma: PrismaClient,
   { connectionId, stream }: Pick<CheckpointKey, 'connectionId' | 'stream'>,
   table: TableSpec,
 ): Promise<{ alive: number; deletedToday: number }> {
   const [row] = await prisma.$queryRaw<{ alive: number; deletedToday: number }[]>`
-    select (select count(*) from ${Prisma.raw(tableName(table))} where connection_id = ${connectionId} and deleted_at is null)::int as alive,
+    select (select count(*) from ${Prisma.raw(tableName(table))}
+        where connection_id = ${connectionId} and deleted_at is null)::int as alive,
       coalesce(sum(deleted), 0)::int as "deletedToday" from sync.runs
     where connection_id = ${connectionId} and stream = ${stream} and started_at > now() - interval '1 day'`;
   if (row === undefined) throw new Error('a sum answers one line');

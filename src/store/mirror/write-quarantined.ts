@@ -7,15 +7,15 @@ import { encodeRows } from './page-json.ts';
 import { upsertSql } from './pages.ts';
 import { tableName } from './table-sql.ts';
 
-/** `written`: the mirror holds this record, or a newer version. `gone`: it vanished upstream meanwhile. `closed`: another process was faster. */
+/** `written`: this record or a newer one is stored. `gone`: it vanished upstream. `closed`: another was faster. */
 type RetryOutcome = 'written' | 'gone' | 'refused' | 'closed';
 
 /**
  * Writes one quarantined record after all and closes its row, in one transaction.
  *
- * No lease: that guards a checkpoint, and none is touched here. Two writers of one row are safe: the row's lock lets one of them go first, and the version
- * guard keeps an older version from replacing a newer one. Records without a date have no such guard; for those the quarantine row itself is closed
- * (and so locked) first, as every page does: once a newer version was written, the row is closed, and this one is not written any more.
+ * No lease: no checkpoint is touched. Of two writers of one row the version guard keeps the newer. Records without a
+ * date have no such guard; so the quarantine row is closed (and locked) first, as every page does: once a newer version
+ * was written, it is closed, and this one is not written any more.
  */
 export async function writeQuarantined(
   prisma: PrismaClient,

@@ -301,8 +301,8 @@ class Scale {
     const intervalMs = nextTick(schedule, beginsAt) - beginsAt;
     const moments = await this.#momentsAfter(beginsAt);
     await delay(beginsAt - Date.now());
-    const from = await this.#meterAll(scheduler, workers);
     upstream.clearLog();
+    const from = await this.#meterAll(scheduler, workers);
     let requests = 0;
     const isOver = async () => {
       requests += upstream.log.length;

@@ -264,6 +264,19 @@ describe('a project', () => {
     });
   });
 
+  it('takes all that it says of the owner from one person', () => {
+    const names = ['owner_id', 'owner_email', 'owner_first_name', 'owner_last_name'] as const;
+    const ownerIn = (fields: Json) => names.map((name) => project(fields)[name]);
+    const flat = { leader_id: 9, leader_email: 'f@example.test', leader_first_name: 'F', leader_last_name: 'L' };
+    const leader = { id: 9, email: 'l@example.test', last_name: null };
+    expect(ownerIn({ owner: { id: 7, first_name: 'O' }, leader, ...flat })).toEqual(['7', null, 'O', null]);
+    expect(ownerIn({ owner: { email: 'o@example.test' }, leader })).toEqual([null, 'o@example.test', null, null]);
+    expect(ownerIn({ owner: 7, leader, ...flat })).toEqual(['7', null, null, null]);
+    expect(ownerIn({ owner: 9, leader })).toEqual(['9', 'l@example.test', null, null]);
+    expect(ownerIn({ owner: null, leader, ...flat })).toEqual(['9', 'l@example.test', 'F', 'L']);
+    expect(ownerIn({ owner: false, ...flat })).toEqual(['9', 'f@example.test', 'F', 'L']);
+  });
+
   it.each([
     ['the outcome before 2020', { won: 'lost' }, { verdict: 'lost' }],
     ['an outcome that is a switch', { won: true }, { verdict: 'true' }],
