@@ -147,5 +147,6 @@ export function abortError(signal?: AbortSignal): Error {
 
 /** True for the error that an aborted signal leaves behind: a stop, not a failure. */
 export function isAbort(error: unknown): boolean {
-  return error instanceof Error && (error.name === 'AbortError' || (error as { code?: unknown }).code === 'ABORT_ERR');
+  const { name, code } = (error ?? {}) as { readonly name?: unknown; readonly code?: unknown };
+  return name === 'AbortError' || code === 'ABORT_ERR';
 }

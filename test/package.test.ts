@@ -35,6 +35,8 @@ function packagesAskedFor(folder: string): Map<string, string> {
       /(?:^|[;}\s])import\s*["']([^."'][^"']*)["']/g,
       /\bimport\s*\(\s*["']([^."'][^"']*)["']\s*\)/g,
       /\b(?:require|resolve)\s*\(\s*["']([a-z@][\w@/.-]*)["']\s*\)/g,
+      // A file of a package that the page sends to browsers, named in a table.
+      /["']((?:@[\w-]+\/)?[a-z][\w.-]*\/dist\/[\w./-]+)["']/g,
     ];
     for (const target of forms.flatMap((form) => [...text.matchAll(form)].map(([, name]) => name ?? ''))) {
       const isBuiltin = target.startsWith('node:') || builtinModules.includes(target);

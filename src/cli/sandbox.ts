@@ -54,10 +54,10 @@ export async function startUpstreams({ port = 0, seed = 1, ...sizes }: Upstreams
       TILKEE_V3_URL: tilkeeAddress.v3Url,
       TILKEE_V2_URL: tilkeeAddress.v2Url,
       TILKEE_AUTH_URL: tilkeeAddress.authUrl,
-      TILKEE_USERNAME: tilkee.username,
-      TILKEE_PASSWORD: tilkee.password,
       // So that `tilkee login` can be tried; it signs in at the same place.
       TILKEE_APP_URL: tilkeeAddress.url,
+      TILKEE_USERNAME: tilkee.username,
+      TILKEE_PASSWORD: tilkee.password,
       TILKEE_CLIENT_ID: tilkee.clientId,
       TILKEE_CLIENT_SECRET: tilkee.clientSecret,
       // Visits are asked for project by project: at the usual pace the first full read would take minutes.
