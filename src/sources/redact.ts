@@ -4,8 +4,11 @@ export const DROPPED = Symbol('dropped');
 /** What is kept of a value, or `DROPPED`. `key`: its name, or its list's; `object`: what holds it. */
 type Decide = (key: string, value: unknown, object: Readonly<Record<string, unknown>> | null) => unknown;
 
-/** More levels than any real record has; what is deeper ends in quarantine without its text. */
-const MAX_LEVELS = 3000;
+/**
+ * More levels than any real record has; what is deeper ends in quarantine without its text. A list takes two frames a level: from about 2,200 levels on
+ * the stack may end first.
+ */
+const MAX_LEVELS = 2000;
 
 /**
  * A copy of a record in which every entry, at any depth, is what `decide` keeps of it; the same object when nothing

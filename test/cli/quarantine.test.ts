@@ -61,6 +61,7 @@ describe('quarantine', () => {
     expect(Object.keys(quarantine[0])).toEqual(
       'connection stream record_id reason detail first_seen_at last_seen_at run raw_text'.split(' '),
     );
+    expect(quarantine[0].detail).toEqual({ sqlstate: '54000', table: 'tiledesk.leads', column: 'email' });
     expect(quarantine[0]).toMatchObject({ connection, stream: 'tiledesk.leads', record_id: lead });
     expect(JSON.parse(quarantine[0].raw_text)).toMatchObject({ _id: lead, note: 'canary' });
     const short = await cli.run(['quarantine', 'tiledesk.departments', '--connection', connection], inDatabaseOnly());
