@@ -22,9 +22,9 @@ afterAll(async () => {
 const CASES: readonly (readonly [string, string, object, object])[] = [
   [
     'a check constraint',
-    `alter table tiledesk.leads add constraint no_canary check (company <> 'canary')`,
+    `alter table tiledesk.leads add constraint company_known check (company <> 'canary')`,
     { company: 'canary' },
-    { sqlstate: '23514', column: 'company', constraint: 'no_canary' },
+    { sqlstate: '23514', column: 'company', constraint: 'company_known' },
   ],
   [
     'a column that may not be empty',
@@ -70,7 +70,7 @@ describe('the detail of a refused record', () => {
     ]);
     expect(JSON.stringify(rows)).not.toContain('canary ');
     await sql.query(`drop trigger if exists refuse on tiledesk.leads; drop index if exists tiledesk.one_city;
-      alter table tiledesk.leads drop constraint if exists no_canary, alter column phone drop not null, alter column region type text`);
+      alter table tiledesk.leads drop constraint if exists company_known, alter column phone drop not null, alter column region type text`);
     await sql.query('delete from sync.quarantine');
     setup.sandbox.data.editLead(id, { phone: '2', company: 'x', city: id, region: 'x', note: 'x' });
     expect(await setup.run('leads', 'incremental')).toMatchObject({ outcome: 'succeeded' });
@@ -80,7 +80,7 @@ describe('the detail of a refused record', () => {
 describe('the page of a stream', () => {
   it('says why records are in quarantine', async () => {
     const [id = ''] = [...setup.sandbox.data.leads.keys()];
-    await sql.query(`alter table tiledesk.leads add constraint no_canary check (company <> 'canary')`);
+    await sql.query(`alter table tiledesk.leads add constraint company_known check (company <> 'canary')`);
     setup.sandbox.data.editLead(id, { company: 'canary' });
     await setup.run('leads', 'incremental');
 
@@ -89,7 +89,7 @@ describe('the page of a stream', () => {
     const quarantine = await listQuarantineReasons(setup.app.database.prisma, { ...key, limit: 10 });
 
     expect(quarantine).toMatchObject([{ reason: 'refused_by_database', records: 1 }]);
-    const says = '1 <code>refused_by_database</code> 23514, column company, constraint no_canary of tiledesk.leads';
+    const says = '1 <code>refused_by_database</code> 23514, column company, constraint company_known of tiledesk.leads';
     expect(quarantineReasons(quarantine).text).toContain(says);
 
     const server = createOpsServer({ prisma: setup.app.database.prisma });
