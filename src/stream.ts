@@ -279,7 +279,7 @@ export interface Connection {
   readonly streams: readonly Stream[];
   /** Verifies credentials and role. @throws AuthError, UpstreamRefusedError, TransientError, RateLimitedError */
   open(options: FetchOptions): Promise<AccountFacts>;
-  /** The next sign-in is tried although the last one was refused: a person asked for it. */
+  /** A person asked: a refused credential is tried once more, which happens once for one configured credential. */
   retryRefused?(): void;
   /** Names the budget row that all connections with this credential share. No secret. */
   readonly credential: string;
@@ -296,6 +296,8 @@ export const REFUSED_FOR_MS = 15 * 60_000;
 export interface RefusalStore {
   /** The refusal of this very credential that is still in force; null where there is none. */
   find(): Promise<AuthError | null>;
+  /** Takes the one try that a person's run has of this very credential while it is refused. False: it was taken, or nothing is refused. */
+  takeRetry(): Promise<boolean>;
   keep(error: AuthError): Promise<void>;
   clear(): Promise<void>;
 }

@@ -12,6 +12,7 @@ import { connectionsOf, lackOfRoom, leastOf } from '../store/connection-room.ts'
 import { readServerPause } from '../store/engine/control.ts';
 import { databaseError } from '../store/faults.ts';
 import { followMirrored, readMirroredIds } from '../store/mirror/mirrored.ts';
+import { createRefusalStore, type RefusedCredential } from '../store/mirror/refusals.ts';
 import type { Capabilities, Connection, FetchOptions } from '../stream.ts';
 import { type CommandContext, runCommand } from './command.ts';
 import { EXIT } from './exit-codes.ts';
@@ -123,8 +124,13 @@ async function checkConnections(
   const [kept, fresh] = [vaultsIn(config, database), vaultsIn(config, null)];
   const tried = new Set(config.connections.flatMap(triedVault));
   const vaultOf = <T>(name: string) => (tried.has(name) ? fresh : kept)<T>(name);
+  // Always tried; what comes of it holds for every process.
+  const refusals =
+    database && ((of: RefusedCredential) => ({ ...createRefusalStore(database.prisma, of), find: async () => null }));
   await withUpstreams(config, { logger, signal }, async (parts, fetch) => {
-    for (const connection of createConnector(config, { ...parts, vaultOf })(config.connections)) {
+    for (const connection of createConnector(config, { ...parts, vaultOf, ...(refusals && { refusals }) })(
+      config.connections,
+    )) {
       const isOpen = await attempt(connection.id, async () => {
         if (database !== null) await assertNotPaused(connection, database);
         return (await connection.open(fetch)).summary;

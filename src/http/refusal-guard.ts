@@ -9,48 +9,65 @@ export interface RefusalGuard {
   signIn<T>(work: () => Promise<T>): Promise<T>;
   /** Remembers a refusal that did not come from a sign-in. Returns it. */
   refuse(error: AuthError): Promise<AuthError>;
-  /** The next sign-in is tried: a person asked for it. */
-  forget(): void;
+  /** Remembers that the upstream took the credential. */
+  accept(): Promise<void>;
+  /** A person asked: the next sign-in is tried, once for one configured credential, whichever process was asked. */
+  retry(): void;
 }
 
 /** `store` null: remembered in this process only. */
 export function createRefusalGuard(store: RefusalStore | null): RefusalGuard {
   let refused: { readonly error: AuthError; readonly at: number } | null = null;
-  /** A person asked: what other processes remember does not hold for the next try. */
-  let isForced = false;
+  let isAsked = false;
+  /** True once this process has the one try of a person's run; streams side by side share it. */
+  let isGranted: Promise<boolean> | null = null;
 
   async function assertUnrefused(): Promise<void> {
     if (refused !== null && performance.now() - refused.at < REFUSED_FOR_MS) throw refused.error;
-    if (isForced) return;
+    if (isAsked && store !== null) {
+      isGranted ??= store.takeRetry();
+      if (await isGranted) return;
+      isGranted = null;
+    }
     const known = (await store?.find()) ?? null;
     if (known !== null) throw known;
   }
 
+  function forget(): void {
+    refused = null;
+    isAsked = false;
+    isGranted = null;
+  }
+
   async function refuse(error: AuthError): Promise<AuthError> {
+    forget();
     refused = { error, at: performance.now() };
-    isForced = false;
     await store?.keep(error);
     return error;
+  }
+
+  async function accept(): Promise<void> {
+    forget();
+    await store?.clear();
   }
 
   return {
     assertUnrefused,
     refuse,
+    accept,
     async signIn(work) {
       await assertUnrefused();
       try {
         const value = await work();
-        refused = null;
-        isForced = false;
-        await store?.clear();
+        await accept();
         return value;
       } catch (error) {
         throw error instanceof AuthError ? await refuse(error) : error;
       }
     },
-    forget() {
+    retry() {
       refused = null;
-      isForced = true;
+      isAsked = true;
     },
   };
 }

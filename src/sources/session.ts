@@ -12,6 +12,8 @@ export interface HeaderSource {
    * @throws AuthError when there is none to be had
    */
   renew(stale: string, options: FetchOptions): Promise<string>;
+  /** The upstream answered with it; absent where that shows at the sign-in. */
+  accept?(): Promise<void>;
 }
 
 /** A configured header: there is no other one. */
@@ -24,6 +26,7 @@ export function fixedHeader(header: string, guard: RefusalGuard, refused: () => 
     async renew() {
       throw await guard.refuse(refused());
     },
+    accept: guard.accept,
   };
 }
 

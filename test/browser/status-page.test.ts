@@ -214,6 +214,7 @@ inBrowser('the status page', () => {
     await addFreshStream(setup.store, 'tiledesk.departments');
     const page = await newPage();
     await page.goto(`${url}/`);
+    await page.locator('input:focus').waitFor();
     await page.keyboard.type(TOKEN);
     await page.keyboard.press('Enter');
     await page.waitForURL(`${url}/`);

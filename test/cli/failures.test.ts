@@ -158,7 +158,7 @@ it('is printed for people with its code, and by check as a document too', async 
   const [text, json] = await Promise.all([cli.run(['sync'], { env }), cli.run(['check', '--json'], { env })]);
   expect([text.code, json.code]).toEqual([1, 1]);
   expect(text.stdout).toMatch(
-    / tiledesk\.departments backfill: failed, 0 created.*\n {2}auth_failed: .*TILEDESK_PASSWORD\n$/,
+    / tiledesk\.departments backfill: failed, 0 created.*\n {2}auth_failed: .*TILEDESK_PASSWORD(\. It was not sent again: .*)?\n$/,
   );
   const { ok, checks } = readJson(json) as { ok: boolean; checks: { ok: boolean }[] };
   expect(ok).toBe(false);
@@ -237,6 +237,33 @@ it('a wait that the server asked for is named by every command, nothing is sent 
     expect(sandbox.log.length).toBeGreaterThan(0);
   } finally {
     await client.end();
+    await own.drop();
+  }
+});
+
+it('a refused credential is tried once more by hand, then by check alone, which ends the refusal for every process', async () => {
+  const own = await createTestDatabase();
+  const env = environment({ DATABASE_URL: own.url, TILEDESK_AUTH: 'basic' });
+  const outcomeOf = async (...args: string[]) => {
+    sandbox.clearLog();
+    const { code, stdout } = await cli.run(args, { env });
+    return {
+      code,
+      requests: sandbox.log.length,
+      isSaid: stdout.includes('It was not sent again: the next try is at '),
+    };
+  };
+  try {
+    sandbox.faults.push({ kind: '401-text', times: Number.POSITIVE_INFINITY });
+    expect(await outcomeOf('sync')).toEqual({ code: 1, requests: 1, isSaid: false });
+    expect(await outcomeOf('sync')).toEqual({ code: 1, requests: 1, isSaid: false });
+    expect(await outcomeOf('sync')).toEqual({ code: 1, requests: 0, isSaid: true });
+    expect(await outcomeOf('check')).toEqual({ code: 1, requests: 1, isSaid: false });
+    sandbox.faults.clear();
+    expect(await outcomeOf('sync')).toEqual({ code: 1, requests: 0, isSaid: true });
+    expect(await outcomeOf('check')).toMatchObject({ code: 0 });
+    expect(await outcomeOf('sync')).toMatchObject({ code: 0, isSaid: false });
+  } finally {
     await own.drop();
   }
 });

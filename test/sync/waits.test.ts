@@ -58,6 +58,18 @@ it('a wrong Tilkee password is sent once by one sync of five streams, and once b
   expect(signIns()).toBe(1);
   await fourth.close();
 
+  // And then no more, however often a person or cron asks.
+  setup.sandbox.clearLog();
+  for (const _ of [1, 2]) {
+    const next = await setup.createApp({ TILKEE_PASSWORD: 'another-and-refused-too' });
+    const reports = await syncOnce(next, { signal });
+    expect(reports[0]?.error?.message).toMatch(
+      /It was not sent again: the next try is at \d\d:\d\d UTC.*leadmirror check/,
+    );
+    await next.close();
+  }
+  expect(setup.sandbox.log).toEqual([]);
+
   setup.sandbox.clearLog();
   const right = await setup.createApp({ TILKEE_PASSWORD: setup.sandbox.password });
   expect(new Set((await runAll(right)).map(({ outcome }) => outcome))).toEqual(new Set(['succeeded']));

@@ -63,9 +63,12 @@ export function createTiledeskConnection({ settings, upstream, signIn, privacy }
     streams: STREAM_NAMES.filter((name) => settings.streams.includes(name)).map((name) =>
       STREAMS[name]({ api, pageSize, fullWalkKey, privacy }),
     ),
-    retryRefused: () => signIn.forgetRefusal(),
+    retryRefused: signIn.retryRefused,
     async open(options) {
-      opened ??= await api.verify(options);
+      if (opened === null) {
+        opened = await api.verify(options);
+        await signIn.accept?.();
+      }
       return opened;
     },
   };

@@ -19,8 +19,8 @@ export interface SignIn extends HeaderSource {
   userId(): string | null;
   /** Remembers that what it signed in with is refused. Returns the error. */
   refuse(error: AuthError): Promise<AuthError>;
-  /** The next sign-in is tried although the last one was refused: a person asked for it. */
-  forgetRefusal(): void;
+  /** A person asked: see `RefusalGuard.retry`. */
+  retryRefused(): void;
 }
 
 /** What the vault keeps of a sign-in, so that a restart or another machine needs none of its own. */
@@ -42,7 +42,7 @@ export function createTiledeskSignIn({ settings, ...parts }: SignInParts): SignI
   const { guard } = parts;
   const { auth, baseUrl } = settings;
   const { kind } = auth;
-  const shared = { kind, refuse: guard.refuse, forgetRefusal: guard.forget };
+  const shared = { kind, refuse: guard.refuse, retryRefused: guard.retry };
   if (kind === 'token') {
     const message = 'Tiledesk refused the token; put a fresh one into TILEDESK_TOKEN';
     const refused = () => new AuthError('auth_failed', message);

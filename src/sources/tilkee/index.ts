@@ -38,9 +38,12 @@ export function createTilkeeConnection({ settings, upstream, signIn, privacy }: 
     source: 'tilkee',
     credential: tilkeeCredential(settings),
     streams: settings.streams.map((name) => STREAMS[name]({ api, settings, privacy })),
-    retryRefused: () => signIn.forgetRefusal(),
+    retryRefused: signIn.retryRefused,
     async open(options) {
-      opened ??= await api.openAccount(options);
+      if (opened === null) {
+        opened = await api.openAccount(options);
+        await signIn.accept?.();
+      }
       return opened;
     },
     doors: [

@@ -19,8 +19,8 @@ import type { KeptSignIn, TilkeeSettings, TokenVault } from './parts.ts';
  */
 export interface TilkeeSignIn extends HeaderSource {
   readonly kind: 'oauth' | 'key';
-  /** The next sign-in is tried although the last one was refused: a person asked for it. */
-  forgetRefusal(): void;
+  /** A person asked: see `RefusalGuard.retry`. */
+  retryRefused(): void;
 }
 
 interface TilkeeSignInParts {
@@ -41,7 +41,7 @@ function keySignIn(accessToken: string, guard: RefusalGuard): TilkeeSignIn {
   const message =
     'Tilkee V2 refuses this key; put a valid one into TILKEE_ACCESS_TOKEN (the developer area of the web app has it), and check TILKEE_REF';
   const refused = () => new AuthError('auth_failed', message);
-  return { kind: 'key', ...fixedHeader(`Bearer ${accessToken}`, guard, refused), forgetRefusal: guard.forget };
+  return { kind: 'key', ...fixedHeader(`Bearer ${accessToken}`, guard, refused), retryRefused: guard.retry };
 }
 
 function oauthSignIn(parts: TilkeeSignInParts, auth: OauthAuth): TilkeeSignIn {
@@ -101,9 +101,9 @@ function oauthSignIn(parts: TilkeeSignInParts, auth: OauthAuth): TilkeeSignIn {
     kind: 'oauth',
     header: session.header,
     renew: session.renew,
-    forgetRefusal() {
+    retryRefused() {
       refusedTokens.clear();
-      guard.forget();
+      guard.retry();
     },
   };
 }

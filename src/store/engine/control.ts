@@ -90,21 +90,16 @@ export async function liftServerPause(prisma: PrismaClient, key: StreamKey): Pro
 }
 
 /**
- * A person asks for a run now: our own waits end, for all streams of the account. An open circuit is probed at once, and a refused credential is tried. A wait
+ * A person asks for a run now: our own waits end, for all streams of the account. An open circuit is probed at once. A wait
  * that the server asked for stays (see `liftServerPause`).
  */
 export async function endOwnWaits(prisma: PrismaClient, key: StreamKey): Promise<void> {
   const credential = (await readStream(prisma, key))?.credential;
   if (credential == null) return;
   const now = await databaseNow(prisma);
-  const version = { increment: 1 };
   await prisma.syncBudget.updateMany({
     where: { credential, opened_at: { not: null }, wake_at: { gt: now } },
-    data: { wake_at: now, version },
-  });
-  await prisma.syncBudget.updateMany({
-    where: { credential, refused_at: { not: null } },
-    data: { refused_at: null, version },
+    data: { wake_at: now, version: { increment: 1 } },
   });
 }
 

@@ -7,11 +7,14 @@ import { addMs, databaseNow } from '../database-time.ts';
 
 const derive = promisify(scrypt) as (secret: string, salt: string, length: number) => Promise<Buffer>;
 
+export interface RefusedCredential {
+  /** Names the budget's row. No secret. */
+  readonly credential: string;
+  readonly secret: string;
+}
+
 /** Refusals of one credential in its budget's row. Of the secret only a slow digest is stored. */
-export function createRefusalStore(
-  prisma: PrismaClient,
-  { credential, secret }: { readonly credential: string; readonly secret: string },
-): RefusalStore {
+export function createRefusalStore(prisma: PrismaClient, { credential, secret }: RefusedCredential): RefusalStore {
   let digest: Promise<string> | null = null;
   const digestOnce = () => {
     digest ??= derive(secret, credential, 32).then((bytes) => bytes.toString('base64url'));
@@ -21,8 +24,21 @@ export function createRefusalStore(
     async find() {
       const refused_at = { gt: addMs(await databaseNow(prisma), -REFUSED_FOR_MS) };
       const row = await prisma.syncBudget.findFirst({ where: { credential, refused_at } });
-      if (row === null || row.refused_digest !== (await digestOnce())) return null;
-      return new AuthError(row.refused_code as AuthCode, row.refused_message ?? '');
+      if (row?.refused_at == null || row.refused_digest !== (await digestOnce())) return null;
+      const nextTry = addMs(row.refused_at, REFUSED_FOR_MS).toISOString().slice(11, 16);
+      return new AuthError(
+        row.refused_code as AuthCode,
+        `${row.refused_message ?? ''}. It was not sent again: the next try is at ${nextTry} UTC, or at once after a change of the configuration, or by: leadmirror check`,
+      );
+    },
+    async takeRetry() {
+      const digest = await digestOnce();
+      const isNotTaken = [{ retried_digest: null }, { retried_digest: { not: digest } }];
+      const { count } = await prisma.syncBudget.updateMany({
+        where: { credential, refused_at: { not: null }, refused_digest: digest, OR: isNotTaken },
+        data: { retried_digest: digest },
+      });
+      return count === 1;
     },
     async keep({ code, message }) {
       const refused = { refused_code: code, refused_message: message, refused_digest: await digestOnce() };
@@ -34,7 +50,13 @@ export function createRefusalStore(
     async clear() {
       await prisma.syncBudget.updateMany({
         where: { credential, refused_at: { not: null } },
-        data: { refused_at: null, refused_code: null, refused_message: null, refused_digest: null },
+        data: {
+          refused_at: null,
+          refused_code: null,
+          refused_message: null,
+          refused_digest: null,
+          retried_digest: null,
+        },
       });
     },
   };

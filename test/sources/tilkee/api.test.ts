@@ -38,7 +38,7 @@ function scripted(ref = 'tool-2.1') {
     kind: 'oauth' as const,
     header: async () => 'Bearer a',
     renew: async () => 'Bearer b',
-    forgetRefusal() {},
+    retryRefused() {},
   };
   return createTilkeeApi({ settings, signIn, upstream: tilkee.upstream });
 }
