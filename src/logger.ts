@@ -7,6 +7,8 @@ export interface LoggerOptions {
   readonly format: 'json' | 'pretty';
   /** Colours in `pretty`; off when nobody watches or `NO_COLOR` is set. */
   readonly colors?: boolean;
+  /** Where the lines go; stderr unless given. */
+  readonly output?: NodeJS.WritableStream;
 }
 
 /**
@@ -25,11 +27,13 @@ export async function createLogger(options: LoggerOptions): Promise<Logger> {
     timestamp: () => `,"time":"${new Date().toISOString()}"`,
     redact: { paths: REDACTED, censor: '[redacted]' },
   };
+  // To the descriptor of stderr itself lines are written at once, also those before the end of the process.
+  const other = options.output === process.stderr ? undefined : options.output;
   if (options.format === 'json')
-    return pino(settings, surviving(destination({ fd: 2, sync: true, maxLength: MOST_KEPT })));
+    return pino(settings, other ?? surviving(destination({ fd: 2, sync: true, maxLength: MOST_KEPT })));
   const { default: pretty } = await import('pino-pretty');
   const stream = pretty({
-    destination: 2,
+    destination: other ?? 2,
     sync: true,
     colorize: options.colors ?? false,
     ignore: 'pid,hostname',

@@ -1,10 +1,10 @@
 import { acceptDeletions as accept } from '../store/engine/deletions.ts';
-import type { StreamOptions } from './command.ts';
+import type { CommandProcess, StreamOptions } from './command.ts';
 import { controlStreams } from './control.ts';
 
 /** A person's decision, once: the next full walk may mark what the brake holds back. Where it does not hold, nothing is changed. */
-export async function acceptDeletions(streams: string, options: StreamOptions): Promise<void> {
-  await controlStreams(streams, options, async ({ key, prisma, word }) => {
+export async function acceptDeletions(streams: string, options: StreamOptions, proc: CommandProcess): Promise<void> {
+  await controlStreams(streams, { ...options, proc }, async ({ key, prisma, word }) => {
     const held = await accept(prisma, key);
     if (held === null) {
       return {

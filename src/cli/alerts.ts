@@ -2,13 +2,12 @@ import { randomUUID } from 'node:crypto';
 import { createChannels } from '../alerts/alerts.ts';
 import { createTestDigest } from '../alerts/digest.ts';
 import { ConfigError, LeadmirrorError } from '../errors.ts';
-import { runCommand } from './command.ts';
+import { type CommandProcess, runCommand } from './command.ts';
 import { EXIT } from './exit-codes.ts';
-import { print, printJson } from './format.ts';
 
 /** Sends a message on every configured way, and says what came back. */
-export async function alertsTest(options: { readonly json?: boolean }): Promise<void> {
-  await runCommand({ json: options.json, requireConnections: false }, async ({ config }) => {
+export async function alertsTest(options: { readonly json?: boolean }, proc: CommandProcess): Promise<void> {
+  await runCommand({ json: options.json, proc, requireConnections: false }, async ({ config, print, printJson }) => {
     const { allowInsecureHttp, proxy } = config.http;
     const channels = createChannels(config.alerts, { allowInsecureHttp, proxy });
     if (channels.length === 0) {

@@ -1,11 +1,15 @@
 import { cancelRuns, type EndedRun } from '../store/engine/control.ts';
 import type { Pass } from '../stream.ts';
-import type { StreamOptions } from './command.ts';
+import type { CommandProcess, StreamOptions } from './command.ts';
 import { controlStreams } from './control.ts';
 
-export async function cancel(streams: string, options: StreamOptions & { readonly pass?: Pass }): Promise<void> {
+export async function cancel(
+  streams: string,
+  options: StreamOptions & { readonly pass?: Pass },
+  proc: CommandProcess,
+): Promise<void> {
   const { pass = null } = options;
-  await controlStreams(streams, options, async ({ key, prisma, word }) => {
+  await controlStreams(streams, { ...options, proc }, async ({ key, prisma, word }) => {
     const ended = await cancelRuns(prisma, key, pass);
     return {
       lines:

@@ -14,9 +14,8 @@ import { databaseError } from '../store/faults.ts';
 import { followMirrored, readMirroredIds } from '../store/mirror/mirrored.ts';
 import { createRefusalStore, type RefusedCredential } from '../store/mirror/refusals.ts';
 import type { Capabilities, Connection, FetchOptions } from '../stream.ts';
-import { type CommandContext, runCommand } from './command.ts';
+import { type CommandContext, type CommandProcess, runCommand } from './command.ts';
 import { EXIT } from './exit-codes.ts';
-import { print, printJson } from './format.ts';
 
 interface CheckResult {
   /** `database`, `queue`, `tiledesk:<project>`, `tiledesk:<project> tiledesk.leads`. */
@@ -29,8 +28,9 @@ interface CheckResult {
 /** One check, which tells what it found; what it throws becomes its result, so that the others still run. True when it was passed. */
 type Attempt = (name: string, work: () => Promise<string>) => Promise<boolean>;
 
-export async function check({ json = false }: { readonly json?: boolean }): Promise<void> {
-  await runCommand({ json }, async (context) => {
+export async function check({ json = false }: { readonly json?: boolean }, proc: CommandProcess): Promise<void> {
+  await runCommand({ json, proc }, async (context) => {
+    const { print, printJson } = context;
     const results: CheckResult[] = [];
     const attempt: Attempt = async (name, work) => {
       const result = await work().then((detail) => ({ name, ok: true, detail, error: null }), failureOf(name));

@@ -1,11 +1,11 @@
 import { type MirrorDatabase, openMirrorDatabase } from '../app/mirror-database.ts';
 import { type App, createApp } from '../app.ts';
-import { type Config, type LoadOptions, loadConfig } from '../config.ts';
+import { type Config, type ConfigSources, type LoadOptions, loadConfig } from '../config.ts';
 import { ConfigError, errorCode, isAbort, LeadmirrorError } from '../errors.ts';
 import { createLogger, type Logger } from '../logger.ts';
 import { databaseError } from '../store/faults.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
-import { printJson } from './format.ts';
+import { createPrinter, type Printer } from './format.ts';
 
 /** Of the commands that work on streams. */
 export interface StreamOptions {
@@ -13,7 +13,14 @@ export interface StreamOptions {
   readonly json?: boolean;
 }
 
-export interface CommandContext {
+/** What a command uses of the process that it runs in. `process` is one; tests have others, so that commands run side by side. */
+export type CommandProcess = Pick<
+  NodeJS.Process,
+  'env' | 'cwd' | 'stdin' | 'stdout' | 'stderr' | 'exitCode' | 'exit' | 'on' | 'once' | 'off'
+>;
+
+export interface CommandContext extends Printer {
+  readonly proc: CommandProcess;
   readonly config: Config;
   readonly logger: Logger;
   /** Fires on SIGINT and SIGTERM. */
@@ -21,6 +28,7 @@ export interface CommandContext {
 }
 
 export interface CommandOptions extends LoadOptions {
+  readonly proc: CommandProcess;
   /** One-shot commands speak through their own output and log only what went wrong; the daemon logs as configured. */
   readonly isDaemon?: boolean;
   /** The command was asked for one JSON document: an error that ends it is one too. */
@@ -33,32 +41,38 @@ export async function runCommand(
   options: CommandOptions,
   work: (context: CommandContext) => Promise<ExitCode>,
 ): Promise<void> {
+  const { proc } = options;
   const stop = new AbortController();
   const onSignal = () => {
     // A second Ctrl-C means now.
-    if (stop.signal.aborted) process.exit(EXIT.stoppedBySignal);
+    if (stop.signal.aborted) proc.exit(EXIT.stoppedBySignal);
     stop.abort();
-    if (options.isDaemon) endInTime(shutdownMs);
+    if (options.isDaemon) endInTime(proc, shutdownMs);
   };
-  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
+  proc.on('SIGINT', onSignal).on('SIGTERM', onSignal);
   let shutdownMs = 20_000;
   try {
-    const config = options.config ?? loadConfig({}, options);
+    const config = options.config ?? loadConfig(sourcesOf(proc), options);
     shutdownMs = config.workers.shutdownTimeoutMs;
     const level = options.isDaemon || config.log.level !== 'info' ? config.log.level : 'warn';
-    const logger = await createLogger({ ...config.log, level });
+    const logger = await createLogger({ ...config.log, level, output: proc.stderr });
     for (const note of config.notes) {
       if (options.isDaemon) logger.warn(note);
-      else if (logger.isLevelEnabled('warn')) process.stderr.write(`Note: ${note}\n`);
+      else if (logger.isLevelEnabled('warn')) proc.stderr.write(`Note: ${note}\n`);
     }
-    process.exitCode = await work({ config, logger, signal: stop.signal });
+    proc.exitCode = await work({ proc, config, logger, signal: stop.signal, ...createPrinter(proc.stdout) });
   } catch (error) {
     // To be stopped is how a daemon ends well, also while it still waits for its database.
     const stopped = options.isDaemon ? EXIT.done : EXIT.stoppedBySignal;
-    process.exitCode = stop.signal.aborted && isAbort(error) ? stopped : explain(error, options);
+    proc.exitCode = stop.signal.aborted && isAbort(error) ? stopped : explain(error, options);
   } finally {
-    process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+    proc.off('SIGINT', onSignal).off('SIGTERM', onSignal);
   }
+}
+
+/** Where the configuration of a command comes from. */
+export function sourcesOf({ env, cwd, stderr }: CommandProcess): ConfigSources {
+  return { env, cwd: cwd(), isTerminal: stderr.isTTY === true };
 }
 
 /** A command that works with the configured accounts. */
@@ -78,10 +92,10 @@ export function runOnApp(
 
 /** A command that needs the mirror's database only: no account has to be configured for it. */
 export function runOnDatabase(
-  { json }: Pick<CommandOptions, 'json'>,
+  { json, proc }: Pick<CommandOptions, 'json' | 'proc'>,
   work: (database: MirrorDatabase, context: CommandContext) => Promise<ExitCode>,
 ): Promise<void> {
-  return runCommand({ json, requireConnections: false }, async (context) => {
+  return runCommand({ json, proc, requireConnections: false }, async (context) => {
     const database = await openMirrorDatabase(context.config, context);
     try {
       return await work(database, context).catch((error: unknown) => {
@@ -97,20 +111,20 @@ export function runOnDatabase(
 const GRACE_MS = 3_000;
 
 /** A server that is frozen answers no farewell, and would hold the process for ever. */
-function endInTime(shutdownMs: number): void {
+function endInTime(proc: CommandProcess, shutdownMs: number): void {
   setTimeout(() => {
-    process.stderr.write(
+    proc.stderr.write(
       'Not everything ended in time; the process ends all the same. Nothing is lost: the next one goes on from the checkpoints.\n',
     );
-    process.exit(EXIT.failed);
+    proc.exit(EXIT.failed);
   }, shutdownMs + GRACE_MS).unref();
 }
 
 /** People read stderr, scripts the document on stdout. */
-export function explain(thrown: unknown, { json = false }: Pick<CommandOptions, 'json'> = {}): ExitCode {
+export function explain(thrown: unknown, { json = false, proc }: Pick<CommandOptions, 'json' | 'proc'>): ExitCode {
   const error = databaseError(thrown, 'of DATABASE_URL');
-  if (json) printJson({ error: toJson(error) });
-  process.stderr.write(`${describe(error)}\n`);
+  if (json) createPrinter(proc.stdout).printJson({ error: toJson(error) });
+  proc.stderr.write(`${describe(error)}\n`);
   return error instanceof ConfigError || error instanceof UsageError ? EXIT.usage : EXIT.failed;
 }
 

@@ -3,9 +3,8 @@ import { DatabaseError } from '../errors.ts';
 import type { PrismaClient } from '../generated/prisma/client.ts';
 import { listStreams, type StreamKey } from '../store/engine/streams.ts';
 import type { QueuedPass } from '../stream.ts';
-import { runOnDatabase, type StreamOptions, UsageError } from './command.ts';
+import { type CommandProcess, runOnDatabase, type StreamOptions, UsageError } from './command.ts';
 import { EXIT } from './exit-codes.ts';
-import { printResult } from './format.ts';
 import { selectKnown } from './selection.ts';
 
 /** One of the streams that a command was given. */
@@ -30,10 +29,10 @@ const REACH_MS = 2_000;
 /** The frame of pause, resume, cancel, resync and accept-deletions: the database knows the streams, so no account has to be configured here. */
 export async function controlStreams(
   word: string,
-  { connection, json }: StreamOptions,
+  { connection, json, proc }: StreamOptions & { readonly proc: CommandProcess },
   work: (stream: StreamControl) => Promise<Controlled>,
 ): Promise<void> {
-  await runOnDatabase({ json }, async ({ prisma, url }, { config, logger }) => {
+  await runOnDatabase({ json, proc }, async ({ prisma, url }, { config, logger, printResult }) => {
     const known = await listStreams(prisma, 'configured');
     if (known.length === 0) {
       throw new UsageError(

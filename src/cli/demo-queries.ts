@@ -1,5 +1,5 @@
 import type { PrismaClient } from '../generated/prisma/client.ts';
-import { formatTable, print } from './format.ts';
+import { formatTable, type Printer } from './format.ts';
 
 /** Questions that show what the mirror is good for. */
 const QUERIES: readonly { readonly title: string; readonly sql: string }[] = [
@@ -40,7 +40,7 @@ group by l.connection_id, l.id, l.fullname, c.conversations order by minutes des
   },
 ];
 
-export async function showQueries(prisma: PrismaClient): Promise<void> {
+export async function showQueries(prisma: PrismaClient, print: Printer['print']): Promise<void> {
   for (const { title, sql } of QUERIES) print(`\n${title}\n${sql}\n\n${await query(prisma, sql)}`);
 }
 

@@ -5,20 +5,20 @@ import { type App, createApp } from '../app.ts';
 import { type Config, loadConfig } from '../config.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../store/embedded/embedded.ts';
 import { withSession } from '../store/session.ts';
-import { type CommandContext, runCommand } from './command.ts';
+import { type CommandContext, type CommandProcess, runCommand, sourcesOf } from './command.ts';
 import { query, showQueries } from './demo-queries.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
-import { formatSeconds, print } from './format.ts';
+import { formatSeconds } from './format.ts';
 import { createProgress } from './progress.ts';
 import { startUpstreams, type Upstreams } from './sandbox.ts';
 import { selectStreams } from './selection.ts';
 import { exitCodeOf, refreshAfter, summaryLine, syncAll } from './sync.ts';
 
-export async function demo(options: { readonly once?: boolean }): Promise<void> {
+export async function demo(options: { readonly once?: boolean }, proc: CommandProcess): Promise<void> {
   const upstreams = await startUpstreams();
   try {
-    const config = await demoConfig(upstreams);
-    await runCommand({ config, isDaemon: !options.once }, async (context) => {
+    const config = await demoConfig(upstreams, proc);
+    await runCommand({ proc, config, isDaemon: !options.once }, async (context) => {
       const database = await openFreshDatabase(context);
       if (database === null) return EXIT.failed;
       try {
@@ -33,9 +33,11 @@ export async function demo(options: { readonly once?: boolean }): Promise<void> 
 }
 
 /** The demo keeps to itself: nothing of the caller's own settings is read, nothing of their data touched. */
-async function demoConfig({ variables }: Upstreams): Promise<Config> {
-  const home = resolve(process.env.LEADMIRROR_HOME ?? '.leadmirror', 'demo');
+async function demoConfig({ variables }: Upstreams, proc: CommandProcess): Promise<Config> {
+  const { NO_COLOR, LOG_LEVEL = 'warn', LEADMIRROR_HOME = '.leadmirror' } = proc.env;
+  const home = resolve(proc.cwd(), LEADMIRROR_HOME, 'demo');
   return loadConfig({
+    ...sourcesOf(proc),
     cwd: home,
     env: {
       LEADMIRROR_HOME: home,
@@ -45,15 +47,15 @@ async function demoConfig({ variables }: Upstreams): Promise<Config> {
       // What lists do not tell, such as an edited link, is found by full walks: often here, so that it can be watched.
       SYNC_RECONCILE_CRON: '30 * * * * *',
       OPS_PORT: '0',
-      ...(process.env.NO_COLOR === undefined ? {} : { NO_COLOR: process.env.NO_COLOR }),
+      ...(NO_COLOR !== undefined && { NO_COLOR }),
       // Runs have lines of their own here.
-      LOG_LEVEL: process.env.LOG_LEVEL ?? 'warn',
+      LOG_LEVEL,
     },
   });
 }
 
 /** The simulated account is made anew at every start, so its mirror is too. Null when another demo uses this folder. */
-async function openFreshDatabase({ config, logger, signal }: CommandContext): Promise<EmbeddedPostgres | null> {
+async function openFreshDatabase({ config, logger, signal, proc }: CommandContext): Promise<EmbeddedPostgres | null> {
   const embedded = await startEmbeddedPostgres({ home: config.home, logger, signal });
   const isFresh = await withSession(embedded.url, async (client) => {
     const { rows } = await client.query<{ others: number }>(
@@ -66,19 +68,20 @@ async function openFreshDatabase({ config, logger, signal }: CommandContext): Pr
     return true;
   });
   if (isFresh) return embedded;
-  process.stderr.write('Another demo is running in this folder; stop it first, or start this one elsewhere.\n');
+  proc.stderr.write('Another demo is running in this folder; stop it first, or start this one elsewhere.\n');
   await embedded.close();
   return null;
 }
 
 async function runOnce(context: CommandContext, upstreams: Upstreams): Promise<ExitCode> {
+  const { print } = context;
   return withMirror(context, upstreams, async (app) => {
     const lead = await renameSomeLead(upstreams);
     const visit = openSomeLink(upstreams);
     const from = performance.now();
     print(`\nChanged upstream: lead ${lead.id} is now called "${lead.fullname}", and somebody opened ${visit.link}.`);
     print('Syncing again:');
-    const exitCode = await mirrorAll(app, context.signal);
+    const exitCode = await mirrorAll(app, context);
     const questions = [
       `select id, fullname, updated_at from tiledesk.leads where id = '${lead.id}'`,
       `select id, title as link, access_date from tilkee.connexions where id = '${visit.id}'`,
@@ -90,11 +93,12 @@ async function runOnce(context: CommandContext, upstreams: Upstreams): Promise<E
 }
 
 async function watch(context: CommandContext, upstreams: Upstreams): Promise<ExitCode> {
+  const { print } = context;
   return withMirror(context, upstreams, async (app) => {
     let pageUrl = '';
     await runDaemon(app, {
       signal: context.signal,
-      onJob: createRunLines(() => pageUrl),
+      onJob: createRunLines(print, () => pageUrl),
       onRunning(url) {
         pageUrl = url ?? '';
         print(invitation(upstreams, pageUrl));
@@ -110,7 +114,7 @@ async function watch(context: CommandContext, upstreams: Upstreams): Promise<Exi
 const LINES_PER_FOOT = 12;
 
 /** One line for each run that changed something or did not succeed. */
-function createRunLines(pageUrl: () => string) {
+function createRunLines(print: CommandContext['print'], pageUrl: () => string) {
   let lines = 0;
   return ({ connection, stream, pass, result }: JobReport): void => {
     if (result === null) return;
@@ -127,24 +131,24 @@ function createRunLines(pageUrl: () => string) {
 
 /** The common beginning: everything mirrored once, and some questions answered from it. */
 async function withMirror(
-  { config, logger, signal }: CommandContext,
+  context: CommandContext,
   upstreams: Upstreams,
   goOn: (app: App) => Promise<ExitCode>,
 ): Promise<ExitCode> {
-  const app = await createApp(config, { logger, signal });
+  const app = await createApp(context.config, context);
   try {
-    print(introduction(app, upstreams));
-    const first = await mirrorAll(app, signal);
+    context.print(introduction(app, upstreams));
+    const first = await mirrorAll(app, context);
     if (first !== EXIT.done) return first;
-    await showQueries(app.database.prisma);
+    await showQueries(app.database.prisma, context.print);
     return await goOn(app);
   } finally {
     await app.close();
   }
 }
 
-async function mirrorAll(app: App, signal: AbortSignal): Promise<ExitCode> {
-  const progress = createProgress({ isQuiet: false });
+async function mirrorAll(app: App, { proc, signal, print }: CommandContext): Promise<ExitCode> {
+  const progress = createProgress({ isQuiet: false }, proc.stderr);
   const reports = await syncAll(app, selectStreams(app.connections, [], undefined), { signal, progress });
   await refreshAfter(app, signal);
   progress.stop();

@@ -28,18 +28,25 @@ export function formatSeconds(ms: number): string {
   return ms < 10_000 ? `${(ms / 1000).toFixed(1)} s` : `${Math.round(ms / 1000)} s`;
 }
 
-/** The document of `--json`: nothing else goes to stdout. Big integers are written as numbers; run ids stay far below 2^53. */
-export function printJson(document: unknown): void {
-  const text = JSON.stringify(document, (_, value) => (typeof value === 'bigint' ? Number(value) : value), 2);
-  process.stdout.write(`${text}\n`);
+/** Writes the results of a command to its stdout. */
+export interface Printer {
+  print(line?: string): void;
+  /** The document of `--json`: nothing else goes to stdout. Big integers are written as numbers; run ids stay far below 2^53. */
+  printJson(document: unknown): void;
+  /** One document for `--json`, else lines for people. */
+  printResult(json: boolean | undefined, document: unknown, lines: () => readonly string[]): void;
 }
 
-/** One document for `--json`, else lines for people. */
-export function printResult(json: boolean | undefined, document: unknown, lines: () => readonly string[]): void {
-  if (json) printJson(document);
-  else for (const line of lines()) print(line);
-}
-
-export function print(line = ''): void {
-  process.stdout.write(`${line}\n`);
+export function createPrinter(stdout: NodeJS.WritableStream): Printer {
+  const print = (line = ''): void => void stdout.write(`${line}\n`);
+  const printJson = (document: unknown): void =>
+    print(JSON.stringify(document, (_, value) => (typeof value === 'bigint' ? Number(value) : value), 2));
+  return {
+    print,
+    printJson,
+    printResult(json, document, lines) {
+      if (json) printJson(document);
+      else for (const line of lines()) print(line);
+    },
+  };
 }

@@ -1,11 +1,14 @@
 import { type Granted, grantReadonly as grant } from '../store/reports/readonly-role.ts';
-import { runOnDatabase, UsageError } from './command.ts';
+import { type CommandProcess, runOnDatabase, UsageError } from './command.ts';
 import { EXIT } from './exit-codes.ts';
-import { printResult } from './format.ts';
 
 /** Lets a database role read the mirror and the reports. Doing it twice changes nothing. */
-export async function grantReadonly(role: string, { json }: { readonly json?: boolean }): Promise<void> {
-  await runOnDatabase({ json }, async ({ prisma }) => {
+export async function grantReadonly(
+  role: string,
+  { json }: { readonly json?: boolean },
+  proc: CommandProcess,
+): Promise<void> {
+  await runOnDatabase({ json, proc }, async ({ prisma }, { printResult }) => {
     const granted = await grant(prisma, role);
     const { outcome, hidden, unreadable, closed } = granted;
     if (outcome === 'no_such_role') {

@@ -8,7 +8,7 @@ import { loadConfig } from '../config.ts';
 import { ConfigError, isAbort } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import { replaceFile } from '../replace-file.ts';
-import { runCommand, UsageError } from './command.ts';
+import { type CommandProcess, runCommand, UsageError } from './command.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import { type Asker, Cancelled, createAsker } from './init/ask.ts';
 import { type Changes, mergeDotEnv, readIfThere, UnwritableError } from './init/dot-env.ts';
@@ -18,14 +18,16 @@ import { askTilkee } from './init/tilkee.ts';
 import type { TrialParts } from './init/trial.ts';
 
 /** Asks for what leadmirror needs, tries every answer, and writes `.env` at the very end. */
-export async function init(): Promise<void> {
-  if (process.stdin.isTTY !== true || process.stdout.isTTY !== true) {
+export async function init(proc: CommandProcess): Promise<void> {
+  if (proc.stdin.isTTY !== true || proc.stdout.isTTY !== true) {
     throw new UsageError(
       'init asks questions, and there is no terminal to ask on. Copy .env.example to .env and fill it in, or set the variables in the environment; then try it with: leadmirror check',
     );
   }
-  await runCommand({ config: loadAnswers({}) }, ({ logger, signal }) =>
-    runInit({ input: process.stdin, output: process.stdout, logger, signal, cwd: process.cwd() }),
+  const { stdin: input, stdout: output, env } = proc;
+  const cwd = proc.cwd();
+  await runCommand({ proc, config: loadAnswers({}, { env, cwd }) }, ({ logger, signal }) =>
+    runInit({ input, output, logger, signal, cwd, env }),
   );
 }
 

@@ -1,6 +1,7 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import type { QueuedPass } from '../stream.ts';
 import { readVersion } from '../version.ts';
+import type { CommandProcess } from './command.ts';
 import { EXIT } from './exit-codes.ts';
 
 // Commands are loaded when they are run, so that `--help` answers at once.
@@ -12,14 +13,16 @@ const CONNECTION_OPTION = ['--connection <id>', 'only this connection'] as const
 const JSON_OPTION = ['--json', 'one JSON document on stdout'] as const;
 const STREAM = ['<stream>', 'tiledesk.leads, tilkee.tokens, or a source for all of its streams'] as const;
 
-export async function main(argv: readonly string[]): Promise<void> {
-  const program = createProgram();
+/** Runs the command that the words name; its exit code is left in `proc.exitCode`. */
+export async function main(argv: readonly string[], proc: CommandProcess = process): Promise<void> {
+  const program = createProgram(proc);
+  const json = argv.includes('--json');
   // Whoever reads the output may stop early (`leadmirror runs | head -1`): the work goes on, and what it prints goes nowhere.
-  for (const stream of [process.stdout, process.stderr]) stream.on('error', surviveOutput);
+  surviveLostOutput(proc);
   // Libraries throw where their caller cannot catch it: pg does when a server asks for a sign-in that it does not know.
-  process.on('uncaughtException', async (error) => {
+  proc.on('uncaughtException', async (error) => {
     const { explain } = await import('./command.ts');
-    process.exit(explain(error, { json: argv.includes('--json') }));
+    proc.exit(explain(error, { json, proc }));
   });
   try {
     if (argv.some((text) => /\0|\p{Cs}/u.test(text))) {
@@ -27,12 +30,12 @@ export async function main(argv: readonly string[]): Promise<void> {
     }
     await program.parseAsync([...argv]);
   } catch (error) {
-    if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? EXIT.done : EXIT.usage;
-    else process.exitCode = (await import('./command.ts')).explain(error, { json: argv.includes('--json') });
+    if (error instanceof CommanderError) proc.exitCode = error.exitCode === 0 ? EXIT.done : EXIT.usage;
+    else proc.exitCode = (await import('./command.ts')).explain(error, { json, proc });
   }
 }
 
-export function createProgram(): Command {
+export function createProgram(proc: CommandProcess = process): Command {
   const program = new Command('leadmirror')
     .description(
       'Keeps a faithful, queryable copy of Tiledesk (leads, requests) and Tilkee (links, visits) in Postgres.',
@@ -41,6 +44,12 @@ export function createProgram(): Command {
     .showSuggestionAfterError()
     .showHelpAfterError('(leadmirror --help lists the commands)')
     .exitOverride()
+    .configureOutput({
+      writeOut: (text) => proc.stdout.write(text),
+      writeErr: (text) => proc.stderr.write(text),
+      getOutHelpWidth: () => proc.stdout.columns,
+      getErrHelpWidth: () => proc.stderr.columns,
+    })
     // What stands behind a command is that command's, also where `report` and `report refresh` have options of one name.
     .enablePositionalOptions()
     .addHelpText(
@@ -58,12 +67,12 @@ Exit codes: 0 done, 1 a stream failed, is braked or has to wait, 2 usage or conf
       .option(...JSON_OPTION);
 
   add('init', 'ask a few questions, try the answers, write .env').action(async () =>
-    (await import('./init.ts')).init(),
+    (await import('./init.ts')).init(proc),
   );
 
   add('start', 'run as a daemon: on schedule, until stopped')
     .option('--role <roles>', 'scheduler, worker, web; several comma separated', 'scheduler,worker,web')
-    .action(async (options) => (await import('./start.ts')).start(options));
+    .action(async (options) => (await import('./start.ts')).start(options, proc));
 
   add('sync', 'run now, in this process; the first time a full read, later only what changed')
     .argument(
@@ -73,21 +82,21 @@ Exit codes: 0 done, 1 a stream failed, is braked or has to wait, 2 usage or conf
     .addOption(new Option('--pass <pass>', 'what to do').choices(PASSES))
     .option(...CONNECTION_OPTION)
     .option(...JSON_OPTION)
-    .action(async (streams, options) => (await import('./sync.ts')).sync(streams, options));
+    .action(async (streams, options) => (await import('./sync.ts')).sync(streams, options, proc));
 
   add('check', 'try configuration, database, queue and every connection; changes nothing upstream')
     .option(...JSON_OPTION)
-    .action(async (options) => (await import('./check.ts')).check(options));
+    .action(async (options) => (await import('./check.ts')).check(options, proc));
 
   add('status', 'state of each stream: fresh or not, why, since when, what to do')
     .addOption(new Option('--watch', 'look again every two seconds, until Ctrl-C').conflicts('json'))
     .option(...JSON_OPTION)
-    .action(async (options) => (await import('./status.ts')).status(options));
+    .action(async (options) => (await import('./status.ts')).status(options, proc));
 
   add('runs', 'last runs, newest first')
     .option('--limit <n>', 'how many', wholeNumber(MAX_RUNS), 20)
     .option(...JSON_OPTION)
-    .action(async (options) => (await import('./runs.ts')).runs(options));
+    .action(async (options) => (await import('./runs.ts')).runs(options, proc));
 
   const report = add(
     'report',
@@ -100,7 +109,7 @@ Exit codes: 0 done, 1 a stream failed, is braked or has to wait, 2 usage or conf
     .option('--no-html', 'write no page')
     .option('--json', 'one JSON document on stdout; no page unless --html names one')
     .enablePositionalOptions()
-    .action(async (options) => (await import('./report.ts')).report(options));
+    .action(async (options) => (await import('./report.ts')).report(options, proc));
   report
     .command('refresh')
     .description(
@@ -110,7 +119,7 @@ Exit codes: 0 done, 1 a stream failed, is braked or has to wait, 2 usage or conf
     .option('--time-zone <name>', 'from now on days begin there, such as Europe/Rome')
     .option('--connection <id>', 'only the days of this connection')
     .option(...JSON_OPTION)
-    .action(async (options) => (await import('./report-refresh.ts')).reportRefresh(options));
+    .action(async (options) => (await import('./report-refresh.ts')).reportRefresh(options, proc));
 
   add('verify', 'compare the mirror with the upstream, row by row; lists what differs')
     .argument('[stream...]', 'streams or sources; all of them unless given')
@@ -123,32 +132,32 @@ Exit codes: 0 done, 1 a stream failed, is braked or has to wait, 2 usage or conf
     .option('--full', 'compare all rows by content (the default)')
     .option(...CONNECTION_OPTION)
     .option(...JSON_OPTION)
-    .action(async (streams, options) => (await import('./verify.ts')).verify(streams, options));
+    .action(async (streams, options) => (await import('./verify.ts')).verify(streams, options, proc));
 
   add('trigger', 'ask a running daemon to run a stream now')
     .argument(...STREAM)
     .addOption(new Option('--pass <pass>', 'what to do').choices(PASSES).default('incremental'))
     .option(...CONNECTION_OPTION)
-    .action(async (stream, options) => (await import('./trigger.ts')).trigger(stream, options));
+    .action(async (stream, options) => (await import('./trigger.ts')).trigger(stream, options, proc));
 
   onStream('pause', 'let a stream rest, on all machines, until it is resumed; progress is kept').action(
-    async (stream, options) => (await import('./pause.ts')).pause(stream, options),
+    async (stream, options) => (await import('./pause.ts')).pause(stream, options, proc),
   );
 
   onStream('resume', 'take a paused stream up again, where it stopped').action(async (stream, options) =>
-    (await import('./pause.ts')).resume(stream, options),
+    (await import('./pause.ts')).resume(stream, options, proc),
   );
 
   onStream('cancel', 'end the runs of a stream that are under way, on any machine; progress is kept')
     .addOption(new Option('--pass <pass>', 'only runs of this pass').choices([...PASSES, 'verify']))
-    .action(async (stream, options) => (await import('./cancel.ts')).cancel(stream, options));
+    .action(async (stream, options) => (await import('./cancel.ts')).cancel(stream, options, proc));
 
   onStream('resync', 'read a stream from zero again, rows kept; what changes meanwhile goes on arriving').action(
-    async (stream, options) => (await import('./resync.ts')).resync(stream, options),
+    async (stream, options) => (await import('./resync.ts')).resync(stream, options, proc),
   );
 
   onStream('accept-deletions', 'let the next full walk mark the deletions that the brake holds back, once').action(
-    async (stream, options) => (await import('./accept-deletions.ts')).acceptDeletions(stream, options),
+    async (stream, options) => (await import('./accept-deletions.ts')).acceptDeletions(stream, options, proc),
   );
 
   add('quarantine', 'records that could not be mapped or written, with the reason; try them again')
@@ -157,21 +166,23 @@ Exit codes: 0 done, 1 a stream failed, is braked or has to wait, 2 usage or conf
     .option(...CONNECTION_OPTION)
     .option('--raw', 'show the text of each record: it is personal data')
     .option(...JSON_OPTION)
-    .action(async (first, streams, options) => (await import('./quarantine.ts')).quarantine(first, streams, options));
+    .action(async (first, streams, options) =>
+      (await import('./quarantine.ts')).quarantine(first, streams, options, proc),
+    );
 
   onStream('reproject', 'derive typed columns again from raw, without a request').action(async (stream, options) =>
-    (await import('./reproject.ts')).reproject(stream, options),
+    (await import('./reproject.ts')).reproject(stream, options, proc),
   );
 
   add('migrate', "bring the database to this version's schema")
     .option('--status', 'only say what is applied and what is not')
     .option('--from-preview', 'take over a database that a preview of leadmirror made, with everything in it')
-    .action(async (options) => (await import('./migrate.ts')).migrateCommand(options));
+    .action(async (options) => (await import('./migrate.ts')).migrateCommand(options, proc));
 
   add('grant-readonly', 'let a database role read the mirror and the reports, and write nothing')
     .argument('<role>', 'a role that exists')
     .option(...JSON_OPTION)
-    .action(async (role, options) => (await import('./grant-readonly.ts')).grantReadonly(role, options));
+    .action(async (role, options) => (await import('./grant-readonly.ts')).grantReadonly(role, options, proc));
 
   add(
     'rekey',
@@ -179,13 +190,13 @@ Exit codes: 0 done, 1 a stream failed, is braked or has to wait, 2 usage or conf
   )
     .option('--discard', 'forget what neither key opens; those accounts sign in again')
     .option(...JSON_OPTION)
-    .action(async (options) => (await import('./rekey.ts')).rekey(options));
+    .action(async (options) => (await import('./rekey.ts')).rekey(options, proc));
 
   add('alerts', 'messages to people when something is wrong, by webhook and e-mail')
     .command('test')
     .description('send a test message on every configured way, and say what came back')
     .option(...JSON_OPTION)
-    .action(async (options) => (await import('./alerts.ts')).alertsTest(options));
+    .action(async (options) => (await import('./alerts.ts')).alertsTest(options, proc));
 
   add('tilkee', 'the Tilkee account')
     .command('login')
@@ -193,7 +204,7 @@ Exit codes: 0 done, 1 a stream failed, is braked or has to wait, 2 usage or conf
     .option('--connection <id>', 'which Tilkee account, when there are several')
     .option('--redirect-uri <uri>', 'as registered with Tilkee', 'http://127.0.0.1:8765/callback')
     .option('--no-listen', 'do not listen for the browser; the code is pasted')
-    .action(async (options) => (await import('./tilkee-login.ts')).tilkeeLogin(options));
+    .action(async (options) => (await import('./tilkee-login.ts')).tilkeeLogin(options, proc));
 
   add('sandbox', 'a simulated Tiledesk and Tilkee on loopback, with invented data')
     .option(
@@ -206,26 +217,28 @@ Exit codes: 0 done, 1 a stream failed, is braked or has to wait, 2 usage or conf
     .option('--leads <n>', 'how many leads (Tiledesk)', wholeNumber(MAX_ROWS), 1500)
     .option('--requests <n>', 'how many requests (Tiledesk)', wholeNumber(MAX_ROWS), 4000)
     .option('--live', 'things change while you watch')
-    .action(async (options) => (await import('./sandbox.ts')).sandbox(options));
+    .action(async (options) => (await import('./sandbox.ts')).sandbox(options, proc));
 
   add('demo', 'everything simulated, no configuration: database, Tiledesk, Tilkee, daemon')
     .option('--once', 'mirror everything, print the summary and some queries, exit')
-    .action(async (options) => (await import('./demo.ts')).demo(options));
+    .action(async (options) => (await import('./demo.ts')).demo(options, proc));
 
   for (const command of [...program.commands, ...report.commands]) command.exitOverride().showSuggestionAfterError();
   return program;
 }
 
-let isOutputLost = false;
-
 /** Output that cannot be written, as on a full disk, does not end the work; a command that promised a document has failed all the same. */
-function surviveOutput({ code }: NodeJS.ErrnoException): void {
-  if (code === 'EPIPE' || isOutputLost) return;
-  isOutputLost = true;
-  process.stderr.write(`The output cannot be written (${code ?? 'unknown'}); the work goes on.\n`);
-  process.once('exit', () => {
-    if (process.exitCode === undefined || process.exitCode === EXIT.done) process.exitCode = EXIT.failed;
-  });
+function surviveLostOutput(proc: CommandProcess): void {
+  let isOutputLost = false;
+  const onError = ({ code }: NodeJS.ErrnoException) => {
+    if (code === 'EPIPE' || isOutputLost) return;
+    isOutputLost = true;
+    proc.stderr.write(`The output cannot be written (${code ?? 'unknown'}); the work goes on.\n`);
+    proc.once('exit', () => {
+      if (proc.exitCode === undefined || proc.exitCode === EXIT.done) proc.exitCode = EXIT.failed;
+    });
+  };
+  for (const stream of [proc.stdout, proc.stderr]) stream.on('error', onError);
 }
 
 function share(text: string): number {

@@ -1,15 +1,14 @@
 import { createDatabase } from '../store/database.ts';
 import { startEmbeddedPostgres } from '../store/embedded/embedded.ts';
 import { adoptPreview, migrate, migrationStatus } from '../store/migrate.ts';
-import { runCommand } from './command.ts';
+import { type CommandProcess, runCommand } from './command.ts';
 import { EXIT } from './exit-codes.ts';
-import { print } from './format.ts';
 
-export async function migrateCommand(options: {
-  readonly status?: boolean;
-  readonly fromPreview?: boolean;
-}): Promise<void> {
-  await runCommand({ requireConnections: false }, async ({ config, logger, signal }) => {
+export async function migrateCommand(
+  options: { readonly status?: boolean; readonly fromPreview?: boolean },
+  proc: CommandProcess,
+): Promise<void> {
+  await runCommand({ proc, requireConnections: false }, async ({ config, logger, signal, print }) => {
     const { home, databaseUrl } = config;
     const embedded = databaseUrl === null ? await startEmbeddedPostgres({ home, logger, signal }) : null;
     const url = databaseUrl ?? embedded?.url ?? '';

@@ -1,10 +1,10 @@
 import { findDue } from '../../workers/unfinished.ts';
 import { liftServerPause, pauseStream, resumeStream } from '../store/engine/control.ts';
-import type { StreamOptions } from './command.ts';
+import type { CommandProcess, StreamOptions } from './command.ts';
 import { controlStreams } from './control.ts';
 
-export async function pause(streams: string, options: StreamOptions): Promise<void> {
-  await controlStreams(streams, options, async ({ key, prisma, word }) => {
+export async function pause(streams: string, options: StreamOptions, proc: CommandProcess): Promise<void> {
+  await controlStreams(streams, { ...options, proc }, async ({ key, prisma, word }) => {
     const { since, wasPaused, running } = await pauseStream(prisma, key);
     const ending = `Under way: ${running.join(', ')}. That ends at its page within 5 seconds; progress is kept.`;
     return {
@@ -18,8 +18,8 @@ export async function pause(streams: string, options: StreamOptions): Promise<vo
   });
 }
 
-export async function resume(streams: string, options: StreamOptions): Promise<void> {
-  await controlStreams(streams, options, async ({ key, prisma, word, ask }) => {
+export async function resume(streams: string, options: StreamOptions, proc: CommandProcess): Promise<void> {
+  await controlStreams(streams, { ...options, proc }, async ({ key, prisma, word, ask }) => {
     const lines: string[] = [];
     const until = await liftServerPause(prisma, key);
     if (until !== null) {

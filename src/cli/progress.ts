@@ -38,7 +38,7 @@ const FRAME_MS = 200;
 const NO_TRACK: Track = { show: () => {}, readBefore: () => {}, end: () => {} };
 
 /** On a terminal a living line for each run, otherwise now and then a plain one. */
-export function createProgress({ isQuiet }: { readonly isQuiet: boolean }, output: Output = process.stderr): Progress {
+export function createProgress({ isQuiet }: { readonly isQuiet: boolean }, output: Output): Progress {
   if (isQuiet) return { isLive: false, track: () => NO_TRACK, stop: () => {} };
   return screenOf(output).isLive ? createLiveProgress(output) : createPlainProgress(output);
 }

@@ -7,9 +7,9 @@ import {
 import { listStreams } from '../store/engine/streams.ts';
 import { describeDetail } from '../store/refusal-detail.ts';
 import { type RetryReport, retryQuarantine } from '../sync/retry-quarantine.ts';
-import { runOnApp, runOnDatabase, type StreamOptions } from './command.ts';
+import { type CommandProcess, runOnApp, runOnDatabase, type StreamOptions } from './command.ts';
 import { EXIT } from './exit-codes.ts';
-import { formatAge, formatCount, formatTable, printResult } from './format.ts';
+import { formatAge, formatCount, formatTable } from './format.ts';
 import { selectKnown, selectStreams } from './selection.ts';
 
 export interface QuarantineOptions extends StreamOptions {
@@ -24,16 +24,21 @@ export async function quarantine(
   first: string | undefined,
   others: readonly string[],
   options: QuarantineOptions,
+  proc: CommandProcess,
 ): Promise<void> {
   const hasAction = first === undefined || ACTIONS.includes(first);
   const streams = hasAction ? others : [first, ...others];
-  if (first === 'retry') await retry(streams, options);
-  else await list(streams, options);
+  if (first === 'retry') await retry(streams, options, proc);
+  else await list(streams, options, proc);
 }
 
 /** Needs the database only: no account has to be configured to look. Words are checked against the streams that were ever configured. */
-async function list(words: readonly string[], { connection, raw, json }: QuarantineOptions): Promise<void> {
-  await runOnDatabase({ json }, async ({ prisma }) => {
+async function list(
+  words: readonly string[],
+  { connection, raw, json }: QuarantineOptions,
+  proc: CommandProcess,
+): Promise<void> {
+  await runOnDatabase({ json, proc }, async ({ prisma }, { printResult }) => {
     const selected = selectKnown(await listStreams(prisma, 'all'), words, connection);
     const filter = {
       ...(connection !== undefined && { connectionId: connection }),
@@ -84,8 +89,12 @@ function printable(text: string): string {
   return text.replace(/\p{Cc}/gu, '\uFFFD');
 }
 
-async function retry(words: readonly string[], { connection: id, json }: QuarantineOptions): Promise<void> {
-  await runOnApp({ json }, async (app, { signal, logger }) => {
+async function retry(
+  words: readonly string[],
+  { connection: id, json }: QuarantineOptions,
+  proc: CommandProcess,
+): Promise<void> {
+  await runOnApp({ json, proc }, async (app, { signal, logger, printResult }) => {
     const parts = { prisma: app.database.prisma, clock: app.clock, logger };
     const reports: RetryReport[] = [];
     for (const { connection, stream } of selectStreams(app.connections, words, id)) {

@@ -1,13 +1,12 @@
 import { ConfigError, type ConfigProblem } from '../errors.ts';
 import { readProcesses } from '../store/engine/processes.ts';
 import { rekey as changeKey } from '../store/engine/secret-key.ts';
-import { type CommandContext, runOnDatabase } from './command.ts';
+import { type CommandContext, type CommandProcess, runOnDatabase } from './command.ts';
 import { EXIT } from './exit-codes.ts';
-import { printResult } from './format.ts';
 
 /** Encrypts the stored sign-ins with LEADMIRROR_SECRET_KEY, which so far were with LEADMIRROR_OLD_SECRET_KEY. */
-export async function rekey({ discard = false, json = false }): Promise<void> {
-  await runOnDatabase({ json }, async ({ prisma }, { config, signal }) => {
+export async function rekey({ discard = false, json = false }, proc: CommandProcess): Promise<void> {
+  await runOnDatabase({ json, proc }, async ({ prisma }, { config, signal, printResult }) => {
     const changed = await changeKey(prisma, { ...readKeys(config, discard), discards: discard, signal });
     const living = (await readProcesses(prisma)).filter((process) => process.is_alive);
     const running = living.map(({ host, pid }) => ({ host, pid }));

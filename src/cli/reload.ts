@@ -2,9 +2,10 @@ import { type BigIntStats, statSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { isatty } from 'node:tty';
 import type { App } from '../app.ts';
-import { type ConfigChanges, loadConfig } from '../config.ts';
+import { type ConfigChanges, type ConfigSources, loadConfig } from '../config.ts';
 import { ConfigError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
+import type { CommandProcess } from './command.ts';
 
 /** Between two looks at the files. */
 const LOOK_MS = 2_000;
@@ -22,6 +23,7 @@ interface ReloaderParts {
   /** The files that the configuration in force was read from, as they were before it was read. */
   readonly files: FileStamps;
   readonly requests: ReloadRequests;
+  readonly sources: ConfigSources;
 }
 
 /**
@@ -48,10 +50,10 @@ export async function followConfig(parts: ReloaderParts): Promise<void> {
 }
 
 /** Reads and takes over; every problem is logged. Returns the files to look at from now on, as they were before they were read. */
-async function reload({ app, logger }: ReloaderParts): Promise<FileStamps> {
+async function reload({ app, logger, sources }: ReloaderParts): Promise<FileStamps> {
   const files = new Map<string, string>();
   try {
-    const config = loadConfig({}, { onFile: (path) => noteStamp(files, path) });
+    const config = loadConfig(sources, { onFile: (path) => noteStamp(files, path) });
     for (const note of config.notes.filter((each) => !app.config.notes.includes(each))) logger.warn(note);
     logChanges(logger, await app.reload(config));
   } catch (error) {
@@ -86,9 +88,12 @@ export class ReloadRequests {
   #asked = new AbortController();
   readonly #wasTerminal = isatty(0);
 
-  constructor() {
+  readonly #proc: CommandProcess;
+
+  constructor(proc: CommandProcess) {
+    this.#proc = proc;
     // On Windows the signal says that the console is closed, and nothing can be done about it.
-    if (process.platform !== 'win32') process.on('SIGHUP', this.#onSignal);
+    if (process.platform !== 'win32') proc.on('SIGHUP', this.#onSignal);
   }
 
   readonly #onSignal = (): void => {
@@ -110,7 +115,7 @@ export class ReloadRequests {
   }
 
   close(): void {
-    process.off('SIGHUP', this.#onSignal);
+    this.#proc.off('SIGHUP', this.#onSignal);
   }
 }
 

@@ -1,7 +1,7 @@
 import { refreshReporting, setTimeZone } from '../store/reports/refresh.ts';
-import { runOnDatabase, type StreamOptions, UsageError } from './command.ts';
+import { type CommandProcess, runOnDatabase, type StreamOptions, UsageError } from './command.ts';
 import { EXIT } from './exit-codes.ts';
-import { formatSeconds, printResult } from './format.ts';
+import { formatSeconds } from './format.ts';
 
 const SENTENCES = {
   refreshed: 'The reporting tables hold what the mirror holds',
@@ -14,12 +14,13 @@ const SENTENCES = {
 /** Brings the precomputed tables of schema `reporting` up to the mirror; the daemon and `sync` do the same after their runs. */
 export async function reportRefresh(
   options: StreamOptions & { readonly full?: boolean; readonly timeZone?: string },
+  proc: CommandProcess,
 ): Promise<void> {
   const { full, timeZone, connection, json } = options;
   if (connection !== undefined && timeZone === undefined) {
     throw new UsageError('--connection says whose --time-zone it is: give both, or none');
   }
-  await runOnDatabase({ json }, async (database, { signal }) => {
+  await runOnDatabase({ json, proc }, async (database, { signal, printResult }) => {
     if (timeZone !== undefined && !(await setTimeZone(database.prisma, connection ?? null, timeZone))) {
       throw new UsageError(`Postgres knows no time zone ${timeZone}; give a name such as Europe/Rome`);
     }

@@ -4,9 +4,8 @@ import { replaceFile } from '../replace-file.ts';
 import { refreshReporting } from '../store/reports/refresh.ts';
 import { readReport, readReportedConnections } from '../store/reports/report.ts';
 import { parseDay } from '../store/reports/report-days.ts';
-import { runOnDatabase, type StreamOptions, UsageError } from './command.ts';
+import { type CommandProcess, runOnDatabase, type StreamOptions, UsageError } from './command.ts';
 import { EXIT } from './exit-codes.ts';
-import { printResult } from './format.ts';
 import { viewReport } from './report-view.ts';
 import { screenOf } from './terminal.ts';
 
@@ -18,7 +17,7 @@ export interface ReportOptions extends StreamOptions {
 }
 
 /** Prints the main figures, and writes them with charts into one HTML file. The precomputed tables are brought up to the mirror first. */
-export async function report(options: ReportOptions): Promise<void> {
+export async function report(options: ReportOptions, proc: CommandProcess): Promise<void> {
   const { from, to, connection } = options;
   for (const day of [from, to]) {
     if (day !== undefined && parseDay(day) === null) {
@@ -26,15 +25,16 @@ export async function report(options: ReportOptions): Promise<void> {
     }
   }
   if (from !== undefined && to !== undefined && from > to) throw new UsageError('--from is later than --to.');
-  await runOnDatabase(options, async (database, { signal }) => {
+  await runOnDatabase({ json: options.json, proc }, async (database, { signal, printResult }) => {
     const { prisma } = database;
     if ((await refreshReporting(database, { signal })) === 'stopped') return EXIT.stoppedBySignal;
     if (connection !== undefined) assertReported(connection, await readReportedConnections(prisma));
     const found = await readReport(prisma, { from, to, connection });
-    const file = fileName(options, found);
+    const name = fileName(options, found);
+    const file = name && resolve(proc.cwd(), name);
     if (file !== null) await writeWhole(file, reportFile(found, Date.now()));
     printResult(options.json, found, () => [
-      ...viewReport(found, screenOf(process.stdout), Date.now()),
+      ...viewReport(found, screenOf(proc.stdout), Date.now()),
       ...(file === null ? [] : [`\nWith charts: ${file}`]),
     ]);
     return EXIT.done;
@@ -50,8 +50,8 @@ function assertReported(connection: string, known: readonly string[]): void {
 
 /** Null: none. With `--json` only one that was asked for. */
 function fileName({ html, json }: ReportOptions, { from, to }: { from: string; to: string }): string | null {
-  if (typeof html === 'string') return resolve(html);
-  return html === false || json === true ? null : resolve(`leadmirror-report-${from}-to-${to}.html`);
+  if (typeof html === 'string') return html;
+  return html === false || json === true ? null : `leadmirror-report-${from}-to-${to}.html`;
 }
 
 async function writeWhole(path: string, text: string): Promise<void> {

@@ -1,14 +1,18 @@
 import { type ReprojectReport, reproject as reprojectStream } from '../sync/reproject.ts';
-import { runOnApp, type StreamOptions } from './command.ts';
+import { type CommandProcess, runOnApp, type StreamOptions } from './command.ts';
 import { EXIT } from './exit-codes.ts';
-import { formatCount, printResult } from './format.ts';
+import { formatCount } from './format.ts';
 import { createProgress } from './progress.ts';
 import { selectStreams } from './selection.ts';
 
 /** Typed columns derived again from what is stored; stopped and started again, it goes through the table anew and finds the rest. */
-export async function reproject(word: string, { connection: id, json }: StreamOptions): Promise<void> {
-  await runOnApp({ json }, async (app, { signal, logger }) => {
-    const progress = createProgress({ isQuiet: json === true });
+export async function reproject(
+  word: string,
+  { connection: id, json }: StreamOptions,
+  proc: CommandProcess,
+): Promise<void> {
+  await runOnApp({ json, proc }, async (app, { signal, logger, printResult }) => {
+    const progress = createProgress({ isQuiet: json === true }, proc.stderr);
     try {
       const parts = { prisma: app.database.prisma, clock: app.clock, logger };
       const reports: ReprojectReport[] = [];

@@ -1,9 +1,9 @@
 import { resyncStream } from '../store/engine/control.ts';
-import type { StreamOptions } from './command.ts';
+import type { CommandProcess, StreamOptions } from './command.ts';
 import { controlStreams } from './control.ts';
 
-export async function resync(streams: string, options: StreamOptions): Promise<void> {
-  await controlStreams(streams, options, async ({ key, prisma, word, ask }) => {
+export async function resync(streams: string, options: StreamOptions, proc: CommandProcess): Promise<void> {
+  await controlStreams(streams, { ...options, proc }, async ({ key, prisma, word, ask }) => {
     const { ended, wasComplete, isPaused } = await resyncStream(prisma, key);
     const isAsked = !isPaused && (await ask(['backfill']));
     return {

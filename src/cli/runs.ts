@@ -1,15 +1,18 @@
 import type { RunRecord } from '../store/engine/runs.ts';
 import { findRuns } from '../store/reports/run-history.ts';
 import { type Column, layOut } from './columns.ts';
-import { runOnDatabase } from './command.ts';
+import { type CommandProcess, runOnDatabase } from './command.ts';
 import { EXIT } from './exit-codes.ts';
-import { formatAge, formatCount, formatSeconds, printResult } from './format.ts';
+import { formatAge, formatCount, formatSeconds } from './format.ts';
 import { type Paint, type Screen, screenOf, wrap } from './terminal.ts';
 
-export async function runs({ limit, json }: { readonly limit: number; readonly json?: boolean }): Promise<void> {
-  await runOnDatabase({ json }, async ({ prisma }) => {
+export async function runs(
+  { limit, json }: { readonly limit: number; readonly json?: boolean },
+  proc: CommandProcess,
+): Promise<void> {
+  await runOnDatabase({ json, proc }, async ({ prisma }, { printResult }) => {
     const list = await findRuns(prisma, { limit });
-    printResult(json, { runs: list }, () => viewRuns(list, screenOf(process.stdout), Date.now()));
+    printResult(json, { runs: list }, () => viewRuns(list, screenOf(proc.stdout), Date.now()));
     return EXIT.done;
   });
 }

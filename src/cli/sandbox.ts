@@ -1,9 +1,8 @@
 import { once } from 'node:events';
 import { createTiledeskSandbox } from '../../sandbox/tiledesk.ts';
 import { createTilkeeSandbox } from '../../sandbox/tilkee.ts';
-import { runCommand, UsageError } from './command.ts';
+import { type CommandProcess, runCommand, UsageError } from './command.ts';
 import { EXIT } from './exit-codes.ts';
-import { print } from './format.ts';
 
 export interface UpstreamsOptions {
   /** Tiledesk is here, Tilkee on the next one; 0: any free ones. */
@@ -14,13 +13,16 @@ export interface UpstreamsOptions {
 }
 
 /** Only the simulated upstreams, with the variables that point leadmirror at them. */
-export async function sandbox({ live, ...options }: UpstreamsOptions & { readonly live?: boolean }): Promise<void> {
-  await runCommand({ requireConnections: false }, async ({ signal }) => {
+export async function sandbox(
+  { live, ...options }: UpstreamsOptions & { readonly live?: boolean },
+  proc: CommandProcess,
+): Promise<void> {
+  await runCommand({ proc, requireConnections: false }, async ({ signal, print }) => {
     const upstreams = await startUpstreams(options);
     try {
       if (live) upstreams.startLive();
       for (const [name, value] of Object.entries(upstreams.variables)) print(`${name}=${value}`);
-      process.stderr.write('A simulated Tiledesk and Tilkee are running with invented data. Ctrl-C stops them.\n');
+      proc.stderr.write('A simulated Tiledesk and Tilkee are running with invented data. Ctrl-C stops them.\n');
       if (!signal.aborted) await once(signal, 'abort');
     } finally {
       await upstreams.close();

@@ -1,21 +1,21 @@
 import { ROLES, type Role, runDaemon } from '../../workers/run-daemon.ts';
 import { createApp } from '../app.ts';
-import { runCommand, UsageError } from './command.ts';
+import { type CommandProcess, runCommand, sourcesOf, UsageError } from './command.ts';
 import { EXIT } from './exit-codes.ts';
 import { followConfig, noteStamp, ReloadRequests } from './reload.ts';
 
-export async function start(options: { readonly role: string }): Promise<void> {
+export async function start(options: { readonly role: string }, proc: CommandProcess): Promise<void> {
   const files = new Map<string, string>();
   const onFile = (path: string) => noteStamp(files, path);
-  await runCommand({ isDaemon: true, onFile }, async ({ config, logger, signal }) => {
+  await runCommand({ proc, isDaemon: true, onFile }, async ({ config, logger, signal }) => {
     const roles = parseRoles(options.role);
-    const requests = new ReloadRequests();
+    const requests = new ReloadRequests(proc);
     const app = await createApp(config, { logger, signal, waitForDatabase: true });
     try {
       await runDaemon(app, {
         roles,
         signal,
-        onRunning: () => void followConfig({ app, logger, signal, files, requests }),
+        onRunning: () => void followConfig({ app, logger, signal, files, requests, sources: sourcesOf(proc) }),
       });
       return EXIT.done;
     } finally {

@@ -6,17 +6,19 @@ import { afterPauses, StatusReader } from '../ops/read-status.ts';
 import { databaseError } from '../store/faults.ts';
 import { readPauses } from '../store/reports/budget-status.ts';
 import { countRows, readStatus } from '../store/reports/status.ts';
-import { runOnDatabase } from './command.ts';
+import { type CommandProcess, runOnDatabase } from './command.ts';
 import { EXIT } from './exit-codes.ts';
-import { print, printJson } from './format.ts';
 import { viewStatus } from './status-view.ts';
 import { type Screen, screenOf } from './terminal.ts';
 import { watch } from './watch.ts';
 
 const WATCH_MS = 2_000;
 
-export async function status(options: { readonly json?: boolean; readonly watch?: boolean }): Promise<void> {
-  await runOnDatabase(options, async (database, { config, signal }) => {
+export async function status(
+  options: { readonly json?: boolean; readonly watch?: boolean },
+  proc: CommandProcess,
+): Promise<void> {
+  await runOnDatabase({ json: options.json, proc }, async (database, { config, signal, print, printJson }) => {
     const streams = config.connections.flatMap((connection) =>
       connection.streams.map((word) => ({
         connectionId: connection.id,
@@ -36,9 +38,9 @@ export async function status(options: { readonly json?: boolean; readonly watch?
       });
       return (screen: Screen) => viewStatus(document, screen, Date.now());
     };
-    if (options.watch) return watch(look, { output: process.stdout, intervalMs: WATCH_MS, signal });
+    if (options.watch) return watch(look, { output: proc.stdout, intervalMs: WATCH_MS, signal });
     const view = await look();
-    for (const line of view(screenOf(process.stdout))) print(line);
+    for (const line of view(screenOf(proc.stdout))) print(line);
     return EXIT.done;
   });
 }

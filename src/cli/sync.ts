@@ -7,17 +7,21 @@ import { refreshReporting } from '../store/reports/refresh.ts';
 import { readRunning } from '../store/reports/run-history.ts';
 import { countRows } from '../store/reports/status.ts';
 import type { Pass } from '../stream.ts';
-import { runOnApp, type StreamOptions } from './command.ts';
+import { type CommandProcess, runOnApp, type StreamOptions } from './command.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
-import { formatCount, formatSeconds, printResult } from './format.ts';
+import { formatCount, formatSeconds } from './format.ts';
 import { createProgress, type Progress, type Walk } from './progress.ts';
 import { selectStreams } from './selection.ts';
 
-export async function sync(words: readonly string[], options: StreamOptions & { readonly pass?: Pass }): Promise<void> {
+export async function sync(
+  words: readonly string[],
+  options: StreamOptions & { readonly pass?: Pass },
+  proc: CommandProcess,
+): Promise<void> {
   const { pass, json } = options;
-  await runOnApp({ json }, async (app, { signal }) => {
+  await runOnApp({ json, proc }, async (app, { signal, printResult }) => {
     const selected = selectStreams(app.connections, words, options.connection);
-    const progress = createProgress({ isQuiet: json === true });
+    const progress = createProgress({ isQuiet: json === true }, proc.stderr);
     const reports = await syncAll(app, selected, { pass, signal, progress });
     progress.stop();
     printResult(json, { runs: reports.map(toJson) }, () => reports.map(summaryLine));

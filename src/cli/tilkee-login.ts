@@ -13,9 +13,8 @@ import { tilkeeCredential, vaultName } from '../sources/tilkee/sign-in.ts';
 import { createDatabaseBudget } from '../store/engine/budgets.ts';
 import { createDatabaseVault } from '../store/engine/vault.ts';
 import { answerBrowser, FOREIGN, listen, type Reply, readPasted } from './browser-reply.ts';
-import { runCommand, UsageError } from './command.ts';
+import { type CommandContext, type CommandProcess, runCommand, UsageError } from './command.ts';
 import { EXIT } from './exit-codes.ts';
-import { print } from './format.ts';
 
 /** Answers of somebody else that are reported; a flood of them must not scroll the address away. */
 const MAX_TOLD = 3;
@@ -35,8 +34,9 @@ export interface TilkeeLoginOptions {
 }
 
 /** A person signs in with the browser, once; the sign-in is kept encrypted in the database and renewed from there. No token, code or secret is printed. */
-export async function tilkeeLogin(options: TilkeeLoginOptions): Promise<void> {
-  await runCommand({ requireConnections: false }, async ({ config, logger, signal }) => {
+export async function tilkeeLogin(options: TilkeeLoginOptions, proc: CommandProcess): Promise<void> {
+  await runCommand({ proc, requireConnections: false }, async (context) => {
+    const { config, logger, signal } = context;
     // Sent as it was given: Tilkee compares letter by letter, and the parsed address may gain a slash.
     const { redirectUri } = options;
     assertRedirectUri(redirectUri);
@@ -50,7 +50,7 @@ export async function tilkeeLogin(options: TilkeeLoginOptions): Promise<void> {
       const state = randomBytes(24).toString('base64url');
       const verifier = randomBytes(48).toString('base64url');
       const address = authorizeUrl(settings, { clientId, redirectUri, state, verifier });
-      const code = await receiveCode(options, { address, state, signal });
+      const code = await receiveCode(options, { address, state, context });
       const upstream = createUpstream({
         client,
         budget: createDatabaseBudget(database.prisma, tilkeeCredential(settings), settings.requestsPerMinute),
@@ -67,7 +67,7 @@ export async function tilkeeLogin(options: TilkeeLoginOptions): Promise<void> {
       const vault = createDatabaseVault<KeptSignIn>(database.prisma, { name: vaultName(settings), secretKey });
       const patience = { signal, maxWaitMs: VAULT_WAIT_MS, overwriteUnreadable: true };
       await vault.exclusive(async () => ({ value: null, store: kept }), patience);
-      report(kept, { connection: settings.id, place: database.place });
+      report(kept, { connection: settings.id, place: database.place, print: context.print });
       return EXIT.done;
     } finally {
       await client.close();
@@ -76,7 +76,10 @@ export async function tilkeeLogin(options: TilkeeLoginOptions): Promise<void> {
   });
 }
 
-function report(kept: KeptSignIn, { connection, place }: { connection: string; place: string }): void {
+function report(
+  kept: KeptSignIn,
+  { connection, place, print }: { connection: string; place: string; print: CommandContext['print'] },
+): void {
   print(`Signed in. The sign-in of ${connection} is kept, encrypted, in the database ${place}.`);
   if (kept.refreshToken === null) {
     const end = new Date(kept.expiresAt).toISOString().slice(0, 16).replace('T', ' ');
@@ -140,12 +143,13 @@ function assertRedirectUri(text: string): void {
 /** The code, by whichever way it comes first: the browser's own request, or what a person pastes. */
 async function receiveCode(
   { redirectUri, listen: mayListen }: TilkeeLoginOptions,
-  { address, state, signal }: { readonly address: string; readonly state: string; readonly signal: AbortSignal },
+  { address, state, context }: { readonly address: string; readonly state: string; readonly context: CommandContext },
 ): Promise<string> {
+  const { proc, print, signal } = context;
   const target = new URL(redirectUri);
   const isListening = mayListen && target.protocol === 'http:' && isLoopback(target.hostname);
   const server = isListening ? await listen(target) : null;
-  const input = createInterface({ input: process.stdin });
+  const input = createInterface({ input: proc.stdin });
   try {
     print(`Open this address in a browser and sign in to Tilkee:\n\n  ${address}\n`);
     print(`The redirect URI ${redirectUri} has to be registered with Tilkee for this client id.`);
@@ -160,7 +164,7 @@ async function receiveCode(
         if (reply.kind === 'code') resolve(reply.code);
         if (reply.kind === 'declined') reject(new AuthError('auth_failed', DECLINED));
         if (reply.kind !== 'foreign' || foreign++ >= MAX_TOLD) return;
-        process.stderr.write(`${FOREIGN} Still waiting.\n`);
+        proc.stderr.write(`${FOREIGN} Still waiting.\n`);
       };
       if (signal.aborted) reject(abortError(signal));
       signal.addEventListener('abort', () => reject(abortError(signal)), { once: true });
@@ -168,7 +172,7 @@ async function receiveCode(
       input.on('line', (line) => {
         const reply = readPasted(line.trim(), state);
         if (reply !== null) settle(reply);
-        else if (line.trim() !== '') process.stderr.write('That is neither an address nor a code. Still waiting.\n');
+        else if (line.trim() !== '') proc.stderr.write('That is neither an address nor a code. Still waiting.\n');
       });
       // Without a terminal there is nothing to read, and the browser may still come.
       if (!isListening) input.on('close', () => reject(new UsageError('No code was given; nothing is changed.')));

@@ -1,17 +1,17 @@
 import { createQueues, enqueueRun } from '../../workers/queues.ts';
 import { isPaused, whyItWaits } from '../store/engine/control.ts';
 import type { QueuedPass } from '../stream.ts';
-import { runOnApp } from './command.ts';
+import { type CommandProcess, runOnApp } from './command.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
-import { print } from './format.ts';
 import { selectStreams } from './selection.ts';
 
 /** Through the queue: a running daemon does the work. */
 export async function trigger(
   word: string,
   options: { readonly pass: QueuedPass; readonly connection?: string },
+  proc: CommandProcess,
 ): Promise<void> {
-  await runOnApp({}, async ({ connections, database }, { config, logger }) => {
+  await runOnApp({ proc }, async ({ connections, database }, { config, logger, print }) => {
     const { pass } = options;
     const selected = selectStreams(connections, [word], options.connection);
     const queues = await createQueues({ config, databaseUrl: database.url, logger });

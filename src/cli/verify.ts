@@ -1,15 +1,15 @@
 import { type Verified, type VerifyOnceOptions, verifySelected } from '../app/verify-streams.ts';
 import { type Finding, type FindingKind, NOT_COMPARED } from '../sync/verify.ts';
-import { runOnApp, type StreamOptions } from './command.ts';
+import { type CommandProcess, runOnApp, type StreamOptions } from './command.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
-import { formatCount, formatSeconds, print, printJson } from './format.ts';
+import { formatCount, formatSeconds } from './format.ts';
 import { selectStreams } from './selection.ts';
 
 type VerifyOptions = StreamOptions & Omit<VerifyOnceOptions, 'signal'>;
 
 /** Compares mirror and upstream, stream by stream; lists what differs, and repairs just that when asked to. */
-export async function verify(words: readonly string[], options: VerifyOptions): Promise<void> {
-  await runOnApp({ json: options.json }, async (app, { signal }) => {
+export async function verify(words: readonly string[], options: VerifyOptions, proc: CommandProcess): Promise<void> {
+  await runOnApp({ json: options.json, proc }, async (app, { signal, print, printJson }) => {
     const results: Verified[] = [];
     for (const selected of selectStreams(app.connections, words, options.connection)) {
       if (signal.aborted) break;
