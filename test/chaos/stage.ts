@@ -169,7 +169,7 @@ export class Stage {
   }
 
   async run(args: readonly string[]): Promise<Finished> {
-    const ended = await this.#cli.run(args, { env: this.#env, timeoutMs: RUN_MS });
+    const ended = await this.#cli.runProcess(args, { env: this.#env, timeoutMs: RUN_MS });
     this.#inspect(ended);
     return ended;
   }

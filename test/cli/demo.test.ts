@@ -70,7 +70,7 @@ const TILKEE_ROWS = [
 
 it('once: mirrors, answers questions, follows a change, whatever is configured around it, and leaves nothing running', async () => {
   cli.guard('canary-in-the-environment');
-  const { code, stdout, stderr } = await cli.run(['demo', '--once'], { cwd, env: GARBAGE, timeoutMs: 110_000 });
+  const { code, stdout, stderr } = await cli.runProcess(['demo', '--once'], { cwd, env: GARBAGE, timeoutMs: 110_000 });
   // Long work says now and then that it goes on.
   const said = stderr.split('\n').filter((line) => !/ backfill: [\d,]+ read, [\d,]+ requests$/.test(line));
   expect({ code, said }).toEqual({ code: 0, said: [''] });
@@ -125,7 +125,7 @@ it('live: mirrors, says how to join in, and ends with everything at Ctrl-C', asy
 }, 180_000);
 
 it('with a log level that does not exist says so like any other mistake', async () => {
-  const { code, stderr } = await cli.run(['demo', '--once'], { cwd, env: { LOG_LEVEL: 'loud' } });
+  const { code, stderr } = await cli.runProcess(['demo', '--once'], { cwd, env: { LOG_LEVEL: 'loud' } });
   expect(code).toBe(2);
   expect(stderr).toMatch(/^The configuration cannot be used:\n {2}LOG_LEVEL: .*\n$/);
 });

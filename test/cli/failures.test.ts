@@ -396,7 +396,7 @@ describe('configuration', () => {
   });
 
   it('with a misspelt name says which one was probably meant, in plain words', async () => {
-    const { code, stderr } = await cli.run(['status'], {
+    const { code, stderr } = await cli.runProcess(['status'], {
       env: { DATABASE_URL: database.url, TILEDESK_PROJCT_ID: 'x' },
     });
     expect(code).toBe(0);

@@ -55,7 +55,7 @@ const ALL_EQUAL = STREAMS.map(() => EQUAL);
 
 describe('sync', () => {
   it('reads everything first and changes later, and reports both with exactly the documented fields', async () => {
-    const first = await cli.run(['sync', '--json'], { env: env() });
+    const first = await cli.runProcess(['sync', '--json'], { env: env() });
     expect(first.code).toBe(0);
     const runs = runsOf(first);
     expect(runs.map(({ stream, pass, outcome }) => [stream, pass, outcome])).toEqual(
@@ -86,7 +86,9 @@ describe('sync', () => {
   });
 
   it('prints one line a stream for people', async () => {
-    const { code, stdout, stderr } = await cli.run(['sync'], { env: env({ TILEDESK_STREAMS: 'leads,departments' }) });
+    const { code, stdout, stderr } = await cli.runProcess(['sync'], {
+      env: env({ TILEDESK_STREAMS: 'leads,departments' }),
+    });
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout.trimEnd().split('\n')).toEqual([
       expect.stringMatching(

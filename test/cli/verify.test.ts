@@ -53,7 +53,7 @@ describe('verify', () => {
 
   it('that finds differences ends with 3 and lists each; --repair mends them and ends with 0', async () => {
     await spoil();
-    const found = await cli.run(['verify', 'tiledesk.leads'], { env });
+    const found = await cli.runProcess(['verify', 'tiledesk.leads'], { env });
     expect(found.code).toBe(3);
     expect(found.stdout).toMatch(/4 missing in the mirror, 2 different in the mirror/);
     expect(found.stdout.match(/^ {2}missing {2}[0-9a-f]{24}$/gm)).toHaveLength(4);

@@ -133,8 +133,8 @@ describe('status --watch off a terminal', () => {
     await client.query("insert into sync.streams (connection_id, stream) values ('tiledesk:a', 'tiledesk.leads')");
     await client.end();
     const [plain, forced] = await Promise.all([
-      cli.run(['status'], { env }),
-      cli.run(['status'], { env: { ...env, FORCE_COLOR: '1' } }),
+      cli.runProcess(['status'], { env }),
+      cli.runProcess(['status'], { env: { ...env, FORCE_COLOR: '1' } }),
     ]);
     expect([plain.code, forced.code]).toEqual([0, 0]);
     expect(plain.stdout).not.toContain(ESC);

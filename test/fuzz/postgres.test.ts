@@ -171,7 +171,7 @@ describe('whatever Postgres answers is named in words', () => {
   ])('in a process of its own: %s', async (_, trouble) => {
     fake.trouble = trouble;
     for (const args of [['status'], ['check', '--json']]) {
-      const { code, stdout, stderr } = await cli.run(args, { env });
+      const { code, stdout, stderr } = await cli.runProcess(args, { env });
       expect({ code, stdout, stderr }).toEqual({ code: 1, stdout: expect.any(String), stderr: expect.any(String) });
       expect(`${stdout}\n${stderr}`).not.toMatch(/^\s*at .+:\d+|unexpected error|did not foresee/im);
       expect(`${stdout}\n${stderr}`).toMatch(/database/);

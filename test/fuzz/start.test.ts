@@ -15,7 +15,7 @@ import {
   startFakePostgres,
 } from '../helpers/fake-postgres.ts';
 import { type RedisAnswer, type RedisTrouble, startFakeRedis } from '../helpers/fake-redis.ts';
-import { runInProcess } from '../helpers/in-process.ts';
+import { runInProcess, startInProcess } from '../helpers/in-process.ts';
 import { variables } from '../helpers/mirror.ts';
 import { createTestDatabase, type TestDatabase } from '../helpers/postgres.ts';
 import fc from '../helpers/property.ts';
@@ -88,7 +88,7 @@ async function faultOfDaemon(
   env: Readonly<Record<string, string>>,
 ): Promise<string | null> {
   await client.query('truncate sync.runs');
-  const running = runInProcess(['start'], env, { cwd, stopAfterMs: 150_000 });
+  const running = startInProcess(['start'], { env, cwd });
   await until('a first run', async () => (await lastRun()) > '2000');
   begin();
   await new Promise((resolve) => setTimeout(resolve, TROUBLE_MS));
@@ -98,8 +98,8 @@ async function faultOfDaemon(
     const alive = 'select from sync.processes where queue_ok and beat_at > $1';
     return (await client.query(alive, [over])).rowCount === 1;
   });
-  process.emit('SIGINT');
-  return faultIn(await running);
+  running.kill('SIGINT');
+  return faultIn(await running.ended);
 }
 
 /** Others at each run: it asks less while it is in trouble. */

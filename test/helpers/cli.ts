@@ -8,17 +8,20 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { TiledeskSandbox } from '../../sandbox/tiledesk.ts';
+import { runInProcess } from './in-process.ts';
 import { declareSecrets } from './said/record.ts';
 
-/** The compiled program, run as users run it: a process of its own, with nothing but the given environment. */
+/** The commands of leadmirror, with nothing but the given environment. */
 export interface Cli {
   /** `bin/leadmirror.js` of the build. */
   readonly program: string;
   /** An empty directory: no `.env`, no `leadmirror.yaml`. Where commands run unless told. */
   readonly cwd: string;
-  /** Runs a command to its end; ends it by force when that takes longer than `timeoutMs`. */
+  /** Runs a command to its end within this process, however many at once; stops it when that takes longer than `timeoutMs`. */
   run(args: readonly string[], options?: RunOptions): Promise<Finished>;
-  /** Starts a command that goes on. */
+  /** The same with the compiled program, as users run it: a process of its own, ended by force after `timeoutMs`. It takes a second. */
+  runProcess(args: readonly string[], options?: RunOptions): Promise<Finished>;
+  /** Starts a process that goes on, or that gets signals, loses its output or is killed. */
   start(args: readonly string[], options?: RunOptions): Running;
   /** Texts that no output may hold from now on: the sandbox's password and the e-mail addresses of its leads. */
   guard(...secrets: readonly (TiledeskSandbox | string)[]): void;
@@ -95,7 +98,15 @@ export async function createCli(options: { readonly program?: string } = {}): Pr
     program,
     cwd,
     start,
-    async run(args, options = {}) {
+    async run(args, { env = {}, timeoutMs = RUN_TIMEOUT_MS, isUnguarded = false, ...options } = {}) {
+      const startedAt = performance.now();
+      const { PATH = '', HOME = '' } = process.env;
+      const given = { PATH, HOME, ...env };
+      const ended = await runInProcess(args, given, { cwd: options.cwd ?? cwd, stopAfterMs: timeoutMs });
+      if (!isUnguarded) outputs.push({ command: args.join(' '), text: `${ended.stdout}\n${ended.stderr}` });
+      return { ...ended, signal: null, ms: performance.now() - startedAt };
+    },
+    async runProcess(args, options = {}) {
       const running = start(args, options);
       const timer = setTimeout(() => running.kill('SIGKILL'), options.timeoutMs ?? RUN_TIMEOUT_MS);
       return running.ended.finally(() => clearTimeout(timer));

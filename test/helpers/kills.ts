@@ -73,7 +73,7 @@ export async function killAgainAndAgain(options: KillsOptions): Promise<KillsRep
       killed += 1;
       if (!options.waitsForLease(kill)) await expireLeasesOfDead(admin);
     }
-    const end = await cli.run(['sync'], { env, timeoutMs: timeoutMs(options) });
+    const end = await cli.runProcess(['sync'], { env, timeoutMs: timeoutMs(options) });
     // One after the other: large tables need not be in memory together.
     const differences: Difference[] = [];
     for (const stream of STREAMS) differences.push(await compareMirror(database.url, sandbox, stream));
@@ -111,7 +111,7 @@ async function readUndisturbed(sandbox: TiledeskSandbox, url: string, options: K
   const database = await createTestDatabase();
   try {
     const env = settings(sandbox, url, database.url, options);
-    const { code, stdout } = await options.cli.run(['sync'], { env, timeoutMs: timeoutMs(options) });
+    const { code, stdout } = await options.cli.runProcess(['sync'], { env, timeoutMs: timeoutMs(options) });
     if (code !== 0) throw new Error(`the undisturbed sync ended with ${code}:\n${stdout}`);
     if (countTwice(sandbox.log.filter(isPage)) > 0) throw new Error('the undisturbed sync asked a question twice');
     return { pages: sandbox.log.filter(isPage).length, requests: sandbox.log.length };

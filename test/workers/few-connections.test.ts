@@ -108,7 +108,7 @@ describe('a role that may have five connections', () => {
       return new Set(done.map(({ result }) => result?.stream)).size === 4;
     });
     expect(most).toBeLessThanOrEqual(5);
-    const { code, stderr } = await cli.run(['status'], { env });
+    const { code, stderr } = await cli.runProcess(['status'], { env });
     expect([code, stderr]).toEqual([0, '']);
     expect(daemon.isLeading).toBe(true);
     expect(observer.jobs.filter(({ result }) => result?.outcome === 'failed')).toEqual([]);

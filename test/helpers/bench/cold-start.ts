@@ -42,13 +42,13 @@ export async function measureColdStart({
   try {
     const env = { ...upstream.variables, LEADMIRROR_HOME: home.path };
     // Makes the database; and the first start of a program reads its files from the disk.
-    orThrow('the first sync', await cli.run(['sync'], { env }));
+    orThrow('the first sync', await cli.runProcess(['sync'], { env }));
     const rounds: ColdStartRound[] = [];
     for (let round = 1; round <= wanted; round++) {
-      const node = cli.run(['--version'], { env: { NODE_OPTIONS: NOTHING_ELSE } });
+      const node = cli.runProcess(['--version'], { env: { NODE_OPTIONS: NOTHING_ELSE } });
       const nodeMs = orThrow('node', await node).ms;
-      const helpMs = orThrow('--help', await cli.run(['--help'])).ms;
-      const syncMs = orThrow('sync', await cli.run(['sync'], { env })).ms;
+      const helpMs = orThrow('--help', await cli.runProcess(['--help'])).ms;
+      const syncMs = orThrow('sync', await cli.runProcess(['sync'], { env })).ms;
       const times = { nodeMs, helpMs, syncMs, ...(await demoOnce(cli)) };
       rounds.push(times);
       const text = Object.entries(times).map(([name, ms]) => `${name.replace('Ms', '')} ${Math.round(ms)} ms`);
