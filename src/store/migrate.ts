@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { DatabaseError } from '../errors.ts';
 import { LOCKS } from './locks.ts';
-import { assertEncoding, withSession } from './session.ts';
+import { assertEncoding, underLock, withSession } from './session.ts';
 
 /**
  * Migrations, applied in our own process: Prisma's command would download a schema engine from outside the npm registry. They are its files, and the ordinary
@@ -75,7 +75,7 @@ export async function migrate(options: MigrateOptions): Promise<readonly string[
     await assertEncoding(client);
     const applied: string[] = [];
     for (const migration of await pendingOf(client, migrations)) {
-      await underLock(client, async () => {
+      await underLock(client, LOCKS.migrate, async () => {
         // Another process may have been faster.
         const [next] = await pendingOf(client, migrations);
         if (next?.name !== migration.name) return;
@@ -95,7 +95,7 @@ export async function migrate(options: MigrateOptions): Promise<readonly string[
 export async function adoptPreview({ url, migrations }: MigrateOptions): Promise<boolean> {
   const [init] = migrations ?? (await readMigrations());
   return withSession(url, (client) =>
-    underLock(client, async () => {
+    underLock(client, LOCKS.migrate, async () => {
       const { applied } = await readState(client);
       if (init === undefined || !applied.includes(PREVIEW.first)) return false;
       if (!applied.includes(PREVIEW.last)) {
@@ -108,21 +108,6 @@ export async function adoptPreview({ url, migrations }: MigrateOptions): Promise
       return true;
     }),
   );
-}
-
-/** In a transaction, so that the lock works behind PgBouncer and ends with the connection whatever happens. */
-async function underLock<T>(client: pg.Client, work: () => Promise<T>): Promise<T> {
-  try {
-    await client.query(
-      `begin isolation level read committed read write; select pg_advisory_xact_lock(${LOCKS.migrate})`,
-    );
-    const result = await work();
-    await client.query('commit');
-    return result;
-  } catch (error) {
-    await client.query('rollback').catch(() => {});
-    throw error;
-  }
 }
 
 /** Runs the statements and enters the migration as Prisma's own command does. An entry without an end is left over from an attempt that changed nothing. */

@@ -207,6 +207,17 @@ export async function withSession<T>(
 }
 
 /**
+ * Runs `work` in a transaction that holds an advisory lock, so that the lock works behind PgBouncer and ends with the
+ * connection whatever happens. The session is of no use after a failure.
+ */
+export async function underLock<T>(client: pg.Client, lock: bigint, work: () => Promise<T>): Promise<T> {
+  await client.query(`begin isolation level read committed read write; select pg_advisory_xact_lock(${lock})`);
+  const result = await work();
+  await client.query('commit');
+  return result;
+}
+
+/**
  * Connects once. Returns how many connections there may be.
  *
  * @throws DatabaseError `database_unavailable` when waiting may help, `database_refused` when the address or the role is wrong, `database_unsupported`

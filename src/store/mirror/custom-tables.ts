@@ -2,7 +2,7 @@ import type pg from 'pg';
 import { DatabaseError } from '../../errors.ts';
 import type { ColumnType, TableSpec } from '../../stream.ts';
 import { LOCKS } from '../locks.ts';
-import { withSession } from '../session.ts';
+import { underLock, withSession } from '../session.ts';
 import { quoteName, tableName } from './table-sql.ts';
 
 /**
@@ -35,67 +35,61 @@ const sqlType = (type: ColumnType): string => (type === 'timestamptz' ? 'timesta
  */
 export async function ensureTables(url: string, tables: readonly TableSpec[]): Promise<void> {
   if (tables.length === 0) return;
-  await withSession(url, async (client) => {
-    await client.query('begin isolation level read committed read write');
-    // In a transaction of its own, so that it works behind PgBouncer and ends with the connection whatever happens.
-    await client.query('select pg_advisory_xact_lock($1)', [LOCKS.ownTables.toString()]);
-    for (const table of tables) await ensureTable(client, table);
-    await client.query('commit');
-  });
+  await withSession(url, (client) =>
+    underLock(client, LOCKS.ownTables, async () => {
+      for (const table of tables) await ensureTable(client, table);
+    }),
+  );
 }
 
 async function ensureTable(client: pg.Client, table: TableSpec): Promise<void> {
-  const present = await columnsOf(client, table);
-  if (present === null) {
-    // Even "if not exists" asks for the right to create.
-    const { rows } = await client.query('select 1 from pg_namespace where nspname = $1', [table.schema]);
-    if (rows.length === 0) await client.query(`create schema ${quoteName(table.schema)}`);
-    for (const statement of createStatements(table)) await client.query(statement);
-    return;
-  }
-  assertOurs(table, present);
-  for (const [name, type] of Object.entries(table.columns)) {
-    if (!present.has(name)) {
-      await client.query(`alter table ${tableName(table)} add column ${quoteName(name)} ${sqlType(type)}`);
-    }
-  }
-}
-
-/** Column names with their types, without the precision; null when there is no such table. */
-async function columnsOf(client: pg.Client, { schema, name }: TableSpec): Promise<Map<string, string> | null> {
-  const { rows } = await client.query<{ name: string; type: string }>(
-    `select a.attname as name, format_type(a.atttypid, null) as type
-      from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace
-      where n.nspname = $1 and c.relname = $2 and a.attnum > 0 and not a.attisdropped`,
+  const { schema, name } = table;
+  const { rows } = await client.query<{ has_schema: boolean; columns: Readonly<Record<string, string>> | null }>(
+    `select to_regnamespace(quote_ident($1)) is not null as has_schema, (
+        select json_object_agg(a.attname, format_type(a.atttypid, null))
+        from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace
+        where n.nspname = $1 and c.relname = $2 and a.attnum > 0 and not a.attisdropped) as columns`,
     [schema, name],
   );
-  return rows.length === 0 ? null : new Map(rows.map((row) => [row.name, row.type]));
+  const { has_schema: hasSchema = false, columns = null } = rows[0] ?? {};
+  const statements = columns === null ? createStatements(table, hasSchema) : addStatements(table, columns);
+  if (statements.length > 0) await client.query(statements.join(';\n'));
+}
+
+function addStatements(table: TableSpec, present: Readonly<Record<string, string>>): string[] {
+  assertOurs(table, present);
+  const missing = Object.entries(table.columns).filter(([name]) => !(name in present));
+  return missing.map(
+    ([name, type]) => `alter table ${tableName(table)} add column ${quoteName(name)} ${sqlType(type)}`,
+  );
 }
 
 /** As `format_type` writes it, without the precision. */
 const formatted = (type: ColumnType): string => (type === 'timestamptz' ? 'timestamp with time zone' : type);
 
-function assertOurs(table: TableSpec, present: ReadonlyMap<string, string>): void {
+function assertOurs(table: TableSpec, present: Readonly<Record<string, string>>): void {
   const said = `${table.schema}.${table.name}`;
-  const missing = Object.keys(COMMON).filter((name) => !present.has(name));
+  const missing = Object.keys(COMMON).filter((name) => !(name in present));
   if (missing.length > 0) {
     const message = `the table ${said} exists and was not made by leadmirror (it has no ${missing.join(', ')}); rename it, or give the stream another name`;
     throw new DatabaseError('database_foreign', message);
   }
   for (const [name, type] of Object.entries(table.columns)) {
-    const is = present.get(name);
+    const is = present[name];
     if (is === undefined || is === formatted(type)) continue;
     const message = `the column ${said}.${name} is ${is}, and the stream says ${type}; change one of them (a column that was dropped is made anew, and filled by a reproject)`;
     throw new DatabaseError('database_foreign', message);
   }
 }
 
-function createStatements(table: TableSpec): string[] {
+function createStatements(table: TableSpec, hasSchema: boolean): string[] {
   const target = tableName(table);
   const typed = Object.entries(table.columns).map(([name, type]) => `${quoteName(name)} ${sqlType(type)}`);
   const common = Object.entries(COMMON).map(([name, [type]]) => `${name} ${type}`);
   const index = quoteName(`${table.name}_connection_id_updated_at_idx`);
   return [
+    // Even "if not exists" asks for the right to create.
+    ...(hasSchema ? [] : [`create schema ${quoteName(table.schema)}`]),
     `create table ${target} (${[...common, ...typed].join(', ')},
       constraint ${quoteName(`${table.name}_pkey`)} primary key (connection_id, id))`,
     ...('updated_at' in table.columns ? [`create index ${index} on ${target} (connection_id, updated_at)`] : []),
