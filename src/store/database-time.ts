@@ -1,7 +1,7 @@
-import type { Prisma } from '../generated/prisma/client.ts';
+import type { Prisma, PrismaClient } from '../generated/prisma/client.ts';
 
 /** The database's clock, to the millisecond: processes whose own clocks differ go by this one. */
-export async function databaseNow(db: Pick<Prisma.TransactionClient, '$queryRaw'>): Promise<Date> {
+export async function databaseNow(db: PrismaClient | Prisma.TransactionClient): Promise<Date> {
   const rows = await db.$queryRaw<[{ now: Date }]>`select clock_timestamp() as now`;
   return rows[0].now;
 }

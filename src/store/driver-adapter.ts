@@ -91,7 +91,7 @@ const bound = new Map<string, object>();
 let last = 0;
 
 /**
- * Runs `work` with a reference that stands for the text as a parameter of queries (not of `$executeRaw`), and releases the text afterwards.
+ * Runs `work` with a reference that stands for the text as a parameter of what returns rows (of nothing else), and releases the text afterwards.
  *
  * Prisma writes the parameters of a raw query as JSON, reads them back, and passes them to its debug log, which keeps the last hundred statements whether or
  * not anybody reads them (7.10). By reference, a page costs a tenth less CPU and the process 90 MB less (60,000 leads of 600 bytes: 3.3 s and 275 MB

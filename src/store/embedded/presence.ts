@@ -32,8 +32,10 @@ export async function openPresence(address: Address, signal: AbortSignal) {
     ended,
     /** True when no other process is here. None can join then until this session is closed or the server is down. */
     async leave(signal: AbortSignal): Promise<boolean> {
-      await abortable(client.query('select pg_advisory_unlock_shared($1)', lock), signal);
-      const answer = client.query<{ alone: boolean }>('select pg_try_advisory_lock($1) as alone', lock);
+      const answer = client.query<{ alone: boolean }>(
+        'select pg_advisory_unlock_shared($1), pg_try_advisory_lock($1) as alone',
+        lock,
+      );
       return (await abortable(answer, signal)).rows[0]?.alone === true;
     },
     close: () => disconnect(client),

@@ -13,14 +13,15 @@ import { tableName } from './table-sql.ts';
 
 export async function keepSeenIds(
   prisma: PrismaClient,
-  key: CheckpointKey,
+  { connectionId, stream, pass }: CheckpointKey,
   list: string,
   ids: readonly string[],
 ): Promise<void> {
-  if (ids.length > 0) await prisma.$executeRaw(seenIdsSql(key, list, { ids, from: Prisma.empty }));
+  const data = ids.map((id) => ({ connection_id: connectionId, stream, pass, list, id }));
+  await prisma.syncSeenId.createMany({ data, skipDuplicates: true });
 }
 
-/** The statement that keeps ids. `from`: where, when they are kept under a condition. */
+/** The statement that keeps ids with a page. `from`: the condition under which it happens. */
 export function seenIdsSql(
   { connectionId, stream, pass }: CheckpointKey,
   list: string,
