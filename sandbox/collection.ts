@@ -38,7 +38,7 @@ export class Collection<D extends Identified> {
   }
 
   /** For conditions that look at documents of other collections, when those change. */
-  forgetLists(): void {
+  clearLists(): void {
     this.#lists.clear();
   }
 
@@ -71,8 +71,8 @@ export function groupBy<D extends Identified, K>(docs: ReadonlyMap<string, D>, k
 function sortBy<D extends Identified>(docs: readonly D[], order: Order): readonly D[] {
   const keyed = docs.map((doc) => ({ doc, keys: order.map(([path]) => valueAt(doc, path)) }));
   keyed.sort((a, b) => {
-    for (const [place, [, direction]] of order.entries()) {
-      const compared = compareValues(a.keys[place], b.keys[place]);
+    for (const [index, [, direction]] of order.entries()) {
+      const compared = compareValues(a.keys[index], b.keys[index]);
       if (compared !== 0) return compared * direction;
     }
     return 0;

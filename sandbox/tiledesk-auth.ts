@@ -9,7 +9,7 @@ const rolesUpwards = ['guest', 'user', 'teammate', 'agent', 'supervisor', 'admin
 /** What a call needs: a role in the project, only an account, or nothing. */
 export type Need = 'guest' | 'agent' | 'owner' | 'account' | null;
 
-const nobody: Account = { email: '', password: '', userId: '', role: null, isSuperAdmin: false };
+const anonymous: Account = { email: '', password: '', userId: '', role: null, isSuperAdmin: false };
 const failed = (msg: string, status: number): Answer => json({ success: false, msg }, status);
 const encode = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url');
 
@@ -37,7 +37,7 @@ export function createGatekeeper(team: Team, random: Random) {
 
   /** The caller, or the refusal. The platform's super-administrator needs no role. */
   function admit(call: Call, need: Need): Account | Answer {
-    if (need === null) return nobody;
+    if (need === null) return anonymous;
     const header = call.headers.authorization ?? '';
     const [, scheme = '', credentials = ''] = /^\s*(\S+)\s+(\S+)/.exec(header) ?? [];
     const isToken = scheme.toLowerCase() === 'jwt';

@@ -1,8 +1,8 @@
 /** One believable change to a project in use; the mix is by weight, the choice by the generator that is passed in. */
 import type { Random } from './random.ts';
+import * as words from './texts.ts';
 import type { TiledeskData } from './tiledesk-data.ts';
 import type { Request } from './tiledesk-documents.ts';
-import * as words from './words.ts';
 
 type Change = (data: TiledeskData, random: Random) => unknown;
 type Weighted = readonly (readonly [weight: number, change: Change])[];

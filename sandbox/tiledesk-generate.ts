@@ -19,8 +19,8 @@ const hour = 3600_000;
 export function writeHistory(data: TiledeskData, tools: HistoryTools, plan: HistoryPlan): void {
   const random = new Random(plan.seed ^ 0x4157);
   const leadTimes = tied(random.moments(plan.leads, plan.from, plan.to - 2 * hour));
-  const leads = leadTimes.map((at, place) => {
-    if (place % 500 === 499) tools.ids.restart();
+  const leads = leadTimes.map((at, index) => {
+    if (index % 500 === 499) tools.ids.restart();
     const lead = createLead(tools, at);
     data.collections.leads.put(lead);
     return lead;
@@ -31,7 +31,7 @@ export function writeHistory(data: TiledeskData, tools: HistoryTools, plan: Hist
 
 /** Now and then two share a millisecond. */
 function tied(times: readonly number[]): readonly number[] {
-  return times.map((at, place) => (place % 211 === 5 ? (times[place - 1] ?? at) : at));
+  return times.map((at, index) => (index % 211 === 5 ? (times[index - 1] ?? at) : at));
 }
 
 interface Story extends Omit<HistoryPlan, 'leads'> {
@@ -47,8 +47,8 @@ function writeRequests(data: TiledeskData, tools: HistoryTools, { random, leads,
   const times = tied(random.moments(plan.requests, plan.from, plan.to));
   const regularProbability = Math.min(0.6, Math.max(regularShare, regularMinimum / Math.max(1, plan.requests)));
   let known = 0;
-  for (const [place, at] of times.entries()) {
-    if (place % 700 === 699) tools.ids.restart();
+  for (const [index, at] of times.entries()) {
+    if (index % 700 === 699) tools.ids.restart();
     while (known < leads.length && Date.parse(leads[known]?.createdAt ?? '') <= at) known++;
     const chosen = random.chance(regularProbability) ? leads[0] : leads[random.int(0, Math.max(0, known - 1))];
     const lead = random.chance(0.98) ? chosen : undefined;
@@ -56,7 +56,7 @@ function writeRequests(data: TiledeskData, tools: HistoryTools, { random, leads,
     const member = data.team.projectUsers[random.int(0, 5)];
     const isMember = random.chance(lead ? 0.02 : 0.5);
     const requester = isMember ? member : lead && data.guestOf(lead);
-    const isOldForm = place < times.length * 0.08;
+    const isOldForm = index < times.length * 0.08;
     const ticketId = isOldForm ? 0 : data.nextTicket();
     const request = createRequest(tools, { at, until: plan.to, ticketId, lead, requester, isOldForm });
     // The lead of a few was hard-deleted later: the id stays and leads nowhere.
@@ -66,8 +66,8 @@ function writeRequests(data: TiledeskData, tools: HistoryTools, { random, leads,
 
 function editSomeLeads(data: TiledeskData, { random, leads, to }: Story): void {
   const requestsByLead = groupBy(data.requests, ({ lead = '' }) => [lead]);
-  for (const [place, lead] of leads.entries()) {
-    const isRegular = place === 0;
+  for (const [index, lead] of leads.entries()) {
+    const isRegular = index === 0;
     const draw = random.next();
     if (!isRegular && draw > 0.24) continue;
     const requests = requestsByLead.get(lead._id) ?? [];

@@ -3,10 +3,10 @@
  * (2.19) or is documented by the vendor; the proportions are invented.
  */
 import type { Random } from './random.ts';
+import * as words from './texts.ts';
 import { type IdFactory, iso, type Lead, type ProjectUser, type Request } from './tiledesk-documents.ts';
 import { createMessage, type Row } from './tiledesk-rows.ts';
 import type { Team } from './tiledesk-team.ts';
-import * as words from './words.ts';
 
 const second = 1000;
 const minute = 60 * second;

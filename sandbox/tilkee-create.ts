@@ -3,7 +3,7 @@
  * their rows. Times are ms since 1970, because the two APIs write them differently. Proportions and names are invented.
  */
 import type { Random } from './random.ts';
-import * as words from './words.ts';
+import * as words from './texts.ts';
 
 const day = 24 * 3600_000;
 
@@ -170,8 +170,8 @@ export interface TilkeeFields {
 
 export type TilkeeKind = keyof TilkeeFields;
 
-/** `_id` for the collection, `_place` for a fixed order that follows no field. */
-export type TilkeeDocument<K extends TilkeeKind> = TilkeeFields[K] & { readonly _id: string; readonly _place: number };
+/** `_id` for the collection, `_rank` for a fixed order that follows no field. */
+export type TilkeeDocument<K extends TilkeeKind> = TilkeeFields[K] & { readonly _id: string; readonly _rank: number };
 
 export type TilkeeProject = TilkeeDocument<'project'>;
 export type TilkeeItem = TilkeeDocument<'item'>;

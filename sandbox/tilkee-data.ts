@@ -217,7 +217,7 @@ export class TilkeeData {
   listable() {
     const expanded = new Set(['owner', 'tags', 'data']);
     const rows = <K extends TilkeeKind>(kind: K, build: (data: TilkeeData, doc: TilkeeDocument<K>) => Row): Row[] =>
-      this.all(kind).map((doc, place) => finishRow(build(this, doc), this.switches, place === 0));
+      this.all(kind).map((doc, index) => finishRow(build(this, doc), this.switches, index === 0));
     return {
       projectsV3: rows('project', (_, doc) => v3Project(this, doc, expanded)),
       itemsV3: rows('item', (_, doc) => v3Item(this, doc, expanded)),
@@ -230,7 +230,7 @@ export class TilkeeData {
   }
 
   put<K extends TilkeeKind>(kind: K, fields: TilkeeFields[K]): TilkeeDocument<K> {
-    const doc = { ...fields, _id: String(fields.id), _place: scramble(fields.id) };
+    const doc = { ...fields, _id: String(fields.id), _rank: scramble(fields.id) };
     this.#noteWrite();
     this.collections[kind].put(doc);
     return doc;
@@ -239,7 +239,7 @@ export class TilkeeData {
   #noteWrite(): void {
     this.changes++;
     this.#computed.clear();
-    for (const collection of Object.values(this.collections)) collection.forgetLists();
+    for (const collection of Object.values(this.collections)) collection.clearLists();
   }
 
   #once<T>(name: string, compute: () => T): T {

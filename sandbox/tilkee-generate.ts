@@ -55,8 +55,8 @@ export function writeTilkeeHistory(data: TilkeeData, random: Random, to: number,
 
 /** Now and then two share a millisecond, and once three. */
 function tied(times: number[]): number[] {
-  for (let place = 1; place < times.length; place++) {
-    if (place % 37 === 5 || place % 37 === 6) times[place] = times[place - 1] as number;
+  for (let index = 1; index < times.length; index++) {
+    if (index % 37 === 5 || index % 37 === 6) times[index] = times[index - 1] as number;
   }
   return times;
 }
@@ -68,11 +68,11 @@ const clamped = <F extends { updated_at: number }>(fields: F, to: number): F => 
 
 function writeUsers({ data, random, plan, from, to }: Story): number[] {
   const { users, username } = plan;
-  return Array.from({ length: Math.max(1, users) }, (_, place) => {
-    const user = createUser(random, { id: data.nextId('user'), at: Math.floor(from) - (users - place) * 30 * day });
+  return Array.from({ length: Math.max(1, users) }, (_, index) => {
+    const user = createUser(random, { id: data.nextId('user'), at: Math.floor(from) - (users - index) * 30 * day });
     const names = { first_name: 'Mirror', last_name: 'Account', email: username };
-    const main = place === 0 && { ...names, is_owner: true, level_id: 1 };
-    const hasLeft = place > 1 && place === users - 1;
+    const main = index === 0 && { ...names, is_owner: true, level_id: 1 };
+    const hasLeft = index > 1 && index === users - 1;
     const left = hasLeft && { deleted_at: to - 3 * day, updated_at: to - 3 * day };
     return data.put('user', { ...user, ...main, ...left }).id;
   });
@@ -102,9 +102,9 @@ interface Draft<P> {
 /** Each younger than its parent. Ties only backwards in time and only by a little, so that it stays so. */
 function draftChildren<P extends { readonly created_at: number }>(count: number, create: () => Draft<P>): Draft<P>[] {
   const drafts = Array.from({ length: count }, create).sort((a, b) => a.at - b.at);
-  for (const [place, draft] of drafts.entries()) {
-    const before = drafts[place - 1];
-    if (before && place % 37 === 5 && before.at >= draft.parent.created_at) draft.at = before.at;
+  for (const [index, draft] of drafts.entries()) {
+    const before = drafts[index - 1];
+    if (before && index % 37 === 5 && before.at >= draft.parent.created_at) draft.at = before.at;
   }
   return drafts;
 }
@@ -130,7 +130,7 @@ function writeTokens({ data, random, plan, to }: Story, allProjects: readonly Ti
 }
 
 function writeVisits({ data, random, plan, to }: Story, tokens: readonly TilkeeToken[]): void {
-  const opened = tokens.filter((_, place) => place % 10 < 7);
+  const opened = tokens.filter((_, index) => index % 10 < 7);
   if (opened.length === 0) return;
   const drafts = draftChildren(plan.visits, () => {
     const parent = random.pick(opened);
@@ -148,12 +148,12 @@ function archiveSome(
   projects: readonly TilkeeProject[],
   tokens: readonly TilkeeToken[],
 ): void {
-  for (const [place, project] of projects.entries()) {
-    if (project.is_template || place % 11 !== 7) continue;
+  for (const [index, project] of projects.entries()) {
+    if (project.is_template || index % 11 !== 7) continue;
     const at = random.int(project.updated_at, to);
     data.put('project', { ...project, archived_at: at, updated_at: at });
   }
-  for (const [place, token] of tokens.entries()) {
-    if (place % 13 === 4) data.put('token', { ...token, archived_at: random.int(token.created_at, to) });
+  for (const [index, token] of tokens.entries()) {
+    if (index % 13 === 4) data.put('token', { ...token, archived_at: random.int(token.created_at, to) });
   }
 }

@@ -110,7 +110,7 @@ export const defaultOrders: Readonly<Record<TilkeeSwitches['order'], RowOrder>> 
   newest: byField('created_at', -1),
   oldest: byField('created_at', 1),
   byUpdate: byField('updated_at', -1),
-  shuffled: byField('_place', 1),
+  shuffled: byField('_rank', 1),
   random: 'random',
 };
 

@@ -34,7 +34,7 @@ export const defaultSwitches = () => ({
 
   v2MaxLimit: 100,
   /** Whether V2 tells the limit it applied. */
-  v2EchoesLimit: true,
+  v2RepeatsLimit: true,
   v2Total: one('number', 'string', 'object', 'null', 'missing', 'wrong'),
   v2BareArrays: false,
   /** An empty `contents` is `[]`, or `""`. */

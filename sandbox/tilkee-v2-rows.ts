@@ -224,14 +224,14 @@ export function v2ConnexionDetail(data: TilkeeData, visit: TilkeeVisit): Row[] {
   const project = data.get('project', data.get('token', visit.token_id)?.project_id ?? 0);
   const itemIds = project?.item_ids ?? [];
   let left = visit.total_time;
-  return itemIds.map((itemId, place) => {
+  return itemIds.map((itemId, index) => {
     const item = data.get('item', itemId);
-    const isLast = place === itemIds.length - 1;
+    const isLast = index === itemIds.length - 1;
     const time = isLast ? left : random.int(0, left);
     left -= time;
     const isNested = random.chance(0.5);
     return {
-      created_at: v2Time(visit.created_at + place * 1000),
+      created_at: v2Time(visit.created_at + index * 1000),
       title: isNested ? '' : (item?.name ?? ''),
       content_url: link('content', itemId),
       total_time: time,

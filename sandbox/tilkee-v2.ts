@@ -52,11 +52,12 @@ function readOrder(query: URLSearchParams, kind: TilkeeKind, switches: TilkeeSwi
   const [first = ''] = (query.get(kind === 'connexion' ? 'sort' : 'order') ?? '').split(',');
   const [, minus, column = ''] = /^(-?)(?:[a-z]+\.)?([a-z_]+)$/.exec(first) ?? [];
   const columns = ['created_at', 'id', 'name', ...(isStamped(kind) ? ['updated_at'] : [])];
-  if (switches.obeysOrder && columns.includes(column)) return { order: byField(column, minus ? -1 : 1), echo: first };
+  if (switches.obeysOrder && columns.includes(column))
+    return { order: byField(column, minus ? -1 : 1), returned: first };
   const name = switches.order === 'byUpdate' && !isStamped(kind) ? 'newest' : switches.order;
   const order = defaultOrders[name];
   const [field = '', direction = 1] = order === 'random' ? [] : (order[0] ?? []);
-  return { order, echo: field.endsWith('_at') ? `${direction < 0 ? '-' : ''}${tables[kind]}.${field}` : null };
+  return { order, returned: field.endsWith('_at') ? `${direction < 0 ? '-' : ''}${tables[kind]}.${field}` : null };
 }
 
 const defaultLimit = 50;
@@ -67,15 +68,15 @@ function answerList<K extends TilkeeKind>(input: RouteInput, plan: ListPlan<K>):
   const asked = readInt(query.get('limit'), 'limit') ?? defaultLimit;
   const limit = Math.min(asked > 0 ? asked : defaultLimit, switches.v2MaxLimit);
   const offset = Math.max(0, readInt(query.get('offset'), 'offset') ?? 0);
-  const { order, echo } = readOrder(query, plan.kind, switches);
+  const { order, returned } = readOrder(query, plan.kind, switches);
   const { rows, total } = readPage(input, plan, { order, skip: offset, take: limit });
   if (switches.v2BareArrays) return json(rows);
   return json({
     search: query.get('search'),
-    ...(switches.v2EchoesLimit && { limit }),
+    ...(switches.v2RepeatsLimit && { limit }),
     offset,
     ...totals[switches.v2Total](total),
-    order: echo,
+    order: returned,
     contents: rows.length === 0 && switches.v2EmptyContents === 'text' ? '' : rows,
   });
 }

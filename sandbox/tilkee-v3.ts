@@ -31,9 +31,9 @@ function readInt(query: URLSearchParams, name: string, least: number, most = Inf
   if (text === null) return undefined;
   const value = Number(text);
   if (!/^\s*[+-]?\d+\s*$/.test(text)) throw notInteger('query', name);
-  const [word, limit, type] = value < least ? ['greater', least, 'not_ge'] : ['less', most, 'not_le'];
+  const [code, limit, type] = value < least ? ['greater', least, 'not_ge'] : ['less', most, 'not_le'];
   if (value >= least && value <= most) return value;
-  const msg = `ensure this value is ${word} than or equal to ${limit}`;
+  const msg = `ensure this value is ${code} than or equal to ${limit}`;
   throw unprocessable(['query', name], `value_error.number.${type}`, msg, { limit_value: limit });
 }
 
@@ -63,11 +63,11 @@ function readTime(query: URLSearchParams, name: string): number | undefined {
 function readExpand({ query }: Call, allowed: readonly string[], form: TilkeeSwitches['expandForm']): Expand {
   const sent = [...query.getAll('expand'), ...query.getAll('expand[]')];
   const read = form === 'csv' ? sent.slice(-1) : sent;
-  const words = form === 'repeated' ? read : read.flatMap((text) => text.split(','));
-  const place = words.findIndex((word) => !allowed.includes(word));
-  if (place < 0) return new Set(words);
+  const values = form === 'repeated' ? read : read.flatMap((text) => text.split(','));
+  const index = values.findIndex((code) => !allowed.includes(code));
+  if (index < 0) return new Set(values);
   const msg = `value is not a valid enumeration member; permitted: ${allowed.map((one) => `'${one}'`).join(', ')}`;
-  throw unprocessable(['query', 'expand', place], 'type_error.enum', msg, { enum_values: allowed });
+  throw unprocessable(['query', 'expand', index], 'type_error.enum', msg, { enum_values: allowed });
 }
 
 /** Conditions that both lists know. */

@@ -1,4 +1,5 @@
 import { createConnector } from './app/connector.ts';
+import { type ConnectCustom, refuseSameIds, tablesOf } from './app/custom-sources.ts';
 import { createLiveStreams, type ScheduledStream } from './app/live-streams.ts';
 import {
   assertKey,
@@ -8,7 +9,6 @@ import {
   vaultsIn,
   whileUnreachable,
 } from './app/mirror-database.ts';
-import { type ConnectOwn, refuseSameIds, tablesOf } from './app/own-connections.ts';
 import { createHttpClient, createUpstreams, type UpstreamParts } from './app/upstreams.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { type Config, type ConfigChanges, compareConfigs, type StreamSchedule, withLiveChanges } from './config.ts';
@@ -60,7 +60,7 @@ export interface App {
 
 export interface AppOptions extends DatabaseAccess {
   /** Accounts of sources that are not built in, beside those of the configuration. Their tables are made where they are missing. */
-  readonly connect?: ConnectOwn;
+  readonly connect?: ConnectCustom;
 }
 
 /** Composition root: every part is made here and handed to the others as an argument. */
@@ -108,14 +108,15 @@ async function assemble(
     vaultOf: vaultsIn(config, database),
     refusals: (credential) => createRefusalStore(prisma, credential),
   });
-  const own = options.connect?.({ logger, clock, upstream: createUpstreams(config.http, parts) }) ?? [];
-  refuseSameIds(own, config);
-  await whileUnreachable(options, () => ensureTables(database.url, tablesOf(own)));
+  const custom = options.connect?.({ logger, clock, upstream: createUpstreams(config.http, parts) }) ?? [];
+  refuseSameIds(custom, config);
+  await whileUnreachable(options, () => ensureTables(database.url, tablesOf(custom)));
 
   const listeners = new Set<(changes: ConfigChanges) => void>();
   const running = new Set<StreamKey & { readonly stop: AbortController }>();
   let current = config;
-  const createLive = () => createLiveStreams(current, [...connectConfigured(current.connections), ...own], clock.now());
+  const createLive = () =>
+    createLiveStreams(current, [...connectConfigured(current.connections), ...custom], clock.now());
   let live = createLive();
   /** A checkpoint is kept: should the stream come back, it goes on from there. */
   const endRemovedRuns = (): void => {
@@ -127,7 +128,7 @@ async function assemble(
   };
   const register = (retires: 'always' | 'unless_led'): Promise<void> =>
     registerStreams(prisma, live.streams, { retires }).catch((error: unknown) => {
-      throw databaseError(error, database.place);
+      throw databaseError(error, database.address);
     });
   await whileUnreachable(options, async () => {
     await assertKey(config, database, logger);
@@ -135,11 +136,11 @@ async function assemble(
   });
   const passParts = () => ({
     prisma,
-    databasePlace: database.place,
+    databaseAddress: database.address,
     clock,
     logger,
     lookbackMs: current.sync.lookbackSeconds * 1000,
-    deleteBrake: current.sync.deleteBrake,
+    deletionLimit: current.sync.deletionLimit,
     tracer: tracing?.tracer,
     onPageWritten: instruments.onPageWritten,
   });
@@ -176,7 +177,7 @@ async function assemble(
     verifyStream: (job) => instruments.verify(factsOf(job, 'verify'), () => verifyStream(passParts(), job)),
     assertStreams: () => register('always'),
     async reload(next) {
-      refuseSameIds(own, next);
+      refuseSameIds(custom, next);
       const changes = compareConfigs(current, next);
       current = withLiveChanges(current, next);
       live = createLive();

@@ -18,7 +18,7 @@ export async function runDaemon(app: App, options: RunDaemonOptions): Promise<vo
 }
 
 export type { Role, RunDaemonOptions } from '../workers/run-daemon.ts';
-export type { ConnectOwn, OwnParts } from './app/own-connections.ts';
+export type { ConnectCustom as ConnectOwn, CustomParts as OwnParts } from './app/custom-sources.ts';
 export { reprojectOnce, type SyncOnceOptions, type SyncReport, syncOnce } from './app/sync-streams.ts';
 export type { Account } from './app/upstreams.ts';
 export { type Verified, type VerifyOnceOptions, verifyOnce } from './app/verify-streams.ts';

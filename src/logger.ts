@@ -49,10 +49,10 @@ const MOST_KEPT = 1_000_000;
 function surviving<T extends { on(event: 'error', listener: (error: NodeJS.ErrnoException) => void): unknown }>(
   stream: T,
 ): T {
-  let isSaid = false;
+  let isWarned = false;
   stream.on('error', ({ code }) => {
-    if (isSaid) return;
-    isSaid = true;
+    if (isWarned) return;
+    isWarned = true;
     process.stdout.write(`The log cannot be written (${code ?? 'unknown'}); the work goes on without it.\n`);
   });
   return stream;

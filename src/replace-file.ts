@@ -4,7 +4,7 @@ import { type FileHandle, lstat, open, readlink, realpath, rename, rm, stat } fr
 import { dirname, join, resolve } from 'node:path';
 
 /** The folder takes no new file, or the name is a mount point, while the file itself may well be written. */
-const IN_PLACE_CODES: ReadonlySet<unknown> = new Set(['EACCES', 'EPERM', 'EROFS', 'EBUSY', 'EXDEV']);
+const OVERWRITE_CODES: ReadonlySet<unknown> = new Set(['EACCES', 'EPERM', 'EROFS', 'EBUSY', 'EXDEV']);
 
 const MAX_LINKS = 40;
 
@@ -29,7 +29,7 @@ export async function replaceFile(path: string, text: string, { isPrivate = fals
     if (old !== null && old.nlink > 1) await writeInto(target, text);
     else await rename(draft, target);
   } catch (error) {
-    if (old === null || isPrivate || !IN_PLACE_CODES.has((error as NodeJS.ErrnoException).code)) throw error;
+    if (old === null || isPrivate || !OVERWRITE_CODES.has((error as NodeJS.ErrnoException).code)) throw error;
     await writeInto(target, text);
   } finally {
     await rm(draft, { force: true });

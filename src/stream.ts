@@ -81,11 +81,11 @@ export interface ListQuery {
 }
 
 /** A position in the order in which the mirror wrote the rows of a stream: when (ms), and the id. */
-export type MirrorPlace = { readonly at: number; readonly id: string };
+export type MirrorPosition = { readonly at: number; readonly id: string };
 
 export interface Following {
   /** The rows behind this position; null: from the first one. */
-  readonly behind: MirrorPlace | null;
+  readonly behind: MirrorPosition | null;
   /** By the database's clock (ms); null: the walk begins, and the list says it (`ListPage.serverTime`). */
   readonly untilMs: number | null;
 }
@@ -124,7 +124,7 @@ export interface ListPage {
   /** The `Date` header (ms); of a list that follows a stream: until when its rows were written. Null: absent. */
   readonly serverTime: number | null;
   /** Of a list that follows a stream: the row up to which this page goes; null: there are none left. */
-  readonly place?: MirrorPlace | null;
+  readonly position?: MirrorPosition | null;
   /** Ids of rows that are gone, because what they are part of is marked as deleted in the mirror. */
   readonly gone?: readonly string[];
 }
@@ -143,7 +143,7 @@ export interface WalkStep<S extends WalkState = WalkState> {
   /** Null while the walk goes on. */
   readonly end: WalkEnd | null;
   /** With `memory: 'walk'`: ids to be kept, stored together with the page. */
-  readonly met?: readonly string[];
+  readonly seen?: readonly string[];
 }
 
 /**
@@ -234,7 +234,7 @@ export interface FollowQuery extends Following {
 }
 
 export interface FollowedRow {
-  readonly place: MirrorPlace;
+  readonly position: MirrorPosition;
   readonly isDeleted: boolean;
   readonly values: Readonly<Record<string, unknown>>;
 }
@@ -286,7 +286,7 @@ export interface Connection {
   /** What the budget allows, for the status page; absent: the configuration says it. */
   readonly requestsPerMinute?: number;
   /** What `check` shows beside the streams: a line for each API of the account. @throws what `open` throws */
-  readonly doors?: readonly { readonly name: string; knock(options: FetchOptions): Promise<string> }[];
+  readonly healthChecks?: readonly { readonly name: string; check(options: FetchOptions): Promise<string> }[];
 }
 
 /** After so long it is tried again: a lock may have ended, or the upstream was wrong. */

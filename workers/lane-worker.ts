@@ -9,11 +9,11 @@ export interface LaneWorkerParts {
   readonly ping: () => Promise<void>;
   readonly logger: Logger;
   /** How long the queue may be there without the worker having asked it for a job. */
-  readonly silenceMs?: number;
+  readonly timeoutMs?: number;
 }
 
-const SILENCE_MS = 60_000;
-const CHECKS_PER_SILENCE = 12;
+const TIMEOUT_MS = 60_000;
+const CHECKS_PER_TIMEOUT = 12;
 
 /**
  * The worker of one lane, replaced in place when it is stuck: the queue answers, there is room for a job, and it does not ask for one. BullMQ mends its
@@ -21,7 +21,7 @@ const CHECKS_PER_SILENCE = 12;
  */
 export class LaneWorker {
   readonly #parts: LaneWorkerParts;
-  readonly #silenceMs: number;
+  readonly #timeoutMs: number;
   readonly #timer: NodeJS.Timeout;
   /** Replaced, and still at the runs that they had begun. */
   readonly #retired = new Set<RunWorker>();
@@ -34,9 +34,9 @@ export class LaneWorker {
 
   constructor(parts: LaneWorkerParts) {
     this.#parts = parts;
-    this.#silenceMs = parts.silenceMs ?? SILENCE_MS;
+    this.#timeoutMs = parts.timeoutMs ?? TIMEOUT_MS;
     this.#worker = parts.create();
-    this.#timer = setInterval(() => void this.#check(), this.#silenceMs / CHECKS_PER_SILENCE);
+    this.#timer = setInterval(() => void this.#check(), this.#timeoutMs / CHECKS_PER_TIMEOUT);
     this.#timer.unref();
   }
 
@@ -83,17 +83,17 @@ export class LaneWorker {
     if (this.#isStopping) return;
     const now = performance.now();
     // A process that was frozen finds its worker as silent as itself.
-    const hasSlept = now - this.#checkedAt > this.#silenceMs;
+    const hasSlept = now - this.#checkedAt > this.#timeoutMs;
     this.#checkedAt = now;
     if (!isReachable || hasSlept || !this.#worker.hasRoom) this.#ableSince = null;
     if (!isReachable) return;
     this.#ableSince ??= now;
-    if (now - this.#ableSince >= this.#silenceMs && this.#isStuck()) this.#replace();
+    if (now - this.#ableSince >= this.#timeoutMs && this.#isStuck()) this.#replace();
   }
 
   #isStuck(): boolean {
     const { hasRoom, unansweredMs } = this.#worker;
-    return !this.#worker.isRunning() || (hasRoom && unansweredMs > this.#silenceMs);
+    return !this.#worker.isRunning() || (hasRoom && unansweredMs > this.#timeoutMs);
   }
 
   #replace(): void {

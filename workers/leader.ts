@@ -4,7 +4,7 @@ import { openSession } from '../src/store/session.ts';
 
 const HEARTBEAT_MS = 4_000;
 /** The server ends a leader that was silent for so long: frozen, or cut off. */
-const SILENCE_MS = 12_000;
+const TIMEOUT_MS = 12_000;
 
 export interface Leadership {
   /** Aborted when the lock is gone; the leader must do nothing more. */
@@ -24,9 +24,9 @@ export async function tryLead(databaseUrl: string): Promise<Leadership | null> {
   try {
     // The driver's type does not know that several statements have several results.
     const results: unknown = await client.query(
-      `begin read only; set local idle_in_transaction_session_timeout = ${SILENCE_MS}; select pg_try_advisory_xact_lock(${LOCKS.lead}) as held`,
+      `begin read only; set local idle_in_transaction_session_timeout = ${TIMEOUT_MS}; select pg_try_advisory_xact_lock(${LOCKS.lead}) as locked`,
     );
-    if ((results as QueryResult<{ held: boolean }>[])[2]?.rows[0]?.held !== true) {
+    if ((results as QueryResult<{ locked: boolean }>[])[2]?.rows[0]?.locked !== true) {
       await client.end();
       return null;
     }

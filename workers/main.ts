@@ -2,13 +2,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { App } from '../src/app.ts';
 import type { Logger } from '../src/logger.ts';
 import type { Lane } from '../src/stream.ts';
+import { Cooldown } from './job-outcome.ts';
 import { LaneWorker } from './lane-worker.ts';
 import type { RunWorker } from './queue-backend.ts';
 import { createQueues, type QueueOverrides, type Queues } from './queues.ts';
 import { ReportRefresher } from './report-refresher.ts';
 import { type RoundReport, Scheduler } from './scheduler.ts';
 import { createProcessor, type JobReport } from './sync-stream.ts';
-import { Parking } from './verdict.ts';
 
 export interface DaemonOptions {
   readonly roles: readonly ('scheduler' | 'worker')[];
@@ -43,7 +43,7 @@ export async function startDaemon(app: App, options: DaemonOptions): Promise<Dae
     databaseUrl: app.database.url,
     logger,
     signal,
-    isPatient: true,
+    retriesConnecting: true,
     maxConnections: app.database.connections.shares.queue,
     telemetry: app.tracing?.queueTelemetry as QueueOverrides['telemetry'],
     ...queueOptions,
@@ -51,10 +51,10 @@ export async function startDaemon(app: App, options: DaemonOptions): Promise<Dae
   const stopping = new AbortController();
   const workers: LaneWorker[] = [];
   const refresher = new ReportRefresher({ database: app.database, logger, gapMs: options.refreshGapMs });
-  const parking = new Parking();
+  const cooldown = new Cooldown();
   // What a person had to do about a connection that is left alone may be just this.
   const leave = app.onReload(({ added, changed }) => {
-    for (const id of [...added, ...changed]) parking.unpark(id);
+    for (const id of [...added, ...changed]) cooldown.end(id);
   });
   if (roles.includes('worker')) {
     const { concurrency, bulkConcurrency } = app.config.workers;
@@ -65,12 +65,12 @@ export async function startDaemon(app: App, options: DaemonOptions): Promise<Dae
       observer.onJob?.(report);
     };
     const { sliceMs } = options;
-    const processor = createProcessor({ app, queues, logger, parking, sliceMs, signal: stopping.signal, onJob });
+    const processor = createProcessor({ app, queues, logger, cooldown, sliceMs, signal: stopping.signal, onJob });
     const limits: Readonly<Record<Lane, number>> = { fast: concurrency, bulk: bulkConcurrency };
     for (const lane of ['fast', 'bulk'] as const) {
       const create = () => watchWorker(queues.createWorker(lane, processor, limits[lane]), logger);
-      const { silenceMs } = queueOptions ?? {};
-      workers.push(new LaneWorker({ lane, create, ping: () => queues.ping(), logger, silenceMs }));
+      const { timeoutMs } = queueOptions ?? {};
+      workers.push(new LaneWorker({ lane, create, ping: () => queues.ping(), logger, timeoutMs }));
     }
   }
   const scheduler = roles.includes('scheduler')

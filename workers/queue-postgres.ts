@@ -19,7 +19,7 @@ export interface PostgresBackendOptions {
 /** Brings schema `bullmq` to BullMQ's version; any number of processes may do so at once. @throws DatabaseError */
 export async function migrateQueue(databaseUrl: string): Promise<void> {
   await withSession(databaseUrl, async (client) => {
-    if (!client.isDirect) await assertOwnSession(client, databaseUrl);
+    if (!client.isDirect) await assertDirectSession(client, databaseUrl);
     await runMigrations(client);
   });
 }
@@ -27,14 +27,14 @@ export async function migrateQueue(databaseUrl: string): Promise<void> {
 const NOTICE_MS = 1_500;
 
 /** A pooler that shares sessions forgets who listens, and then no worker is ever called; one that keeps a session for its client will do. */
-async function assertOwnSession(client: pg.Client, databaseUrl: string): Promise<void> {
+async function assertDirectSession(client: pg.Client, databaseUrl: string): Promise<void> {
   const channel = `leadmirror_${randomUUID().replaceAll('-', '')}`;
-  const heard = once(client, 'notification', { signal: AbortSignal.timeout(NOTICE_MS) });
+  const notified = once(client, 'notification', { signal: AbortSignal.timeout(NOTICE_MS) });
   // Awaited below; until then a time-out must not count as unhandled.
-  heard.catch(() => {});
+  notified.catch(() => {});
   await client.query(`listen ${channel}`);
   await withSession(databaseUrl, (other) => other.query(`notify ${channel}`));
-  await heard.catch(() => {
+  await notified.catch(() => {
     throw new DatabaseError(
       'database_refused',
       'DATABASE_URL leads through a pooler that shares its sessions (transaction pooling), and the queue in Postgres needs sessions of its own; name the server itself in DATABASE_URL, or set REDIS_URL',

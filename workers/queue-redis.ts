@@ -14,17 +14,17 @@ interface RedisBackendOptions {
   readonly urls: readonly string[];
   readonly prefix?: string;
   /** A connection that owes an answer for so long is broken off and made anew. Longer than a worker's blocking wait. */
-  readonly silenceMs?: number;
+  readonly timeoutMs?: number;
   readonly onError: (error: Error) => void;
 }
 
 /** One connection for all queues of the process; each worker adds one for its blocking wait. Connects in the background, and again for ever. */
 export function createRedisQueueBackend(options: RedisBackendOptions): QueueBackend {
-  const { urls, prefix = REDIS_PREFIX, silenceMs = SILENCE_MS, onError } = options;
+  const { urls, prefix = REDIS_PREFIX, timeoutMs = TIMEOUT_MS, onError } = options;
   let isEnding = false;
   // The workers' own connections are copies with the same rule: all of them give up together.
   const retryStrategy = (times: number) => (isEnding ? null : Math.min(times * 50, LONGEST_RETRY_MS));
-  const client = createClient(urls, { retryStrategy, socketTimeout: silenceMs });
+  const client = createClient(urls, { retryStrategy, socketTimeout: timeoutMs });
   const how = urls[0]?.startsWith('rediss:') ? ', over TLS' : '';
   let failure: Error | null = null;
   client.on('error', (error: Error) => {
@@ -182,7 +182,7 @@ class TlsConnector extends AbstractConnector {
 }
 
 const LONGEST_RETRY_MS = 2_000;
-const SILENCE_MS = 30_000;
+const TIMEOUT_MS = 30_000;
 
 const COMMON: RedisOptions = {
   connectionName: 'leadmirror',

@@ -33,7 +33,7 @@ export interface QueueOverrides {
   /** How long after its last sign of life a worker's job is given to another one. */
   readonly lockMs?: number;
   /** After how long a connection, or a worker, that should have heard from the queue is replaced. */
-  readonly silenceMs?: number;
+  readonly timeoutMs?: number;
   /** Makes spans of jobs; what a job starts belongs to it. */
   readonly telemetry?: Telemetry;
 }
@@ -44,7 +44,7 @@ export interface CreateQueuesOptions extends QueueOverrides {
   readonly databaseUrl: string;
   readonly logger: Logger;
   /** Keep going while the queue cannot be reached: for a daemon. Without it, fails after some seconds. */
-  readonly isPatient?: boolean;
+  readonly retriesConnecting?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -58,8 +58,8 @@ const LOCK_MS = 30_000;
 export async function createQueues(options: CreateQueuesOptions): Promise<Queues> {
   const { config, databaseUrl, logger } = options;
   if (config.redis === null) {
-    const { isPatient = false, signal = new AbortController().signal } = options;
-    await whileUnreachable({ logger, signal, waitForDatabase: isPatient }, () => migrateQueue(databaseUrl));
+    const { retriesConnecting = false, signal = new AbortController().signal } = options;
+    await whileUnreachable({ logger, signal, waitForDatabase: retriesConnecting }, () => migrateQueue(databaseUrl));
   }
   const onError = (error: Error) => watch.report(error);
   const backend: QueueBackend =
@@ -68,7 +68,7 @@ export async function createQueues(options: CreateQueuesOptions): Promise<Queues
       : createRedisQueueBackend({
           urls: config.redis.urls,
           prefix: options.prefix,
-          silenceMs: options.silenceMs,
+          timeoutMs: options.timeoutMs,
           onError,
         });
   const watch = new QueueWatch({ logger, ping: () => queues.ping() });
@@ -120,11 +120,11 @@ export class Queues {
   }
 
   createWorker(lane: Lane, processor: RunProcessor, concurrency: number): RunWorker {
-    const { lockMs = LOCK_MS, silenceMs } = this.#overrides;
+    const { lockMs = LOCK_MS, timeoutMs } = this.#overrides;
     const options: RunWorkerOptions = {
       ...this.#backend.options,
       concurrency,
-      longestWaitSeconds: silenceMs && silenceMs / 4_000,
+      longestWaitSeconds: timeoutMs && timeoutMs / 4_000,
       lockDuration: lockMs,
       stalledInterval: lockMs,
       // The lease and the checkpoint make it harmless to take a run over; giving it up after two crashes would not be.
@@ -221,7 +221,7 @@ function mainCounts({ waiting = 0, wait = 0, active = 0, delayed = 0, failed = 0
 async function reach(
   queues: Queues,
   backend: QueueBackend,
-  { logger, isPatient, signal, reachMs = REACH_MS }: CreateQueuesOptions,
+  { logger, retriesConnecting, signal, reachMs = REACH_MS }: CreateQueuesOptions,
 ): Promise<void> {
   const deadline = performance.now() + reachMs;
   const check = async () => {
@@ -231,8 +231,8 @@ async function reach(
         return await warnAboutEviction(backend, logger);
       } catch (error) {
         if (error instanceof QueueRefusedError) throw error;
-        if (!isPatient && (performance.now() > deadline || refusesCredentials(error))) throw error;
-        await delay(100, undefined, { signal, ref: !isPatient });
+        if (!retriesConnecting && (performance.now() > deadline || refusesCredentials(error))) throw error;
+        await delay(100, undefined, { signal, ref: !retriesConnecting });
       }
     }
   };
@@ -241,7 +241,7 @@ async function reach(
     if (error instanceof QueueRefusedError) logger.error(error.message);
   });
   // A refusal comes at once; a queue that is away is not waited for.
-  await (isPatient ? Promise.race([checking, delay(FIRST_ANSWER_MS, undefined, { ref: false })]) : checking);
+  await (retriesConnecting ? Promise.race([checking, delay(FIRST_ANSWER_MS, undefined, { ref: false })]) : checking);
 }
 
 /** Redis' own words for a wrong user or password: a command need not try again. */

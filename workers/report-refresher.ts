@@ -5,7 +5,7 @@ import { type RefreshOutcome, refreshReporting } from '../src/store/reports/refr
 import { describeError } from './queue-watch.ts';
 
 export interface ReportRefresherOptions {
-  readonly database: Pick<App['database'], 'prisma' | 'place'>;
+  readonly database: Pick<App['database'], 'prisma' | 'address'>;
   readonly logger: Logger;
   /** At most one refresh in this time per database, by all processes together; a minute unless told. */
   readonly gapMs?: number;

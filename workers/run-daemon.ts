@@ -37,8 +37,8 @@ export async function runDaemon(app: App, options: RunDaemonOptions): Promise<vo
   const { config, logger } = app;
   const closers: (() => Promise<void>)[] = [];
   try {
-    const { place, embedded } = app.database;
-    logger.info(`mirror in ${place}${embedded === null ? '' : `; open it with: ${embedded.psql}`}`);
+    const { address, embedded } = app.database;
+    logger.info(`mirror in ${address}${embedded === null ? '' : `; open it with: ${embedded.psql}`}`);
     const { allowInsecureHttp, proxy } = config.http;
     const { heartbeatUrl } = config;
     const called = heartbeatUrl === null ? null : createHeartbeat(heartbeatUrl, { logger, allowInsecureHttp, proxy });
@@ -65,7 +65,7 @@ export async function runDaemon(app: App, options: RunDaemonOptions): Promise<vo
       checks: {
         database: () =>
           assertWritable(prisma).catch((cause) => {
-            throw databaseError(cause, place);
+            throw databaseError(cause, address);
           }),
         queue: () => daemon.queues.ping(),
         configuration: () => describeDisagreement(prisma),

@@ -183,9 +183,9 @@ export class Scheduler {
         (hopeful === null || hopeful.has(walk.connection) || isDue(walk)),
     );
     // Thousands of first reads wait for hours. As long as the queue holds as many jobs as there is to do, it has not forgotten them.
-    const isHeld = due.length > MANY && hopeful !== null && (await countRuns(queues.lanes.bulk)) >= due.length;
+    const isDelayed = due.length > MANY && hopeful !== null && (await countRuns(queues.lanes.bulk)) >= due.length;
     // What is new in the configuration was never in it.
-    const asked = isHeld ? due.filter(({ connection }) => hopeful?.has(connection)) : due;
+    const asked = isDelayed ? due.filter(({ connection }) => hopeful?.has(connection)) : due;
     await inGroups(asked, term, ({ connection, stream, pass }) =>
       enqueueRun(queues, { connection, stream, pass, trigger: 'schedule' }),
     );

@@ -2,20 +2,20 @@ import { UnrecoverableError } from 'bullmq';
 import type { App } from '../src/app.ts';
 import { DatabaseError, isAbort, LeaseBusyError, RunCancelledError } from '../src/errors.ts';
 import type { Logger } from '../src/logger.ts';
-import { endOwnWaits, isOver } from '../src/store/engine/control.ts';
+import { endManualWaits, isOver } from '../src/store/engine/control.ts';
 import { readConnectionsElsewhere } from '../src/store/engine/processes.ts';
 import { databaseError, passesByWaiting } from '../src/store/faults.ts';
 import { laneOf } from '../src/stream.ts';
 import type { RunResult } from '../src/sync/run-pass.ts';
 import { delayJob, fairnessIn, handBack, sendToBack } from './fairness.ts';
+import { type Cooldown, jobOutcomeOf } from './job-outcome.ts';
 import type { QueuedRun, RunProcessor } from './queue-backend.ts';
 import { describeError } from './queue-watch.ts';
 import { enqueueRun, type Queues } from './queues.ts';
 import { parseRunJob, type RunJob, TICK } from './run-job.ts';
-import { type Parking, verdictOf } from './verdict.ts';
 
 /** Why a job came to an end without a run. */
-export type SkipReason = 'not_configured' | 'elsewhere' | 'paused' | 'parked' | 'busy' | 'stopping' | 'over';
+export type SkipReason = 'not_configured' | 'elsewhere' | 'paused' | 'cooling_down' | 'busy' | 'stopping' | 'over';
 
 /** One job as it went, for logs, metrics and tests. */
 export interface JobReport extends RunJob {
@@ -27,7 +27,7 @@ export interface ProcessorParts {
   readonly app: Pick<App, 'findStream' | 'scheduleOf' | 'runPass' | 'database' | 'clock'>;
   readonly queues: Queues;
   readonly logger: Logger;
-  readonly parking: Parking;
+  readonly cooldown: Cooldown;
   /** Aborts the waits of runs under way: this process stops. */
   readonly signal: AbortSignal;
   /** How long a run works before it lets others have their turn; a minute unless told. */
@@ -36,7 +36,7 @@ export interface ProcessorParts {
 }
 
 /** Longer waits for the upstream free the worker: the run ends `postponed`. */
-const MAX_WAIT_IN_PLACE_MS = 5_000;
+const MAX_WAIT_MS = 5_000;
 
 /** The processor of both lanes: a tick asks for a run, a run reads a stream. */
 export function createProcessor(parts: ProcessorParts): RunProcessor {
@@ -55,7 +55,7 @@ export function createProcessor(parts: ProcessorParts): RunProcessor {
 }
 
 async function processRun(parts: ProcessorParts, job: RunJob): Promise<RunResult | SkipReason> {
-  const { app, queues, logger, parking, signal } = parts;
+  const { app, queues, logger, cooldown, signal } = parts;
   const { connection, stream, pass } = job;
   const found = app.findStream(connection, stream);
   if (found === undefined) {
@@ -65,15 +65,15 @@ async function processRun(parts: ProcessorParts, job: RunJob): Promise<RunResult
   }
   if (job.trigger === 'manual') {
     found.connection.retryRefused?.();
-    await endOwnWaits(app.database.prisma, { connectionId: connection, stream });
+    await endManualWaits(app.database.prisma, { connectionId: connection, stream });
   }
-  if (job.trigger === 'schedule' && parking.isParked(connection, app.clock.now())) return 'parked';
+  if (job.trigger === 'schedule' && cooldown.isActive(connection, app.clock.now())) return 'cooling_down';
   if (signal.aborted) return 'stopping';
   // A `sync` by hand brought the run that this job goes on with to its end, or a person cancelled it.
   if (job.continues !== undefined && (await isOver(app.database.prisma, BigInt(job.continues)))) return 'over';
   const fairness = fairnessIn(queues.lanes[laneOf(pass)], parts.sliceMs);
   const result = await app
-    .runPass({ ...found, pass, signal, maxWaitMs: MAX_WAIT_IN_PLACE_MS, leaseWaitMs: 0, fairness })
+    .runPass({ ...found, pass, signal, maxWaitMs: MAX_WAIT_MS, leaseWaitMs: 0, fairness })
     .catch((error: unknown) => {
       if (error instanceof LeaseBusyError) return 'busy' as const;
       if (error instanceof RunCancelledError) return 'paused' as const;
@@ -81,7 +81,7 @@ async function processRun(parts: ProcessorParts, job: RunJob): Promise<RunResult
       throw error;
     });
   if (typeof result === 'string') return result;
-  if (result.outcome === 'succeeded' || result.outcome === 'partial') parking.unpark(connection);
+  if (result.outcome === 'succeeded' || result.outcome === 'partial') cooldown.end(connection);
   // What changed during the first full read is not waited for until the next tick.
   if (pass === 'backfill' && isComplete(result) && app.scheduleOf(connection, stream)?.incremental !== null) {
     await enqueueRun(queues, { connection, stream, pass: 'incremental', trigger: 'schedule' }).catch((error: unknown) =>
@@ -109,7 +109,7 @@ async function observe(parts: ProcessorParts, job: QueuedRun, payload: RunJob, t
     else logger.debug({ ...facts, reason: processed, ms }, `run skipped: ${processed}`);
     return processed;
   } catch (thrown) {
-    const error = databaseError(thrown, app.database.place);
+    const error = databaseError(thrown, app.database.address);
     if (!(error instanceof DatabaseError)) {
       logger.error({ ...facts, err: error }, 'unexpected error: please report it');
       throw new UnrecoverableError('an error that leadmirror did not foresee; its log has it');
@@ -133,19 +133,19 @@ async function leave(job: QueuedRun, reason: SkipReason, token: string | undefin
 }
 
 async function settle(
-  { app, logger, queues, parking }: ProcessorParts,
+  { app, logger, queues, cooldown }: ProcessorParts,
   job: QueuedRun,
   payload: RunJob,
   result: RunResult,
   token: string | undefined,
 ): Promise<void> {
   const { connection, stream, pass } = payload;
-  const verdict = verdictOf(result, payload, app.clock.now());
-  switch (verdict.kind) {
+  const jobOutcome = jobOutcomeOf(result, payload, app.clock.now());
+  switch (jobOutcome.kind) {
     case 'done':
       return;
-    case 'park':
-      parking.park(connection, app.clock.now());
+    case 'cool_down':
+      cooldown.start(connection, app.clock.now());
       logger.warn(
         { connection, code: result.error?.code },
         'connection left alone for 15 minutes: a person has to act',
@@ -162,10 +162,10 @@ async function settle(
     case 'hand_back':
       return handBack(job, token);
     case 'delay':
-      await job.updateData({ ...payload, postponed: verdict.postponed });
-      return delayJob(job, token, verdict.delayMs);
+      await job.updateData({ ...payload, postponed: jobOutcome.postponed });
+      return delayJob(job, token, jobOutcome.delayMs);
     default:
-      return verdict satisfies never;
+      return jobOutcome satisfies never;
   }
 }
 

@@ -2,7 +2,7 @@ import type { PrismaClient } from '../src/generated/prisma/client.ts';
 import type { StreamKey } from '../src/store/engine/streams.ts';
 import { readProgress } from '../src/store/engine/watermarks.ts';
 import type { QueuedPass } from '../src/stream.ts';
-import { isForPeople } from './verdict.ts';
+import { isActionRequired } from './job-outcome.ts';
 
 /** A full walk that the database says is not finished: the truth, whatever the queue has kept of it. */
 export interface UnfinishedPass {
@@ -49,7 +49,7 @@ const LONGEST_PAUSE_MS = 15 * 60_000;
 /** A walk that keeps failing is tried less and less often, down to four times an hour. */
 export function isDue({ failures, lastCode, endedAgoMs }: UnfinishedPass): boolean {
   if (failures === 0 || endedAgoMs === null) return true;
-  if (isForPeople(lastCode ?? '')) return endedAgoMs >= LONGEST_PAUSE_MS;
+  if (isActionRequired(lastCode ?? '')) return endedAgoMs >= LONGEST_PAUSE_MS;
   return endedAgoMs >= Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(10, failures - 1));
 }
 

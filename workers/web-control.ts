@@ -57,7 +57,7 @@ export function createWebControl({ database: { prisma } }: Pick<App, 'database'>
         throw new QueueUnavailableError(message, { cause: error });
       }
       const wait = await whyItWaits(prisma, key);
-      return `${WORDS[pass]} of ${key.stream} asked for; ${wait === '' ? 'it begins as soon as a worker is free.' : `but it waits. ${wait}`}`;
+      return `${LABELS[pass]} of ${key.stream} asked for; ${wait === '' ? 'it begins as soon as a worker is free.' : `but it waits. ${wait}`}`;
     },
     async pause(key) {
       const { wasPaused } = await pauseStream(prisma, key);
@@ -86,10 +86,10 @@ export function createWebControl({ database: { prisma } }: Pick<App, 'database'>
         : `${key.stream} is to be read again from zero; its rows are kept. ${AWAY}: a running daemon begins within a minute after it can; or now: ${command('sync', key, 'backfill')}`;
     },
     async acceptDeletions(key) {
-      const held = await acceptDeletions(prisma, key);
-      if (held === null)
+      const blocked = await acceptDeletions(prisma, key);
+      if (blocked === null)
         return 'The deletion brake does not hold: there is nothing to accept, and nothing was changed.';
-      const until = `that begins before ${held.validUntil.toISOString()}`;
+      const until = `that begins before ${blocked.validUntil.toISOString()}`;
       if (await isPaused(prisma, key)) {
         return `Accepted, but ${key.stream} is paused: after its resume, the next full walk ${until} marks as deleted what the upstream does not have any more.`;
       }
@@ -116,7 +116,7 @@ const sentence = (text: string): string => {
   return /[.!?]$/.test(begun) ? begun : `${begun}.`;
 };
 
-const WORDS: Readonly<Record<QueuedPass, string>> = {
+const LABELS: Readonly<Record<QueuedPass, string>> = {
   backfill: 'A full read',
   incremental: 'A run',
   reconcile: 'A full walk',

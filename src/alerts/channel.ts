@@ -5,7 +5,7 @@ import type { Digest } from './digest.ts';
 export interface Channel {
   readonly name: 'webhook' | 'email';
   /** Where it goes, without anything secret: host and port. */
-  readonly place: string;
+  readonly address: string;
   /**
    * Tells it once. `id`: the same for every try, so that a receiver can drop a repetition.
    * @throws DeliveryError

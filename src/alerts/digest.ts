@@ -210,9 +210,9 @@ function details({ reason, since, until, targets, streams, connections, next }: 
       ? []
       : [`  Which: ${names.join(', ')}${rest}${connections > 1 ? ` (${connections} connections)` : ''}`]),
     `  Why: ${reason}`,
-    ...(since === null ? [] : [`  Since: ${forPeople(since)}${until === null ? '' : `, until ${forPeople(until)}`}`]),
+    ...(since === null ? [] : [`  Since: ${formatTime(since)}${until === null ? '' : `, until ${formatTime(until)}`}`]),
     ...(next === null ? [] : [`  Next: ${next}`]),
   ];
 }
 
-const forPeople = (iso: string): string => `${iso.slice(0, 16).replace('T', ' ')} UTC`;
+const formatTime = (iso: string): string => `${iso.slice(0, 16).replace('T', ' ')} UTC`;

@@ -19,11 +19,11 @@ export function createEmail({ to, from, smtpUrl, allowPlain }: EmailSettings): C
   const port = Number(url.port || (isSecure ? 465 : 587));
   // The URL class takes smtp:// for a protocol that it does not know, and keeps brackets and case.
   const host = url.hostname.replace(/^\[(.*)\]$/, '$1').toLowerCase();
-  const place = `${url.hostname}:${port}`;
+  const address = `${url.hostname}:${port}`;
   const isHere = isLoopback(host);
   return {
     name: 'email',
-    place,
+    address,
     async send(id, digest) {
       const { createTransport } = await import('nodemailer');
       const transport = createTransport({
@@ -53,7 +53,7 @@ export function createEmail({ to, from, smtpUrl, allowPlain }: EmailSettings): C
           disableUrlAccess: true,
         });
       } catch (cause) {
-        throw new DeliveryError(describe(cause, place));
+        throw new DeliveryError(describe(cause, address));
       } finally {
         transport.close();
       }
@@ -77,8 +77,8 @@ const CAUSES: Readonly<Record<string, string>> = {
   EPROTOCOL: 'does not speak SMTP; check host and port in SMTP_URL',
 };
 
-function describe(cause: unknown, place: string): string {
+function describe(cause: unknown, address: string): string {
   const { code, responseCode } = (cause ?? {}) as { code?: unknown; responseCode?: unknown };
   const what = CAUSES[String(code)] ?? `did not take the message (${typeof code === 'string' ? code : 'unknown'})`;
-  return `the mail server ${place} ${what}${typeof responseCode === 'number' ? ` (it answered ${responseCode})` : ''}`;
+  return `the mail server ${address} ${what}${typeof responseCode === 'number' ? ` (it answered ${responseCode})` : ''}`;
 }

@@ -143,8 +143,8 @@ export function watchOutages(parts: OutageParts) {
     /** What is away now, in words; null while nothing is. */
     cause(): string | null {
       const away = [...down].filter(([kind]) => kind !== 'configuration');
-      const words = away.map(([kind, { since }]) => `the ${kind} cannot be reached since ${since.toISOString()}`);
-      return words.length === 0 ? null : words.join('; ');
+      const phrases = away.map(([kind, { since }]) => `the ${kind} cannot be reached since ${since.toISOString()}`);
+      return phrases.length === 0 ? null : phrases.join('; ');
     },
     /** Ends the check under way; never throws. */
     async stop(): Promise<void> {

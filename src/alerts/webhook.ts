@@ -21,10 +21,10 @@ const FORMATS: Readonly<Record<WebhookSettings['format'], (id: string, digest: D
 
 export function createWebhook({ url, format }: WebhookSettings, options: WebhookOptions): Channel {
   const client = new HttpClient({ timeoutMs: TIMEOUT_MS, maxBytes: MAX_ANSWER_BYTES, ...options });
-  const place = hostAndPort(new URL(url));
+  const address = hostAndPort(new URL(url));
   return {
     name: 'webhook',
-    place,
+    address,
     async send(id, digest) {
       const { status } = await client
         .send({
@@ -34,10 +34,10 @@ export function createWebhook({ url, format }: WebhookSettings, options: Webhook
           body: JSON.stringify(FORMATS[format](id, digest)),
         })
         .catch((cause: unknown) => {
-          throw new DeliveryError(describe(cause, url, place));
+          throw new DeliveryError(describe(cause, url, address));
         });
       if (status < 200 || status >= 300) {
-        throw new DeliveryError(`the webhook at ${place} answered with status ${status}; ${hintFor(status)}`);
+        throw new DeliveryError(`the webhook at ${address} answered with status ${status}; ${hintFor(status)}`);
       }
     },
     close: () => client.close(),
@@ -45,8 +45,8 @@ export function createWebhook({ url, format }: WebhookSettings, options: Webhook
 }
 
 /** Of many receivers the path is the secret. */
-function describe(cause: unknown, url: string, place: string): string {
-  if (!(cause instanceof LeadmirrorError)) return `the webhook at ${place} could not be reached`;
+function describe(cause: unknown, url: string, address: string): string {
+  if (!(cause instanceof LeadmirrorError)) return `the webhook at ${address} could not be reached`;
   const { pathname } = new URL(url);
   const text = pathname.length > 1 ? cause.message.replaceAll(pathname, '/…') : cause.message;
   return `webhook: ${text}`;

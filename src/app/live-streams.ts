@@ -25,8 +25,8 @@ export function createLiveStreams(config: Config, connections: readonly Connecti
   for (const connection of connections) {
     for (const stream of connection.streams) {
       const key = keyOf(connection.id, stream.name);
-      const word = stream.name.slice(connection.source.length + 1);
-      const schedule = scheduleOf(config.sync, settings.get(connection.id) ?? {}, word);
+      const kind = stream.name.slice(connection.source.length + 1);
+      const schedule = scheduleOf(config.sync, settings.get(connection.id) ?? {}, kind);
       found.set(key, { connection, stream });
       schedules.set(key, schedule);
       streams.push({

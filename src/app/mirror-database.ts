@@ -20,7 +20,7 @@ export interface MirrorDatabase {
   /** With user and password: for the queue, never for messages. */
   readonly url: string;
   /** `host:port/name`. */
-  readonly place: string;
+  readonly address: string;
   /** Null when DATABASE_URL was given. */
   readonly embedded: EmbeddedPostgres | null;
   readonly connections: {
@@ -69,7 +69,7 @@ export async function openMirrorDatabase(
       await database.close();
       await embedded?.close();
     };
-    return { prisma: database.prisma, url, place: database.place, embedded, connections, close };
+    return { prisma: database.prisma, url, address: database.address, embedded, connections, close };
   } catch (error) {
     await embedded?.close();
     throw error;
@@ -97,14 +97,14 @@ export async function whileUnreachable<T>(
 /** @throws ConfigError when what is stored was encrypted with another key; without one there is only a warning */
 export async function assertKey(
   { secretKey }: Pick<Config, 'secretKey'>,
-  { prisma, place }: MirrorDatabase,
+  { prisma, address }: MirrorDatabase,
   logger: Logger,
 ): Promise<void> {
   try {
     if (secretKey !== null) await assertSecretKey(prisma, secretKey);
     else if (await hasSecretKey(prisma)) logger.warn(KEY_MISSING);
   } catch (error) {
-    throw databaseError(error, place);
+    throw databaseError(error, address);
   }
 }
 

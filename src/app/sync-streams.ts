@@ -1,6 +1,6 @@
 import type { App } from '../app.ts';
 import { DatabaseError, isAbort, LeaseBusyError, RunCancelledError } from '../errors.ts';
-import { endOwnWaits } from '../store/engine/control.ts';
+import { endManualWaits } from '../store/engine/control.ts';
 import { noCounts, type RunCounts } from '../store/engine/runs.ts';
 import { isBackfillComplete } from '../store/engine/watermarks.ts';
 import { databaseError } from '../store/faults.ts';
@@ -45,7 +45,7 @@ export async function syncStreams(
   // A person asked for it: a credential that was refused before is tried once more, for all streams together.
   for (const { connection, stream } of selected) {
     connection.retryRefused?.();
-    await endOwnWaits(app.database.prisma, { connectionId: connection.id, stream: stream.name });
+    await endManualWaits(app.database.prisma, { connectionId: connection.id, stream: stream.name });
   }
   const ids = [...new Set(selected.map(({ connection }) => connection.id))];
   const waiting = ids.map((id) => selected.filter(({ connection }) => connection.id === id));
@@ -103,7 +103,7 @@ async function syncStream(app: App, item: Selected, options: SyncStreamsOptions)
     const { runId, retryInMs, slice, ...report } = result;
     return report;
   } catch (cause) {
-    const failure = explainMissingRun(databaseError(cause, app.database.place), signal);
+    const failure = explainMissingRun(databaseError(cause, app.database.address), signal);
     if (failure === null) throw cause;
     const named = { connection: connection.id, stream: stream.name, pass };
     return { ...named, ...failure, ...noCounts(), watermark: null, startedAt, endedAt: new Date() };
@@ -117,8 +117,8 @@ function explainMissingRun(error: unknown, signal: AbortSignal): Pick<SyncReport
   if (signal.aborted && isAbort(error)) {
     return { outcome: 'cancelled', error: { code: 'stopped', message: 'stopped before it began' } };
   }
-  const isHeld = error instanceof LeaseBusyError || error instanceof RunCancelledError;
-  if (!isHeld && !(error instanceof DatabaseError)) return null;
+  const isLocked = error instanceof LeaseBusyError || error instanceof RunCancelledError;
+  if (!isLocked && !(error instanceof DatabaseError)) return null;
   const { code, message } = error;
-  return { outcome: isHeld ? 'cancelled' : 'failed', error: { code, message } };
+  return { outcome: isLocked ? 'cancelled' : 'failed', error: { code, message } };
 }

@@ -24,13 +24,13 @@ export async function alertsTest(options: { readonly json?: boolean }, proc: Com
           },
         );
         await channel.close();
-        return { channel: channel.name, place: channel.place, delivered: error === null, error };
+        return { channel: channel.name, address: channel.address, delivered: error === null, error };
       }),
     );
     if (options.json) printJson({ channels: results });
     else {
-      for (const { channel, place, error } of results) {
-        print(`${channel} (${place}): ${error === null ? 'accepted; look whether it arrived' : `failed: ${error}`}`);
+      for (const { channel, address, error } of results) {
+        print(`${channel} (${address}): ${error === null ? 'accepted; look whether it arrived' : `failed: ${error}`}`);
       }
     }
     return results.every(({ delivered }) => delivered) ? EXIT.done : EXIT.failed;

@@ -9,23 +9,23 @@ export async function cancel(
   proc: CommandProcess,
 ): Promise<void> {
   const { pass = null } = options;
-  await controlStreams(streams, { ...options, proc }, async ({ key, prisma, word }) => {
+  await controlStreams(streams, { ...options, proc }, async ({ key, prisma, name }) => {
     const ended = await cancelRuns(prisma, key, pass);
     return {
       lines:
-        ended.length === 0 ? [`no ${pass ?? 'run'} is under way; nothing was changed`] : describeEnded(ended, word),
+        ended.length === 0 ? [`no ${pass ?? 'run'} is under way; nothing was changed`] : describeEnded(ended, name),
       json: { cancelled: ended.map(({ runId, pass, isAlive }) => ({ run: runId, pass, was_alive: isAlive })) },
     };
   });
 }
 
-function describeEnded(ended: readonly EndedRun[], word: string): string[] {
+function describeEnded(ended: readonly EndedRun[], name: string): string[] {
   const cancelled = `cancelled ${ended.map(nameOf).join(', ')}`;
   if (ended.every((run) => run.pass === 'verify')) return [cancelled];
   return [
     cancelled,
     'Progress is kept. A daemon goes on from it: with full walks within a minute, else at the next tick.',
-    `To keep it from that: leadmirror pause ${word}`,
+    `To keep it from that: leadmirror pause ${name}`,
   ];
 }
 

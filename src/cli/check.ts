@@ -68,15 +68,15 @@ const failureOf =
     const error = databaseError(thrown, 'of DATABASE_URL');
     const message = error instanceof Error ? error.message : String(error);
     const isOurs = error instanceof LeadmirrorError;
-    const told = { code: errorCode(error), message: isOurs ? message : `unexpected: ${message}` };
-    return { name, ok: false, detail: '', error: told };
+    const reported = { code: errorCode(error), message: isOurs ? message : `unexpected: ${message}` };
+    return { name, ok: false, detail: '', error: reported };
   };
 
 /** How much room there is stays out where the limits cannot be known. */
-function describeDatabase({ place, embedded, connections: { room, wanted, shares } }: MirrorDatabase): string {
+function describeDatabase({ address, embedded, connections: { room, wanted, shares } }: MirrorDatabase): string {
   const needs = `a daemon takes up to ${connectionsOf(shares)}, and needs ${connectionsOf(leastOf(wanted))}`;
   return [
-    `${place}, migrated`,
+    `${address}, migrated`,
     ...(room === null
       ? []
       : [`${room.limit - room.used} of ${room.limit} connections that the ${room.limitOf} allows are free, ${needs}`]),
@@ -135,8 +135,8 @@ async function checkConnections(
         if (database !== null) await assertNotPaused(connection, database);
         return (await connection.open(fetch)).summary;
       });
-      for (const { name, knock } of connection.doors ?? []) {
-        await attempt(`${connection.id} ${name}`, () => knock(fetch));
+      for (const { name, check } of connection.healthChecks ?? []) {
+        await attempt(`${connection.id} ${name}`, () => check(fetch));
       }
       if (!isOpen) continue;
       for (const stream of connection.streams) {

@@ -99,7 +99,7 @@ export function runOnDatabase(
     const database = await openMirrorDatabase(context.config, context);
     try {
       return await work(database, context).catch((error: unknown) => {
-        throw databaseError(error, database.place);
+        throw databaseError(error, database.address);
       });
     } finally {
       await database.close();

@@ -12,7 +12,7 @@ export interface StreamControl {
   readonly key: StreamKey;
   readonly prisma: PrismaClient;
   /** How the stream is named on the command line, so that just this one is meant. */
-  readonly word: string;
+  readonly name: string;
   /** Puts runs into the queue, for a running daemon. False when the queue cannot be reached: then its next round or tick has to do. */
   ask(passes: readonly QueuedPass[]): Promise<boolean>;
 }
@@ -28,7 +28,7 @@ const REACH_MS = 2_000;
 
 /** The frame of pause, resume, cancel, resync and accept-deletions: the database knows the streams, so no account has to be configured here. */
 export async function controlStreams(
-  word: string,
+  name: string,
   { connection, json, proc }: StreamOptions & { readonly proc: CommandProcess },
   work: (stream: StreamControl) => Promise<Controlled>,
 ): Promise<void> {
@@ -39,8 +39,8 @@ export async function controlStreams(
         'The database knows no stream yet: leadmirror start and leadmirror sync note those configured.',
       );
     }
-    const selected = selectKnown(known, [word], connection);
-    if (selected.length === 0) throw new UsageError(`The connection ${connection} has no stream ${word}.`);
+    const selected = selectKnown(known, [name], connection);
+    if (selected.length === 0) throw new UsageError(`The connection ${connection} has no stream ${name}.`);
     let queues: Promise<Queues> | null = null;
     const ask = async ({ connectionId, stream }: StreamKey, passes: readonly QueuedPass[]): Promise<boolean> => {
       try {
@@ -60,7 +60,7 @@ export async function controlStreams(
         const { connectionId, stream } = key;
         const isOnlyOne = known.filter((other) => other.stream === stream).length === 1;
         const own = isOnlyOne ? stream : `${stream} --connection ${connectionId}`;
-        done.push({ key, ...(await work({ key, prisma, word: own, ask: (passes) => ask(key, passes) })) });
+        done.push({ key, ...(await work({ key, prisma, name: own, ask: (passes) => ask(key, passes) })) });
       }
       const documents = done.map(({ key, json }) => ({ connection: key.connectionId, stream: key.stream, ...json }));
       printResult(json, { streams: documents }, () =>

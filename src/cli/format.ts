@@ -1,4 +1,4 @@
-import { duration } from '../ops/view/words.ts';
+import { duration } from '../ops/view/format.ts';
 import { layOut } from './columns.ts';
 
 /** A plain table: columns set off by two spaces, no frame, readable in a pipe. */

@@ -99,29 +99,29 @@ async function write(ask: Asker, { cwd }: InitParts, changes: Changes): Promise<
     ask.cancel('Nothing was written.');
     return false;
   }
-  if (before !== null) ask.say('info', `Kept the one before as ${await backUp(path)}`);
+  if (before !== null) ask.print('info', `Kept the one before as ${await backUp(path)}`);
   await replaceFile(path, text, { isPrivate: true });
-  ask.say('success', `Wrote ${path}, readable by you only`);
+  ask.print('success', `Wrote ${path}, readable by you only`);
   return true;
 }
 
 /** What could still keep the answers from working. */
 async function warn(ask: Asker, { cwd, env }: InitParts, names: readonly string[]): Promise<void> {
   for (const file of ['.env', '.env.bak']) {
-    if (await isOpenToGit(cwd, file)) ask.say('warn', `git does not ignore ${file} here: add it to .gitignore`);
+    if (await isOpenToGit(cwd, file)) ask.print('warn', `git does not ignore ${file} here: add it to .gitignore`);
   }
   const decided = decidedByProcess(
     names.filter((name) => !name.endsWith('_FILE')),
     { env },
   );
   if (decided.length > 0) {
-    ask.say('warn', `The environment wins over .env, and it has: ${decided.join(', ')}. Unset what is not meant.`);
+    ask.print('warn', `The environment wins over .env, and it has: ${decided.join(', ')}. Unset what is not meant.`);
   }
   try {
     loadConfig({ cwd, ...(env !== undefined && { env }) }, { requireConnections: false });
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    ask.say('warn', `The configuration as a whole cannot be used yet:\n${error.message}`);
+    ask.print('warn', `The configuration as a whole cannot be used yet:\n${error.message}`);
   }
 }
 

@@ -12,7 +12,7 @@ export async function migrateCommand(
     const { home, databaseUrl } = config;
     const embedded = databaseUrl === null ? await startEmbeddedPostgres({ home, logger, signal }) : null;
     const url = databaseUrl ?? embedded?.url ?? '';
-    const { place } = createDatabase({ url, logger });
+    const { address } = createDatabase({ url, logger });
     try {
       if (options.status) {
         const { applied, pending } = await migrationStatus({ url });
@@ -22,10 +22,12 @@ export async function migrateCommand(
       }
       if (options.fromPreview) {
         const isTaken = await adoptPreview({ url });
-        print(isTaken ? `${place}: taken over from a preview, with everything in it` : `${place}: no preview made it`);
+        print(
+          isTaken ? `${address}: taken over from a preview, with everything in it` : `${address}: no preview made it`,
+        );
       }
       const names = await migrate({ url });
-      print(names.length === 0 ? `${place} is up to date` : `${place}: applied ${names.join(', ')}`);
+      print(names.length === 0 ? `${address} is up to date` : `${address}: applied ${names.join(', ')}`);
       return EXIT.done;
     } finally {
       await embedded?.close();

@@ -4,14 +4,14 @@ import type { CommandProcess, StreamOptions } from './command.ts';
 import { controlStreams } from './control.ts';
 
 export async function pause(streams: string, options: StreamOptions, proc: CommandProcess): Promise<void> {
-  await controlStreams(streams, { ...options, proc }, async ({ key, prisma, word }) => {
+  await controlStreams(streams, { ...options, proc }, async ({ key, prisma, name }) => {
     const { since, wasPaused, running } = await pauseStream(prisma, key);
     const ending = `Under way: ${running.join(', ')}. That ends at its page within 5 seconds; progress is kept.`;
     return {
       lines: [
         wasPaused ? `was paused already, since ${since.toISOString()}` : 'paused',
         ...(running.length === 0 ? [] : [ending]),
-        `Take it up again with: leadmirror resume ${word}`,
+        `Take it up again with: leadmirror resume ${name}`,
       ],
       json: { paused_at: since, was_paused: wasPaused, running },
     };
@@ -19,7 +19,7 @@ export async function pause(streams: string, options: StreamOptions, proc: Comma
 }
 
 export async function resume(streams: string, options: StreamOptions, proc: CommandProcess): Promise<void> {
-  await controlStreams(streams, { ...options, proc }, async ({ key, prisma, word, ask }) => {
+  await controlStreams(streams, { ...options, proc }, async ({ key, prisma, name, ask }) => {
     const lines: string[] = [];
     const until = await liftServerPause(prisma, key);
     if (until !== null) {
@@ -33,8 +33,8 @@ export async function resume(streams: string, options: StreamOptions, proc: Comm
     const isAsked = await ask(passes);
     if (since !== null) {
       const asked = isAsked
-        ? `Asked for: ${passes.join(', ')}. A running daemon takes that up now; without one: leadmirror sync ${word}`
-        : `The queue cannot be reached: the next tick of a running daemon does it; or now: leadmirror sync ${word}`;
+        ? `Asked for: ${passes.join(', ')}. A running daemon takes that up now; without one: leadmirror sync ${name}`
+        : `The queue cannot be reached: the next tick of a running daemon does it; or now: leadmirror sync ${name}`;
       lines.push(
         `resumed; it was paused since ${since.toISOString()}`,
         passes.length === 0 ? 'Nothing had been left to do.' : asked,

@@ -1,6 +1,6 @@
 import ora from 'ora';
 import { progressOf, type Progress as RunProgress } from '../ops/progress.ts';
-import { duration } from '../ops/view/words.ts';
+import { duration } from '../ops/view/format.ts';
 import type { RunCounts } from '../store/engine/runs.ts';
 import type { Pass } from '../stream.ts';
 import { formatCount } from './format.ts';
@@ -108,14 +108,14 @@ function describeLive({ label, walk, startedAt, before }: Tracked, counts: Count
 }
 
 function createPlainProgress(output: Output): Progress {
-  let saidAt = performance.now();
+  let printedAt = performance.now();
   return {
     isLive: false,
     track: (label) => ({
       ...NO_TRACK,
       show({ read, requests }) {
-        if (performance.now() - saidAt < PLAIN_INTERVAL_MS) return;
-        saidAt = performance.now();
+        if (performance.now() - printedAt < PLAIN_INTERVAL_MS) return;
+        printedAt = performance.now();
         const asked = requests === undefined ? '' : `, ${formatCount(requests)} requests`;
         output.write(`${label}: ${formatCount(read)} read${asked}\n`);
       },

@@ -34,15 +34,15 @@ export async function quarantine(
 
 /** Needs the database only: no account has to be configured to look. Words are checked against the streams that were ever configured. */
 async function list(
-  words: readonly string[],
+  names: readonly string[],
   { connection, raw, json }: QuarantineOptions,
   proc: CommandProcess,
 ): Promise<void> {
   await runOnDatabase({ json, proc }, async ({ prisma }, { printResult }) => {
-    const selected = selectKnown(await listStreams(prisma, 'all'), words, connection);
+    const selected = selectKnown(await listStreams(prisma, 'all'), names, connection);
     const filter = {
       ...(connection !== undefined && { connectionId: connection }),
-      ...(words.length > 0 && { streams: selected.map(({ stream }) => stream) }),
+      ...(names.length > 0 && { streams: selected.map(({ stream }) => stream) }),
     };
     const read = raw ? readOpenQuarantine : listOpenQuarantine;
     const entries: readonly Entry[] = await read(prisma, filter);
@@ -90,14 +90,14 @@ function printable(text: string): string {
 }
 
 async function retry(
-  words: readonly string[],
+  names: readonly string[],
   { connection: id, json }: QuarantineOptions,
   proc: CommandProcess,
 ): Promise<void> {
   await runOnApp({ json, proc }, async (app, { signal, logger, printResult }) => {
     const parts = { prisma: app.database.prisma, clock: app.clock, logger };
     const reports: RetryReport[] = [];
-    for (const { connection, stream } of selectStreams(app.connections, words, id)) {
+    for (const { connection, stream } of selectStreams(app.connections, names, id)) {
       reports.push(await retryQuarantine(parts, { connection, stream, signal }));
     }
     printResult(json, { streams: reports }, () => summarise(reports));

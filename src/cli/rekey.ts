@@ -11,11 +11,11 @@ export async function rekey({ discard = false, json = false }, proc: CommandProc
     const living = (await readProcesses(prisma)).filter((process) => process.is_alive);
     const running = living.map(({ host, pid }) => ({ host, pid }));
     const already = changed.unchanged === 0 ? '' : `, ${changed.unchanged} had it already`;
-    const forgotten =
+    const removed =
       changed.discarded === 0 ? '' : `, ${changed.discarded} forgotten (those accounts have to sign in again)`;
     const processes = running.map(({ host, pid }) => `${host}:${pid}`).join(', ');
     printResult(json, { ...changed, running }, () => [
-      `Encrypted with the new key: ${changed.reencrypted} stored sign-ins${already}${forgotten}.`,
+      `Encrypted with the new key: ${changed.reencrypted} stored sign-ins${already}${removed}.`,
       running.length === 0
         ? 'Start leadmirror with the new LEADMIRROR_SECRET_KEY from now on, and remove LEADMIRROR_OLD_SECRET_KEY.'
         : `Give ${processes} the new LEADMIRROR_SECRET_KEY and restart: with the old one no sign-in works any more.`,

@@ -1,4 +1,4 @@
-import { span } from '../ops/view/words.ts';
+import { span } from '../ops/view/format.ts';
 import type { Report } from '../store/reports/report.ts';
 import { formatAge, formatCount } from './format.ts';
 import type { Screen } from './terminal.ts';

@@ -7,7 +7,7 @@ import { selectStreams } from './selection.ts';
 
 /** Typed columns derived again from what is stored; stopped and started again, it goes through the table anew and finds the rest. */
 export async function reproject(
-  word: string,
+  name: string,
   { connection: id, json }: StreamOptions,
   proc: CommandProcess,
 ): Promise<void> {
@@ -16,7 +16,7 @@ export async function reproject(
     try {
       const parts = { prisma: app.database.prisma, clock: app.clock, logger };
       const reports: ReprojectReport[] = [];
-      for (const { connection, stream } of selectStreams(app.connections, [word], id)) {
+      for (const { connection, stream } of selectStreams(app.connections, [name], id)) {
         const track = progress.track(`${connection.id} ${stream.name} reproject`);
         reports.push(await reprojectStream(parts, { connection, stream, signal, onProgress: track.show }));
         track.end();

@@ -3,7 +3,7 @@ import type { CommandProcess, StreamOptions } from './command.ts';
 import { controlStreams } from './control.ts';
 
 export async function resync(streams: string, options: StreamOptions, proc: CommandProcess): Promise<void> {
-  await controlStreams(streams, { ...options, proc }, async ({ key, prisma, word, ask }) => {
+  await controlStreams(streams, { ...options, proc }, async ({ key, prisma, name, ask }) => {
     const { ended, wasComplete, isPaused } = await resyncStream(prisma, key);
     const isAsked = !isPaused && (await ask(['backfill']));
     return {
@@ -12,7 +12,7 @@ export async function resync(streams: string, options: StreamOptions, proc: Comm
           ? 'to be read from zero again; rows are kept, and incremental passes go on'
           : 'its first full read was not complete: it begins from zero; rows are kept',
         ...ended.map(({ pass, runId }) => `Ended for it: ${pass} (run ${runId})`),
-        whenItBegins(isPaused, isAsked, word),
+        whenItBegins(isPaused, isAsked, name),
       ],
       json: {
         ended: ended.map(({ runId, pass }) => ({ run: runId, pass })),
@@ -24,9 +24,9 @@ export async function resync(streams: string, options: StreamOptions, proc: Comm
   });
 }
 
-function whenItBegins(isPaused: boolean, isAsked: boolean, word: string): string {
-  const byHand = `leadmirror sync ${word} --pass backfill`;
-  if (isPaused) return `The stream is paused; the re-read begins after: leadmirror resume ${word}`;
+function whenItBegins(isPaused: boolean, isAsked: boolean, name: string): string {
+  const byHand = `leadmirror sync ${name} --pass backfill`;
+  if (isPaused) return `The stream is paused; the re-read begins after: leadmirror resume ${name}`;
   if (isAsked) return `A running daemon begins now; without one: ${byHand}`;
   return `The queue cannot be reached: a running daemon begins within a minute after it can; or now: ${byHand}`;
 }

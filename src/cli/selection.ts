@@ -3,10 +3,13 @@ import type { StreamKey } from '../store/engine/streams.ts';
 import type { Connection } from '../stream.ts';
 import { UsageError } from './command.ts';
 
-/** What words mean: `tiledesk.leads`, or `tiledesk` for all its streams; no words: everything. @throws UsageError that lists what there is */
+/**
+ * Returns the streams of these names: `tiledesk.leads`, or `tiledesk` for all streams of the source. Without names: all.
+ * @throws UsageError that lists the known names
+ */
 export function selectStreams(
   connections: readonly Connection[],
-  words: readonly string[],
+  names: readonly string[],
   connectionId: string | undefined,
 ): (Selected & { readonly key: StreamKey })[] {
   const all = connections.flatMap((connection) =>
@@ -19,7 +22,7 @@ export function selectStreams(
   const meant = new Set(
     selectKnown(
       all.map(({ key }) => key),
-      words,
+      names,
       connectionId,
       'Configured',
     ),
@@ -27,22 +30,22 @@ export function selectStreams(
   return all.filter(({ key }) => meant.has(key));
 }
 
-/** The same for streams that the database knows, on a machine that is not configured itself. @throws UsageError that lists what there is */
+/** Does the same for the streams that the database knows, on a machine without a configuration. */
 export function selectKnown(
   known: readonly StreamKey[],
-  words: readonly string[],
+  names: readonly string[],
   connectionId: string | undefined,
   origin = 'Known',
 ): StreamKey[] {
-  const list = (names: Iterable<string>) => `${origin}: ${[...new Set(names)].join(', ')}`;
+  const list = (all: Iterable<string>) => `${origin}: ${[...new Set(all)].join(', ')}`;
   if (connectionId !== undefined && !known.some((key) => key.connectionId === connectionId)) {
     throw new UsageError(`There is no connection ${connectionId}. ${list(known.map((key) => key.connectionId))}`);
   }
-  const names = known.flatMap(({ stream }) => [sourceOf(stream), stream]).sort();
-  for (const word of words) {
-    if (!names.includes(word)) throw new UsageError(`There is no stream ${word}. ${list(names)}`);
+  const selectable = known.flatMap(({ stream }) => [sourceOf(stream), stream]).sort();
+  for (const name of names) {
+    if (!selectable.includes(name)) throw new UsageError(`There is no stream ${name}. ${list(selectable)}`);
   }
-  const isMeant = (stream: string) => words.length === 0 || words.includes(stream) || words.includes(sourceOf(stream));
+  const isMeant = (stream: string) => names.length === 0 || names.includes(stream) || names.includes(sourceOf(stream));
   return known.filter((key) => (connectionId ?? key.connectionId) === key.connectionId && isMeant(key.stream));
 }
 

@@ -26,8 +26,8 @@ export async function start(options: { readonly role: string }, proc: CommandPro
 }
 
 function parseRoles(text: string): Role[] {
-  const words = text.split(',').map((word) => word.trim());
-  const unknown = words.filter((word) => !ROLES.includes(word as Role));
+  const names = text.split(',').map((name) => name.trim());
+  const unknown = names.filter((name) => !ROLES.includes(name as Role));
   if (unknown.length > 0) throw new UsageError(`There is no role ${unknown.join(', ')}. Roles: ${ROLES.join(', ')}`);
-  return ROLES.filter((role) => words.includes(role));
+  return ROLES.filter((role) => names.includes(role));
 }

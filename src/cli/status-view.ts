@@ -43,10 +43,10 @@ export function viewStatus(status: StatusShown, screen: Screen, nowMs: number): 
 }
 
 function byUrgency({ streams, connections }: StatusShown): StreamFacts[] {
-  const place = new Map(connections.map(({ id }, index) => [id, index]));
+  const order = new Map(connections.map(({ id }, index) => [id, index]));
   return [...streams].sort(
     (one, other) =>
-      (place.get(one.connection_id) ?? 0) - (place.get(other.connection_id) ?? 0) ||
+      (order.get(one.connection_id) ?? 0) - (order.get(other.connection_id) ?? 0) ||
       urgencyOf(one.state) - urgencyOf(other.state) ||
       one.stream.localeCompare(other.stream),
   );
@@ -61,7 +61,7 @@ function narrowColumns(paint: Paint, nowMs: number): Column<StreamFacts>[] {
     { head: 'rows', cell: ({ rows }) => formatCount(rows), align: 'right', yields: 1 },
     { head: 'as of', cell: ({ as_of }) => formatAge(as_of, nowMs) },
     { head: 'next run', cell: (line) => nextRunOf(line, nowMs), yields: 3 },
-    { head: 'proved', cell: (line) => briefProof(line, nowMs), yields: 2 },
+    { head: 'proved', cell: (line) => briefVerification(line, nowMs), yields: 2 },
   ];
 }
 
@@ -77,7 +77,7 @@ function wideColumns(paint: Paint, nowMs: number): Column<StreamFacts>[] {
     { head: 'as of', cell: ({ as_of }) => formatAge(as_of, nowMs) },
     { head: 'rows', cell: ({ rows }) => formatCount(rows) },
     { head: 'last success', cell: ({ last_success_at }) => formatAge(last_success_at, nowMs) },
-    { head: 'proved', cell: (line) => formatProof(line, nowMs) },
+    { head: 'proved', cell: (line) => formatVerification(line, nowMs) },
     { head: 'why', cell: ({ reason, notice }) => (notice === null ? reason : `${reason}; ${notice}`) },
   ];
 }
@@ -175,7 +175,7 @@ function viewSchedule({ streams, processes }: StatusShown, { width }: Screen, no
   return [...wrap(next, width), ...(daemon === null ? [] : wrap(`Daemon: ${daemon}`, width))];
 }
 
-interface Proof {
+interface Verification {
   readonly proof_at: Date | null;
   readonly proof_rows: number | bigint | null;
   readonly proof_share: number | null;
@@ -183,7 +183,7 @@ interface Proof {
 }
 
 /** `2 h ago: 25,000 rows, 100 %`; the share is of what was compared by content too, and is never rounded up to all of it. */
-export function formatProof(line: Proof, nowMs: number): string {
+export function formatVerification(line: Verification, nowMs: number): string {
   if (line.proof_at === null) return 'never';
   const share = shareOf(line);
   const differences = line.proof_differences ?? 0;
@@ -193,10 +193,10 @@ export function formatProof(line: Proof, nowMs: number): string {
 }
 
 /** `2 h ago, 100 %`. */
-function briefProof(line: Proof, nowMs: number): string {
+function briefVerification(line: Verification, nowMs: number): string {
   if (line.proof_at === null) return 'never';
   const differences = line.proof_differences ?? 0;
   return `${formatAge(line.proof_at, nowMs)}, ${differences > 0 ? `${formatCount(differences)} differ` : `${shareOf(line)} %`}`;
 }
 
-const shareOf = ({ proof_share }: Proof): number => Math.floor((proof_share ?? 0) * 100 + 1e-9);
+const shareOf = ({ proof_share }: Verification): number => Math.floor((proof_share ?? 0) * 100 + 1e-9);

@@ -20,10 +20,10 @@ export async function status(
 ): Promise<void> {
   await runOnDatabase({ json: options.json, proc }, async (database, { config, signal, print, printJson }) => {
     const streams = config.connections.flatMap((connection) =>
-      connection.streams.map((word) => ({
+      connection.streams.map((name) => ({
         connectionId: connection.id,
-        stream: `${connection.source}.${word}`,
-        schedule: scheduleOf(config.sync, connection, word),
+        stream: `${connection.source}.${name}`,
+        schedule: scheduleOf(config.sync, connection, name),
       })),
     );
     const nextRuns = createNextRuns(() => streams);
@@ -34,7 +34,7 @@ export async function status(
     const reader = new StatusReader({ prisma: database.prisma, nextRuns });
     const look = async () => {
       const document = await reader.read().catch((error: unknown) => {
-        throw databaseError(error, database.place);
+        throw databaseError(error, database.address);
       });
       return (screen: Screen) => viewStatus(document, screen, Date.now());
     };

@@ -14,13 +14,13 @@ import { createProgress, type Progress, type Walk } from './progress.ts';
 import { selectStreams } from './selection.ts';
 
 export async function sync(
-  words: readonly string[],
+  names: readonly string[],
   options: StreamOptions & { readonly pass?: Pass },
   proc: CommandProcess,
 ): Promise<void> {
   const { pass, json } = options;
   await runOnApp({ json, proc }, async (app, { signal, printResult }) => {
-    const selected = selectStreams(app.connections, words, options.connection);
+    const selected = selectStreams(app.connections, names, options.connection);
     const progress = createProgress({ isQuiet: json === true }, proc.stderr);
     const reports = await syncAll(app, selected, { pass, signal, progress });
     progress.stop();

@@ -34,11 +34,11 @@ export function screenOf(stream: Output): Screen {
 export function wrap(text: string, width: number, indent = ''): string[] {
   const lines: string[] = [];
   let line = '';
-  for (const word of text.split(/\s+/).filter(Boolean)) {
-    if (line !== '' && indent.length + line.length + 1 + word.length > width) {
+  for (const part of text.split(/\s+/).filter(Boolean)) {
+    if (line !== '' && indent.length + line.length + 1 + part.length > width) {
       lines.push(indent + line);
-      line = word;
-    } else line = line === '' ? word : `${line} ${word}`;
+      line = part;
+    } else line = line === '' ? part : `${line} ${part}`;
   }
   return line === '' ? lines : [...lines, indent + line];
 }

@@ -17,7 +17,7 @@ import { type CommandContext, type CommandProcess, runCommand, UsageError } from
 import { EXIT } from './exit-codes.ts';
 
 /** Answers of somebody else that are reported; a flood of them must not scroll the address away. */
-const MAX_TOLD = 3;
+const MAX_SHOWN = 3;
 
 const DECLINED = 'Tilkee did not allow the sign-in in the browser; nothing is changed. Try again';
 
@@ -65,9 +65,9 @@ export async function tilkeeLogin(options: TilkeeLoginOptions, proc: CommandProc
         { signal, maxWaitMs: config.http.retryMaxMs },
       );
       const vault = createDatabaseVault<KeptSignIn>(database.prisma, { name: vaultName(settings), secretKey });
-      const patience = { signal, maxWaitMs: VAULT_WAIT_MS, overwriteUnreadable: true };
-      await vault.exclusive(async () => ({ value: null, store: kept }), patience);
-      report(kept, { connection: settings.id, place: database.place, print: context.print });
+      const limits = { signal, maxWaitMs: VAULT_WAIT_MS, overwriteUnreadable: true };
+      await vault.exclusive(async () => ({ value: null, store: kept }), limits);
+      report(kept, { connection: settings.id, address: database.address, print: context.print });
       return EXIT.done;
     } finally {
       await client.close();
@@ -78,9 +78,9 @@ export async function tilkeeLogin(options: TilkeeLoginOptions, proc: CommandProc
 
 function report(
   kept: KeptSignIn,
-  { connection, place, print }: { connection: string; place: string; print: CommandContext['print'] },
+  { connection, address, print }: { connection: string; address: string; print: CommandContext['print'] },
 ): void {
-  print(`Signed in. The sign-in of ${connection} is kept, encrypted, in the database ${place}.`);
+  print(`Signed in. The sign-in of ${connection} is kept, encrypted, in the database ${address}.`);
   if (kept.refreshToken === null) {
     const end = new Date(kept.expiresAt).toISOString().slice(0, 16).replace('T', ' ');
     print(`Tilkee gave no refresh token: it ends at ${end} UTC, and then somebody has to sign in again.`);
@@ -163,7 +163,7 @@ async function receiveCode(
       const settle = (reply: Reply) => {
         if (reply.kind === 'code') resolve(reply.code);
         if (reply.kind === 'declined') reject(new AuthError('auth_failed', DECLINED));
-        if (reply.kind !== 'foreign' || foreign++ >= MAX_TOLD) return;
+        if (reply.kind !== 'foreign' || foreign++ >= MAX_SHOWN) return;
         proc.stderr.write(`${FOREIGN} Still waiting.\n`);
       };
       if (signal.aborted) reject(abortError(signal));

@@ -7,13 +7,13 @@ import { selectStreams } from './selection.ts';
 
 /** Through the queue: a running daemon does the work. */
 export async function trigger(
-  word: string,
+  name: string,
   options: { readonly pass: QueuedPass; readonly connection?: string },
   proc: CommandProcess,
 ): Promise<void> {
   await runOnApp({ proc }, async ({ connections, database }, { config, logger, print }) => {
     const { pass } = options;
-    const selected = selectStreams(connections, [word], options.connection);
+    const selected = selectStreams(connections, [name], options.connection);
     const queues = await createQueues({ config, databaseUrl: database.url, logger });
     let exitCode: ExitCode = EXIT.done;
     try {

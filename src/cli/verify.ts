@@ -8,10 +8,10 @@ import { selectStreams } from './selection.ts';
 type VerifyOptions = StreamOptions & Omit<VerifyOnceOptions, 'signal'>;
 
 /** Compares mirror and upstream, stream by stream; lists what differs, and repairs just that when asked to. */
-export async function verify(words: readonly string[], options: VerifyOptions, proc: CommandProcess): Promise<void> {
+export async function verify(names: readonly string[], options: VerifyOptions, proc: CommandProcess): Promise<void> {
   await runOnApp({ json: options.json, proc }, async (app, { signal, print, printJson }) => {
     const results: Verified[] = [];
-    for (const selected of selectStreams(app.connections, words, options.connection)) {
+    for (const selected of selectStreams(app.connections, names, options.connection)) {
       if (signal.aborted) break;
       const result = await verifySelected(app, selected, { ...options, signal });
       results.push(result);

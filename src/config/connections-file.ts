@@ -82,8 +82,8 @@ function itemsOf(content: unknown, findings: Findings): readonly unknown[] {
 const shownKey = (key: string): string => (/^[a-z_-]{1,30}\d?[a-z_-]{0,30}$/i.test(key) ? key : UNKNOWN_KEY);
 
 function labelOf(path: readonly PropertyKey[]): string {
-  const place = path.map((part) => (typeof part === 'number' ? `[${part}]` : `.${shownKey(String(part))}`)).join('');
-  return place === '' ? CONNECTIONS_FILE : `${CONNECTIONS_FILE}: ${place.slice(1)}`;
+  const location = path.map((part) => (typeof part === 'number' ? `[${part}]` : `.${shownKey(String(part))}`)).join('');
+  return location === '' ? CONNECTIONS_FILE : `${CONNECTIONS_FILE}: ${location.slice(1)}`;
 }
 
 /** What a person can do about a code of the YAML reader. Its own messages quote the file, and so perhaps a password. */

@@ -118,15 +118,15 @@ function createEntryReader(context: Context): (entry: FileEntry) => Account {
     for (const key of keys.filter((each) => !known.has(each))) {
       findings.problem(label(key), `is no setting of a ${source.title}; leave it out, or correct the source`);
     }
-    const place = labelOf(given, label);
-    const connection = findings.check(schema, { id: given('id')?.text, ...textsOf(source, given) }, place);
+    const location = labelOf(given, label);
+    const connection = findings.check(schema, { id: given('id')?.text, ...textsOf(source, given) }, location);
     const schedules = readSchedules(entry, source.streams);
     refuseStrangeStreams(entry, { source, mirrored: connection?.streams, findings });
     const isEnabled = findings.check(enabled, given('enabled')?.text, () => label('enabled'));
     return {
       connections: connection === undefined ? [] : [{ ...connection, ...schedules }],
-      label: place([given('id') === null ? source.identity : 'id']),
-      notes: notesOf(source, rules, place),
+      label: location([given('id') === null ? source.identity : 'id']),
+      notes: notesOf(source, rules, location),
       offBy: isEnabled === false ? label('enabled') : reader.offBy,
     };
   };
@@ -136,9 +136,9 @@ function explainUnknownSource({ given, label }: FileEntry, findings: Findings): 
   const name = given('source');
   // A text of null could not be read, which is reported already.
   if (name?.text === null) return;
-  const words = SOURCES.map((each) => each.source);
-  const missing = `is missing; write ${words.map((word) => `"source: ${word}"`).join(' or ')}`;
-  findings.problem(label('source'), name === null ? missing : `must be ${words.join(' or ')}`);
+  const sources = SOURCES.map((each) => each.source);
+  const missing = `is missing; write ${sources.map((source) => `"source: ${source}"`).join(' or ')}`;
+  findings.problem(label('source'), name === null ? missing : `must be ${sources.join(' or ')}`);
 }
 
 /** Schedules of streams that there are not, or that this connection leaves out: they would do nothing. */

@@ -18,7 +18,7 @@ export function describeConfig(config: Config): readonly ConfigLine[] {
       ...describeSchedules(connection, config),
     ]),
     ...linesOf({
-      schedule: `changes ${sync.incrementalCron}, everything ${sync.reconcileCron} (${sync.timezone}), lookback ${sync.lookbackSeconds} s, deletion brake ${sync.deleteBrake}`,
+      schedule: `changes ${sync.incrementalCron}, everything ${sync.reconcileCron} (${sync.timezone}), lookback ${sync.lookbackSeconds} s, deletion brake ${sync.deletionLimit}`,
       requests: `time limit ${http.timeoutMs / 1000} s, ${http.retryAttempts} tries, waiting at most ${http.retryMaxMs / 1000} s${proxy}${http.allowInsecureHttp ? ', http:// allowed' : ''}`,
       workers: `${workers.concurrency} incremental, ${workers.bulkConcurrency} bulk, stop within ${workers.shutdownTimeoutMs / 1000} s`,
       'health and status': `http://${ops.host.includes(':') ? `[${ops.host}]` : ops.host}:${ops.port}, ${ops.token === null ? 'read-only' : 'actions with OPS_TOKEN'}`,

@@ -66,8 +66,8 @@ export function createScheduleReader(findings: Findings) {
     // Where the time zone is wrong, that is one problem and not three.
     const zone = timezone ?? 'UTC';
     const change = { incremental: read('incremental', zone), reconcile: read('reconcile', zone), timezone };
-    const said = Object.entries(change).filter(([, value]) => value !== undefined);
-    return said.length === 0 ? undefined : Object.fromEntries(said);
+    const entries = Object.entries(change).filter(([, value]) => value !== undefined);
+    return entries.length === 0 ? undefined : Object.fromEntries(entries);
   }
 
   return (entry: FileEntry, streams: readonly string[]): ConnectionSchedules => {

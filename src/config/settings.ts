@@ -103,7 +103,7 @@ export const settingsSchema = ({ cwd, isTerminal, timezone, hasOpsToken, isPubli
           timezone: variables.SYNC_TIMEZONE,
           lookbackSeconds: variables.SYNC_LOOKBACK_SECONDS,
           /** Share of a table, 0 to 1, that one reconcile may mark as deleted without a person. */
-          deleteBrake: variables.SYNC_DELETE_BRAKE,
+          deletionLimit: variables.SYNC_DELETE_BRAKE,
         },
         http: {
           timeoutMs: variables.HTTP_TIMEOUT_SECONDS,

@@ -12,15 +12,15 @@ export function editDistance(from: string, to: string): number {
   return row[to.length] ?? 0;
 }
 
-const plain = (word: string): string => word.toLowerCase().replace(/[-_]/g, '');
+const plain = (name: string): string => name.toLowerCase().replace(/[-_]/g, '');
 
 /** The known word that was probably meant, or null. Case, `_` and `-` do not count; short words forgive one slip, longer ones two. */
-export function closest(word: string, known: readonly string[]): string | null {
+export function closest(name: string, known: readonly string[]): string | null {
   let best: { candidate: string; distance: number } | null = null;
   for (const candidate of known) {
     const tolerance = candidate.length < 6 ? 1 : 2;
-    if (Math.abs(word.length - candidate.length) > tolerance + 4) continue;
-    const distance = plain(word) === plain(candidate) ? 0 : editDistance(word, candidate);
+    if (Math.abs(name.length - candidate.length) > tolerance + 4) continue;
+    const distance = plain(name) === plain(candidate) ? 0 : editDistance(name, candidate);
     if (distance <= tolerance && distance < (best?.distance ?? Number.POSITIVE_INFINITY))
       best = { candidate, distance };
   }

@@ -38,10 +38,10 @@ export const flag = text.pipe(
 );
 
 /** One of a few words, whatever their case. */
-export function oneOf<const T extends readonly string[]>(words: T) {
+export function oneOf<const T extends readonly string[]>(choices: T) {
   return text
-    .transform((given) => words.find((word) => word.toLowerCase() === given.toLowerCase()))
-    .pipe(z.enum(words, `must be ${words.slice(0, -1).join(', ')} or ${words.at(-1)}`));
+    .transform((given) => choices.find((choice) => choice.toLowerCase() === given.toLowerCase()))
+    .pipe(z.enum(choices, `must be ${choices.slice(0, -1).join(', ')} or ${choices.at(-1)}`));
 }
 
 /** Null where the work throws. */
@@ -156,10 +156,10 @@ export const connectionId = text.regex(
 
 /** Some of the known words, comma separated, each once. With `none`, that word alone stands for an empty list. */
 export function someOf<const T extends readonly string[]>(
-  words: T,
+  choices: T,
   { noun, none = false }: { noun: string; none?: boolean },
 ) {
-  const known: readonly string[] = none ? [...words, 'none'] : words;
+  const known: readonly string[] = none ? [...choices, 'none'] : choices;
   const knownOnes = `known are ${known.join(', ')}`;
   return list
     .transform((items) => [...new Set(items)])
@@ -176,7 +176,7 @@ export function someOf<const T extends readonly string[]>(
       }
     })
     .transform((items) => (none ? items.filter((item) => item !== 'none') : items))
-    .pipe(z.array(z.enum(words)));
+    .pipe(z.array(z.enum(choices)));
 }
 
 /** Several values, comma separated, each checked by itself: a problem says which of them it is about. */

@@ -104,17 +104,17 @@ function waitAfterMs(probes: number): number {
 export const jitterOf = (random: number): number => 1 - JITTER * random;
 
 /** `503 since 02:10 UTC`: the day is named when it is not today. */
-export function outageInWords(
+export function formatOutage(
   { reason, failingSince }: Pick<OpenCircuit, 'reason' | 'failingSince'>,
   now: Date,
 ): string {
-  return `${REASONS[reason] ?? reason} since ${timeInWords(failingSince, now)}`;
+  return `${REASONS[reason] ?? reason} since ${formatTime(failingSince, now)}`;
 }
 
 const REASONS: Readonly<Record<string, string>> = { network: 'no connection', timeout: 'no answer in time' };
 
 /** `02:10 UTC`, or `2026-11-21 02:10 UTC` on another day. */
-export function timeInWords(time: Date, now: Date): string {
+export function formatTime(time: Date, now: Date): string {
   const [day, clock = ''] = time.toISOString().split('T');
   const isToday = day === now.toISOString().slice(0, 10);
   return `${isToday ? '' : `${day} `}${clock.slice(0, 5)} UTC`;

@@ -75,8 +75,8 @@ interface Item {
 /** A header's list: `"burst";q=10;w=1, "day";q=1000;w=86400`. */
 function itemsOf(header: string | undefined): Item[] {
   return (header ?? '').split(',').flatMap((part) => {
-    const [head = '', ...rest] = part.split(';').map((word) => word.trim());
-    const pairs = rest.map((word) => word.split('=', 2).map((side) => side.trim()) as [string, string?]);
+    const [head = '', ...rest] = part.split(';').map((field) => field.trim());
+    const pairs = rest.map((field) => field.split('=', 2).map((side) => side.trim()) as [string, string?]);
     return head === ''
       ? []
       : [{ head, parameters: Object.fromEntries(pairs.map(([name, value = '']) => [name, value])) }];
@@ -117,9 +117,9 @@ function numberOf(text: string | undefined): number | null {
 function resetOf(header: string | undefined, clock: number): number | null {
   const date = parseHttpDate(header);
   const numbers = itemsOf(header).flatMap(({ head }) => numberOf(head) ?? []);
-  const told = numbers.length > 0 ? Math.max(...numbers) : null;
-  if (date === null && told === null) return null;
-  const ms = date ?? ((told ?? 0) >= 1e12 ? (told ?? 0) : (told ?? 0) * 1000);
+  const longest = numbers.length > 0 ? Math.max(...numbers) : null;
+  if (date === null && longest === null) return null;
+  const ms = date ?? ((longest ?? 0) >= 1e12 ? (longest ?? 0) : (longest ?? 0) * 1000);
   const isMoment = ms >= 1e12;
   const waitMs = Math.ceil(isMoment ? ms - clock : ms);
   return waitMs >= 0 && waitMs <= DAY_MS ? waitMs : null;

@@ -33,21 +33,21 @@ export function createRefusalGuard(store: RefusalStore | null): RefusalGuard {
     if (known !== null) throw known;
   }
 
-  function forget(): void {
+  function clear(): void {
     refused = null;
     isAsked = false;
     isGranted = null;
   }
 
   async function refuse(error: AuthError): Promise<AuthError> {
-    forget();
+    clear();
     refused = { error, at: performance.now() };
     await store?.keep(error);
     return error;
   }
 
   async function accept(): Promise<void> {
-    forget();
+    clear();
     await store?.clear();
   }
 

@@ -4,7 +4,7 @@ import { abortError, LeadmirrorError, RateLimitedError, TransientError } from '.
 import type { Logger } from '../logger.ts';
 import type { Lane } from '../stream.ts';
 import type { RequestBudget, Taken } from './budget.ts';
-import { type OpenCircuit, outageInWords, timeInWords } from './circuit.ts';
+import { formatOutage, formatTime, type OpenCircuit } from './circuit.ts';
 import type { HttpClient, HttpRequest, HttpResponse } from './client.ts';
 import { parseRateLimit } from './rate-limit-headers.ts';
 import { interpret, isSuccess } from './response.ts';
@@ -170,8 +170,8 @@ const usedUpError = (waitMs: number): RateLimitedError => {
 function circuitOpenError(host: string, open: OpenCircuit, nowMs: number, cause?: unknown): RateLimitedError {
   const now = new Date(nowMs);
   const next =
-    open.nextTryAt > now ? `the next try is due at ${timeInWords(open.nextTryAt, now)}` : 'it is being tried now';
-  return new RateLimitedError(`${host} does not answer (${outageInWords(open, now)}); ${next}`, {
+    open.nextTryAt > now ? `the next try is due at ${formatTime(open.nextTryAt, now)}` : 'it is being tried now';
+  return new RateLimitedError(`${host} does not answer (${formatOutage(open, now)}); ${next}`, {
     code: 'circuit_open',
     waitMs: open.waitMs,
     cause,
@@ -203,14 +203,14 @@ function createCircuitReporter(parts: UpstreamOptions & { readonly host: string 
   }
 
   async function failed(reason: string, probe: number | undefined): Promise<void> {
-    const told = await budget.circuit.failed(reason, probe);
-    open = told.open;
-    if (!told.opened || open === null) return;
+    const reported = await budget.circuit.failed(reason, probe);
+    open = reported.open;
+    if (!reported.opened || open === null) return;
     const { failures, failingSince, nextTryAt } = open;
     const now = new Date(clock.now());
     logger.warn(
       { event: 'circuit_open', credential, host, reason, failures, failingSince, nextTryAt },
-      `${host} does not answer (${outageInWords(open, now)}, ${failures} failures in a row); nobody asks it before ${timeInWords(nextTryAt, now)}`,
+      `${host} does not answer (${formatOutage(open, now)}, ${failures} failures in a row); nobody asks it before ${formatTime(nextTryAt, now)}`,
     );
   }
 
@@ -243,8 +243,8 @@ async function applyLimits(budget: RequestBudget, response: HttpResponse, nowMs:
   if (news === null) return null;
   if (news.limit !== null) await budget.learn(news.limit);
   // On a refusal that brings its own time, that time counts.
-  const isTold = isPushback(response.status) && response.headers['retry-after'] !== undefined;
-  if (news.usedUpForMs !== null && !isTold)
+  const hasRetryAfter = isPushback(response.status) && response.headers['retry-after'] !== undefined;
+  if (news.usedUpForMs !== null && !hasRetryAfter)
     await budget.block(news.usedUpForMs, 'nothing left (RateLimit-Remaining 0)');
   return news.usedUpForMs;
 }

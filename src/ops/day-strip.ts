@@ -1,6 +1,6 @@
 import { DAY_SLOTS, type RunGroup, SLOT_MINUTES } from '../store/reports/run-history.ts';
+import { count, counted, duration } from './view/format.ts';
 import { type Html, html } from './view/html.ts';
-import { count, counted, duration } from './view/words.ts';
 
 /** How a half hour went, from nothing to bad: by which outcome of a run, and how tall its bar is, so that the strip can be read without its colours. */
 const MARKS = {

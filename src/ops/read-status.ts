@@ -135,7 +135,7 @@ function toFacts({ proof_settled, ...line }: StreamStatus, known: Known): Stream
   const { alive, deleted } = known.counts(line);
   const decided = known.decisions.get(key);
   const own = known.errors.get(key) ?? [];
-  const isHeld = own.some(({ code }) => code === 'deletion_brake' || code === 'suddenly_empty');
+  const isBlocked = own.some(({ code }) => code === 'deletion_brake' || code === 'suddenly_empty');
   const areDeletionsAccepted = (decided?.deletions_accepted_at ?? null) !== null;
   const isRead = backfill_completed_at !== null;
   const running = known.running.get(key)?.find(({ pass }) => pass === line.running_pass) ?? null;
@@ -151,7 +151,7 @@ function toFacts({ proof_settled, ...line }: StreamStatus, known: Known): Stream
     running: running && progressOf(running, { aliveRows: alive, isFirstRead: !isRead, nowMs: known.nowMs }),
     next_runs: known.nextRuns({ connectionId: connection_id, stream }, known.nowMs),
     paused_at: decided?.paused_at ?? null,
-    deletions: areDeletionsAccepted ? 'accepted' : isHeld ? 'held' : null,
+    deletions: areDeletionsAccepted ? 'accepted' : isBlocked ? 'blocked' : null,
     last_error:
       error === undefined
         ? null

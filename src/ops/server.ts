@@ -28,7 +28,7 @@ export const LIMITS = {
   /** Between two requests of one connection. */
   idleMs: 10_000,
   /** Nothing is sent or taken: longer than the beat of an event stream, which ends no page that is open. */
-  silentMs: 60_000,
+  connectMs: 60_000,
   /** How often connections are looked at. */
   checkMs: 2_000,
   connections: 1_000,
@@ -87,7 +87,7 @@ function createHttpServer({ logger, limits = LIMITS, trustedProxies = [] }: Http
     trustProxy: trustedProxies.length === 0 ? false : [...trustedProxies],
     requestTimeout: limits.requestMs,
     keepAliveTimeout: limits.idleMs,
-    connectionTimeout: limits.silentMs,
+    connectionTimeout: limits.connectMs,
     http: { headersTimeout: limits.requestMs, connectionsCheckingInterval: limits.checkMs, maxHeaderSize: 16_384 },
     routerOptions: { maxParamLength: 500 },
     forceCloseConnections: true,

@@ -58,7 +58,7 @@ export interface StreamFacts
   readonly next_runs: readonly NextRun[];
   readonly paused_at: Date | null;
   /** `held`: the brake holds deletions back; `accepted`: a person allowed them, the next full walk marks them. */
-  readonly deletions: 'held' | 'accepted' | null;
+  readonly deletions: 'blocked' | 'accepted' | null;
   /** How the newest run of any pass went wrong, where it did. */
   readonly last_error: Omit<PassError, 'connection_id' | 'stream'> | null;
   readonly last_24h: DayFacts;

@@ -16,7 +16,7 @@ export interface NameFacts {
   readonly isPairValue: boolean;
   /** In snake_case. */
   readonly snake: string;
-  readonly words: readonly string[];
+  readonly parts: readonly string[];
 }
 
 /**
@@ -40,18 +40,18 @@ export function readName(key: string): NameFacts {
 }
 
 function describe(key: string): NameFacts {
-  const words = splitName(key.slice(0, LONGEST_NAME));
-  const snake = words.join('_');
-  const compact = words.join('');
+  const parts = splitName(key.slice(0, LONGEST_NAME));
+  const snake = parts.join('_');
+  const compact = parts.join('');
   return {
-    isSecret: isSecretName(words, snake, compact),
-    token: tokenOf(words),
-    isTrace: isTraceName(words, snake, compact),
-    kind: kindOf(key, words),
+    isSecret: isSecretName(parts, snake, compact),
+    token: tokenOf(parts),
+    isTrace: isTraceName(parts, snake, compact),
+    kind: kindOf(key, parts),
     isPlainName: /^[A-Za-z_-]*$/.test(key),
     isPairValue: PAIR_VALUE.has(snake),
     snake,
-    words,
+    parts,
   };
 }
 
@@ -59,11 +59,11 @@ function splitName(key: string): string[] {
   return key
     .normalize('NFKD')
     .replace(/[\p{M}\p{Cf}]/gu, '')
-    .replace(/(?:IP|UA|API|JWT|OTP)(?:s|v\d)(?![a-z])/g, (word) => `_${word.toLowerCase()}_`)
+    .replace(/(?:IP|UA|API|JWT|OTP)(?:s|v\d)(?![a-z])/g, (part) => `_${part.toLowerCase()}_`)
     .replace(/([a-z\d])([A-Z])|([A-Z])(?=[A-Z][a-z])/g, '$1$3_$2')
     .toLowerCase()
     .split(/[^\p{L}\d]+/u)
-    .filter((word) => word !== '');
+    .filter((part) => part !== '');
 }
 
 export const setOf = (...lines: readonly string[]): ReadonlySet<string> =>
@@ -73,11 +73,11 @@ const PAIR_VALUE = setOf('value values val content data');
 /** What names the value of a pair. */
 export const PAIR_NAMES = ['name', 'key', 'field', 'header', 'label', 'id', 'param', 'property', 'k'] as const;
 
-const SECRET_WORDS = setOf(
+const SECRET_PARTS = setOf(
   'secret secrets pwd pwds psw authorization authorisation bearer otp totp jwt jwts csrf xsrf csrftoken cvv',
   'cvc cvv2 cvc2 iban p256dh phpsessid jsessionid setcookie salt hmac senha',
 );
-const SECRET_LAST_WORD = setOf('pass pw auth');
+const SECRET_LAST_PART = setOf('pass pw auth');
 const SECRET_INSIDE =
   /passw(?:or)?d|passwort|passphrase|passcode|kennwort|motdepasse|contrasena|wachtwoord|парол|securityanswer|pswd|resetpsw|credential|(?:api|private|secret|access)key|connectsid/;
 const SECRET_END =
@@ -91,14 +91,14 @@ const CARD =
   /(?:credit|debit|payment|bank)_?card|(?:^|_)card_?(?:number|no|num|nr|last|brand|exp|cv|holder|pin)|^cc_?(?:num|number|no|exp|cv)/;
 const COOKIE_TALK = /(?:^|_)cookies?_(?:consent|policy|banner|notice|accepted|enabled|preferences?)/;
 
-function isSecretName(words: readonly string[], snake: string, compact: string): boolean {
-  const last = words.at(-1) ?? '';
-  if (words.some((word) => SECRET_WORDS.has(word.replace(/\d+$/, '')) || SECRET_WORDS.has(word))) return true;
-  if (SECRET_LAST_WORD.has(last) || SECRET_INSIDE.test(compact) || SECRET_END.test(compact)) return true;
+function isSecretName(parts: readonly string[], snake: string, compact: string): boolean {
+  const last = parts.at(-1) ?? '';
+  if (parts.some((part) => SECRET_PARTS.has(part.replace(/\d+$/, '')) || SECRET_PARTS.has(part))) return true;
+  if (SECRET_LAST_PART.has(last) || SECRET_INSIDE.test(compact) || SECRET_END.test(compact)) return true;
   if (SECRET_KEY.test(snake) || SECRET_CODE.test(snake) || CARD.test(snake)) return true;
   if (/(?:^|_)cookies?\d*(?:_|$)/.test(snake)) return !COOKIE_TALK.test(snake);
   // `referral_token`, `pushToken`, `accesstoken`; a `token` alone is decided by its value.
-  return /.token\d*$/.test(compact) && !words.some((word) => AMOUNT.has(word));
+  return /.token\d*$/.test(compact) && !parts.some((part) => AMOUNT.has(part));
 }
 
 /** Of language models: `max_token`, `total_tokens`. */
@@ -109,14 +109,14 @@ const ABOUT_TOKEN = setOf(
   'expiration expired usage limit limits url urls link links',
 );
 
-function tokenOf(words: readonly string[]): NameFacts['token'] {
-  const at = words.findIndex((word) => /tokens?\d*$/.test(word));
-  if (at === -1 || words.some((word) => AMOUNT.has(word))) return null;
-  if (words.slice(at + 1).some((word) => ABOUT_TOKEN.has(word))) return null;
-  return /tokens\d*$/.test(words[at] ?? '') ? 'several' : 'one';
+function tokenOf(parts: readonly string[]): NameFacts['token'] {
+  const at = parts.findIndex((part) => /tokens?\d*$/.test(part));
+  if (at === -1 || parts.some((part) => AMOUNT.has(part))) return null;
+  if (parts.slice(at + 1).some((part) => ABOUT_TOKEN.has(part))) return null;
+  return /tokens\d*$/.test(parts[at] ?? '') ? 'several' : 'one';
 }
 
-const TRACE_WORD =
+const TRACE_PART =
   /^(?:x?ips?(?:\P{ASCII}.*)?|ipv[46]s?|ip[46]|ipaddr(?:ess(?:es)?)?|ipadress\w*|x?uas?|xff|useragents?)\d*$/u;
 const TRACE_COMPACT = new RegExp(
   [
@@ -133,13 +133,13 @@ const ABOUT_IP = setOf(
   'required',
 );
 
-function isTraceName(words: readonly string[], snake: string, compact: string): boolean {
-  const at = words.findIndex((word) => TRACE_WORD.test(word));
-  if (at !== -1) return !words.slice(at + 1).some((word) => ABOUT_IP.has(word));
-  return TRACE_COMPACT.test(compact) && !ABOUT_IP.has(words.at(-1) ?? '') && snake !== '';
+function isTraceName(parts: readonly string[], snake: string, compact: string): boolean {
+  const at = parts.findIndex((part) => TRACE_PART.test(part));
+  if (at !== -1) return !parts.slice(at + 1).some((part) => ABOUT_IP.has(part));
+  return TRACE_COMPACT.test(compact) && !ABOUT_IP.has(parts.at(-1) ?? '') && snake !== '';
 }
 
-const SAID = setOf('text subject message msg body transcript reply answer question');
+const FREE_TEXT = setOf('text subject message msg body transcript reply answer question');
 const NAMED = setOf('name names fullname firstname lastname nickname title company');
 const PROSE = setOf('note notes comment comments description label summary reason tag tags');
 const NUMBERED = setOf(
@@ -147,11 +147,11 @@ const NUMBERED = setOf(
   'whatsapp msisdn',
 );
 
-function kindOf(key: string, words: readonly string[]): ValueKind {
-  const last = words.at(-1) ?? '';
+function kindOf(key: string, parts: readonly string[]): ValueKind {
+  const last = parts.at(-1) ?? '';
   if (key === '_id' || key === 'id') return 'id';
-  if (words.some((word) => NUMBERED.has(word))) return 'numbered';
-  if (SAID.has(last) || last.endsWith('message')) return 'said';
+  if (parts.some((part) => NUMBERED.has(part))) return 'numbered';
+  if (FREE_TEXT.has(last) || last.endsWith('message')) return 'said';
   if (NAMED.has(last)) return 'named';
   return PROSE.has(last) ? 'prose' : 'plain';
 }

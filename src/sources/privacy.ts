@@ -96,7 +96,7 @@ function readJson(text: string): object | null {
  * Sources as the reference of the API names them: MS2, MS2a, MS3 are Tilkee's connector definitions, PHP the
  * third-party OpenAPI file. Its section 2.2, "that the mirror must drop".
  */
-const TILKEE_SECRET_WORDS = setOf(
+const TILKEE_SECRET_PARTS = setOf(
   // PHP: `subscription_has_payment`, `slimpay_validated`, `has_proabono` of companies; MS2a: hints on the leader.
   'payment payments slimpay proabono stripe billing iban bic sepa bank',
   // PHP: `intercom_id` of users; MS2a has a support-chat token on the leader.
@@ -104,8 +104,8 @@ const TILKEE_SECRET_WORDS = setOf(
 );
 
 /** PHP: `dj_json_id` of users, between the tokens; an id of some outside service. */
-function isTilkeeSecret({ words, snake }: NameFacts): boolean {
-  return snake === 'dj_json_id' || words.some((word) => TILKEE_SECRET_WORDS.has(word));
+function isTilkeeSecret({ parts, snake }: NameFacts): boolean {
+  return snake === 'dj_json_id' || parts.some((part) => TILKEE_SECRET_PARTS.has(part));
 }
 
 /** MS2: `preview_new`; MS2a, PHP: `preview`, `preview_url`; MS2, MS3: `iframe(s)`. They may embed credentials. */
@@ -122,10 +122,10 @@ function isConfidentialLink(name: string, value: unknown): boolean {
   // A text on V2 projects (signs in), V3 items and webhooks' tokens; on V3 projects a map, to which these rules apply.
   if (name === 'url') return typeof value === 'string' || Array.isArray(value);
   if (name === 'token') return isAddress(value);
-  return ADDRESS.test(name) && !PROFILE.test(name) && (isWords(value) || typeof value === 'object');
+  return ADDRESS.test(name) && !PROFILE.test(name) && (isProse(value) || typeof value === 'object');
 }
 
 /** Text that is no number. */
-function isWords(value: unknown): boolean {
+function isProse(value: unknown): boolean {
   return typeof value === 'string' && !/^\s*\d*\s*$/.test(value);
 }

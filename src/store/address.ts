@@ -2,7 +2,7 @@ import { DatabaseError } from '../errors.ts';
 import { SSL_MODES, type SslMode, type TlsSettings } from './wire.ts';
 
 /** `host:port/name`, without user and password, for messages. */
-export function placeOf(url: string): string {
+export function addressOf(url: string): string {
   try {
     const { hostname, port, pathname, searchParams } = new URL(url);
     return `${searchParams.get('host') ?? (hostname || 'localhost')}:${port || '5432'}${pathname}`;
@@ -52,7 +52,7 @@ function tlsSettings(given: Given): TlsSettings {
 }
 
 /** `ssl=true` and `no-verify` are node-postgres' own words. */
-const OTHER_WORDS: Readonly<Record<string, SslMode>> = {
+const OTHER_SSL_MODES: Readonly<Record<string, SslMode>> = {
   true: 'verify-full',
   1: 'verify-full',
   false: 'disable',
@@ -61,9 +61,9 @@ const OTHER_WORDS: Readonly<Record<string, SslMode>> = {
 };
 
 function modeOf(given: Given): SslMode | undefined {
-  const word = given('sslmode') ?? given('ssl');
-  if (word === null) return undefined;
-  const mode = OTHER_WORDS[word] ?? SSL_MODES.find((known) => known === word);
+  const text = given('sslmode') ?? given('ssl');
+  if (text === null) return undefined;
+  const mode = OTHER_SSL_MODES[text] ?? SSL_MODES.find((known) => known === text);
   if (mode === undefined) throw refused(`sslmode has to be one of ${SSL_MODES.join(', ')}`);
   return mode;
 }

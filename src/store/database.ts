@@ -2,14 +2,14 @@ import type pg from 'pg';
 import { PrismaClient } from '../generated/prisma/client.ts';
 import type { Logger } from '../logger.ts';
 import type { Tracer } from '../trace.ts';
-import { placeOf } from './address.ts';
+import { addressOf } from './address.ts';
 import { createDriverAdapter } from './driver-adapter.ts';
 import { FEW, poolConfig, type Session } from './session.ts';
 
 export interface Database {
   readonly prisma: PrismaClient;
   /** `host:port/name`, for messages: never the user or password. */
-  readonly place: string;
+  readonly address: string;
   close(): Promise<void>;
 }
 
@@ -40,5 +40,5 @@ export function createDatabase(options: DatabaseOptions): Database {
     errorFormat: 'minimal',
     transactionOptions: { maxWait: maxConnections < FEW ? 60_000 : 15_000, timeout: 60_000 },
   });
-  return { prisma, place: placeOf(url), close: () => prisma.$disconnect() };
+  return { prisma, address: addressOf(url), close: () => prisma.$disconnect() };
 }

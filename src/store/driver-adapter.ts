@@ -101,13 +101,13 @@ export async function bindText<T>(text: string, work: (reference: string) => Pro
   last += 1;
   const reference = `${PREFIX}${last}`;
   // node-postgres calls `toPostgres` on any object that is a parameter.
-  const held = { text, toPostgres: () => held.text };
-  bound.set(reference, held);
+  const value = { text, toPostgres: () => value.text };
+  bound.set(reference, value);
   try {
     return await work(reference);
   } finally {
     bound.delete(reference);
-    held.text = '';
+    value.text = '';
   }
 }
 

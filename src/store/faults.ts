@@ -27,7 +27,7 @@ const UNKNOWN_TENANT =
  * Poolers and hosting services put very different refusals under one SQLSTATE (PgBouncer: 08P01, Supavisor and Neon: XX000), and Postgres puts several under
  * 28000. So for these classes alone the server's words decide which of our answers is given; they are never shown.
  */
-const BY_WORDS: Meanings = [
+const BY_MESSAGE: Meanings = [
   [
     /start-?up (parameter|option|packet)/i,
     'database_refused',
@@ -68,7 +68,7 @@ const BY_WORDS: Meanings = [
 const withoutNames = (text: string): string => text.replace(/"[^"]*"/g, '""');
 
 /** The codes whose words are looked at first. */
-const NEEDS_WORDS = /^(08|28000|55|58|XX)/;
+const NEEDS_MESSAGE = /^(08|28000|55|58|XX)/;
 
 /**
  * Every SQLSTATE has a meaning here, so that no error of a database or of a pooler before it is called a bug. What passes by itself is `database_unavailable`
@@ -151,7 +151,7 @@ const CODELESS_LOSS =
   /^(Connection terminated|Client has encountered a connection error|Client was closed|timeout (exceeded|expired)|Query read timeout|Cannot use a pool after)/;
 
 /** What it says of a server's answers, without a code. */
-const BY_DRIVER_WORDS: Meanings = [
+const BY_DRIVER_MESSAGE: Meanings = [
   [/client password must be/, 'database_refused', 'it asks for a password, and DATABASE_URL has none'],
   [
     /^SASL: |^Unknown authenticationOk/,
@@ -196,19 +196,19 @@ export function describeDatabaseFault(error: unknown): DatabaseFault | null {
     return { code: 'database_refused', message: BAD_OPTIONS.replace('$1', sqlState) };
   }
   if (sqlState !== undefined) {
-    const byWords = NEEDS_WORDS.test(sqlState) ? firstOf(BY_WORDS, texts.map(withoutNames)) : null;
-    return byWords ?? firstOf(BY_SQLSTATE, [sqlState], sqlState);
+    const byMessage = NEEDS_MESSAGE.test(sqlState) ? firstOf(BY_MESSAGE, texts.map(withoutNames)) : null;
+    return byMessage ?? firstOf(BY_SQLSTATE, [sqlState], sqlState);
   }
   if (isConnectionLoss(codes)) return { code: 'database_unavailable', message: UNREACHABLE };
-  return firstOf(BY_DRIVER_WORDS, texts);
+  return firstOf(BY_DRIVER_MESSAGE, texts);
 }
 
 /** Wraps whatever the driver threw into the one error that callers act on; other errors pass unchanged. */
-export function databaseError(cause: unknown, place: string): unknown {
+export function databaseError(cause: unknown, address: string): unknown {
   // Named already; its own cause may be a network error too, of another server.
   if (cause instanceof LeadmirrorError) return cause;
   const fault = describeDatabaseFault(cause);
-  return fault === null ? cause : new DatabaseError(fault.code, `database ${place}: ${fault.message}`, { cause });
+  return fault === null ? cause : new DatabaseError(fault.code, `database ${address}: ${fault.message}`, { cause });
 }
 
 /** The SQLSTATE of a failure, or null. */

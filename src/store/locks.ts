@@ -5,7 +5,7 @@
 export const LOCKS = {
   migrate: 7_233_071_926n,
   lead: 7_233_071_927n,
-  ownTables: 7_233_071_928n,
+  customTables: 7_233_071_928n,
   alerts: 7_233_071_929n,
   /** In the database of the embedded server: held shared by every process that uses it. */
   presence: 7_813_586_201n,

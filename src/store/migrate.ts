@@ -22,7 +22,7 @@ import { assertEncoding, underLock, withSession } from './session.ts';
 const PREVIEW = { first: '20261121000000_first_light', last: '20261128000000_reason_codes' } as const;
 
 /** Postgres schemas that belong to leadmirror alone. `bullmq` is made by the queue, when it lives in Postgres. */
-const OWN_SCHEMAS = ['sync', 'tiledesk', 'tilkee', 'reporting'] as const;
+const BUILT_IN_SCHEMAS = ['sync', 'tiledesk', 'tilkee', 'reporting'] as const;
 
 export interface Migration {
   readonly name: string;
@@ -163,7 +163,7 @@ async function readState(client: pg.Client): Promise<State> {
     `select to_regclass('sync._prisma_migrations') is not null as has_migrations, array(
        select n.nspname::text from pg_namespace n where n.nspname = any($1)
          and exists (select 1 from pg_class c where c.relnamespace = n.oid and c.relname not like '\\_prisma%')) as schemas`,
-    [OWN_SCHEMAS],
+    [BUILT_IN_SCHEMAS],
   );
   const [{ schemas, has_migrations } = { schemas: [], has_migrations: false }] = rows;
   if (!has_migrations) return { applied: [], schemas };

@@ -109,10 +109,10 @@ async function findColumn({ table, row, attempt }: Trial): Promise<string | null
 export function describeDetail(detail: unknown): string {
   if (typeof detail !== 'object' || detail === null) return '';
   const { sqlstate, table, column, constraint, field, found, error } = detail as QuarantineDetail;
-  const place = [column !== undefined && `column ${column}`, constraint !== undefined && `constraint ${constraint}`];
+  const location = [column !== undefined && `column ${column}`, constraint !== undefined && `constraint ${constraint}`];
   const parts = [
     sqlstate,
-    ...place,
+    ...location,
     field !== undefined && `field ${field}`,
     found !== undefined && `is ${found}`,
     error,

@@ -1,10 +1,10 @@
 import pg from 'pg';
 import { DatabaseError } from '../errors.ts';
-import { parseAddress, placeOf } from './address.ts';
+import { addressOf, parseAddress } from './address.ts';
+import { AnswerTimeout } from './answer-timeout.ts';
 import { type ConnectionRoom, readConnectionRoom } from './connection-room.ts';
 import { databaseError, stateOf } from './faults.ts';
 import { noteRefusal } from './refusal-detail.ts';
-import { SilenceWatch } from './silence.ts';
 import { type TlsSettings, Wire } from './wire.ts';
 
 /**
@@ -99,12 +99,12 @@ export class Session extends pg.Client {
     super({ ...config, connectionTimeoutMillis: config.connectTimeoutMs, stream: () => wire });
     this.#config = config;
     this.#wire = wire;
-    const silence = new SilenceWatch(wire, () => this.#isAtWork());
-    this.on('drain', () => silence.end());
-    this.on('end', () => silence.end());
+    const answerTimeout = new AnswerTimeout(wire, () => this.#isAtWork());
+    this.on('drain', () => answerTimeout.end());
+    this.on('end', () => answerTimeout.end());
     const query = this.query.bind(this) as (...parameters: readonly unknown[]) => unknown;
     const noting = (...parameters: readonly unknown[]) => {
-      silence.begin();
+      answerTimeout.begin();
       const answer = query(...parameters);
       if (answer instanceof Promise) answer.catch(noteRefusal);
       return answer;
@@ -185,7 +185,7 @@ export async function openSession(url: string, options: SessionOptions = {}): Pr
     await session.connect();
     return session;
   } catch (cause) {
-    throw databaseError(cause, placeOf(url));
+    throw databaseError(cause, addressOf(url));
   }
 }
 
@@ -199,7 +199,7 @@ export async function withSession<T>(
   try {
     return await work(client);
   } catch (cause) {
-    throw databaseError(cause, placeOf(url));
+    throw databaseError(cause, addressOf(url));
   } finally {
     // Not awaited for long: a server that is frozen never answers the farewell.
     await Promise.race([client.end().catch(() => {}), new Promise((resolve) => setTimeout(resolve, 1_000).unref())]);

@@ -9,7 +9,7 @@ export interface PassCursor {
 }
 
 /** Raised when the shape of a walk's state changes: an older cursor then starts its walk again. */
-const VERSION = 2;
+const VERSION = 3;
 
 export function encodeCursor(cursor: PassCursor): unknown {
   return { version: VERSION, list: cursor.listId, kind: cursor.kind, walk: cursor.walk };

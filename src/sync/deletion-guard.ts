@@ -1,5 +1,5 @@
 import { isAccepted, isEmptinessAccepted } from '../store/engine/deletions.ts';
-import { readMetRows, readSuspects, readVanishing, type SuspectQuery } from '../store/mirror/tombstones.ts';
+import { readSeenRows, readSuspects, readVanishing, type SuspectQuery } from '../store/mirror/tombstones.ts';
 import type { Deletions, MirroredRow } from '../stream.ts';
 import { type Ending, suddenlyEmpty } from './ending.ts';
 import type { Run } from './run-pass.ts';
@@ -32,7 +32,7 @@ export async function guardDeletions(
   { parts, lease, job }: Run,
   { suspects, isNothingShown }: { readonly suspects: number; readonly isNothingShown: boolean },
 ): Promise<Ending['error']> {
-  const { prisma, deleteBrake } = parts;
+  const { prisma, deletionLimit } = parts;
   const { table, name } = job.stream;
   const { alive, deletedToday } = await readVanishing(prisma, lease, table);
   // An empty answer proves nothing, however few rows it would cost.
@@ -42,7 +42,7 @@ export async function guardDeletions(
   }
   const vanished = suspects + deletedToday;
   // More than three rows and more than the allowed share, counted together with what was marked within the last day.
-  const isOver = vanished > 3 && vanished > (alive + deletedToday) * deleteBrake;
+  const isOver = vanished > 3 && vanished > (alive + deletedToday) * deletionLimit;
   if (!isOver || (await isAccepted(prisma, lease))) return null;
   const next =
     job.pass === 'verify'
@@ -50,7 +50,7 @@ export async function guardDeletions(
       : `if they are really gone, run: leadmirror accept-deletions ${name}`;
   return {
     code: 'deletion_brake',
-    message: `${suspects} of ${alive} rows of ${name} were not in the upstream's list any more; that is more than SYNC_DELETE_BRAKE (${deleteBrake}) allows, so none was marked as deleted. Look at the upstream; ${next}`,
+    message: `${suspects} of ${alive} rows of ${name} were not in the upstream's list any more; that is more than SYNC_DELETE_BRAKE (${deletionLimit}) allows, so none was marked as deleted. Look at the upstream; ${next}`,
   };
 }
 
@@ -61,7 +61,7 @@ export const unconfirmed = (suspects: number): NonNullable<Ending['error']> => (
 
 /** A server that does not know the request answers 404 to all: then a row that is surely there is "gone" too. */
 export async function canBeAsked(run: Run, exists: Exists): Promise<boolean> {
-  for (const row of await readMetRows(run.parts.prisma, suspectsOf(run))) {
+  for (const row of await readSeenRows(run.parts.prisma, suspectsOf(run))) {
     const answer = await exists(row, run.fetch);
     if (answer !== null) return answer;
   }

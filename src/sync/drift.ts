@@ -83,9 +83,9 @@ export async function reportDrift(
 ): Promise<void> {
   if (drift.length === 0) return;
   const { stream } = run.job;
-  const told = reported.get(stream) ?? new Set<string>();
-  reported.set(stream, told);
-  if (!hasWritten && drift.every((one) => keysOf(one).every((key) => told.has(key)))) return;
+  const known = reported.get(stream) ?? new Set<string>();
+  reported.set(stream, known);
+  if (!hasWritten && drift.every((one) => keysOf(one).every((key) => known.has(key)))) return;
   const { prisma, logger } = run.parts;
   try {
     await keepDrift(prisma, run.lease, drift);
@@ -96,8 +96,8 @@ export async function reportDrift(
   }
   for (const one of drift) {
     const { path, kind, types } = one;
-    if (keysOf(one).every((key) => told.has(key))) continue;
-    for (const key of keysOf(one)) told.add(key);
+    if (keysOf(one).every((key) => known.has(key))) continue;
+    for (const key of keysOf(one)) known.add(key);
     logger.warn({ stream: stream.name, path, kind, types }, 'records have a field that is not as it is known');
   }
 }

@@ -10,7 +10,7 @@ import {
 } from '../errors.ts';
 import { readCancellation } from '../store/engine/control.ts';
 import type { RunEnd } from '../store/engine/runs.ts';
-import { forgetCapabilities } from '../store/engine/streams.ts';
+import { clearCapabilities } from '../store/engine/streams.ts';
 import { databaseError } from '../store/faults.ts';
 import type { Run } from './run-pass.ts';
 
@@ -34,7 +34,7 @@ export function finalEnding(run: Run, justQuarantined = 0): Ending {
 /** What an error means for the run. A database that cannot be used leaves nothing to be written: that is thrown on. */
 export async function endingFor(run: Run, thrown: unknown): Promise<Ending> {
   const { signal } = run.fetch;
-  const { databasePlace, logger, prisma } = run.parts;
+  const { databaseAddress, logger, prisma } = run.parts;
   const { name: stream } = run.job.stream;
   const cause = signal.aborted && isAbort(thrown) ? signal.reason : thrown;
   const message = cause instanceof Error ? cause.message : '';
@@ -46,7 +46,7 @@ export async function endingFor(run: Run, thrown: unknown): Promise<Ending> {
   if (isAbort(cause) || (signal.aborted && cause === signal.reason)) {
     return run.ending('cancelled', { code: 'stopped', message: 'stopped; the next run goes on from the checkpoint' });
   }
-  const error = databaseError(cause, databasePlace);
+  const error = databaseError(cause, databaseAddress);
   if (error instanceof DatabaseError) {
     if (error.code !== 'database_mismatch') throw error;
     // The database works, so the run can be recorded; trying the same again is useless.
@@ -59,7 +59,7 @@ export async function endingFor(run: Run, thrown: unknown): Promise<Ending> {
     return run.ending('failed', { code: 'bug', message: 'an error that leadmirror did not foresee; its log has it' });
   }
   if (DISPROVES_CAPABILITIES.has(cause.code)) {
-    await forgetCapabilities(prisma, { connectionId: run.lease.connectionId, stream });
+    await clearCapabilities(prisma, { connectionId: run.lease.connectionId, stream });
   }
   return run.ending('failed', { code: errorCode(cause), message });
 }

@@ -1,7 +1,7 @@
 import { learnCapabilities, noteOnStream, readCapabilities } from '../store/engine/streams.ts';
 import { readProgress, seedIncremental } from '../store/engine/watermarks.ts';
 import { followMirrored, readIdsWhere, readMirroredIds } from '../store/mirror/mirrored.ts';
-import { countSeenIds, forgetSeenIds } from '../store/mirror/seen-ids.ts';
+import { countSeenIds, deleteSeenIds } from '../store/mirror/seen-ids.ts';
 import type { List, Pass } from '../stream.ts';
 import { decodeCursor, type PassCursor } from './cursor.ts';
 import type { Run } from './run-pass.ts';
@@ -55,7 +55,7 @@ export async function seedWatermarks(run: Run, lists: readonly List[]): Promise<
 export const remembers = (lists: readonly List[]): boolean => lists.some(({ walk }) => walk.memory === 'walk');
 
 /** Where to go on; null: the beginning. The kept ids must be as many as the cursor says (a restored backup). */
-export async function findPlace(run: Run, lists: readonly List[]): Promise<PassCursor | null> {
+export async function findCursor(run: Run, lists: readonly List[]): Promise<PassCursor | null> {
   const { prisma } = run.parts;
   const cursor = decodeCursor(run.lease.checkpoint.cursor);
   if (!remembers(lists) && !run.findsDeletions) return cursor;
@@ -66,6 +66,6 @@ export async function findPlace(run: Run, lists: readonly List[]): Promise<PassC
     const expected = walk?.memorized?.(cursor.walk);
     if (expected === undefined || expected === (await countSeenIds(prisma, run.lease, cursor.listId))) return cursor;
   }
-  await forgetSeenIds(prisma, run.lease);
+  await deleteSeenIds(prisma, run.lease);
   return null;
 }

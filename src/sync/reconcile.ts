@@ -1,7 +1,7 @@
 import { takeAcceptance } from '../store/engine/deletions.ts';
 import { hasFreshQuarantine } from '../store/engine/quarantine.ts';
-import { forgetSeenIds } from '../store/mirror/seen-ids.ts';
-import { countSuspects, readMetRows } from '../store/mirror/tombstones.ts';
+import { deleteSeenIds } from '../store/mirror/seen-ids.ts';
+import { countSuspects, readSeenRows } from '../store/mirror/tombstones.ts';
 import type { Deletions, List } from '../stream.ts';
 import { encodeCursor, type PassCursor } from './cursor.ts';
 import { canBeAsked, type Exists, guardDeletions, readAllSuspects, suspectsOf, unconfirmed } from './deletion-guard.ts';
@@ -59,7 +59,7 @@ async function judgeSuspects(run: Run, deletions: Deletions, walks: 1 | 2): Prom
   const { lease } = run;
   const suspects = await countSuspects(prisma, suspectsOf(run));
   if (suspects === 0) return null;
-  const isNothingShown = (await readMetRows(prisma, suspectsOf(run))).length === 0;
+  const isNothingShown = (await readSeenRows(prisma, suspectsOf(run))).length === 0;
   const blocked = await guardDeletions(run, { suspects, isNothingShown });
   if (blocked !== null) return blocked;
   if (walks === 1) return deletions.exists === undefined ? 'walk again' : settleById(run, deletions.exists);
@@ -107,7 +107,7 @@ async function mark(run: Run, { gone, there, walks, yields }: Marked): Promise<v
   await run.write(null, () => ({
     yields,
     // Those that are there are not asked for again when this run is stopped and another goes on.
-    met: { list: '@asked', ids: there },
+    seen: { list: '@asked', ids: there },
     tombstones: { table, before, ids: gone },
     checkpoint: { cursor: encodeCursor(suspectsAfter(walks)) },
     end: null,
@@ -122,6 +122,6 @@ async function finish(run: Run, judgement: Judgement): Promise<Ending> {
   await run.write(null, () => ({ checkpoint: { cursor: null, completed: judgement === null }, end: ending }));
   // Only now: a run that is stopped half way and taken up again goes on with a person's word.
   if (judgement === null) await takeAcceptance(run.parts.prisma, run.lease);
-  await forgetSeenIds(run.parts.prisma, run.lease);
+  await deleteSeenIds(run.parts.prisma, run.lease);
   return ending;
 }

@@ -7,13 +7,13 @@ import { isBackfillComplete } from '../store/engine/watermarks.ts';
 import { databaseError, isRefusedContent } from '../store/faults.ts';
 import { bisectPage } from '../store/mirror/bisect-page.ts';
 import { type PageToWrite, type PageWrite, writePage } from '../store/mirror/pages.ts';
-import { forgetSeenIds } from '../store/mirror/seen-ids.ts';
+import { deleteSeenIds } from '../store/mirror/seen-ids.ts';
 import { withRetry } from '../store/with-retry.ts';
 import { type Connection, type FetchOptions, laneOf, type Outcome, type Pass, type Stream } from '../stream.ts';
 import type { Tracer } from '../trace.ts';
 import { type Ending, endingFor } from './ending.ts';
 import { withLease } from './lease-keeper.ts';
-import { findPlace, planLists, remembers, seedWatermarks } from './plan-lists.ts';
+import { findCursor, planLists, remembers, seedWatermarks } from './plan-lists.ts';
 import { reconcile } from './reconcile.ts';
 import { walkLists } from './walk-lists.ts';
 import type { Watermarks } from './watermark.ts';
@@ -25,12 +25,12 @@ import type { Watermarks } from './watermark.ts';
 export interface PassParts {
   readonly prisma: PrismaClient;
   /** For messages: `host:port/name`. */
-  readonly databasePlace: string;
+  readonly databaseAddress: string;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly lookbackMs: number;
   /** Share of a table, 0 to 1, that may vanish within a day before a person has to agree. */
-  readonly deleteBrake: number;
+  readonly deletionLimit: number;
   /** Set where traces are wanted. */
   readonly tracer?: Tracer;
   /** Called with every page that was written, and how long its transaction took, failed tries included. */
@@ -89,7 +89,7 @@ export async function runPass(parts: PassParts, job: PassJob): Promise<RunResult
       return close(run, ending, before);
     });
   } catch (error) {
-    throw databaseError(error, parts.databasePlace);
+    throw databaseError(error, parts.databaseAddress);
   }
 }
 
@@ -103,14 +103,14 @@ async function execute(run: Run): Promise<Ending> {
   await connection.open({ ...run.fetch, lane: 'fast', onRequest: () => {} });
   const lists = await planLists(run);
   if (pass === 'backfill') await seedWatermarks(run, lists);
-  const from = await findPlace(run, lists);
+  const from = await findCursor(run, lists);
   if (run.findsDeletions && stream.deletions !== undefined) {
     return reconcile(run, { lists, deletions: stream.deletions, from });
   }
   const ending = await walkLists(run, lists, { from, afterwards: null });
   if (ending === null) throw new Error(`${stream.name} has no list`);
   const isWhole = ending.error === null || ending.error.code === 'quarantined';
-  if (isWhole && remembers(lists)) await forgetSeenIds(run.parts.prisma, run.lease);
+  if (isWhole && remembers(lists)) await deleteSeenIds(run.parts.prisma, run.lease);
   return ending;
 }
 

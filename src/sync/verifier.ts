@@ -80,7 +80,7 @@ export class Verifier {
     for (const list of lists) {
       const pages = walkPages(list, list.walk.start(), {
         ...fetch,
-        recall: (page) => readSeenIds(parts.prisma, lease, list.id, idsOn(page)),
+        lookUp: (page) => readSeenIds(parts.prisma, lease, list.id, idsOn(page)),
         prepare: (page) => {
           this.#upstreamTime = Math.max(this.#upstreamTime, page.serverTime ?? 0);
           return mapPage(this.#job.stream, page);
@@ -89,7 +89,7 @@ export class Verifier {
       for await (const { prepared, ids, step } of pages) {
         await look(prepared.rows);
         this.#unreadable += prepared.bad.length;
-        await keepSeenIds(parts.prisma, lease, list.id, step.met ?? (list.walk.memory === 'walk' ? [] : ids));
+        await keepSeenIds(parts.prisma, lease, list.id, step.seen ?? (list.walk.memory === 'walk' ? [] : ids));
         if (step.end?.kind === 'gave_up') return { code: 'walk_gave_up', message: step.end.reason };
       }
     }
@@ -228,8 +228,8 @@ const NAMED = 20;
 /** A column that has the name of a field is not named twice. */
 function foundIn({ kind, fields, columns }: RowDifference, since: Date): Found {
   const plain = (name: string) => (isPlainName(name) ? name : ODD_NAME);
-  const told = new Set(fields.map((name) => name.replace(/([a-z\d])([A-Z])/g, '$1_$2').toLowerCase()));
-  const names = [...fields.map(plain), ...columns.filter((name) => !told.has(name))];
+  const named = new Set(fields.map((name) => name.replace(/([a-z\d])([A-Z])/g, '$1_$2').toLowerCase()));
+  const names = [...fields.map(plain), ...columns.filter((name) => !named.has(name))];
   return { kind, fields: [...new Set(names)].slice(0, NAMED), since };
 }
 

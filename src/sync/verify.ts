@@ -4,7 +4,7 @@ import { keepProof } from '../store/engine/proofs.ts';
 import { endRun } from '../store/engine/runs.ts';
 import { databaseError } from '../store/faults.ts';
 import type { DifferenceKind } from '../store/mirror/compare.ts';
-import { forgetSeenIds } from '../store/mirror/seen-ids.ts';
+import { deleteSeenIds } from '../store/mirror/seen-ids.ts';
 import { withLease } from './lease-keeper.ts';
 import { type PassJob, type PassParts, Run } from './run-pass.ts';
 import { Verifier } from './verifier.ts';
@@ -68,7 +68,7 @@ export async function verifyStream(parts: PassParts, job: VerifyJob): Promise<Ve
     const run = new Run(parts, passJob, lease, { signal: ended });
     const verifier = new Verifier(run, job);
     try {
-      await forgetSeenIds(prisma, lease);
+      await deleteSeenIds(prisma, lease);
       const error = await verifier.compare().catch((cause: unknown) => explain(cause, run));
       const report = verifier.report(error, new Date(clock.now()));
       // A verify that only looked leaves no line among the runs; one that wrote does.
@@ -79,7 +79,7 @@ export async function verifyStream(parts: PassParts, job: VerifyJob): Promise<Ve
       if (error === null) await keepProof(prisma, key, { ...count(report.findings), ...report });
       return report;
     } finally {
-      await forgetSeenIds(prisma, lease).catch(() => {});
+      await deleteSeenIds(prisma, lease).catch(() => {});
     }
   });
 }
@@ -99,10 +99,10 @@ function leftOut({ connection, stream }: VerifyJob, message: string, at: Date): 
 async function explain(thrown: unknown, { parts, lease, fetch, job }: Run): Promise<VerifyReport['error']> {
   const isEnded = isAbort(thrown) && fetch.signal.aborted && !job.signal.aborted;
   const cause = isEnded ? fetch.signal.reason : thrown;
-  const error = databaseError(cause, parts.databasePlace);
+  const error = databaseError(cause, parts.databaseAddress);
   if (error instanceof LeaseLostError) {
-    const told = await readCancellation(parts.prisma, lease.runId);
-    if (told !== null) return told;
+    const cancellation = await readCancellation(parts.prisma, lease.runId);
+    if (cancellation !== null) return cancellation;
   }
   if (error instanceof LeadmirrorError && error === cause) return { code: error.code, message: error.message };
   throw error;

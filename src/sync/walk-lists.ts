@@ -38,7 +38,7 @@ export async function walkLists(
       ...run.fetch,
       span,
       prepare: (page, askedAt) => preparePage(run, page, askedAt),
-      recall: (page, prepared) => recallIds(run, list, page, prepared),
+      lookUp: (page, prepared) => lookUpIds(run, list, page, prepared),
       holdsBack: () => run.isSliceNearlyOver,
     });
     for await (const walked of pages) {
@@ -68,14 +68,14 @@ async function writeWalked(
   const yields = step.end?.kind !== 'gave_up' && (!isListRead || next !== null) && (await run.shouldYield());
   const cursor = isListRead ? next : { listId: list.id, kind: list.walk.kind, walk: step.state };
   // A walk that remembers is the only one to say which ids to keep: rows behind a gap are none of them.
-  const met = step.met ?? (run.findsDeletions && list.walk.memory !== 'walk' ? ids : []);
+  const seen = step.seen ?? (run.findsDeletions && list.walk.memory !== 'walk' ? ids : []);
   const before = run.counts;
   let ending: Ending | null = null;
   await run.write(prepared.page, (page) => {
     ending = endingAt(run, step.end, next, page?.bad.length ?? 0);
     return {
       yields,
-      met: { list: list.id, ids: met },
+      seen: { list: list.id, ids: seen },
       // What these rows are part of was asked for by its id before it was marked: nobody need ask for them.
       tombstones: { table: run.job.stream.table, before: null, ids: prepared.gone },
       checkpoint: {
@@ -110,7 +110,7 @@ function endingAt(run: Run, end: WalkEnd | null, next: PassCursor | null, quaran
   return next === null ? { ...finalEnding(run, quarantined), isRecorded: true } : null;
 }
 
-async function recallIds(run: Run, list: List, page: ListPage, prepared: PreparedPage): Promise<ReadonlySet<string>> {
+async function lookUpIds(run: Run, list: List, page: ListPage, prepared: PreparedPage): Promise<ReadonlySet<string>> {
   const { parts, lease, job } = run;
   if (list.walk.memory !== 'mirror') return readSeenIds(parts.prisma, lease, list.id, idsOn(page));
   try {

@@ -34,7 +34,7 @@ interface WalkOptions<T> extends FetchOptions {
   /** The run's: each page becomes a part of it. */
   readonly span?: Span | null;
   /** Returns which ids of a page the walk's memory knows; called when everything before the page is written. */
-  readonly recall: (page: ListPage, prepared: T) => Promise<ReadonlySet<string>>;
+  readonly lookUp: (page: ListPage, prepared: T) => Promise<ReadonlySet<string>>;
   /** True while the run may end behind this page: the next one is then fetched only when the consumer asks for it. */
   readonly holdsBack?: () => boolean;
   /** `askedAt`: `performance.now()` before the request. */
@@ -98,11 +98,11 @@ type Accepted<T> = Pick<Fetched<T>, 'prepare' | 'span'> & Pick<WalkedPage<T>, 's
 async function accept<T>(
   { walk }: List,
   arriving: Promise<Fetched<T>>,
-  { recall }: WalkOptions<T>,
+  { lookUp }: WalkOptions<T>,
 ): Promise<Accepted<T>> {
   const { query, state, page, prepare, span } = await arriving;
   try {
-    const seen = walk.memory === undefined ? undefined : await recall(page, await prepare());
+    const seen = walk.memory === undefined ? undefined : await lookUp(page, await prepare());
     return { step: walk.accept(state, query, page, seen), ids: idsOn(page), prepare, span };
   } catch (error) {
     span?.end(error);

@@ -1,4 +1,4 @@
-import type { ListPage, ListQuery, MirrorPlace, Walk, WalkStep } from '../stream.ts';
+import type { ListPage, ListQuery, MirrorPosition, Walk, WalkStep } from '../stream.ts';
 
 /**
  * A list without an order of its own: it is asked once for every row of another stream (the messages of each
@@ -10,7 +10,7 @@ import type { ListPage, ListQuery, MirrorPlace, Walk, WalkStep } from '../stream
  */
 export interface FollowState {
   readonly [key: string]: unknown;
-  readonly behind: MirrorPlace | null;
+  readonly behind: MirrorPosition | null;
   /** Up to when rows were written that belong to this walk, ms; null before the first page. */
   readonly untilMs: number | null;
   /** When the last row met was written, ms; null: none was met. */
@@ -32,11 +32,11 @@ export function createFollowWalk({ fromMs }: { readonly fromMs: number | null })
       wantTotal: false,
       following: { behind, untilMs },
     }),
-    accept(state, _query, { place, serverTime }: ListPage): WalkStep<FollowState> {
-      if (place === undefined) throw new Error('a followed list has to say how far its page goes');
+    accept(state, _query, { position, serverTime }: ListPage): WalkStep<FollowState> {
+      if (position === undefined) throw new Error('a followed list has to say how far its page goes');
       const untilMs = state.untilMs ?? serverTime;
-      if (place === null) return { state: { ...state, untilMs }, end: { kind: 'complete' } };
-      return { state: { behind: place, untilMs, newest: place.at }, end: null };
+      if (position === null) return { state: { ...state, untilMs }, end: { kind: 'complete' } };
+      return { state: { behind: position, untilMs, newest: position.at }, end: null };
     },
     beginning: ({ newest, untilMs }) => ({ newest, serverTime: untilMs }),
     shrink: () => null,

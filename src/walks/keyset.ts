@@ -23,7 +23,7 @@ interface KeysetState {
   readonly inner: StitchState | null;
   /** Rows a page. */
   readonly size: number;
-  readonly doubts: number;
+  readonly unconfirmed: number;
 }
 
 type Step = WalkStep<KeysetState>;
@@ -37,9 +37,9 @@ export function createKeysetWalk({ pageSize }: KeysetOptions): Walk<KeysetState>
     const { phase, toMs, inner } = state;
     if (phase === 'by_id' && inner !== null) return byId.next(inner);
     if (phase === 'second' && inner !== null && toMs !== null) return secondWalk(toMs).next(inner);
-    const wantTotal = toMs === null || state.doubts > 0;
+    const wantTotal = toMs === null || state.unconfirmed > 0;
     const query = { sort: 'created_at', offset: 0, limit: state.size, wantTotal } as const;
-    if (phase === 'head') return { ...query, direction: 'asc', wantTotal: state.doubts > 0 };
+    if (phase === 'head') return { ...query, direction: 'asc', wantTotal: state.unconfirmed > 0 };
     return { ...query, direction: 'desc', ...(toMs === null ? {} : { window: { field: 'created_at', toMs } }) };
   }
 
@@ -47,18 +47,18 @@ export function createKeysetWalk({ pageSize }: KeysetOptions): Walk<KeysetState>
     const { keys, isFull } = readPage(query, page);
     const oldest = lastKey(keys) as number | null;
     if (!isFull) {
-      const belief = believeEnd({ total: page.total, offset: 0, count: keys.length, doubts: state.doubts });
-      if (!belief.isEnd) return goOn({ ...state, doubts: belief.doubts });
+      const belief = believeEnd({ total: page.total, offset: 0, count: keys.length, unconfirmed: state.unconfirmed });
+      if (!belief.isEnd) return goOn({ ...state, unconfirmed: belief.unconfirmed });
       // Without a window the page held all rows, those without a date too.
       if (state.toMs === null) return { state, end: { kind: 'complete' } };
-      return goOn({ ...state, phase: 'head', doubts: 0 });
+      return goOn({ ...state, phase: 'head', unconfirmed: 0 });
     }
-    if (oldest === null) return goOn({ ...state, phase: 'by_id', inner: byId.start(), doubts: 0 });
+    if (oldest === null) return goOn({ ...state, phase: 'by_id', inner: byId.start(), unconfirmed: 0 });
     const toMs = Math.ceil(oldest / 1000) * 1000;
     if (state.toMs !== null && toMs >= state.toMs) {
-      return goOn({ ...state, phase: 'second', inner: secondWalk(state.toMs).start(), doubts: 0 });
+      return goOn({ ...state, phase: 'second', inner: secondWalk(state.toMs).start(), unconfirmed: 0 });
     }
-    return goOn({ ...state, toMs, doubts: 0 });
+    return goOn({ ...state, toMs, unconfirmed: 0 });
   }
 
   function acceptSecond(state: KeysetState, inner: StitchState, query: ListQuery, page: ListPage): Step {
@@ -73,18 +73,18 @@ export function createKeysetWalk({ pageSize }: KeysetOptions): Walk<KeysetState>
     const { keys, isFull } = readPage(query, page);
     if (keys.length > 0 && keys.at(-1) !== null) return { state, end: { kind: 'complete' } };
     if (isFull) return goOn({ ...state, phase: 'by_id', inner: byId.start() });
-    const belief = believeEnd({ total: page.total, offset: 0, count: keys.length, doubts: state.doubts });
-    if (!belief.isEnd) return goOn({ ...state, doubts: belief.doubts });
+    const belief = believeEnd({ total: page.total, offset: 0, count: keys.length, unconfirmed: state.unconfirmed });
+    if (!belief.isEnd) return goOn({ ...state, unconfirmed: belief.unconfirmed });
     return { state, end: { kind: 'complete' } };
   }
 
   return {
     kind: 'keyset.created_at',
-    start: () => ({ phase: 'windows', toMs: null, inner: null, size: pageSize, doubts: 0 }),
+    start: () => ({ phase: 'windows', toMs: null, inner: null, size: pageSize, unconfirmed: 0 }),
     resume: (state) => ({
       ...state,
       size: pageSize,
-      doubts: 0,
+      unconfirmed: 0,
       inner: state.inner === null ? null : byId.resume(state.inner),
     }),
     next,

@@ -4,7 +4,7 @@ import type { OffsetState } from './offset.ts';
 /** What one page tells a walk by offsets, decided from the page alone. */
 
 /** Rows without an id at the end of a page: the overlap has to begin before them. */
-export function namelessTail(entries: readonly Entry[]): number {
+export function tailWithoutId(entries: readonly Entry[]): number {
   const named = entries.findLastIndex(({ id }) => id !== null);
   return named < 0 ? 0 : entries.length - 1 - named;
 }
@@ -42,19 +42,19 @@ export function holdsOld({ entries }: ListPage, begunAt: number | null, fresh: R
  * on.
  */
 export function looksLikeEnd(
-  { doubts, echoes }: Pick<OffsetState, 'doubts' | 'echoes'>,
+  { unconfirmed, repeats }: Pick<OffsetState, 'unconfirmed' | 'repeats'>,
   query: ListQuery,
   page: ListPage,
-): 'yes' | 'no' | 'doubtful' | 'same' {
+): 'yes' | 'no' | 'unconfirmed' | 'same' {
   if (typeof page.hasMore === 'boolean') return page.hasMore ? 'no' : 'yes';
   const count = page.entries.length;
   if (count >= query.limit) return 'no';
   const isShort = page.pageSize !== null && count < page.pageSize;
   const isCounted = page.total === null || query.offset + count >= page.total;
   if (isShort && isCounted) return 'yes';
-  if (doubts === 0) return 'doubtful';
-  if (echoes >= 2) return 'same';
-  return count <= 1 ? 'yes' : 'doubtful';
+  if (unconfirmed === 0) return 'unconfirmed';
+  if (repeats >= 2) return 'same';
+  return count <= 1 ? 'yes' : 'unconfirmed';
 }
 
 /** The newest creation so far. A row from the future would keep the next windows empty for ever. */

@@ -5,10 +5,10 @@ import {
   holdsOld,
   isNewestFirst,
   looksLikeEnd,
-  namelessTail,
   newestOf,
   reachesQuiet,
   signatureOf,
+  tailWithoutId,
 } from './offset-page.ts';
 import { assertInsideWindow, halved, idsOn, MAX_STEP_BACKS, pageTooLarge } from './page-check.ts';
 
@@ -35,7 +35,7 @@ export interface OffsetOptions {
   /** `front`: by which date the list shows the newest first; default: creation. */
   readonly sortedBy?: 'createdAt' | 'updatedAt';
   /** `all`: the end is asked about once more where no count agrees with it. For walks that decide about deletions. */
-  readonly provesEnd?: boolean;
+  readonly verifiesEnd?: boolean;
 }
 
 type OffsetGoal =
@@ -54,13 +54,13 @@ export interface OffsetState {
   /** Ids of the last stitched page; not kept for `all`, where the engine knows. */
   readonly tail: readonly string[];
   /** Distinct ids met so far (`all` only). */
-  readonly met: number;
+  readonly seen: number;
   /** Rows without an id, this round. */
-  readonly nameless: number;
+  readonly withoutId: number;
   /** The furthest place this round has read to. */
   readonly reached: number;
   /** Pages in a row that should have gone further and were the first page once more. */
-  readonly echoes: number;
+  readonly repeats: number;
   /** First and last id of the list's first page, and how many rows it had. */
   readonly head: string;
   /** What this round has shown, in its order, as a number; and what the round before has shown. */
@@ -75,9 +75,9 @@ export interface OffsetState {
   readonly back: number;
   readonly stepBacks: number;
   /** Stitched pages in a row without progress: the next question goes beyond the last row. */
-  readonly stalls: number;
+  readonly noProgress: number;
   /** Answers in a row that looked like the end and did not prove it. */
-  readonly doubts: number;
+  readonly unconfirmed: number;
   /** Taken up again after a stop: rows may have arrived above since. */
   readonly isResumed: boolean;
   /** Newest creation met, ms, and the server's clock at the first page. */
@@ -88,35 +88,35 @@ export interface OffsetState {
 type Step = WalkStep<OffsetState>;
 
 const MAX_ROUNDS = 3;
-const MAX_STALLS = 3;
-const MAX_ECHOES = 3;
+const MAX_NO_PROGRESS = 3;
+const MAX_REPEATS = 3;
 /** Servers may read a window's bounds in a time zone of their own, and include or exclude them. */
 const WINDOW_TOLERANCE_MS = 86_400_000;
 
 export function createOffsetWalk(options: OffsetOptions): Walk<OffsetState> {
-  const { pageSize, goal, window, sortedBy = 'createdAt', provesEnd = false } = options;
+  const { pageSize, goal, window, sortedBy = 'createdAt', verifiesEnd = false } = options;
 
   function next({ offset, size }: OffsetState): ListQuery {
     const query = { sort: 'created_at', direction: 'desc', offset, limit: size, wantTotal: false } as const;
     return window === undefined ? query : { ...query, window };
   }
 
-  function accept(before: OffsetState, query: ListQuery, page: ListPage, familiar = NOTHING): Step {
+  function accept(before: OffsetState, query: ListQuery, page: ListPage, known = NOTHING): Step {
     if (page.entries.length > query.limit) throw pageTooLarge(query, page);
     assertInsideWindow(query, page.entries, WINDOW_TOLERANCE_MS);
     const ids = idsOn(page);
-    const wasMet = goal === 'all' ? familiar : new Set(before.tail);
+    const wasSeen = goal === 'all' ? known : new Set(before.tail);
     const serverTime = before.serverTime ?? page.serverTime;
     const state = { ...before, serverTime, newest: newestOf(before.newest, page) };
     const isTop = query.offset === 0;
     if (ids.length === 0) return acceptNothing(state, query, page);
-    if (!isTop && !wasMet.has(ids[0] ?? '')) return stepBack(state);
+    if (!isTop && !wasSeen.has(ids[0] ?? '')) return stepBack(state);
     if (goal === 'front') {
       const isWhole = isTop && looksLikeEnd(state, query, page) === 'yes';
       if (isTop && !isWhole && !isNewestFirst(page.entries, sortedBy)) return giveUp(state, NOT_NEWEST_FIRST);
-      if (ids.every((id) => familiar.has(id))) return finishFront(state);
+      if (ids.every((id) => known.has(id))) return finishFront(state);
     }
-    const fresh = [...new Set(ids)].filter((id) => !wasMet.has(id));
+    const fresh = [...new Set(ids)].filter((id) => !wasSeen.has(id));
     const hasJumped = state.hasJumped || (state.phase === 'top' && holdsOld(page, state.serverTime, new Set(fresh)));
     return goOn({ ...remember(state, query, page, { ids, fresh }), hasJumped }, query, page, fresh);
   }
@@ -130,9 +130,9 @@ export function createOffsetWalk(options: OffsetOptions): Walk<OffsetState> {
     const isDown = state.phase === 'down';
     const reach = offset + page.entries.length;
     const further = page.entries.slice(Math.max(0, state.reached - offset));
-    const isEcho =
+    const isRepeat =
       reach > state.reached && fresh.length === 0 && offset > 0 && ids.length > 0 && signatureOf(page) === state.head;
-    if (isEcho && state.echoes + 1 >= MAX_ECHOES) {
+    if (isRepeat && state.repeats + 1 >= MAX_REPEATS) {
       throw new UpstreamContractError(
         'no_progress',
         'the server sends the same rows whatever offset is asked for; this list cannot be read page by page',
@@ -141,53 +141,58 @@ export function createOffsetWalk(options: OffsetOptions): Walk<OffsetState> {
     const read: OffsetState = {
       ...state,
       back: 0,
-      echoes: isEcho ? state.echoes + 1 : 0,
+      repeats: isRepeat ? state.repeats + 1 : 0,
       reached: Math.max(state.reached, reach),
       head: offset === 0 ? signatureOf(page) : state.head,
-      nameless: state.nameless + (isDown ? further.filter(({ id }) => id === null).length : 0),
+      withoutId: state.withoutId + (isDown ? further.filter(({ id }) => id === null).length : 0),
       digest: isDown ? digestOf(state.digest, offset, ids) : state.digest,
     };
-    return goal === 'all' ? { ...read, met: state.met + fresh.length } : { ...read, tail: ids };
+    return goal === 'all' ? { ...read, seen: state.seen + fresh.length } : { ...read, tail: ids };
   }
 
   function goOn(state: OffsetState, query: ListQuery, page: ListPage, fresh: readonly string[]): Step {
-    const met = goal === 'all' ? { met: fresh } : {};
+    const seen = goal === 'all' ? { seen: fresh } : {};
     const reach = query.offset + page.entries.length;
     if (state.phase === 'top' && fresh.length === 0 && reachesQuiet(page, state.serverTime)) return leaveTop(state);
     const seeming = looksLikeEnd(state, query, page);
-    const end = seeming === 'yes' && !isProven(state, reach, page, fresh) ? 'doubtful' : seeming;
+    const end = seeming === 'yes' && !isConfirmed(state, reach, page, fresh) ? 'unconfirmed' : seeming;
     // The same page again, however far the question went: the server knows no pages, and this was all.
-    if (end === 'same') return { ...complete(state), ...met };
-    if (end === 'yes') return { ...atEnd({ ...state, doubts: 0, stalls: 0 }, reach, query.offset === 0), ...met };
-    const isStalled = reach - 1 - namelessTail(page.entries) <= query.offset && fresh.length === 0;
-    const stalls = isStalled ? state.stalls + 1 : 0;
-    if (stalls >= MAX_STALLS) throw moreWithoutRows(reach);
+    if (end === 'same') return { ...complete(state), ...seen };
+    if (end === 'yes')
+      return { ...atEnd({ ...state, unconfirmed: 0, noProgress: 0 }, reach, query.offset === 0), ...seen };
+    const hasNoProgress = reach - 1 - tailWithoutId(page.entries) <= query.offset && fresh.length === 0;
+    const noProgress = hasNoProgress ? state.noProgress + 1 : 0;
+    if (noProgress >= MAX_NO_PROGRESS) throw moreWithoutRows(reach);
     // The last row answers for itself only: what is behind it has to be asked without it.
-    const offset = Math.max(isStalled ? reach : reach - 1 - namelessTail(page.entries), 0);
-    const doubts = end === 'doubtful' ? state.doubts + 1 : 0;
-    return { state: { ...state, offset, stalls, doubts }, end: null, ...met };
+    const offset = Math.max(hasNoProgress ? reach : reach - 1 - tailWithoutId(page.entries), 0);
+    const unconfirmed = end === 'unconfirmed' ? state.unconfirmed + 1 : 0;
+    return { state: { ...state, offset, noProgress, unconfirmed }, end: null, ...seen };
   }
 
   /** The count agrees, or the question from the last row on brought nothing new. */
-  const isProven = ({ doubts }: OffsetState, reach: number, { total }: ListPage, fresh: readonly string[]): boolean =>
-    !provesEnd || (total !== null && reach >= total) || (doubts > 0 && fresh.length === 0);
+  const isConfirmed = (
+    { unconfirmed }: OffsetState,
+    reach: number,
+    { total }: ListPage,
+    fresh: readonly string[],
+  ): boolean => !verifiesEnd || (total !== null && reach >= total) || (unconfirmed > 0 && fresh.length === 0);
 
   /** An empty answer at the top may be an empty list; further down the list got shorter, or nothing follows. */
   function acceptNothing(state: OffsetState, query: ListQuery, page: ListPage): Step {
     const { length: rows } = page.entries;
     if (rows > 0) return goOn(remember(state, query, page, { ids: state.tail, fresh: [] }), query, page, []);
-    const isBeyond = state.stalls > 0;
+    const isBeyond = state.noProgress > 0;
     if (page.hasMore === true && (query.offset === 0 || isBeyond)) throw moreWithoutRows(query.offset);
-    if (isBeyond) return atEnd({ ...state, stalls: 0 }, query.offset, false);
+    if (isBeyond) return atEnd({ ...state, noProgress: 0 }, query.offset, false);
     if (query.offset > 0) return stepBack(state);
-    if (state.met > 0 || state.tail.length > 0) {
+    if (state.seen > 0 || state.tail.length > 0) {
       throw new UpstreamContractError(
         'suddenly_empty',
         'the list became empty while it was read; nothing is concluded from that, and the next run goes on from here',
       );
     }
     // A full walk does not take one empty answer for an empty account.
-    if (goal === 'all' && state.doubts === 0) return goOnWith({ ...state, doubts: 1 });
+    if (goal === 'all' && state.unconfirmed === 0) return goOnWith({ ...state, unconfirmed: 1 });
     return complete(state);
   }
 
@@ -197,7 +202,7 @@ export function createOffsetWalk(options: OffsetOptions): Walk<OffsetState> {
     }
     const back = state.back === 0 ? state.size - 1 : state.back * 2;
     const offset = Math.max(0, state.offset - back);
-    return goOnWith({ ...state, offset, back, stepBacks: state.stepBacks + 1, stalls: 0, doubts: 0 });
+    return goOnWith({ ...state, offset, back, stepBacks: state.stepBacks + 1, noProgress: 0, unconfirmed: 0 });
   }
 
   function atEnd(state: OffsetState, length: number, isOnlyPage: boolean): Step {
@@ -219,25 +224,25 @@ export function createOffsetWalk(options: OffsetOptions): Walk<OffsetState> {
    */
   function close(state: OffsetState): Step {
     const isRepeated = state.digest !== 0 && state.digest === state.digestBefore;
-    if (state.met + state.nameless >= state.length || isRepeated) return complete(state);
+    if (state.seen + state.withoutId >= state.length || isRepeated) return complete(state);
     if (state.rounds >= MAX_ROUNDS) {
       return giveUp(
         state,
-        `the list has ${state.length} rows and showed only ${state.met} of them in ${MAX_ROUNDS} rounds; its order seems to change with every question`,
+        `the list has ${state.length} rows and showed only ${state.seen} of them in ${MAX_ROUNDS} rounds; its order seems to change with every question`,
       );
     }
-    const round = { rounds: state.rounds + 1, reached: 0, nameless: 0, digest: 0, digestBefore: state.digest };
+    const round = { rounds: state.rounds + 1, reached: 0, withoutId: 0, digest: 0, digestBefore: state.digest };
     return goOnWith({ ...state, ...round, phase: 'down', offset: 0 });
   }
 
   function finishFront(state: OffsetState): Step {
     if (state.phase === 'top' || !state.isResumed) return complete(state);
-    return goOnWith({ ...state, phase: 'top', offset: 0, tail: [], back: 0, doubts: 0 });
+    return goOnWith({ ...state, phase: 'top', offset: 0, tail: [], back: 0, unconfirmed: 0 });
   }
 
   return {
     kind: `offset.${goal}`,
-    ...(goal === 'all' ? { memory: 'walk' as const, memorized: ({ met }: OffsetState) => met } : {}),
+    ...(goal === 'all' ? { memory: 'walk' as const, memorized: ({ seen }: OffsetState) => seen } : {}),
     ...(goal === 'front' ? { memory: 'mirror' as const } : {}),
     start: () => ({
       ...UNTROUBLED,
@@ -245,8 +250,8 @@ export function createOffsetWalk(options: OffsetOptions): Walk<OffsetState> {
       size: pageSize,
       phase: 'down',
       tail: [],
-      met: 0,
-      nameless: 0,
+      seen: 0,
+      withoutId: 0,
       reached: 0,
       head: '',
       hasJumped: false,
@@ -272,10 +277,10 @@ const NOTHING: ReadonlySet<string> = new Set();
 const UNTROUBLED = {
   back: 0,
   stepBacks: 0,
-  stalls: 0,
-  doubts: 0,
+  noProgress: 0,
+  unconfirmed: 0,
   rounds: 1,
-  echoes: 0,
+  repeats: 0,
   digest: 0,
   digestBefore: 0,
 } as const;

@@ -108,9 +108,9 @@ export function signature(page: ListPage): string | null {
 }
 
 /** How often a short page is met with a larger count before it counts as cut off. Rows that arrive explain one. */
-const MAX_DOUBTS = 3;
+const MAX_UNCONFIRMED = 3;
 
-type EndBelief = { readonly isEnd: true } | { readonly isEnd: false; readonly doubts: number };
+type EndBelief = { readonly isEnd: true } | { readonly isEnd: false; readonly unconfirmed: number };
 
 /**
  * Whether a short page is the end of its list. A cut-off answer looks the same, so the count has to agree: where it is
@@ -121,11 +121,11 @@ export function believeEnd(options: {
   total: number | null;
   offset: number;
   count: number;
-  doubts: number;
+  unconfirmed: number;
 }): EndBelief {
-  const { total, offset, count, doubts } = options;
+  const { total, offset, count, unconfirmed } = options;
   if (total !== null && offset + count >= total) return { isEnd: true };
-  if (doubts >= MAX_DOUBTS) {
+  if (unconfirmed >= MAX_UNCONFIRMED) {
     throw new UpstreamContractError(
       'truncated_page',
       total === null
@@ -133,5 +133,5 @@ export function believeEnd(options: {
         : `the server counts ${total} rows and sends none after the first ${offset + count}; its answer is cut off`,
     );
   }
-  return { isEnd: false, doubts: doubts + 1 };
+  return { isEnd: false, unconfirmed: unconfirmed + 1 };
 }

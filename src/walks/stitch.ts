@@ -66,12 +66,12 @@ export interface StitchState {
   /** Oldest key of the last accepted page, while catching up with the frontier. */
   readonly low: Key | null;
   /** Accepted pages in a row that led nowhere. */
-  readonly stalls: number;
+  readonly noProgress: number;
   /** Next question: is page 0 still what it was? */
   readonly probing: boolean;
   /** Id and key of the first row of page 0. */
   readonly top: string | null;
-  readonly doubts: number;
+  readonly unconfirmed: number;
   /** Newest change and server's clock at the first page. */
   readonly newest: number | null;
   readonly serverTime: number | null;
@@ -87,7 +87,7 @@ interface InnerWalk {
   readonly readDownTo: number;
 }
 
-const MAX_STALLS = 3;
+const MAX_NO_PROGRESS = 3;
 const DAY_MS = 86_400_000;
 const HALF_MS = 0.5;
 
@@ -104,7 +104,7 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
     if (state.inner !== null) return innerWalk(state.inner.window).next(state.inner.state);
     const at = state.probing ? { offset: 0, limit: state.size } : (state.wide ?? alignPage(state.start, state.size));
     // The first page asks for the count, so that a list of one page is proven complete by one request.
-    const wantTotal = state.frontier === null || state.doubts > 0;
+    const wantTotal = state.frontier === null || state.unconfirmed > 0;
     return { sort, direction: 'desc', ...at, ...(window ? { window } : {}), wantTotal };
   }
 
@@ -152,27 +152,30 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
     };
     if (typeof last === 'number' && stopBefore !== null && last < stopBefore) return finish(advance(state, last));
     if (!read.isFull) {
-      const belief = believeEnd({ total: page.total, offset, count: keys.length, doubts: state.doubts });
+      const belief = believeEnd({ total: page.total, offset, count: keys.length, unconfirmed: state.unconfirmed });
       if (belief.isEnd) return finish(advance(state, last));
       // Ask for the same position again, with the count. The frontier moves all the same: these rows are read.
-      return { state: { ...placeAfter(advance(state, last), page, read), doubts: belief.doubts }, end: null };
+      return {
+        state: { ...positionAfter(advance(state, last), page, read), unconfirmed: belief.unconfirmed },
+        end: null,
+      };
     }
     return goOn(state, page, read);
   }
 
   function goOn(before: StitchState, page: ListPage, read: ReadPage): Step {
     const last = lastKey(read.keys);
-    const placed = placeAfter(advance(before, last), page, read);
+    const placed = positionAfter(advance(before, last), page, read);
     const hasNewTail = placed.tail !== null && placed.tail !== before.tail;
     const advanced = hasNewTail || (last !== null && (before.frontier === null || isNewer(before.frontier, last)));
     const catchingUp = !advanced && last !== null && before.low !== null && isNewer(before.low, last);
     const isFresh = before.low === null && placed.tail === null;
-    const stalls = advanced || catchingUp || isFresh ? 0 : before.stalls + 1;
-    const state = { ...placed, low: last, stalls, doubts: 0 };
+    const noProgress = advanced || catchingUp || isFresh ? 0 : before.noProgress + 1;
+    const state = { ...placed, low: last, noProgress, unconfirmed: 0 };
     const reach = read.offset + read.keys.length;
     const best = alignPage(state.start, state.size);
     if (best.offset + best.limit <= reach) return resolveTies(state, read);
-    if (stalls >= MAX_STALLS) return { state: { ...state, probing: true, stalls: 0 }, end: null };
+    if (noProgress >= MAX_NO_PROGRESS) return { state: { ...state, probing: true, noProgress: 0 }, end: null };
     return { state, end: null };
   }
 
@@ -218,7 +221,7 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
     }
     // Everything from `readDownTo` on is read. About so many rows lie before it; a guess too far is stepped back from.
     const start = Math.max(0, state.start + innerRows - state.size);
-    const after = { ...advance(state, inner.readDownTo), inner: null, innerRows: 0, start, low: null, stalls: 0 };
+    const after = { ...advance(state, inner.readDownTo), inner: null, innerRows: 0, start, low: null, noProgress: 0 };
     return { state: after, end: null };
   }
 
@@ -226,7 +229,7 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
    * Puts the next start at the last row that is strictly newer than the frontier, for a unique key at the frontier row
    * itself; at the tail where there is one.
    */
-  function placeAfter(state: StitchState, page: ListPage, read: ReadPage): StitchState {
+  function positionAfter(state: StitchState, page: ListPage, read: ReadPage): StitchState {
     const { frontier } = state;
     const named = isUnique ? page.entries.findLastIndex(({ id }) => id !== null) : -1;
     if (read.keys[named] === null) {
@@ -281,7 +284,15 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
 }
 
 /** What a walk that is taken up again does not remember. */
-const UNTROUBLED = { wide: null, back: 0, stepBacks: 0, low: null, stalls: 0, probing: false, doubts: 0 } as const;
+const UNTROUBLED = {
+  wide: null,
+  back: 0,
+  stepBacks: 0,
+  low: null,
+  noProgress: 0,
+  probing: false,
+  unconfirmed: 0,
+} as const;
 
 const finish = (state: StitchState): Step => ({ state, end: { kind: 'complete' } });
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { silentLogger } from '../../src/logger.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/store/embedded/embedded.ts';
-import { findPlace, type Place, SYSTEM_DIRECTORY } from '../../src/store/embedded/place.ts';
+import { type DataLocation, findLocation, SYSTEM_DIRECTORY } from '../../src/store/embedded/location.ts';
 
 /** A Postgres that may be killed: of this test alone, unlike the server that all test files share. */
 export interface OwnPostgres {
@@ -24,8 +24,8 @@ export async function createOwnPostgres({ isStarted }: { readonly isStarted: boo
   const home = await mkdtemp(join(tmpdir(), 'leadmirror-chaos-'));
   // Postgres refuses to run as root and then works under an account of its own, which has to enter this directory.
   await chmod(home, 0o755);
-  const { place } = await findPlace(home, SYSTEM_DIRECTORY);
-  const onExit = () => signalNow(place);
+  const { location } = await findLocation(home, SYSTEM_DIRECTORY);
+  const onExit = () => signalNow(location);
   process.once('exit', onExit);
   // Crashes are part of the play: what was committed has to survive them, so the data stay durable.
   let server: EmbeddedPostgres | null = null;
@@ -35,19 +35,19 @@ export async function createOwnPostgres({ isStarted }: { readonly isStarted: boo
   if (isStarted) await hold();
   return {
     home,
-    url: async () => server?.url ?? (await readUrl(place)),
-    kill: () => signalServer(place, 'SIGKILL'),
+    url: async () => server?.url ?? (await readUrl(location)),
+    kill: () => signalServer(location, 'SIGKILL'),
     hold,
     async close() {
       process.off('exit', onExit);
       await server?.close();
-      if (await signalServer(place, 'SIGQUIT')) await untilGone(place);
+      if (await signalServer(location, 'SIGQUIT')) await untilGone(location);
       await rm(home, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 });
     },
   };
 }
 
-async function readUrl({ passwordFile, dataDirectory }: Place): Promise<string | null> {
+async function readUrl({ passwordFile, dataDirectory }: DataLocation): Promise<string | null> {
   const files = [passwordFile, join(dataDirectory, 'postmaster.opts')];
   const texts = await Promise.all(files.map((path) => readFile(path, 'utf8'))).catch(() => null);
   const [line = '', options = ''] = texts ?? [];
@@ -57,7 +57,7 @@ async function readUrl({ passwordFile, dataDirectory }: Place): Promise<string |
   return `postgresql://${user}:${password}@127.0.0.1:${port}/${user}`;
 }
 
-async function signalServer({ dataDirectory }: Place, signal: NodeJS.Signals): Promise<boolean> {
+async function signalServer({ dataDirectory }: DataLocation, signal: NodeJS.Signals): Promise<boolean> {
   try {
     process.kill(Number.parseInt(await readFile(join(dataDirectory, 'postmaster.pid'), 'utf8'), 10), signal);
     return true;
@@ -67,7 +67,7 @@ async function signalServer({ dataDirectory }: Place, signal: NodeJS.Signals): P
 }
 
 /** While this process exits nothing can be waited for. */
-function signalNow({ dataDirectory }: Place): void {
+function signalNow({ dataDirectory }: DataLocation): void {
   try {
     process.kill(Number.parseInt(readFileSync(join(dataDirectory, 'postmaster.pid'), 'utf8'), 10), 'SIGQUIT');
   } catch {
@@ -75,7 +75,7 @@ function signalNow({ dataDirectory }: Place): void {
   }
 }
 
-async function untilGone({ dataDirectory }: Place): Promise<void> {
+async function untilGone({ dataDirectory }: DataLocation): Promise<void> {
   const deadline = performance.now() + 10_000;
   const path = join(dataDirectory, 'postmaster.pid');
   while (performance.now() < deadline) {

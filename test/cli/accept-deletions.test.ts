@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { SyncReport } from '../../src/app/sync-streams.ts';
-import { formatProof } from '../../src/cli/status-view.ts';
+import { formatVerification } from '../../src/cli/status-view.ts';
 import { exitCodeOf } from '../../src/cli/sync.ts';
 import { createOpsServer } from '../../src/ops/server.ts';
 import { type Cli, createCli } from '../helpers/cli.ts';
@@ -75,10 +75,10 @@ it('a source stands for all of its streams, and --json is one document', async (
       connection: 'tilkee:default',
       stream: 'tilkee.items',
       accepted: true,
-      held: { code: 'deletion_brake', message: expect.any(String), since: expect.stringMatching(/Z$/) },
+      blocked: { code: 'deletion_brake', message: expect.any(String), since: expect.stringMatching(/Z$/) },
       valid_until: expect.stringMatching(/Z$/),
     },
-    { connection: 'tilkee:default', stream: 'tilkee.users', accepted: false, held: null, valid_until: null },
+    { connection: 'tilkee:default', stream: 'tilkee.users', accepted: false, blocked: null, valid_until: null },
   ]);
   expect(await acceptedStreams()).toEqual(['tilkee.items']);
 });
@@ -148,6 +148,6 @@ describe('a proof in words', () => {
     [{ proof_differences: 1234 }, '2 h ago: 25,000 rows, 100 %, 1,234 differ'],
     [{ proof_at: null }, 'never'],
   ])('%j reads %s', (change, words) => {
-    expect(formatProof({ ...proof, ...change }, NOW)).toBe(words);
+    expect(formatVerification({ ...proof, ...change }, NOW)).toBe(words);
   });
 });

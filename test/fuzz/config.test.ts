@@ -13,7 +13,7 @@ import { tilkeeAccounts } from '../../src/config/tilkee.ts';
 import { type Config, describeConfig, loadConfig, VARIABLES } from '../../src/config.ts';
 import { ConfigError, type ConfigProblem, LeadmirrorError } from '../../src/errors.ts';
 import { HttpClient } from '../../src/http/client.ts';
-import { placeOf } from '../../src/store/address.ts';
+import { addressOf } from '../../src/store/address.ts';
 import { poolConfig } from '../../src/store/session.ts';
 
 import fc from '../helpers/property.ts';
@@ -174,7 +174,7 @@ describe('settings of any kind give a configuration, or problems in words', () =
           const isNamed = error instanceof LeadmirrorError || (error as NodeJS.ErrnoException).syscall === 'open';
           if (!isNamed) throw error;
         }
-        placeOf(value);
+        addressOf(value);
         return { ...base, databaseUrl: value };
       },
       REDIS_URL: (value) => {

@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { silentLogger } from '../../src/logger.ts';
 import { startEmbeddedPostgres } from '../../src/store/embedded/embedded.ts';
-import { findPlace, SYSTEM_DIRECTORY } from '../../src/store/embedded/place.ts';
+import { findLocation, SYSTEM_DIRECTORY } from '../../src/store/embedded/location.ts';
 import { migrate } from '../../src/store/migrate.ts';
 import { ADMIN_URL_VARIABLE, databaseUrl, TEMPLATE } from './postgres.ts';
 
@@ -51,10 +51,13 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
  * would leave it behind. Returns the way to leave it alone after all.
  */
 export async function stopWithProcess(home: string): Promise<() => void> {
-  const { place } = await findPlace(home, SYSTEM_DIRECTORY);
+  const { location } = await findLocation(home, SYSTEM_DIRECTORY);
   const onExit = () => {
     try {
-      process.kill(Number.parseInt(readFileSync(join(place.dataDirectory, 'postmaster.pid'), 'utf8'), 10), 'SIGQUIT');
+      process.kill(
+        Number.parseInt(readFileSync(join(location.dataDirectory, 'postmaster.pid'), 'utf8'), 10),
+        'SIGQUIT',
+      );
     } catch {
       // Already gone.
     }

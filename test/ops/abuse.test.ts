@@ -148,7 +148,7 @@ describe('a token', () => {
 });
 
 it('half-open requests are closed in time, and probes are answered meanwhile', async () => {
-  const limits = { requestMs: 400, idleMs: 300, silentMs: 5_000, checkMs: 100, connections: 80 };
+  const limits = { requestMs: 400, idleMs: 300, connectMs: 5_000, checkMs: 100, connections: 80 };
   const open = await startOpsServer(
     { prisma: setup.store.prisma, token: TOKEN, limits },
     { host: '127.0.0.1', port: 0 },
@@ -171,7 +171,7 @@ it.each([
   ['the head', 'POST /sign-in HTTP/1.1\r\nhost: localhost\r\nx: '],
   ['the body', 'POST /sign-in HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9000\r\n\r\n'],
 ])('a request is over in time although %s never stops coming, byte by byte', async (_, start) => {
-  const limits = { requestMs: 500, idleMs: 60_000, silentMs: 60_000, checkMs: 100, connections: 80 };
+  const limits = { requestMs: 500, idleMs: 60_000, connectMs: 60_000, checkMs: 100, connections: 80 };
   const open = await startOpsServer(
     { prisma: setup.store.prisma, token: TOKEN, limits },
     { host: '127.0.0.1', port: 0 },
@@ -187,7 +187,7 @@ it.each([
 });
 
 it('connections beyond their bound are closed at once, and there is room again when others end', async () => {
-  const limits = { requestMs: 20_000, idleMs: 20_000, silentMs: 20_000, checkMs: 100, connections: 3 };
+  const limits = { requestMs: 20_000, idleMs: 20_000, connectMs: 20_000, checkMs: 100, connections: 3 };
   const full = await startOpsServer(
     { prisma: setup.store.prisma, token: TOKEN, limits },
     { host: '127.0.0.1', port: 0 },
@@ -224,7 +224,7 @@ it('who takes the page for a proxy is answered', async () => {
 });
 
 it('a client that takes no answer loses its connection', async () => {
-  const limits = { requestMs: 400, idleMs: 300, silentMs: 500, checkMs: 100, connections: 80 };
+  const limits = { requestMs: 400, idleMs: 300, connectMs: 500, checkMs: 100, connections: 80 };
   const slow = createOpsServer({ prisma: setup.store.prisma, token: TOKEN, limits });
   const held: Socket[] = [];
   slow.server.on('connection', (socket) => held.push(socket));

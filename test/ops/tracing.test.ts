@@ -205,11 +205,11 @@ it('without its packages, which are optional, it is said which setting asks for 
 
 it.each([
   ['select * from sync.status order by 1', 'select', 'sync.status'],
-  ['with held as (select 1 from sync.checkpoints) update sync.checkpoints c set a = 1', 'update', 'sync.checkpoints'],
+  ['with locked as (select 1 from sync.checkpoints) update sync.checkpoints c set a = 1', 'update', 'sync.checkpoints'],
   ['\n insert into "tiledesk"."leads" (id) select 1 on conflict do update set id = 2', 'insert', 'tiledesk.leads'],
   ['delete from sync.runs r where 1 = 1', 'delete', 'sync.runs'],
   [
-    'with held as (update sync.checkpoints set a = 1), new as (insert into "tiledesk"."leads" (id) select 1) select 1',
+    'with locked as (update sync.checkpoints set a = 1), new as (insert into "tiledesk"."leads" (id) select 1) select 1',
     'insert',
     'tiledesk.leads',
   ],

@@ -160,7 +160,7 @@ describe('a refresh', () => {
   });
 
   it('is early within the gap', async () => {
-    const parts = { prisma: setup.database.prisma, place: 'here' };
+    const parts = { prisma: setup.database.prisma, address: 'here' };
     expect(await refreshReporting(parts)).toBe('rebuilt');
     expect(await refreshReporting(parts, { minGapMs: 60_000 })).toBe('early');
     expect(await refreshReporting(parts, { isFull: true })).toBe('rebuilt');

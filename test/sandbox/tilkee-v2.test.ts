@@ -37,7 +37,7 @@ describe('the envelope', () => {
 
   test('may lack the limit, or be missing', async () => {
     const { switches } = client.sandbox;
-    switches.v2EchoesLimit = false;
+    switches.v2RepeatsLimit = false;
     expect(await client.json('/v2/users')).not.toHaveProperty('limit');
     switches.v2BareArrays = true;
     const body: unknown = await client.json('/v2/users?limit=2');

@@ -3,7 +3,7 @@ import {
   acceptDeletions,
   isAccepted,
   isEmptinessAccepted,
-  readHeldDeletions,
+  readBlockedDeletions,
   takeAcceptance,
 } from '../../src/store/engine/deletions.ts';
 import { endRun, noCounts, type RunEnd } from '../../src/store/engine/runs.ts';
@@ -37,7 +37,7 @@ const accepted = () =>
 describe('the brake', () => {
   it('that never held leaves nothing to accept, and nothing is written', async () => {
     await run('reconcile', DONE);
-    expect(await readHeldDeletions(store.prisma, KEY)).toBeNull();
+    expect(await readBlockedDeletions(store.prisma, KEY)).toBeNull();
     expect(await acceptDeletions(store.prisma, KEY)).toBeNull();
     expect(await accepted()).toEqual([]);
   });
@@ -48,7 +48,7 @@ describe('the brake', () => {
   ] as const)('holds after %s, whatever other pass succeeded since', async (_, pass, code) => {
     await run(pass, braked(code));
     await run(pass === 'reconcile' ? 'incremental' : 'backfill', DONE);
-    expect(await readHeldDeletions(store.prisma, KEY)).toMatchObject({
+    expect(await readBlockedDeletions(store.prisma, KEY)).toMatchObject({
       code,
       message: expect.stringContaining('7 of 9'),
     });
@@ -56,11 +56,11 @@ describe('the brake', () => {
 
   it('does not hold any more after a later run of the same pass succeeded, and holds for no other stream', async () => {
     await run('reconcile', braked());
-    expect(await readHeldDeletions(store.prisma, { ...KEY, stream: 'tiledesk.requests' })).toBeNull();
+    expect(await readBlockedDeletions(store.prisma, { ...KEY, stream: 'tiledesk.requests' })).toBeNull();
     await run('reconcile', { ...DONE, outcome: 'failed', error: { code: 'network', message: 'away' } });
-    expect(await readHeldDeletions(store.prisma, KEY)).not.toBeNull();
+    expect(await readBlockedDeletions(store.prisma, KEY)).not.toBeNull();
     await run('reconcile', DONE);
-    expect(await readHeldDeletions(store.prisma, KEY)).toBeNull();
+    expect(await readBlockedDeletions(store.prisma, KEY)).toBeNull();
   });
 
   it('for an empty list does not hold any more after a complete full walk', async () => {
@@ -69,7 +69,7 @@ describe('the brake', () => {
       `insert into sync.checkpoints (connection_id, stream, pass, completed_at) values ($1, $2, 'reconcile', now() + interval '1 ms')`,
       [CONNECTION, KEY.stream],
     );
-    expect(await readHeldDeletions(store.prisma, KEY)).toBeNull();
+    expect(await readBlockedDeletions(store.prisma, KEY)).toBeNull();
   });
 });
 

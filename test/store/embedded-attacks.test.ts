@@ -18,8 +18,8 @@ import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { DatabaseError } from '../../src/errors.ts';
 import { removeBase } from '../../src/store/embedded/initialize.ts';
-import { findProblem, ownFolder } from '../../src/store/embedded/own-files.ts';
-import { placeIn } from '../../src/store/embedded/place.ts';
+import { locationIn } from '../../src/store/embedded/location.ts';
+import { findProblem, privateFolder } from '../../src/store/embedded/private-files.ts';
 import { IS_ROOT, query, type Surroundings, setup } from './embedded-setup.ts';
 
 let all: Surroundings;
@@ -69,7 +69,7 @@ describe.each(['server.log', 'pgpass', 'data/PG_VERSION', 'data/postmaster.pid']
   test.each(Object.entries(INSTEAD))('being %s is refused, and nothing happens to that file', async (_, put) => {
     await createVictim();
     const home = await all.createUsedHome();
-    const path = join(placeIn(home).directory, name);
+    const path = join(locationIn(home).directory, name);
     await rm(path, { force: true });
     await put(path);
     expect(await refusalOf(home)).toContain(path);
@@ -82,7 +82,7 @@ describe.each(['server.log', 'pgpass', 'data/PG_VERSION', 'data/postmaster.pid']
 test('a link to a file in the place of the folder is refused', async () => {
   await createVictim();
   const home = await all.createDirectory();
-  await symlink(victim, placeIn(home).directory);
+  await symlink(victim, locationIn(home).directory);
   expect(await refusalOf(home)).toContain(victim);
   await expectUntouched();
 });
@@ -90,7 +90,7 @@ test('a link to a file in the place of the folder is refused', async () => {
 test('a log that is too long is put aside under a link of that name, not through it', async () => {
   await createVictim();
   const home = await all.createUsedHome();
-  const { logFile } = placeIn(home);
+  const { logFile } = locationIn(home);
   await writeFile(logFile, Buffer.alloc(11 * 1024 * 1024));
   await symlink(victim, `${logFile}.1`);
   await all.start({ home });
@@ -100,7 +100,7 @@ test('a log that is too long is put aside under a link of that name, not through
 
 test('nobody else may write where leadmirror writes, and the data alone belong to the server’s account', async () => {
   const home = await all.createUsedHome();
-  const { base, directory, dataDirectory, logFile, passwordFile } = placeIn(home);
+  const { base, directory, dataDirectory, logFile, passwordFile } = locationIn(home);
   await all.start({ home });
   for (const path of [base, directory, logFile, passwordFile]) {
     const { uid, mode } = await lstat(path);
@@ -143,8 +143,8 @@ describe('what a folder on the way has to be', () => {
     await mkdir(join(directory, 'real'));
     await symlink('real', join(directory, 'link'));
     await symlink('round', join(directory, 'round'));
-    expect(await ownFolder(join(directory, 'link', 'new'))).toBe(join(directory, 'real', 'new'));
-    await expect(ownFolder(join(directory, 'round', 'new'))).rejects.toThrow('ELOOP');
+    expect(await privateFolder(join(directory, 'link', 'new'))).toBe(join(directory, 'real', 'new'));
+    await expect(privateFolder(join(directory, 'round', 'new'))).rejects.toThrow('ELOOP');
   });
 });
 
@@ -157,7 +157,7 @@ asRoot('as the account of the server', () => {
   let account: { uid: number; gid: number };
   beforeAll(async () => {
     home = await all.createUsedHome();
-    account = await stat(placeIn(home).dataDirectory);
+    account = await stat(locationIn(home).dataDirectory);
   });
 
   const run = (file: string, ...args: string[]): number | null =>
@@ -165,7 +165,7 @@ asRoot('as the account of the server', () => {
 
   test('nothing can be put into the place of the log, the password, the data or their folder', async () => {
     await createVictim();
-    const { directory, dataDirectory, logFile, passwordFile } = placeIn(home);
+    const { directory, dataDirectory, logFile, passwordFile } = locationIn(home);
     for (const path of [logFile, passwordFile, dataDirectory, directory]) {
       expect(run('mv', path, `${path}-away`)).not.toBe(0);
       expect(run('ln', '-sfT', victim, path)).not.toBe(0);
@@ -179,7 +179,7 @@ asRoot('as the account of the server', () => {
 
   test.each(['PG_VERSION', 'postmaster.pid', 'postmaster.opts'])('a link as %s leads nowhere', async (name) => {
     await createVictim();
-    const path = join(placeIn(home).dataDirectory, name);
+    const path = join(locationIn(home).dataDirectory, name);
     expect(run('ln', '-sf', victim, path)).toBe(0);
     // The last one is the server's own to refuse.
     expect(await refusalOf(home)).toContain(name);
@@ -189,14 +189,14 @@ asRoot('as the account of the server', () => {
 
   test.each(['server.log', 'pgpass', 'data/PG_VERSION'])('%s of a third account is refused', async (name) => {
     const used = await all.createUsedHome();
-    const path = join(placeIn(used).directory, name);
+    const path = join(locationIn(used).directory, name);
     await writeFile(path, SECRET, { flag: 'a' });
     await chown(path, account.uid + 1, account.gid);
     expect(await refusalOf(used)).toContain(`${path} belongs to the user with id ${account.uid + 1}`);
   });
 
   test('a lock file that is out of date is removed as that account', async () => {
-    const { dataDirectory } = placeIn(home);
+    const { dataDirectory } = locationIn(home);
     const path = join(dataDirectory, 'postmaster.pid');
     // Our own process id: it runs, and is no server.
     await writeFile(path, `${process.pid}\n${dataDirectory}\n`);
@@ -220,8 +220,8 @@ asRoot('as the account of the server', () => {
     }
     expect(await readdir(theirs)).toEqual([]);
     const used = await all.createUsedHome();
-    await chown(placeIn(used).directory, account.uid, account.gid);
-    expect(await refusalOf(used)).toContain(placeIn(used).directory);
+    await chown(locationIn(used).directory, account.uid, account.gid);
+    expect(await refusalOf(used)).toContain(locationIn(used).directory);
   });
 
   test('a folder that others may write is refused, with the command that closes it', async () => {
@@ -241,14 +241,14 @@ asRoot('as the account of the server', () => {
     const theirs = await all.createDirectory();
     await chown(theirs, account.uid, account.gid);
     const directory = await all.createDirectory();
-    await symlink(join(theirs, 'new', 'postgres'), placeIn(directory).directory);
+    await symlink(join(theirs, 'new', 'postgres'), locationIn(directory).directory);
     expect(await refusalOf(directory)).toContain(theirs);
     expect(await readdir(theirs)).toEqual([]);
   });
 
   test('data are removed as that account, so that a link among them leads nowhere', async () => {
     const used = await all.createUsedHome();
-    const { dataDirectory } = placeIn(used);
+    const { dataDirectory } = locationIn(used);
     // What the account may not remove stands for what a link would lead to.
     const protectedFolder = join(dataDirectory, 'base', 'of-root');
     await mkdir(protectedFolder);

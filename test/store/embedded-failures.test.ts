@@ -2,7 +2,7 @@ import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { ConfigError, DatabaseError } from '../../src/errors.ts';
-import { placeIn } from '../../src/store/embedded/place.ts';
+import { locationIn } from '../../src/store/embedded/location.ts';
 import { findNativeDirectory } from '../../src/store/embedded/programs.ts';
 import { FAST, readPostmaster, type Surroundings, setup } from './embedded-setup.ts';
 
@@ -77,7 +77,7 @@ describe('without usable programs, DATABASE_URL is asked for', () => {
 describe('a home that cannot be used', () => {
   test('with data of another major version says how to carry them over, and is not touched', async () => {
     const home = await all.createUsedHome();
-    const versionFile = join(placeIn(home).dataDirectory, 'PG_VERSION');
+    const versionFile = join(locationIn(home).dataDirectory, 'PG_VERSION');
     await writeFile(versionFile, '17\n');
     const error = await databaseFailureOf(all.start({ home }));
     expect(error.code).toBe('database_refused');
@@ -91,13 +91,13 @@ describe('a home that cannot be used', () => {
 
   test('without its password file names that file', async () => {
     const home = await all.createUsedHome();
-    await rm(placeIn(home).passwordFile);
-    expect((await databaseFailureOf(all.start({ home }))).message).toContain(placeIn(home).passwordFile);
+    await rm(locationIn(home).passwordFile);
+    expect((await databaseFailureOf(all.start({ home }))).message).toContain(locationIn(home).passwordFile);
   });
 
   test('with somebody else’s files in the place of the data', async () => {
     const home = await all.createDirectory();
-    const { directory } = placeIn(home);
+    const { directory } = locationIn(home);
     await mkdir(directory);
     await writeFile(join(directory, 'something'), '');
     expect((await databaseFailureOf(all.start({ home }))).message).toContain(`${directory} exists`);
@@ -128,7 +128,7 @@ describe('a start that does not succeed', () => {
     const error = await databaseFailureOf(all.start({ home, settings: { ...FAST, shared_buffers: 'lots' } }));
     expect(error.code).toBe('database_refused');
     expect(error.message).toContain('"shared_buffers": "lots"');
-    expect(error.message).toContain(placeIn(home).logFile);
+    expect(error.message).toContain(locationIn(home).logFile);
     // Only that setting was wrong.
     expect((await all.start({ home })).joined).toBe(false);
   });
@@ -141,7 +141,7 @@ describe('a start that does not succeed', () => {
 
   test('because the server refuses the password names the file', async () => {
     const home = await all.createUsedHome();
-    const { passwordFile, dataDirectory } = placeIn(home);
+    const { passwordFile, dataDirectory } = locationIn(home);
     await writeFile(passwordFile, '*:*:*:leadmirror:wrong\n');
     const error = await databaseFailureOf(all.start({ home }));
     expect(error.message).toContain('28P01');
@@ -169,7 +169,7 @@ describe('a start that does not succeed', () => {
       // A fast machine may be done before the last delays.
       if (failure === null) await all.stopAll();
       else expect(failure).toBe('AbortError');
-      await serverGone(placeIn(home).dataDirectory);
+      await serverGone(locationIn(home).dataDirectory);
       expect((await readdir(home)).filter((name) => name !== 'postgres')).toEqual([]);
     }
   });

@@ -6,13 +6,13 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import pg from 'pg';
-import { type Account, findAccount } from '../../src/store/embedded/account.ts';
+import { findAccount, type ServerAccount } from '../../src/store/embedded/account.ts';
 import {
   type EmbeddedPostgres,
   type EmbeddedPostgresOptions,
   startEmbeddedPostgres,
 } from '../../src/store/embedded/embedded.ts';
-import { placeIn } from '../../src/store/embedded/place.ts';
+import { locationIn } from '../../src/store/embedded/location.ts';
 import { parseLockFile } from '../../src/store/embedded/postmaster.ts';
 import { unheardLogger } from '../helpers/unheard-logger.ts';
 
@@ -107,7 +107,7 @@ export async function setup() {
     const home = join(await createDirectory(), 'home');
     await promisify(execFile)('cp', ['-Rp', await template, home]);
     // The port of another home would be taken whenever both are in use.
-    await rm(join(placeIn(home).dataDirectory, 'postmaster.opts'));
+    await rm(join(locationIn(home).dataDirectory, 'postmaster.opts'));
     return home;
   }
 
@@ -117,7 +117,7 @@ export async function setup() {
     return server;
   }
 
-  function startChild(options: ChildOptions & { home: string }, account: Account | null = null): Child {
+  function startChild(options: ChildOptions & { home: string }, account: ServerAccount | null = null): Child {
     const child = spawn(process.execPath, [join(root, 'child.js'), JSON.stringify({ settings: FAST, ...options })], {
       cwd: root,
       // Its own process group, as a shell gives it, so that a test can press Ctrl-C.
@@ -178,7 +178,7 @@ async function findPostmasters(directory: string): Promise<number[]> {
   for (const entry of await readdir(directory, { withFileTypes: true })) {
     const path = join(directory, entry.name);
     if (entry.name === 'postgres' && entry.isDirectory()) {
-      const pid = await readPostmaster(placeIn(directory).dataDirectory);
+      const pid = await readPostmaster(locationIn(directory).dataDirectory);
       // A test may have put its own process id there.
       if (pid !== null && pid !== process.pid) pids.push(pid);
     } else if (entry.isDirectory() && !['out', 'native'].includes(entry.name))
@@ -233,7 +233,7 @@ export async function connectionFailure(url: string): Promise<string | null> {
 }
 
 /** An ordinary user to become: only root can and has to; everybody else already is one. */
-export async function ordinaryUser(): Promise<Account | null> {
+export async function ordinaryUser(): Promise<ServerAccount | null> {
   if (!IS_ROOT) return null;
   const passwd = await readFile('/etc/passwd', 'utf8');
   const nobody = findAccount(passwd.replaceAll(/^_?postgres:.*$/gm, ''));

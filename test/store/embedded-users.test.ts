@@ -1,13 +1,13 @@
 import { chmod, chown, lstat, mkdir, readdir, readlink, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
-import { type Account, findAccount, findBarrier, permits } from '../../src/store/embedded/account.ts';
-import { placeIn } from '../../src/store/embedded/place.ts';
+import { findAccount, findBarrier, permits, type ServerAccount } from '../../src/store/embedded/account.ts';
+import { locationIn } from '../../src/store/embedded/location.ts';
 import { copyPackage, findNativeDirectory } from '../../src/store/embedded/programs.ts';
 import { connectionFailure, IS_ROOT, ordinaryUser, query, type Surroundings, setup } from './embedded-setup.ts';
 
 let all: Surroundings;
-let user: Account | null;
+let user: ServerAccount | null;
 beforeAll(async () => {
   all = await setup();
   user = await ordinaryUser();
@@ -38,7 +38,7 @@ test('an ordinary user runs the server as itself, below a directory that is clos
   const child = all.startChild({ home }, user);
   const { url, error } = await child.answer;
   expect(error).toBeUndefined();
-  expect((await stat(placeIn(home).dataDirectory)).uid).toBe(user?.uid ?? process.getuid?.());
+  expect((await stat(locationIn(home).dataDirectory)).uid).toBe(user?.uid ?? process.getuid?.());
   await child.close();
   expect(await connectionFailure(url)).toBe('ECONNREFUSED');
 });
@@ -74,9 +74,9 @@ asRoot('root', () => {
   test('runs the server as an account that is not root, in a reachable home', async () => {
     const home = await all.createUsedHome();
     const { url } = await all.start({ home });
-    expect((await stat(placeIn(home).dataDirectory)).uid).not.toBe(0);
+    expect((await stat(locationIn(home).dataDirectory)).uid).not.toBe(0);
     expect(await query(url, "select current_setting('data_directory') as path")).toEqual([
-      { path: placeIn(home).dataDirectory },
+      { path: locationIn(home).dataDirectory },
     ]);
   });
 
@@ -93,10 +93,10 @@ asRoot('root', () => {
     expect(answers.map(({ error }) => error)).toEqual([undefined, undefined]);
     const [{ url, psql }] = answers;
     await query(url, 'create table kept as select 42 as answer');
-    const directory = dirname(await readlink(placeIn(home).directory));
+    const directory = dirname(await readlink(locationIn(home).directory));
     expect(dirname(directory)).toBe(options.systemDirectory);
-    expect(psql).toContain(placeIn(directory).passwordFile);
-    expect(one.log()).toContain(`"directory":"${placeIn(directory).directory}"`);
+    expect(psql).toContain(locationIn(directory).passwordFile);
+    expect(one.log()).toContain(`"directory":"${locationIn(directory).directory}"`);
     expect(one.log()).toContain('outside of LEADMIRROR_HOME');
     expect((await readdir(directory)).map((name) => name.replace(/-\w+$/, '')).sort()).toEqual([
       'postgres',
@@ -115,7 +115,7 @@ asRoot('root', () => {
     const home = await all.createUsedHome();
     const { error } = await all.startChild({ home }, user).answer;
     expect(error).toMatchObject({ name: 'DatabaseError', code: 'database_refused' });
-    expect(error?.message).toContain(`belongs to the user with id ${(await stat(placeIn(home).directory)).uid}`);
+    expect(error?.message).toContain(`belongs to the user with id ${(await stat(locationIn(home).directory)).uid}`);
   });
 
   test('is told when existing data went out of reach', async () => {

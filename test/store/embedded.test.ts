@@ -3,7 +3,7 @@ import { readFile, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
-import { placeIn } from '../../src/store/embedded/place.ts';
+import { locationIn } from '../../src/store/embedded/location.ts';
 import { preferredPort } from '../../src/store/embedded/port.ts';
 import { parseLockFile } from '../../src/store/embedded/postmaster.ts';
 import { connectionFailure, endPostmaster, query, readPostmaster, type Surroundings, setup } from './embedded-setup.ts';
@@ -19,7 +19,7 @@ afterAll(() => all.cleanUp());
 const START_TIME = 'select pg_postmaster_start_time()::text as started';
 
 async function serverOf(home: string): Promise<number> {
-  const pid = await readPostmaster(placeIn(home).dataDirectory);
+  const pid = await readPostmaster(locationIn(home).dataDirectory);
   if (pid === null) throw new Error('no server runs');
   return pid;
 }
@@ -44,7 +44,7 @@ describe('a server shared by several processes', () => {
     expect(await connectionFailure(one.url)).toBeNull();
     await second.close();
     expect(await connectionFailure(one.url)).toBe('ECONNREFUSED');
-    expect(await readPostmaster(placeIn(home).dataDirectory)).toBeNull();
+    expect(await readPostmaster(locationIn(home).dataDirectory)).toBeNull();
   });
 
   test('processes that come and go at the same time never meet a failure', async () => {
@@ -55,7 +55,7 @@ describe('a server shared by several processes', () => {
     const started = await Promise.all(answers.map(({ url }) => query(url, START_TIME)));
     expect(new Set(started.map((rows) => JSON.stringify(rows))).size).toBe(1);
     await Promise.all(children.map((child) => child.close()));
-    expect(await readPostmaster(placeIn(home).dataDirectory)).toBeNull();
+    expect(await readPostmaster(locationIn(home).dataDirectory)).toBeNull();
   });
 
   test('Ctrl-C in one terminal leaves the server to the others', async () => {
@@ -102,7 +102,7 @@ describe('a new home', () => {
   test('keeps its password in a file for its owner only, and out of the psql line and the log', async () => {
     const home = await all.createDirectory();
     const server = await all.start({ home });
-    const { passwordFile, logFile } = placeIn(home);
+    const { passwordFile, logFile } = locationIn(home);
     expect((await stat(passwordFile)).mode & 0o777).toBe(0o600);
     expect((await stat(logFile)).mode & 0o777).toBe(0o600);
     const { password, port } = new URL(server.url);
@@ -191,7 +191,7 @@ describe('after a crash', () => {
     async () => {
       const home = await all.createUsedHome();
       const first = await all.start({ home });
-      const lockFile = join(placeIn(home).dataDirectory, 'postmaster.pid');
+      const lockFile = join(locationIn(home).dataDirectory, 'postmaster.pid');
       const text = await readFile(lockFile, 'utf8');
       await first.close();
       await writeFile(lockFile, text.replace(/^\d+/, String(process.pid)));

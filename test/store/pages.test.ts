@@ -384,7 +384,7 @@ describe('page, checkpoint and run line', () => {
 
   it('belong to one transaction', async () => {
     const met = { list: 'all', ids: ['a', 'b'] };
-    const counts = await store.save(lease, [lead('a', 1), lead('b', 1)], { checkpoint, met });
+    const counts = await store.save(lease, [lead('a', 1), lead('b', 1)], { checkpoint, seen: met });
 
     expect(counts).toMatchObject({ pages: 1, read: 2, created: 2, updated: 0, unchanged: 0 });
     const tables = ['tiledesk.leads', 'sync.checkpoints', 'sync.runs', 'sync.seen_ids'];
@@ -407,12 +407,12 @@ describe('page, checkpoint and run line', () => {
     const before = await state();
     const met = { list: 'all', ids: ['a', 'z'] };
 
-    await expect(store.save(lease, [lead('a', 1), lead('z', 1)], { checkpoint, met })).rejects.toThrow();
+    await expect(store.save(lease, [lead('a', 1), lead('z', 1)], { checkpoint, seen: met })).rejects.toThrow();
 
     expect(await state()).toEqual(before);
     expect(await store.query('select from sync.seen_ids')).toEqual([]);
     await store.query(`alter table ${table} drop constraint broken`);
-    await store.save(lease, [lead('a', 1), lead('z', 1)], { checkpoint, met });
+    await store.save(lease, [lead('a', 1), lead('z', 1)], { checkpoint, seen: met });
     expect((await stored()).length).toBe(2);
   });
 
@@ -422,7 +422,7 @@ describe('page, checkpoint and run line', () => {
     const before = await state();
     const met = { list: 'all', ids: ['a'] };
 
-    await expect(store.save(lease, [lead('a', 1)], { checkpoint, met })).rejects.toThrow(LeaseLostError);
+    await expect(store.save(lease, [lead('a', 1)], { checkpoint, seen: met })).rejects.toThrow(LeaseLostError);
 
     expect(await state()).toEqual(before);
     expect(await store.query('select from sync.seen_ids')).toEqual([]);

@@ -135,7 +135,7 @@ describe('a session has the settings that we rely on, whatever the role and the 
     opened.push(mirror);
     expect(await mirror.run('leads', 'backfill')).toMatchObject({ outcome: 'succeeded', error: null });
     const prisma = openPrisma(odd.url);
-    expect(await refreshReporting({ prisma, place: 'there' })).toBe('rebuilt');
+    expect(await refreshReporting({ prisma, address: 'there' })).toBe('rebuilt');
     const [row] = await prisma.$queryRaw<{ at: Date }[]>`select max(updated_at) as at from tiledesk.leads`;
     expect(row?.at.getTime()).toBeGreaterThan(0);
   });

@@ -75,11 +75,11 @@ class Account {
     };
     const parts = {
       prisma: database.prisma,
-      databasePlace: database.place,
+      databaseAddress: database.address,
       clock: systemClock,
       logger: unheardLogger(),
       lookbackMs: LOOKBACK_MS,
-      deleteBrake: 0.1,
+      deletionLimit: 0.1,
     };
     return runPass(parts, { connection, stream, pass, signal: stopping.signal, maxWaitMs: 1_000, leaseWaitMs: 0 });
   }

@@ -202,8 +202,8 @@ afterAll(() => store.close());
 
 function partsOf(logger: Logger): PassParts {
   return {
-    ...{ prisma: store.prisma, databasePlace: 'test', clock: systemClock, logger },
-    ...{ lookbackMs: 0, deleteBrake: 0.1 },
+    ...{ prisma: store.prisma, databaseAddress: 'test', clock: systemClock, logger },
+    ...{ lookbackMs: 0, deletionLimit: 0.1 },
   };
 }
 

@@ -163,10 +163,10 @@ describe('a server that stops filtering by date in the middle of a first full re
       const connectionId = setup.app.connections[0]?.id ?? '';
       // As it was remembered before the server changed, with a walk half done.
       const cursor = {
-        version: 2,
+        version: 3,
         list: 'all',
         kind: 'keyset.created_at',
-        walk: { phase: 'windows', toMs: Date.now() - 60 * 24 * HOUR, inner: null, size: 100, doubts: 0 },
+        walk: { phase: 'windows', toMs: Date.now() - 60 * 24 * HOUR, inner: null, size: 100, unconfirmed: 0 },
       };
       await prisma.$executeRaw`update sync.streams set capabilities = '{"createdAtWindows": true}'
         where connection_id = ${connectionId} and stream = 'tiledesk.requests'`;

@@ -7,7 +7,7 @@ import { parseRetryAfter } from '../../src/http/retry-after.ts';
 import { describeDay, summarizeDay } from '../../src/ops/day-strip.ts';
 import { afterPauses } from '../../src/ops/read-status.ts';
 import { createDatabaseBudget } from '../../src/store/engine/budgets.ts';
-import { endOwnWaits, liftServerPause, whyItWaits } from '../../src/store/engine/control.ts';
+import { endManualWaits, liftServerPause, whyItWaits } from '../../src/store/engine/control.ts';
 import { readPauses } from '../../src/store/reports/budget-status.ts';
 import { readStatus } from '../../src/store/reports/status.ts';
 import { setupMirror } from '../helpers/mirror.ts';
@@ -125,7 +125,7 @@ describe('a wait that the server asked for', () => {
       expect(await whyItWaits(prisma, key)).toContain('leadmirror resume');
 
       // A run by hand does not overrule the server.
-      await endOwnWaits(prisma, key);
+      await endManualWaits(prisma, key);
       expect(await setup.run('leads', 'incremental', { maxWaitMs: 0 })).toMatchObject({ outcome: 'postponed' });
 
       expect(await liftServerPause(prisma, key)).toEqual(until);

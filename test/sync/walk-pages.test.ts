@@ -31,7 +31,7 @@ async function read(write: () => Promise<void> = async () => {}) {
   const seen = new Set<string>();
   for await (const { ids } of walkPages(list, list.walk.start(), {
     ...options,
-    recall: async () => new Set<string>(),
+    lookUp: async () => new Set<string>(),
     prepare(page) {
       told.push('prepared');
       return page;

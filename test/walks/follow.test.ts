@@ -1,33 +1,37 @@
 import { describe, expect, it } from '@jest/globals';
-import type { ListPage, MirrorPlace } from '../../src/stream.ts';
+import type { ListPage, MirrorPosition } from '../../src/stream.ts';
 import { createFollowWalk, type FollowState } from '../../src/walks/follow.ts';
 import fc from '../helpers/property.ts';
 
 const NOW = Date.UTC(2026, 10, 23);
 
-const page = (place: MirrorPlace | null, serverTime = NOW): ListPage => ({
+const page = (position: MirrorPosition | null, serverTime = NOW): ListPage => ({
   ...{ records: [], entries: [], pageSize: null, total: null },
-  ...{ place, serverTime },
+  ...{ position, serverTime },
 });
 
 /** The rows of the stream that is followed, as the database gives them: one a page. */
-function nextOf(rows: readonly MirrorPlace[], behind: MirrorPlace | null, untilMs: number): MirrorPlace | null {
-  const isBehind = (a: MirrorPlace, b: MirrorPlace) => a.at > b.at || (a.at === b.at && a.id > b.id);
+function nextOf(
+  rows: readonly MirrorPosition[],
+  behind: MirrorPosition | null,
+  untilMs: number,
+): MirrorPosition | null {
+  const isBehind = (a: MirrorPosition, b: MirrorPosition) => a.at > b.at || (a.at === b.at && a.id > b.id);
   const left = rows.filter((row) => row.at <= untilMs && (behind === null || isBehind(row, behind)));
   return left.sort((a, b) => (isBehind(a, b) ? 1 : -1))[0] ?? null;
 }
 
-function walk(rows: () => readonly MirrorPlace[], from: FollowState, onPage = (_state: FollowState) => {}) {
+function walk(rows: () => readonly MirrorPosition[], from: FollowState, onPage = (_state: FollowState) => {}) {
   const { next, accept, beginning } = createFollowWalk({ fromMs: null });
-  const met: MirrorPlace[] = [];
+  const positions: MirrorPosition[] = [];
   for (let state = from; ; ) {
     const query = next(state);
-    const place = nextOf(rows(), query.following?.behind ?? null, query.following?.untilMs ?? NOW);
-    const step = accept(state, query, page(place));
-    if (place !== null) met.push(place);
+    const position = nextOf(rows(), query.following?.behind ?? null, query.following?.untilMs ?? NOW);
+    const step = accept(state, query, page(position));
+    if (position !== null) positions.push(position);
     state = step.state;
     onPage(state);
-    if (step.end !== null) return { met, ...beginning(state) };
+    if (step.end !== null) return { positions, ...beginning(state) };
   }
 }
 
@@ -41,11 +45,11 @@ describe('a walk that follows another stream', () => {
   it('meets every row that was written until it began once, in order, and ends at the last one', () => {
     fc.assert(
       fc.property(rowsOf, (rows) => {
-        const { met, newest, serverTime } = walk(() => rows, createFollowWalk({ fromMs: null }).start());
+        const { positions, newest, serverTime } = walk(() => rows, createFollowWalk({ fromMs: null }).start());
         const due = rows.filter(({ at }) => at <= NOW);
-        expect(new Set(met)).toEqual(new Set(due));
-        expect(met).toHaveLength(due.length);
-        expect([newest, serverTime]).toEqual([met.at(-1)?.at ?? null, NOW]);
+        expect(new Set(positions)).toEqual(new Set(due));
+        expect(positions).toHaveLength(due.length);
+        expect([newest, serverTime]).toEqual([positions.at(-1)?.at ?? null, NOW]);
       }),
     );
   });
@@ -63,9 +67,9 @@ describe('a walk that follows another stream', () => {
             if (pages++ < stopAt) stored = state;
           },
         );
-        const before = Math.min(stopAt, whole.met.length);
+        const before = Math.min(stopAt, whole.positions.length);
         const rest = walk(() => rows, resume(JSON.parse(JSON.stringify(stored))));
-        expect([...whole.met.slice(0, before), ...rest.met]).toEqual(whole.met);
+        expect([...whole.positions.slice(0, before), ...rest.positions]).toEqual(whole.positions);
       }),
     );
   });
@@ -76,18 +80,18 @@ describe('a walk that follows another stream', () => {
       { at: NOW - 2, id: 'a' },
       { at: NOW - 1, id: 'b' },
     ];
-    const { met, newest } = walk(
+    const { positions, newest } = walk(
       () => rows,
       start(),
       () => rows.push({ at: NOW + rows.length, id: 'late' }),
     );
-    expect(met.map(({ id }) => id)).toEqual(['a', 'b']);
+    expect(positions.map(({ id }) => id)).toEqual(['a', 'b']);
     expect(createFollowWalk({ fromMs: newest }).start().behind).toEqual({ at: NOW, id: '' });
   });
 
   it('has no watermark where it met nothing', () => {
     expect(walk(() => [], createFollowWalk({ fromMs: NOW }).start())).toEqual({
-      ...{ met: [], newest: null, serverTime: NOW },
+      ...{ positions: [], newest: null, serverTime: NOW },
     });
   });
 });

@@ -51,7 +51,7 @@ if (cluster !== null) {
         logger: unheardLogger(),
         signal: new AbortController().signal,
         // A worker that the crash left stuck is replaced after a minute otherwise, which is longer than the tests wait.
-        queueOptions: { prefix, lockMs: 2_000, silenceMs: 8_000 },
+        queueOptions: { prefix, lockMs: 2_000, timeoutMs: 8_000 },
         schedulerOptions: { roundMs: 200, standbyMs: 200 },
         observer,
         ...options,

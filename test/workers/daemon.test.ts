@@ -214,7 +214,7 @@ describe.each(places.list)('the daemon with its queue in $name', (backend) => {
     await observer.job({ outcome: 'failed' });
     const asked = upstream.asked.length;
     const failed = observer.jobs.length;
-    await observer.job({ skipped: 'parked' }, failed);
+    await observer.job({ skipped: 'cooling_down' }, failed);
     await until(() => observer.jobs.length >= failed + 2);
     expect(upstream.asked).toHaveLength(asked);
     upstream.trouble = () => {};
@@ -255,7 +255,7 @@ describe.each(places.list)('the daemon with its queue in $name', (backend) => {
     upstream.trouble = (page) => (page === 1 ? gate.opened : undefined);
     const app = await createApp([upstream], { incrementalCron: EVERY_SECOND });
     // A worker that was left stuck is replaced after a minute otherwise, which is as long as the test waits.
-    const { observer, daemon } = await start(app, { queueOptions: { prefix: place.prefix, silenceMs: 8_000 } });
+    const { observer, daemon } = await start(app, { queueOptions: { prefix: place.prefix, timeoutMs: 8_000 } });
     await upstream.whenAsked('backfill', 1);
     await place.wipe();
     const bulk = daemon.queues.lanes.bulk;

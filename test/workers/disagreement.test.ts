@@ -6,10 +6,10 @@ import { systemClock } from '../../src/clock.ts';
 import { describeProcesses, disagreeing, readProcesses, writeBeat } from '../../src/store/engine/processes.ts';
 import { registerStreams } from '../../src/store/engine/streams.ts';
 import { readStatus } from '../../src/store/reports/status.ts';
+import { Cooldown } from '../../workers/job-outcome.ts';
 import type { QueuedRun } from '../../workers/queue-backend.ts';
 import { RUN } from '../../workers/run-job.ts';
 import { createProcessor, type ProcessorParts } from '../../workers/sync-stream.ts';
-import { Parking } from '../../workers/verdict.ts';
 import { startReceiver } from '../alerts/receivers.ts';
 import { type Cli, createCli, type Running, until } from '../helpers/cli.ts';
 import { variables } from '../helpers/mirror.ts';
@@ -68,7 +68,7 @@ it('a job of an account that only another living daemon knows goes back into the
   await writeBeat(store.prisma, beat(2, ['tiledesk:b'], 'two'));
   const parts = {
     app: { findStream: () => undefined, database: { prisma: store.prisma, place: 'x' }, clock: systemClock },
-    ...{ queues: {}, logger: unheardLogger(), parking: new Parking(), signal: new AbortController().signal },
+    ...{ queues: {}, logger: unheardLogger(), parking: new Cooldown(), signal: new AbortController().signal },
   };
   const process = createProcessor(parts as unknown as ProcessorParts);
   const work = async (connection: string) => {

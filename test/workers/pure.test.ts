@@ -1,11 +1,11 @@
 import { describe, expect, it, jest } from '@jest/globals';
 import type { StreamSchedule } from '../../src/config.ts';
 import { freshWithinSeconds, nextTick, pausesOf } from '../../src/sync/schedule.ts';
+import { Cooldown, jobOutcomeOf } from '../../workers/job-outcome.ts';
 import { describeError, QueueWatch } from '../../workers/queue-watch.ts';
 import { deduplicationId, parseRunJob, parseScheduleId, scheduleId } from '../../workers/run-job.ts';
 import { jitterLimitSeconds, wantedSchedules } from '../../workers/schedules.ts';
 import { isDue, type UnfinishedPass } from '../../workers/unfinished.ts';
-import { Parking, verdictOf } from '../../workers/verdict.ts';
 import fc from '../helpers/property.ts';
 import { unheardLogger } from '../helpers/unheard-logger.ts';
 
@@ -201,13 +201,13 @@ describe('the pauses of a schedule', () => {
   });
 });
 
-describe('the verdict on a run', () => {
+describe('the outcome of a job', () => {
   const error = { code: 'rate_limited', message: '' };
 
   it('delays by what the upstream asked for, within bounds', () => {
     fc.assert(
       fc.property(fc.double({ min: 0, max: 1e9, noNaN: true }), (retryInMs) => {
-        const verdict = verdictOf({ outcome: 'postponed', error, retryInMs }, {}, 0);
+        const verdict = jobOutcomeOf({ outcome: 'postponed', error, retryInMs }, {}, 0);
         if (verdict.kind !== 'delay') throw new Error(verdict.kind);
         expect(verdict.delayMs).toBeGreaterThanOrEqual(Math.min(900_000, Math.max(1_000, retryInMs)));
         expect(verdict.delayMs).toBeLessThanOrEqual(900_000);
@@ -217,9 +217,9 @@ describe('the verdict on a run', () => {
 
   it('stops delaying after a hundred times or a day', () => {
     const postponed = { outcome: 'postponed', error, retryInMs: 1 } as const;
-    expect(verdictOf(postponed, { postponed: { count: 99, since: 0 } }, 1).kind).toBe('delay');
-    expect(verdictOf(postponed, { postponed: { count: 100, since: 0 } }, 1).kind).toBe('give_up');
-    expect(verdictOf(postponed, { postponed: { count: 1, since: 0 } }, 24 * 3_600_000).kind).toBe('give_up');
+    expect(jobOutcomeOf(postponed, { postponed: { count: 99, since: 0 } }, 1).kind).toBe('delay');
+    expect(jobOutcomeOf(postponed, { postponed: { count: 100, since: 0 } }, 1).kind).toBe('give_up');
+    expect(jobOutcomeOf(postponed, { postponed: { count: 1, since: 0 } }, 24 * 3_600_000).kind).toBe('give_up');
   });
 
   it.each([
@@ -227,9 +227,9 @@ describe('the verdict on a run', () => {
     [{ outcome: 'partial', error }, 'done'],
     [{ outcome: 'postponed', error: { code: 'backfill_first', message: '' } }, 'done'],
     [{ outcome: 'failed', error }, 'done'],
-    [{ outcome: 'failed', error: { code: 'auth_role', message: '' } }, 'park'],
-    [{ outcome: 'failed', error: { code: 'project_not_found', message: '' } }, 'park'],
-    [{ outcome: 'failed', error: { code: 'wrong_base_url', message: '' } }, 'park'],
+    [{ outcome: 'failed', error: { code: 'auth_role', message: '' } }, 'cool_down'],
+    [{ outcome: 'failed', error: { code: 'project_not_found', message: '' } }, 'cool_down'],
+    [{ outcome: 'failed', error: { code: 'wrong_base_url', message: '' } }, 'cool_down'],
     [{ outcome: 'cancelled', error: { code: 'stopped', message: '' } }, 'hand_back'],
     [{ outcome: 'cancelled', error: { code: 'lease_lost', message: '' } }, 'done'],
     [{ outcome: 'cancelled', error: { code: 'paused', message: '' } }, 'done'],
@@ -238,26 +238,26 @@ describe('the verdict on a run', () => {
     [{ outcome: 'cancelled', error: { code: 'not_configured', message: '' } }, 'done'],
     [{ outcome: 'postponed', error: { code: 'yielded', message: '' } }, 'yield'],
   ] as const)('%j is %s', (result, kind) => {
-    expect(verdictOf({ ...result, retryInMs: null }, {}, 0).kind).toBe(kind);
+    expect(jobOutcomeOf({ ...result, retryInMs: null }, {}, 0).kind).toBe(kind);
   });
 
   it('never gives up a run that lets others have their turn, however often it was put off', () => {
     const yielded = { outcome: 'postponed', error: { code: 'yielded', message: '' }, retryInMs: null } as const;
     fc.assert(
       fc.property(fc.nat(), fc.nat(), (count, now) => {
-        expect(verdictOf(yielded, { postponed: { count, since: 0 } }, now)).toEqual({ kind: 'yield' });
+        expect(jobOutcomeOf(yielded, { postponed: { count, since: 0 } }, now)).toEqual({ kind: 'yield' });
       }),
     );
   });
 
   it('parks a connection for a quarter of an hour', () => {
-    const parking = new Parking();
-    parking.park('a', 0);
-    expect(parking.isParked('a', 899_999)).toBe(true);
-    expect(parking.isParked('a', 900_000)).toBe(false);
-    expect(parking.isParked('b', 0)).toBe(false);
-    parking.unpark('a');
-    expect(parking.isParked('a', 0)).toBe(false);
+    const parking = new Cooldown();
+    parking.start('a', 0);
+    expect(parking.isActive('a', 899_999)).toBe(true);
+    expect(parking.isActive('a', 900_000)).toBe(false);
+    expect(parking.isActive('b', 0)).toBe(false);
+    parking.end('a');
+    expect(parking.isActive('a', 0)).toBe(false);
   });
 });
 

@@ -11,7 +11,7 @@ const places = await openQueuePlaces();
 afterAll(() => places.close());
 
 const CONNECTION = 'tiledesk:one';
-const SILENCE_MS = 800;
+const TIMEOUT_MS = 800;
 const REPLACED = 'a worker takes no jobs although the queue answers; it is replaced';
 const job = { connection: CONNECTION, stream: STREAM, pass: 'incremental', trigger: 'manual' } as const;
 
@@ -36,7 +36,7 @@ describe.each(places.list)('a worker with its queue in $name', (backend) => {
       databaseUrl: place.databaseUrl,
       logger: recorder.logger,
       prefix: place.prefix,
-      silenceMs: SILENCE_MS,
+      timeoutMs: TIMEOUT_MS,
       lockMs: 2_000,
     });
     const create = () => {
@@ -56,7 +56,7 @@ describe.each(places.list)('a worker with its queue in $name', (backend) => {
       create,
       ping: () => queues.ping(),
       logger: recorder.logger,
-      silenceMs: SILENCE_MS,
+      timeoutMs: TIMEOUT_MS,
     });
   });
 
@@ -84,7 +84,7 @@ describe.each(places.list)('a worker with its queue in $name', (backend) => {
     await Promise.all([1, 2, 3].map((n) => fast.add('run', { ...job, connection: `c${n}` })));
     await until(() => taken.length === 3);
     expect(lane.activeJobs).toBe(2);
-    await new Promise((resolve) => setTimeout(resolve, 2.5 * SILENCE_MS));
+    await new Promise((resolve) => setTimeout(resolve, 2.5 * TIMEOUT_MS));
     gate.open();
     await until(() => taken.length === 4);
     expect(replaced()).toBe(0);
@@ -137,7 +137,7 @@ if (redis?.isOwn) {
       await place.close();
     });
 
-    async function start({ redisUrl = redis?.url ?? '', silenceMs = SILENCE_MS } = {}) {
+    async function start({ redisUrl = redis?.url ?? '', timeoutMs = TIMEOUT_MS } = {}) {
       const upstream = new StubUpstream(CONNECTION, 1);
       const app = await createStubApp({
         databaseUrl: place.databaseUrl,
@@ -152,7 +152,7 @@ if (redis?.isOwn) {
         roles: ['scheduler', 'worker'],
         logger,
         signal: new AbortController().signal,
-        queueOptions: { prefix: place.prefix, silenceMs, lockMs: 2_000 },
+        queueOptions: { prefix: place.prefix, timeoutMs, lockMs: 2_000 },
         schedulerOptions: { roundMs: 100, standbyMs: 100 },
         observer,
       });
@@ -166,7 +166,7 @@ if (redis?.isOwn) {
 
     it('takes jobs again after the server cut all connections, twice', async () => {
       // BullMQ itself pauses for some seconds after an error.
-      const { observer, runs, lines } = await start({ silenceMs: 10_000 });
+      const { observer, runs, lines } = await start({ timeoutMs: 10_000 });
       await observer.job({ pass: 'incremental', outcome: 'succeeded' });
       for (let i = 0; i < 2; i++) {
         await admin.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');

@@ -187,7 +187,7 @@ const CONNECTIONS = { room: null, wanted: SHARES, shares: SHARES };
 /** The real engine and the real database under stub connections. */
 export async function createStubApp(options: StubAppOptions): Promise<App> {
   const { databaseUrl, upstreams, logger = unheardLogger() } = options;
-  const { prisma, place, close } = createDatabase({ url: databaseUrl, logger, maxConnections: 8 });
+  const { prisma, address, close } = createDatabase({ url: databaseUrl, logger, maxConnections: 8 });
   const config = stubConfig(options);
   const connections = upstreams.map((upstream) => upstream.connection());
   const { incrementalCron, reconcileCron, timezone } = config.sync;
@@ -201,12 +201,19 @@ export async function createStubApp(options: StubAppOptions): Promise<App> {
     return connection && stream ? { connection, stream } : undefined;
   };
   await registerStreams(prisma, streams, { retires: 'unless_led' });
-  const parts = { prisma, databasePlace: place, clock: systemClock, logger, lookbackMs: 300_000, deleteBrake: 0.1 };
+  const parts = {
+    prisma,
+    databaseAddress: address,
+    clock: systemClock,
+    logger,
+    lookbackMs: 300_000,
+    deletionLimit: 0.1,
+  };
   return {
     config,
     logger,
     clock: systemClock,
-    database: { prisma, url: databaseUrl, place, embedded: null, close, connections: CONNECTIONS },
+    database: { prisma, url: databaseUrl, address, embedded: null, close, connections: CONNECTIONS },
     connections,
     streams,
     findStream,
@@ -231,7 +238,7 @@ function stubConfig({
 }: StubAppOptions) {
   return {
     redis: redisUrl === null ? null : { urls: redisUrl.split(',') },
-    sync: { incrementalCron, reconcileCron, timezone: 'UTC', lookbackSeconds: 300, deleteBrake: 0.1 },
+    sync: { incrementalCron, reconcileCron, timezone: 'UTC', lookbackSeconds: 300, deletionLimit: 0.1 },
     workers: { concurrency, bulkConcurrency, shutdownTimeoutMs },
     runRetentionDays: 90,
     // The daemon reads nothing else.

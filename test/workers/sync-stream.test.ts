@@ -6,11 +6,11 @@ import { systemClock } from '../../src/clock.ts';
 import { type DatabaseCode, DatabaseError } from '../../src/errors.ts';
 import { CIRCUIT_FAILURES } from '../../src/http/budget.ts';
 import { createDatabaseBudget } from '../../src/store/engine/budgets.ts';
+import { Cooldown } from '../../workers/job-outcome.ts';
 import type { QueuedRun } from '../../workers/queue-backend.ts';
 import type { Queues } from '../../workers/queues.ts';
 import { RUN, type RunJob } from '../../workers/run-job.ts';
 import { createProcessor, type ProcessorParts } from '../../workers/sync-stream.ts';
-import { Parking } from '../../workers/verdict.ts';
 import { setupMirror } from '../helpers/mirror.ts';
 import { setupTilkee } from '../helpers/tilkee-mirror.ts';
 import { unheardLogger } from '../helpers/unheard-logger.ts';
@@ -37,7 +37,7 @@ async function work(app: ProcessorParts['app'], data: RunJob, logger = unheardLo
     app,
     queues,
     logger,
-    parking: new Parking(),
+    cooldown: new Cooldown(),
     signal: new AbortController().signal,
   });
   const error = await process(job, 'token').then(

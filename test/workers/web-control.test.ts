@@ -18,7 +18,7 @@ beforeAll(async () => {
   const urls = [`redis://127.0.0.1:${await findClosedPort()}`];
   queues = await createQueues({
     config: { redis: { urls } } as Parameters<typeof createQueues>[0]['config'],
-    ...{ databaseUrl: store.url, logger: unheardLogger(), isPatient: true },
+    ...{ databaseUrl: store.url, logger: unheardLogger(), retriesConnecting: true },
   });
   control = createWebControl({ database: store as never }, queues);
 });

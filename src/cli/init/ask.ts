@@ -48,7 +48,7 @@ export function createAsker({ input, output, signal }: { input: Readable; output
       ),
     confirm: (message: string) => answered(clack.confirm({ message, initialValue: true, ...io() })),
     begin: (title: string) => clack.intro(title, { output }),
-    say: (kind: 'step' | 'success' | 'warn' | 'error' | 'info', text: string) => clack.log[kind](text, { output }),
+    print: (kind: 'step' | 'success' | 'warn' | 'error' | 'info', text: string) => clack.log[kind](text, { output }),
     end: (text: string) => clack.outro(text, { output }),
     cancel: (text: string) => clack.cancel(text, { output }),
   };

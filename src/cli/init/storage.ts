@@ -39,17 +39,17 @@ export async function askStorage(ask: Asker, parts: TrialParts) {
 }
 
 async function tryBuiltIn(ask: Asker, { logger, signal }: TrialParts): Promise<null> {
-  ask.say('step', 'Starting the built-in Postgres, for a try …');
+  ask.print('step', 'Starting the built-in Postgres, for a try …');
   const home = await mkdtemp(join(tmpdir(), 'leadmirror-init-'));
   try {
     // Root's server runs as another account, which has to enter it.
     await chmod(home, 0o755);
     const embedded = await startEmbeddedPostgres({ home, logger, signal });
     await embedded.close();
-    ask.say('success', 'The built-in Postgres works here');
+    ask.print('success', 'The built-in Postgres works here');
   } catch (error) {
     if (!(error instanceof LeadmirrorError)) throw error;
-    ask.say('warn', `The built-in Postgres does not work here: ${messageOf(error)}`);
+    ask.print('warn', `The built-in Postgres does not work here: ${messageOf(error)}`);
   } finally {
     await removeBase(home);
   }
@@ -65,7 +65,7 @@ async function askUrl(
   for (;;) {
     const message = `${name}: ${form} (not shown)`;
     const url = (await ask.secret({ message, validate: checkFor(name, parts) })).trim();
-    const tried = await tryUntilClear(ask, { doing, certain: [] }, async () => ask.say('success', await work(url)));
+    const tried = await tryUntilClear(ask, { doing, certain: [] }, async () => ask.print('success', await work(url)));
     if (tried !== 'address') return url;
   }
 }

@@ -80,7 +80,7 @@ async function askProjects(
 ): Promise<string> {
   const [first] = projects ?? [];
   if (first !== undefined && projects?.length === 1) {
-    ask.say('info', `Its only project: ${first.name ?? first.id}`);
+    ask.print('info', `Its only project: ${first.name ?? first.id}`);
     return first.id;
   }
   if (first !== undefined && projects !== null) {
@@ -102,7 +102,7 @@ async function isOpen(ask: Asker, parts: TrialParts, answers: Answers): Promise<
     return true;
   } catch (error) {
     if (!(error instanceof LeadmirrorError)) throw error;
-    ask.say('error', error.message);
+    ask.print('error', error.message);
     return false;
   }
 }

@@ -75,7 +75,7 @@ async function askApplication(ask: Asker, parts: TrialParts, addresses: Answers)
   const credentials = { TILKEE_CLIENT_ID: clientId.trim(), TILKEE_CLIENT_SECRET: secret.trim() };
   // The sign-in is kept encrypted; without a key of its own there is nowhere to keep it.
   const needsKey = problemWith('TILKEE_CLIENT_ID', credentials, parts) !== undefined;
-  ask.say('info', 'This one is tried when you sign in: leadmirror tilkee login');
+  ask.print('info', 'This one is tried when you sign in: leadmirror tilkee login');
   return {
     ...addresses,
     TILKEE_ENABLED: null,

@@ -46,13 +46,13 @@ export function openAll(ask: Asker, parts: TrialParts, answers: Answers): Promis
     const connect = createConnector(config, { ...upstreamParts, vaultOf: vaultsIn(config, null) });
     for (const connection of connect(config.connections)) {
       const { summary } = await connection.open(fetch);
-      ask.say('success', `${connection.id}: ${summary}`);
-      for (const { name, knock } of connection.doors ?? []) {
+      ask.print('success', `${connection.id}: ${summary}`);
+      for (const { name, check } of connection.healthChecks ?? []) {
         try {
-          ask.say('success', `${name}: ${await knock(fetch)}`);
+          ask.print('success', `${name}: ${await check(fetch)}`);
         } catch (error) {
-          doubtAfter(error);
-          ask.say('warn', `${name}: ${messageOf(error)}`);
+          problemAfter(error);
+          ask.print('warn', `${name}: ${messageOf(error)}`);
         }
       }
     }
@@ -72,13 +72,13 @@ export async function tryUntilClear<T>(
   work: () => Promise<T>,
 ): Promise<Tried<T>> {
   for (;;) {
-    ask.say('step', doing);
+    ask.print('step', doing);
     try {
       return { value: await work() };
     } catch (error) {
-      const doubt = doubtAfter(error);
-      ask.say('error', messageOf(error));
-      if (doubt !== null && certain.includes(doubt)) return doubt;
+      const problem = problemAfter(error);
+      ask.print('error', messageOf(error));
+      if (problem !== null && certain.includes(problem)) return problem;
       const choice = await ask.choose('It could not be tried. What now?', [
         { value: 'again', label: 'Try again' },
         { value: 'change', label: 'Change the answers' },
@@ -91,7 +91,7 @@ export async function tryUntilClear<T>(
 }
 
 /** The answer to ask for again after a failure; null: none of them. @throws the error itself when it is a mistake of ours */
-function doubtAfter(error: unknown): 'account' | 'address' | null {
+function problemAfter(error: unknown): 'account' | 'address' | null {
   if (error instanceof AuthError) return 'account';
   if (error instanceof UpstreamRefusedError || error instanceof UpstreamContractError) return 'address';
   if (error instanceof LeadmirrorError) return null;

@@ -55,7 +55,7 @@ const COUNT_GAUGES: readonly (readonly [name: string, isCounted: (line: StreamFa
   ],
   [
     'streams_needing_a_person',
-    ({ state, is_held }) => state === 'blocked' && !is_held,
+    ({ state, is_circuit_open }) => state === 'blocked' && !is_circuit_open,
     'Streams that are blocked, less those that go on by themselves as soon as the upstream answers.',
   ],
 ];

@@ -1,7 +1,7 @@
 import type { Report, Share } from '../../store/reports/report.ts';
+import { ago, count, counted, span, utc } from '../view/format.ts';
 import { type Html, html } from '../view/html.ts';
 import { table } from '../view/table.ts';
-import { ago, count, counted, span, utc } from '../view/words.ts';
 import { type TimeChart, timeCharts } from './charts.ts';
 
 /** The figures of a report as a page part: whole without a script, which only draws the charts over time. Used by the page's tab and by the file. */

@@ -4,7 +4,7 @@ import type { StreamKey } from '../../store/engine/streams.ts';
 import { wantsHtml } from '../guard/gate.ts';
 import type { LiveStatus } from '../live.ts';
 import type { Control, OpsParts } from '../parts.ts';
-import { streamPath } from '../view/words.ts';
+import { streamPath } from '../view/format.ts';
 import { badRequest } from './replies.ts';
 
 const body = z

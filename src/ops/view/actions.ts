@@ -1,6 +1,6 @@
 import type { StreamFacts } from '../status-document.ts';
+import { elementId, streamPath } from './format.ts';
 import { type Html, html } from './html.ts';
-import { elementId, streamPath } from './words.ts';
 
 /** What is asked for, its label, what comes of it; which pass a trigger asks for, and the question that the script asks first. */
 type Action = readonly [
@@ -34,7 +34,7 @@ function actionsFor(stream: StreamFacts, canCancel: boolean): readonly Action[] 
   const isPaused = stream.paused_at !== null;
   const isRead = stream.backfill_completed_at !== null;
   return [
-    ...(stream.deletions === 'held' ? [ACCEPT] : []),
+    ...(stream.deletions === 'blocked' ? [ACCEPT] : []),
     ...(isPaused ? [RESUME] : [isRead ? RUN : READ]),
     ...(canCancel && stream.running !== null ? [CANCEL] : []),
     ...(isPaused || !isRead ? [] : [WALK]),
@@ -56,10 +56,10 @@ ${actions.map((action) => html`<div class="choice">${form(stream, action, 'sheet
 <button type="button" class="link" popovertarget="${sheet}" popovertargetaction="hide">Close</button></div></div>`;
 }
 
-function form(stream: StreamFacts, [action, label, effect, more]: Action, place: string): Html {
+function form(stream: StreamFacts, [action, label, effect, more]: Action, location: string): Html {
   const { pass, confirm } = more ?? {};
   const { connection_id, stream: name } = stream;
-  const id = elementId(place, action, pass ?? '', connection_id, name);
+  const id = elementId(location, action, pass ?? '', connection_id, name);
   return html`<form method="post" action="/api/streams/${streamPath(connection_id, name)}/${action}"${confirm === undefined ? null : html` data-confirm="${confirm}"`}>${
     pass === undefined ? null : html`<input type="hidden" name="pass" value="${pass}">`
   }<button id="${id}" title="${effect}">${label}<span class="hidden"> ${name} of ${connection_id}</span></button></form>`;

@@ -12,11 +12,11 @@ import {
   type Summary,
   urgencyOf,
 } from '../status-document.ts';
+import { count, counted, elementId, until } from './format.ts';
 import { type Html, html } from './html.ts';
 import { runsTable } from './runs-table.ts';
 import { stateChip, stateIcon } from './state.ts';
 import { type RowOptions, streamRow } from './stream-row.ts';
-import { count, counted, elementId, until } from './words.ts';
 
 interface OverviewQuery {
   /** Part of a connection's or a stream's name. */
@@ -73,14 +73,14 @@ function queueLine(queue: QueueHealth | null): Html {
   if (queue === null) {
     return html`<p class="soft" id="queue">This process has no queue: runs are neither seen nor started from here.</p>`;
   }
-  const place = queue.backend === 'redis' ? 'Redis' : 'Postgres';
+  const backend = queue.backend === 'redis' ? 'Redis' : 'Postgres';
   if (!queue.ok || queue.lanes === null) {
-    return html`<p class="banner" id="queue" role="alert"><b>The queue in ${place} does not answer</b> (${queue.error ?? 'no reason known'}). Scheduled runs wait until it does; <code>leadmirror sync</code> works without it.</p>`;
+    return html`<p class="banner" id="queue" role="alert"><b>The queue in ${backend} does not answer</b> (${queue.error ?? 'no reason known'}). Scheduled runs wait until it does; <code>leadmirror sync</code> works without it.</p>`;
   }
   const { fast, bulk } = queue.lanes;
-  const words = (lane: typeof fast) =>
+  const describe = (lane: typeof fast) =>
     `${count(lane.active)} running, ${count(lane.waiting)} waiting${lane.failed > 0 ? `, ${count(lane.failed)} given up` : ''}`;
-  return html`<p class="soft" id="queue">Queue in ${place} · changes: ${words(fast)} · full walks: ${words(bulk)}</p>`;
+  return html`<p class="soft" id="queue">Queue in ${backend} · changes: ${describe(fast)} · full walks: ${describe(bulk)}</p>`;
 }
 
 /** `3 processes, leader host-a:4711; 1 silent since …`: of the daemon, on all machines. */
@@ -138,10 +138,10 @@ interface Shown {
 
 /** Pure: those that match, the ones that most need a person first, one page of them. */
 export function selectConnections(status: StatusDocument, { q, state, page }: OverviewQuery) {
-  const word = q.trim().toLowerCase();
+  const term = q.trim().toLowerCase();
   const matches = (stream: StreamFacts) =>
     (state === null || stream.state === state) &&
-    (word === '' || `${stream.connection_id} ${stream.stream} ${stream.state}`.toLowerCase().includes(word));
+    (term === '' || `${stream.connection_id} ${stream.stream} ${stream.state}`.toLowerCase().includes(term));
   // Put in order once: with thousands of connections nothing goes through all streams for each.
   const streamsOf = groupBy(status.streams, ({ connection_id }) => connection_id);
   const budgets = new Map(status.budgets.map((budget) => [budget.credential, budget]));

@@ -1,7 +1,7 @@
 import type { RunFacts } from '../status-document.ts';
+import { ago, count, duration, PASS_LABELS, streamPath } from './format.ts';
 import { type Html, html } from './html.ts';
 import { type Column, table } from './table.ts';
-import { ago, count, duration, PASS_WORDS, streamPath } from './words.ts';
 
 /** The runs as a table; `isOfOneStream` leaves out what is the same in every line. */
 export function runsTable(
@@ -22,7 +22,7 @@ export function runsTable(
     columns: [
       { head: 'Began', cell: ({ started_at }) => ago(started_at, nowMs) },
       ...(isOfOneStream ? [] : [stream]),
-      { head: 'Pass', cell: ({ pass }) => PASS_WORDS[pass] ?? pass },
+      { head: 'Pass', cell: ({ pass }) => PASS_LABELS[pass] ?? pass },
       { head: 'Outcome', cell: ({ outcome }) => html`<span class="outcome">${outcome}</span>` },
       { head: 'Read', cell: ({ read }) => count(read), isNumber: true },
       { head: 'New', cell: ({ created }) => count(created), isNumber: true },

@@ -3,11 +3,11 @@ import { describeDetail } from '../../store/refusal-detail.ts';
 import type { Hour } from '../../store/reports/run-history.ts';
 import { describeDay } from '../day-strip.ts';
 import type { RunFacts, StreamFacts } from '../status-document.ts';
+import { ago, count, duration, PASS_LABELS, streamPath, until, utc } from './format.ts';
 import { type Html, html } from './html.ts';
 import { runsTable } from './runs-table.ts';
 import { type RowOptions, streamRow, whatToDo } from './stream-row.ts';
 import { table } from './table.ts';
-import { ago, count, duration, PASS_WORDS, streamPath, until, utc } from './words.ts';
 
 export interface StreamPage {
   readonly stream: StreamFacts;
@@ -28,10 +28,10 @@ ${stream.state === 'fresh' && stream.deletions === null ? whatToDo(stream, nowMs
 <dt>Last complete pass</dt><dd>${stream.last_success_at === null ? 'never' : ago(stream.last_success_at, nowMs)}</dd>
 <dt>First full read</dt><dd>${stream.backfill_completed_at === null ? 'not finished' : ago(stream.backfill_completed_at, nowMs)}</dd>
 <dt>Watermark</dt><dd>${watermark(stream.watermark)}</dd>
-<dt>Scheduled</dt><dd>${stream.next_runs.length === 0 ? '–' : stream.next_runs.map(({ pass, at }) => html`<span class="item">${PASS_WORDS[pass] ?? pass} ${until(at, nowMs)}</span> `)}</dd>
+<dt>Scheduled</dt><dd>${stream.next_runs.length === 0 ? '–' : stream.next_runs.map(({ pass, at }) => html`<span class="item">${PASS_LABELS[pass] ?? pass} ${until(at, nowMs)}</span> `)}</dd>
 <dt>In quarantine</dt><dd>${stream.open_quarantine === 0 ? 'no record' : html`<b class="warn">${count(stream.open_quarantine)}</b> <code>leadmirror quarantine list ${name}</code>${quarantineReasons(quarantine)}`}</dd>
 <dt>Last 24 hours</dt><dd>${describeDay(stream.last_24h).replace('Last 24 hours: ', '')}</dd>
-${error === null ? null : html`<dt>Last error</dt><dd><code>${error.code}</code> ${error.message} <small>${PASS_WORDS[error.pass] ?? error.pass}, ${ago(error.at, nowMs)}</small></dd>`}
+${error === null ? null : html`<dt>Last error</dt><dd><code>${error.code}</code> ${error.message} <small>${PASS_LABELS[error.pass] ?? error.pass}, ${ago(error.at, nowMs)}</small></dd>`}
 </dl></section>
 <section><h2>By the hour</h2><div class="charts" data-history="/api/history/${streamPath(connection_id, name)}" data-name="${name}"></div>
 <details><summary>As a table</summary>${hoursTable(hours)}</details></section>

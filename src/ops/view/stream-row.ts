@@ -2,9 +2,9 @@ import { dayStrip } from '../day-strip.ts';
 import type { Progress } from '../progress.ts';
 import { isProblem, type StreamFacts } from '../status-document.ts';
 import { actionButtons } from './actions.ts';
+import { ago, count, counted, duration, elementId, PASS_LABELS, percent, streamPath, until } from './format.ts';
 import { type Html, html } from './html.ts';
 import { stateChip } from './state.ts';
-import { ago, count, counted, duration, elementId, PASS_WORDS, percent, streamPath, until } from './words.ts';
 
 export interface RowOptions {
   readonly nowMs: number;
@@ -28,14 +28,14 @@ export function streamRow(stream: StreamFacts, options: RowOptions): Html {
 <dl>
 <div><dt>As of</dt><dd>${stream.as_of === null ? '–' : ago(stream.as_of, nowMs)}</dd></div>
 <div><dt>Rows</dt><dd>${count(stream.rows)}${stream.deleted_rows > 0 ? html` <small>+ ${count(stream.deleted_rows)} deleted</small>` : null}</dd></div>
-<div><dt>Proved</dt><dd>${proofOf(stream, nowMs)}</dd></div>
+<div><dt>Proved</dt><dd>${verificationOf(stream, nowMs)}</dd></div>
 <div><dt>Next run</dt><dd>${nextRunOf(stream, nowMs)}</dd></div>
 <div class="day"><dt>Last 24 hours</dt><dd>${dayStrip(stream.last_24h)}</dd></div>
 </dl>
 ${canChange ? actionButtons(stream, options) : null}
 </div>
 ${stream.running !== null && isLong(stream.running, nowMs) ? progressLine(stream.running, nowMs) : null}
-${needsWords(stream) ? whatToDo(stream, nowMs) : null}
+${needsText(stream) ? whatToDo(stream, nowMs) : null}
 ${stream.notice === null ? null : html`<p class="soft notice"><b>Good to know:</b> ${stream.notice}.</p>`}
 </li>`;
 }
@@ -46,7 +46,7 @@ function nameOf({ connection_id, stream }: StreamFacts, { isLinked = true }: Row
   return isLinked ? html`<a href="/streams/${streamPath(connection_id, stream)}">${text}</a>` : text;
 }
 
-const needsWords = ({ state, deletions }: StreamFacts): boolean =>
+const needsText = ({ state, deletions }: StreamFacts): boolean =>
   isProblem(state) || state === 'never' || state === 'paused' || state === 'syncing' || deletions !== null;
 
 /** The reason, since when, and the next step. */
@@ -61,14 +61,14 @@ const sentence = (text: string): string => {
   return /[.!?]$/.test(begun) ? begun : `${begun}.`;
 };
 
-function proofOf({ proof_at, proof_rows, proof_share, proof_differences }: StreamFacts, nowMs: number): Html {
+function verificationOf({ proof_at, proof_rows, proof_share, proof_differences }: StreamFacts, nowMs: number): Html {
   if (proof_at === null)
     return html`<span title="leadmirror verify compares the mirror with the upstream">not yet</span>`;
   const differ = proof_differences ?? 0;
   const share = percent(proof_share ?? 0);
   const title = `${counted(proof_rows ?? 0, 'row')} compared, ${share} of them by content`;
-  const verdict = differ > 0 ? html`<b class="warn">${count(differ)} differ</b>` : 'equal';
-  return html`<span title="${title}">${verdict} <small>${ago(proof_at, nowMs)}</small></span>`;
+  const result = differ > 0 ? html`<b class="warn">${count(differ)} differ</b>` : 'equal';
+  return html`<span title="${title}">${result} <small>${ago(proof_at, nowMs)}</small></span>`;
 }
 
 function nextRunOf({ paused_at, next_runs, running }: StreamFacts, nowMs: number): Html | string {
@@ -86,16 +86,16 @@ export const isLong = ({ started_at }: Progress, nowMs: number): boolean => nowM
 export function progressLine(progress: Progress, nowMs: number): Html {
   const { pass, read, expected, pages, rows_per_second: rate, eta_seconds: eta, started_at } = progress;
   const share = expected === null ? null : Math.min(99, Math.floor((read / expected) * 100));
-  const words = [
+  const notes = [
     expected === null ? `${count(read)} rows read` : `${count(read)} of about ${count(expected)} rows (${share} %)`,
     counted(pages, 'page'),
     ...(rate === null ? [] : [`${count(rate >= 10 ? Math.round(rate) : rate)} rows/s`]),
     ...(eta === null ? [] : [`${duration(eta)} left`]),
   ];
-  const label = `${PASS_WORDS[pass] ?? pass} under way`;
+  const label = `${PASS_LABELS[pass] ?? pass} under way`;
   const bar =
     share === null
       ? html`<progress class="unknown" aria-label="${label}"></progress>`
       : html`<progress max="100" value="${share}" aria-label="${label}">${share} %</progress>`;
-  return html`<div class="running soft"><span class="now">${PASS_WORDS[pass] ?? pass}</span>${bar}<span>${words.join(' · ')} · began ${ago(started_at, nowMs)}</span></div>`;
+  return html`<div class="running soft"><span class="now">${PASS_LABELS[pass] ?? pass}</span>${bar}<span>${notes.join(' · ')} · began ${ago(started_at, nowMs)}</span></div>`;
 }

@@ -79,9 +79,9 @@ export async function knows(context: PlanContext, name: string, ask: () => Promi
   const remembered = context.capabilities[name];
   if (remembered !== undefined) return remembered === true;
   const found = await ask().catch((error: unknown) => {
-    const saysNothing =
+    const isEmpty =
       error instanceof TransientError || error instanceof RateLimitedError || error instanceof UpstreamContractError;
-    if (saysNothing) return null;
+    if (isEmpty) return null;
     throw error;
   });
   if (found !== null) await context.learn({ [name]: found });

@@ -5,7 +5,7 @@ import type {
   FollowedStream,
   List,
   ListPage,
-  MirrorPlace,
+  MirrorPosition,
   PlanContext,
   Stream,
 } from '../../stream.ts';
@@ -110,14 +110,14 @@ function followList({ id, api, conversations, context, onlyDeleted }: FollowList
       if (following === undefined) throw new Error('messages are read by following their conversations');
       const untilMs = following.untilMs ?? (await conversations.settledAt());
       const taken = await queue.next(following.behind, untilMs);
-      const told = { serverTime: untilMs, place: taken.at(-1)?.place ?? null };
+      const facts = { serverTime: untilMs, position: taken.at(-1)?.position ?? null };
       const requestIds = taken.flatMap(({ values }) => asText(values.request_id) ?? []);
       const [first] = taken;
-      if (first?.isDeleted) return { ...NOTHING, ...told, gone: await context.ownIds('request_id', requestIds) };
+      if (first?.isDeleted) return { ...NOTHING, ...facts, gone: await context.ownIds('request_id', requestIds) };
       const [requestId] = requestIds;
       // The end; or a conversation without a request_id, which has no address.
-      if (requestId === undefined) return { ...NOTHING, ...told };
-      return { ...(await fetchMessages(requestId, options)), ...told };
+      if (requestId === undefined) return { ...NOTHING, ...facts };
+      return { ...(await fetchMessages(requestId, options)), ...facts };
     },
     async fetchNewestChange() {
       // What is written from now on is for the incremental passes.
@@ -133,20 +133,21 @@ const NOTHING = { records: [], entries: [], pageSize: null, total: null } as con
 function createQueue(conversations: FollowedStream, onlyDeleted: boolean) {
   let rows: FollowedRow[] = [];
   /** Behind which place they go on. */
-  let handedOut: MirrorPlace | null | undefined;
+  let handedOut: MirrorPosition | null | undefined;
 
   return {
-    async next(behind: MirrorPlace | null, untilMs: number): Promise<readonly FollowedRow[]> {
-      const goesOn = handedOut !== undefined && isSamePlace(handedOut, behind);
+    async next(behind: MirrorPosition | null, untilMs: number): Promise<readonly FollowedRow[]> {
+      const goesOn = handedOut !== undefined && isSamePosition(handedOut, behind);
       if (!goesOn || rows.length === 0) {
         rows = [...(await conversations.read({ behind, untilMs, columns: ['request_id'], limit: BATCH, onlyDeleted }))];
       }
       const alive = rows.findIndex(({ isDeleted }) => !isDeleted);
       const taken = rows.splice(0, alive === 0 ? 1 : alive === -1 ? rows.length : alive);
-      handedOut = taken.at(-1)?.place ?? behind;
+      handedOut = taken.at(-1)?.position ?? behind;
       return taken;
     },
   };
 }
 
-const isSamePlace = (a: MirrorPlace | null, b: MirrorPlace | null): boolean => a?.at === b?.at && a?.id === b?.id;
+const isSamePosition = (a: MirrorPosition | null, b: MirrorPosition | null): boolean =>
+  a?.at === b?.at && a?.id === b?.id;

@@ -15,7 +15,7 @@ export interface TilkeeAccountApi extends TilkeeApi {
   /** Asks for the account itself: the sign-in works, on V3 where the account has it. */
   openAccount(options: FetchOptions): Promise<AccountFacts>;
   /** One request: may the account use this API? Answers a line for people. @throws what `get` throws */
-  knock(api: TilkeeApiName, options: FetchOptions): Promise<string>;
+  check(api: TilkeeApiName, options: FetchOptions): Promise<string>;
 }
 
 interface BadParameter {
@@ -101,7 +101,7 @@ export function createTilkeeApi({ settings, signIn, upstream }: TilkeeApiParts):
       }
       return { summary: `V2 key${companyWide(await fetchMe('v2', options))}` };
     },
-    async knock(api, options) {
+    async check(api, options) {
       if (!has(api)) return 'closed to this account: TILKEE_ACCESS_TOKEN opens V2 only';
       return `open${companyWide(await fetchMe(api, options))}`;
     },
@@ -118,13 +118,13 @@ export function isOwnRefusal(api: TilkeeApiName, { status, body }: Pick<Upstream
   if (api === 'v2' && typeof body.status === 'string' && isObject(body.body)) return true;
   const isPlain = Object.keys(body).every((name) => PLAIN_FIELDS.includes(name));
   if (typeof body.detail === 'string' || Array.isArray(body.detail)) return isPlain;
-  return api === 'v2' && isPlain && OAUTH_WORD.test(asText(body.error) ?? '');
+  return api === 'v2' && isPlain && OAUTH_CODE.test(asText(body.error) ?? '');
 }
 
 const PLAIN_FIELDS = ['detail', 'error', 'error_description'];
 
 /** As in `invalid_grant` (RFC 6749, 5.2); gateways write a sentence. */
-const OAUTH_WORD = /^[a-z]+(_[a-z]+)*$/;
+const OAUTH_CODE = /^[a-z]+(_[a-z]+)*$/;
 
 const nameOf: Readonly<Record<TilkeeApiName, string>> = { v3: 'Tilkee V3', v2: 'Tilkee V2' };
 
@@ -197,8 +197,8 @@ function readParameters(body: unknown): readonly BadParameter[] {
     const names = Array.isArray(loc) ? loc.filter((step) => typeof step === 'string' && IDENTIFIER.test(step)) : [];
     const name = names.at(-1);
     if (name === undefined) return [];
-    const told = isObject(ctx) ? asInteger(ctx.limit_value) : null;
-    return [{ name, limit: told ?? lastNumber(asText(msg) ?? '') }];
+    const limit = isObject(ctx) ? asInteger(ctx.limit_value) : null;
+    return [{ name, limit: limit ?? lastNumber(asText(msg) ?? '') }];
   });
 }
 

@@ -1,6 +1,6 @@
 import { RateLimitedError, UpstreamRefusedError } from '../../errors.ts';
 import type { FetchOptions, List, PlanContext } from '../../stream.ts';
-import { existsAt, isRefused, type ListPlan, type Place, type Reader } from './lists.ts';
+import { existsAt, isRefused, type ListAddress, type ListPlan, type Reader } from './lists.ts';
 import type { TilkeeStreamParts } from './parts.ts';
 
 /** How many projects an incremental pass looks into without a list of everything: the newest, one request each. */
@@ -44,7 +44,7 @@ export function projectList(parts: TilkeeStreamParts, reader: Reader, projectId:
   };
 }
 
-export const projectPlace = (projectId: string, kind: 'tokens' | 'connexions'): Place => ({
+export const projectAddress = (projectId: string, kind: 'tokens' | 'connexions'): ListAddress => ({
   api: 'v2',
   path: `/projects/${encodeURIComponent(projectId)}/${kind}`,
   known: { project_id: projectId },

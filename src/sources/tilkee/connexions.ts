@@ -1,7 +1,7 @@
 import type { List, ListWindow, PlanContext, Stream } from '../../stream.ts';
 import { asText } from '../coerce.ts';
-import { mirroredProjects, projectList, projectPlace, RECENT_PROJECTS } from './by-parent.ts';
-import { asEverybody, createReader, existsAt, noteOnReading, type Place, type Reader } from './lists.ts';
+import { mirroredProjects, projectAddress, projectList, RECENT_PROJECTS } from './by-parent.ts';
+import { asAllColleagues, createReader, existsAt, type ListAddress, noteOnReading, type Reader } from './lists.ts';
 import { redacted, type TilkeeStreamParts } from './parts.ts';
 import { CONNEXIONS } from './rows.ts';
 
@@ -14,7 +14,7 @@ const OVERLAP_MS = 2 * 86_400_000;
  */
 export function createConnexionsStream(parts: TilkeeStreamParts): Stream {
   const { settings } = parts;
-  const bulk: Place = { api: 'v2', path: '/connexions', windowParameters: visitWindow };
+  const bulk: ListAddress = { api: 'v2', path: '/connexions', windowParameters: visitWindow };
 
   /** Whole seconds or milliseconds: the source says "timestamp", of 32 bits. */
   function visitWindow({ fromMs, toMs }: ListWindow): readonly (readonly [string, string])[] {
@@ -45,45 +45,45 @@ export function createConnexionsStream(parts: TilkeeStreamParts): Stream {
   }
 
   const visitsOf = (reader: Reader, id: string) =>
-    projectList(parts, reader, id, { id: `project.${id}`, place: projectPlace(id, 'connexions') });
+    projectList(parts, reader, id, { id: `project.${id}`, address: projectAddress(id, 'connexions') });
 
   /** A server that ignores `tokens` would give every visit to every link: no visit belongs to link 0. */
   async function probeTokenFilter(reader: Reader): Promise<boolean> {
-    const place: Place = { ...bulk, parameters: [['tokens', '0']] };
-    return (await reader.fetch(place, { offset: 0, limit: 2 })).entries.length === 0;
+    const address: ListAddress = { ...bulk, parameters: [['tokens', '0']] };
+    return (await reader.fetch(address, { offset: 0, limit: 2 })).entries.length === 0;
   }
 
   /** Lists that add nothing but the parents of visits: left out as long as those are not mirrored. */
   async function attributingLists(reader: Reader, context: PlanContext): Promise<readonly List[] | null> {
     const isByToken = settings.visitsBy === 'token';
-    if (isByToken && !(await reader.recall('filtersByToken', () => probeTokenFilter(reader)))) return null;
+    if (isByToken && !(await reader.probeOnce('filtersByToken', () => probeTokenFilter(reader)))) return null;
     const ids = await context.mirroredIds(isByToken ? 'tilkee.tokens' : 'tilkee.projects');
     if (ids === null) return null;
     return ids.map((id) => {
       if (!isByToken) return visitsOf(reader, id);
-      const place: Place = { ...bulk, parameters: [['tokens', id]], known: { token_id: id } };
-      return reader.list({ id: `token.${id}`, place });
+      const address: ListAddress = { ...bulk, parameters: [['tokens', id]], known: { token_id: id } };
+      return reader.list({ id: `token.${id}`, address });
     });
   }
 
   /** Whether a full walk has to ask for the parents of visits. */
   async function asksForParents(reader: Reader): Promise<boolean> {
     if (settings.visitsBy !== 'auto') return settings.visitsBy !== 'list';
-    return (await reader.recall('visitsNameParents', () => namesParents(reader))) === false;
+    return (await reader.probeOnce('visitsNameParents', () => namesParents(reader))) === false;
   }
 
   return {
     ...redacted(CONNEXIONS, parts),
     async planLists(context) {
       const reader = createReader(parts, context);
-      const hasBulk = await reader.recall('allInOneList', () => reader.isOpen(bulk));
+      const hasBulk = await reader.probeOnce('allInOneList', () => reader.isOpen(bulk));
       if (!hasBulk) {
         noteOnReading(context, BY_PROJECT);
         return listsByProject(reader, context);
       }
       const hasWindows = await reader.hasWindows(bulk, `createdWindows.${settings.timeUnit}`);
       const overlapMs = hasWindows === true ? OVERLAP_MS : undefined;
-      const lists = asEverybody(parts, 'all', bulk).map((one) => reader.list({ ...one, overlapMs }));
+      const lists = asAllColleagues(parts, 'all', bulk).map((one) => reader.list({ ...one, overlapMs }));
       const needsParents = await asksForParents(reader);
       const more = needsParents && context.pass !== 'incremental' ? await attributingLists(reader, context) : [];
       const parents = more === null ? NO_PARENTS : needsParents ? PARENTS_LATER : null;

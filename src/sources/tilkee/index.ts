@@ -46,9 +46,9 @@ export function createTilkeeConnection({ settings, upstream, signIn, privacy }: 
       }
       return opened;
     },
-    doors: [
-      { name: 'V3', knock: (options) => api.knock('v3', options) },
-      { name: 'V2', knock: (options) => api.knock('v2', options) },
+    healthChecks: [
+      { name: 'V3', check: (options) => api.check('v3', options) },
+      { name: 'V2', check: (options) => api.check('v2', options) },
     ],
   };
 }

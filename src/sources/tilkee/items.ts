@@ -1,5 +1,5 @@
 import type { Stream } from '../../stream.ts';
-import { asEverybody, createReader, manyValues, noteOnReading, type Place, v3Window } from './lists.ts';
+import { asAllColleagues, createReader, type ListAddress, manyValues, noteOnReading, v3Window } from './lists.ts';
 import { redacted, type TilkeeStreamParts } from './parts.ts';
 import { itemsOf } from './rows.ts';
 
@@ -11,7 +11,7 @@ export function createItemsStream(parts: TilkeeStreamParts): Stream {
   const api = parts.settings.projectsApi;
   // Images are left out on purpose: one entry a page of every document.
   const expand = manyValues(parts, 'expand', ['tags', 'owner']);
-  const place: Place =
+  const address: ListAddress =
     api === 'v3' ? { api, path: '/items/', parameters: expand, windowParameters: v3Window } : { api, path: '/items' };
 
   return {
@@ -20,10 +20,10 @@ export function createItemsStream(parts: TilkeeStreamParts): Stream {
       noteOnReading(context);
       const reader = createReader(parts, context);
       if (api === 'v2') {
-        return asEverybody(parts, 'all', place).map((one) => reader.list({ ...one, holdsAll: true }));
+        return asAllColleagues(parts, 'all', address).map((one) => reader.list({ ...one, holdsAll: true }));
       }
-      const overlapMs = (await reader.hasWindows(place)) === true ? OVERLAP_MS : undefined;
-      return [reader.list({ id: 'all', place, holdsAll: true, overlapMs })];
+      const overlapMs = (await reader.hasWindows(address)) === true ? OVERLAP_MS : undefined;
+      return [reader.list({ id: 'all', address, holdsAll: true, overlapMs })];
     },
     deletions: {},
   };

@@ -7,7 +7,7 @@ import { BadParameterError } from './api.ts';
 import type { GetOptions, TilkeeApiName, TilkeeStreamParts } from './parts.ts';
 
 /** One list of one API: its path and the parameters that make it this list. */
-export interface Place {
+export interface ListAddress {
   readonly api: TilkeeApiName;
   readonly path: string;
   readonly parameters?: readonly (readonly [string, string])[];
@@ -26,7 +26,7 @@ type PageQuery = Pick<ListQuery, 'offset' | 'limit' | 'window'>;
 
 export interface ListPlan {
   readonly id: string;
-  readonly place: Place;
+  readonly address: ListAddress;
   /** How far an incremental window reaches back before the watermark; absent: the list's front is read. */
   readonly overlapMs?: number | undefined;
   /** By which date the list shows the newest first; default: creation. */
@@ -43,28 +43,28 @@ export function createReader({ api, settings }: TilkeeStreamParts, context: Plan
   /** Rows a page. What a server that refuses so many (422) allows instead is remembered. */
   let pageSize = Math.min(settings.pageSize, typeof remembered === 'number' ? remembered : settings.pageSize);
 
-  async function fetchOnce(place: Place, query: PageQuery, options: GetOptions) {
-    const { path, parameters = [], actAs, known } = place;
-    const window = query.window === undefined ? [] : (place.windowParameters?.(query.window) ?? []);
+  async function fetchOnce(address: ListAddress, query: PageQuery, options: GetOptions) {
+    const { path, parameters = [], actAs, known } = address;
+    const window = query.window === undefined ? [] : (address.windowParameters?.(query.window) ?? []);
     const search = new URLSearchParams({
-      [place.api === 'v3' ? 'skip' : 'offset']: String(query.offset),
+      [address.api === 'v3' ? 'skip' : 'offset']: String(query.offset),
       limit: String(Math.min(query.limit, pageSize)),
     });
     for (const [name, value] of [...parameters, ...window]) search.append(name, value);
-    const response = await api.get(place.api, path, search, { ...options, ...(actAs !== undefined && { actAs }) });
-    const page = place.api === 'v3' ? readV3(response, path) : readV2(response, path);
+    const response = await api.get(address.api, path, search, { ...options, ...(actAs !== undefined && { actAs }) });
+    const page = address.api === 'v3' ? readV3(response, path) : readV2(response, path);
     return known === undefined ? page : { ...page, known };
   }
 
-  async function fetch(place: Place, query: PageQuery, options: GetOptions = context.fetch): Promise<ListPage> {
+  async function fetch(address: ListAddress, query: PageQuery, options: GetOptions = context.fetch): Promise<ListPage> {
     try {
-      return await fetchOnce(place, query, options);
+      return await fetchOnce(address, query, options);
     } catch (error) {
       const bound = limitOf(error);
       if (bound === null || bound >= pageSize) throw error;
       pageSize = Math.max(2, bound);
       await context.learn({ pageSize });
-      return fetchOnce(place, query, options);
+      return fetchOnce(address, query, options);
     }
   }
 
@@ -72,7 +72,7 @@ export function createReader({ api, settings }: TilkeeStreamParts, context: Plan
    * Asks `ask` unless the answer is remembered. An undecided answer is not kept, and every full sync that looks for
    * deletions asks again after a no: rights are given, and servers learn.
    */
-  async function recall(name: string, ask: () => Promise<boolean | null>): Promise<boolean | null> {
+  async function probeOnce(name: string, ask: () => Promise<boolean | null>): Promise<boolean | null> {
     const answer = context.capabilities[name];
     if (answer === true || (answer === false && context.pass !== 'reconcile')) return answer;
     const found = await ask();
@@ -82,12 +82,12 @@ export function createReader({ api, settings }: TilkeeStreamParts, context: Plan
 
   return {
     fetch,
-    recall,
+    probeOnce,
 
     /** Whether a list is open to the account. Throws when it did not say just now. */
-    async isOpen(place: Place): Promise<boolean> {
+    async isOpen(address: ListAddress): Promise<boolean> {
       try {
-        await fetch(place, { offset: 0, limit: 2 });
+        await fetch(address, { offset: 0, limit: 2 });
         return true;
       } catch (error) {
         if (isRefused(error)) return false;
@@ -96,10 +96,10 @@ export function createReader({ api, settings }: TilkeeStreamParts, context: Plan
     },
 
     /** Whether the list can be asked for a range of creation; null: not known yet. */
-    hasWindows: (place: Place, name = 'createdWindows') => recall(name, () => probeWindow(fetch, place)),
+    hasWindows: (address: ListAddress, name = 'createdWindows') => probeOnce(name, () => probeWindow(fetch, address)),
 
     /** The list as the pass reads it: whole, since a time of creation, or its front. */
-    list({ id, place, overlapMs, sortedBy = 'createdAt', holdsAll }: ListPlan): List {
+    list({ id, address, overlapMs, sortedBy = 'createdAt', holdsAll }: ListPlan): List {
       const watermark = overlapMs === undefined ? null : context.watermark(id);
       const isIncremental = context.pass === 'incremental';
       const isWindow = isIncremental && overlapMs !== undefined && watermark !== null;
@@ -107,19 +107,19 @@ export function createReader({ api, settings }: TilkeeStreamParts, context: Plan
         ? createOffsetWalk({ pageSize, goal: 'window', window: { field: 'created_at', fromMs: watermark - overlapMs } })
         : isIncremental
           ? createOffsetWalk({ pageSize, goal: 'front', sortedBy })
-          : createOffsetWalk({ pageSize, goal: 'all', provesEnd: context.pass === 'reconcile' });
+          : createOffsetWalk({ pageSize, goal: 'all', verifiesEnd: context.pass === 'reconcile' });
       const list: List = {
         id,
         walk,
         // A window may well be empty.
         holdsAll: holdsAll === true && !isWindow,
-        fetchPage: (query, options) => fetch(place, query, options),
+        fetchPage: (query, options) => fetch(address, query, options),
       };
       if (overlapMs === undefined) return list;
       return {
         ...list,
         async fetchNewestChange(options) {
-          const { entries, serverTime } = await fetch(place, { offset: 0, limit: 5 }, options);
+          const { entries, serverTime } = await fetch(address, { offset: 0, limit: 5 }, options);
           const times = entries.flatMap(({ createdAt }) => createdAt ?? []);
           return { newest: times.length === 0 ? null : Math.max(...times), serverTime };
         },
@@ -203,23 +203,23 @@ const DAY_MS = 86_400_000;
  * milliseconds are read as seconds), and a window from two days before the newest row must show that row (not so where
  * seconds are read as milliseconds). Null: no rows yet.
  */
-async function probeWindow(fetch: (place: Place, query: PageQuery) => Promise<ListPage>, place: Place) {
+async function probeWindow(fetch: (address: ListAddress, query: PageQuery) => Promise<ListPage>, address: ListAddress) {
   const few = { offset: 0, limit: 5 } as const;
   const isEmptySince = async (fromMs: number) =>
-    (await fetch(place, { ...few, window: { field: 'created_at', fromMs } })).entries.length === 0;
-  const times = (await fetch(place, few)).entries.flatMap(({ createdAt }) => createdAt ?? []);
+    (await fetch(address, { ...few, window: { field: 'created_at', fromMs } })).entries.length === 0;
+  const times = (await fetch(address, few)).entries.flatMap(({ createdAt }) => createdAt ?? []);
   if (times.length === 0) return null;
   return (await isEmptySince(NEVER_MS)) && !(await isEmptySince(Math.max(...times) - 2 * DAY_MS));
 }
 
 /** The same list once for the account itself and once for every colleague that settings name. */
-export function asEverybody(
+export function asAllColleagues(
   { settings }: TilkeeStreamParts,
   id: string,
-  place: Place,
-): readonly { readonly id: string; readonly place: Place }[] {
-  const others = place.api === 'v2' ? settings.actAs : [];
-  return [{ id, place }, ...others.map((actAs) => ({ id: `${id}.as.${actAs}`, place: { ...place, actAs } }))];
+  address: ListAddress,
+): readonly { readonly id: string; readonly address: ListAddress }[] {
+  const others = address.api === 'v2' ? settings.actAs : [];
+  return [{ id, address }, ...others.map((actAs) => ({ id: `${id}.as.${actAs}`, address: { ...address, actAs } }))];
 }
 
 /** Several values of one parameter, as this server wants them written. */

@@ -152,8 +152,8 @@ function readSignIn(body: unknown, askedAt: number): KeptSignIn {
     const message = 'the sign-in answer holds no access token; check TILKEE_AUTH_URL';
     throw new UpstreamContractError('unexpected_shape', message);
   }
-  const told = asNumber(answer.expires_in);
-  const seconds = told !== null && told > 0 ? told : UNTOLD_LIFE_SECONDS;
+  const lifetime = asNumber(answer.expires_in);
+  const seconds = lifetime !== null && lifetime > 0 ? lifetime : UNTOLD_LIFE_SECONDS;
   return {
     accessToken,
     refreshToken: asText(answer.refresh_token) || null,

@@ -1,7 +1,15 @@
 import type { PlanContext, Stream } from '../../stream.ts';
 import { asMs, isObject } from '../coerce.ts';
 import { isProjectThere } from './by-parent.ts';
-import { asEverybody, createReader, manyValues, noteOnReading, type Place, type Reader, v3Window } from './lists.ts';
+import {
+  asAllColleagues,
+  createReader,
+  type ListAddress,
+  manyValues,
+  noteOnReading,
+  type Reader,
+  v3Window,
+} from './lists.ts';
 import { redacted, type TilkeeStreamParts } from './parts.ts';
 import { projectsOf } from './rows.ts';
 
@@ -9,9 +17,9 @@ import { projectsOf } from './rows.ts';
 const OVERLAP_MS = 86_400_000;
 const ORDER_BY_UPDATE = '-projects.updated_at';
 
-interface NamedPlace {
+interface NamedAddress {
   readonly id: string;
-  readonly place: Place;
+  readonly address: ListAddress;
 }
 
 /**
@@ -22,20 +30,20 @@ export function createProjectsStream(parts: TilkeeStreamParts): Stream {
   const { settings } = parts;
   const api = settings.projectsApi;
 
-  function places(): readonly NamedPlace[] {
+  function addresses(): readonly NamedAddress[] {
     const wants = (extra: (typeof settings.extras)[number]) => settings.extras.includes(extra);
     if (api === 'v3') {
       // The owner comes only when asked for, and so do tags and counters.
       const parameters = manyValues(parts, 'expand', ['owner', 'tags', 'data']);
-      const place: Place = { api, path: '/projects/', parameters, windowParameters: v3Window };
-      const templates: Place = { ...place, parameters: [...parameters, ['is_template', 'true']] };
-      return [{ id: 'all', place }, ...(wants('templates') ? [{ id: 'templates', place: templates }] : [])];
+      const address: ListAddress = { api, path: '/projects/', parameters, windowParameters: v3Window };
+      const templates: ListAddress = { ...address, parameters: [...parameters, ['is_template', 'true']] };
+      return [{ id: 'all', address }, ...(wants('templates') ? [{ id: 'templates', address: templates }] : [])];
     }
-    const place: Place = { api, path: '/projects' };
+    const address: ListAddress = { api, path: '/projects' };
     const only = (id: string, ...parameters: [string, string]) =>
-      asEverybody(parts, id, { ...place, parameters: [parameters] });
+      asAllColleagues(parts, id, { ...address, parameters: [parameters] });
     return [
-      ...asEverybody(parts, 'all', place),
+      ...asAllColleagues(parts, 'all', address),
       ...(wants('templates') ? only('templates', 'is_template', 'true') : []),
       ...(wants('archived_projects') ? only('archived', 'status', 'archived') : []),
       ...(wants('colleagues_projects') ? only('colleagues', 'is_owner', 'false') : []),
@@ -43,7 +51,7 @@ export function createProjectsStream(parts: TilkeeStreamParts): Stream {
   }
 
   /** Archived ones are old: nothing new arrives at the front of that list. */
-  const isRead = (context: PlanContext) => (one: NamedPlace) =>
+  const isRead = (context: PlanContext) => (one: NamedAddress) =>
     context.pass !== 'incremental' || !one.id.startsWith('archived');
 
   return {
@@ -51,11 +59,11 @@ export function createProjectsStream(parts: TilkeeStreamParts): Stream {
     async planLists(context) {
       noteOnReading(context);
       const reader = createReader(parts, context);
-      const all = places();
+      const all = addresses();
       const [plain] = all;
       if (plain === undefined) return [];
       if (api === 'v3') {
-        const overlapMs = (await reader.hasWindows(plain.place)) === true ? OVERLAP_MS : undefined;
+        const overlapMs = (await reader.hasWindows(plain.address)) === true ? OVERLAP_MS : undefined;
         return all.map((one) => reader.list({ ...one, overlapMs }));
       }
       const wantsSorted = settings.orderByUpdate && context.pass === 'incremental';
@@ -68,17 +76,17 @@ export function createProjectsStream(parts: TilkeeStreamParts): Stream {
   };
 
   /** The list with the latest changes at its front, where the server echoes that order and keeps it. */
-  async function sortedByUpdate(reader: Reader, plain: NamedPlace, context: PlanContext) {
-    const place: Place = { ...plain.place, parameters: [['order', ORDER_BY_UPDATE]] };
-    const obeys = await reader.recall('ordersByUpdate', async () => {
+  async function sortedByUpdate(reader: Reader, plain: NamedAddress, context: PlanContext) {
+    const address: ListAddress = { ...plain.address, parameters: [['order', ORDER_BY_UPDATE]] };
+    const obeys = await reader.probeOnce('ordersByUpdate', async () => {
       const query = new URLSearchParams({ offset: '0', limit: '10', order: ORDER_BY_UPDATE });
-      const { body } = await parts.api.get(api, place.path, query, context.fetch);
+      const { body } = await parts.api.get(api, address.path, query, context.fetch);
       const rows = isObject(body) && Array.isArray(body.contents) ? body.contents : [];
       const times = rows.map((row) => (isObject(row) ? asMs(row.updated_at) : null));
       if (times.length < 2) return null;
       const isSorted = times.every((at, i) => at !== null && (i === 0 || at <= (times[i - 1] ?? 0)));
       return isObject(body) && body.order === ORDER_BY_UPDATE && isSorted;
     });
-    return obeys === true ? reader.list({ id: 'by_update', place, sortedBy: 'updatedAt' }) : null;
+    return obeys === true ? reader.list({ id: 'by_update', address, sortedBy: 'updatedAt' }) : null;
   }
 }

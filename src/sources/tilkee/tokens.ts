@@ -1,11 +1,11 @@
 import type { List, PlanContext, Stream } from '../../stream.ts';
 import { asText } from '../coerce.ts';
-import { mirroredProjects, projectList, projectPlace, RECENT_PROJECTS } from './by-parent.ts';
-import { asEverybody, createReader, existsAt, noteOnReading, type Place, type Reader } from './lists.ts';
+import { mirroredProjects, projectAddress, projectList, RECENT_PROJECTS } from './by-parent.ts';
+import { asAllColleagues, createReader, existsAt, type ListAddress, noteOnReading, type Reader } from './lists.ts';
 import { redacted, type TilkeeStreamParts } from './parts.ts';
 import { TOKENS } from './rows.ts';
 
-const BULK: Place = { api: 'v2', path: '/tokens' };
+const BULK: ListAddress = { api: 'v2', path: '/tokens' };
 const ARCHIVED = [['archived_tokens', 'true']] as const;
 
 /**
@@ -20,18 +20,18 @@ export function createTokensStream(parts: TilkeeStreamParts): Stream {
     settings.extras.includes('archived_tokens') && context.pass !== 'incremental';
 
   function bulkLists(reader: Reader, context: PlanContext): readonly List[] {
-    const archived = asEverybody(parts, 'archived', { ...BULK, parameters: ARCHIVED });
-    const all = [...asEverybody(parts, 'all', BULK), ...(wantsArchived(context) ? archived : [])];
+    const archived = asAllColleagues(parts, 'archived', { ...BULK, parameters: ARCHIVED });
+    const all = [...asAllColleagues(parts, 'all', BULK), ...(wantsArchived(context) ? archived : [])];
     return all.map((one) => reader.list(one));
   }
 
   async function listsByProject(reader: Reader, context: PlanContext): Promise<readonly List[]> {
     const projects = await mirroredProjects(parts, context);
     return projects.flatMap((id) => {
-      const place = projectPlace(id, 'tokens');
-      const listAt = (name: string, at: Place) => projectList(parts, reader, id, { id: name, place: at });
-      const archived = listAt(`project.${id}.archived`, { ...place, parameters: ARCHIVED });
-      return [listAt(`project.${id}`, place), ...(wantsArchived(context) ? [archived] : [])];
+      const address = projectAddress(id, 'tokens');
+      const listAt = (name: string, at: ListAddress) => projectList(parts, reader, id, { id: name, address: at });
+      const archived = listAt(`project.${id}.archived`, { ...address, parameters: ARCHIVED });
+      return [listAt(`project.${id}`, address), ...(wantsArchived(context) ? [archived] : [])];
     });
   }
 
@@ -39,7 +39,7 @@ export function createTokensStream(parts: TilkeeStreamParts): Stream {
     ...redacted(TOKENS, parts),
     async planLists(context) {
       const reader = createReader(parts, context);
-      const hasBulk = await reader.recall('allInOneList', () => reader.isOpen(BULK));
+      const hasBulk = await reader.probeOnce('allInOneList', () => reader.isOpen(BULK));
       noteOnReading(context, hasBulk ? null : NOTICE);
       return hasBulk ? bulkLists(reader, context) : listsByProject(reader, context);
     },

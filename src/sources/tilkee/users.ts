@@ -9,7 +9,7 @@ export function createUsersStream(parts: TilkeeStreamParts): Stream {
     ...redacted(USERS, parts),
     async planLists(context) {
       noteOnReading(context);
-      return [createReader(parts, context).list({ id: 'all', place: { api: 'v2', path: '/users' }, holdsAll: true })];
+      return [createReader(parts, context).list({ id: 'all', address: { api: 'v2', path: '/users' }, holdsAll: true })];
     },
     deletions: {},
   };

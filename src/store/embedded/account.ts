@@ -7,7 +7,7 @@ import { ConfigError, DatabaseError } from '../../errors.ts';
  * Postgres refuses to run as root. A leadmirror that runs as root therefore runs the server as another, existing
  * account; users are never created. Everybody else runs the server as themselves, which is `null` here.
  */
-export interface Account {
+export interface ServerAccount {
   readonly name: string;
   readonly uid: number;
   readonly gid: number;
@@ -17,7 +17,7 @@ export interface Account {
 const CANDIDATES = ['postgres', '_postgres', 'nobody'];
 
 /** Picks the account out of the text of `/etc/passwd`; null when it has none that can be used. */
-export function findAccount(passwd: string): Account | null {
+export function findAccount(passwd: string): ServerAccount | null {
   const accounts = passwd.split('\n').map((line) => {
     const [name = '', , uid, gid] = line.split(':');
     return { name, uid: Number(uid), gid: Number(gid) };
@@ -34,7 +34,7 @@ export function findAccount(passwd: string): Account | null {
 }
 
 /** Chooses who runs the server. Existing data decide: Postgres runs only as the owner of its data directory. */
-export async function chooseAccount(dataDirectory: string | null): Promise<Account | null> {
+export async function chooseAccount(dataDirectory: string | null): Promise<ServerAccount | null> {
   const ownUid = process.getuid?.();
   if (ownUid === undefined) return null;
   const owner = dataDirectory === null ? null : await stat(dataDirectory);
@@ -65,7 +65,7 @@ export function foreignData(directory: string, ownerUid: number | null, ownUid: 
 export type Permissions = Pick<Stats, 'mode' | 'uid' | 'gid'>;
 
 /** Whether these permissions give the account all the asked bits (4 read, 2 write, 1 execute or traverse). */
-export function permits(account: Account, { mode, uid, gid }: Permissions, bits: number): boolean {
+export function permits(account: ServerAccount, { mode, uid, gid }: Permissions, bits: number): boolean {
   // Like the kernel: the first class that fits decides alone, also when a later one would give more.
   const shift = uid === account.uid ? 6 : gid === account.gid ? 3 : 0;
   return ((mode >> shift) & bits) === bits;
@@ -75,7 +75,7 @@ export function permits(account: Account, { mode, uid, gid }: Permissions, bits:
  * The outermost directory on the way to `path` (itself included) that the account may not traverse; null when the way
  * is free. `path` is absolute, without symbolic links, and exists.
  */
-export async function findBarrier(path: string, account: Account): Promise<string | null> {
+export async function findBarrier(path: string, account: ServerAccount): Promise<string | null> {
   const parent = dirname(path);
   const above = parent === path ? null : await findBarrier(parent, account);
   if (above !== null) return above;

@@ -2,7 +2,7 @@ import { DatabaseError, LeadmirrorError } from '../../errors.ts';
 import type { Logger } from '../../logger.ts';
 import { ensureInitialized, readPassword } from './initialize.ts';
 import { joinOrStart } from './join.ts';
-import { findPlace, SYSTEM_DIRECTORY } from './place.ts';
+import { findLocation, SYSTEM_DIRECTORY } from './location.ts';
 import { findNativeDirectory, preparePrograms } from './programs.ts';
 import type { ServerParts } from './server.ts';
 import { SharedServer } from './shared-server.ts';
@@ -45,10 +45,10 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   const signal = options.signal ? AbortSignal.any([options.signal, deadline]) : deadline;
   try {
     const parts = await prepare(options, signal);
-    const password = await readPassword(parts.place);
+    const password = await readPassword(parts.location);
     const joined = await joinOrStart(parts, password, signal);
     const { version } = parts.programs;
-    const facts = { port: joined.port, directory: parts.place.directory };
+    const facts = { port: joined.port, directory: parts.location.directory };
     if (joined.started) logger.info({ ...facts, version }, 'built-in Postgres started');
     else logger.info(facts, 'joined the running built-in Postgres');
     return new SharedServer({ parts, password, logger, joined });
@@ -66,13 +66,13 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
 async function prepare(options: EmbeddedPostgresOptions, signal: AbortSignal): Promise<ServerParts> {
   const { home, logger, settings = {}, systemDirectory = SYSTEM_DIRECTORY } = options;
   const nativeDirectory = options.nativeDirectory ?? (await findNativeDirectory());
-  const { place, account, isOutsideHome } = await findPlace(home, systemDirectory);
+  const { location, account, isOutsideHome } = await findLocation(home, systemDirectory);
   if (account && isOutsideHome) {
-    const facts = { directory: place.directory, user: account.name };
+    const facts = { directory: location.directory, user: account.name };
     logger.info(facts, 'built-in Postgres keeps its files outside of LEADMIRROR_HOME, which its user may not enter');
   }
-  const programs = await preparePrograms({ nativeDirectory, account, base: place.base, signal });
-  const parts = { place, programs, account, settings };
+  const programs = await preparePrograms({ nativeDirectory, account, base: location.base, signal });
+  const parts = { location, programs, account, settings };
   await ensureInitialized(parts, signal);
   return parts;
 }

@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { chmod, chown, lstat, mkdir, readdir, rename, rm, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseError } from '../../errors.ts';
-import { readOwn } from './own-files.ts';
-import { type Place, placeIn } from './place.ts';
+import { type DataLocation, locationIn } from './location.ts';
+import { readPrivate } from './private-files.ts';
 import type { Programs } from './programs.ts';
 import { lastLines, programFailure, runProgram } from './run-program.ts';
 import type { ServerParts } from './server.ts';
@@ -34,15 +34,15 @@ const INITIAL_SETTINGS: Readonly<Record<string, string>> = {
  * and renamed into place whole: of several processes that do so at once, one wins and the others discard theirs.
  */
 export async function ensureInitialized(parts: ServerParts, signal: AbortSignal): Promise<void> {
-  const { place, programs } = parts;
-  await removeAbandonedDrafts(place);
-  const found = await readMajorVersion(place);
+  const { location, programs } = parts;
+  await removeAbandonedDrafts(location);
+  const found = await readMajorVersion(location);
   if (found === null) return initialize(parts, signal);
-  if (found !== programs.majorVersion) throw otherMajorVersion(place, found, programs);
+  if (found !== programs.majorVersion) throw otherMajorVersion(location, found, programs);
 }
 
-export async function readPassword({ passwordFile, directory }: Place): Promise<string> {
-  const password = /^(?:[^:\n]*:){4}([^:\n]+)$/m.exec((await readOwn(passwordFile)) ?? '')?.[1];
+export async function readPassword({ passwordFile, directory }: DataLocation): Promise<string> {
+  const password = /^(?:[^:\n]*:){4}([^:\n]+)$/m.exec((await readPrivate(passwordFile)) ?? '')?.[1];
   if (password !== undefined) return password;
   throw new DatabaseError(
     'database_refused',
@@ -51,8 +51,8 @@ export async function readPassword({ passwordFile, directory }: Place): Promise<
   );
 }
 
-async function readMajorVersion({ directory, dataDirectory }: Place): Promise<string | null> {
-  const text = await readOwn(join(dataDirectory, 'PG_VERSION'));
+async function readMajorVersion({ directory, dataDirectory }: DataLocation): Promise<string | null> {
+  const text = await readPrivate(join(dataDirectory, 'PG_VERSION'));
   if (text !== null) return text.trim();
   const strangers = await readdir(directory).catch(() => []);
   if (strangers.length === 0) return null;
@@ -64,7 +64,7 @@ async function readMajorVersion({ directory, dataDirectory }: Place): Promise<st
 }
 
 function otherMajorVersion(
-  { base, directory }: Place,
+  { base, directory }: DataLocation,
   found: string,
   { version, majorVersion }: Programs,
 ): DatabaseError {
@@ -86,8 +86,8 @@ function otherMajorVersion(
 }
 
 async function initialize(parts: ServerParts, signal: AbortSignal): Promise<void> {
-  const { place, account } = parts;
-  const draft = placeIn(join(place.base, `postgres-new-${randomBytes(6).toString('hex')}`));
+  const { location, account } = parts;
+  const draft = locationIn(join(location.base, `postgres-new-${randomBytes(6).toString('hex')}`));
   try {
     // The account passes through the first two, and owns the data alone.
     await mkdir(draft.dataDirectory, { recursive: true, mode: 0o700 });
@@ -96,15 +96,15 @@ async function initialize(parts: ServerParts, signal: AbortSignal): Promise<void
       await chown(draft.dataDirectory, account.uid, account.gid);
     }
     await runInitdb(draft, parts, signal);
-    await rename(draft.directory, place.directory).catch(async (error: unknown) => {
-      if ((await readMajorVersion(place)) === null) throw error;
+    await rename(draft.directory, location.directory).catch(async (error: unknown) => {
+      if ((await readMajorVersion(location)) === null) throw error;
     });
   } finally {
     await removeBase(draft.base);
   }
 }
 
-async function runInitdb(draft: Place, { programs, account, settings }: ServerParts, signal: AbortSignal) {
+async function runInitdb(draft: DataLocation, { programs, account, settings }: ServerParts, signal: AbortSignal) {
   const password = randomBytes(24).toString('base64url');
   const initialPassword = join(draft.base, 'password');
   await writeFile(initialPassword, `${password}\n`, { flag: 'wx', mode: 0o600 });
@@ -133,7 +133,7 @@ async function runInitdb(draft: Place, { programs, account, settings }: ServerPa
   throw await programFailure(draft.base, message);
 }
 
-async function removeAbandonedDrafts({ base }: Place): Promise<void> {
+async function removeAbandonedDrafts({ base }: DataLocation): Promise<void> {
   for (const name of await readdir(base)) {
     if (!name.startsWith('postgres-new-')) continue;
     const path = join(base, name);
@@ -149,7 +149,7 @@ const REMOVAL_TIMEOUT_MS = 60_000;
  * lead root to other files.
  */
 export async function removeBase(base: string): Promise<void> {
-  const { dataDirectory } = placeIn(base);
+  const { dataDirectory } = locationIn(base);
   const owner = await lstat(dataDirectory).catch(() => null);
   if (owner !== null && process.getuid?.() === 0 && owner.uid !== 0) {
     const account = { name: `uid ${owner.uid}`, uid: owner.uid, gid: owner.gid };

@@ -31,8 +31,8 @@ const RETRY_DELAYS_MS = [100, 400, 1_000, 2_000];
  * while another one stops it: each round only looks at what is there now, and they end when one holds a presence.
  */
 export async function joinOrStart(parts: ServerParts, password: string, signal: AbortSignal): Promise<Joined> {
-  const { place, account } = parts;
-  const { dataDirectory } = place;
+  const { location, account } = parts;
+  const { dataDirectory } = location;
   let launch: Launch | null = null;
   let failures = 0;
   try {
@@ -47,13 +47,13 @@ export async function joinOrStart(parts: ServerParts, password: string, signal: 
       } else if (launch === null) {
         if (postmaster.state === 'stale')
           await removeStaleLockFile(dataDirectory, postmaster.text, { account, signal });
-        launch = await launchServer(parts, await choosePort(place));
+        launch = await launchServer(parts, await choosePort(location));
       } else if (launch.hasEnded()) {
         const delay = RETRY_DELAYS_MS[failures++];
         if (delay === undefined) {
           const log = lastLines(await launch.readLog());
-          const message = `The built-in Postgres did not start. Its log, ${place.logFile}, ends with:\n${log}`;
-          throw await programFailure(place.base, message);
+          const message = `The built-in Postgres did not start. Its log, ${location.logFile}, ends with:\n${log}`;
+          throw await programFailure(location.base, message);
         }
         launch = null;
         await sleep(delay, undefined, { signal });
@@ -69,7 +69,7 @@ export async function joinOrStart(parts: ServerParts, password: string, signal: 
 }
 
 async function tryToJoin(
-  { place }: ServerParts,
+  { location }: ServerParts,
   { port, password }: { port: number | null; password: string },
   signal: AbortSignal,
 ): Promise<{ presence: Presence; port: number } | null> {
@@ -81,7 +81,7 @@ async function tryToJoin(
     if (signal.aborted) throw error;
     const state = sqlState(error);
     if (state === UNKNOWN_DATABASE) await createDatabase(address, signal).catch(() => signal.throwIfAborted());
-    else if (state !== null && !PASSING_STATES.test(state)) throw refusal(error, state, place.passwordFile);
+    else if (state !== null && !PASSING_STATES.test(state)) throw refusal(error, state, location.passwordFile);
     return null;
   }
 }

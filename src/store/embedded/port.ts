@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
-import { readOwn } from './own-files.ts';
-import type { Place } from './place.ts';
+import type { DataLocation } from './location.ts';
+import { readPrivate } from './private-files.ts';
 
 /** Loopback only: nobody else's computer may knock. */
 export const HOST = '127.0.0.1';
@@ -19,8 +19,8 @@ export function preferredPort(base: string): number {
 }
 
 /** A free port: the one of the last start if possible, which Postgres itself keeps, else the next free one. */
-export async function choosePort({ base, dataDirectory }: Place): Promise<number> {
-  const options = await readOwn(join(dataDirectory, 'postmaster.opts')).catch(() => null);
+export async function choosePort({ base, dataDirectory }: DataLocation): Promise<number> {
+  const options = await readPrivate(join(dataDirectory, 'postmaster.opts')).catch(() => null);
   const remembered = Number(/"port=(\d+)"/.exec(options ?? '')?.[1]);
   if (remembered > 0 && remembered < 65_536 && (await isFree(remembered))) return remembered;
   const preferred = preferredPort(base);

@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { readFile, readlink, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseError } from '../../errors.ts';
-import type { Account } from './account.ts';
-import { readOwn } from './own-files.ts';
+import type { ServerAccount } from './account.ts';
+import { readPrivate } from './private-files.ts';
 import { runProgram } from './run-program.ts';
 
 /**
@@ -41,7 +41,7 @@ export function parseLockFile(text: string): LockFile | null {
 }
 
 export async function findPostmaster(dataDirectory: string): Promise<Postmaster> {
-  const text = await readOwn(lockFilePath(dataDirectory));
+  const text = await readPrivate(lockFilePath(dataDirectory));
   const lock = text === null ? null : parseLockFile(text);
   if (text === null || lock === null || !doesExist(lock.pid)) return { state: 'absent' };
   if (process.platform !== 'linux') await refuseCopiedLockFile(lock, dataDirectory);
@@ -59,7 +59,7 @@ const TAKE_ASIDE = 'mv "$1" "$2" && { [ "$(cat "$2")" = "$3" ] || ln "$2" "$1"; 
 export async function removeStaleLockFile(
   dataDirectory: string,
   staleText: string,
-  options: { account: Account | null; signal: AbortSignal },
+  options: { account: ServerAccount | null; signal: AbortSignal },
 ): Promise<void> {
   const path = lockFilePath(dataDirectory);
   const aside = `${path}.${randomBytes(4).toString('hex')}`;

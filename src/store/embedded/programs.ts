@@ -4,7 +4,7 @@ import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { ConfigError } from '../../errors.ts';
-import { type Account, findBarrier, permits } from './account.ts';
+import { findBarrier, permits, type ServerAccount } from './account.ts';
 import { lastLines, type ProgramResult, runProgram } from './run-program.ts';
 
 /**
@@ -52,7 +52,7 @@ function noPrograms(reason: string, cause?: unknown): ConfigError {
 
 interface PrepareOptions {
   readonly nativeDirectory: string;
-  readonly account: Account | null;
+  readonly account: ServerAccount | null;
   /** The directory that may take a copy, reachable for the account. */
   readonly base: string;
   readonly signal: AbortSignal;

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { statfs } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import { DatabaseError } from '../../errors.ts';
-import type { Account } from './account.ts';
+import type { ServerAccount } from './account.ts';
 
 export interface ProgramResult {
   /** Exit status; null when a signal ended it. */
@@ -25,7 +25,7 @@ export const PROGRAM_ENVIRONMENT = { LC_ALL: 'C', TZ: 'UTC' };
 export async function runProgram(
   file: string,
   args: readonly string[],
-  { account, cwd, signal }: { account: Account | null; cwd: string; signal: AbortSignal },
+  { account, cwd, signal }: { account: ServerAccount | null; cwd: string; signal: AbortSignal },
 ): Promise<ProgramResult> {
   signal.throwIfAborted();
   const child = spawn(file, args, {

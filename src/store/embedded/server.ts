@@ -1,18 +1,18 @@
 import { spawn } from 'node:child_process';
 import { constants } from 'node:fs';
 import { rename, stat } from 'node:fs/promises';
-import type { Account } from './account.ts';
-import { openOwn, readOwn } from './own-files.ts';
-import type { Place } from './place.ts';
+import type { ServerAccount } from './account.ts';
+import type { DataLocation } from './location.ts';
 import { HOST } from './port.ts';
+import { openPrivate, readPrivate } from './private-files.ts';
 import type { Programs } from './programs.ts';
 import { lastLines, PROGRAM_ENVIRONMENT, runProgram } from './run-program.ts';
 
 /** The server's programs and files, and what they are started with. */
 export interface ServerParts {
-  readonly place: Place;
+  readonly location: DataLocation;
   readonly programs: Programs;
-  readonly account: Account | null;
+  readonly account: ServerAccount | null;
   readonly settings: Readonly<Record<string, string>>;
 }
 
@@ -28,14 +28,14 @@ const MAXIMUM_LOG_BYTES = 10 * 1024 * 1024;
  * Postgres' lock file lets only one server run on the data: of several launches at once all but one end by themselves.
  */
 export async function launchServer(parts: ServerParts, port: number) {
-  const { place, account } = parts;
-  await rotateLog(place);
-  const log = await openOwn(place.logFile, constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT);
+  const { location, account } = parts;
+  await rotateLog(location);
+  const log = await openPrivate(location.logFile, constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT);
   try {
     const { size: logStart } = await log.stat();
     const [file, args] = command(parts, port);
     const child = spawn(file, args, {
-      cwd: place.directory,
+      cwd: location.directory,
       detached: true,
       windowsHide: true,
       env: PROGRAM_ENVIRONMENT,
@@ -54,7 +54,7 @@ export async function launchServer(parts: ServerParts, port: number) {
       /** Whether it is ours that has this id. On Windows the child is pg_ctl, which ends well when the server is its own. */
       isServer: (pid: number): boolean => (process.platform === 'win32' ? child.exitCode === 0 : child.pid === pid),
       /** The server's log since this start. */
-      readLog: async (): Promise<string> => (await readOwn(place.logFile, logStart)) ?? '',
+      readLog: async (): Promise<string> => (await readPrivate(location.logFile, logStart)) ?? '',
       /** Asks the server to stop. Only for one that nobody can have reached yet. */
       interrupt: () => void child.kill('SIGINT'),
     };
@@ -63,25 +63,28 @@ export async function launchServer(parts: ServerParts, port: number) {
   }
 }
 
-function command({ place, programs, settings }: ServerParts, port: number): [file: string, args: string[]] {
+function command({ location, programs, settings }: ServerParts, port: number): [file: string, args: string[]] {
   // The last one wins: what leadmirror relies on cannot be overridden.
   const all = { ...settings, listen_addresses: HOST, port: String(port), unix_socket_directories: '' };
   const options = Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
-  if (process.platform !== 'win32') return [programs.postgres, ['-D', place.dataDirectory, ...options]];
+  if (process.platform !== 'win32') return [programs.postgres, ['-D', location.dataDirectory, ...options]];
   // Postgres refuses an administrator's rights; on Windows pg_ctl drops them.
-  return [programs.pgCtl, ['start', '-W', '-D', place.dataDirectory, '-l', place.logFile, '-o', options.join(' ')]];
+  return [
+    programs.pgCtl,
+    ['start', '-W', '-D', location.dataDirectory, '-l', location.logFile, '-o', options.join(' ')],
+  ];
 }
 
 /** Sends the stop and returns; the server is down when its lock file is gone. Sessions are ended, data made safe. */
-export async function requestStop({ place, programs, account }: ServerParts, signal: AbortSignal): Promise<void> {
+export async function requestStop({ location, programs, account }: ServerParts, signal: AbortSignal): Promise<void> {
   // Without pg_ctl's waiting: when another process starts the server anew right away, it would wait for that one.
-  const args = ['stop', '-W', '-m', 'fast', '-D', place.dataDirectory];
-  const { status, stderr } = await runProgram(programs.pgCtl, args, { account, cwd: place.directory, signal });
+  const args = ['stop', '-W', '-m', 'fast', '-D', location.dataDirectory];
+  const { status, stderr } = await runProgram(programs.pgCtl, args, { account, cwd: location.directory, signal });
   if (status !== 0) throw new Error(`pg_ctl stop ended with status ${status}: ${lastLines(stderr, 3)}`);
 }
 
 /** Only at a start, when no server holds the file. One older log is kept. */
-async function rotateLog({ logFile }: Place): Promise<void> {
+async function rotateLog({ logFile }: DataLocation): Promise<void> {
   const { size } = await stat(logFile).catch(() => ({ size: 0 }));
   // Two processes that start at once may both try; for the second there is nothing left to do.
   if (size > MAXIMUM_LOG_BYTES) await rename(logFile, `${logFile}.1`).catch(() => {});

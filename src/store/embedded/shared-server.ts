@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '../../logger.ts';
 import { NAME } from './initialize.ts';
 import { type Joined, joinOrStart } from './join.ts';
-import type { Place } from './place.ts';
+import type { DataLocation } from './location.ts';
 import { HOST } from './port.ts';
 import { findPostmaster } from './postmaster.ts';
 import type { Presence } from './presence.ts';
@@ -33,7 +33,7 @@ export class SharedServer {
     this.#options = options;
     this.#presence = joined.presence;
     this.url = `postgresql://${NAME}:${password}@${HOST}:${joined.port}/${NAME}`;
-    this.psql = psqlLine(parts.place, joined.port);
+    this.psql = psqlLine(parts.location, joined.port);
     this.joined = !joined.started;
     this.#watching = this.#watch();
   }
@@ -95,7 +95,7 @@ export class SharedServer {
 }
 
 async function stopServer(parts: ServerParts, signal: AbortSignal): Promise<void> {
-  const { dataDirectory } = parts.place;
+  const { dataDirectory } = parts.location;
   const before = await findPostmaster(dataDirectory);
   if (before.state !== 'running') return;
   await requestStop(parts, signal);
@@ -107,7 +107,7 @@ async function stopServer(parts: ServerParts, signal: AbortSignal): Promise<void
   }
 }
 
-function psqlLine({ passwordFile }: Place, port: number): string {
+function psqlLine({ passwordFile }: DataLocation, port: number): string {
   const rest = `psql -h ${HOST} -p ${port} -U ${NAME} ${NAME}`;
   if (process.platform === 'win32') return `$env:PGPASSFILE = '${passwordFile.replaceAll("'", "''")}'; ${rest}`;
   const quoted = /^[\w./-]+$/.test(passwordFile) ? passwordFile : `'${passwordFile.replaceAll("'", "'\\''")}'`;

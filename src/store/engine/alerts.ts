@@ -58,9 +58,9 @@ export async function holdRound(
 }
 
 async function takeTurn(tx: Prisma.TransactionClient, minGapMs: number) {
-  const [turn] = await tx.$queryRaw<{ held: boolean; now: Date }[]>`
-    select pg_try_advisory_xact_lock(${LOCKS.alerts}::bigint) as held, clock_timestamp() as now`;
-  if (turn?.held !== true) return null;
+  const [turn] = await tx.$queryRaw<{ locked: boolean; now: Date }[]>`
+    select pg_try_advisory_xact_lock(${LOCKS.alerts}::bigint) as locked, clock_timestamp() as now`;
+  if (turn?.locked !== true) return null;
   const { now } = turn;
   const lastRoundAt = (await tx.syncAlertRound.findUnique({ where: { id: 1 } }))?.evaluated_at ?? null;
   if (lastRoundAt !== null && addMs(lastRoundAt, minGapMs) > now) return null;
@@ -146,7 +146,9 @@ const DAY_MS = 86_400_000;
 /** Removes what was told, and what is over, longer ago than anybody asks. */
 export async function pruneAlerts(prisma: PrismaClient): Promise<void> {
   const now = await databaseNow(prisma);
-  const told = { lt: addMs(now, -30 * DAY_MS) };
-  await prisma.syncAlertMessage.deleteMany({ where: { OR: [{ delivered_at: told }, { given_up_at: told }] } });
+  const delivered = { lt: addMs(now, -30 * DAY_MS) };
+  await prisma.syncAlertMessage.deleteMany({
+    where: { OR: [{ delivered_at: delivered }, { given_up_at: delivered }] },
+  });
   await prisma.syncAlert.deleteMany({ where: { is_seen: false, closed_at: { lt: addMs(now, -90 * DAY_MS) } } });
 }

@@ -93,7 +93,7 @@ export async function liftServerPause(prisma: PrismaClient, key: StreamKey): Pro
  * A person asks for a run now: our own waits end, for all streams of the account. An open circuit is probed at once. A wait
  * that the server asked for stays (see `liftServerPause`).
  */
-export async function endOwnWaits(prisma: PrismaClient, key: StreamKey): Promise<void> {
+export async function endManualWaits(prisma: PrismaClient, key: StreamKey): Promise<void> {
   const credential = (await readStream(prisma, key))?.credential;
   if (credential == null) return;
   const now = await databaseNow(prisma);
@@ -182,7 +182,7 @@ async function endRuns(
   { passes, code, message, isWaitingOnly = false }: Ending,
 ): Promise<EndedRun[]> {
   return tx.$queryRaw<EndedRun[]>`
-    with held as (
+    with locked as (
       select pass, lease_owner, coalesce(lease_until > clock_timestamp(), true) as is_alive
       from sync.checkpoints
       where connection_id = ${connectionId} and stream = ${stream} and pass = any(${[...passes]}::text[])
@@ -192,8 +192,8 @@ async function endRuns(
     ), ended as (
       update sync.checkpoints c
       set lease_token = c.lease_token + 1, lease_until = null, lease_owner = null, yielded_run_id = null, updated_at = now()
-      from held h where c.connection_id = ${connectionId} and c.stream = ${stream} and c.pass = h.pass
-      returning c.pass, c.run_id, h.lease_owner, h.is_alive
+      from locked l where c.connection_id = ${connectionId} and c.stream = ${stream} and c.pass = l.pass
+      returning c.pass, c.run_id, l.lease_owner, l.is_alive
     ), closed as (
       -- A verify has no line of its own; any other run that was not worth one yet gets it now.
       insert into sync.runs (id, connection_id, stream, pass, outcome, error_code, error_message, worker, ended_at)

@@ -5,7 +5,7 @@ import { columnsOf, readStream, type StreamKey } from './streams.ts';
 /**
  * A person's word that rows may vanish although the brake holds: given once, for the next full walk, and only while there is something to accept.
  */
-interface HeldDeletions {
+interface BlockedDeletions {
   /** `deletion_brake`, or `suddenly_empty`. */
   readonly code: string;
   readonly message: string;
@@ -15,17 +15,17 @@ interface HeldDeletions {
 /** Long enough for the nightly walk, short enough that nobody forgets that it was given. */
 const VALID_MS = 24 * 3_600_000;
 
-const HELD = ['deletion_brake', 'suddenly_empty'];
+const BLOCKED_CODES = ['deletion_brake', 'suddenly_empty'];
 
 /**
  * What the brake holds back now for the stream of a line `l`: `code`, `message` and `since`. A later run of the same pass, or a full walk, that ended complete
  * has settled it.
  */
-export const heldDeletionsSql = Prisma.sql`
+export const blockedDeletionsSql = Prisma.sql`
   select r.error_code as code, coalesce(r.error_message, r.error_code) as message, r.ended_at as since
   from sync.runs r
   where r.connection_id = l.connection_id and r.stream = l.stream and r.ended_at is not null
-    and r.outcome in ('partial', 'failed') and r.error_code = any(${HELD}::text[])
+    and r.outcome in ('partial', 'failed') and r.error_code = any(${BLOCKED_CODES}::text[])
     and not exists (select 1 from sync.runs g
       where g.connection_id = r.connection_id and g.stream = r.stream and g.pass = r.pass and g.id > r.id
         and (g.outcome = 'succeeded' or g.outcome = 'partial' and g.error_code = 'quarantined'))
@@ -34,20 +34,20 @@ export const heldDeletionsSql = Prisma.sql`
   order by r.id desc limit 1`;
 
 /** What the brake holds back now; null when it does not hold. */
-export async function readHeldDeletions(prisma: PrismaClient, key: StreamKey) {
-  const [held] = await prisma.$queryRaw<HeldDeletions[]>`
-    select h.* from (select ${key.connectionId} as connection_id, ${key.stream} as stream) l, lateral (${heldDeletionsSql}) h`;
-  return held ?? null;
+export async function readBlockedDeletions(prisma: PrismaClient, key: StreamKey) {
+  const [blocked] = await prisma.$queryRaw<BlockedDeletions[]>`
+    select h.* from (select ${key.connectionId} as connection_id, ${key.stream} as stream) l, lateral (${blockedDeletionsSql}) h`;
+  return blocked ?? null;
 }
 
 /** Notes that a person accepts what the brake holds. Changes nothing, and answers null, when it does not hold. */
 export async function acceptDeletions(prisma: PrismaClient, key: StreamKey) {
-  const held = await readHeldDeletions(prisma, key);
-  if (held === null) return null;
+  const blocked = await readBlockedDeletions(prisma, key);
+  if (blocked === null) return null;
   const now = await databaseNow(prisma);
   const row = { ...columnsOf(key), deletions_accepted_at: now, updated_at: now };
   await prisma.syncStream.upsert({ where: { connection_id_stream: columnsOf(key) }, create: row, update: row });
-  return { ...held, validUntil: addMs(now, VALID_MS) };
+  return { ...blocked, validUntil: addMs(now, VALID_MS) };
 }
 
 /** Whether a person accepted the deletions within the last day. */
@@ -65,16 +65,16 @@ export const isEmptinessAccepted = async (prisma: PrismaClient, key: StreamKey):
 async function readAccepted(prisma: PrismaClient, key: StreamKey): Promise<string | null> {
   const acceptedAt = (await readStream(prisma, key))?.deletions_accepted_at ?? null;
   if (acceptedAt === null || !(await isValid(prisma, acceptedAt))) return null;
-  const held = await prisma.syncRun.findFirst({
+  const blocked = await prisma.syncRun.findFirst({
     where: {
       ...columnsOf(key),
       ended_at: { lte: acceptedAt },
       outcome: { in: ['partial', 'failed'] },
-      error_code: { in: HELD },
+      error_code: { in: BLOCKED_CODES },
     },
     orderBy: { id: 'desc' },
   });
-  return held?.error_code ?? 'deletion_brake';
+  return blocked?.error_code ?? 'deletion_brake';
 }
 
 const isValid = async (prisma: PrismaClient, acceptedAt: Date): Promise<boolean> =>

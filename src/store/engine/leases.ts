@@ -58,7 +58,7 @@ export async function acquireLease(prisma: PrismaClient, key: CheckpointKey): Pr
   const { connectionId, stream, pass } = key;
   await prisma.syncCheckpoint.createMany({ data: [{ ...columnsOf(key), pass }], skipDuplicates: true });
   const [row] = await prisma.$queryRaw<LeaseRow[]>`
-    with held as (
+    with locked as (
       select lease_until, run_id as previous_run_id, yielded_run_id is not distinct from run_id and run_id is not null as is_continued
       from sync.checkpoints
       where connection_id = ${connectionId} and stream = ${stream} and pass = ${pass}
@@ -68,24 +68,24 @@ export async function acquireLease(prisma: PrismaClient, key: CheckpointKey): Pr
       set lease_token = c.lease_token + 1,
         lease_until = clock_timestamp() + make_interval(secs => ${LEASE_MS / 1000}::float8),
         lease_owner = ${leaseOwner},
-        run_id = case when held.is_continued then c.run_id else nextval(pg_get_serial_sequence('sync.runs', 'id')) end,
+        run_id = case when locked.is_continued then c.run_id else nextval(pg_get_serial_sequence('sync.runs', 'id')) end,
         yielded_run_id = null,
         started_at = case when c.cursor is null or c.started_at is null then now() else c.started_at end,
         updated_at = now()
-      from held
+      from locked
       where c.connection_id = ${connectionId} and c.stream = ${stream} and c.pass = ${pass}
-        and (held.lease_until is null or held.lease_until < clock_timestamp())
+        and (locked.lease_until is null or locked.lease_until < clock_timestamp())
         and not exists (
           select 1 from sync.streams s
           where s.connection_id = ${connectionId} and s.stream = ${stream} and s.paused_at is not null
         )
-      returning c.lease_token as token, c.run_id as "runId", held.is_continued as "isContinued",
+      returning c.lease_token as token, c.run_id as "runId", locked.is_continued as "isContinued",
         coalesce((select s.enabled from sync.streams s where s.connection_id = ${connectionId} and s.stream = ${stream}), true) as "isConfigured",
         c.watermark, c.walked_at as "walkedAt", c.cursor, c.started_at as "startedAt", c.completed_at as "completedAt",
         clock_timestamp() as "databaseNow",
-        case when not held.is_continued and (held.lease_until is not null or exists (
-          select 1 from sync.runs r where r.id = held.previous_run_id and r.outcome is null
-        )) then held.previous_run_id end as "previousRunId"
+        case when not locked.is_continued and (locked.lease_until is not null or exists (
+          select 1 from sync.runs r where r.id = locked.previous_run_id and r.outcome is null
+        )) then locked.previous_run_id end as "previousRunId"
     )
     select * from taken`;
   if (row === undefined) return assertNotPaused(prisma, key).then(() => null);

@@ -14,13 +14,13 @@ export interface ProcessRecord extends Omit<SyncProcess, 'connections'> {
 export const BEAT_MS = 10_000;
 /** Four beats and a little: one that comes late is no death. */
 const ALIVE_MS = 45_000;
-const FORGOTTEN_MS = 86_400_000;
+const DELETED_AFTER_MS = 86_400_000;
 
 /** A sign of life. Whoever has been silent for a day is forgotten with it; a row that is gone, as after a restored backup, comes back. */
 export async function writeBeat(prisma: PrismaClient, beat: Beat): Promise<void> {
   const { id, host, pid, roles, version, ...facts } = beat;
   const now = await databaseNow(prisma);
-  await prisma.syncProcess.deleteMany({ where: { beat_at: { lt: addMs(now, -FORGOTTEN_MS) }, id: { not: id } } });
+  await prisma.syncProcess.deleteMany({ where: { beat_at: { lt: addMs(now, -DELETED_AFTER_MS) }, id: { not: id } } });
   const update = { ...facts, beat_at: now };
   await prisma.syncProcess.upsert({ where: { id }, create: { id, host, pid, roles, version, ...update }, update });
 }
@@ -72,16 +72,16 @@ export function disagreeing(processes: readonly ProcessRecord[]): readonly Proce
 export function describeProcesses(processes: readonly ProcessRecord[]): string | null {
   if (processes.length === 0) return null;
   const alive = processes.filter(({ is_alive }) => is_alive);
-  const silent = processes.filter(({ is_alive }) => !is_alive);
+  const lost = processes.filter(({ is_alive }) => !is_alive);
   const leader = alive.find(({ is_leading }) => is_leading);
   const led = leader === undefined ? 'no leader' : `leader ${namesOf([leader])}`;
   const count = `${alive.length} ${alive.length === 1 ? 'process' : 'processes'}, ${led}`;
-  const lastHeard = Math.max(...silent.map(({ beat_at }) => beat_at.getTime()));
+  const lastBeatMs = Math.max(...lost.map(({ beat_at }) => beat_at.getTime()));
   const cutOff = alive.filter(({ queue_ok }) => !queue_ok);
   const others = disagreeing(processes);
   const parts = [
     alive.length === 0 ? 'no process alive' : count,
-    silent.length > 0 && `${silent.length} silent since ${new Date(lastHeard).toISOString()}`,
+    lost.length > 0 && `${lost.length} silent since ${new Date(lastBeatMs).toISOString()}`,
     cutOff.length > 0 && `the queue cannot be reached from ${namesOf(cutOff)}`,
     others.length > 0 &&
       `their configurations differ (${namesOf(others)}): give all of them the same accounts and streams`,

@@ -30,7 +30,7 @@ interface QuarantineFilter {
 }
 
 /** A record without a usable id is kept under a digest of its text. */
-const NAMELESS = 'sha256:';
+const WITHOUT_ID = 'sha256:';
 
 /** Longer ids are kept as a digest: this one stands in an index, which may be what refused the record. */
 const RECORD_ID_MAX = 256;
@@ -55,7 +55,7 @@ export function quarantineSql(lease: Lease, bad: readonly BadRecord[], from: Pri
 
 function storedIdOf({ recordId, rawText }: BadRecord): string {
   if (recordId !== null && recordId.length <= RECORD_ID_MAX) return repairText(recordId);
-  return `${NAMELESS}${createHash('sha256')
+  return `${WITHOUT_ID}${createHash('sha256')
     .update(recordId ?? repairText(rawText))
     .digest('hex')
     .slice(0, 32)}`;
@@ -126,7 +126,7 @@ const openRows = ({ connectionId, streams }: QuarantineFilter) => ({
 export async function hasFreshQuarantine(db: PrismaClient, key: StreamKey, since: Date): Promise<boolean> {
   const found = await db.syncQuarantine.findFirst({
     // Those with an id are kept under it, and are among the ids that the walk met.
-    where: { ...columnsOf(key), last_seen_at: { gte: since }, record_id: { startsWith: NAMELESS } },
+    where: { ...columnsOf(key), last_seen_at: { gte: since }, record_id: { startsWith: WITHOUT_ID } },
     select: { id: true },
   });
   return found !== null;

@@ -79,12 +79,12 @@ export async function endRun(
   end: RunEnd,
 ): Promise<void> {
   await prisma.$executeRaw`
-    with held as (
+    with locked as (
       update sync.checkpoints set lease_until = null, lease_owner = null, updated_at = now()
       where connection_id = ${lease.connectionId} and stream = ${lease.stream} and pass = ${lease.pass}
         and lease_token = ${lease.token} and lease_until is not null
       returning true
-    ) ${runLineSql(lease, startedAt, { counts, end, from: Prisma.sql`from held` })}`;
+    ) ${runLineSql(lease, startedAt, { counts, end, from: Prisma.sql`from locked` })}`;
 }
 
 /** Removes ended runs older than the retention; the newest of each stream and pass stays, because the status is derived from it. */

@@ -100,7 +100,7 @@ export async function learnCapabilities(prisma: PrismaClient, key: StreamKey, fa
 }
 
 /** Forgets what was learnt, after the server proved otherwise. */
-export async function forgetCapabilities(prisma: PrismaClient, key: StreamKey): Promise<void> {
+export async function clearCapabilities(prisma: PrismaClient, key: StreamKey): Promise<void> {
   await prisma.syncStream.updateMany({ where: columnsOf(key), data: { capabilities: {} } });
 }
 

@@ -91,7 +91,7 @@ export function createDatabaseVault<T>(prisma: PrismaClient, parts: VaultParts) 
     return count === 1;
   }
 
-  async function putPatiently(lock: Lock, payload: Buffer<ArrayBuffer>): Promise<boolean> {
+  async function putWithRetry(lock: Lock, payload: Buffer<ArrayBuffer>): Promise<boolean> {
     for (const pauseMs of STORE_PAUSES_MS) {
       try {
         return await put(lock, payload);
@@ -108,7 +108,7 @@ export function createDatabaseVault<T>(prisma: PrismaClient, parts: VaultParts) 
     const lock = await take({ signal: new AbortController().signal, maxWaitMs: lockMs });
     await refuseOtherKey(prisma, secretKey);
     const isUntouched = late.payload === null ? lock.payload === null : lock.payload?.equals(late.payload) === true;
-    if (isUntouched) await putPatiently(lock, payload);
+    if (isUntouched) await putWithRetry(lock, payload);
     else await release(lock);
   }
 
@@ -125,7 +125,7 @@ export function createDatabaseVault<T>(prisma: PrismaClient, parts: VaultParts) 
     ): Promise<R> {
       const lock = await take(options);
       const timer = setInterval(() => void renew(lock).catch(() => {}), lockMs / 4);
-      let isHeld = true;
+      let isLocked = true;
       try {
         // What another key has stored meanwhile is not to be overwritten.
         await refuseOtherKey(prisma, secretKey);
@@ -136,15 +136,15 @@ export function createDatabaseVault<T>(prisma: PrismaClient, parts: VaultParts) 
         const { value, store } = await work(stored);
         if (store !== undefined) {
           const payload = await cipher.seal(store, lock.payload);
-          isHeld = !(await putPatiently(lock, payload));
-          if (isHeld) await putLate(lock, payload);
-          isHeld = false;
+          isLocked = !(await putWithRetry(lock, payload));
+          if (isLocked) await putLate(lock, payload);
+          isLocked = false;
         }
         return value;
       } finally {
         clearInterval(timer);
         // A lock that cannot be given back ends by itself.
-        if (isHeld) await release(lock).catch(() => {});
+        if (isLocked) await release(lock).catch(() => {});
       }
     },
     /** What is stored now. Waits for nobody. @throws ConfigError when it cannot be opened */

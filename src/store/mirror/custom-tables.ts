@@ -36,7 +36,7 @@ const sqlType = (type: ColumnType): string => (type === 'timestamptz' ? 'timesta
 export async function ensureTables(url: string, tables: readonly TableSpec[]): Promise<void> {
   if (tables.length === 0) return;
   await withSession(url, (client) =>
-    underLock(client, LOCKS.ownTables, async () => {
+    underLock(client, LOCKS.customTables, async () => {
       for (const table of tables) await ensureTable(client, table);
     }),
   );
@@ -68,16 +68,16 @@ function addStatements(table: TableSpec, present: Readonly<Record<string, string
 const formatted = (type: ColumnType): string => (type === 'timestamptz' ? 'timestamp with time zone' : type);
 
 function assertOurs(table: TableSpec, present: Readonly<Record<string, string>>): void {
-  const said = `${table.schema}.${table.name}`;
+  const title = `${table.schema}.${table.name}`;
   const missing = Object.keys(COMMON).filter((name) => !(name in present));
   if (missing.length > 0) {
-    const message = `the table ${said} exists and was not made by leadmirror (it has no ${missing.join(', ')}); rename it, or give the stream another name`;
+    const message = `the table ${title} exists and was not made by leadmirror (it has no ${missing.join(', ')}); rename it, or give the stream another name`;
     throw new DatabaseError('database_foreign', message);
   }
   for (const [name, type] of Object.entries(table.columns)) {
     const is = present[name];
     if (is === undefined || is === formatted(type)) continue;
-    const message = `the column ${said}.${name} is ${is}, and the stream says ${type}; change one of them (a column that was dropped is made anew, and filled by a reproject)`;
+    const message = `the column ${title}.${name} is ${is}, and the stream says ${type}; change one of them (a column that was dropped is made anew, and filled by a reproject)`;
     throw new DatabaseError('database_foreign', message);
   }
 }

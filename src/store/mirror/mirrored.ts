@@ -75,13 +75,13 @@ async function readFollowed(
         ${onlyDeleted ? 'and deleted_at is not null' : ''}
       order by synced_at, id limit $5::int`;
   const parameters = [connectionId, new Date(behind?.at ?? 0), behind?.id ?? '', new Date(untilMs), limit];
-  type Found = Omit<FollowedRow, 'place'> & { readonly at: Date; readonly id: string };
+  type Found = Omit<FollowedRow, 'position'> & { readonly at: Date; readonly id: string };
   const [, rows] = await prisma.$transaction([
     // The index has this order; without statistics the planner would read and sort all rows every time.
     prisma.$executeRaw`set local enable_sort = off`,
     prisma.$queryRawUnsafe<Found[]>(sql, ...parameters),
   ]);
-  return rows.map(({ at, id, isDeleted, values }) => ({ place: { at: at.getTime(), id }, isDeleted, values }));
+  return rows.map(({ at, id, isDeleted, values }) => ({ position: { at: at.getTime(), id }, isDeleted, values }));
 }
 
 /** Ids of a table's rows that are alive and whose column holds one of these values. */

@@ -60,7 +60,7 @@ export interface PageToWrite {
   readonly startedAt: Date;
   readonly page: PageWrite | null;
   /** Ids that the walk met first on this page, kept with it: they never claim more than the checkpoint. */
-  readonly met?: { readonly list: string; readonly ids: readonly string[] };
+  readonly seen?: { readonly list: string; readonly ids: readonly string[] };
   /** Rows found to be gone. */
   readonly tombstones?: { readonly table: TableSpec; readonly before: Date | null; readonly ids: readonly string[] };
   readonly checkpoint: CheckpointWrite;
@@ -80,7 +80,7 @@ interface Counted {
 }
 
 /** Nothing is written without it: the checkpoint's row is locked first, and the lease checked with it. */
-const HELD = Prisma.sql`exists (select from held)`;
+const LOCKED = Prisma.sql`exists (select from locked)`;
 
 /**
  * Writes a page and its progress in one statement, which is its own transaction: stored progress never claims a row
@@ -120,31 +120,31 @@ function countsBefore({ counts, page }: PageToWrite): RunCounts {
 
 /** `json`: stands for the page's rows. */
 function pageSql(write: PageToWrite, json: string): Prisma.Sql {
-  const { lease, page, met, tombstones, end } = write;
-  const parts = [Prisma.sql`held as (${heldSql(write)} returning true)`];
+  const { lease, page, seen, tombstones, end } = write;
+  const parts = [Prisma.sql`locked as (${lockedSql(write)} returning true)`];
   if (page === null || page.json === null) {
     parts.push(Prisma.sql`counted as (select 0 as read, 0 as created, 0 as updated)`);
   } else {
     const { table, replaceWrittenBefore, isForced } = page;
     const { connectionId, runId } = lease;
     // Quarantine before the rows, as when a record is retried by hand: all processes take these locks in one order.
-    const condition = Prisma.sql`${HELD} and (select count(*) from resolved) >= 0`;
+    const condition = Prisma.sql`${LOCKED} and (select count(*) from resolved) >= 0`;
     parts.push(
       incomingPart(table, json),
-      Prisma.sql`resolved as (${resolveWrittenSql(lease, page)} and ${HELD} returning true)`,
+      Prisma.sql`resolved as (${resolveWrittenSql(lease, page)} and ${LOCKED} returning true)`,
       upsertParts(table, { connectionId, runId, replaceWrittenBefore, isForced, condition }),
     );
   }
   if (page !== null && page.bad.length > 0) {
-    parts.push(Prisma.sql`quarantined as (${quarantineSql(lease, page.bad, Prisma.sql`from held, counted`)})`);
+    parts.push(Prisma.sql`quarantined as (${quarantineSql(lease, page.bad, Prisma.sql`from locked, counted`)})`);
   }
-  if (met !== undefined && met.ids.length > 0) {
-    parts.push(Prisma.sql`seen as (${seenIdsSql(lease, met.list, { ids: met.ids, from: Prisma.sql`from held` })})`);
+  if (seen !== undefined && seen.ids.length > 0) {
+    parts.push(Prisma.sql`seen as (${seenIdsSql(lease, seen.list, { ids: seen.ids, from: Prisma.sql`from locked` })})`);
   }
   parts.push(
     tombstones === undefined || tombstones.ids.length === 0
       ? Prisma.sql`deleted as (select 0 as deleted)`
-      : Prisma.sql`marked as (${tombstonesSql(lease, tombstones)} and ${HELD} returning true),
+      : Prisma.sql`marked as (${tombstonesSql(lease, tombstones)} and ${LOCKED} returning true),
           deleted as (select count(*)::int as deleted from marked)`,
   );
   const before = countsBefore(write);
@@ -152,7 +152,7 @@ function pageSql(write: PageToWrite, json: string): Prisma.Sql {
   const isNews = Prisma.sql`(${hasNews} or created + updated + deleted > 0)`;
   const mayFold = end?.outcome === 'succeeded' && isIdle(before);
   if (mayFold) {
-    const isIdleToo = Prisma.sql`${HELD} and (select created + updated + deleted from counted, deleted) = 0`;
+    const isIdleToo = Prisma.sql`${LOCKED} and (select created + updated + deleted from counted, deleted) = 0`;
     parts.push(Prisma.sql`folded as (${foldIdleRunSql(lease)} and ${isIdleToo} returning true)`);
   }
   const line = {
@@ -163,13 +163,13 @@ function pageSql(write: PageToWrite, json: string): Prisma.Sql {
     deleted: Prisma.sql`${before.deleted}::int + deleted`,
   };
   const isFolded = mayFold ? Prisma.sql`exists (select from folded)` : Prisma.sql`false`;
-  const from = Prisma.sql`from held, counted, deleted where ${isNews} and not ${isFolded}`;
+  const from = Prisma.sql`from locked, counted, deleted where ${isNews} and not ${isFolded}`;
   parts.push(Prisma.sql`line as (${runLineSql(lease, write.startedAt, { counts: line, end, from })})`);
-  return Prisma.sql`with ${Prisma.join(parts)} select read, created, updated, deleted from held, counted, deleted`;
+  return Prisma.sql`with ${Prisma.join(parts)} select read, created, updated, deleted from locked, counted, deleted`;
 }
 
 /** Stores the progress under the lease; no row is met when the lease was lost. */
-function heldSql({ lease, checkpoint, end, yields = false }: PageToWrite): Prisma.Sql {
+function lockedSql({ lease, checkpoint, end, yields = false }: PageToWrite): Prisma.Sql {
   const { completed = false, newestChange = null } = checkpoint;
   const text = (value: unknown) => (value == null ? null : JSON.stringify(value));
   // The lease ends with the run: whoever waits for it need not wait for its expiry.
@@ -272,10 +272,10 @@ function fragmentsOf(table: TableSpec) {
   const list = (names: readonly string[], prefix = '') =>
     Prisma.raw(names.map((name) => `${prefix}${quoteName(name)}`).join(', '));
   const isDifferent = (given: string) => {
-    // `raw` need not show what an attributed column is told.
-    const told = (table.attributed ?? []).map((name) => differs(table, name, given));
+    // `raw` need not contain the values of attributed columns.
+    const attributed = (table.attributed ?? []).map((name) => differs(table, name, given));
     const names = ['content_hash', 'deleted_at'].map((name) => differs(table, name, given));
-    return Prisma.raw(`(${[...names, ...told].join(' or ')})`);
+    return Prisma.raw(`(${[...names, ...attributed].join(' or ')})`);
   };
   const assignments = stored.map((name) => {
     const column = quoteName(name);

@@ -60,7 +60,7 @@ export function countSeenIds(
   return prisma.syncSeenId.count({ where: { connection_id: connectionId, stream, pass, list } });
 }
 
-export async function forgetSeenIds(
+export async function deleteSeenIds(
   prisma: PrismaClient,
   { connectionId, stream, pass }: CheckpointKey,
 ): Promise<void> {

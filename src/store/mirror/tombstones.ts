@@ -35,7 +35,10 @@ export async function readSuspects(
 }
 
 /** Some alive rows that the walk did meet: the answers about them tell whether the upstream can be asked. */
-export async function readMetRows(prisma: PrismaClient, { key, table }: SuspectQuery): Promise<readonly MirroredRow[]> {
+export async function readSeenRows(
+  prisma: PrismaClient,
+  { key, table }: SuspectQuery,
+): Promise<readonly MirroredRow[]> {
   const found = await prisma.$queryRawUnsafe<{ row: MirroredRow }[]>(
     `select to_jsonb(t) - 'raw' as row from ${tableName(table)} t
       cross join lateral (

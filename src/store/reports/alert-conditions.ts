@@ -1,5 +1,5 @@
 import { Prisma } from '../../generated/prisma/client.ts';
-import { heldDeletionsSql } from '../engine/deletions.ts';
+import { blockedDeletionsSql } from '../engine/deletions.ts';
 
 export const ALERT_KINDS = [
   'stale',
@@ -54,10 +54,10 @@ export async function readAlertConditions(db: Prisma.TransactionClient): Promise
       join sync.streams s using (connection_id, stream)
       left join sync.budgets o on o.credential = s.credential and o.opened_at is not null
       where v.state <> 'paused'
-    ), held as (
+    ), blocked as (
       select l.connection_id, l.stream, h.code, h.message, h.since
       from lines l
-      cross join lateral (${heldDeletionsSql}) h
+      cross join lateral (${blockedDeletionsSql}) h
       where l.state in ('partial', 'blocked')
     )
     select connection_id, stream, 'stale' as kind,
@@ -73,9 +73,9 @@ export async function readAlertConditions(db: Prisma.TransactionClient): Promise
     select l.connection_id, l.stream, 'blocked', l.reason, l.reason_code, l.since
     from lines l
     where l.state = 'blocked' and l.reason_code <> 'circuit_open' and not exists (
-      select 1 from held h where h.connection_id = l.connection_id and h.stream = l.stream and h.code = 'suddenly_empty')
+      select 1 from blocked h where h.connection_id = l.connection_id and h.stream = l.stream and h.code = 'suddenly_empty')
     union all
-    select connection_id, stream, code, message, code, since from held
+    select connection_id, stream, code, message, code, since from blocked
     union all
     select l.connection_id, l.stream, 'quarantine_growing',
       case q.fresh when 1 then '1 record was' else q.fresh || ' records were' end || ' set aside within an hour, '

@@ -36,7 +36,7 @@ export async function readMetricFacts(prisma: PrismaClient) {
       // The circuit of its account is open.
       is_unanswered: open.has(own?.credential ?? ''),
       // Blocked for no other reason: it goes on by itself.
-      is_held: line.reason_code === 'circuit_open',
+      is_circuit_open: line.reason_code === 'circuit_open',
       last_success_at: line.last_success_at && line.last_success_at.getTime() / 1000,
       // The oldest of its lists: what the stream as a whole is known to have.
       watermark_at: watermarks.length === 0 ? null : Math.min(...watermarks),
@@ -52,7 +52,7 @@ export async function readMetricFacts(prisma: PrismaClient) {
     streams,
     budgets,
     // Leases held now, by pass: a stream may hold several.
-    activeRuns: new Map(active.map(({ pass, _count: held }) => [pass, held])),
+    activeRuns: new Map(active.map(({ pass, _count: count }) => [pass, count])),
     // Open ones by kind.
     alerts: new Map(alerts.map(({ kind, _count: count }) => [kind, count])),
   };

@@ -21,7 +21,7 @@ export interface RefreshOptions {
 
 /** @throws DatabaseError */
 export async function refreshReporting(
-  { prisma, place }: { readonly prisma: PrismaClient; readonly place: string },
+  { prisma, address }: { readonly prisma: PrismaClient; readonly address: string },
   { minGapMs = 0, isFull = false, signal }: RefreshOptions = {},
 ): Promise<RefreshOutcome> {
   if (signal?.aborted) return 'stopped';
@@ -52,7 +52,7 @@ export async function refreshReporting(
     return row.outcome;
   } catch (error) {
     if (signal?.aborted) return 'stopped';
-    throw databaseError(error, place);
+    throw databaseError(error, address);
   } finally {
     signal?.removeEventListener('abort', cancel);
     clearInterval(timer);

@@ -188,7 +188,7 @@ export async function findRuns(prisma: PrismaClient, filter: RunFilter): Promise
 export async function readRequestRates(prisma: PrismaClient): Promise<Map<string, number>> {
   const now = await databaseNow(prisma);
   const { run_id } = prisma.syncCheckpoint.fields;
-  const held = await prisma.syncCheckpoint.findMany({
+  const leased = await prisma.syncCheckpoint.findMany({
     where: { run_id: { not: null }, OR: [{ lease_until: { gt: now } }, { yielded_run_id: { equals: run_id } }] },
   });
   const runs = await prisma.syncRun.findMany({
@@ -197,7 +197,7 @@ export async function readRequestRates(prisma: PrismaClient): Promise<Map<string
       idle_runs: 0,
       OR: [
         { ended_at: { gt: addMs(now, -MINUTE_MS) } },
-        { ended_at: null, id: { in: held.map((row) => row.run_id ?? 0n) } },
+        { ended_at: null, id: { in: leased.map((row) => row.run_id ?? 0n) } },
       ],
     },
   });

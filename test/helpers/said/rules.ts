@@ -1,4 +1,4 @@
-import { companies, lastNames, questions, replies } from '../../../sandbox/words.ts';
+import { companies, lastNames, questions, replies } from '../../../sandbox/texts.ts';
 import type { Kind } from './record.ts';
 
 export type Find = 'secret' | 'e-mail' | 'phone number' | 'person';

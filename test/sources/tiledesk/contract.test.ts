@@ -24,8 +24,8 @@ async function read(list: List, from: WalkState, pages = Number.POSITIVE_INFINIT
   let isEnd = false;
   let left = pages;
   const prepare = (page: ListPage) => page.records.map(idOf);
-  const recall = async () => new Set<string>();
-  for await (const { prepared, step } of walkPages(list, from, { ...fetchOptions(), prepare, recall })) {
+  const lookUp = async () => new Set<string>();
+  for await (const { prepared, step } of walkPages(list, from, { ...fetchOptions(), prepare, lookUp })) {
     ids.push(...prepared);
     state = step.state;
     isEnd = step.end?.kind === 'complete';

@@ -15,7 +15,7 @@ import type {
   FetchOptions,
   FollowedStream,
   List,
-  MirrorPlace,
+  MirrorPosition,
   Pass,
   Stream,
 } from '../../../src/stream.ts';
@@ -143,13 +143,13 @@ const followed = ({ data }: TiledeskSandbox): FollowedStream => ({
   settledAt: async () => Date.now(),
   async read({ behind, limit }) {
     const rows = [...data.requests.values()].map(({ _id, request_id, updatedAt }) => ({
-      place: { at: Date.parse(updatedAt ?? ''), id: _id },
+      position: { at: Date.parse(updatedAt ?? ''), id: _id },
       isDeleted: false,
       values: { request_id },
     }));
-    const order = (a: MirrorPlace, b: MirrorPlace) => a.at - b.at || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
-    rows.sort((a, b) => order(a.place, b.place));
-    return rows.filter(({ place }) => behind === null || order(place, behind) > 0).slice(0, limit);
+    const order = (a: MirrorPosition, b: MirrorPosition) => a.at - b.at || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
+    rows.sort((a, b) => order(a.position, b.position));
+    return rows.filter(({ position }) => behind === null || order(position, behind) > 0).slice(0, limit);
   },
 });
 

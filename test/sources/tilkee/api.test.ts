@@ -273,27 +273,27 @@ describe('the account', () => {
     [{ id: 1 }, 'open'],
   ])('knocks at V2: %j', async (me, line) => {
     server.script(json(me));
-    expect(await scripted().knock('v2', fetchOptions())).toBe(line);
+    expect(await scripted().check('v2', fetchOptions())).toBe(line);
     expect(server.requests.at(-1)).toBe('GET /v2/users/me/');
   });
 
   it('knocks at V3', async () => {
-    expect(await apiOf().knock('v3', fetchOptions())).toBe('open');
-    expect(await apiOf({ auth: key() }).knock('v3', fetchOptions())).toContain('V2 only');
+    expect(await apiOf().check('v3', fetchOptions())).toBe('open');
+    expect(await apiOf({ auth: key() }).check('v3', fetchOptions())).toContain('V2 only');
   });
 
   it('that V2 does not let in says so', async () => {
     tilkee.sandbox.switches.v2TakesV3Tokens = false;
-    await expect(apiOf().knock('v2', fetchOptions())).rejects.toMatchObject({ code: 'v2_sign_in_refused' });
+    await expect(apiOf().check('v2', fetchOptions())).rejects.toMatchObject({ code: 'v2_sign_in_refused' });
   });
 
   it.each(['v3', 'v2'] as const)('behind a wrong address points at it: %s', async (api) => {
     const variable = `TILKEE_${api.toUpperCase()}_URL`;
     server.script(text(404, '{"detail":"Not Found"}'));
-    const missing = await failureOf(scripted().knock(api, fetchOptions()));
+    const missing = await failureOf(scripted().check(api, fetchOptions()));
     expect(missing).toMatchObject({ code: 'wrong_base_url', message: expect.stringContaining(variable) });
     server.script(json([]));
-    const odd = await failureOf(scripted().knock(api, fetchOptions()));
+    const odd = await failureOf(scripted().check(api, fetchOptions()));
     expect(odd).toMatchObject({ name: 'UpstreamContractError', message: expect.stringContaining(variable) });
   });
 

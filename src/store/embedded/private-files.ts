@@ -19,7 +19,7 @@ const STICKY = 0o1000;
  * The folder, and each link on the way to it, must belong to this user or to root. For root that holds for every folder on the way, too, and nobody else
  * may write in them.
  */
-export async function ownFolder(path: string, { isOpen = false } = {}): Promise<string> {
+export async function privateFolder(path: string, { isOpen = false } = {}): Promise<string> {
   if (process.getuid !== undefined) return walk(resolve(path), { isOpen, isLast: true, links: 0 });
   await mkdir(path, { recursive: true });
   return realpath(path);
@@ -82,7 +82,7 @@ function sharedFolder(path: string, isMeantToBe: boolean): DatabaseError {
 }
 
 /** Opens a file of this user, or of the owner of its folder; never a link, a second name of a file, or anything but a file. */
-export async function openOwn(path: string, flags: number): Promise<FileHandle> {
+export async function openPrivate(path: string, flags: number): Promise<FileHandle> {
   // Without waiting: the other end of a pipe may never come.
   const { O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants;
   const file = await open(path, flags | O_NOFOLLOW | O_NONBLOCK, 0o600).catch((error: NodeJS.ErrnoException) => {
@@ -116,8 +116,8 @@ function refused(path: string, what: string): DatabaseError {
 const MAX_BYTES = 64 * 1024;
 
 /** The text of such a file from a position on, of a longer one the last 64 KB; null when there is none. */
-export async function readOwn(path: string, position = 0): Promise<string | null> {
-  const file = await openOwn(path, constants.O_RDONLY).catch((error: NodeJS.ErrnoException) => {
+export async function readPrivate(path: string, position = 0): Promise<string | null> {
+  const file = await openPrivate(path, constants.O_RDONLY).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return null;
     throw error;
   });

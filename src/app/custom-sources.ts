@@ -6,7 +6,7 @@ import type { Connection, TableSpec } from '../stream.ts';
 import type { UpstreamOf } from './upstreams.ts';
 
 /** What a source that is not built in is made from. */
-export interface OwnParts {
+export interface CustomParts {
   /** The way to the account's server: requests within its budget, tried again where that helps. Accounts with the same credential share one budget. */
   readonly upstream: UpstreamOf;
   readonly logger: Logger;
@@ -14,12 +14,12 @@ export interface OwnParts {
 }
 
 /** Answers the accounts of sources that are not built in. Called once; they stay through every reload of the configuration. */
-export type ConnectOwn = (parts: OwnParts) => readonly Connection[];
+export type ConnectCustom = (parts: CustomParts) => readonly Connection[];
 
 /** @throws ConfigError when two connections have one id, or one id is also that of a configured account */
-export function refuseSameIds(own: readonly Connection[], { connections }: Pick<Config, 'connections'>): void {
+export function refuseSameIds(custom: readonly Connection[], { connections }: Pick<Config, 'connections'>): void {
   const ids = new Set(connections.map(({ id }) => id));
-  for (const { id } of own) {
+  for (const { id } of custom) {
     if (ids.has(id)) {
       const message = 'there is another connection of this id; each needs one of its own';
       throw new ConfigError([{ variable: `connection ${id}`, message }]);
@@ -29,9 +29,9 @@ export function refuseSameIds(own: readonly Connection[], { connections }: Pick<
 }
 
 /** Each table once, with the columns of all streams that are written to it. */
-export function tablesOf(own: readonly Connection[]): TableSpec[] {
+export function tablesOf(custom: readonly Connection[]): TableSpec[] {
   const tables = new Map<string, TableSpec>();
-  for (const { table } of own.flatMap(({ streams }) => streams)) {
+  for (const { table } of custom.flatMap(({ streams }) => streams)) {
     const key = `${table.schema}.${table.name}`;
     tables.set(key, { ...table, columns: { ...tables.get(key)?.columns, ...table.columns } });
   }

@@ -9,12 +9,12 @@ const LOOKS = 2;
  * Watches a connection while a statement is under way. Statements may take hours, so no time limit tells a long one from a server, a proxy or a firewall that
  * went silent with the connection open: when nothing arrives, `isAtWork` asks by another connection. Given up within half a minute, its statements fail.
  */
-export class SilenceWatch {
+export class AnswerTimeout {
   readonly #wire: Wire;
   readonly #isAtWork: () => Promise<boolean>;
   #timer: NodeJS.Timeout | undefined;
   #received = 0;
-  #silentLooks = 0;
+  #idleLooks = 0;
 
   constructor(wire: Wire, isAtWork: () => Promise<boolean>) {
     this.#wire = wire;
@@ -30,16 +30,16 @@ export class SilenceWatch {
   end(): void {
     clearInterval(this.#timer);
     this.#timer = undefined;
-    this.#silentLooks = 0;
+    this.#idleLooks = 0;
   }
 
   async #look(): Promise<void> {
-    const isSilent = () => this.#wire.bytesRead === this.#received;
-    const looks = isSilent() && !(await this.#isAtWork()) && isSilent() ? this.#silentLooks + 1 : 0;
+    const isIdle = () => this.#wire.bytesRead === this.#received;
+    const looks = isIdle() && !(await this.#isAtWork()) && isIdle() ? this.#idleLooks + 1 : 0;
     this.#received = this.#wire.bytesRead;
     // It may have ended meanwhile.
     if (this.#timer === undefined) return;
-    this.#silentLooks = looks;
+    this.#idleLooks = looks;
     if (looks >= LOOKS) this.#wire.destroy(new WireError('it stopped answering', { isPassing: true }));
   }
 }

@@ -2,7 +2,7 @@ import type { RunResult } from '../src/sync/run-pass.ts';
 import type { RunJob } from './run-job.ts';
 
 /** What becomes of a job after its run. */
-export type Verdict =
+export type JobOutcome =
   | { readonly kind: 'done' }
   /** Not now: the same job again after a while, no attempt counted. */
   | { readonly kind: 'delay'; readonly delayMs: number; readonly postponed: NonNullable<RunJob['postponed']> }
@@ -11,7 +11,7 @@ export type Verdict =
   /** Others wait for its place: behind them again. It made progress, so that what it was put off before no longer counts. */
   | { readonly kind: 'yield' }
   /** A person has to act: no sign-in at every tick meanwhile. */
-  | { readonly kind: 'park' }
+  | { readonly kind: 'cool_down' }
   /** This process stops: another one goes on. */
   | { readonly kind: 'hand_back' };
 
@@ -21,17 +21,17 @@ const MAX_POSTPONEMENTS = 100;
 const MAX_POSTPONED_MS = 24 * 3_600_000;
 
 /** Pure: the mapping from how a run ended to what the queue does. */
-export function verdictOf(
+export function jobOutcomeOf(
   { outcome, error, retryInMs }: Pick<RunResult, 'outcome' | 'error' | 'retryInMs'>,
   { postponed }: Pick<RunJob, 'postponed'>,
   nowMs: number,
-): Verdict {
+): JobOutcome {
   switch (outcome) {
     case 'succeeded':
     case 'partial':
       return { kind: 'done' };
     case 'failed':
-      return { kind: isForPeople(error?.code ?? '') ? 'park' : 'done' };
+      return { kind: isActionRequired(error?.code ?? '') ? 'cool_down' : 'done' };
     case 'cancelled':
       return { kind: error?.code === 'stopped' ? 'hand_back' : 'done' };
     case 'postponed': {
@@ -49,23 +49,23 @@ export function verdictOf(
 }
 
 /** Refusals that no repetition changes: credentials, rights, a wrong address. */
-export function isForPeople(code: string): boolean {
+export function isActionRequired(code: string): boolean {
   return code.startsWith('auth_') || code === 'project_not_found' || code === 'wrong_base_url';
 }
 
 /** Connections that are left alone for a while, in this process only: a restart tries at once. */
-export class Parking {
+export class Cooldown {
   readonly #until = new Map<string, number>();
 
-  park(connection: string, nowMs: number): void {
+  start(connection: string, nowMs: number): void {
     this.#until.set(connection, nowMs + MAX_DELAY_MS);
   }
 
-  unpark(connection: string): void {
+  end(connection: string): void {
     this.#until.delete(connection);
   }
 
-  isParked(connection: string, nowMs: number): boolean {
+  isActive(connection: string, nowMs: number): boolean {
     return (this.#until.get(connection) ?? 0) > nowMs;
   }
 }

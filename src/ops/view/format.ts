@@ -37,7 +37,7 @@ export function until(at: Date, nowMs = Date.now()): Html {
 /** The share is never rounded up to all of it. */
 export const percent = (share: number): string => `${Math.floor(share * 100 + 1e-9)} %`;
 
-export const PASS_WORDS: Readonly<Record<string, string>> = {
+export const PASS_LABELS: Readonly<Record<string, string>> = {
   backfill: 'first full read',
   incremental: 'changes',
   reconcile: 'full walk',

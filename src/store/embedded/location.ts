@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { lstat, stat, symlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { DatabaseError } from '../../errors.ts';
-import { type Account, chooseAccount, findBarrier, foreignData } from './account.ts';
-import { ownFolder } from './own-files.ts';
+import { chooseAccount, findBarrier, foreignData, type ServerAccount } from './account.ts';
+import { privateFolder } from './private-files.ts';
 
 /**
  * Where the built-in Postgres keeps its files:
@@ -20,7 +20,7 @@ import { ownFolder } from './own-files.ts';
  * enter, /root above all. Opening such a directory is not ours to do, so the files then live in a directory of the
  * system, and `<home>/postgres` is a link to them.
  */
-export interface Place {
+export interface DataLocation {
   readonly base: string;
   readonly directory: string;
   readonly dataDirectory: string;
@@ -31,9 +31,9 @@ export interface Place {
 /** Where root keeps what cannot live in its home. */
 export const SYSTEM_DIRECTORY = '/var/lib/leadmirror';
 
-export const placeIn = (base: string): Place => placeAt(join(base, 'postgres'));
+export const locationIn = (base: string): DataLocation => locationAt(join(base, 'postgres'));
 
-const placeAt = (directory: string): Place => ({
+const locationAt = (directory: string): DataLocation => ({
   base: dirname(directory),
   directory,
   dataDirectory: join(directory, 'data'),
@@ -42,26 +42,26 @@ const placeAt = (directory: string): Place => ({
 });
 
 /** Finds the files of this home, or decides where they will be. Creates the base, never the data. */
-export async function findPlace(home: string, systemDirectory: string) {
-  const realHome = await ownFolder(home);
-  const { place, hasData } = await findFiles(placeIn(realHome));
-  const account = await chooseAccount(hasData ? place.dataDirectory : null);
-  const barrier = account && (await findBarrier(place.base, account));
-  if (!account || barrier === null) return { place, account, isOutsideHome: place.base !== realHome };
-  if (hasData || place.base !== realHome) throw unreachable(place.base, barrier, account);
+export async function findLocation(home: string, systemDirectory: string) {
+  const realHome = await privateFolder(home);
+  const { location, hasData } = await findFiles(locationIn(realHome));
+  const account = await chooseAccount(hasData ? location.dataDirectory : null);
+  const barrier = account && (await findBarrier(location.base, account));
+  if (!account || barrier === null) return { location, account, isOutsideHome: location.base !== realHome };
+  if (hasData || location.base !== realHome) throw unreachable(location.base, barrier, account);
 
   const name = createHash('sha256').update(realHome).digest('hex').slice(0, 12);
-  const elsewhere = placeIn(await ownFolder(join(systemDirectory, name), { isOpen: true }));
+  const elsewhere = locationIn(await privateFolder(join(systemDirectory, name), { isOpen: true }));
   const barrierThere = await findBarrier(elsewhere.base, account);
   if (barrierThere !== null) throw unreachable(elsewhere.base, barrierThere, account);
-  await symlink(elsewhere.directory, place.directory).catch((error: NodeJS.ErrnoException) => {
+  await symlink(elsewhere.directory, location.directory).catch((error: NodeJS.ErrnoException) => {
     // Another process that starts at the same time made it.
     if (error.code !== 'EEXIST') throw error;
   });
-  return { place: elsewhere, account, isOutsideHome: true };
+  return { location: elsewhere, account, isOutsideHome: true };
 }
 
-function unreachable(directory: string, barrier: string, { name }: Account): DatabaseError {
+function unreachable(directory: string, barrier: string, { name }: ServerAccount): DatabaseError {
   return new DatabaseError(
     'database_refused',
     `Postgres does not run as root, and the user it runs as here (${name}) may not enter ${barrier} on the way to ` +
@@ -71,19 +71,19 @@ function unreachable(directory: string, barrier: string, { name }: Account): Dat
 }
 
 /** Follows the link to files elsewhere, and tells whether there are data. */
-async function findFiles(place: Place): Promise<{ place: Place; hasData: boolean }> {
-  let found = place;
+async function findFiles(location: DataLocation): Promise<{ location: DataLocation; hasData: boolean }> {
+  let found = location;
   try {
-    await lstat(place.directory);
-    found = placeAt(await ownFolder(place.directory, { isOpen: true }));
+    await lstat(location.directory);
+    found = locationAt(await privateFolder(location.directory, { isOpen: true }));
     await stat(found.dataDirectory);
-    return { place: found, hasData: true };
+    return { location: found, hasData: true };
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT') return { place: found, hasData: false };
+    if (code === 'ENOENT') return { location: found, hasData: false };
     // The directory is closed to everybody but its owner, so it is somebody else's.
     if (code !== 'EACCES') throw error;
-    const owner = await stat(place.directory).catch(() => null);
-    throw foreignData(place.directory, owner?.uid ?? null, process.getuid?.());
+    const owner = await stat(location.directory).catch(() => null);
+    throw foreignData(location.directory, owner?.uid ?? null, process.getuid?.());
   }
 }
