@@ -223,8 +223,8 @@ describe('a circuit that many workers share', () => {
     await request();
     counts.statements = 0;
     for (let i = 0; i < 5; i++) await request();
-    // A take reads the row and writes it.
-    expect(counts.statements).toBe(10);
+    // A take writes the row; where this process was not the last to write it, the row is read first.
+    expect(counts.statements).toBe(6);
   });
 
   it('lets the takers of one process follow each other, also behind one that failed', async () => {
@@ -234,7 +234,7 @@ describe('a circuit that many workers share', () => {
     Object.assign(counts, { statements: 0, failures: 1 });
     const takes = await Promise.allSettled(Array.from({ length: 24 }, () => budget.take(60_000)));
     expect(takes.map(({ status }) => status)).toEqual(['rejected', ...Array(23).fill('fulfilled')]);
-    expect(counts.statements).toBe(1 + 23 * 2);
+    expect(counts.statements).toBe(2 + 23);
   });
 
   it('shows in the status of every stream that is paid from it, until it closes', async () => {
