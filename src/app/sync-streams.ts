@@ -26,6 +26,8 @@ interface SyncStreamsOptions {
   readonly signal: AbortSignal;
   /** Watches one run while it lasts. */
   readonly follow?: (selected: Selected, pass: Pass) => Promise<Following>;
+  /** How long to wait for a stream that another process holds; `LEASE_WAIT_MS` unless given. */
+  readonly leaseWaitMs?: number;
 }
 
 interface Following {
@@ -64,6 +66,8 @@ export async function syncStreams(
 
 export interface SyncOnceOptions {
   readonly signal: AbortSignal;
+  /** How long to wait for a stream that another process holds; 15 seconds unless given. */
+  readonly leaseWaitMs?: number;
   /** Default: the first full read until that is complete, then what changed. `reconcile`: everything, and what is gone. */
   readonly pass?: QueuedPass;
 }
@@ -97,7 +101,8 @@ async function syncStream(app: App, item: Selected, options: SyncStreamsOptions)
   try {
     if (options.pass === undefined && !(await isBackfillComplete(app.database.prisma, key))) pass = 'backfill';
     following = await options.follow?.(item, pass);
-    const waits = { signal, maxWaitMs: app.config.http.retryMaxMs, leaseWaitMs: LEASE_WAIT_MS };
+    const { leaseWaitMs = LEASE_WAIT_MS } = options;
+    const waits = { signal, maxWaitMs: app.config.http.retryMaxMs, leaseWaitMs };
     const { onProgress } = following ?? {};
     const result = await app.runPass({ connection, stream, pass, ...waits, ...(onProgress && { onProgress }) });
     const { runId, retryInMs, slice, ...report } = result;

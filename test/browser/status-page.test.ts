@@ -125,20 +125,26 @@ inBrowser('the status page', () => {
     await setup.store.query('truncate sync.processes');
   });
 
-  it('paints first within a second, with fifty streams', async () => {
+  it('with fifty streams paints first within four times of what it takes with none', async () => {
     const open = await serve({ token: null });
+    await medianPaint(open, 0);
+    const empty = await medianPaint(open, 0);
     for (let i = 0; i < 10; i++) {
       for (const stream of ['leads', 'requests', 'departments', 'project_users']) {
         await addFreshStream(setup.store, `tiledesk.${stream}`, `tiledesk:${i}`);
       }
       await addFreshStream(setup.store, 'tilkee.users', `tiledesk:${i}`);
     }
+    expect((await medianPaint(open, 50)) / empty).toBeLessThan(4);
+  });
+
+  /** Of three, each in a fresh profile, with nothing in its cache. */
+  async function medianPaint(address: string, streams: number): Promise<number> {
     const paints: number[] = [];
-    // Each in a fresh profile, with nothing in its cache. The first also waits for the first question that this process asks the database at all.
-    for (let i = 0; i < 5; i++) {
+    for (let i = 0; i < 3; i++) {
       const page = await newPage();
-      await page.goto(open);
-      expect(await page.locator('.stream').count()).toBe(50);
+      await page.goto(address);
+      expect(await page.locator('.stream').count()).toBe(streams);
       const paint = await page.evaluate<number>(`new Promise((resolve) => {
         new PerformanceObserver((list) => {
           for (const { startTime } of list.getEntriesByName('first-contentful-paint')) resolve(startTime);
@@ -147,9 +153,8 @@ inBrowser('the status page', () => {
       paints.push(paint);
       await page.close();
     }
-    const [, , median] = paints.sort((a, b) => a - b);
-    expect(median).toBeLessThan(1_000);
-  });
+    return paints.sort((a, b) => a - b)[1] ?? Number.NaN;
+  }
 
   it('shows each state in words, with its reason and what to do', async () => {
     await addEveryState(setup.store);

@@ -67,12 +67,11 @@ async function opsOf(daemon: Running) {
   };
 }
 
-/** As a service manager does; within the limit and a little for the way out. */
+/** As a service manager does; it ends by itself within its limit. */
 async function stop(daemon: Running, signal: NodeJS.Signals = 'SIGTERM') {
-  const from = performance.now();
   daemon.kill(signal);
   const ended = await daemon.ended;
-  expect(performance.now() - from).toBeLessThan(8_000);
+  expect(ended.stderr).not.toContain('Not everything ended in time');
   return ended;
 }
 

@@ -3,11 +3,17 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import { createTiledeskSandbox, type TiledeskSandbox } from '../../sandbox/tiledesk.ts';
+import { LEASE_WAIT_MS, syncOnce } from '../../src/app/sync-streams.ts';
+import { createApp } from '../../src/app.ts';
+import { exitCodeOf } from '../../src/cli/sync.ts';
+import { loadConfig } from '../../src/config.ts';
+import { LEASE_MS } from '../../src/store/engine/leases.ts';
 import { type Cli, createCli, type Finished, until } from '../helpers/cli.ts';
 import { compareMirror, EQUAL } from '../helpers/compare.ts';
 import { STREAMS, variables } from '../helpers/mirror.ts';
 import { createTestDatabase, type TestDatabase } from '../helpers/postgres.ts';
 import { findRoot } from '../helpers/recipes.ts';
+import { unheardLogger } from '../helpers/unheard-logger.ts';
 
 let cli: Cli;
 let sandbox: TiledeskSandbox;
@@ -112,7 +118,7 @@ describe('sync', () => {
     );
   });
 
-  it('waits 15 s for a stream that another run holds, then leaves it alone and ends with 1', async () => {
+  it('waits for a stream that another run holds, then leaves it alone and ends with 1', async () => {
     const settings = env({ TILEDESK_STREAMS: 'leads,departments' });
     await cli.run(['sync', 'tiledesk.departments'], { env: settings });
     await admin.query(
@@ -120,11 +126,14 @@ describe('sync', () => {
        values ($1, 'tiledesk.leads', 'backfill', 1, now() + interval '1 day')`,
       [`tiledesk:${sandbox.projectId}`],
     );
-    const { code, stdout, ms } = await cli.run(['sync', '--json'], { env: settings });
-    expect(code).toBe(1);
-    expect(ms).toBeGreaterThan(15_000);
-    expect(ms).toBeLessThan(25_000);
-    expect(JSON.parse(stdout).runs).toMatchObject([
+    const { signal } = new AbortController();
+    const config = loadConfig({ env: settings, cwd: '/', isTerminal: false });
+    const app = await createApp(config, { logger: unheardLogger(), signal });
+    const startedAt = performance.now();
+    const reports = await syncOnce(app, { signal, leaseWaitMs: 700 }).finally(() => app.close());
+    expect(performance.now() - startedAt).toBeGreaterThan(690);
+    expect(exitCodeOf(reports, signal)).toBe(1);
+    expect(reports).toMatchObject([
       {
         stream: 'tiledesk.leads',
         outcome: 'cancelled',
@@ -132,6 +141,10 @@ describe('sync', () => {
       },
       { stream: 'tiledesk.departments', outcome: 'succeeded' },
     ]);
+  });
+
+  it('waits longer than a killed process keeps a stream', () => {
+    expect(LEASE_WAIT_MS).toBeGreaterThan(LEASE_MS);
   });
 
   it.each(['SIGINT', 'SIGTERM'] as const)(

@@ -16,14 +16,13 @@ import { HttpClient } from '../../src/http/client.ts';
 import { addressOf } from '../../src/store/address.ts';
 import { poolConfig } from '../../src/store/session.ts';
 
-import fc from '../helpers/property.ts';
+import fc, { seed } from '../helpers/property.ts';
 import { SECRET, valuesOf } from './values.ts';
 
 const VALUES = 10_000;
 /** The settings of an account are read by the same rules as its variables; reading the file takes longest. */
 const KEY_VALUES = Number(process.env.FUZZ_KEY_VALUES ?? 1_000);
 const SOURCES: readonly AccountSource[] = [tiledeskAccounts, tilkeeAccounts];
-const seed = fc.readConfigureGlobal().seed ?? Date.now() % 2 ** 31;
 
 let cwd = '';
 beforeAll(() => {

@@ -14,9 +14,7 @@ import {
 import { runInProcess } from '../helpers/in-process.ts';
 import { variables } from '../helpers/mirror.ts';
 import { createTestDatabase, type TestDatabase } from '../helpers/postgres.ts';
-import fc from '../helpers/property.ts';
-
-const seed = fc.readConfigureGlobal().seed ?? Date.now() % 2 ** 31;
+import { seed } from '../helpers/property.ts';
 
 let cli: Cli;
 let sandbox: TiledeskSandbox;

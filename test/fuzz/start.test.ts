@@ -18,10 +18,9 @@ import { type RedisAnswer, type RedisTrouble, startFakeRedis } from '../helpers/
 import { runInProcess, startInProcess } from '../helpers/in-process.ts';
 import { variables } from '../helpers/mirror.ts';
 import { createTestDatabase, type TestDatabase } from '../helpers/postgres.ts';
-import fc from '../helpers/property.ts';
+import { seed } from '../helpers/property.ts';
 import { startTestRedis, type TestRedis } from '../helpers/redis.ts';
 
-const seed = fc.readConfigureGlobal().seed ?? Date.now() % 2 ** 31;
 const CANARY = 'c4n4ry-from-the-server';
 
 let sandbox: TiledeskSandbox;

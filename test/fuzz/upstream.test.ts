@@ -11,11 +11,10 @@ import { createTilkeeSandbox, type TilkeeSandbox } from '../../sandbox/tilkee.ts
 import { runInProcess } from '../helpers/in-process.ts';
 import { variables } from '../helpers/mirror.ts';
 import { createTestDatabase, type TestDatabase } from '../helpers/postgres.ts';
-import fc from '../helpers/property.ts';
+import fc, { seed } from '../helpers/property.ts';
 import { tilkeeVariables } from '../helpers/tilkee-mirror.ts';
 
 const RUNS = Number(process.env.FUZZ_ANSWERS ?? 50);
-const seed = fc.readConfigureGlobal().seed ?? Date.now() % 2 ** 31;
 const SECRET = 'c4n4ry-in-an-answer';
 
 interface Answer {

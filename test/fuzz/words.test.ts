@@ -8,9 +8,7 @@ import { createProgram } from '../../src/cli/main.ts';
 import { runInProcess } from '../helpers/in-process.ts';
 import { variables } from '../helpers/mirror.ts';
 import { createTestDatabase, type TestDatabase } from '../helpers/postgres.ts';
-import fc from '../helpers/property.ts';
-
-const seed = fc.readConfigureGlobal().seed ?? Date.now() % 2 ** 31;
+import { seed } from '../helpers/property.ts';
 
 let sandbox: TiledeskSandbox;
 let database: TestDatabase;

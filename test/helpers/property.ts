@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 
-/**
- * fast-check, with a seed that is the same for every run in CI: there a change is judged, not luck. Elsewhere each run looks somewhere else; PROPERTY_SEED
- * chooses, and a failure prints the seed that it was found with.
- */
-const seed = process.env.PROPERTY_SEED ?? (process.env.CI ? '1' : undefined);
-if (seed !== undefined) fc.configureGlobal({ ...fc.readConfigureGlobal(), seed: Number(seed) });
+/** What everything random in the tests begins with: the same at each run, so that a change is judged and not luck. PROPERTY_SEED=<n> looks somewhere else. */
+export const seed = Number(process.env.PROPERTY_SEED ?? 1);
+
+fc.configureGlobal({ ...fc.readConfigureGlobal(), seed });
+
+/** fast-check with this seed. */
 
 export default fc;

@@ -258,9 +258,9 @@ describe.each(Object.entries(REDACTIONS))('%s', (_, redact) => {
     ['addresses', '://a:'.repeat(50_000)],
     ['user', `://${'a'.repeat(200_000)}`],
   ])('reads a long text of %s in a moment', (_title, text) => {
-    const before = performance.now();
+    const before = process.cpuUsage();
     redact({ zorbl: text, note: text }, NONE);
-    expect(performance.now() - before).toBeLessThan(1500);
+    expect(process.cpuUsage(before).user / 1000).toBeLessThan(1500);
   });
 });
 

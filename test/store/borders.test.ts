@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 /** Databases as people have them: settings of roles and addresses, poolers, TLS, encodings, publications, few connections. */
 import { afterEach, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
@@ -36,7 +37,7 @@ const withQuery = (url: string, query: string): string => `${url}${url.includes(
 
 /** A role of its own, with settings that sessions begin with. */
 async function createRole(sql: pg.Client, url: string, settings: readonly string[] = []) {
-  const name = `role_${Math.floor(Math.random() * 1e9)}`;
+  const name = `role_${randomUUID().slice(0, 8)}`;
   await sql.query(`create role ${name} login password 'pw'`);
   const { rows } = await sql.query('select current_database() as name');
   await sql.query(`grant create on database ${rows[0].name} to ${name}`);

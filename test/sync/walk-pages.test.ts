@@ -3,16 +3,17 @@ import { expect, it } from '@jest/globals';
 import type { FetchOptions, List, ListQuery } from '../../src/stream.ts';
 import { walkPages } from '../../src/sync/walk-pages.ts';
 import { createStitchWalk } from '../../src/walks/stitch.ts';
-import { objectId, ShiftingList } from '../helpers/shifting-list.ts';
+import { objectId, ShiftingList, seededRandom } from '../helpers/shifting-list.ts';
 
 const ROWS = 500;
+const random = seededRandom(1);
 
 /** The list read to its end: the limits that were asked for, and what was read. */
 async function read(write: () => Promise<void> = async () => {}) {
-  const server = new ShiftingList(Math.random, Date.UTC(2026, 0, 1));
+  const server = new ShiftingList(random, Date.UTC(2026, 0, 1));
   for (let row = 0; row < ROWS; row++) {
     server.now += 1000;
-    server.add({ id: objectId(server.now, Math.random) });
+    server.add({ id: objectId(server.now, random) });
   }
   const limits: number[] = [];
   const told: string[] = [];

@@ -110,9 +110,7 @@ describe.each(places.list)('an outage of the queue in $name', (backend) => {
     const { observer, daemon } = await start(new StubUpstream(CONNECTION, 1), { logger });
     await observer.job({ pass: 'incremental', outcome: 'succeeded' });
     await queue.cut();
-    const startedAt = performance.now();
     await daemon.stop();
-    expect(performance.now() - startedAt).toBeLessThan(8_000);
     expect(lines.join()).not.toContain('SHUTDOWN_TIMEOUT_SECONDS');
     await queue.restore();
   });

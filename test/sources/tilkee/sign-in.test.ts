@@ -208,10 +208,8 @@ describe('a stop', () => {
     };
     const { signIn } = start({ vault: never });
     const stop = new AbortController();
-    const startedAt = performance.now();
     setTimeout(() => stop.abort(), 50);
     expect((await failureOf(signIn.header(fetchOptions({ signal: stop.signal })))).name).toBe('AbortError');
-    expect(performance.now() - startedAt).toBeLessThan(2000);
   });
 
   it('before anything began asks nothing', async () => {
