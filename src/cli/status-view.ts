@@ -61,7 +61,7 @@ function narrowColumns(paint: Paint, nowMs: number): Column<StreamFacts>[] {
     { head: 'rows', cell: ({ rows }) => formatCount(rows), align: 'right', yields: 1 },
     { head: 'as of', cell: ({ as_of }) => formatAge(as_of, nowMs) },
     { head: 'next run', cell: (line) => nextRunOf(line, nowMs), yields: 3 },
-    { head: 'proved', cell: (line) => briefVerification(line, nowMs), yields: 2 },
+    { head: 'verified', cell: (line) => briefVerification(line, nowMs), yields: 2 },
   ];
 }
 
@@ -77,7 +77,7 @@ function wideColumns(paint: Paint, nowMs: number): Column<StreamFacts>[] {
     { head: 'as of', cell: ({ as_of }) => formatAge(as_of, nowMs) },
     { head: 'rows', cell: ({ rows }) => formatCount(rows) },
     { head: 'last success', cell: ({ last_success_at }) => formatAge(last_success_at, nowMs) },
-    { head: 'proved', cell: (line) => formatVerification(line, nowMs) },
+    { head: 'verified', cell: (line) => formatVerification(line, nowMs) },
     { head: 'why', cell: ({ reason, notice }) => (notice === null ? reason : `${reason}; ${notice}`) },
   ];
 }
@@ -176,27 +176,27 @@ function viewSchedule({ streams, processes }: StatusShown, { width }: Screen, no
 }
 
 interface Verification {
-  readonly proof_at: Date | null;
-  readonly proof_rows: number | bigint | null;
-  readonly proof_share: number | null;
-  readonly proof_differences: number | null;
+  readonly verified_at: Date | null;
+  readonly verified_rows: number | bigint | null;
+  readonly verified_share: number | null;
+  readonly verification_differences: number | null;
 }
 
 /** `2 h ago: 25,000 rows, 100 %`; the share is of what was compared by content too, and is never rounded up to all of it. */
 export function formatVerification(line: Verification, nowMs: number): string {
-  if (line.proof_at === null) return 'never';
+  if (line.verified_at === null) return 'never';
   const share = shareOf(line);
-  const differences = line.proof_differences ?? 0;
-  const parts = [`${formatCount(line.proof_rows ?? 0)} rows`, share === 100 ? '100 %' : `${share} % by content`];
+  const differences = line.verification_differences ?? 0;
+  const parts = [`${formatCount(line.verified_rows ?? 0)} rows`, share === 100 ? '100 %' : `${share} % by content`];
   if (differences > 0) parts.push(`${formatCount(differences)} differ`);
-  return `${formatAge(line.proof_at, nowMs)}: ${parts.join(', ')}`;
+  return `${formatAge(line.verified_at, nowMs)}: ${parts.join(', ')}`;
 }
 
 /** `2 h ago, 100 %`. */
 function briefVerification(line: Verification, nowMs: number): string {
-  if (line.proof_at === null) return 'never';
-  const differences = line.proof_differences ?? 0;
-  return `${formatAge(line.proof_at, nowMs)}, ${differences > 0 ? `${formatCount(differences)} differ` : `${shareOf(line)} %`}`;
+  if (line.verified_at === null) return 'never';
+  const differences = line.verification_differences ?? 0;
+  return `${formatAge(line.verified_at, nowMs)}, ${differences > 0 ? `${formatCount(differences)} differ` : `${shareOf(line)} %`}`;
 }
 
-const shareOf = ({ proof_share }: Verification): number => Math.floor((proof_share ?? 0) * 100 + 1e-9);
+const shareOf = ({ verified_share }: Verification): number => Math.floor((verified_share ?? 0) * 100 + 1e-9);

@@ -129,7 +129,7 @@ interface Known {
 
 const numberOf = (value: bigint | null): number | null => (value === null ? null : Number(value));
 
-function toFacts({ proof_settled, ...line }: StreamStatus, known: Known): StreamFacts {
+function toFacts({ verification_settled, ...line }: StreamStatus, known: Known): StreamFacts {
   const { connection_id, stream, backfill_completed_at } = line;
   const key = keyOf(line);
   const { alive, deleted } = known.counts(line);
@@ -143,7 +143,7 @@ function toFacts({ proof_settled, ...line }: StreamStatus, known: Known): Stream
   return {
     ...line,
     lag_seconds: numberOf(line.lag_seconds),
-    proof_rows: numberOf(line.proof_rows),
+    verified_rows: numberOf(line.verified_rows),
     open_quarantine: Number(line.open_quarantine),
     next_step: nextStep({ ...line, isRead, areDeletionsAccepted }),
     rows: alive,

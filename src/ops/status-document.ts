@@ -47,9 +47,9 @@ export interface ConnectionStatus {
 
 /** A line of `sync.status`, and what else is known of the stream. */
 export interface StreamFacts
-  extends Omit<StreamStatus, 'proof_settled' | 'lag_seconds' | 'proof_rows' | 'open_quarantine'> {
+  extends Omit<StreamStatus, 'verification_settled' | 'lag_seconds' | 'verified_rows' | 'open_quarantine'> {
   readonly lag_seconds: number | null;
-  readonly proof_rows: number | null;
+  readonly verified_rows: number | null;
   readonly open_quarantine: number;
   readonly next_step: NextStep;
   readonly rows: number;

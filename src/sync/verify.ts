@@ -1,7 +1,7 @@
 import { isAbort, LeadmirrorError, LeaseLostError } from '../errors.ts';
 import { readCancellation } from '../store/engine/control.ts';
-import { keepProof } from '../store/engine/proofs.ts';
 import { endRun } from '../store/engine/runs.ts';
+import { storeVerification } from '../store/engine/verifications.ts';
 import { databaseError } from '../store/faults.ts';
 import type { DifferenceKind } from '../store/mirror/compare.ts';
 import { deleteSeenIds } from '../store/mirror/seen-ids.ts';
@@ -76,7 +76,7 @@ export async function verifyStream(parts: PassParts, job: VerifyJob): Promise<Ve
         const outcome = error === null ? ('succeeded' as const) : ('partial' as const);
         await endRun(prisma, lease, run.startedAt, run.counts, { outcome, error, watermark: null });
       }
-      if (error === null) await keepProof(prisma, key, { ...count(report.findings), ...report });
+      if (error === null) await storeVerification(prisma, key, { ...count(report.findings), ...report });
       return report;
     } finally {
       await deleteSeenIds(prisma, lease).catch(() => {});

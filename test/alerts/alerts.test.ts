@@ -24,7 +24,7 @@ beforeAll(async () => {
 });
 afterAll(() => store.close());
 beforeEach(async () => {
-  await store.query(`truncate sync.streams, sync.checkpoints, sync.runs, sync.quarantine, sync.proofs, sync.budgets, sync.alerts,
+  await store.query(`truncate sync.streams, sync.checkpoints, sync.runs, sync.quarantine, sync.verifications, sync.budgets, sync.alerts,
     sync.alert_messages, sync.alert_rounds restart identity`);
   receiver = await startReceiver();
   logged.length = 0;
@@ -150,9 +150,9 @@ describe('what is wrong', () => {
     [
       'verify_differences',
       () =>
-        store.query(`insert into sync.proofs (connection_id, stream, proved_at, upstream_rows, compared_rows, missing, stale, extra, different, repaired, started_at)
+        store.query(`insert into sync.verifications (connection_id, stream, verified_at, upstream_rows, compared_rows, missing, stale, extra, different, repaired, started_at)
           values ('tiledesk:shop', 'tiledesk.leads', now(), 9, 9, 2, 0, 0, 0, 0, now())`),
-      () => store.query('update sync.proofs set repaired = 2'),
+      () => store.query('update sync.verifications set repaired = 2'),
     ],
   ])('%s: begun and over', async (kind, begin, end) => {
     await begin();

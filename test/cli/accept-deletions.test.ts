@@ -95,7 +95,7 @@ it('a stream or connection that is not there ends with 2 and names those that ar
 
 it('the last verify is in status, for people, for scripts and over HTTP', async () => {
   await setup.query(
-    `insert into sync.proofs (connection_id, stream, proved_at, upstream_rows, compared_rows, missing, stale, extra, different, repaired, started_at)
+    `insert into sync.verifications (connection_id, stream, verified_at, upstream_rows, compared_rows, missing, stale, extra, different, repaired, started_at)
      values ('tilkee:default', 'tilkee.users', now() - interval '3 hours', 25000, 25000, 1, 1, 0, 0, 2, now() - interval '4 hours')`,
   );
   const [text, json] = await Promise.all([run('status'), run('status', '--json')]);
@@ -108,11 +108,11 @@ it('the last verify is in status, for people, for scripts and over HTTP', async 
     expect(streams).toContainEqual(
       expect.objectContaining({
         stream: 'tilkee.users',
-        ...{ proof_at: expect.any(String), proof_rows: 25_000, proof_share: 1, proof_differences: 0 },
+        ...{ verified_at: expect.any(String), verified_rows: 25_000, verified_share: 1, verification_differences: 0 },
       }),
     );
     expect(streams).toContainEqual(
-      expect.objectContaining({ stream: 'tilkee.items', proof_at: null, proof_rows: null }),
+      expect.objectContaining({ stream: 'tilkee.items', verified_at: null, verified_rows: null }),
     );
   }
 });
@@ -138,15 +138,20 @@ describe('the exit code of a sync', () => {
 
 describe('a proof in words', () => {
   const NOW = Date.UTC(2026, 0, 2);
-  const proof = { proof_at: new Date(NOW - 7_200_000), proof_rows: 25_000n, proof_share: 1, proof_differences: 0 };
+  const proof = {
+    verified_at: new Date(NOW - 7_200_000),
+    verified_rows: 25_000n,
+    verified_share: 1,
+    verification_differences: 0,
+  };
 
   it.each([
     [{}, '2 h ago: 25,000 rows, 100 %'],
-    [{ proof_share: 0.9999 }, '2 h ago: 25,000 rows, 99 % by content'],
-    [{ proof_share: 0.1 }, '2 h ago: 25,000 rows, 10 % by content'],
-    [{ proof_share: 0.29 }, '2 h ago: 25,000 rows, 29 % by content'],
-    [{ proof_differences: 1234 }, '2 h ago: 25,000 rows, 100 %, 1,234 differ'],
-    [{ proof_at: null }, 'never'],
+    [{ verified_share: 0.9999 }, '2 h ago: 25,000 rows, 99 % by content'],
+    [{ verified_share: 0.1 }, '2 h ago: 25,000 rows, 10 % by content'],
+    [{ verified_share: 0.29 }, '2 h ago: 25,000 rows, 29 % by content'],
+    [{ verification_differences: 1234 }, '2 h ago: 25,000 rows, 100 %, 1,234 differ'],
+    [{ verified_at: null }, 'never'],
   ])('%j reads %s', (change, words) => {
     expect(formatVerification({ ...proof, ...change }, NOW)).toBe(words);
   });

@@ -40,7 +40,13 @@ function stream(name: string, state: StreamState, overrides: Partial<StreamFacts
       ...{ isRead: true, areDeletionsAccepted: false },
     }),
     ...{ lag_seconds: 75, last_success_at: ago(75), backfill_completed_at: ago(9000), watermark: null, notice: null },
-    ...{ proof_at: ago(7200), proof_rows: 25_000, proof_share: 0.999, proof_differences: 0, open_quarantine: 0 },
+    ...{
+      verified_at: ago(7200),
+      verified_rows: 25_000,
+      verified_share: 0.999,
+      verification_differences: 0,
+      open_quarantine: 0,
+    },
     ...{ running_pass: null, running: null, paused_at: null, deletions: null, last_error: null },
     next_runs: [{ pass: 'incremental', at: new Date(NOW + 90_000) }],
     last_24h: { runs: 0, failed: 0, partial: 0, postponed: 0, changes: 0, slots: [] },
@@ -118,7 +124,7 @@ describe('status on a screen', () => {
   it('leaves columns out where there is no room, the state never', () => {
     const lines = view(MANY, screen(45)).join('\n');
     expect(lines).toMatch(/tiledesk\.leads +blocked +75 s ago/);
-    expect(lines).not.toContain('proved');
+    expect(lines).not.toContain('verified');
   });
 
   it('says the state in words and in colour', () => {
@@ -136,7 +142,7 @@ describe('status on a screen', () => {
 
 it('status in a pipe has one line for each stream, and no escape code', () => {
   const lines = view(MANY, PIPE);
-  expect(lines[0]).toMatch(/^connection +stream +state +as of +rows +last success +proved +why$/);
+  expect(lines[0]).toMatch(/^connection +stream +state +as of +rows +last success +verified +why$/);
   for (const { stream } of MANY)
     expect(lines.filter((line) => line.includes(` ${stream} `) && line.includes('2 h ago:'))).toHaveLength(1);
   // biome-ignore lint/suspicious/noControlCharactersInRegex: it is what must not be there

@@ -46,9 +46,9 @@ describe('verify', () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toMatch(/tiledesk\.requests: equal, 250 rows, 100 % by content/);
     const { rows } = await admin.query(
-      `select proof_share, proof_differences from sync.status where stream = 'tiledesk.requests'`,
+      `select verified_share, verification_differences from sync.status where stream = 'tiledesk.requests'`,
     );
-    expect(rows).toEqual([{ proof_share: 1, proof_differences: 0 }]);
+    expect(rows).toEqual([{ verified_share: 1, verification_differences: 0 }]);
   });
 
   it('that finds differences ends with 3 and lists each; --repair mends them and ends with 0', async () => {

@@ -61,7 +61,7 @@ beforeAll(async () => {
 });
 afterAll(() => store.close());
 beforeEach(async () => {
-  await store.query(`truncate sync.streams, sync.checkpoints, sync.runs, sync.quarantine, sync.proofs, sync.budgets, sync.alerts,
+  await store.query(`truncate sync.streams, sync.checkpoints, sync.runs, sync.quarantine, sync.verifications, sync.budgets, sync.alerts,
     sync.schema_drift, tiledesk.leads restart identity`);
 });
 afterEach(() => server.close());
@@ -106,7 +106,7 @@ async function addFacts(connection = 'tiledesk:shop') {
     key,
   );
   await store.query(
-    `insert into sync.proofs (connection_id, stream, proved_at, upstream_rows, compared_rows, missing, stale, extra, different, repaired, started_at)
+    `insert into sync.verifications (connection_id, stream, verified_at, upstream_rows, compared_rows, missing, stale, extra, different, repaired, started_at)
      values ($1, $2, now() - interval '1 hour', 200, 50, 3, 0, 0, 0, 1, now() - interval '1 hour')`,
     key,
   );
@@ -134,9 +134,9 @@ describe('what the database says', () => {
       deleted: found.value('leadmirror_stream_rows', { ...one, state: 'deleted' }),
       quarantine: found.value('leadmirror_stream_quarantine_open', one),
       drift: found.value('leadmirror_stream_schema_drift_fields', one),
-      proofAge: found.value('leadmirror_stream_proof_age_seconds', one),
-      proofRows: found.value('leadmirror_stream_proof_rows', one),
-      differences: found.value('leadmirror_stream_proof_differences', one),
+      verificationAge: found.value('leadmirror_stream_verification_age_seconds', one),
+      verifiedRows: found.value('leadmirror_stream_verified_rows', one),
+      differences: found.value('leadmirror_stream_verification_differences', one),
       watermark: found.value('leadmirror_stream_watermark_timestamp_seconds', one),
       success: Math.round(
         Date.now() / 1000 - (found.value('leadmirror_stream_last_success_timestamp_seconds', one) ?? 0),
@@ -150,8 +150,8 @@ describe('what the database says', () => {
       deleted: 1,
       quarantine: 1,
       drift: 2,
-      proofAge: near(3600),
-      proofRows: 200,
+      verificationAge: near(3600),
+      verifiedRows: 200,
       differences: 2,
       watermark: Date.UTC(2026, 0, 1) / 1000,
       success: near(600),
@@ -194,7 +194,7 @@ describe('what the database says', () => {
     const stream = 'tiledesk.leads';
     for (const connection of ['a', 'b', 'by-hand']) await addFacts(connection);
     await store.query('truncate sync.quarantine');
-    await store.query('update sync.proofs set repaired = missing');
+    await store.query('update sync.verifications set repaired = missing');
     await store.query(
       `update sync.checkpoints set completed_at = now() - interval '1 hour' where pass = 'incremental'`,
     );
@@ -210,7 +210,7 @@ describe('what the database says', () => {
       stale: found.value('leadmirror_streams', { stream, state: 'stale' }),
       overdue: found.value('leadmirror_streams_overdue', { stream }),
       blocked: found.value('leadmirror_streams', { stream, state: 'blocked' }),
-      forPeople: found.value('leadmirror_streams_needing_a_person', { stream }),
+      forPeople: found.value('leadmirror_streams_action_required', { stream }),
       limits: found.series('leadmirror_stream_fresh_within_seconds'),
       circuits: found.value('leadmirror_budgets', { state: 'circuit_open' }),
       left: found.value('leadmirror_budget_circuit_open', { credential: 't:left' }),
@@ -230,8 +230,8 @@ describe('what the database says', () => {
       found.value('leadmirror_runs_active', { pass }),
     );
     expect(active).toEqual([1, 1, 0]);
-    expect(found.value('leadmirror_proof_differences')).toBe(0);
-    expect(found.value('leadmirror_stream_proof_differences')).toBe(0);
+    expect(found.value('leadmirror_verification_differences')).toBe(0);
+    expect(found.value('leadmirror_stream_verification_differences')).toBe(0);
   });
 
   it('is asked for once in five seconds, however many scrape', async () => {

@@ -67,7 +67,7 @@ export const ACCOUNT = 'tiledesk:agency';
 /** The tables that the status is made from, as if nothing had been configured. */
 export const clear = (store: Store): Promise<unknown> =>
   store.query(
-    'truncate sync.streams, sync.checkpoints, sync.runs, sync.quarantine, sync.proofs, sync.budgets restart identity',
+    'truncate sync.streams, sync.checkpoints, sync.runs, sync.quarantine, sync.verifications, sync.budgets restart identity',
   );
 
 export const addStream = (store: Store, stream: string, connection = ACCOUNT): Promise<unknown> =>

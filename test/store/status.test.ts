@@ -10,7 +10,7 @@ beforeAll(async () => {
 afterAll(() => store.close());
 beforeEach(async () => {
   await store.query(
-    'truncate sync.streams, sync.checkpoints, sync.runs, sync.quarantine, sync.proofs restart identity',
+    'truncate sync.streams, sync.checkpoints, sync.runs, sync.quarantine, sync.verifications restart identity',
   );
   await addStream('leads');
 });
@@ -56,7 +56,7 @@ async function run(pass: string, minutesAgo: number, outcome: Ended, code: strin
 
 const prove = (minutesAgo: number, differing: number, repaired = 0) =>
   store.query(
-    `insert into sync.proofs (connection_id, stream, proved_at, upstream_rows, compared_rows, missing, stale, extra, different, repaired, started_at)
+    `insert into sync.verifications (connection_id, stream, verified_at, upstream_rows, compared_rows, missing, stale, extra, different, repaired, started_at)
      values ($1, 'leads', now() - make_interval(mins => $2), 200, 50, $3, 0, 0, 0, $4, now() - make_interval(mins => $2 + 1))`,
     [ACCOUNT, minutesAgo, differing, repaired],
   );
@@ -90,7 +90,7 @@ it('a stream in good order is fresh, and was never proved', async () => {
   await inGoodOrder();
   expect(await statusOf()).toMatchObject({
     state: 'fresh',
-    ...{ proof_at: null, proof_rows: null, proof_share: null, proof_differences: null },
+    ...{ verified_at: null, verified_rows: null, verified_share: null, verification_differences: null },
   });
 });
 
@@ -344,16 +344,16 @@ describe('a proof', () => {
     await prove(120, 3, 3);
     expect(await statusOf()).toMatchObject({
       state: 'fresh',
-      proof_rows: 200n,
-      proof_share: 0.25,
-      proof_differences: 0,
+      verified_rows: 200n,
+      verified_share: 0.25,
+      verification_differences: 0,
     });
   });
 
   it('of an empty stream is whole', async () => {
     await prove(120, 0);
-    await store.query('update sync.proofs set upstream_rows = 0, compared_rows = 0');
-    expect(await statusOf()).toMatchObject({ proof_rows: 0n, proof_share: 1 });
+    await store.query('update sync.verifications set upstream_rows = 0, compared_rows = 0');
+    expect(await statusOf()).toMatchObject({ verified_rows: 0n, verified_share: 1 });
   });
 
   it('that found differences makes a stream partial until a full walk began after it and ended complete', async () => {

@@ -39,7 +39,7 @@ describe('verify', () => {
     expect(report).toMatchObject({ upstreamRows: 900, comparedRows: 900, findings: [], repaired: 0, error: null });
     const { rows } =
       await client.query(`select upstream_rows, compared_rows, missing + stale + extra + different as found
-      from sync.proofs where stream = 'tiledesk.requests'`);
+      from sync.verifications where stream = 'tiledesk.requests'`);
     expect(rows).toEqual([{ upstream_rows: '900', compared_rows: '900', found: 0 }]);
   });
 
@@ -203,11 +203,11 @@ describe('verify', () => {
       times: Number.POSITIVE_INFINITY,
       match: ({ list }) => list !== 'signin',
     });
-    const before = await client.query('select proved_at from sync.proofs order by 1');
+    const before = await client.query('select verified_at from sync.verifications order by 1');
     const report = await verify('requests', { refresh: async () => {} });
     setup.sandbox.faults.clear();
     expect(report.error).toMatchObject({ code: 'auth_failed' });
-    expect((await client.query('select proved_at from sync.proofs order by 1')).rows).toEqual(before.rows);
+    expect((await client.query('select verified_at from sync.verifications order by 1')).rows).toEqual(before.rows);
   });
 });
 

@@ -36,11 +36,11 @@ const STREAM_GAUGES: readonly (readonly [name: string, fact: Reading, help: stri
   ],
   ['stream_quarantine_open', 'open_quarantine', 'Records that could not be mapped or written.'],
   ['stream_schema_drift_fields', 'drift_fields', 'Fields that were new, or of another type than known.'],
-  ['stream_proof_age_seconds', 'proof_age_seconds', 'Age of the last verify.'],
-  ['stream_proof_rows', 'proof_rows', 'Rows upstream that the last verify compared.'],
+  ['stream_verification_age_seconds', 'verification_age_seconds', 'Age of the last verify.'],
+  ['stream_verified_rows', 'verified_rows', 'Rows upstream that the last verify compared.'],
   [
-    'stream_proof_differences',
-    'proof_differences',
+    'stream_verification_differences',
+    'verification_differences',
     'Rows that differed in the last verify, were not repaired by it, and not read again by a complete full walk since.',
   ],
 ];
@@ -54,7 +54,7 @@ const COUNT_GAUGES: readonly (readonly [name: string, isCounted: (line: StreamFa
     'Streams that are stale, less those that are read by hand only and those whose upstream does not answer.',
   ],
   [
-    'streams_needing_a_person',
+    'streams_action_required',
     ({ state, is_circuit_open }) => state === 'blocked' && !is_circuit_open,
     'Streams that are blocked, less those that go on by themselves as soon as the upstream answers.',
   ],
@@ -79,8 +79,8 @@ const SUM_GAUGES: readonly (readonly [name: string, fact: Reading, reduce: typeo
     'Fields that were new, or of another type than known, all connections together.',
   ],
   [
-    'proof_differences',
-    'proof_differences',
+    'verification_differences',
+    'verification_differences',
     add,
     'Rows that differed in the last verifies and are not settled, all connections together.',
   ],

@@ -97,7 +97,7 @@ function connectionCard({ connection, streams, own, budget }: Shown, isOpen: boo
 <summary><span class="head"><h2>${id}</h2>${stateChip(state)}<span class="soft">${worst === own.length ? all : `${count(worst)} of ${all}`} · ${counted(rows, 'row')}</span></span></summary>
 <div class="overhead">${budget === undefined ? html`<span class="soft">No request yet</span>` : budgetGauge(budget, options.nowMs)}
 <div class="charts" data-history="/api/history/${encodeURIComponent(id)}" data-name="${id}"></div></div>
-<div class="columns" aria-hidden="true"><span>Stream</span><span>State</span><span>As of</span><span>Rows</span><span>Proved</span><span>Next run</span><span>Last 24 hours</span></div>
+<div class="columns" aria-hidden="true"><span>Stream</span><span>State</span><span>As of</span><span>Rows</span><span>Verified</span><span>Next run</span><span>Last 24 hours</span></div>
 <ul class="streams">${streams.map((stream) => streamRow(stream, options))}</ul>
 </details>`;
 }

@@ -28,7 +28,7 @@ export function streamRow(stream: StreamFacts, options: RowOptions): Html {
 <dl>
 <div><dt>As of</dt><dd>${stream.as_of === null ? '–' : ago(stream.as_of, nowMs)}</dd></div>
 <div><dt>Rows</dt><dd>${count(stream.rows)}${stream.deleted_rows > 0 ? html` <small>+ ${count(stream.deleted_rows)} deleted</small>` : null}</dd></div>
-<div><dt>Proved</dt><dd>${verificationOf(stream, nowMs)}</dd></div>
+<div><dt>Verified</dt><dd>${verificationOf(stream, nowMs)}</dd></div>
 <div><dt>Next run</dt><dd>${nextRunOf(stream, nowMs)}</dd></div>
 <div class="day"><dt>Last 24 hours</dt><dd>${dayStrip(stream.last_24h)}</dd></div>
 </dl>
@@ -61,14 +61,17 @@ const sentence = (text: string): string => {
   return /[.!?]$/.test(begun) ? begun : `${begun}.`;
 };
 
-function verificationOf({ proof_at, proof_rows, proof_share, proof_differences }: StreamFacts, nowMs: number): Html {
-  if (proof_at === null)
+function verificationOf(
+  { verified_at, verified_rows, verified_share, verification_differences }: StreamFacts,
+  nowMs: number,
+): Html {
+  if (verified_at === null)
     return html`<span title="leadmirror verify compares the mirror with the upstream">not yet</span>`;
-  const differ = proof_differences ?? 0;
-  const share = percent(proof_share ?? 0);
-  const title = `${counted(proof_rows ?? 0, 'row')} compared, ${share} of them by content`;
+  const differ = verification_differences ?? 0;
+  const share = percent(verified_share ?? 0);
+  const title = `${counted(verified_rows ?? 0, 'row')} compared, ${share} of them by content`;
   const result = differ > 0 ? html`<b class="warn">${count(differ)} differ</b>` : 'equal';
-  return html`<span title="${title}">${result} <small>${ago(proof_at, nowMs)}</small></span>`;
+  return html`<span title="${title}">${result} <small>${ago(verified_at, nowMs)}</small></span>`;
 }
 
 function nextRunOf({ paused_at, next_runs, running }: StreamFacts, nowMs: number): Html | string {

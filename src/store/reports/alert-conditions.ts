@@ -45,7 +45,7 @@ const isStreamInUse = Prisma.sql`exists (
 export async function readAlertConditions(db: Prisma.TransactionClient): Promise<AlertCondition[]> {
   return db.$queryRaw<AlertCondition[]>`
     with lines as materialized (
-      select v.connection_id, v.stream, v.state, v.reason, v.reason_code, v.since, v.as_of, v.proof_at, v.proof_differences, v.proof_settled, v.open_quarantine,
+      select v.connection_id, v.stream, v.state, v.reason, v.reason_code, v.since, v.as_of, v.verified_at, v.verification_differences, v.verification_settled, v.open_quarantine,
         s.fresh_within_seconds > 0 as is_scheduled,
         v.lag_seconds > s.fresh_within_seconds as is_late,
         s.created_at < now() - make_interval(secs => s.fresh_within_seconds) as is_old,
@@ -89,10 +89,10 @@ export async function readAlertConditions(db: Prisma.TransactionClient): Promise
     ) q using (connection_id, stream)
     union all
     select v.connection_id, v.stream, 'verify_differences',
-      case v.proof_differences when 1 then '1 row differs' else v.proof_differences || ' rows differ' end || ' from the upstream',
-      'verify_differences', v.proof_at
+      case v.verification_differences when 1 then '1 row differs' else v.verification_differences || ' rows differ' end || ' from the upstream',
+      'verify_differences', v.verified_at
     from lines v
-    where v.proof_differences > 0 and not v.proof_settled
+    where v.verification_differences > 0 and not v.verification_settled
     union all
     select b.credential, '', 'circuit_open',
       'requests fail again and again' || coalesce(' (' || b.failure_reason || ')', '') || '; they are held, and tried one by one',

@@ -42,10 +42,10 @@ export async function readMetricFacts(prisma: PrismaClient) {
       watermark_at: watermarks.length === 0 ? null : Math.min(...watermarks),
       open_quarantine: Number(line.open_quarantine),
       drift_fields: driftFields.get(keyOf(line)) ?? 0,
-      proof_age_seconds: line.proof_at && (now.getTime() - line.proof_at.getTime()) / 1000,
-      proof_rows: numberOf(line.proof_rows),
+      verification_age_seconds: line.verified_at && (now.getTime() - line.verified_at.getTime()) / 1000,
+      verified_rows: numberOf(line.verified_rows),
       // 0 once a later full walk settled them.
-      proof_differences: line.proof_settled ? 0 : line.proof_differences,
+      verification_differences: line.verification_settled ? 0 : line.verification_differences,
     };
   });
   return {

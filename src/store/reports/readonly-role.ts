@@ -4,7 +4,7 @@ import { quoteName } from '../mirror/table-sql.ts';
 /** Everything that people may read; tables that a later version adds to these schemas are readable too. */
 const OPEN_SCHEMAS = ['reporting', 'tiledesk', 'tilkee'] as const;
 /** Of the book-keeping what says how fresh things are. Secrets, cursors and quarantined texts stay closed. */
-const OPEN_SYNC = ['status', 'runs', 'proofs', 'schema_drift'] as const;
+const OPEN_SYNC = ['status', 'runs', 'verifications', 'schema_drift'] as const;
 
 export interface Granted {
   readonly outcome: 'granted' | 'no_such_role' | 'may_write';

@@ -3,7 +3,7 @@ import { databaseNow } from '../database-time.ts';
 import { columnsOf, type StreamKey } from './streams.ts';
 
 /** What the last verify of a stream found. */
-export interface Proof {
+export interface Verification {
   /** When it began: the mirror is compared with what the upstream showed from then on. */
   readonly startedAt: Date;
   readonly upstreamRows: number;
@@ -16,20 +16,24 @@ export interface Proof {
   readonly repaired: number;
 }
 
-/** Keeps the last proof of a stream. */
-export async function keepProof(prisma: PrismaClient, key: StreamKey, proof: Proof): Promise<void> {
-  const { missing, stale, extra, different, repaired } = proof;
+/** Keeps the last verification of a stream. */
+export async function storeVerification(
+  prisma: PrismaClient,
+  key: StreamKey,
+  verification: Verification,
+): Promise<void> {
+  const { missing, stale, extra, different, repaired } = verification;
   const row = {
     ...columnsOf(key),
-    proved_at: await databaseNow(prisma),
-    upstream_rows: proof.upstreamRows,
-    compared_rows: proof.comparedRows,
+    verified_at: await databaseNow(prisma),
+    upstream_rows: verification.upstreamRows,
+    compared_rows: verification.comparedRows,
     missing,
     stale,
     extra,
     different,
     repaired,
-    started_at: proof.startedAt,
+    started_at: verification.startedAt,
   };
-  await prisma.syncProof.upsert({ where: { connection_id_stream: columnsOf(key) }, create: row, update: row });
+  await prisma.syncVerification.upsert({ where: { connection_id_stream: columnsOf(key) }, create: row, update: row });
 }
