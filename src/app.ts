@@ -27,7 +27,7 @@ import { type PassJob, type RunResult, runPass } from './sync/run-pass.ts';
 import { type VerifyJob, type VerifyReport, verifyStream } from './sync/verify.ts';
 
 export interface App {
-  /** As it is now: with `reload`, connections and streams change, so nobody keeps what these answer. */
+  /** As it is now: with `reload`, connections and streams change, so callers must not keep the result. */
   readonly config: Config;
   readonly connections: readonly Connection[];
   readonly streams: readonly ScheduledStream[];
@@ -44,7 +44,7 @@ export interface App {
   readonly tracing?: Tracing | null;
   runPass(job: PassJob): Promise<RunResult>;
   verifyStream(job: VerifyJob): Promise<VerifyReport>;
-  /** Tells the database which streams are configured: the word of the leading scheduler, which counts. @throws DatabaseError */
+  /** Stores which streams are configured, as the leading scheduler. @throws DatabaseError */
   assertStreams(): Promise<void>;
   /**
    * Takes another configuration over while runs go on. Unchanged connections keep their objects; runs of changed ones end with the old, later ones begin

@@ -33,7 +33,7 @@ export interface ConfigSources {
 export interface LoadOptions {
   /** False for commands that only need the database. What is configured has to be right all the same. */
   readonly requireConnections?: boolean;
-  /** Told the absolute path of leadmirror.yaml and of every file that it names, also when there is none: what to watch for changes. */
+  /** Called with the absolute path of leadmirror.yaml and of every file that it names, also of a missing one. */
   readonly onFile?: (path: string) => void;
 }
 
@@ -68,7 +68,7 @@ export function loadConfig(sources: Partial<ConfigSources> = {}, options: LoadOp
   }
   hintAtTypos(environment, findings);
 
-  // A misspelt name explains a missing one, so it is told along with the problems.
+  // A misspelt name explains a missing one, so it is listed with the problems.
   if (settings === undefined || findings.problems.length > 0) {
     throw new ConfigError([...findings.problems, ...findings.hints]);
   }

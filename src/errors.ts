@@ -5,7 +5,7 @@
  * no text of an upstream's error body.
  */
 export abstract class LeadmirrorError<Code extends string = string> extends Error {
-  /** Machine word, stable between releases, stored with a failed run. */
+  /** A machine-readable code, stable between releases, stored with a failed run. */
   readonly code: Code;
 
   constructor(code: Code, message: string, options?: ErrorOptions) {
@@ -32,7 +32,7 @@ export class ConfigError extends LeadmirrorError {
   }
 }
 
-/** The upstream asked for a pause that is longer than the caller may wait in place. The work is postponed, not failed. */
+/** The upstream asked for a pause that is longer than the caller may wait. The work is postponed, not failed. */
 export class RateLimitedError extends LeadmirrorError {
   /** How long to stay away, in milliseconds from the moment this was thrown. */
   readonly waitMs: number;

@@ -5,7 +5,7 @@ export type { Logger } from 'pino';
 export interface LoggerOptions {
   readonly level: string;
   readonly format: 'json' | 'pretty';
-  /** Colours in `pretty`; off when nobody watches or `NO_COLOR` is set. */
+  /** Colours in `pretty`; off without a terminal or when `NO_COLOR` is set. */
   readonly colors?: boolean;
   /** Where the lines go; stderr unless given. */
   readonly output?: NodeJS.WritableStream;
@@ -45,7 +45,7 @@ export async function createLogger(options: LoggerOptions): Promise<Logger> {
 /** Of lines that cannot be written, so many characters wait for the disk to have room again. */
 const MOST_KEPT = 1_000_000;
 
-/** A log that cannot be written, on a full disk for one, is no reason to stop: it is said on the other output, once, and the work goes on. */
+/** A log that cannot be written, on a full disk for one, is no reason to stop: it is reported on the other output, once, and the work goes on. */
 function surviving<T extends { on(event: 'error', listener: (error: NodeJS.ErrnoException) => void): unknown }>(
   stream: T,
 ): T {
@@ -58,7 +58,7 @@ function surviving<T extends { on(event: 'error', listener: (error: NodeJS.Errno
   return stream;
 }
 
-/** A logger that says nothing, for callers that have nobody to talk to. */
+/** Returns a logger without output. */
 export function silentLogger(): Logger {
   return pino({ enabled: false });
 }

@@ -37,7 +37,7 @@ export async function replaceFile(path: string, text: string, { isPrivate = fals
 }
 
 /**
- * Where a link leads, also to nothing yet. One that somebody else made is only followed to a file of theirs: in a folder that all may write it would lead
+ * Where a link leads, also to nothing yet. One that another user made is only followed to a file of theirs: in a folder that all may write it would lead
  * root to any file.
  */
 async function endOfLinks(path: string, owner: number | undefined): Promise<string> {
@@ -46,7 +46,7 @@ async function endOfLinks(path: string, owner: number | undefined): Promise<stri
     const stats = await lstat(end).catch(() => null);
     if (stats === null || !stats.isSymbolicLink()) break;
     if (![process.getuid?.() ?? stats.uid, 0, owner].includes(stats.uid)) {
-      throw Object.assign(new Error(`${end} is a link of somebody else`), { code: 'EPERM' });
+      throw Object.assign(new Error(`${end} is a link of another user`), { code: 'EPERM' });
     }
     end = resolve(dirname(end), await readlink(end));
   }
@@ -62,7 +62,7 @@ async function writeDraft(
   try {
     await file.writeFile(text);
     if (old !== null) {
-      // Only root gives files away; everybody else's draft is theirs.
+      // Only root gives files away; the draft of other users is theirs.
       await file.chown(old.uid, old.gid).catch(() => {});
       if (!isPrivate) await file.chmod(old.mode & 0o777);
     }
@@ -73,7 +73,7 @@ async function writeDraft(
 }
 
 async function writeInto(path: string, text: string): Promise<void> {
-  // A pipe that nobody reads is refused (ENXIO) instead of waited for.
+  // A pipe without a reader is refused (ENXIO) instead of waited for.
   const probe = await open(path, constants.O_WRONLY | (constants.O_NONBLOCK ?? 0));
   let file: FileHandle | null = null;
   try {

@@ -7,13 +7,13 @@ import type { AuthError } from './errors.ts';
  * The engine runs the loop and knows nothing of any product.
  */
 
-/** What a run does. Backfill, reconcile and verify are modes of the same full walk; verify only compares. */
+/** What a run does. Backfill, reconcile and verify are modes of the same full sync; verify only compares. */
 export type Pass = 'backfill' | 'incremental' | 'reconcile' | 'verify';
 
 /** Passes that the queue knows: a verify is run by a person. */
 export type QueuedPass = Exclude<Pass, 'verify'>;
 
-/** Queue and concurrency: full walks are `bulk`, so that new data arrives during a long one. */
+/** Queue and concurrency: full syncs are `bulk`, so that new data arrives during a long one. */
 export type Lane = 'fast' | 'bulk';
 
 export const laneOf = (pass: Pass): Lane => (pass === 'incremental' ? 'fast' : 'bulk');
@@ -35,7 +35,7 @@ export interface TableSpec {
   readonly schema: string;
   readonly name: string;
   readonly columns: Readonly<Record<string, ColumnType>>;
-  /** Columns that the request may tell instead (`ListPage.known`). What is stored stays when an answer is silent. */
+  /** Columns that the request may give instead (`ListPage.known`). The stored value stays when a response lacks one. */
   readonly attributed?: readonly string[];
 }
 
@@ -44,7 +44,7 @@ export interface Row {
   readonly id: string;
   /** Upstream's change time; null where the object has none. Decides which of two versions is newer. */
   readonly updated_at: string | null;
-  /** Set when the upstream itself says that the object is deleted. */
+  /** Set when the upstream itself reports the object as deleted. */
   readonly deleted_at: string | null;
   /** The upstream object as received, less what the privacy settings drop. */
   readonly raw: unknown;
@@ -86,7 +86,7 @@ export type MirrorPosition = { readonly at: number; readonly id: string };
 export interface Following {
   /** The rows behind this position; null: from the first one. */
   readonly behind: MirrorPosition | null;
-  /** By the database's clock (ms); null: the walk begins, and the list says it (`ListPage.serverTime`). */
+  /** By the database's clock (ms); null: the walk begins, and the list gives it (`ListPage.serverTime`). */
   readonly untilMs: number | null;
 }
 
@@ -113,11 +113,11 @@ export interface ListPage {
   readonly records: readonly unknown[];
   /** `records`, as the walk sees them: same length, same order. */
   readonly entries: readonly Entry[];
-  /** The page size that the server says it used; null where it says nothing. */
+  /** The page size that the server reports; null where it reports none. */
   readonly pageSize: number | null;
-  /** How many rows match in all; null when not asked or not told. */
+  /** How many rows match in all; null when not asked or not reported. */
   readonly total: number | null;
-  /** Whether the server says that rows follow; null or absent where it says nothing. */
+  /** Whether the server reports that rows follow; null or absent where it does not. */
   readonly hasMore?: boolean | null;
   /** Values of `TableSpec.attributed` columns that hold for all rows. They fill what the record leaves null. */
   readonly known?: Readonly<Record<string, unknown>>;
@@ -154,7 +154,7 @@ export interface WalkStep<S extends WalkState = WalkState> {
 export interface Walk<S extends WalkState = WalkState> {
   /** Which walk in which order: a state is only understood by a walk of the same kind. */
   readonly kind: string;
-  /** Which ids of a page it is told: those shown before (`walk`), or those the mirror holds unchanged (`mirror`). */
+  /** Which ids of a page it gets: those shown before (`walk`), or those the mirror has unchanged (`mirror`). */
   readonly memory?: 'walk' | 'mirror';
   /** With `memory: 'walk'`: how many ids the engine must hold for this state; a mismatch begins the walk anew. */
   memorized?(state: S): number;
@@ -174,7 +174,7 @@ export interface Walk<S extends WalkState = WalkState> {
 
 export interface FetchOptions {
   readonly signal: AbortSignal;
-  /** The longest single wait in place; beyond it RateLimitedError says how long to stay away. */
+  /** The longest single wait; beyond it RateLimitedError contains how long to stay away. */
   readonly maxWaitMs: number;
   /** Whose part of the request budget is used; default `fast`. */
   readonly lane?: Lane;
@@ -190,7 +190,7 @@ export interface List {
   /** Never empty while the stream has objects: an empty answer then contradicts the rows of the mirror. */
   readonly holdsAll?: boolean;
   fetchPage(query: ListQuery, options: FetchOptions): Promise<ListPage>;
-  /** Finds the newest change (ms) to seed the watermark before a full walk; null: nothing there. */
+  /** Finds the newest change (ms) to seed the watermark before a full sync; null: nothing there. */
   fetchNewestChange?(options: FetchOptions): Promise<{ newest: number | null; serverTime: number | null }>;
 }
 
@@ -213,7 +213,7 @@ export interface PlanContext {
   follow(stream: string): Promise<FollowedStream | null>;
   /** Ids of the stream's own rows, deleted ones left out, whose column holds one of these values. */
   ownIds(column: string, values: readonly string[]): Promise<readonly string[]>;
-  /** What people should know about how this stream is read, until the next run says otherwise; null: nothing. */
+  /** Sets the human-readable notice about how this stream is read; null: none. */
   notice(text: string | null): void;
   readonly fetch: FetchOptions;
 }
@@ -239,7 +239,7 @@ export interface FollowedRow {
   readonly values: Readonly<Record<string, unknown>>;
 }
 
-/** A row of the mirror that a full walk did not meet: its typed columns, dates as ISO 8601. */
+/** A row of the mirror that a full sync did not see: its typed columns, dates as ISO 8601. */
 export type MirroredRow = { readonly id: string; readonly [column: string]: unknown };
 
 /** One kind of object of one connection, ready to be read. */
@@ -247,7 +247,7 @@ export interface Stream {
   /** `tiledesk.leads`: source and kind, also the table's name. */
   readonly name: string;
   readonly table: TableSpec;
-  /** Fields that records are known to have: others are counted as drift. Absent: nobody watches. */
+  /** Fields that records are known to have: others are counted as drift. Absent: drift is not counted. */
   readonly fields?: KnownFields;
   /** What the privacy settings leave of a record. Nothing else of it is ever stored, quarantine included. */
   redactRecord(record: unknown): unknown;
@@ -255,7 +255,7 @@ export interface Stream {
   mapRecord(record: unknown): Row;
   /** The lists that together hold every object of the stream, in the order in which they are to be read. */
   planLists(context: PlanContext): Promise<readonly List[]>;
-  /** What a full walk makes of rows that it did not meet. Absent: its walks do not find deletions. */
+  /** What a full sync does with rows that it did not see. Absent: it does not find deletions. */
   readonly deletions?: Deletions;
   /** Why verify does not compare this stream, human-readable; absent: it does. */
   readonly notCompared?: string;
@@ -283,7 +283,7 @@ export interface Connection {
   retryRefused?(): void;
   /** Names the budget row that all connections with this credential share. No secret. */
   readonly credential: string;
-  /** What the budget allows, for the status page; absent: the configuration says it. */
+  /** What the budget allows, for the status page; absent: the configuration has it. */
   readonly requestsPerMinute?: number;
   /** What `check` shows beside the streams: a line for each API of the account. @throws what `open` throws */
   readonly healthChecks?: readonly { readonly name: string; check(options: FetchOptions): Promise<string> }[];

@@ -1,8 +1,8 @@
 /**
- * Where time goes, for those who collect traces: run → page → request and statement. A leaf that everybody may know; what stands behind it is loaded
+ * Where time goes, for those who collect traces: run → page → request and statement. A leaf that all may import; its implementation is loaded
  * only when traces are wanted (`ops/tracing.ts`), and everything works without it.
  *
- * Attributes hold ids, counts and words of ours: never an address with its query, a parameter of a statement, or anything out of a record.
+ * Attributes contain ids, counts and our own names: never an address with its query, a parameter of a statement, or anything out of a record.
  */
 export type Attributes = Readonly<Record<string, string | number | boolean>>;
 

@@ -74,7 +74,7 @@ describe('leadmirror.yaml', () => {
         streams: ['leads', 'requests', 'departments', 'project_users'],
         requestsPerMinute: 200,
         pageSize: 100,
-        fullWalkKey: 'id',
+        fullSyncKey: 'id',
         allowCustomRole: false,
       },
       {
@@ -86,7 +86,7 @@ describe('leadmirror.yaml', () => {
         streams: ['leads', 'requests'],
         requestsPerMinute: 120,
         pageSize: 50,
-        fullWalkKey: 'created_at',
+        fullSyncKey: 'created_at',
         allowCustomRole: false,
         schedule: { incremental: '*/2 * * * *', reconcile: '0 4 * * *', timezone: 'Europe/Paris' },
         streamSchedules: { leads: { incremental: '* * * * *' }, requests: { reconcile: null } },

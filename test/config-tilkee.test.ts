@@ -211,7 +211,7 @@ describe('Tilkee in the environment', () => {
     [{ TILKEE_AUTH_URL: 'https://u:p@x.example' }, 'TILKEE_AUTH_URL: must not hold a user name'],
     [{ TILKEE_APP_URL: 'https://x.example/?a' }, 'TILKEE_APP_URL: must not have a query'],
     [{ TILKEE_AUTH_BODY: 'xml' }, 'TILKEE_AUTH_BODY: must be form or json'],
-    [{ TILKEE_SCOPE: 'a  b' }, 'TILKEE_SCOPE: must be plain words'],
+    [{ TILKEE_SCOPE: 'a  b' }, 'TILKEE_SCOPE: must be plain names'],
     [{ TILKEE_STREAMS: 'projects,conexions' }, 'TILKEE_STREAMS: entry 2 is not a stream, did you mean "connexions"?'],
     [{ TILKEE_STREAMS: 'hunter2' }, 'TILKEE_STREAMS: entry 1 is not a stream; known are projects, items,'],
     [{ TILKEE_PROJECTS_API: 'v1' }, 'TILKEE_PROJECTS_API: must be v3 or v2'],
@@ -219,7 +219,7 @@ describe('Tilkee in the environment', () => {
     [{ TILKEE_PAGE_SIZE: '1' }, 'TILKEE_PAGE_SIZE: must be a whole number from 2 to 100'],
     [{ TILKEE_REF: 'é' }, 'TILKEE_REF: must be up to 100 plain letters'],
     [{ TILKEE_REF: 'a\nb' }, 'TILKEE_REF: must be up to 100 plain letters'],
-    [{ TILKEE_INCLUDE: 'templates,none' }, 'TILKEE_INCLUDE: has "none" beside other words'],
+    [{ TILKEE_INCLUDE: 'templates,none' }, 'TILKEE_INCLUDE: has "none" beside other names'],
     [{ TILKEE_INCLUDE: 'hunter2' }, 'TILKEE_INCLUDE: entry 1 is not a list; known are templates,'],
     [{ TILKEE_INCLUDE: ',' }, 'TILKEE_INCLUDE: names no list; known are templates,'],
     [{ TILKEE_ARRAY_PARAMS: 'x' }, 'TILKEE_ARRAY_PARAMS: must be repeat or csv'],
@@ -376,7 +376,7 @@ describe('Tilkee in leadmirror.yaml', () => {
       { ...ACCOUNT_KEYS, isEnabled: 'false' },
       `${at}.isEnabled: is not a known key; known keys are id, source, enabled, schedule, streamSchedules, env, v3Url,`,
     ],
-    [{ ...ACCOUNT_KEYS, include: '[none, templates]' }, `${at}.include: has "none" beside other words`],
+    [{ ...ACCOUNT_KEYS, include: '[none, templates]' }, `${at}.include: has "none" beside other names`],
     [{ ...ACCOUNT_KEYS, v3Url: 'http://x.example' }, `${at}.v3Url: must begin with https://`],
   ];
   test.each(cases)('%j', (keys, expected) => {

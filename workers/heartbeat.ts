@@ -20,7 +20,7 @@ interface HeartbeatParts {
 
 const FAREWELL_MS = 2_000;
 
-/** Says every few seconds that this process lives, and how it is. A database that is away is no reason to stop: the next beat tries again. */
+/** Stores a heartbeat every few seconds. An unreachable database is no reason to stop: the next beat tries again. */
 export function startHeartbeat(parts: HeartbeatParts) {
   const { app, daemon, logger, roles, intervalMs = BEAT_MS } = parts;
   const { prisma } = app.database;

@@ -1,16 +1,16 @@
 import type { RunResult } from '../src/sync/run-pass.ts';
 import type { RunJob } from './run-job.ts';
 
-/** What becomes of a job after its run. */
+/** What the queue does with a job after its run. */
 export type JobOutcome =
   | { readonly kind: 'done' }
   /** Not now: the same job again after a while, no attempt counted. */
   | { readonly kind: 'delay'; readonly delayMs: number; readonly postponed: NonNullable<RunJob['postponed']> }
-  /** Put off too often: the next tick begins anew, from the checkpoint. */
+  /** Postponed too often: the next tick begins anew, from the checkpoint. */
   | { readonly kind: 'give_up' }
-  /** Others wait for its place: behind them again. It made progress, so that what it was put off before no longer counts. */
+  /** Others wait for its slot: it goes behind them. It made progress, so earlier postponements no longer count. */
   | { readonly kind: 'yield' }
-  /** A person has to act: no sign-in at every tick meanwhile. */
+  /** Action required: no sign-in at every tick meanwhile. */
   | { readonly kind: 'cool_down' }
   /** This process stops: another one goes on. */
   | { readonly kind: 'hand_back' };
@@ -20,7 +20,7 @@ const MAX_DELAY_MS = 15 * 60_000;
 const MAX_POSTPONEMENTS = 100;
 const MAX_POSTPONED_MS = 24 * 3_600_000;
 
-/** Pure: the mapping from how a run ended to what the queue does. */
+/** Maps the result of a run to what the queue does. */
 export function jobOutcomeOf(
   { outcome, error, retryInMs }: Pick<RunResult, 'outcome' | 'error' | 'retryInMs'>,
   { postponed }: Pick<RunJob, 'postponed'>,
@@ -53,7 +53,7 @@ export function isActionRequired(code: string): boolean {
   return code.startsWith('auth_') || code === 'project_not_found' || code === 'wrong_base_url';
 }
 
-/** Connections that are left alone for a while, in this process only: a restart tries at once. */
+/** Connections that are paused for a while after a failure, in this process only: a restart tries at once. */
 export class Cooldown {
   readonly #until = new Map<string, number>();
 

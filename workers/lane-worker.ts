@@ -16,7 +16,7 @@ const TIMEOUT_MS = 60_000;
 const CHECKS_PER_TIMEOUT = 12;
 
 /**
- * The worker of one lane, replaced in place when it is stuck: the queue answers, there is room for a job, and it does not ask for one. BullMQ mends its
+ * The worker of one lane, replaced when it is stuck: the queue answers, there is room for a job, and it does not ask for one. BullMQ mends its
  * connections; it does not mend a worker that was refused while it was set up, whose loop has ended, or that waits for an answer that never comes.
  */
 export class LaneWorker {
@@ -82,7 +82,7 @@ export class LaneWorker {
     this.#isChecking = false;
     if (this.#isStopping) return;
     const now = performance.now();
-    // A process that was frozen finds its worker as silent as itself.
+    // After a freeze of the process its worker is late too.
     const hasSlept = now - this.#checkedAt > this.#timeoutMs;
     this.#checkedAt = now;
     if (!isReachable || hasSlept || !this.#worker.hasRoom) this.#ableSince = null;

@@ -3,7 +3,7 @@ import { LOCKS } from '../src/store/locks.ts';
 import { openSession } from '../src/store/session.ts';
 
 const HEARTBEAT_MS = 4_000;
-/** The server ends a leader that was silent for so long: frozen, or cut off. */
+/** The server ends a leader after so long without a statement: frozen, or cut off. */
 const TIMEOUT_MS = 12_000;
 
 export interface Leadership {
@@ -13,7 +13,7 @@ export interface Leadership {
 }
 
 /**
- * Takes the lead if nobody has it; null otherwise. The lock belongs to an open transaction on a connection of its own: it ends with the process, and works
+ * Takes the lead if no process has it; null otherwise. The lock belongs to an open transaction on a connection of its own: it ends with the process, and works
  * through PgBouncer, which would give a session's lock to others. The transaction has no snapshot between its statements and does not hold up vacuum.
  */
 export async function tryLead(databaseUrl: string): Promise<Leadership | null> {

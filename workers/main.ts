@@ -21,7 +21,7 @@ export interface DaemonOptions {
   /** Least time between two refreshes of the reporting tables. */
   readonly refreshGapMs?: number;
   readonly schedulerOptions?: { readonly roundMs?: number; readonly standbyMs?: number };
-  /** Told of every job that ended and every round of the scheduler. */
+  /** Called for every job that ended and every round of the scheduler. */
   readonly observer?: { readonly onJob?: (report: JobReport) => void; readonly onRound?: (round: RoundReport) => void };
 }
 
@@ -52,7 +52,7 @@ export async function startDaemon(app: App, options: DaemonOptions): Promise<Dae
   const workers: LaneWorker[] = [];
   const refresher = new ReportRefresher({ database: app.database, logger, gapMs: options.refreshGapMs });
   const cooldown = new Cooldown();
-  // What a person had to do about a connection that is left alone may be just this.
+  // The action that a paused connection required may be just this.
   const leave = app.onReload(({ added, changed }) => {
     for (const id of [...added, ...changed]) cooldown.end(id);
   });

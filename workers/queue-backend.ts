@@ -37,14 +37,14 @@ export interface QueueBackend {
   readonly options: Pick<QueueOptions & WorkerOptions, 'connection' | 'prefix'>;
   /** One round trip; fails at once while there is no connection. */
   ping(): Promise<void>;
-  /** One line for people, without secrets: what went wrong, and what to do about it where that is known. */
+  /** One human-readable line, without secrets: what went wrong, and what to do about it where that is known. */
   explain(error: unknown): string;
   /** No more reconnecting: what waits for a server that is away fails. Resolves when that has happened. */
   disconnect(): Promise<void>;
   close(): Promise<void>;
 }
 
-/** Postgres would wait for an hour, which nobody could tell from being stuck. */
+/** Postgres would wait for an hour, which looks like being stuck. */
 const LONGEST_WAIT_SECONDS = 10;
 /** After a refusal BullMQ asks again at once: a server that refuses everything would be asked thousands of times a second. */
 const PAUSE_MS = 1_000;

@@ -26,7 +26,7 @@ export async function migrateQueue(databaseUrl: string): Promise<void> {
 
 const NOTICE_MS = 1_500;
 
-/** A pooler that shares sessions forgets who listens, and then no worker is ever called; one that keeps a session for its client will do. */
+/** A pooler that shares sessions loses who listens, and then no worker is ever called; one that keeps a session for its client works. */
 async function assertDirectSession(client: pg.Client, databaseUrl: string): Promise<void> {
   const channel = `leadmirror_${randomUUID().replaceAll('-', '')}`;
   const notified = once(client, 'notification', { signal: AbortSignal.timeout(NOTICE_MS) });

@@ -22,13 +22,13 @@ interface RedisBackendOptions {
 export function createRedisQueueBackend(options: RedisBackendOptions): QueueBackend {
   const { urls, prefix = REDIS_PREFIX, timeoutMs = TIMEOUT_MS, onError } = options;
   let isEnding = false;
-  // The workers' own connections are copies with the same rule: all of them give up together.
+  // The workers' connections are copies with the same rule: all of them give up together.
   const retryStrategy = (times: number) => (isEnding ? null : Math.min(times * 50, LONGEST_RETRY_MS));
   const client = createClient(urls, { retryStrategy, socketTimeout: timeoutMs });
   const how = urls[0]?.startsWith('rediss:') ? ', over TLS' : '';
   let failure: Error | null = null;
   client.on('error', (error: Error) => {
-    // A cluster says only that no node could be asked; why is known of the last one.
+    // A cluster reports only that no node could be asked; the reason is known of the last one.
     failure = (error as { lastNodeError?: Error }).lastNodeError ?? error;
     onError(failure);
   });
@@ -42,7 +42,7 @@ export function createRedisQueueBackend(options: RedisBackendOptions): QueueBack
     async ping() {
       // While it reconnects, a command would wait in ioredis' own queue instead of failing.
       if (client.status !== 'ready') throw failure ?? new Error(`Redis is not connected (${client.status}${how})`);
-      // The client stays on database 0 when SELECT is refused, and there may be the queue of somebody else.
+      // The client stays on database 0 when SELECT is refused, which may contain the queue of another program.
       if (!(client instanceof Cluster) && (client.options.db ?? 0) !== 0) await assertSelected(client);
       // Of a cluster, the node that holds the queue has to answer, not just any.
       await client.exists(`${prefix}:ping`);
@@ -68,7 +68,7 @@ export function createRedisQueueBackend(options: RedisBackendOptions): QueueBack
   };
 }
 
-/** BullMQ keeps its state in keys without expiry: a server that evicts keys when memory is short loses jobs without a word. */
+/** BullMQ keeps its state in keys without expiry: a server that evicts keys when memory is short loses jobs without an error. */
 export async function warnAboutEviction(backend: QueueBackend, logger: Logger): Promise<void> {
   if (backend.kind !== 'redis') return;
   const client = backend.options.connection as unknown as Redis | Cluster;

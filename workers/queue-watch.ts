@@ -54,7 +54,7 @@ export class QueueWatch {
     this.#isAsking = false;
   }
 
-  /** An error although the queue answers: said once a minute. */
+  /** An error although the queue answers: logged once a minute. */
   #note(reason: string): void {
     const now = performance.now();
     if (now - (this.#seen.get(reason) ?? Number.NEGATIVE_INFINITY) < REPEAT_MS) return;
@@ -65,7 +65,7 @@ export class QueueWatch {
 }
 
 /**
- * One line, without user and password of a URL, and without the words of a database, which may hold values. Told by its shape: an error of Node itself is
+ * One line, without user and password of a URL, and without the message of a database, which may contain values. By its shape: an error of Node itself is
  * not an `Error` of ours when we run in a context of our own.
  */
 export function describeError(error: unknown): string {

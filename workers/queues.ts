@@ -32,7 +32,7 @@ export interface QueueOverrides {
   readonly reachMs?: number;
   /** How long after its last sign of life a worker's job is given to another one. */
   readonly lockMs?: number;
-  /** After how long a connection, or a worker, that should have heard from the queue is replaced. */
+  /** After how long without an answer from the queue a connection, or a worker, is replaced. */
   readonly timeoutMs?: number;
   /** Makes spans of jobs; what a job starts belongs to it. */
   readonly telemetry?: Telemetry;
@@ -244,7 +244,7 @@ async function reach(
   await (retriesConnecting ? Promise.race([checking, delay(FIRST_ANSWER_MS, undefined, { ref: false })]) : checking);
 }
 
-/** Redis' own words for a wrong user or password: a command need not try again. */
+/** Redis' codes for a wrong user or password: a command need not try again. */
 const refusesCredentials = (error: unknown): boolean =>
   /^(WRONGPASS|NOAUTH|ERR invalid password)/.test(describeError((error as { cause?: unknown }).cause));
 

@@ -7,7 +7,7 @@ import { describeError } from './queue-watch.ts';
 export interface ReportRefresherOptions {
   readonly database: Pick<App['database'], 'prisma' | 'address'>;
   readonly logger: Logger;
-  /** At most one refresh in this time per database, by all processes together; a minute unless told. */
+  /** At most one refresh in this time per database, by all processes together; default: a minute. */
   readonly gapMs?: number;
   readonly onRefresh?: (outcome: RefreshOutcome | 'failed') => void;
 }

@@ -137,7 +137,7 @@ export class Scheduler {
     if (!this.#signal.aborted) logger.warn('this process lost the lead of the schedule; another one takes over');
   }
 
-  /** `isFirst`: compare every detail, and try at once what would otherwise be left alone after failures: the operator may just have repaired it. */
+  /** `isFirst`: compare every detail, and try at once what would otherwise wait after failures: the operator may just have repaired it. */
   async #round(isFirst: boolean, term: AbortSignal): Promise<RoundReport> {
     const { app, queues, onRound } = this.#parts;
     const fresh = [...this.#fresh];
@@ -182,7 +182,7 @@ export class Scheduler {
         isScheduled(walk.pass, app.scheduleOf(walk.connection, walk.stream)) &&
         (hopeful === null || hopeful.has(walk.connection) || isDue(walk)),
     );
-    // Thousands of first reads wait for hours. As long as the queue holds as many jobs as there is to do, it has not forgotten them.
+    // Thousands of first reads wait for hours. As long as the queue holds as many jobs as there is to do, it has not lost them.
     const isDelayed = due.length > MANY && hopeful !== null && (await countRuns(queues.lanes.bulk)) >= due.length;
     // What is new in the configuration was never in it.
     const asked = isDelayed ? due.filter(({ connection }) => hopeful?.has(connection)) : due;
@@ -201,7 +201,7 @@ export class Scheduler {
     if (removed > 0) logger.info({ removed }, 'old runs removed');
   }
 
-  /** Null when it failed: said once, not every round. */
+  /** Null when it failed: logged once, not every round. */
   async #attempt<T>(what: string, work: () => Promise<T>): Promise<T | null> {
     try {
       const result = await work();

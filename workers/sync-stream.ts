@@ -30,7 +30,7 @@ export interface ProcessorParts {
   readonly cooldown: Cooldown;
   /** Aborts the waits of runs under way: this process stops. */
   readonly signal: AbortSignal;
-  /** How long a run works before it lets others have their turn; a minute unless told. */
+  /** How long a run works before it yields to others; default: a minute. */
   readonly sliceMs?: number;
   readonly onJob?: (report: JobReport) => void;
 }
@@ -91,7 +91,7 @@ async function processRun(parts: ProcessorParts, job: RunJob): Promise<RunResult
   return result;
 }
 
-/** A full read that only set records aside is complete all the same. */
+/** A full read that only quarantined records is complete. */
 const isComplete = ({ outcome, error }: RunResult): boolean =>
   outcome === 'succeeded' || (outcome === 'partial' && error?.code === 'quarantined');
 
@@ -146,13 +146,10 @@ async function settle(
       return;
     case 'cool_down':
       cooldown.start(connection, app.clock.now());
-      logger.warn(
-        { connection, code: result.error?.code },
-        'connection left alone for 15 minutes: a person has to act',
-      );
+      logger.warn({ connection, code: result.error?.code }, 'connection paused for 15 minutes: action required');
       return;
     case 'give_up':
-      logger.warn({ connection, stream, pass }, 'run put off too often; the next tick goes on from the checkpoint');
+      logger.warn({ connection, stream, pass }, 'run postponed too often; the next tick goes on from the checkpoint');
       return;
     case 'yield': {
       const { postponed: _, ...rest } = payload;

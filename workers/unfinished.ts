@@ -4,7 +4,7 @@ import { readProgress } from '../src/store/engine/watermarks.ts';
 import type { QueuedPass } from '../src/stream.ts';
 import { isActionRequired } from './job-outcome.ts';
 
-/** A full walk that the database says is not finished: the truth, whatever the queue has kept of it. */
+/** A full sync that is unfinished by the database, whatever the queue has kept of it. */
 export interface UnfinishedPass {
   readonly connection: string;
   readonly stream: string;

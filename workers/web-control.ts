@@ -88,14 +88,14 @@ export function createWebControl({ database: { prisma } }: Pick<App, 'database'>
     async acceptDeletions(key) {
       const blocked = await acceptDeletions(prisma, key);
       if (blocked === null)
-        return 'The deletion brake does not hold: there is nothing to accept, and nothing was changed.';
+        return 'The deletion guard blocks nothing: there is nothing to accept, and nothing was changed.';
       const until = `that begins before ${blocked.validUntil.toISOString()}`;
       if (await isPaused(prisma, key)) {
-        return `Accepted, but ${key.stream} is paused: after its resume, the next full walk ${until} marks as deleted what the upstream does not have any more.`;
+        return `Accepted, but ${key.stream} is paused: after its resume, the next full sync ${until} marks as deleted the rows that the upstream no longer has.`;
       }
       return (await tryToAsk(key, 'reconcile'))
-        ? 'Accepted: a full walk is asked for, and marks as deleted what the upstream does not have any more.'
-        : `Accepted. ${AWAY}: the next full walk ${until} marks as deleted what the upstream does not have any more; or now: ${command('sync', key, 'reconcile')}`;
+        ? 'Accepted: a full sync is requested, and marks as deleted the rows that the upstream no longer has.'
+        : `Accepted. ${AWAY}: the next full sync ${until} marks as deleted the rows that the upstream no longer has; or now: ${command('sync', key, 'reconcile')}`;
     },
     async cancel(key) {
       const ended = await cancelRuns(prisma, key, null);
@@ -119,5 +119,5 @@ const sentence = (text: string): string => {
 const LABELS: Readonly<Record<QueuedPass, string>> = {
   backfill: 'A full read',
   incremental: 'A run',
-  reconcile: 'A full walk',
+  reconcile: 'A full sync',
 };

@@ -13,7 +13,7 @@ import { createWebhook, type WebhookOptions, type WebhookSettings } from './webh
 
 /**
  * Tells people what is wrong, once, and when it is over. Any process of the daemon may look and send: the database decides whose turn it is, and what was
- * told already. So alerts need no scheduler, and go on as long as one process lives.
+ * reported already. So alerts need no scheduler, and go on as long as one process lives.
  */
 interface AlertSettings {
   readonly webhook: WebhookSettings | null;
@@ -28,7 +28,7 @@ export interface AlertParts {
   readonly settings: AlertSettings;
   readonly channels: readonly Channel[];
   readonly onAttempt?: DeliverParts['onAttempt'];
-  /** What is away now, in words; it explains streams that are stale. */
+  /** What is unavailable now; it explains stale streams. */
   readonly cause?: () => string | null;
   /** Between two looks of all processes together. */
   readonly roundMs?: number;
@@ -53,7 +53,7 @@ export function createChannels({ webhook, email }: AlertSettings, options: Webho
   return [webhook === null ? [] : createWebhook(webhook, options), email === null ? [] : createEmail(email)].flat();
 }
 
-/** Null when there is no way to tell anybody. */
+/** Null when no channel is configured. */
 export function startAlerts(parts: AlertParts): Alerts | null {
   if (parts.channels.length === 0) return null;
   const stopping = new AbortController();
@@ -116,7 +116,7 @@ function sendLoop(parts: AlertParts, channel: Channel, signal: AbortSignal): Pro
   );
 }
 
-/** Until the signal fires. Says what went wrong once, not every time. */
+/** Runs until the signal fires. Logs a failure once, not every time. */
 async function repeat(
   { logger, clock }: AlertParts,
   signal: AbortSignal,

@@ -7,7 +7,7 @@ import type { AlertKey, AlertKind } from '../store/reports/alert-conditions.ts';
  *   (not there) ─seen─> pending ─lasted─> open ─not seen─> clearing ─lasted─> closed
  *                          └─not seen─> (not there)  └────seen again────┘
  *
- * and people hear of `open` and `closed` only: what flickers is told once, and what is over for a moment is not over.
+ * and only `open` and `closed` are reported: a condition that flickers is reported once.
  */
 export interface Decision {
   readonly upserts: readonly AlertRow[];
@@ -17,13 +17,13 @@ export interface Decision {
 }
 
 interface DecideOptions {
-  /** How long something has to last before it is told, and to be over before that is told. */
+  /** How long a condition has to last, or to be over, before it is reported. */
   readonly afterMs: number;
-  /** A pause between two looks that is longer says nothing about what was in between. */
+  /** After a longer pause between two looks, the time in between is unknown. */
   readonly maxGapMs: number;
 }
 
-/** Facts that a person settles, or a verify: they do not come and go by themselves, so nobody waits to tell them. */
+/** Conditions that do not come and go by themselves, so they are reported at once. */
 const AT_ONCE: ReadonlySet<AlertKind> = new Set(['deletion_brake', 'suddenly_empty', 'verify_differences']);
 
 export function decide(facts: RoundFacts, options: DecideOptions): Decision {

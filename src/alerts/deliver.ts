@@ -17,7 +17,7 @@ export interface DeliverParts {
 const LEASE_MS = 60_000;
 const FIRST_RETRY_MS = 10_000;
 const LONGEST_RETRY_MS = 15 * 60_000;
-/** Older news helps nobody; the state itself stays in `sync.alerts`. */
+/** Older messages are dropped; the state itself stays in `sync.alerts`. */
 const GIVE_UP_MS = 3 * 24 * 3_600_000;
 
 /** Sends what is due on one channel, in order, until nothing is or one fails. Twice only when a process dies between the answer and its note. */

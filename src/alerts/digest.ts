@@ -18,9 +18,9 @@ interface Wording {
 /** What a person has to do something about comes first. */
 const WORDINGS: Readonly<Record<AlertKind, Wording>> = {
   blocked: {
-    one: 'stream is blocked: a person has to act',
-    many: 'streams are blocked: a person has to act',
-    next: 'leadmirror check tries every connection and says what to change',
+    one: 'stream is blocked: action required',
+    many: 'streams are blocked: action required',
+    next: 'leadmirror check tries every connection and reports what to change',
   },
   suddenly_empty: {
     one: 'stream is suddenly empty upstream; nothing was deleted',
@@ -28,19 +28,19 @@ const WORDINGS: Readonly<Record<AlertKind, Wording>> = {
     next: 'look upstream; if everything was really deleted: leadmirror accept-deletions {stream} --connection {connection}, then leadmirror sync {stream} --connection {connection} --pass reconcile',
   },
   deletion_brake: {
-    one: 'stream has more deletions than the brake lets through',
-    many: 'streams have more deletions than the brake lets through',
+    one: 'stream is blocked by the deletion guard',
+    many: 'streams are blocked by the deletion guard',
     next: 'leadmirror verify {stream} --connection {connection} lists them; if they are right: leadmirror accept-deletions {stream} --connection {connection}',
   },
   circuit_open: {
-    one: 'account is left alone after repeated failures',
-    many: 'accounts are left alone after repeated failures',
+    one: 'account is paused after repeated failures',
+    many: 'accounts are paused after repeated failures',
     next: 'nothing, if the upstream is down: it is tried again by itself; else leadmirror check',
   },
   stale: {
     one: 'stream is stale',
     many: 'streams are stale',
-    next: 'leadmirror status says why; leadmirror runs shows the last tries',
+    next: 'leadmirror status shows why; leadmirror runs shows the last attempts',
   },
   verify_differences: {
     one: 'stream differs from the upstream',
@@ -48,8 +48,8 @@ const WORDINGS: Readonly<Record<AlertKind, Wording>> = {
     next: 'leadmirror verify {stream} --connection {connection} --repair reads just these again',
   },
   quarantine_growing: {
-    one: 'stream sets records aside',
-    many: 'streams set records aside',
+    one: 'stream quarantines records',
+    many: 'streams quarantine records',
     next: 'leadmirror quarantine lists them with the reason',
   },
 };
@@ -191,7 +191,7 @@ function summarize(opened: readonly AlertRow[], closed: readonly AlertRow[]): st
   return [...begun, over].flat().join('; ');
 }
 
-/** The same for people, as lines of plain text. */
+/** Returns the same as human-readable lines. */
 export function describeDigest({ opened, closed, more }: Digest): string {
   const parts = [
     ...opened.map((entry) => [entry.title, ...details(entry)].join('\n')),

@@ -62,7 +62,7 @@ export function createEmail({ to, from, smtpUrl, allowPlain }: EmailSettings): C
   };
 }
 
-/** By the library's code and the server's number only: what a server says may quote addresses. */
+/** Uses the library's code and the server's number only: the text of a server may quote addresses. */
 const CAUSES: Readonly<Record<string, string>> = {
   EAUTH: 'refused the sign-in; check user and password in SMTP_URL (percent-encode special characters)',
   ENOAUTH: 'wants a sign-in; put user and password into SMTP_URL',

@@ -13,7 +13,7 @@ interface OutageParts {
     /** Rejects while it is away. */
     readonly database: () => Promise<unknown>;
     readonly queue: () => Promise<unknown>;
-    /** What daemons disagree about, in words; null while they agree. A rejection decides nothing. */
+    /** What the daemons disagree about; null while they agree. A rejection decides nothing. */
     readonly configuration: () => Promise<string | null>;
   };
   /** How long something has to last before it is reported. */
@@ -53,7 +53,7 @@ interface Outbox {
 
 /**
  * Reports an unreachable database or queue from memory: alerts about streams are kept in the database, and are of no use while that is away. Each process
- * reports what it sees itself, once, and once more when it is over. A channel that accepted no start hears of no end.
+ * reports what it sees itself, once, and once more when it is over. A channel that accepted no start gets no end.
  */
 export function watchOutages(parts: OutageParts) {
   const { logger, clock, channels, checks, afterMs, everyMs = EVERY_MS } = parts;
@@ -92,7 +92,7 @@ export function watchOutages(parts: OutageParts) {
 
   async function lookAtAll(): Promise<void> {
     await Promise.all([look('database'), look('queue')]);
-    // While nothing is written, every daemon looks silent.
+    // While nothing is written, every daemon looks lost.
     if (down.has('database')) settledAt = clock.now() + SETTLING_ROUNDS * everyMs;
     if (clock.now() < settledAt) return;
     await within(CHECK_MS, checks.configuration()).then(
@@ -140,7 +140,7 @@ export function watchOutages(parts: OutageParts) {
 
   const running = run();
   return {
-    /** What is away now, in words; null while nothing is. */
+    /** What is unavailable now; null when nothing is. */
     cause(): string | null {
       const away = [...down].filter(([kind]) => kind !== 'configuration');
       const phrases = away.map(([kind, { since }]) => `the ${kind} cannot be reached since ${since.toISOString()}`);

@@ -74,7 +74,7 @@ export interface SyncOnceOptions {
 
 /**
  * Runs every stream of the app once, as `leadmirror sync` does, and answers how each run ended. A run that fails, or that another process keeps from
- * beginning, is told in its report (`outcome`, `error`) and does not keep the others from theirs; its checkpoint is kept, and the next call goes on from it.
+ * beginning, is in its report (`outcome`, `error`) and does not keep the others from theirs; its checkpoint is kept, and the next call goes on from it.
  */
 export function syncOnce(app: App, options: SyncOnceOptions): Promise<SyncReport[]> {
   return syncStreams(app, everyStream(app), options);
@@ -117,7 +117,7 @@ async function syncStream(app: App, item: Selected, options: SyncStreamsOptions)
   }
 }
 
-/** Why there is no run to report; null for what nobody foresaw. */
+/** Returns why there is no run to report; null for an unexpected error. */
 function explainMissingRun(error: unknown, signal: AbortSignal): Pick<SyncReport, 'outcome' | 'error'> | null {
   if (signal.aborted && isAbort(error)) {
     return { outcome: 'cancelled', error: { code: 'stopped', message: 'stopped before it began' } };

@@ -20,7 +20,7 @@ export interface UpstreamParts {
 export interface Account {
   /** What the requests are counted under: `tiledesk`. */
   readonly source: string;
-  /** Names the budget, which everybody with the same word shares, on all machines. No secret: it is stored, logged and shown. */
+  /** Names the budget, which all connections with the same name share, on all machines. Not a secret: it is stored, logged and shown. */
   readonly credential: string;
   readonly requestsPerMinute: number;
 }

@@ -31,7 +31,7 @@ export async function verifySelected(
 ): Promise<Verified> {
   const named = { connection: connection.id, stream: stream.name };
   const key = { connectionId: connection.id, stream: stream.name };
-  // One that is never compared says so itself.
+  // A stream that is never compared reports that itself.
   if (stream.notCompared === undefined && !(await isBackfillComplete(app.database.prisma, key))) {
     const message = `the first full read is not finished; run: leadmirror sync ${stream.name}`;
     return { ...named, report: null, error: { code: 'backfill_first', message } };

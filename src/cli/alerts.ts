@@ -5,13 +5,13 @@ import { ConfigError, LeadmirrorError } from '../errors.ts';
 import { type CommandProcess, runCommand } from './command.ts';
 import { EXIT } from './exit-codes.ts';
 
-/** Sends a message on every configured way, and says what came back. */
+/** Sends a message on every configured channel, and prints the results. */
 export async function alertsTest(options: { readonly json?: boolean }, proc: CommandProcess): Promise<void> {
   await runCommand({ json: options.json, proc, requireConnections: false }, async ({ config, print, printJson }) => {
     const { allowInsecureHttp, proxy } = config.http;
     const channels = createChannels(config.alerts, { allowInsecureHttp, proxy });
     if (channels.length === 0) {
-      const message = 'is not set, and ALERT_EMAIL_TO neither; set one of them to be told when something is wrong';
+      const message = 'is not set, and ALERT_EMAIL_TO neither; set one of them to get alerts';
       throw new ConfigError([{ variable: 'ALERT_WEBHOOK_URL', message }]);
     }
     const results = await Promise.all(

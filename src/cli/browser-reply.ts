@@ -7,12 +7,12 @@ import { UsageError } from './command.ts';
 export type Reply =
   | { readonly kind: 'code'; readonly code: string }
   | { readonly kind: 'declined' }
-  /** Of another attempt, or somebody else's. */
+  /** Of another attempt, or of another program. */
   | { readonly kind: 'foreign' };
 
 const CODE = /^[\x21-\x7e]{1,2048}$/;
 
-/** What a query says to the sign-in of this state. What is there twice, or no code at all, is nobody's answer to it. */
+/** Returns what a query answers to the sign-in of this state. A repeated parameter or a missing code makes it foreign. */
 export function readReply(query: URLSearchParams, state: string): Reply {
   const [given, ...others] = query.getAll('state');
   if (given === undefined || others.length > 0 || !isSameSecret(given, state)) return { kind: 'foreign' };
@@ -22,7 +22,7 @@ export function readReply(query: URLSearchParams, state: string): Reply {
   return codes.length === 1 && CODE.test(code) ? { kind: 'code', code } : { kind: 'foreign' };
 }
 
-/** A whole address, its query, or the code alone, which a person has taken from the right window. Null: none of them. */
+/** Reads a whole address, its query, or the code alone. Null: none of them. */
 export function readPasted(text: string, state: string): Reply | null {
   if (/^https?:/i.test(text)) return URL.canParse(text) ? readReply(new URL(text).searchParams, state) : null;
   if (/(^|[?&])(code|state)=/.test(text)) return readReply(new URLSearchParams(text.replace(/^.*\?/, '')), state);
@@ -33,7 +33,7 @@ export const FOREIGN = 'The answer does not belong to this sign-in; open the add
 
 const ANSWERS: Readonly<Record<Reply['kind'] | 'elsewhere' | 'method' | 'late', readonly [number, string]>> = {
   code: [200, 'Tilkee has answered. leadmirror goes on in the terminal; this page can be closed.'],
-  declined: [200, 'Tilkee did not allow the sign-in. The terminal says more; this page can be closed.'],
+  declined: [200, 'Tilkee did not allow the sign-in. The terminal shows why; this page can be closed.'],
   foreign: [400, FOREIGN],
   elsewhere: [404, 'There is nothing here.'],
   method: [405, 'Only GET is answered here.'],

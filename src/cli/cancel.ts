@@ -24,12 +24,12 @@ function describeEnded(ended: readonly EndedRun[], name: string): string[] {
   if (ended.every((run) => run.pass === 'verify')) return [cancelled];
   return [
     cancelled,
-    'Progress is kept. A daemon goes on from it: with full walks within a minute, else at the next tick.',
+    'Progress is kept. A daemon goes on from it: with full syncs within a minute, else at the next tick.',
     `To keep it from that: leadmirror pause ${name}`,
   ];
 }
 
 function nameOf({ pass, runId, isAlive }: EndedRun): string {
-  const gone = isAlive ? '' : '; its process was not heard of any more';
+  const gone = isAlive ? '' : '; its process did not report any more';
   return pass === 'verify' ? `verify${gone}` : `${pass} (run ${runId}${gone})`;
 }

@@ -158,7 +158,7 @@ async function assertNotPaused({ id, credential, streams }: Connection, { prisma
 /** A stream that is read parent by parent may have thousands of lists: a few of them show enough. */
 const LISTS_TO_TRY = 3;
 
-/** A stream whose turn comes when another one was read: until then nobody can say more. */
+/** A stream that can only be tried after another one was read. */
 function parentFirst(error: unknown): string {
   if (error instanceof RateLimitedError && error.code === 'parent_first') return error.message;
   throw error;

@@ -1,7 +1,7 @@
 import { stripVTControlCharacters } from 'node:util';
 import Table from 'cli-table3';
 
-/** A column of a table for people. */
+/** A column of a human-readable table. */
 export interface Column<T> {
   readonly head: string;
   readonly cell: (row: T) => string;
@@ -42,7 +42,7 @@ export function layOut<T>(columns: readonly Column<T>[], rows: readonly T[], wid
   }
   const table = new Table({
     head: shown.map(({ column }) => column.head),
-    // Only where something is cut: left alone, it knows the width of every script.
+    // Only where a cell is cut: otherwise the library knows the width of every script.
     ...(isCut && { colWidths: shown.map((each) => each.width) }),
     colAligns: shown.map(({ column }) => column.align ?? 'left'),
     chars: { ...BARE, middle: ' '.repeat(GAP) },

@@ -36,7 +36,7 @@ export interface CommandOptions extends LoadOptions {
   readonly config?: Config;
 }
 
-/** The frame of every command: configuration, logger, signals, and the one place where an error becomes a message and an exit code. */
+/** The frame of every command: configuration, logger, signals, and the conversion of an error to a message and an exit code. */
 export async function runCommand(
   options: CommandOptions,
   work: (context: CommandContext) => Promise<ExitCode>,
@@ -146,5 +146,5 @@ function toJson(error: unknown) {
   return error instanceof ConfigError ? { code, message, problems: error.problems } : { code, message };
 }
 
-/** Words on the command line that mean nothing here. Exit code 2. */
+/** An unknown name on the command line. Exit code 2. */
 export class UsageError extends Error {}

@@ -17,7 +17,7 @@ export interface StreamControl {
   ask(passes: readonly QueuedPass[]): Promise<boolean>;
 }
 
-/** What a command did to one stream, for people and for scripts. */
+/** What a command did to one stream. */
 export interface Controlled {
   /** Behind the stream's name; further lines are indented. */
   readonly lines: readonly string[];

@@ -44,7 +44,7 @@ export async function showQueries(prisma: PrismaClient, print: Printer['print'])
   for (const { title, sql } of QUERIES) print(`\n${title}\n${sql}\n\n${await query(prisma, sql)}`);
 }
 
-/** The answer as a table for people. */
+/** Returns the result as a human-readable table. */
 export async function query(prisma: PrismaClient, sql: string): Promise<string> {
   const rows = await prisma.$queryRawUnsafe<Record<string, unknown>[]>(sql);
   const [first] = rows;

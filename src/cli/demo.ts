@@ -44,7 +44,7 @@ async function demoConfig({ variables }: Upstreams, proc: CommandProcess): Promi
       ...variables,
       TILEDESK_REQUESTS_PER_MINUTE: '6000',
       SYNC_INCREMENTAL_CRON: '*/5 * * * * *',
-      // What lists do not tell, such as an edited link, is found by full walks: often here, so that it can be watched.
+      // Full syncs find what lists do not show, such as an edited link: often here, so that it can be watched.
       SYNC_RECONCILE_CRON: '30 * * * * *',
       OPS_PORT: '0',
       ...(NO_COLOR !== undefined && { NO_COLOR }),
@@ -79,7 +79,7 @@ async function runOnce(context: CommandContext, upstreams: Upstreams): Promise<E
     const lead = await renameSomeLead(upstreams);
     const visit = openSomeLink(upstreams);
     const from = performance.now();
-    print(`\nChanged upstream: lead ${lead.id} is now called "${lead.fullname}", and somebody opened ${visit.link}.`);
+    print(`\nChanged upstream: lead ${lead.id} is now called "${lead.fullname}", and a visitor opened ${visit.link}.`);
     print('Syncing again:');
     const exitCode = await mirrorAll(app, context);
     const questions = [
@@ -174,7 +174,7 @@ From now on things change upstream by themselves, and the mirror follows every f
     -d '{"fullname":"Changed by me"}' ${tiledeskUrl}/${tiledesk.projectId}/leads/${lead}
 and look for it: select fullname, updated_at, synced_at from tiledesk.leads where id = '${lead}';
 The latest visits to Tilkee links: select title, access_date, total_time from tilkee.connexions order by access_date desc limit 5;
-Tilkee does not tell which links and projects were edited: the full walk finds out, here once a minute.
+Tilkee does not report which links and projects were edited: the full sync finds them, here once a minute.
 Ctrl-C stops everything.
 `;
 }

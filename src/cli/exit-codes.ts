@@ -1,13 +1,13 @@
 /** What scripts may rely on. */
 export const EXIT = {
   done: 0,
-  /** A stream failed, was postponed, is held back by the deletion brake or held by another run; or the database cannot be used. */
+  /** A stream failed, was postponed, is blocked by the deletion guard or locked by another run; or the database cannot be used. */
   failed: 1,
   /** Usage or configuration. */
   usage: 2,
   /** `verify` found rows that differ. */
   differences: 3,
-  /** Before its work was done. A daemon that is told to stop ends with `done`. */
+  /** Before its work was done. A daemon that is stopped ends with `done`. */
   stoppedBySignal: 130,
 } as const;
 

@@ -49,9 +49,9 @@ export async function runInit(parts: InitParts): Promise<ExitCode> {
 }
 
 async function setUp(ask: Asker, parts: InitParts): Promise<ExitCode> {
-  ask.begin('leadmirror: what shall be mirrored, and where?');
+  ask.begin('leadmirror: what should be mirrored, and where?');
   const sources = await ask.chooseSome(
-    'What shall be mirrored? (space selects, enter goes on)',
+    'What should be mirrored? (space selects, enter continues)',
     [
       { value: 'tiledesk', label: 'Tiledesk', hint: 'leads and requests' },
       { value: 'tilkee', label: 'Tilkee', hint: 'links and visits' },
@@ -80,7 +80,7 @@ function withoutFiles(answers: Answers): Changes {
 
 const FRESH = '# Written by leadmirror init. All settings are in .env.example; try them with: leadmirror check\n\n';
 
-/** False when somebody would rather not. */
+/** False when the answer is no. */
 async function write(ask: Asker, { cwd }: InitParts, changes: Changes): Promise<boolean> {
   const path = join(cwd, '.env');
   const before = readIfThere(path);

@@ -13,7 +13,7 @@ const CONNECTION_OPTION = ['--connection <id>', 'only this connection'] as const
 const JSON_OPTION = ['--json', 'one JSON document on stdout'] as const;
 const STREAM = ['<stream>', 'tiledesk.leads, tilkee.tokens, or a source for all of its streams'] as const;
 
-/** Runs the command that the words name; its exit code is left in `proc.exitCode`. */
+/** Runs the command of these arguments; its exit code is left in `proc.exitCode`. */
 export async function main(argv: readonly string[], proc: CommandProcess = process): Promise<void> {
   const program = createProgram(proc);
   const json = argv.includes('--json');
@@ -56,7 +56,7 @@ export function createProgram(proc: CommandProcess = process): Command {
       'after',
       `
 Settings come from the environment, .env and leadmirror.yaml; see README.md. Nothing set up yet? Try: leadmirror demo, then leadmirror init
-Exit codes: 0 done, 1 a stream failed, is braked or has to wait, 2 usage or configuration, 3 verify found differences, 130 stopped by a signal.`,
+Exit codes: 0 done, 1 a stream failed, is blocked or has to wait, 2 usage or configuration, 3 verify found differences, 130 stopped by a signal.`,
     );
 
   const add = (name: string, description: string): Command => program.command(name).description(description);
@@ -156,7 +156,7 @@ Exit codes: 0 done, 1 a stream failed, is braked or has to wait, 2 usage or conf
     async (stream, options) => (await import('./resync.ts')).resync(stream, options, proc),
   );
 
-  onStream('accept-deletions', 'let the next full walk mark the deletions that the brake holds back, once').action(
+  onStream('accept-deletions', 'let the next full sync mark the deletions that the guard blocks, once').action(
     async (stream, options) => (await import('./accept-deletions.ts')).acceptDeletions(stream, options, proc),
   );
 
@@ -175,7 +175,7 @@ Exit codes: 0 done, 1 a stream failed, is braked or has to wait, 2 usage or conf
   );
 
   add('migrate', "bring the database to this version's schema")
-    .option('--status', 'only say what is applied and what is not')
+    .option('--status', 'only show what is applied and what is not')
     .option('--from-preview', 'take over a database that a preview of leadmirror made, with everything in it')
     .action(async (options) => (await import('./migrate.ts')).migrateCommand(options, proc));
 
@@ -188,13 +188,13 @@ Exit codes: 0 done, 1 a stream failed, is braked or has to wait, 2 usage or conf
     'rekey',
     'encrypt the stored sign-ins with another LEADMIRROR_SECRET_KEY; LEADMIRROR_OLD_SECRET_KEY is the one so far',
   )
-    .option('--discard', 'forget what neither key opens; those accounts sign in again')
+    .option('--discard', 'delete what neither key opens; those accounts sign in again')
     .option(...JSON_OPTION)
     .action(async (options) => (await import('./rekey.ts')).rekey(options, proc));
 
   add('alerts', 'messages to people when something is wrong, by webhook and e-mail')
     .command('test')
-    .description('send a test message on every configured way, and say what came back')
+    .description('send a test message on every configured channel, and show the results')
     .option(...JSON_OPTION)
     .action(async (options) => (await import('./alerts.ts')).alertsTest(options, proc));
 

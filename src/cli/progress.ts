@@ -8,7 +8,7 @@ import { type Output, screenOf } from './terminal.ts';
 
 /** Long work as it goes on, several runs side by side; on stderr, so that stdout stays the result. */
 export interface Progress {
-  /** True where a total is worth its query: somebody watches. */
+  /** True on a terminal, where a total is worth its query. */
   readonly isLive: boolean;
   track(label: string, walk?: Walk): Track;
   stop(): void;
@@ -30,7 +30,7 @@ export interface Walk {
 
 type Counts = Pick<RunCounts, 'read'> & Partial<Pick<RunCounts, 'requests' | 'pages'>>;
 
-/** A line every so often where nobody watches: enough to see in a log that it goes on. */
+/** Prints a line now and then where there is no terminal. */
 const PLAIN_INTERVAL_MS = 10_000;
 /** Slower than the eye expects of a spinner, and calm. */
 const FRAME_MS = 200;

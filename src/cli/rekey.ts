@@ -12,7 +12,7 @@ export async function rekey({ discard = false, json = false }, proc: CommandProc
     const running = living.map(({ host, pid }) => ({ host, pid }));
     const already = changed.unchanged === 0 ? '' : `, ${changed.unchanged} had it already`;
     const removed =
-      changed.discarded === 0 ? '' : `, ${changed.discarded} forgotten (those accounts have to sign in again)`;
+      changed.discarded === 0 ? '' : `, ${changed.discarded} deleted (those accounts have to sign in again)`;
     const processes = running.map(({ host, pid }) => `${host}:${pid}`).join(', ');
     printResult(json, { ...changed, running }, () => [
       `Encrypted with the new key: ${changed.reencrypted} stored sign-ins${already}${removed}.`,
@@ -31,7 +31,7 @@ function readKeys({ secretKey: newKey, oldSecretKey: oldKey }: CommandContext['c
   if (newKey === null) complain('LEADMIRROR_SECRET_KEY', 'is not set; it is to be the new key');
   if (oldKey === null && !discard) {
     const message =
-      'is not set; it is to be the key so far. When that is lost, --discard forgets what it has encrypted';
+      'is not set; it is to be the key so far. When that is lost, --discard deletes what it has encrypted';
     complain('LEADMIRROR_OLD_SECRET_KEY', message);
   }
   if (newKey !== null && newKey === oldKey) {

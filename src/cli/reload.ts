@@ -69,7 +69,7 @@ async function reload({ app, logger, sources }: ReloaderParts): Promise<FileStam
 
 const SHOWN = 20;
 
-/** A few names say more than a number, and a thousand names say less. */
+/** Lists a few names, or only the number of many. */
 const shown = (names: readonly string[]): readonly string[] =>
   names.length <= SHOWN ? names : [...names.slice(0, SHOWN), `and ${names.length - SHOWN} more`];
 
@@ -92,7 +92,7 @@ export class ReloadRequests {
 
   constructor(proc: CommandProcess) {
     this.#proc = proc;
-    // On Windows the signal says that the console is closed, and nothing can be done about it.
+    // On Windows the signal means that the console is closed.
     if (process.platform !== 'win32') proc.on('SIGHUP', this.#onSignal);
   }
 

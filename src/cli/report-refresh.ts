@@ -18,7 +18,7 @@ export async function reportRefresh(
 ): Promise<void> {
   const { full, timeZone, connection, json } = options;
   if (connection !== undefined && timeZone === undefined) {
-    throw new UsageError('--connection says whose --time-zone it is: give both, or none');
+    throw new UsageError('--connection belongs to --time-zone: give both, or none');
   }
   await runOnDatabase({ json, proc }, async (database, { signal, printResult }) => {
     if (timeZone !== undefined && !(await setTimeZone(database.prisma, connection ?? null, timeZone))) {

@@ -5,7 +5,7 @@ import type { Screen } from './terminal.ts';
 
 const BARS = '▁▂▃▄▅▆▇█';
 
-/** Pure: the main figures as lines for people. */
+/** Returns the main figures as human-readable lines. */
 export function viewReport(report: Report, { paint, width }: Screen, nowMs: number): string[] {
   const { from, to, connections, time_zones: zones, as_of: asOf } = report;
   const { requests, response_times: times, satisfaction, backlog, funnel, links } = report;

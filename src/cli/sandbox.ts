@@ -56,7 +56,7 @@ export async function startUpstreams({ port = 0, seed = 1, ...sizes }: Upstreams
       TILKEE_V3_URL: tilkeeAddress.v3Url,
       TILKEE_V2_URL: tilkeeAddress.v2Url,
       TILKEE_AUTH_URL: tilkeeAddress.authUrl,
-      // So that `tilkee login` can be tried; it signs in at the same place.
+      // So that `tilkee login` can be tried; it signs in at the same server.
       TILKEE_APP_URL: tilkeeAddress.url,
       TILKEE_USERNAME: tilkee.username,
       TILKEE_PASSWORD: tilkee.password,

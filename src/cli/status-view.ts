@@ -24,7 +24,7 @@ const COLORS: Readonly<Record<StreamState, Parameters<Paint>[0]>> = {
 /** In these states a stream goes its way. */
 const IN_ORDER: readonly StreamState[] = ['fresh', 'syncing'];
 
-/** Pure. The status as lines for people: accounts and streams that need somebody come first; why, and what to do, stands below the table. */
+/** Returns the status as human-readable lines: accounts and streams that require action come first; why, and what to do, is below the table. */
 export function viewStatus(status: StatusShown, screen: Screen, nowMs: number): string[] {
   if (status.streams.length === 0) return ['Nothing is mirrored yet. Start with: leadmirror sync'];
   const streams = byUrgency(status);
@@ -90,7 +90,7 @@ function nextRunOf({ next_runs }: StreamFacts, nowMs: number): string {
 const earliest = (dates: readonly Date[]): Date | null =>
   dates.reduce<Date | null>((first, date) => (first === null || date < first ? date : first), null);
 
-/** One table for each account, its columns in the same places as those of the others. */
+/** One table for each account, with the same columns widths in all. */
 function viewAccounts(
   { connections, summary }: StatusShown,
   streams: readonly StreamFacts[],

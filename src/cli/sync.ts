@@ -65,7 +65,7 @@ export function syncAll(
   });
 }
 
-/** Shows one run while it lasts. What the mirror knows of the size of a walk is asked for only where somebody watches. */
+/** Shows one run while it lasts. The size of a walk is queried only on a terminal. */
 async function followRun(
   app: App,
   key: StreamKey,
@@ -129,7 +129,7 @@ export function exitCodeOf(reports: readonly SyncReport[], signal: AbortSignal):
   return reports.every(isDone) ? EXIT.done : EXIT.failed;
 }
 
-/** What a stream could not bring is told, and the next run goes on from it; a held brake waits for a person. */
+/** Whether a run needs no action. A partial run goes on next time, except when the deletion guard blocked it. */
 function isDone({ outcome, error }: SyncReport): boolean {
   return outcome === 'succeeded' || (outcome === 'partial' && error?.code !== 'deletion_brake');
 }

@@ -4,7 +4,7 @@ import isInteractive from 'is-interactive';
 type Style = Parameters<typeof styleText>[0];
 export type Paint = (style: Style, text: string) => string;
 
-/** Where text for people goes: how wide it is, and how it is coloured there. */
+/** The output for human-readable text: its width and colours. */
 export interface Screen {
   /** Characters in a line; Infinity off a terminal, where nothing is shortened or wrapped. */
   readonly width: number;
@@ -30,7 +30,7 @@ export function screenOf(stream: Output): Screen {
   };
 }
 
-/** Breaks at spaces; a word that is longer than the line stays whole, so that it can be copied. */
+/** Breaks at spaces; a part longer than the line stays whole, so that it can be copied. */
 export function wrap(text: string, width: number, indent = ''): string[] {
   const lines: string[] = [];
   let line = '';

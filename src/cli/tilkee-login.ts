@@ -16,14 +16,14 @@ import { answerBrowser, FOREIGN, listen, type Reply, readPasted } from './browse
 import { type CommandContext, type CommandProcess, runCommand, UsageError } from './command.ts';
 import { EXIT } from './exit-codes.ts';
 
-/** Answers of somebody else that are reported; a flood of them must not scroll the address away. */
+/** How many foreign answers are reported; a flood of them must not scroll the address away. */
 const MAX_SHOWN = 3;
 
 const DECLINED = 'Tilkee did not allow the sign-in in the browser; nothing is changed. Try again';
 
 const EXAMPLE = 'http://127.0.0.1:8765/callback';
 
-/** Longer than a killed process keeps the vault locked: the code works once, so what it brought must not be lost for lack of patience. */
+/** Longer than a killed process keeps the vault locked: the code works once, so its result must not be lost. */
 const VAULT_WAIT_MS = 90_000;
 
 export interface TilkeeLoginOptions {
@@ -83,7 +83,7 @@ function report(
   print(`Signed in. The sign-in of ${connection} is kept, encrypted, in the database ${address}.`);
   if (kept.refreshToken === null) {
     const end = new Date(kept.expiresAt).toISOString().slice(0, 16).replace('T', ' ');
-    print(`Tilkee gave no refresh token: it ends at ${end} UTC, and then somebody has to sign in again.`);
+    print(`Tilkee gave no refresh token: it ends at ${end} UTC, and then a new sign-in is required.`);
   } else {
     print('From now on leadmirror renews it by itself. To try it: leadmirror check');
   }

@@ -37,7 +37,7 @@ function describe(result: Verified): string[] {
   const head = `${connection} ${stream}`;
   const failure = error === null ? [] : [`  ${error.code}: ${error.message}`];
   if (error?.code === NOT_COMPARED) return [`${head}: not compared`, `  ${error.message}`];
-  if (report === null || (error !== null && report.findings.length === 0)) return [`${head}: not proven`, ...failure];
+  if (report === null || (error !== null && report.findings.length === 0)) return [`${head}: not verified`, ...failure];
   const { findings, upstreamRows, comparedRows, repaired, unreadable } = report;
   const took = formatSeconds(report.endedAt.getTime() - report.startedAt.getTime());
   const share = upstreamRows === 0 ? 100 : Math.round((comparedRows / upstreamRows) * 100);
@@ -92,8 +92,8 @@ function exitCodeOf(results: readonly Verified[], { repair }: VerifyOptions, sig
   if (signal.aborted) return EXIT.stoppedBySignal;
   const isOpen = ({ report }: Verified) => report !== null && report.findings.length > (repair ? report.repaired : 0);
   if (results.some(isOpen)) return EXIT.differences;
-  // A stream that is never compared fails no verify of all; a verify of nothing else has proven nothing.
+  // A stream that is never compared fails no verify of all; a verify of nothing else verified nothing.
   const compared = results.filter(({ error }) => error?.code !== NOT_COMPARED);
-  const isProven = compared.every(({ error }) => error === null) && (compared.length > 0 || results.length === 0);
-  return isProven ? EXIT.done : EXIT.failed;
+  const isVerified = compared.every(({ error }) => error === null) && (compared.length > 0 || results.length === 0);
+  return isVerified ? EXIT.done : EXIT.failed;
 }

@@ -13,13 +13,13 @@ const HOME = '\x1b[H';
 const ERASE_TO_LINE_END = '\x1b[K';
 const ERASE_BELOW = '\x1b[J';
 
-/** Shows again and again what `look` tells, until Ctrl-C: on a terminal in place, elsewhere below one another. A database that is away does not end it. */
+/** Shows what `look` returns again and again, until Ctrl-C: on a terminal over the last output, elsewhere below it. An unreachable database does not end it. */
 export async function watch(
   look: () => Promise<View>,
   { output, intervalMs, signal }: { output: Output; intervalMs: number; signal: AbortSignal },
 ): Promise<ExitCode> {
   const unread = new AbortController();
-  // Whoever reads (`| head`) may stop early; nobody is left to watch for.
+  // The reader (`| head`) may stop early.
   const onError = () => unread.abort();
   const over = AbortSignal.any([signal, unread.signal]);
   const { isLive } = screenOf(output);

@@ -9,11 +9,11 @@ export interface Rules<Key extends string = string> {
   readonly hasSecretKey: boolean;
   /** How the operator knows a setting: `TILEDESK_EMAIL`, or `email` in the file. */
   name(key: Key): string;
-  /** Whether somebody gave it, right or wrong; a default is not given. */
+  /** Whether it was given, right or wrong; a default is not given. */
   isGiven(key: Key): boolean;
 }
 
-/** The keys of an entry with the variables that say the same: `TILEDESK_PAGE_SIZE` for `pageSize`. */
+/** The keys of an entry with the variables of the same meaning: `TILEDESK_PAGE_SIZE` for `pageSize`. */
 export const settingsOf = (prefix: string, keys: readonly string[]): Readonly<Record<string, string>> =>
   Object.fromEntries(keys.map((key) => [key, `${prefix}_${key.replace(/[A-Z]/g, '_$&')}`.toUpperCase()]));
 
@@ -25,15 +25,15 @@ export interface AccountSource {
   readonly source: ConnectionConfig['source'];
   /** What one account is called: `Tiledesk project`. */
   readonly title: string;
-  /** Its streams by the words of settings. */
+  /** Its streams by their names in settings. */
   readonly streams: readonly string[];
-  /** The keys of an entry, and the variables that say the same. */
+  /** The keys of an entry, and the variables of the same meaning. */
   readonly settings: Readonly<Record<string, string>>;
   /** Any of them among the variables makes an account; without, the other settings do nothing. */
   readonly anchors: readonly string[];
   /** Those that an entry may also have in a file: `password` as `passwordFile`. */
   readonly secrets: readonly string[];
-  /** The key by which accounts are told apart where none has an id. */
+  /** The key that distinguishes accounts without an id. */
   readonly identity: string;
   /** The variable that switches the whole source off. */
   readonly enabledBy?: VariableName;

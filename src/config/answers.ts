@@ -7,7 +7,7 @@ import { Findings } from './findings.ts';
 import type { Config } from './types.ts';
 import type { VariableName } from './variables.ts';
 
-/** What somebody answered, by variable; null switches a variable off. */
+/** The answers by variable; null switches a variable off. */
 export type Answers = Partial<Record<VariableName | `${VariableName}_FILE`, string | null>>;
 
 /** How requests leave this machine, and how Tilkee is spoken to: what is set already holds for a trial too. */
@@ -16,7 +16,7 @@ const SURROUNDINGS = [
   ...['TILKEE_AUTH_BODY', 'TILKEE_SCOPE', 'TILKEE_REF', 'LEADMIRROR_SECRET_KEY'],
 ];
 
-/** Nobody waits long for an answer while a question is open. */
+/** Short, because a question waits for it. */
 const IMPATIENT = { RETRY_ATTEMPTS: '2', RETRY_MAX_SECONDS: '10' };
 
 type Sources = Pick<ConfigSources, 'env' | 'cwd'>;
@@ -40,7 +40,7 @@ export function loadAnswers(
   );
 }
 
-/** What is wrong with one answer, in the words of the configuration; undefined when nothing is. */
+/** Returns the configuration's message about one answer; undefined when nothing is wrong. */
 export function problemWith(name: VariableName, answers: Answers, sources?: Partial<Sources>): string | undefined {
   try {
     loadAnswers(answers, sources);
@@ -51,7 +51,7 @@ export function problemWith(name: VariableName, answers: Answers, sources?: Part
   return undefined;
 }
 
-/** Those of the names that the process's own environment decides, whatever `.env` says. */
+/** Returns the names that the process's own environment sets, which win over `.env`. */
 export function decidedByProcess(names: readonly string[], { env = process.env }: Partial<Sources> = {}): string[] {
   return names.flatMap((name) => [name, `${name}_FILE`].filter((spelling) => env[spelling] !== undefined));
 }

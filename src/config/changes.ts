@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Config, ConnectionConfig } from './types.ts';
 import { VARIABLES, type VariableName } from './variables.ts';
 
-/** What a configuration that is read again says otherwise. Connections by their ids. */
+/** What changed in a configuration that was read again. Connections by their ids. */
 export interface ConfigChanges {
   readonly added: readonly string[];
   readonly removed: readonly string[];

@@ -30,7 +30,7 @@ interface Context {
   readonly cwd: string;
   readonly environment: Environment;
   readonly findings: Findings;
-  /** Told the absolute path of every file that is looked at for connections, also of one that is missing. */
+  /** Called with the absolute path of every file that may contain connections, also of a missing one. */
   readonly onFile?: (path: string) => void;
 }
 

@@ -28,7 +28,7 @@ interface Context {
   readonly isRequired: boolean;
 }
 
-/** An account that somebody set out to describe, in the environment or in an entry. What did not work out is reported. */
+/** An account that the environment or an entry describes. Problems are reported. */
 interface Account {
   readonly connections: readonly ConnectionConfig[];
   /** Where to look for what tells it apart from the others. */
@@ -45,7 +45,7 @@ export function readConnections(entries: readonly FileEntry[], context: Context)
   const described = SOURCES.map((source) => fromEnvironment(source, context));
   const accounts = [...described.flatMap(({ account }) => account ?? []), ...entries.map(createEntryReader(context))];
   refuseDuplicates(accounts, findings);
-  // Where there is nothing at all, the newcomer is told something better.
+  // Where nothing is configured at all, another message explains how to begin.
   if (accounts.length > 0) for (const { source, idle } of described) noteIdle(source, idle, entries, findings);
 
   const off = accounts.flatMap(({ offBy, connections }) =>

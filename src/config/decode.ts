@@ -1,6 +1,6 @@
 import { attempt } from './values.ts';
 
-/** The text of a file, as its first bytes say that it was saved: UTF-8, or one of the UTF-16 that Windows writes. */
+/** Returns the text of a file, by its first bytes UTF-8 or one of the UTF-16 forms that Windows writes. */
 export function decodeText(bytes: Buffer): { readonly text: string } | { readonly why: string } {
   const encoding = guessEncoding(bytes);
   if (encoding === null) return { why: `cannot be used: it is saved as UTF-32; ${REMEDY}` };

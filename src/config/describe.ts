@@ -3,7 +3,7 @@ import type { Config, ConnectionConfig, TiledeskConnectionConfig, TilkeeConnecti
 
 type ConfigLine = Readonly<Record<'name' | 'value', string>>;
 
-/** The configuration for people: every decision in a line, no secret, no e-mail address. */
+/** Returns the configuration as human-readable lines, without secrets and e-mail addresses. */
 export function describeConfig(config: Config): readonly ConfigLine[] {
   const { sync, http, workers, ops, privacy, log } = config;
   const proxies = [http.proxy?.httpProxy, http.proxy?.httpsProxy].filter((url) => url !== undefined);
@@ -18,7 +18,7 @@ export function describeConfig(config: Config): readonly ConfigLine[] {
       ...describeSchedules(connection, config),
     ]),
     ...linesOf({
-      schedule: `changes ${sync.incrementalCron}, everything ${sync.reconcileCron} (${sync.timezone}), lookback ${sync.lookbackSeconds} s, deletion brake ${sync.deletionLimit}`,
+      schedule: `changes ${sync.incrementalCron}, everything ${sync.reconcileCron} (${sync.timezone}), lookback ${sync.lookbackSeconds} s, deletion guard ${sync.deletionLimit}`,
       requests: `time limit ${http.timeoutMs / 1000} s, ${http.retryAttempts} tries, waiting at most ${http.retryMaxMs / 1000} s${proxy}${http.allowInsecureHttp ? ', http:// allowed' : ''}`,
       workers: `${workers.concurrency} incremental, ${workers.bulkConcurrency} bulk, stop within ${workers.shutdownTimeoutMs / 1000} s`,
       'health and status': `http://${ops.host.includes(':') ? `[${ops.host}]` : ops.host}:${ops.port}, ${ops.token === null ? 'read-only' : 'actions with OPS_TOKEN'}`,
@@ -71,9 +71,9 @@ const describeSchedule = ({ incremental, reconcile, timezone }: StreamSchedule):
   `changes ${incremental ?? 'off'}, everything ${reconcile ?? 'off'} (${timezone})`;
 
 function describeTiledesk(connection: TiledeskConnectionConfig): string {
-  const { baseUrl, auth, streams, requestsPerMinute, pageSize, fullWalkKey, allowCustomRole } = connection;
+  const { baseUrl, auth, streams, requestsPerMinute, pageSize, fullSyncKey, allowCustomRole } = connection;
   const account = auth.kind === 'token' ? 'token' : `e-mail and password (${auth.kind})`;
-  const pace = `${requestsPerMinute} requests a minute, pages of ${pageSize}, full walks by ${fullWalkKey}`;
+  const pace = `${requestsPerMinute} requests a minute, pages of ${pageSize}, full syncs by ${fullSyncKey}`;
   return `${baseUrl}, ${account}, ${streams.join(' ')}, ${pace}${allowCustomRole ? ', any role accepted' : ''}`;
 }
 

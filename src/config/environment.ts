@@ -6,7 +6,7 @@ import { closest } from './suggest.ts';
 import { tidy } from './tidy.ts';
 import { defaultOf, VARIABLES, type VariableName } from './variables.ts';
 
-/** A setting that somebody gave. `text` is null when it was given but cannot be read, which is then already reported. */
+/** A setting that was given. `text` is null when it cannot be read, which is then already reported. */
 export interface Given {
   /** Where a problem with it is to be looked for. */
   readonly label: string;
@@ -125,7 +125,7 @@ function warnOfBrokenLines(text: string, names: readonly string[], findings: Fin
   }
 }
 
-/** An unquoted `#` begins a comment even inside a word: half a password looks like a wrong password. */
+/** An unquoted `#` begins a comment even without a space: half a password looks like a wrong password. */
 function warnOfCutValues(text: string, findings: Findings): void {
   const known = new Set<string>(VARIABLES.map(({ name }) => name));
   const line = /^[ \t]*(?:export[ \t]+)?(\w+)[ \t]*=(?:#|(?![ \t]*["'`])[^\r\n#]*[^\s#]#)/gm;
@@ -137,7 +137,7 @@ function warnOfCutValues(text: string, findings: Findings): void {
 
 const PREFIXES = [...new Set(VARIABLES.map(({ name }) => `${name.split('_')[0]}_`))];
 
-/** Hints at variables that look like misspelt ones of ours. Most of an environment is somebody else's, so only near misses count. */
+/** Reports variables that look like misspelt ones of ours. Other programs have variables too, so only near misses count. */
 export function hintAtTypos(environment: Environment, findings: Findings): void {
   const known: readonly string[] = VARIABLES.map(({ name }) => name);
   for (const name of environment.names()) {

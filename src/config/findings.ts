@@ -17,7 +17,7 @@ export class Findings {
   /** Files with secrets that others may read or change, and how to close them. */
   readonly openFiles: string[] = [];
 
-  /** The value that the schema makes of `input`; undefined when there is none. Zod's own words are never used, since they may describe what was received. */
+  /** The value that the schema makes of `input`; undefined when there is none. Zod's own messages are never used, since they may quote the input. */
   check<T>(schema: z.ZodType<T>, input: unknown, label: Label): T | undefined {
     const { data, error } = schema.safeParse(input, { error: () => 'cannot be used' });
     for (const { path, message } of error?.issues ?? []) if (message !== '') this.problem(label(path), message);

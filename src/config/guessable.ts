@@ -1,4 +1,4 @@
-/** Words that examples, manuals and hurried people use. None is made of others: the expression would take for ever. */
+/** Texts that examples and manuals use. None consists of others: the expression would take for ever. */
 const GUESSABLE =
   /^(?:change|replace|insert|please|me|this|it|my|your|the|is|secret|password|passwort|passwd|pass|pwd|token|admin|administrator|root|user|test|testing|example|sample|demo|default|leadmirror|ops|key|qwerty|qwertz|azerty|asdf|letmein|welcome|foo|bar|baz|hello|world|abc|xyz|dev|local|placeholder|here)*$/;
 
@@ -15,7 +15,7 @@ const SEQUENCES = [...ROWS, `${ROWS[1]}${ROWS[0]}`, '0123456789abcdef', '1234567
 
 const FEWEST_CHARACTERS = 6;
 
-/** Whether a secret of our own is one that somebody would try: few different characters, a repetition, a sequence, or words of examples only. */
+/** Whether a secret is easy to guess: few different characters, a repetition, a sequence, or texts of examples only. */
 export function isGuessable(secret: string): boolean {
   const lower = secret.toLowerCase();
   const bare = lower.replace(/[^\p{L}\p{N}]+/gu, '');

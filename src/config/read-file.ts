@@ -38,7 +38,7 @@ function readText(path: string, maxBytes = MAX_BYTES): ReadResult & { readonly c
 const PIPE_MS = 15_000;
 const PIPE_PAUSE_MS = 20;
 
-/** Null when nobody writes to it in time: opened as a file, a named pipe would be waited for without end, and no signal would be taken. */
+/** Null when nothing arrives in time: opened as a file, a named pipe would block without end, also for signals. */
 function readPipe(path: string, maxBytes: number): Buffer | null {
   const chunks: Buffer[] = [];
   const deadline = performance.now() + PIPE_MS;

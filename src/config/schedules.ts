@@ -11,24 +11,24 @@ export const SCHEDULE_KEYS = ['incremental', 'reconcile', 'timezone'] as const;
 export interface StreamSchedule {
   /** Cron for what changed: five fields, or six with seconds first. */
   readonly incremental: string | null;
-  /** Cron for the full walk. */
+  /** Cron for the full sync. */
   readonly reconcile: string | null;
   /** IANA name in which both are read. */
   readonly timezone: string;
 }
 
-/** What an entry of leadmirror.yaml says of it; the rest follows what is more general. */
+/** What an entry of leadmirror.yaml sets; the rest follows the more general settings. */
 type ScheduleChange = Partial<StreamSchedule>;
 
-/** What a connection says of its schedules; nothing, where it follows the general settings. */
+/** The schedules that a connection sets; empty where it follows the general settings. */
 export interface ConnectionSchedules {
   /** Of all streams of the connection. */
   readonly schedule?: ScheduleChange;
-  /** By the stream's word in settings: `leads`. */
+  /** By the stream's name in settings: `leads`. */
   readonly streamSchedules?: Readonly<Record<string, ScheduleChange>>;
 }
 
-/** When one stream is read: its own word first, then its connection's, then the general settings. */
+/** Returns when one stream is read: its own setting first, then its connection's, then the general one. */
 export function scheduleOf(
   { incrementalCron, reconcileCron, timezone }: Settings['sync'],
   { schedule, streamSchedules = {} }: ConnectionSchedules,

@@ -89,7 +89,7 @@ export const settingsSchema = ({ cwd, isTerminal, timezone, hasOpsToken, isPubli
       const { HTTP_PROXY: httpProxy, HTTPS_PROXY: httpsProxy, NO_PROXY: noProxy } = variables;
       const proxy: { httpProxy?: string; httpsProxy?: string; noProxy?: string } = { httpProxy, httpsProxy, noProxy };
       return {
-        /** What each variable says, by its name: the settings below in the words of the operator, for a comparison. */
+        /** Each variable's value by its name, for a comparison. */
         variables: variables as Readonly<Record<string, unknown>>,
         /** Null: embedded Postgres under `home`. */
         databaseUrl: variables.DATABASE_URL ?? null,

@@ -1,4 +1,4 @@
-/** Insertions, deletions and replacements that turn one word into the other (Levenshtein). */
+/** Insertions, deletions and replacements that turn one name into the other (Levenshtein). */
 export function editDistance(from: string, to: string): number {
   let row = Array.from({ length: to.length + 1 }, (_, index) => index);
   for (let i = 1; i <= from.length; i++) {
@@ -14,7 +14,7 @@ export function editDistance(from: string, to: string): number {
 
 const plain = (name: string): string => name.toLowerCase().replace(/[-_]/g, '');
 
-/** The known word that was probably meant, or null. Case, `_` and `-` do not count; short words forgive one slip, longer ones two. */
+/** Returns the known name that was probably meant, or null. Case, `_` and `-` do not count; short names may have one error, longer ones two. */
 export function closest(name: string, known: readonly string[]): string | null {
   let best: { candidate: string; distance: number } | null = null;
   for (const candidate of known) {

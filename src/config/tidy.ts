@@ -1,6 +1,6 @@
 import type { Findings } from './findings.ts';
 
-/** What editors, web pages and Windows leave in a text without anybody seeing it. */
+/** Invisible characters that editors, web pages and Windows leave in a text. */
 const NAMES: Readonly<Record<string, string>> = {
   '\0': 'a NUL character',
   '\t': 'a tab',
@@ -9,7 +9,7 @@ const NAMES: Readonly<Record<string, string>> = {
   '\u00a0': 'a no-break space',
   '\u00ad': 'a soft hyphen',
   '\u200b': 'a zero-width space',
-  '\u2060': 'a word joiner',
+  '\u2060': 'a zero-width joiner (U+2060)',
   '\ufeff': 'a byte order mark',
   '\ufffd': 'what is left of a letter that was not saved as UTF-8',
 };

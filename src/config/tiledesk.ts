@@ -108,8 +108,8 @@ const toConnection = ({ id, projectId, scanKey, ...rest }: Checked) => ({
   source: 'tiledesk' as const,
   /** 24 hex digits in lower case, or 12 other characters. */
   projectId,
-  /** Sort key of full walks: `id` is exact, `created_at` spares servers that cannot sort a large project by id. */
-  fullWalkKey: scanKey === '_id' ? ('id' as const) : ('created_at' as const),
+  /** Sort key of full syncs: `id` is exact, `created_at` is for servers that cannot sort a large project by id. */
+  fullSyncKey: scanKey === '_id' ? ('id' as const) : ('created_at' as const),
   ...rest,
 });
 

@@ -32,7 +32,7 @@ const accessToken = text.regex(
   'must be the key alone: plain letters, digits and signs without spaces, without "Bearer"',
 );
 
-const scope = text.regex(/^[\x21-\x7e]+( [\x21-\x7e]+)*$/, 'must be plain words with one space between, such as all');
+const scope = text.regex(/^[\x21-\x7e]+( [\x21-\x7e]+)*$/, 'must be plain names with one space between, such as all');
 
 const userId = text.regex(/^\d{1,18}$/, 'must be the number of a Tilkee user, digits only');
 
@@ -131,7 +131,7 @@ const account = (rules: Rules<Key>) =>
       source: 'tilkee' as const,
       v3Url,
       v2Url: v2Url ?? HOSTS[env].v2Url,
-      /** Signs in where V3 is, unless told otherwise. */
+      /** Where to sign in; default: where V3 is. */
       authUrl: authUrl ?? v3Url,
       appUrl: appUrl ?? HOSTS[env].appUrl,
       scope: scope ?? null,

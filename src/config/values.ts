@@ -6,7 +6,7 @@ import { closest } from './suggest.ts';
 
 // One schema per kind of value: text in, value out. No message repeats the text. `first` stops at the first of several problems with one value.
 
-/** A text that has to be there. Null stands for one that could not be read: reported already, so its issue has no words. */
+/** A required text. Null stands for one that could not be read: reported already, so its issue has no message. */
 export const required = (missing: string) => z.string({ error: ({ input }) => (input === null ? '' : missing) });
 
 export const text = required('is missing');
@@ -22,7 +22,7 @@ export function integer(min: number, max: number) {
     .refine((value) => value >= min && value <= max, error);
 }
 
-/** Seconds for people, milliseconds for the program. */
+/** Reads seconds, returns milliseconds. */
 export const secondsAsMs = (min: number, max: number) => integer(min, max).transform((seconds) => seconds * 1000);
 
 export const share = text
@@ -37,7 +37,7 @@ export const flag = text.pipe(
   }),
 );
 
-/** One of a few words, whatever their case. */
+/** One of a few names, whatever their case. */
 export function oneOf<const T extends readonly string[]>(choices: T) {
   return text
     .transform((given) => choices.find((choice) => choice.toLowerCase() === given.toLowerCase()))
@@ -63,7 +63,7 @@ export const list = text.transform((given) =>
     .filter((item) => item !== ''),
 );
 
-/** `~` is the shell's word; out of `.env` it would name a folder called "~". */
+/** Only the shell replaces `~`; in `.env` it would name a folder called "~". */
 export const folder = text.regex(
   /^[^~\0][^\0]*$/,
   'must be a plain path; "~" is not understood here, write the folder out',
@@ -104,7 +104,7 @@ export function cron(timezone: string) {
     .transform((fields) => fields.join(' '));
 }
 
-/** An address, or a network as `10.0.0.0/8`; never everybody, whose word on their own address counts for nothing. */
+/** An address, or a network as `10.0.0.0/8`; never all addresses, since clients could then forge their own. */
 export const network = text.refine((given) => {
   const [address = '', bits, ...rest] = given.split('/');
   const version = isIP(address);
@@ -154,7 +154,7 @@ export const connectionId = text.regex(
   'must be up to 64 letters, digits, "-", "_" or ":", such as tiledesk:shop',
 );
 
-/** Some of the known words, comma separated, each once. With `none`, that word alone stands for an empty list. */
+/** Some of the known names, comma separated, each once. With `none`, that name alone stands for an empty list. */
 export function someOf<const T extends readonly string[]>(
   choices: T,
   { noun, none = false }: { noun: string; none?: boolean },
@@ -166,7 +166,7 @@ export function someOf<const T extends readonly string[]>(
     .superRefine((items, context) => {
       if (items.length === 0) context.addIssue(`names no ${noun}; ${knownOnes}`);
       if (none && items.length > 1 && items.includes('none')) {
-        context.addIssue('has "none" beside other words; keep either');
+        context.addIssue('has "none" beside other names; keep either');
       }
       for (const [index, item] of items.entries()) {
         if (known.includes(item)) continue;
@@ -179,7 +179,7 @@ export function someOf<const T extends readonly string[]>(
     .pipe(z.array(z.enum(choices)));
 }
 
-/** Several values, comma separated, each checked by itself: a problem says which of them it is about. */
+/** Several values, comma separated, each checked by itself: a problem names the value. */
 export const eachOf = <T>(value: z.ZodType<T, string>, missing: string) =>
   list
     .refine(({ length }) => length > 0, first(missing))

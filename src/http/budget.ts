@@ -28,11 +28,11 @@ import {
 export * from './circuit.ts';
 export * from './pace.ts';
 
-/** How often one credential may ask, and whether to ask at all. It says how long to wait; the caller waits. */
+/** Limits how often one credential may ask, and whether it may ask at all. It returns how long to wait; the caller waits. */
 export interface RequestBudget {
   /** Reserves the lane's next slot when it is at most maxWaitMs away; else reserves nothing. Default lane: fast. */
   take(maxWaitMs: number, lane?: Lane): Promise<Taken>;
-  /** Whether no request may go out now: while one waited for its slot, another may have been told to stay away. */
+  /** Whether no request may go out now: while one waited for its slot, the server may have refused another. */
   isClosed(): Promise<boolean>;
   /** No request goes out before now + waitMs (Retry-After). */
   block(waitMs: number, reason: string): Promise<void>;
@@ -58,7 +58,7 @@ export interface Taken {
 }
 
 interface Circuit {
-  /** Asks the circuit alone, no slot: for requests outside the budget. */
+  /** Asks the circuit only, without a slot: for requests outside the budget. */
   enter(): Promise<Taken>;
   /** A broken connection, a timeout, a 5xx. `opened`: by this failure; `open`: null while the circuit is closed. */
   failed(reason: string, probe?: number): Promise<{ readonly opened: boolean; readonly open: OpenCircuit | null }>;
@@ -83,7 +83,7 @@ export interface BudgetOptions {
 /** Everything that is remembered of one credential, in ms of one clock. */
 export interface BudgetState {
   readonly line: Line;
-  /** A stable word for the wait that the server asked for. */
+  /** The code of the wait that the server asked for. */
   readonly blockedReason: string | null;
   /** Between two requests, by refusals without guidance. */
   readonly slowedMs: number;
@@ -122,7 +122,7 @@ export function createBudget(
     return { normalMs, spacingMs: Math.max(slowedMs, normalMs), burst };
   }
 
-  /** `lane` null: the circuit alone is asked. */
+  /** `lane` null: only the circuit is asked. */
   const ask = (lane: Lane | null, maxWaitMs: number): Promise<Taken> =>
     storage.change<Taken>((state, now) => {
       const pace = paceOf(state, now);

@@ -1,9 +1,9 @@
 /**
- * The circuit of one credential: after failures in a row nobody asks until a wake-up time; then one request is a probe.
+ * The circuit of one credential: after failures in a row no request is sent until a wake-up time; then one request is a probe.
  *
  *   closed --(CIRCUIT_FAILURES in a row)--> open --(wake-up time)--> one probe --(any answer)--> closed
  *                                            ^                          |
- *                                            +---- longer wait ---------+ (fails, or is never heard of again)
+ *                                            +---- longer wait ---------+ (fails, or never returns)
  *
  * Failures are broken connections, timeouts and 5xx of all processes; a 4xx comes from a server that lives. Times in
  * ms.
@@ -15,7 +15,7 @@ export const FIRST_WAIT_MS = 15_000;
 export const MAX_WAIT_MS = 5 * 60_000;
 /** Waits are up to this part shorter, so that many credentials of one server do not all wake at once. */
 const JITTER = 0.1;
-/** Whoever comes while somebody else's probe is out is told to come back this soon. */
+/** A request that comes while another one is the probe waits this long. */
 const PROBE_POLL_MS = 2_000;
 /** What a probe may take beyond its request's time limit before the next one is let through: it may have died. */
 const PROBE_SLACK_MS = 15_000;
@@ -47,7 +47,7 @@ export const CLOSED: CircuitState = {
   probes: 0,
 };
 
-/** What people are told of an open circuit. */
+/** What is reported of an open circuit. */
 export interface OpenCircuit {
   readonly reason: string;
   readonly failingSince: Date;

@@ -67,7 +67,7 @@ export function networkFailure(
   options: { code: string; where: string; proxied: boolean },
 ): TransientError {
   const { code, where, proxied } = options;
-  // undici calls a refused tunnel an abort; a real abort has been told apart before.
+  // undici calls a refused tunnel an abort; a real abort was handled before.
   const refusedTunnel = proxied && code === 'UND_ERR_ABORTED';
   const [, meaning, hint] = HINTS.find(([pattern]) => pattern.test(code)) ?? [
     null,

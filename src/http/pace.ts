@@ -53,13 +53,13 @@ export interface Pace {
 export interface Line {
   /** Theoretical time of the four fifths that both lanes may use. */
   readonly sharedAt: number;
-  /** Theoretical time of the fifth that is the fast lane's, and of which bulk takes what nobody used. */
+  /** Theoretical time of the fifth that is the fast lane's; bulk takes the unused part of it. */
   readonly fastAt: number;
-  /** Nobody asks before then. */
+  /** No request is sent before then. */
   readonly blockedUntil: number;
   /** A request of the fast lane waits until about then; its part is kept for the next one meanwhile. */
   readonly fastBusyUntil: number;
-  /** A request of the bulk lane waits, or was told to come back, until then. */
+  /** A request of the bulk lane waits, or was postponed, until then. */
   readonly bulkBusyUntil: number;
 }
 
@@ -82,14 +82,14 @@ const FAST_SHARE = 0.2;
  */
 const EARLY = 3.75;
 
-/** How many ms ahead fast fills the shared part while bulk has work too: less than a worker waits in place. */
+/** How many ms ahead fast fills the shared part while bulk has work too: less than a worker may wait. */
 const FAST_AHEAD_MS = 2_000;
 
 /** How many spacings after a slot that fast waited for its part is kept for it. Less than {@link EARLY}. */
 const KEPT_FOR_FAST = 3;
 
 /**
- * The next slot for a lane, reserved when it is at most maxWaitMs away. Of three places the earliest that is open pays:
+ * The next slot for a lane, reserved when it is at most maxWaitMs away. Of three counters the earliest that is open pays:
  *
  *   whole    both parts move on by one spacing: plain GCRA. For the fast lane
  *   shared   four fifths, 1.25 spacings each. For both lanes

@@ -2,7 +2,7 @@ import type { AnnouncedLimit } from './pace.ts';
 import { parseHttpDate } from './retry-after.ts';
 
 /**
- * What a server says about its limits, in the forms that are met:
+ * Reads a server's limits from the known headers:
  *
  *   RateLimit-Limit / -Remaining / -Reset, X-RateLimit-*, X-Rate-Limit-*     100, 50, 30; also `100, 100;w=60`
  *   RateLimit: limit=100, remaining=50, reset=30                               older drafts of the IETF
@@ -11,9 +11,9 @@ import { parseHttpDate } from './retry-after.ts';
  * Nothing here can fail: what is absurd (negative, nought, no number) is not there.
  */
 interface RateLimitNews {
-  /** The tightest limit; null when none was told, or not for which time. */
+  /** The tightest limit; null when none was given, or no time for it. */
   readonly limit: AnnouncedLimit | null;
-  /** Nothing is left until then, in ms from now; null while something is, or when that was not told. */
+  /** Nothing is left until then, in ms from now; null while something is, or when it is unknown. */
   readonly usedUpForMs: number | null;
 }
 

@@ -13,7 +13,7 @@ export function interpret(
   { method, url }: UpstreamRequest,
   options: Pick<RequestOptions, 'expectJson' | 'isOwnRefusal'> & {
     readonly nowMs: number;
-    /** What the headers say about the limit: nothing is left for so long. */
+    /** By the headers, nothing is left for so long. */
     readonly usedUpForMs: number | null;
   },
 ): UpstreamResponse {
@@ -26,7 +26,7 @@ export function interpret(
     });
   };
   const where = () => `${hostAndPort(new URL(url))} answered ${method} ${redactedPath(url)}`;
-  // A refused request with nothing left is told the time by the reset as well as by Retry-After.
+  // For a refused request with nothing left, the reset gives the time as well as Retry-After.
   if (isTransientStatus(status)) throw unavailable('', status === 429 ? options.usedUpForMs : null);
   if (!isSuccess(status)) {
     const refusal = { ...response, body: parseJson(text)?.value ?? text };

@@ -28,7 +28,7 @@ export function isPushback(status: number | null): boolean {
   return status === 429 || status === 503;
 }
 
-/** What a failure says of the server: `network`, `timeout` or a 5xx status; null where a living one answered. */
+/** The server's state by a failure: `network`, `timeout` or a 5xx status; null where it answered. */
 export function failureReason({ code, status }: TransientError): string | null {
   if (code === 'network' || code === 'timeout') return code;
   return status !== null && status >= 500 ? String(status) : null;
@@ -41,7 +41,7 @@ interface RetryLimits {
   /** Since the call began: waiting and requests. */
   readonly elapsedMs: number;
   readonly maxTotalMs: number;
-  /** The longest single wait that the caller accepts in place. */
+  /** The longest single wait that the caller accepts. */
   readonly maxWaitMs: number;
   readonly random: () => number;
 }
@@ -70,7 +70,7 @@ export function planRetry(error: TransientError, limits: RetryLimits): RetryPlan
   return { kind: 'wait', waitMs };
 }
 
-/** The error that leaves the client once a plan says so. */
+/** Returns the error that leaves the client when the plan gives up. */
 export function givenUpError(
   error: TransientError,
   plan: Extract<RetryPlan, { kind: 'give_up' }>,

@@ -72,7 +72,7 @@ export function redirectTarget({ from, method, status, location, followed }: Red
   const sameHost = from.protocol === to.protocol ? from.host === to.host : from.hostname === to.hostname;
   const isWeb = to.protocol === 'http:' || to.protocol === 'https:';
   if (!sameHost || !isWeb || to.username !== '' || to.password !== '') {
-    throw refuse(`it leads to ${to.host || 'another place'}, and the credential must not leave its host`);
+    throw refuse(`it leads to ${to.host || 'another address'}, and the credential must not leave its host`);
   }
   return to;
 }

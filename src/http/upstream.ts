@@ -12,7 +12,7 @@ import { failureReason, givenUpError, isPushback, planRetry } from './retry.ts';
 import { hostAndPort, redactedPath } from './secure-url.ts';
 
 /**
- * The one place that waits: for a slot in the budget, for what the server asked, for a backoff:
+ * All waiting happens here: for a slot in the budget, for what the server asked, for a backoff:
  *
  *   budget.take -> wait -> client.send -> an answer, or an error -> tell budget and circuit -> wait or give up
  *
@@ -37,13 +37,13 @@ export type UpstreamRequest = Omit<HttpRequest, 'signal'>;
 
 export interface RequestOptions {
   readonly signal: AbortSignal;
-  /** The longest single wait in place; beyond it the call ends with RateLimitedError (or TransientError) instead. */
+  /** The longest single wait; beyond it the call ends with RateLimitedError (or TransientError) instead. */
   readonly maxWaitMs: number;
   /** Instead of the upstream's own. */
   readonly attempts?: number;
   /** Default `fast`. */
   readonly lane?: Lane;
-  /** False: outside the budget, neither asked nor told; an open circuit holds all the same. Default true. */
+  /** False: outside the budget; an open circuit still applies. Default true. */
   readonly budget?: boolean;
   /** False: a 2xx body is taken as text, whatever it is. Default true. */
   readonly expectJson?: boolean;
@@ -95,7 +95,7 @@ export function createUpstream(parts: UpstreamOptions): Upstream {
       const circuit = createCircuitReporter({ ...parts, host });
       let taken: Taken | null = null;
 
-      /** A slot, waited for; while the circuit is open, its wake-up or the end of somebody's probe first. */
+      /** Waits for a slot; while the circuit is open, first for its wake-up or the end of a probe. */
       const enter = async (): Promise<void> => {
         for (let waitedMs = 0; ; ) {
           const mayWaitMs = Math.max(0, Math.min(maxWaitMs - waitedMs, maxTotalMs - elapsedMs()));
@@ -103,7 +103,7 @@ export function createUpstream(parts: UpstreamOptions): Upstream {
           if (entry.granted) {
             taken = entry;
             await sleep(entry.waitMs, signal);
-            // What was learnt while it waited holds for it too, such as somebody's Retry-After.
+            // What was learnt while it waited applies to it too, such as another request's Retry-After.
             const isStale = isCounted && entry.waitMs > 0 && entry.probe === undefined && (await budget.isClosed());
             if (!isStale) return;
             waitedMs += entry.waitMs;
@@ -142,7 +142,7 @@ export function createUpstream(parts: UpstreamOptions): Upstream {
         const next = { waitMs: plan.waitMs, next: plan.kind };
         logger.debug({ ...facts, status, code, attempt, ...next }, 'upstream request failed');
         if (circuit.open !== null) {
-          // A probe is sent once. Others with tries left wait for the next one, or are told when it is due.
+          // A probe is sent once. Others with attempts left wait for the next one, or fail with its time.
           if (tried?.probe !== undefined || attempt >= attempts)
             throw circuitOpenError(host, circuit.open, clock.now(), error);
           return;
@@ -182,7 +182,7 @@ interface CircuitReporter {
   /** As the last failure of this call left it; null: closed. */
   readonly open: OpenCircuit | null;
   answered(): Promise<void>;
-  /** What an attempt's error says about the server. */
+  /** Reports an attempt's error to the circuit. */
   ended(error: Error, taken: Taken): Promise<void>;
 }
 
@@ -210,7 +210,7 @@ function createCircuitReporter(parts: UpstreamOptions & { readonly host: string 
     const now = new Date(clock.now());
     logger.warn(
       { event: 'circuit_open', credential, host, reason, failures, failingSince, nextTryAt },
-      `${host} does not answer (${formatOutage(open, now)}, ${failures} failures in a row); nobody asks it before ${formatTime(nextTryAt, now)}`,
+      `${host} does not answer (${formatOutage(open, now)}, ${failures} failures in a row); no request is sent before ${formatTime(nextTryAt, now)}`,
     );
   }
 
@@ -237,7 +237,7 @@ function isAnswer(error: Error): boolean {
   return error instanceof TransientError || (error instanceof LeadmirrorError && ANSWERS.has(error.code));
 }
 
-/** What the headers say about limits: a lower one is learnt; nothing left: nobody asks. Returns for how long. */
+/** Applies the limits of the headers: a lower one is learnt; with nothing left, requests wait. Returns how long. */
 async function applyLimits(budget: RequestBudget, response: HttpResponse, nowMs: number): Promise<number | null> {
   const news = parseRateLimit(response.headers, nowMs, response.serverTime);
   if (news === null) return null;

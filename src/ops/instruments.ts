@@ -133,7 +133,7 @@ export class Instruments {
   }
 }
 
-/** 429 stands for itself: it is the one refusal that everybody looks for. */
+/** 429 is a class of its own, because operators look for it. */
 function statusLabel(status: number): string {
   return status === 429 ? '429' : `${Math.floor(status / 100)}xx`;
 }

@@ -14,7 +14,7 @@ type Listener = (event: LiveEvent) => void;
 
 interface LiveOptions {
   readonly read: () => Promise<StatusDocument>;
-  /** Between two looks while anybody listens. */
+  /** Between two queries while a page listens. */
   readonly pollMs: number;
 }
 
@@ -24,7 +24,7 @@ const SHARE = 10;
 const FRESH_MS = 500;
 
 /**
- * One look at the database for all who watch: every two seconds while anybody listens. A page that listens is told that something changed, and reads itself
+ * One query for all listening pages: every two seconds while a page listens. A page gets an event when something changed, and reads itself
  * again. The version of a status is a digest of it, so a page of another process knows whether it is behind.
  */
 export class LiveStatus {
@@ -125,7 +125,7 @@ export class LiveStatus {
   }
 }
 
-/** Fields that change with the clock alone. */
+/** Fields that change only with the clock. */
 const CLOCK_FIELDS = new Set(['generated_at', 'lag_seconds', 'rows_per_second', 'eta_seconds']);
 
 /** The same for all statuses between which only time has passed. */

@@ -21,11 +21,11 @@ interface MetricsParts {
 /** Prometheus gives up after ten seconds: rather older facts than none. */
 const ANSWER_MS = 5_000;
 
-/** `GET /metrics`: what this process did, and what the database says about all of them. */
+/** `GET /metrics`: what this process did, and what the database knows of all processes. */
 export function registerMetrics(server: FastifyInstance, parts: MetricsParts): void {
   const { processMetrics, readQueue, logger } = parts;
   const { registry } = processMetrics;
-  // Only where somebody asks: watching the event loop costs a little all the time.
+  // Only on request: watching the event loop costs a little all the time.
   collectDefaultMetrics({ register: registry, prefix: 'leadmirror_' });
   const stored = createStoredText(parts);
   const registers = [registry];
@@ -55,7 +55,7 @@ export function registerMetrics(server: FastifyInstance, parts: MetricsParts): v
   });
 }
 
-/** The database is asked for a small part of the time only, however often somebody scrapes and however many streams there are. */
+/** Bounds the time spent on queries, however often it is scraped and however many streams there are. */
 function createStoredText({ prisma, maxStreams }: MetricsParts): Remembered<string> {
   let names: readonly string[] = [];
   // A full read of the tables, one after the other.

@@ -16,7 +16,7 @@ type Command = 'check' | 'sync' | 'walk' | 'accept' | 'resume' | 'repair' | 'log
 type Advice = readonly [text: string, command?: Command];
 
 const ACCEPT_OR_WAIT: Advice = [
-  'Look upstream: were these rows really deleted? If they were, accept it; the next full walk then marks them. If not, do nothing: no row was touched.',
+  'Look upstream: were these rows really deleted? If they were, accept it; the next full sync then marks them. If not, do nothing: no row was touched.',
   'accept',
 ];
 const KEEPS_TRYING: Advice = [
@@ -54,7 +54,7 @@ const BY_CODE: Readonly<Record<string, Advice>> = {
   wrong_base_url: [`Correct the base URL: its path (/v3, /v2, /v1 or none) is part of it. ${TAKEN_OVER}`, 'check'],
   deletion_brake: ACCEPT_OR_WAIT,
   suddenly_empty: ACCEPT_OR_WAIT,
-  deletions_unconfirmed: ['Nothing: the next full walk asks again. To have it sooner, run one now.', 'walk'],
+  deletions_unconfirmed: ['Nothing: the next full sync asks again. To have it sooner, run one now.', 'walk'],
   walk_gave_up: [
     'Nothing: the next run goes on from the checkpoint. In a quieter hour it gets through at once.',
     'sync',
@@ -92,12 +92,12 @@ const BY_STATE: Readonly<Record<StreamState, Advice>> = {
   syncing: ['Nothing to do: rows can be read as they arrive, the stream is whole when the full read ends.'],
   never: ['It begins by itself while the daemon (leadmirror start) runs with a worker. To read it now:', 'sync'],
   stale: ['See that a worker is running (leadmirror start), or run it by hand.', 'sync'],
-  partial: ['A full walk finds what is missing.', 'walk'],
+  partial: ['A full sync finds what is missing.', 'walk'],
   blocked: ['Read the reason, correct it, then run it again.', 'check'],
   paused: ['Resume it when it may go on.', 'resume'],
 };
 
-const ACCEPTED: Advice = ['The deletions are accepted: the next full walk marks them. To have it now:', 'walk'];
+const ACCEPTED: Advice = ['The deletions are accepted: the next full sync marks them. To have it now:', 'walk'];
 
 /** Pure: what to do about a stream in this state. */
 export function nextStep(situation: StreamSituation): NextStep {

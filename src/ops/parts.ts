@@ -5,7 +5,7 @@ import type { Logger } from '../logger.ts';
 import type { StreamKey } from '../store/engine/streams.ts';
 import type { Lane, QueuedPass } from '../stream.ts';
 
-/** What the web role is made of. Everything but the database may be missing: then the page says so. */
+/** The parts of the web role. All but the database may be missing: then the page shows that. */
 export interface OpsParts {
   readonly prisma: PrismaClient;
   readonly logger?: Logger;
@@ -29,7 +29,7 @@ export interface OpsParts {
   readonly migrations?: readonly string[];
   /** More routes, such as `/metrics`. They stand behind the same gate as all others. */
   readonly plugins?: readonly OpsPlugin[];
-  /** Between two looks at the database while anybody watches. */
+  /** Between two queries of the database while a page listens. */
   readonly pollMs?: number;
 }
 
@@ -65,7 +65,7 @@ export interface QueueHealth {
   readonly lanes: Readonly<Record<Lane, Readonly<Record<'waiting' | 'active' | 'delayed' | 'failed', number>>>> | null;
 }
 
-/** What a person may do to a stream. Each answers a sentence for people, and throws a LeadmirrorError when it cannot be done. */
+/** The actions on a stream. Each returns a human-readable sentence. @throws LeadmirrorError when it cannot be done */
 export interface Control {
   trigger(key: StreamKey, pass: QueuedPass): Promise<string>;
   pause(key: StreamKey): Promise<string>;

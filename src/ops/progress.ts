@@ -10,7 +10,7 @@ export interface Progress {
   readonly requests: number;
   /** Records read by this walk, earlier runs of it included. */
   readonly read: number;
-  /** About how many there are; null where nobody knows. */
+  /** About how many there are; null when unknown. */
   readonly expected: number | null;
   readonly rows_per_second: number | null;
   readonly eta_seconds: number | null;
@@ -19,7 +19,7 @@ export interface Progress {
 /** A rate from less is a guess. */
 const TELLING_MS = 1_000;
 
-/** Pure. A full walk reads about as many rows as the mirror has alive; of a first read nobody knows the end. */
+/** A full sync reads about as many rows as the mirror has alive; the size of a first read is unknown. */
 export function progressOf(
   running: RunningPass,
   known: { readonly aliveRows: number; readonly isFirstRead: boolean; readonly nowMs: number },

@@ -196,7 +196,7 @@ function toBudgets(
   const byCredential = groupBy(configured, ({ credential }) => credential);
   return rows.flatMap(({ credential, base_spacing_ms, spacing_ms, blocked_until, blocked_reason }) => {
     const sharers = byCredential.get(credential) ?? [];
-    // A row that nobody uses any more says nothing about now.
+    // A row that is no longer used is left out.
     if (configured.length > 0 && sharers.length === 0) return [];
     const limit = sharers[0]?.requestsPerMinute ?? Math.round(60_000 / base_spacing_ms);
     return [

@@ -1,6 +1,6 @@
 import type { BudgetStatus } from '../store/reports/budget-status.ts';
 
-/** Two looks nearer to each other say little about a minute. */
+/** Two nearer samples are too short for a rate per minute. */
 const APART_MS = 10_000;
 const MINUTE_MS = 60_000;
 

@@ -100,7 +100,7 @@ function createHttpServer({ logger, limits = LIMITS, trustedProxies = [] }: Http
       ? fastify({ ...options, logger: false })
       : (fastify({ ...options, loggerInstance: logger }) as unknown as FastifyInstance);
   server.server.maxConnections = limits.connections;
-  // Without a listener Node closes such a connection without a word.
+  // Without a listener Node closes such a connection without an answer.
   server.server.on('connect', (_request, socket) => {
     socket.on('error', () => {}).end(NO_PROXY, () => socket.destroy());
   });

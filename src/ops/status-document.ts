@@ -57,7 +57,7 @@ export interface StreamFacts
   readonly running: Progress | null;
   readonly next_runs: readonly NextRun[];
   readonly paused_at: Date | null;
-  /** `held`: the brake holds deletions back; `accepted`: a person allowed them, the next full walk marks them. */
+  /** `blocked`: the deletion guard blocks deletions; `accepted`: the next full sync marks them. */
   readonly deletions: 'blocked' | 'accepted' | null;
   /** How the newest run of any pass went wrong, where it did. */
   readonly last_error: Omit<PassError, 'connection_id' | 'stream'> | null;
@@ -97,6 +97,6 @@ export const STATES_BY_URGENCY: readonly StreamState[] = [
 
 export const urgencyOf = (state: StreamState): number => STATES_BY_URGENCY.indexOf(state);
 
-/** These are somebody's business; the others are on their way or as wanted. */
+/** The states that require action. */
 export const isProblem = (state: StreamState): boolean =>
   state === 'blocked' || state === 'partial' || state === 'stale';

@@ -11,7 +11,7 @@ export function asObject(value: unknown): JsonObject {
   return isObject(value) ? value : {};
 }
 
-/** The first of several places that holds something readable. */
+/** Returns the first of several values that is readable. */
 export function firstOf<T>(read: (value: unknown) => T | null, ...values: readonly unknown[]): T | null {
   for (const value of values) {
     const found = read(value);
@@ -76,7 +76,7 @@ export function asMs(value: unknown): number | null {
   return ms >= FIRST_MS && ms <= LAST_MS ? ms : null;
 }
 
-/** `Date.parse` alone reads "visitor 7" as a date, a time without offset by the local zone, 30 February as 2 March. */
+/** `Date.parse` reads "visitor 7" as a date, a time without offset by the local zone, 30 February as 2 March. */
 function parseIso(text: string): number {
   const found = ISO.exec(text);
   if (found === null) return Number.NaN;

@@ -30,12 +30,12 @@ const NAME = /^[a-z][a-z0-9_]{0,39}$/;
 
 /** The typed columns of one record by name; those that are absent are stored as null. */
 export type MappedColumns<C extends Columns> = { readonly [K in keyof C]?: unknown } & {
-  /** As read from the record; a record without a usable one (null) is set aside in the quarantine. */
+  /** The id of the record; a record without a usable one (null) is quarantined. */
   readonly id: unknown;
   /** ISO 8601; null where the object does not tell. Of two versions of a row the one that was changed later counts. */
   readonly updated_at?: string | null;
   readonly created_at?: string | null;
-  /** When the object itself says that it is deleted. */
+  /** The deletion time that the object itself contains. */
   readonly deleted_at?: string | null;
 };
 
@@ -50,9 +50,9 @@ export interface StreamDefinition<C extends Columns> {
   readonly lists: (context: PlanContext) => readonly List[] | Promise<readonly List[]>;
   /** Leaves out what must not be stored anywhere, quarantine included. Default: secrets of accounts. */
   readonly redact?: (record: JsonObject) => unknown;
-  /** Fields that records are known to have; others are reported as drift. Default: nobody watches. */
+  /** Fields that records are known to have; others are reported as drift. Default: drift is not reported. */
   readonly fields?: KnownFields;
-  /** Set: a reconcile marks rows that are gone, each asked for by `exists`, or missed by a second full walk. */
+  /** Set: a reconcile marks rows that are gone, each asked for by `exists`, or missed by a second full sync. */
   readonly deletions?: Deletions;
 }
 
@@ -105,7 +105,7 @@ export interface ConnectionDefinition {
   readonly id: string;
   /** The schema of its streams. */
   readonly source: string;
-  /** The same word that its upstream was made with. */
+  /** The name that its upstream was made with. */
   readonly credential: string;
   readonly requestsPerMinute?: number;
   readonly streams: readonly Stream[];

@@ -1,9 +1,9 @@
 /**
  * What the name of a field tells about its value: `clientIP`, `client_ip` and `CLIENTIP` are one name. Rules go by
- * words, so that `zip` holds no `ip`; names written as one word are looked at for known endings.
+ * parts, so that `zip` contains no `ip`; names written as one part are checked for known endings.
  */
 export interface NameFacts {
-  /** Opens an account, or pays: never stored. A flag says nothing and is kept. */
+  /** Opens an account, or pays: never stored. A flag reveals nothing and is kept. */
   readonly isSecret: boolean;
   /** Speaks of a token and may hold one: its value decides. */
   readonly token: 'one' | 'several' | null;
@@ -20,10 +20,10 @@ export interface NameFacts {
 }
 
 /**
- * How the shape of a value is read. `said`, `named`: what a person wrote stays, an address in it included. `prose`: a
+ * How the shape of a value is read. `free_text`, `named`: what a person wrote stays, an address in it included. `prose`: a
  * whole value can be a trace, a part of it not. `numbered`: versions and phone numbers look like addresses.
  */
-export type ValueKind = 'said' | 'named' | 'prose' | 'numbered' | 'id' | 'plain';
+export type ValueKind = 'free_text' | 'named' | 'prose' | 'numbered' | 'id' | 'plain';
 
 const KEPT_NAMES = 5000;
 const LONGEST_NAME = 200;
@@ -97,13 +97,13 @@ function isSecretName(parts: readonly string[], snake: string, compact: string):
   if (SECRET_LAST_PART.has(last) || SECRET_INSIDE.test(compact) || SECRET_END.test(compact)) return true;
   if (SECRET_KEY.test(snake) || SECRET_CODE.test(snake) || CARD.test(snake)) return true;
   if (/(?:^|_)cookies?\d*(?:_|$)/.test(snake)) return !COOKIE_TALK.test(snake);
-  // `referral_token`, `pushToken`, `accesstoken`; a `token` alone is decided by its value.
+  // `referral_token`, `pushToken`, `accesstoken`; a mere `token` is decided by its value.
   return /.token\d*$/.test(compact) && !parts.some((part) => AMOUNT.has(part));
 }
 
 /** Of language models: `max_token`, `total_tokens`. */
 const AMOUNT = setOf('max min total prompt completion input output used per nb num');
-/** What is said about a token: `token_id`, `last_created_token_at`, `token_url` (an address has rules of its own). */
+/** Facts about a token: `token_id`, `last_created_token_at`, `token_url` (an address has rules of its own). */
 const ABOUT_TOKEN = setOf(
   'id ids type types count counts name names status state at on date created updated expires expiry',
   'expiration expired usage limit limits url urls link links',
@@ -127,7 +127,7 @@ const TRACE_COMPACT = new RegExp(
     '|geo|lan|wan|host|server|browser|device|session|http|request|web|my|by|from|orig)ips?\\d*$',
   ].join(''),
 );
-/** Where an address leads to, or a flag: says nothing of the address itself. */
+/** Where an address leads to, or a flag: reveals nothing of the address itself. */
 const ABOUT_IP = setOf(
   'country city region continent location geo timezone zone count version type status rating enabled allowed',
   'required',
@@ -151,7 +151,7 @@ function kindOf(key: string, parts: readonly string[]): ValueKind {
   const last = parts.at(-1) ?? '';
   if (key === '_id' || key === 'id') return 'id';
   if (parts.some((part) => NUMBERED.has(part))) return 'numbered';
-  if (FREE_TEXT.has(last) || last.endsWith('message')) return 'said';
+  if (FREE_TEXT.has(last) || last.endsWith('message')) return 'free_text';
   if (NAMED.has(last)) return 'named';
   return PROSE.has(last) ? 'prose' : 'plain';
 }

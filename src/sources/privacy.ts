@@ -5,7 +5,7 @@ import { isAddress, isCardNumber, isSecretText, scrubText } from './value-shapes
 
 /**
  * What is never stored, and what only with a setting, for all sources. A name decides in any spelling, at any depth;
- * where it says nothing, the shape of the value or of a part of it does. Secrets of accounts go whatever the settings.
+ * where it does not, the shape of the value or of a part of it decides. Secrets of accounts go whatever the settings.
  */
 interface Rules extends Privacy {
   /** `token` is also a tracked link, by id or as an object; accounts have marks of payment and support chats. */

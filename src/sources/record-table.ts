@@ -56,7 +56,7 @@ export interface TableOptions {
   /** Further known fields by their type, separated by spaces. A field may have several types. */
   readonly known?: Partial<Readonly<Record<JsonType | 'anything', string>>>;
   readonly attributed?: readonly string[];
-  /** When the record itself says that it is deleted. */
+  /** The deletion time that the record itself contains. */
   readonly deletedAt?: (record: JsonObject) => string | null;
 }
 

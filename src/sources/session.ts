@@ -34,7 +34,7 @@ interface SessionParts<T> {
   readonly vault: Vault<T>;
   readonly headerOf: (session: T) => string;
   readonly isUsable: (session: T) => boolean;
-  /** Signs in anew; nobody else who uses the vault does at the same time. */
+  /** Signs in anew; no other user of the vault does so at the same time. */
   readonly signIn: (stored: T | null, options: FetchOptions) => Promise<T>;
   /** What is kept but cannot be opened is replaced: one can sign in without it. */
   readonly replacesUnreadable: boolean;

@@ -107,7 +107,7 @@ export function scrubText(text: string, rules: TextRules): string | null {
 /** Values that the text names: `name=value`, headers, parameters of an address (the only ones read in prose). */
 function scrubNamed(text: string, { kind, dropsTraces, keepsLinks }: TextRules): string {
   if (keepsLinks && isAddress(text)) return text;
-  const isProse = kind === 'said' || kind === 'named' || kind === 'prose';
+  const isProse = kind === 'free_text' || kind === 'named' || kind === 'prose';
   const isForbidden = (name: string, value: string) => {
     const facts = readName(name);
     return isSecretText(facts, value) || (dropsTraces && !isProse && facts.isTrace);
@@ -124,7 +124,7 @@ function scrubNamed(text: string, { kind, dropsTraces, keepsLinks }: TextRules):
   );
 }
 
-/** Whether a text under this name is a secret; numbers and what is said about tokens are not. */
+/** Whether a text under this name is a secret; numbers and facts about tokens are not. */
 export function isSecretText({ isSecret, token }: NameFacts, value: string): boolean {
   return isSecret || (token !== null && !/^\s*\d*\s*$/.test(value));
 }
@@ -153,7 +153,7 @@ export function isCardNumber(text: string): boolean {
 }
 
 const OCTET = '(?:25[0-5]|2[0-4]\\d|[01]?\\d?\\d)';
-/** An address stands alone: no part of a longer number, word or release; of a web address it names the server. */
+/** An address is complete: no part of a longer number, name or release; of a web address it names the server. */
 const IPV4 = new RegExp(
   `(?:(?<![\\da-z.]|https?://)|(?<=%[\\da-f]{2}))(?:${OCTET}\\.){3}${OCTET}(?![\\da-z]|\\.\\d|-(?:alpha|beta|rc|pre|dev))`,
   'gi',
@@ -176,7 +176,7 @@ const BROWSER_FIRST = /^\s*(?:mozilla|opera|dalvik)(?:\/|%2f)\d/i;
 const WHOLE_AGENT = new RegExp(`^\\s*(${PRODUCT})(${REST})\\s*$`, 'i');
 
 function scrubTraces(text: string, kind: ValueKind): string {
-  if (kind === 'said' || kind === 'id') return text;
+  if (kind === 'free_text' || kind === 'id') return text;
   if (isWholeAgent(text, kind) || BROWSER_FIRST.test(text)) return REMOVED;
   if (kind === 'named') return text;
   let kept = text.replace(BROWSER, REMOVED).replace(AGENT, REMOVED);
@@ -188,7 +188,7 @@ function scrubTraces(text: string, kind: ValueKind): string {
   return kind === 'prose' && /\p{L}/u.test(kept.replaceAll(REMOVED, '')) ? text : kept;
 }
 
-/** `Name/1.2 (system) Engine/3`. One product alone needs three parts: `docs/2024`, `chapter/1.2` are none. */
+/** `Name/1.2 (system) Engine/3`. A single product needs three parts: `docs/2024`, `chapter/1.2` are none. */
 function isWholeAgent(text: string, kind: ValueKind): boolean {
   const found = WHOLE_AGENT.exec(text);
   const [, product = '', rest = ''] = found ?? [];

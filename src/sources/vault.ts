@@ -1,24 +1,24 @@
 interface VaultOptions {
   readonly signal: AbortSignal;
-  /** How long somebody else's work may be waited for. */
+  /** How long the work of another process may be waited for. */
   readonly maxWaitMs: number;
   /** What is kept but cannot be opened counts as nothing, and is replaced. For who can sign in without it. */
   readonly overwriteUnreadable?: boolean;
 }
 
-/** The place of one account's sign-in; in the database it is shared by all processes on all machines. */
+/** Stores one account's sign-in; in the database it is shared by all processes on all machines. */
 export interface Vault<T> {
   /**
-   * Runs `work` alone, over all processes that use this vault. What it returns as `store` is kept for the next one.
+   * Runs `work` exclusively among all processes that use this vault. What it returns as `store` is kept for the next one.
    * @throws RateLimitedError while another is inside for longer than `maxWaitMs`, ConfigError when what is kept cannot
    * be opened, an AbortError
    */
   exclusive<R>(work: (stored: T | null) => Promise<{ value: R; store?: T }>, options: VaultOptions): Promise<R>;
-  /** What is kept now, without waiting for anybody. @throws ConfigError when it cannot be opened */
+  /** Returns what is kept now, without waiting. @throws ConfigError when it cannot be opened */
   peek(): Promise<T | null>;
 }
 
-/** For one process: forgotten when it ends. Whoever shares it waits in one line, in the order of asking. */
+/** For one process: lost when it ends. Whoever shares it waits in one line, in the order of asking. */
 export function createMemoryVault<T>(): Vault<T> {
   let stored: T | null = null;
   let last: Promise<unknown> = Promise.resolve();

@@ -11,7 +11,7 @@ export function addressOf(url: string): string {
   }
 }
 
-/** Of what may stand behind the "?": other words are for other programs, and some would change how the driver reads answers. */
+/** The allowed parameters behind the "?": others are for other programs, and some would change how the driver reads answers. */
 const PASSED_ON: ReadonlySet<string> = new Set([
   ...['user', 'password', 'host', 'port', 'options', 'application_name', 'fallback_application_name'],
   ...['statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout'],
@@ -51,7 +51,7 @@ function tlsSettings(given: Given): TlsSettings {
   return { mode, isDirect, rootCert, cert, key, keyPassword: given('sslpassword') };
 }
 
-/** `ssl=true` and `no-verify` are node-postgres' own words. */
+/** `ssl=true` and `no-verify` are modes of node-postgres. */
 const OTHER_SSL_MODES: Readonly<Record<string, SslMode>> = {
   true: 'verify-full',
   1: 'verify-full',

@@ -2,12 +2,12 @@ import type { Wire } from './wire.ts';
 import { WireError } from './wire-errors.ts';
 
 const LOOK_MS = 10_000;
-/** After so many looks in a row that find it silent, the connection is given up. */
+/** The connection is closed after so many checks in a row without data. */
 const LOOKS = 2;
 
 /**
  * Watches a connection while a statement is under way. Statements may take hours, so no time limit tells a long one from a server, a proxy or a firewall that
- * went silent with the connection open: when nothing arrives, `isAtWork` asks by another connection. Given up within half a minute, its statements fail.
+ * that stopped answering with the connection open: when nothing arrives, `isAtWork` asks by another connection. Given up within half a minute, its statements fail.
  */
 export class AnswerTimeout {
   readonly #wire: Wire;

@@ -44,7 +44,7 @@ export function createDriverAdapter(
         return transaction;
       };
       connection.startTransaction = async (isolationLevel) => extend(await start(isolationLevel));
-      // Opens a connection, so that the first statement knows; where there is none, that statement says why.
+      // Opens a connection, so that the first statement knows; where there is none, that statement reports why.
       await connection.queryRaw(statement('select 1')).catch(() => {});
       const { queryRaw, executeRaw } = connection;
       connection.queryRaw = (query) =>
@@ -94,7 +94,7 @@ let last = 0;
  * Runs `work` with a reference that stands for the text as a parameter of what returns rows (of nothing else), and releases the text afterwards.
  *
  * Prisma writes the parameters of a raw query as JSON, reads them back, and passes them to its debug log, which keeps the last hundred statements whether or
- * not anybody reads them (7.10). By reference, a page costs a tenth less CPU and the process 90 MB less (60,000 leads of 600 bytes: 3.3 s and 275 MB
+ * not they are read (7.10). By reference, a page costs a tenth less CPU and the process 90 MB less (60,000 leads of 600 bytes: 3.3 s and 275 MB
  * without); with pages of 5 MB the log alone would hold 500 MB.
  */
 export async function bindText<T>(text: string, work: (reference: string) => Promise<T>): Promise<T> {

@@ -25,7 +25,7 @@ const UNKNOWN_TENANT =
 
 /**
  * Poolers and hosting services put very different refusals under one SQLSTATE (PgBouncer: 08P01, Supavisor and Neon: XX000), and Postgres puts several under
- * 28000. So for these classes alone the server's words decide which of our answers is given; they are never shown.
+ * 28000. So only for these classes the server's message selects our message; it is never shown.
  */
 const BY_MESSAGE: Meanings = [
   [
@@ -64,10 +64,10 @@ const BY_MESSAGE: Meanings = [
   ],
 ];
 
-/** Quoted names are somebody's: a user may be called anything. */
+/** Quoted names are removed: a user may have any name. */
 const withoutNames = (text: string): string => text.replace(/"[^"]*"/g, '""');
 
-/** The codes whose words are looked at first. */
+/** The codes whose message is looked at first. */
 const NEEDS_MESSAGE = /^(08|28000|55|58|XX)/;
 
 /**
@@ -141,16 +141,16 @@ const NETWORK_CODES = new Set([
   'ENETDOWN',
   'EADDRNOTAVAIL',
 ]);
-/** Prisma's own words for the same: cannot reach, timed out, connection closed, pool timeout, transaction gone. */
+/** Prisma's own codes for the same: cannot reach, timed out, connection closed, pool timeout, transaction gone. */
 const PRISMA_CONNECTION_CODES = new Set(['P1001', 'P1002', 'P1008', 'P1017', 'P2024', 'P2028']);
 /** Prisma's codes that stand for one SQLSTATE where it gives none. */
 const PRISMA_SQLSTATES: Readonly<Record<string, string>> = { P1000: '28P01', P1003: '3D000', P2034: '40001' };
 
-/** What node-postgres says without a code: of a connection that ends under a query, of one that ended between two, of a full pool. */
+/** Messages of node-postgres without a code: of a connection that ends under a query, of one that ended between two, of a full pool. */
 const CODELESS_LOSS =
   /^(Connection terminated|Client has encountered a connection error|Client was closed|timeout (exceeded|expired)|Query read timeout|Cannot use a pool after)/;
 
-/** What it says of a server's answers, without a code. */
+/** Its messages about a server's answers, without a code. */
 const BY_DRIVER_MESSAGE: Meanings = [
   [/client password must be/, 'database_refused', 'it asks for a password, and DATABASE_URL has none'],
   [
@@ -178,7 +178,7 @@ export function isRetryableDatabaseError(error: unknown): boolean {
 
 /**
  * The database refuses what a statement carries, whatever state it is in: a data exception, a broken constraint, a limit of the program (an index entry too
- * large, nested too deeply), a trigger that somebody added. Writing the same again is useless; writing the rest of the page is not.
+ * large, nested too deeply), a foreign trigger. Writing the same again is useless; writing the rest of the page is not.
  */
 export function isRefusedContent(error: unknown): boolean {
   const { codes } = factsOf(error);
@@ -243,7 +243,7 @@ interface Facts {
   isFatal?: boolean;
 }
 
-/** All machine words and texts found along the chain of causes: Prisma wraps the driver's error, and sometimes twice. */
+/** Returns all codes and texts along the chain of causes: Prisma wraps the driver's error, and sometimes twice. */
 function factsOf(error: unknown, depth = 0, facts: Facts = { codes: [], texts: [] }): Facts {
   if (typeof error !== 'object' || error === null || depth > 6) return facts;
   const { codes, texts } = facts;

@@ -21,7 +21,7 @@ import { assertEncoding, underLock, withSession } from './session.ts';
  */
 const PREVIEW = { first: '20261121000000_first_light', last: '20261128000000_reason_codes' } as const;
 
-/** Postgres schemas that belong to leadmirror alone. `bullmq` is made by the queue, when it lives in Postgres. */
+/** Postgres schemas that belong to leadmirror only. `bullmq` is made by the queue, when it lives in Postgres. */
 const BUILT_IN_SCHEMAS = ['sync', 'tiledesk', 'tilkee', 'reporting'] as const;
 
 export interface Migration {

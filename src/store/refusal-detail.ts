@@ -105,7 +105,7 @@ async function findColumn({ table, row, attempt }: Trial): Promise<string | null
   return (await failureOf(() => attempt({ ...row, raw: {} }))) === null ? 'raw' : null;
 }
 
-/** For people: `54000, column email, constraint leads_email_idx of tiledesk.leads`. */
+/** Returns a human-readable detail: `54000, column email, constraint leads_email_idx of tiledesk.leads`. */
 export function describeDetail(detail: unknown): string {
   if (typeof detail !== 'object' || detail === null) return '';
   const { sqlstate, table, column, constraint, field, found, error } = detail as QuarantineDetail;

@@ -9,7 +9,7 @@ import { type TlsSettings, Wire } from './wire.ts';
 
 /**
  * The one way to open a session of the mirror's database: every pool and every client of the program is made here. A session has the settings that our
- * statements and the reading of their answers rely on, whatever the role, the database or the address say; `options` of the address are kept beside them.
+ * statements and the reading of their answers rely on, whatever the role, the database or the address set; `options` of the address are kept beside them.
  */
 
 interface SessionOptions {
@@ -65,7 +65,7 @@ const IDLE_LIMIT = 'idle_in_transaction_session_timeout';
 const quote = (text: string): string => `'${text.replaceAll("'", "''")}'`;
 
 /**
- * One statement; a setting that this version of the server does not know is passed over. `where` says whether those are set that poolers do not carry. Answers
+ * One statement; a setting that this version of the server does not know is passed over. `where` selects whether those are set that poolers do not carry. Answers
  * with what was in force before.
  */
 function settingStatement(settings: Readonly<Record<string, string>>, isLocal: boolean, where = 'true'): string {
@@ -82,7 +82,7 @@ export const LOCAL_SETTINGS = settingStatement({ ...REPORTED, ...OTHERS, ...LIMI
 
 const PROBE_MS = 3_000;
 
-/** A client whose settings are made before anybody uses it, and that does not wait for a server that went silent. */
+/** A client whose settings are made before its first use, and that does not wait for a server that stopped answering. */
 export class Session extends pg.Client {
   readonly #config: SessionConfig;
   readonly #wire: Wire;
@@ -243,7 +243,7 @@ export async function assertEncoding(client: pg.Client): Promise<void> {
   );
 }
 
-/** Fewer connections than this are waited for patiently. */
+/** Fewer connections than this are waited for. */
 export const FEW = 5;
 
 /** For a pool of such clients. */

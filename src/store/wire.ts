@@ -4,7 +4,7 @@ import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'n
 import { explainTls, NO_DIRECT, NO_POSTGRES, NO_TLS, readPem, WireError } from './wire-errors.ts';
 
 /**
- * The way to a Postgres server, as a stream for node-postgres: encrypted or not as `sslmode` says, with the meanings of libpq. The driver knows neither
+ * The way to a Postgres server, as a stream for node-postgres: encrypted or not by `sslmode`, with the meanings of libpq. The driver knows neither
  * `allow` nor the step back of `prefer`, and cannot open a second connection under a client that has begun.
  */
 export const SSL_MODES = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'] as const;
@@ -53,7 +53,7 @@ export class Wire extends Duplex {
     this.#ways = WAYS[tls.mode];
   }
 
-  /** As of `net.Socket`; `connect` is emitted when the way is open, encrypted where it shall be. */
+  /** As of `net.Socket`; `connect` is emitted when the way is open, encrypted where required. */
   connect(portOrPath: number | string, host = 'localhost'): this {
     // A socket file is private already; libpq does not encrypt there either.
     if (typeof portOrPath === 'string') this.#ways = ['plain'];
@@ -115,7 +115,7 @@ export class Wire extends Duplex {
     socket.once('data', (answer) => {
       socket.off('error', onEnd).off('close', onEnd).once('error', giveUp);
       const [first] = answer.toString('latin1');
-      // More than one byte would be an answer of somebody in between, smuggled in before the encryption.
+      // More than one byte would be an answer of a third party, smuggled in before the encryption.
       if (first === 'S' && answer.length === 1) this.#encrypt(socket, giveUp);
       else if (first === 'N' && answer.length === 1 && this.#ways[0] === 'plain') {
         this.#ways = [];
@@ -204,7 +204,7 @@ export class Wire extends Duplex {
     try {
       if (!this.push(data)) socket.pause();
     } catch (cause) {
-      // The driver's parser throws at what is no message of Postgres; nobody else would catch that.
+      // The driver's parser throws at what is no message of Postgres; nothing else would catch that.
       this.destroy(new WireError(NO_POSTGRES, { cause, isPassing: true }));
     }
   }

@@ -8,7 +8,7 @@ export interface RetryOptions {
   readonly logger: Logger;
   /** For the log. */
   readonly stream: string;
-  /** Ends the waiting, not a try: a page that has arrived is written also when the run is told to stop. */
+  /** Ends the waiting, not a try: a page that has arrived is written also when the run stops. */
   readonly signal: AbortSignal;
 }
 

@@ -35,7 +35,7 @@ export async function guardDeletions(
   const { prisma, deletionLimit } = parts;
   const { table, name } = job.stream;
   const { alive, deletedToday } = await readVanishing(prisma, lease, table);
-  // An empty answer proves nothing, however few rows it would cost.
+  // An empty response is no evidence, however few rows it would cost.
   if (isNothingShown && !(await isEmptinessAccepted(prisma, lease))) {
     const { code, message } = suddenlyEmpty(name, alive);
     return { code, message };
@@ -56,7 +56,7 @@ export async function guardDeletions(
 
 export const unconfirmed = (suspects: number): NonNullable<Ending['error']> => ({
   code: 'deletions_unconfirmed',
-  message: `${suspects} rows were not in the upstream's list any more, but it also held records without an id, which may be them; none was marked as deleted`,
+  message: `${suspects} rows were not in the upstream's list any more, but it also contained records without an id, which may be them; none was marked as deleted`,
 });
 
 /** A server that does not know the request answers 404 to all: then a row that is surely there is "gone" too. */

@@ -47,7 +47,7 @@ async function takeLease(
     if (lease !== null) return lease;
     if (clock.now() >= until) {
       throw new LeaseBusyError(
-        `${key.stream} ${key.pass} of ${key.connectionId} is being run by another process; this one leaves it alone`,
+        `${key.stream} ${key.pass} of ${key.connectionId} is being run by another process; this one does nothing`,
       );
     }
     await clock.sleep(POLL_MS, signal);

@@ -101,7 +101,7 @@ export async function preparePage(run: Run, page: ListPage, askedAt: number): Pr
 }
 
 function newestChangeOn({ entries, serverTime }: ListPage): Date | null {
-  // Without the server's clock a wrong future date could not be told from a change.
+  // Without the server's clock a wrong future date would look like a change.
   if (serverTime === null) return null;
   const times = entries.flatMap(({ updatedAt }) => updatedAt ?? []);
   return times.length === 0 ? null : new Date(Math.min(serverTime, Math.max(...times)));

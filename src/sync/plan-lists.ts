@@ -45,7 +45,7 @@ export async function seedWatermarks(run: Run, lists: readonly List[]): Promise<
     if (list.fetchNewestChange === undefined) continue;
     const { newest, serverTime } = await list.fetchNewestChange(run.fetch);
     watermark = advanceWatermark(watermark, list.id, seedWatermark(newest, serverTime));
-    // What is there now is read by the full walk that follows.
+    // What is there now is read by the full sync that follows.
     walkedAt = advanceWatermark(walkedAt, list.id, serverTime);
   }
   await seedIncremental(prisma, run.lease, { watermark, walkedAt });
@@ -54,7 +54,7 @@ export async function seedWatermarks(run: Run, lists: readonly List[]): Promise<
 /** Whether the ids that a walk was shown are kept. */
 export const remembers = (lists: readonly List[]): boolean => lists.some(({ walk }) => walk.memory === 'walk');
 
-/** Where to go on; null: the beginning. The kept ids must be as many as the cursor says (a restored backup). */
+/** Returns where to go on; null: the beginning. The number of kept ids must match the cursor (a restored backup). */
 export async function findCursor(run: Run, lists: readonly List[]): Promise<PassCursor | null> {
   const { prisma } = run.parts;
   const cursor = decodeCursor(run.lease.checkpoint.cursor);

@@ -17,7 +17,7 @@ import { beginningOf, walkLists } from './walk-lists.ts';
  *   lists ──> suspects ──none──> done
  *               │ too many ──> partial, a person decides
  *               ├─ asked by id ──> tombstones ──> done
- *               └─ in doubt ──> second walk ──> suspects ──> tombstones ──> done
+ *               └─ unconfirmed ──> second walk ──> suspects ──> tombstones ──> done
  */
 export async function reconcile(
   run: Run,
@@ -87,7 +87,7 @@ async function settleById(run: Run, exists: Exists): Promise<Judgement> {
       else if (answer === true) there.push(suspect.id);
       else isSettled = false;
     }
-    // Only while nothing is in doubt: that is asked anew by whoever goes on.
+    // Only while nothing is unconfirmed: the run that goes on asks for it anew.
     const yields = isSettled && (await run.shouldYield());
     await mark(run, { gone, there, walks: 1, yields });
     if (yields) return 'yielded';
@@ -120,7 +120,7 @@ async function finish(run: Run, judgement: Judgement): Promise<Ending> {
   const outcome = judgement?.code === 'suddenly_empty' ? 'failed' : 'partial';
   const ending = { ...(judgement === null ? finalEnding(run) : run.ending(outcome, judgement)), isRecorded: true };
   await run.write(null, () => ({ checkpoint: { cursor: null, completed: judgement === null }, end: ending }));
-  // Only now: a run that is stopped half way and taken up again goes on with a person's word.
+  // Only now: a run that is stopped half way and taken up again keeps the acceptance.
   if (judgement === null) await takeAcceptance(run.parts.prisma, run.lease);
   await deleteSeenIds(run.parts.prisma, run.lease);
   return ending;

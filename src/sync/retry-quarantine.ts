@@ -26,7 +26,7 @@ const BATCH = 20;
 
 /**
  * Maps and writes every open record of a stream again from its text, without a request. What only a request tells (see
- * `ListPage.known`) is not in the text; the next full walk tells it.
+ * `ListPage.known`) is not in the text; the next full sync adds it.
  */
 export async function retryQuarantine(
   parts: Pick<PassParts, 'prisma' | 'clock' | 'logger'>,

@@ -42,7 +42,7 @@ export interface PassJob {
   readonly stream: Stream;
   readonly pass: Pass;
   readonly signal: AbortSignal;
-  /** The longest wait in place for the upstream; beyond it the run ends `postponed`. */
+  /** The longest wait for the upstream; beyond it the run ends `postponed`. */
   readonly maxWaitMs: number;
   /** How long to wait for a lease that another process holds. */
   readonly leaseWaitMs: number;

@@ -75,7 +75,7 @@ function daysBetween(cron: string, fromMs: number): number[] {
 /** Nothing keeps the stream up to date, so it is never called fresh. */
 const NEVER_FRESH = 0;
 
-/** Late: more than two ticks missed, with two minutes for the runs. Full walks count where nothing else runs. */
+/** Late: more than two ticks missed, with two minutes for the runs. Full syncs count where nothing else runs. */
 export function freshWithinSeconds({ incremental, reconcile }: StreamSchedule, fromMs: number): number {
   const cron = incremental ?? reconcile;
   if (cron === null) return NEVER_FRESH;

@@ -24,7 +24,7 @@ export class Verifier {
   readonly #job: VerifyJob;
   readonly #findings = new Map<string, Found>();
   /** Findings that a second look may take back. */
-  readonly #doubted = new Set<string>();
+  readonly #unconfirmed = new Set<string>();
   /** What changed upstream before this time (ms) is in the mirror, or it is wrong. */
   #certainBefore = 0;
   /** The upstream's clock at the last page of the walk, ms. */
@@ -50,9 +50,9 @@ export class Verifier {
     if (unfinished !== null) return unfinished;
     for (const { id } of await this.#readExtras()) {
       this.#findings.set(id, { kind: 'extra', fields: [], since });
-      this.#doubted.add(id);
+      this.#unconfirmed.add(id);
     }
-    const isSettled = this.#doubted.size === 0 && !(this.#job.repair && this.#findings.size > 0);
+    const isSettled = this.#unconfirmed.size === 0 && !(this.#job.repair && this.#findings.size > 0);
     const error = isSettled ? null : await this.#lookAgain(lists, since);
     await this.#settle();
     return error;
@@ -110,7 +110,7 @@ export class Verifier {
       const { id, is_fresh } = difference;
       const changedAt = latestTime(byId.get(id));
       this.#findings.set(id, foundIn(difference, since));
-      if (is_fresh || changedAt === null || changedAt >= this.#certainBefore) this.#doubted.add(id);
+      if (is_fresh || changedAt === null || changedAt >= this.#certainBefore) this.#unconfirmed.add(id);
     }
     this.#job.onProgress?.(this.#upstreamRows);
   }
@@ -145,7 +145,7 @@ export class Verifier {
   /** The findings once more, after a refresh; the lists count anew, under names of their own. */
   async #lookAgain(lists: readonly List[], startedAt: Date): Promise<VerifyReport['error']> {
     const { repair, refresh } = this.#job;
-    const chosen = new Set(repair ? this.#findings.keys() : this.#doubted);
+    const chosen = new Set(repair ? this.#findings.keys() : this.#unconfirmed);
     const refreshedAt = this.#upstreamTime === 0 ? this.#run.parts.clock.now() : this.#upstreamTime;
     await refresh();
     // That time is a second early. What was written before this verify began is no excuse.
@@ -153,7 +153,7 @@ export class Verifier {
     const since = new Date(Math.max(refreshed.getTime(), startedAt.getTime()));
     const again = lists.map((list): List => ({ ...list, id: `again.${list.id}` }));
     for (const [id, { kind }] of this.#findings) {
-      if (kind !== 'extra' && this.#doubted.has(id)) this.#findings.delete(id);
+      if (kind !== 'extra' && this.#unconfirmed.has(id)) this.#findings.delete(id);
     }
     const unfinished = await this.#walk(again, async (rows) => {
       const looked = rows.filter(({ id }) => chosen.has(id));
@@ -234,7 +234,7 @@ function foundIn({ kind, fields, columns }: RowDifference, since: Date): Found {
 }
 
 /** All ids of the first walk, whatever list showed them: an object in two lists is one object. */
-const SEEN = '@met';
+const SEEN = '@seen';
 
 /** For upstreams whose clock, or whose lists, lag behind ours. */
 const MARGIN_MS = 10 * 60_000;

@@ -10,13 +10,13 @@ import { type PassJob, type PassParts, Run } from './run-pass.ts';
 import { Verifier } from './verifier.ts';
 
 /**
- * Compares the mirror with the upstream by a full walk that writes nothing: by id and version, a sample by content.
+ * Compares the mirror with the upstream by a full read that writes nothing: by id and version, a sample by content.
  *
  * A busy account changes while it is read. What the mirror should have had before the last incremental pass is
- * *certain* to differ; what changed later, and what no list showed, is only doubted, and looked at once more:
+ * *certain* to differ; what changed later, and what no list showed, is only unconfirmed, and looked at once more:
  *
- *   walk ─> doubts? ──no──> settle ─> proof
- *              └─yes─> incremental ─> walk again, those rows only ─> settle, with `repair` written ─> proof
+ *   walk ─> unconfirmed? ──no──> settle ─> store
+ *                   └─yes─> incremental ─> walk again, those rows only ─> settle, with `repair` written ─> store
  *
  * A row is settled, and no finding, when the mirror wrote it after it was compared, or when it changed upstream after
  * that incremental pass: the next one brings it.
@@ -36,7 +36,7 @@ export type FindingKind = DifferenceKind | 'extra';
 export interface Finding {
   readonly id: string;
   readonly kind: FindingKind;
-  /** Names of fields that differ, and of columns where fields tell nothing. Empty for missing and extra rows. */
+  /** Names of fields that differ, and of columns where no field differs. Empty for missing and extra rows. */
   readonly fields: readonly string[];
 }
 
@@ -46,7 +46,7 @@ export interface VerifyReport {
   /** Distinct objects that the upstream showed. */
   readonly upstreamRows: number;
   readonly comparedRows: number;
-  /** Records that could not be mapped: nothing can be said about them. */
+  /** Records that could not be mapped, and so not compared. */
   readonly unreadable: number;
   readonly findings: readonly Finding[];
   readonly repaired: number;

@@ -10,7 +10,7 @@ import type { Run } from './run-pass.ts';
 import { idsOn, type WalkedPage, walkPages } from './walk-pages.ts';
 import { advanceWatermark } from './watermark.ts';
 
-/** Where a list's walk begins, when no cursor says more. */
+/** Where a list's walk begins without a cursor. */
 export const beginningOf = ({ id, walk }: List): PassCursor => ({ listId: id, kind: walk.kind, walk: walk.start() });
 
 /**
@@ -67,7 +67,7 @@ async function writeWalked(
   }
   const yields = step.end?.kind !== 'gave_up' && (!isListRead || next !== null) && (await run.shouldYield());
   const cursor = isListRead ? next : { listId: list.id, kind: list.walk.kind, walk: step.state };
-  // A walk that remembers is the only one to say which ids to keep: rows behind a gap are none of them.
+  // Only a walk that remembers selects the ids to keep: rows behind a gap are none of them.
   const seen = step.seen ?? (run.findsDeletions && list.walk.memory !== 'walk' ? ids : []);
   const before = run.counts;
   let ending: Ending | null = null;
@@ -76,7 +76,7 @@ async function writeWalked(
     return {
       yields,
       seen: { list: list.id, ids: seen },
-      // What these rows are part of was asked for by its id before it was marked: nobody need ask for them.
+      // What these rows are part of was asked for by its id before it was marked: they need no request.
       tombstones: { table: run.job.stream.table, before: null, ids: prepared.gone },
       checkpoint: {
         cursor: cursor === null ? null : encodeCursor(cursor),

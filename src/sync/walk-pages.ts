@@ -152,7 +152,7 @@ function assertBounded({ limit, following }: ListQuery, { records }: ListPage): 
   if (records.length <= most) return;
   throw new UpstreamContractError(
     isPaged ? 'page_too_large' : 'list_too_large',
-    `asked for ${isPaged ? `${limit} rows` : 'a list without pages'}, the server sent ${records.length} (at most ${most} are taken); it does not keep its own rules, or something else answers in its place`,
+    `asked for ${isPaged ? `${limit} rows` : 'a list without pages'}, the server sent ${records.length} (at most ${most} are taken); it does not keep its own rules, or another server answers instead`,
   );
 }
 

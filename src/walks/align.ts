@@ -17,7 +17,7 @@ export function alignPage(start: number, maxLimit: number): Alignment {
     const offset = Math.floor(start / limit) * limit;
     if (offset + limit > best.offset + best.limit) best = { offset, limit };
   }
-  // All small limits may divide the place behind `start` (420), and no page goes on there: the next larger does.
+  // All small limits may divide the position behind `start` (420), and no page goes on there: the next larger does.
   for (let limit = maxLimit + 1; best.offset + best.limit <= start + 1; limit++) {
     best = { offset: Math.floor(start / limit) * limit, limit };
   }

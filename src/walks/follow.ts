@@ -5,7 +5,7 @@ import type { ListPage, ListQuery, MirrorPosition, Walk, WalkStep } from '../str
  * conversation), in the order in which the mirror wrote those. A row that changes upstream is written again, moves to
  * the end, and the next walk meets it.
  *
- * The walk goes up to what was committed when it began, so it always ends, however busy the account. The place in that
+ * The walk goes up to what was committed when it began, so it always ends, however busy the account. The position in that
  * order is all its state, and the watermark too: nothing turns up behind it later.
  */
 export interface FollowState {
@@ -13,7 +13,7 @@ export interface FollowState {
   readonly behind: MirrorPosition | null;
   /** Up to when rows were written that belong to this walk, ms; null before the first page. */
   readonly untilMs: number | null;
-  /** When the last row met was written, ms; null: none was met. */
+  /** When the last row seen was written, ms; null: none was seen. */
   readonly newest: number | null;
 }
 
@@ -21,7 +21,7 @@ export interface FollowState {
 export function createFollowWalk({ fromMs }: { readonly fromMs: number | null }): Walk<FollowState> {
   return {
     kind: 'follow',
-    // Places are whole milliseconds, and no id is empty.
+    // Positions are whole milliseconds, and no id is empty.
     start: () => ({ behind: fromMs === null ? null : { at: fromMs + 1, id: '' }, untilMs: null, newest: null }),
     resume: (state) => state,
     next: ({ behind, untilMs }): ListQuery => ({
@@ -33,7 +33,7 @@ export function createFollowWalk({ fromMs }: { readonly fromMs: number | null })
       following: { behind, untilMs },
     }),
     accept(state, _query, { position, serverTime }: ListPage): WalkStep<FollowState> {
-      if (position === undefined) throw new Error('a followed list has to say how far its page goes');
+      if (position === undefined) throw new Error('a followed list has to return how far its page goes');
       const untilMs = state.untilMs ?? serverTime;
       if (position === null) return { state: { ...state, untilMs }, end: { kind: 'complete' } };
       return { state: { behind: position, untilMs, newest: position.at }, end: null };

@@ -3,7 +3,7 @@ import { believeEnd, halved, lastKey, readPage } from './page-check.ts';
 import { createStitchWalk, type StitchState } from './stitch.ts';
 
 /**
- * Keyset windows: a full walk by creation time, newest first, for servers that filter on it. Each question ends at the
+ * Keyset windows: a full read by creation time, newest first, for servers that filter on it. Each question ends at the
  * oldest row read so far, rounded up to the second, and asks for page 0: rows that vanish cannot shift the rest,
  * because creation times never change.
  *
@@ -49,7 +49,7 @@ export function createKeysetWalk({ pageSize }: KeysetOptions): Walk<KeysetState>
     if (!isFull) {
       const belief = believeEnd({ total: page.total, offset: 0, count: keys.length, unconfirmed: state.unconfirmed });
       if (!belief.isEnd) return goOn({ ...state, unconfirmed: belief.unconfirmed });
-      // Without a window the page held all rows, those without a date too.
+      // Without a window the page contained all rows, those without a date too.
       if (state.toMs === null) return { state, end: { kind: 'complete' } };
       return goOn({ ...state, phase: 'head', unconfirmed: 0 });
     }
@@ -65,7 +65,7 @@ export function createKeysetWalk({ pageSize }: KeysetOptions): Walk<KeysetState>
     if (state.toMs === null) throw new Error('a crowded second without its end');
     const step = secondWalk(state.toMs).accept(inner, query, page);
     if (step.end?.kind !== 'complete') return { state: { ...state, inner: step.state }, end: step.end };
-    // Both ends of a window belong to it: the rows at its lower end are simply met again.
+    // Both ends of a window belong to it: the rows at its lower end are seen again.
     return goOn({ ...state, phase: 'windows', inner: null, toMs: state.toMs - 1000 });
   }
 

@@ -1,7 +1,7 @@
 import type { Entry, ListPage, ListQuery } from '../stream.ts';
 import type { OffsetState } from './offset.ts';
 
-/** What one page tells a walk by offsets, decided from the page alone. */
+/** What a walk by offsets derives from a single page. */
 
 /** Rows without an id at the end of a page: the overlap has to begin before them. */
 export function tailWithoutId(entries: readonly Entry[]): number {
@@ -21,7 +21,7 @@ export function digestOf(digest: number, offset: number, ids: readonly string[])
 }
 
 /**
- * In a list sorted by change, rows that jumped to the front lie above all that were left alone since the walk began.
+ * In a list sorted by change, rows that jumped to the front lie above all that did not change since the walk began.
  * Rows without a time of change tell nothing.
  */
 export function reachesQuiet({ entries }: ListPage, begunAt: number | null): boolean {
@@ -37,7 +37,7 @@ export function holdsOld({ entries }: ListPage, begunAt: number | null, fresh: R
 }
 
 /**
- * Whether nothing follows this page. The server's word goes first; else a page is believed to be the last when it is
+ * Whether nothing follows this page. The server's answer goes first; else a page is believed to be the last when it is
  * shorter than the size the server names and no count speaks against it. Else it is asked once more, from its last row
  * on.
  */

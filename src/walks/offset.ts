@@ -13,17 +13,17 @@ import {
 import { assertInsideWindow, halved, idsOn, MAX_STEP_BACKS, pageTooLarge } from './page-check.ts';
 
 /**
- * Offset paging over a list whose order nobody promises and that changes under the reader.
+ * Offset paging over a list without a guaranteed order that changes under the reader.
  *
- * Each page begins with the last row of the page before. It is *stitched* when its first row was met before: then no
+ * Each page begins with the last row of the page before. It is *stitched* when its first row was seen before: then no
  * row in between slid past the reader. Otherwise step back (one page, then doubling), to the top at last. This holds
- * for any order that rows keep among themselves; it is weaker than a sorted walk, so a full walk looks twice:
+ * for any order that rows keep among themselves; it is weaker than a sorted walk, so a full sync looks twice:
  *
- *   down ──end──> top ──nothing new there──> as many ids met as the list has rows? ──yes──> complete
+ *   down ──end──> top ──nothing new there──> as many ids seen as the list has rows? ──yes──> complete
  *     ^                                                    │ no
  *     └──────────────── another round (three at most) ─────┘
  *
- * Rows that arrive at the front, or jump there, are met at the top: it is read down to rows that did not change, and
+ * Rows that arrive at the front, or jump there, are seen at the top: it is read down to rows that did not change, and
  * once more when a row had jumped. An order that changes with every question shows in the count.
  */
 export interface OffsetOptions {
@@ -39,7 +39,7 @@ export interface OffsetOptions {
 }
 
 type OffsetGoal =
-  /** Every row of the list; the engine keeps the ids met. */
+  /** Every row of the list; the engine keeps the ids seen. */
   | 'all'
   /** Every row of a window: short, so the last page's ids are memory enough. */
   | 'window'
@@ -53,11 +53,11 @@ export interface OffsetState {
   readonly phase: 'down' | 'top';
   /** Ids of the last stitched page; not kept for `all`, where the engine knows. */
   readonly tail: readonly string[];
-  /** Distinct ids met so far (`all` only). */
+  /** Distinct ids seen so far (`all` only). */
   readonly seen: number;
   /** Rows without an id, this round. */
   readonly withoutId: number;
-  /** The furthest place this round has read to. */
+  /** The furthest position this round has read to. */
   readonly reached: number;
   /** Pages in a row that should have gone further and were the first page once more. */
   readonly repeats: number;
@@ -68,7 +68,7 @@ export interface OffsetState {
   readonly digestBefore: number;
   /** This look at the top showed a new row that is older than the walk: it jumped there, and others may have since. */
   readonly hasJumped: boolean;
-  /** Rows in the list when its end was met. */
+  /** Rows in the list when its end was reached. */
   readonly length: number;
   readonly rounds: number;
   /** Rows to step back by next time; 0 while stitched. */
@@ -76,11 +76,11 @@ export interface OffsetState {
   readonly stepBacks: number;
   /** Stitched pages in a row without progress: the next question goes beyond the last row. */
   readonly noProgress: number;
-  /** Answers in a row that looked like the end and did not prove it. */
+  /** Responses in a row that looked like the end without confirming it. */
   readonly unconfirmed: number;
   /** Taken up again after a stop: rows may have arrived above since. */
   readonly isResumed: boolean;
-  /** Newest creation met, ms, and the server's clock at the first page. */
+  /** Newest creation seen, ms, and the server's clock at the first page. */
   readonly newest: number | null;
   readonly serverTime: number | null;
 }
@@ -191,14 +191,17 @@ export function createOffsetWalk(options: OffsetOptions): Walk<OffsetState> {
         'the list became empty while it was read; nothing is concluded from that, and the next run goes on from here',
       );
     }
-    // A full walk does not take one empty answer for an empty account.
+    // A full sync does not take one empty response for an empty account.
     if (goal === 'all' && state.unconfirmed === 0) return goOnWith({ ...state, unconfirmed: 1 });
     return complete(state);
   }
 
   function stepBack(state: OffsetState): Step {
     if (state.stepBacks >= MAX_STEP_BACKS) {
-      return giveUp(state, `rows kept changing places: ${MAX_STEP_BACKS} steps back did not find the position again`);
+      return giveUp(
+        state,
+        `rows kept changing positions: ${MAX_STEP_BACKS} steps back did not find the position again`,
+      );
     }
     const back = state.back === 0 ? state.size - 1 : state.back * 2;
     const offset = Math.max(0, state.offset - back);
@@ -215,11 +218,11 @@ export function createOffsetWalk(options: OffsetOptions): Walk<OffsetState> {
 
   const lookAtTop = (state: OffsetState) => goOnWith({ ...state, phase: 'top', offset: 0, hasJumped: false });
 
-  /** Ends, because each look that is not the last met an old row that was not met before. */
+  /** Ends, because each look that is not the last saw an old row for the first time. */
   const leaveTop = (state: OffsetState): Step => (state.hasJumped ? lookAtTop(state) : close(state));
 
   /**
-   * Fewer ids met than the list has rows: some row was never shown. Unless two rounds have shown the same rows in the
+   * Fewer ids seen than the list has rows: some row was never shown. Unless two rounds have shown the same rows in the
    * same order: then the list itself repeats some.
    */
   function close(state: OffsetState): Step {
@@ -286,7 +289,7 @@ const UNTROUBLED = {
 } as const;
 
 const NOT_NEWEST_FIRST =
-  'this list is not sorted by creation (newest first), so its front does not show what is new; new rows arrive with the full walk (SYNC_RECONCILE_CRON)';
+  'this list is not sorted by creation (newest first), so its front does not show what is new; new rows arrive with the full sync (SYNC_RECONCILE_CRON)';
 
 const goOnWith = (state: OffsetState): Step => ({ state, end: null });
 
@@ -295,6 +298,6 @@ const complete = (state: OffsetState): Step => ({ state, end: { kind: 'complete'
 const giveUp = (state: OffsetState, reason: string): Step => ({ state, end: { kind: 'gave_up', reason } });
 
 function moreWithoutRows(rows: number): UpstreamContractError {
-  const message = `the server says that more rows follow the first ${rows} and does not send any`;
+  const message = `the server reports that more rows follow the first ${rows} and does not send any`;
   return new UpstreamContractError('more_without_rows', message);
 }

@@ -11,7 +11,7 @@ export const isNewer = (a: Key, b: Key): boolean => a > b;
 export interface ReadPage {
   /** Sort key of each row; null where it is absent or unreadable. Such rows decide nothing. */
   readonly keys: readonly (Key | null)[];
-  /** Index in the list of the first row, from the page size that the server says it used. */
+  /** Index in the list of the first row, from the page size that the server reports. */
   readonly offset: number;
   /** The page size in force. */
   readonly size: number;
@@ -44,7 +44,7 @@ export function readPage(query: ListQuery, page: ListPage): ReadPage {
 export const pageTooLarge = ({ limit }: ListQuery, { entries, pageSize }: ListPage) =>
   new UpstreamContractError(
     'page_too_large',
-    `asked for ${limit} rows, the server ${pageSize === null ? '' : `says ${pageSize} a page and `}sent ${entries.length}; it does not keep its own paging rules`,
+    `asked for ${limit} rows, the server ${pageSize === null ? '' : `reports ${pageSize} a page and `}sent ${entries.length}; it does not keep its own paging rules`,
   );
 
 function assertSorted(query: ListQuery, keys: readonly (Key | null)[]): void {
@@ -107,7 +107,7 @@ export function signature(page: ListPage): string | null {
   return first === undefined ? null : `${first.id} ${first.createdAt} ${first.updatedAt}`;
 }
 
-/** How often a short page is met with a larger count before it counts as cut off. Rows that arrive explain one. */
+/** How often a short page is seen with a larger count before it counts as cut off. Rows that arrive explain one. */
 const MAX_UNCONFIRMED = 3;
 
 type EndBelief = { readonly isEnd: true } | { readonly isEnd: false; readonly unconfirmed: number };
@@ -129,7 +129,7 @@ export function believeEnd(options: {
     throw new UpstreamContractError(
       'truncated_page',
       total === null
-        ? 'the server does not say how many rows there are, so the end of the list cannot be proven'
+        ? 'the server does not report how many rows there are, so the end of the list cannot be confirmed'
         : `the server counts ${total} rows and sends none after the first ${offset + count}; its answer is cut off`,
     );
   }

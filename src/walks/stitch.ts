@@ -19,7 +19,7 @@ import {
  * Stitched paging: reads a sorted list that changes under the reader by offsets, and misses no row that stays in it.
  *
  * The *frontier* is the key of the oldest row accepted so far. The next page is *stitched* when its first row is
- * strictly newer (rows with equal keys may change places), or, for a unique key, the frontier row itself. Otherwise
+ * strictly newer (rows with equal keys may change positions), or, for a unique key, the frontier row itself. Otherwise
  * rows before it went away and others slid past the reader: step back (one page, then doubling) until stitched, or to
  * the top. Where a page ends with a row whose id takes no part in the order (`sortId`), that is the *tail*: a page that
  * holds it overlaps, too.
@@ -103,7 +103,7 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
   function next(state: StitchState): ListQuery {
     if (state.inner !== null) return innerWalk(state.inner.window).next(state.inner.state);
     const at = state.probing ? { offset: 0, limit: state.size } : (state.wide ?? alignPage(state.start, state.size));
-    // The first page asks for the count, so that a list of one page is proven complete by one request.
+    // The first page asks for the count, so that a list of one page is confirmed complete by one request.
     const wantTotal = state.frontier === null || state.unconfirmed > 0;
     return { sort, direction: 'desc', ...at, ...(window ? { window } : {}), wantTotal };
   }
@@ -192,7 +192,7 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
   function resolveTies(state: StitchState, read: ReadPage): Step {
     const last = lastKey(read.keys);
     if (read.keys.at(-1) === null) {
-      // Rows without a date come last: an incremental walk has read all that can have changed, a full walk has not.
+      // Rows without a date come last: an incremental walk has read all that can have changed, a full sync has not.
       if (sort === 'updated_at') return finish(state);
       return giveUp(state, `more rows without ${sort} than fit on a page; read this list by _id instead`);
     }

@@ -144,7 +144,7 @@ describe('a digest', () => {
     const digest = createDigest({ opened: rowsOf([brake]), closed: [] }, at(0));
     expect(digest && describeDigest(digest)).toBe(
       [
-        '1 stream has more deletions than the brake lets through',
+        '1 stream is blocked by the deletion guard',
         '  Which: tiledesk:shop tiledesk.leads',
         '  Why: 40 of 100 rows are gone',
         '  Since: 2026-06-01 11:45 UTC',

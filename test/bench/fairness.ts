@@ -1,6 +1,6 @@
 /**
  * Do small connections stay fresh beside a first full read of a million rows? One worker process, one large connection, nine small ones of 300 rows with an
- * incremental pass every ten seconds and a full walk every minute. Four variants: 1, the small ones are mirrored and the large one joins them, one place in
+ * incremental pass every ten seconds and a full sync every minute. Four variants: 1, the small ones are mirrored and the large one joins them, one place in
  * the bulk lane; 2, its full read is at the head of the queue already when the small ones join, with first reads of their own; 3, so with two places in the
  * bulk lane; 4, as 2 with a large upstream of 200 requests a minute, where the full read would take most of an hour.
  *

@@ -121,7 +121,7 @@ inBrowser('the status page', () => {
          (gen_random_uuid(), 'host-a', 4711, '{worker}', '1', true, true, 0, now()),
          (gen_random_uuid(), 'host-b', 4712, '{worker}', '1', false, true, 0, now() - interval '1 hour')`,
     );
-    await line.getByText(/^Daemon: 1 process, leader host-a:4711; 1 silent since /).waitFor();
+    await line.getByText(/^Daemon: 1 process, leader host-a:4711; 1 lost since /).waitFor();
     await setup.store.query('truncate sync.processes');
   });
 
@@ -392,8 +392,8 @@ inBrowser('with a running daemon', () => {
     mirror.sandbox.faults.push({ kind: 'slow', delayMs: 300, match: ({ list }) => list === 'requests', times: 1_000 });
     const row = rowOf(page, 'requests');
     await row.getByRole('button', { name: 'More actions' }).click();
-    await page.getByRole('dialog').getByRole('button', { name: 'Full walk' }).click();
-    await page.getByText(/A full walk of tiledesk.requests asked for/).waitFor();
+    await page.getByRole('dialog').getByRole('button', { name: 'Full sync' }).click();
+    await page.getByText(/A full sync of tiledesk.requests asked for/).waitFor();
     await row.getByText(/^[1-9]\d* of about 400 rows \(\d+ %\).*left/).waitFor();
     const before = await shareOf(row);
     await until('it went on', async () => (await shareOf(row)) > before);
@@ -401,7 +401,7 @@ inBrowser('with a running daemon', () => {
     await row.locator('progress').waitFor({ state: 'detached' });
     const run = page.locator('#runs tbody tr').first();
     await run.getByText('succeeded').waitFor();
-    expect(await run.textContent()).toMatch(/tiledesk\.requests.*full walksucceeded4\d\d/);
+    expect(await run.textContent()).toMatch(/tiledesk\.requests.*full syncsucceeded4\d\d/);
     expect(await page.evaluate(() => 'isSamePage' in globalThis)).toBe(true);
   });
 

@@ -37,7 +37,7 @@ it('before the brake holds there is nothing to accept, and nothing is changed', 
   const { code, stdout, stderr } = await run('accept-deletions', 'tilkee.items');
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   expect(stdout).toBe(
-    'tilkee:default tilkee.items: the deletion brake does not hold, so there is nothing to accept; nothing was changed\n',
+    'tilkee:default tilkee.items: the deletion guard blocks nothing, so there is nothing to accept; nothing was changed\n',
   );
   expect(await acceptedStreams()).toEqual([]);
 });
@@ -60,8 +60,8 @@ it('a braked stream ends sync with 1, and stays partial with its reason after th
 it('accepting says what was held, what will happen and how to do it now', async () => {
   const { code, stdout, stderr } = await run('accept-deletions', 'tilkee.items');
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-  expect(stdout).toMatch(/^tilkee:default tilkee\.items: accepted\. Held back since \d{4}-.*Z:\n {2}deletion_brake: /);
-  expect(stdout).toMatch(/The next full walk that begins before \d{4}-.*Z may mark as deleted/);
+  expect(stdout).toMatch(/^tilkee:default tilkee\.items: accepted\. Blocked since \d{4}-.*Z:\n {2}deletion_brake: /);
+  expect(stdout).toMatch(/The next full sync that begins before \d{4}-.*Z may mark as deleted/);
   expect(stdout).toMatch(/leadmirror sync tilkee\.items --pass reconcile\n$/);
   expect(await acceptedStreams()).toEqual(['tilkee.items']);
 });

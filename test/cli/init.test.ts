@@ -108,10 +108,10 @@ async function answerTiledesk(session: Session, { password = tiledesk.password, 
 }
 
 async function answerStorage(session: Session) {
-  await session.answer('Where shall the mirror be?', DOWN, ENTER);
+  await session.answer('Where should the mirror be?', DOWN, ENTER);
   await session.answer('DATABASE_URL:', database.url, ENTER);
   await session.sees('Database ');
-  await session.answer('Where shall the queue be?', ENTER);
+  await session.answer('Where should the queue be?', ENTER);
 }
 
 function expectNoSecret({ output }: Session): void {
@@ -123,7 +123,7 @@ function expectNoSecret({ output }: Session): void {
 describe('init', () => {
   it('asks, tries and writes what the daemon reads back; a wrong password costs only itself', async () => {
     const session = begin();
-    await session.answer('What shall be mirrored?', ENTER);
+    await session.answer('What should be mirrored?', ENTER);
     await answerTiledesk(session, { password: 'wrong' });
     await session.sees('refused the e-mail address or password');
     await session.answer('E-mail of an owner or admin', ENTER);
@@ -151,7 +151,7 @@ describe('init', () => {
     await writeFile(join(cwd, '.env'), before);
     execFileSync('git', ['init', '-q'], { cwd });
     const session = begin({ ...env(), TILKEE_PASSWORD: 'of the shell' });
-    await session.answer('What shall be mirrored?', DOWN, SPACE, ENTER);
+    await session.answer('What should be mirrored?', DOWN, SPACE, ENTER);
     await answerTiledesk(session);
     await session.answer('Which Tilkee?', DOWN, DOWN, ENTER);
     await session.answer('Address of the V3 API', address.v3Url, ENTER);
@@ -181,7 +181,7 @@ describe('init', () => {
     const { url } = await low.listen();
     try {
       const session = begin();
-      await session.answer('What shall be mirrored?', ENTER);
+      await session.answer('What should be mirrored?', ENTER);
       await session.answer('Where is your Tiledesk?', DOWN, ENTER);
       await session.answer('Address of its API', `${url}/nowhere`, ENTER);
       await session.answer('E-mail of an owner', low.email, ENTER);
@@ -202,16 +202,16 @@ describe('init', () => {
 
   it('tells a server that does not answer from a wrong answer, and can go on untried', async () => {
     const session = begin();
-    await session.answer('What shall be mirrored?', DOWN, SPACE, SPACE, ENTER);
+    await session.answer('What should be mirrored?', DOWN, SPACE, SPACE, ENTER);
     await session.answer('Where is your Tiledesk?', CTRL_C);
     expect(await session.ended).toBe(130);
     const database = begin();
-    await database.answer('What shall be mirrored?', ENTER);
+    await database.answer('What should be mirrored?', ENTER);
     await answerTiledesk(database);
-    await database.answer('Where shall the mirror be?', DOWN, ENTER);
+    await database.answer('Where should the mirror be?', DOWN, ENTER);
     await database.answer('DATABASE_URL:', `postgres://me:not-shown@127.0.0.1:${await findClosedPort()}/mirror`, ENTER);
     await database.answer('It could not be tried.', DOWN, DOWN, ENTER);
-    await database.answer('Where shall the queue be?', ENTER);
+    await database.answer('Where should the queue be?', ENTER);
     await database.answer('Write ', CTRL_C);
     await database.sees('Nothing was written');
     expect(await database.ended).toBe(130);
@@ -222,9 +222,9 @@ describe('init', () => {
   it('for Docker makes the secrets once', async () => {
     const makeEnv = async (isFirst: boolean) => {
       const session = begin();
-      await session.answer('What shall be mirrored?', ENTER);
+      await session.answer('What should be mirrored?', ENTER);
       await answerTiledesk(session);
-      await session.answer('Where shall the mirror be?', DOWN, DOWN, ENTER);
+      await session.answer('Where should the mirror be?', DOWN, DOWN, ENTER);
       await session.answer(isFirst ? 'Write ' : 'There is a ', ENTER);
       await session.sees('docker compose up -d');
       expect(await session.ended).toBe(0);

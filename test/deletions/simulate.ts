@@ -54,7 +54,7 @@ export async function simulate(
 const KINDS = ['500', 'empty-list', 'truncated-page'] as const satisfies readonly FaultKind[];
 /** So often is the first full read disturbed before it is left alone. */
 const DISTURBED_READS = 5;
-/** Full walks of an undisturbed upstream; one may finish what was left half done, one may be held by the brake. */
+/** Full syncs of an undisturbed upstream; one may finish what was left half done, one may be held by the brake. */
 const CALM_TRIES = 4;
 
 class Simulation {
@@ -68,7 +68,7 @@ class Simulation {
     ...{ inserts: 0, edits: 0, 'status changes': 0, 'soft deletes': 0, 'hard deletes': 0 },
   };
   readonly #passes: Record<string, number> = {};
-  /** Where upstream and call log stood when a stream's full walk began; it may take several passes. */
+  /** Where upstream and call log stood when a stream's full sync began; it may take several passes. */
   readonly #walkBegan = new Map<string, { readonly changed: number; readonly calls: number }>();
   readonly #false = new Set<string>();
   readonly #missed = new Set<string>();
@@ -209,7 +209,7 @@ class Simulation {
     const isHeld = error?.code === 'deletion_brake' || error?.code === 'suddenly_empty';
     if (isHeld && deleted > 0) this.#problems.push(`${stream} ${pass}: ${error.code}, and ${deleted} were marked`);
     if (pass === 'reconcile' && outcome === 'succeeded' && this.#sawAll(stream)) {
-      for (const line of await this.#differences(stream)) this.#problems.push(`after a full walk: ${line}`);
+      for (const line of await this.#differences(stream)) this.#problems.push(`after a full sync: ${line}`);
     }
   }
 
@@ -245,7 +245,7 @@ class Simulation {
     return states.filter(({ id, isGone }) => !isGone && !this.#world.isThere(stream, id)).length;
   }
 
-  /** Nothing disturbs: one incremental pass, and full walks until one began and ended. */
+  /** Nothing disturbs: one incremental pass, and full syncs until one began and ended. */
   async #settle(stream: string): Promise<void> {
     const { isIncrementalWeak } = this.#world;
     const incremental = await this.#run(stream, 'incremental');
@@ -263,10 +263,10 @@ class Simulation {
       else if (result.outcome !== 'succeeded') this.#problem(result, 'undisturbed');
       else if (isNew) return;
     }
-    this.#problems.push(`${stream}: no full walk came to its end`);
+    this.#problems.push(`${stream}: no full sync came to its end`);
   }
 
-  /** What the next full walk will miss, and what was marked so far. */
+  /** What the next full sync will miss, and what was marked so far. */
   async #vanishing(stream: string): Promise<{ readonly gone: number; readonly deleted: number }> {
     const sql = 'select coalesce(sum(deleted), 0)::int as deleted from sync.runs where stream = $1';
     const [runs] = await this.#world.mirror.query<{ deleted: number }>(sql, [stream]);

@@ -217,7 +217,7 @@ describe('what the database says', () => {
     }).toEqual({ stale: 2, overdue: 1, blocked: 1, forPeople: 0, limits: 2, circuits: 1, left: 0 });
   });
 
-  it('counts every lease, and no differences that a full walk settled', async () => {
+  it('counts every lease, and no differences that a full sync settled', async () => {
     await addFacts();
     await store.query(`update sync.checkpoints set lease_until = now() + interval '1 minute'`);
     await store.query(

@@ -18,7 +18,7 @@ const stepOf = (situation: Partial<StreamSituation>) =>
   });
 
 describe('the next step', () => {
-  it('is a full walk only for a stream that was read in full once', () => {
+  it('is a full sync only for a stream that was read in full once', () => {
     expect(stepOf({}).command).toBe(`${SYNC} --pass reconcile ${WHERE}`);
     expect(stepOf({ isRead: false }).command).toBe(`${SYNC} ${WHERE}`);
     expect(stepOf({ isRead: false, reason_code: 'backfill_unfinished' }).command).toBe(`${SYNC} ${WHERE}`);

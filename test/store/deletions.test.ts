@@ -43,7 +43,7 @@ describe('the brake', () => {
   });
 
   it.each([
-    ['a full walk that was braked', 'reconcile', 'deletion_brake'],
+    ['a full sync that was braked', 'reconcile', 'deletion_brake'],
     ['a list that was suddenly empty', 'incremental', 'suddenly_empty'],
   ] as const)('holds after %s, whatever other pass succeeded since', async (_, pass, code) => {
     await run(pass, braked(code));
@@ -63,7 +63,7 @@ describe('the brake', () => {
     expect(await readBlockedDeletions(store.prisma, KEY)).toBeNull();
   });
 
-  it('for an empty list does not hold any more after a complete full walk', async () => {
+  it('for an empty list does not hold any more after a complete full sync', async () => {
     await run('incremental', braked('suddenly_empty'));
     await store.query(
       `insert into sync.checkpoints (connection_id, stream, pass, completed_at) values ($1, $2, 'reconcile', now() + interval '1 ms')`,

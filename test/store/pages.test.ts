@@ -218,7 +218,7 @@ describe('a column that the request may tell about instead of the record', () =>
   });
 });
 
-describe('a full walk that began after a row was written', () => {
+describe('a full sync that began after a row was written', () => {
   const replacing = (ms: number) => ({ replaceWrittenBefore: new Date(lease.databaseNow.getTime() + ms) });
 
   it('may put an older version in its place: a wrong date in the future does not last', async () => {

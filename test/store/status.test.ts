@@ -102,7 +102,7 @@ it('a stream without a run is never, and one whose first read stopped is partial
   expect(await seen()).toEqual(['partial', 3, 'the first full read is not finished: message of walk_gave_up']);
 });
 
-describe('what a full walk met', () => {
+describe('what a full sync met', () => {
   it.each([
     ['deletion_brake', 'partial', 'partial'],
     ['deletions_unconfirmed', 'partial', 'partial'],
@@ -159,7 +159,7 @@ describe('what a full walk met', () => {
 });
 
 describe('what an incremental pass met', () => {
-  it('holds until one ends complete; a full walk does not settle it', async () => {
+  it('holds until one ends complete; a full sync does not settle it', async () => {
     await inGoodOrder();
     await run('incremental', 4, 'partial', 'walk_gave_up');
     await run('reconcile', 3, 'succeeded');
@@ -168,7 +168,7 @@ describe('what an incremental pass met', () => {
     expect((await seen())[0]).toBe('fresh');
   });
 
-  it('an empty list where rows were blocks at once, and a complete full walk settles it', async () => {
+  it('an empty list where rows were blocks at once, and a complete full sync settles it', async () => {
     await inGoodOrder();
     await run('incremental', 4, 'failed', 'suddenly_empty');
     expect(await seen()).toEqual(['blocked', 4, 'message of suddenly_empty']);
@@ -176,7 +176,7 @@ describe('what an incremental pass met', () => {
     expect((await seen())[0]).toBe('fresh');
   });
 
-  it('outweighs what a full walk left open', async () => {
+  it('outweighs what a full sync left open', async () => {
     await inGoodOrder();
     await run('reconcile', 60, 'partial', 'deletion_brake');
     await run('incremental', 4, 'failed', 'not_json');
@@ -205,7 +205,7 @@ describe('weather', () => {
     },
   );
 
-  it('that has kept every full walk from its end for more than a day makes a stream stale', async () => {
+  it('that has kept every full sync from its end for more than a day makes a stream stale', async () => {
     await inGoodOrder();
     await run('reconcile', 500, 'failed', 'timeout');
     await run('incremental', 1, 'succeeded');
@@ -214,7 +214,7 @@ describe('weather', () => {
     await store.query(
       `update sync.checkpoints set completed_at = completed_at - interval '1 day' where pass = 'reconcile'`,
     );
-    expect(await seen()).toEqual(['stale', 1940, 'full walks have failed for more than a day: message of timeout']);
+    expect(await seen()).toEqual(['stale', 1940, 'full syncs have failed for more than a day: message of timeout']);
     await run('reconcile', 0, 'succeeded');
     expect((await seen())[0]).toBe('fresh');
   });
@@ -283,16 +283,16 @@ describe('a watermark that stands still', () => {
   const OLD = '2026-01-01T00:00:00.000Z';
   const NEW = '2026-01-02T00:00:00.000Z';
   const reason =
-    'the last full walk found 3 new rows, and the watermark has not moved since: incremental passes may not be shown what changes';
+    'the last full sync found 3 new rows, and the watermark has not moved since: incremental passes may not be shown what changes';
 
   beforeEach(async () => {
     await run('backfill', 2880, 'succeeded');
     await run('incremental', 100, 'succeeded', null, { watermark: OLD });
   });
-  const fullWalk = (created: number) => run('reconcile', 60, 'succeeded', null, { created });
+  const fullSync = (created: number) => run('reconcile', 60, 'succeeded', null, { created });
 
-  it('although a full walk found new rows, is not fresh once an incremental pass came after it', async () => {
-    await fullWalk(3);
+  it('although a full sync found new rows, is not fresh once an incremental pass came after it', async () => {
+    await fullSync(3);
     expect((await seen())[0]).toBe('stale');
     await run('incremental', 4, 'succeeded', null, { watermark: OLD });
     expect(await seen()).toEqual(['partial', 60, reason]);
@@ -300,25 +300,25 @@ describe('a watermark that stands still', () => {
     expect((await seen())[0]).toBe('fresh');
   });
 
-  it('is well where the full walk found nothing new', async () => {
-    await fullWalk(0);
+  it('is well where the full sync found nothing new', async () => {
+    await fullSync(0);
     await run('incremental', 4, 'succeeded', null, { watermark: OLD });
     expect((await seen())[0]).toBe('fresh');
   });
 
-  it('although a full walk met later changes of rows that are there, is not fresh either', async () => {
+  it('although a full sync met later changes of rows that are there, is not fresh either', async () => {
     await run('reconcile', 60, 'succeeded', null, { newestChange: NEW });
     await run('incremental', 4, 'succeeded', null, { watermark: OLD });
     expect(await seen()).toEqual([
       'partial',
       60,
-      'the last full walk met changes as late as 2026-01-02 00:00:00 UTC, and the watermark has not come so far since: incremental passes may not be shown what changes',
+      'the last full sync met changes as late as 2026-01-02 00:00:00 UTC, and the watermark has not come so far since: incremental passes may not be shown what changes',
     ]);
     await run('incremental', 1, 'succeeded', null, { watermark: NEW });
     expect((await seen())[0]).toBe('fresh');
   });
 
-  it('is well where the full walk met nothing later, and while another one is under way', async () => {
+  it('is well where the full sync met nothing later, and while another one is under way', async () => {
     await run('reconcile', 3, 'succeeded', null, { newestChange: OLD });
     await run('incremental', 1, 'succeeded', null, { watermark: OLD });
     expect((await seen())[0]).toBe('fresh');
@@ -327,9 +327,9 @@ describe('a watermark that stands still', () => {
   });
 
   it('says nothing where the stream is known to be read in a weaker way, or has no watermark', async () => {
-    await fullWalk(3);
+    await fullSync(3);
     await run('incremental', 4, 'succeeded', null, { watermark: OLD });
-    await store.query(`update sync.streams set notice = 'only full walks find new rows'`);
+    await store.query(`update sync.streams set notice = 'only full syncs find new rows'`);
     expect((await seen())[0]).toBe('fresh');
     await store.query('update sync.streams set notice = null');
     await store.query(`update sync.checkpoints set watermark = '{}' where pass = 'incremental'`);
@@ -356,7 +356,7 @@ describe('a proof', () => {
     expect(await statusOf()).toMatchObject({ verified_rows: 0n, verified_share: 1 });
   });
 
-  it('that found differences makes a stream partial until a full walk began after it and ended complete', async () => {
+  it('that found differences makes a stream partial until a full sync began after it and ended complete', async () => {
     await inGoodOrder();
     await prove(20, 3, 1);
     expect(await seen()).toEqual(['partial', 20, '2 rows differ from the upstream, as the last verify found']);

@@ -27,7 +27,7 @@ const every = <T>(items: Iterable<T>, step: number, offset: number): T[] =>
   [...items].filter((_, index) => index % step === offset);
 
 describe('rows that were removed upstream for good', () => {
-  it('are marked by the next full walk, those and no others', async () => {
+  it('are marked by the next full sync, those and no others', async () => {
     const setup = await setupMirror({ leads: 400, requests: 600, now: Date.now() - HOUR });
     try {
       await setup.syncAll();

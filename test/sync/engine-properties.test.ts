@@ -183,7 +183,7 @@ const someSort = fc.constantFrom<SortKey>('id', 'updated_at', 'created_at');
 /** Small examples in moderate numbers: each costs a few dozen transactions. */
 const CHECKS = { numRuns: 40, interruptAfterTimeLimit: 20_000 };
 
-describe('a full walk', () => {
+describe('a full sync', () => {
   it('that is stopped after any pages and taken up again equals one that was never stopped', async () => {
     await fc.assert(
       fc.asyncProperty(

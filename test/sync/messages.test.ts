@@ -110,7 +110,7 @@ describe('messages', () => {
     expect(await difference()).toEqual(EQUAL);
   });
 
-  it('of conversations that a full walk found, or a person repaired, are read too, however old those are', async () => {
+  it('of conversations that a full sync found, or a person repaired, are read too, however old those are', async () => {
     await start();
     await mirrorBoth();
     await client.query(`with late as (delete from tiledesk.requests where id in (select id from tiledesk.requests order by created_at limit 3) returning request_id)
@@ -258,7 +258,7 @@ describe('messages of a conversation', () => {
     expect(await deleted()).toHaveLength(gone.length - 1);
   });
 
-  it('that a run wrote late are marked by the next full walk, which asks nobody', async () => {
+  it('that a run wrote late are marked by the next full sync, which asks nobody', async () => {
     const data = await start();
     await mirrorBoth();
     const [gone] = data.requests.values();

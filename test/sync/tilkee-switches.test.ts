@@ -11,7 +11,7 @@ import {
 
 /*
  * Every behaviour of a Tilkee server that nobody could check on a live one, one at a time: the mirror is equal after the first full read and after the
- * next full walk over edits and removals, or the stream says in a typed way why it is not.
+ * next full sync over edits and removals, or the stream says in a typed way why it is not.
  */
 interface Case {
   readonly name: string;

@@ -91,7 +91,7 @@ describe(TITLE.join(', '), () => {
   );
 
   it(
-    'are equal again after edits without a time stamp and removals, by the next full walk',
+    'are equal again after edits without a time stamp and removals, by the next full sync',
     async () => {
       const { data } = setup.sandbox;
       data.randomEdits(300);

@@ -88,7 +88,7 @@ const MANNERS: readonly Habits[] = ORDERS.flatMap((order) => [
   { order, manner: 'v2' as const, total: (count: number) => count * 2 + 5 },
 ]);
 
-describe('a full walk of a list without a promised order', () => {
+describe('a full sync of a list without a promised order', () => {
   it.each(MANNERS)('meets every row that stays: $order, $manner, at most $maxLimit', (habits) => {
     const faults: unknown[] = [];
     for (let seed = 1; seed <= 60; seed++) {

@@ -36,21 +36,21 @@ interface Kind {
 const PAGE = 20;
 const KINDS: Kind[] = [
   {
-    name: 'full walk by id',
+    name: 'full sync by id',
     rules: { maxLimit: PAGE },
     walk: () => createStitchWalk({ sort: 'id', pageSize: PAGE }),
     sortedBy: 'id',
     isIncremental: false,
   },
   {
-    name: 'full walk by creation time, wide pages for ties',
+    name: 'full sync by creation time, wide pages for ties',
     rules: { countsAlways: true },
     walk: () => createStitchWalk({ sort: 'created_at', pageSize: PAGE, ties: { kind: 'wide', limit: 2000 } }),
     sortedBy: 'createdAt',
     isIncremental: false,
   },
   {
-    name: 'full walk by keyset windows',
+    name: 'full sync by keyset windows',
     rules: { maxLimit: PAGE },
     walk: () => createKeysetWalk({ pageSize: PAGE }),
     sortedBy: 'createdAt',
@@ -163,7 +163,7 @@ describe.each(KINDS)('$name', (kind) => {
   it('loses no live row in 1,000 walks over a list that changes between the pages', () => {
     for (let seed = 1; seed <= 1000; seed++) {
       const random = seededRandom(seed * 7919);
-      const list = createList(seed, kind, kind.name === 'full walk by keyset windows');
+      const list = createList(seed, kind, kind.name === 'full sync by keyset windows');
       const original = [...list.rows.values()].map((row) => ({ ...row }));
       const stopBefore = seed % 3 === 0 ? NOW - MONTHS / 2 : Number.NEGATIVE_INFINITY;
       const scenario = SCENARIOS[seed % SCENARIOS.length] as Scenario;

@@ -186,7 +186,7 @@ describe('resync', () => {
     await until(async () => (await statusOf(app))?.state === 'fresh');
   });
 
-  it('under way ends the full walk, whose holder cannot write its old progress back', async () => {
+  it('under way ends the full sync, whose holder cannot write its old progress back', async () => {
     const { upstream, gate } = stuckOnPage2();
     const { app, observer, prisma } = await setup(upstream);
     await upstream.whenAsked('backfill', 2);

@@ -27,7 +27,7 @@ describe('ids', () => {
     );
   });
 
-  it('are one per stream and lane, so that two full walks of a stream exclude each other', () => {
+  it('are one per stream and lane, so that two full syncs of a stream exclude each other', () => {
     const stream = { connection: 'tiledesk:a', stream: 'tiledesk.leads' };
     const [backfill, reconcile, incremental] = (['backfill', 'reconcile', 'incremental'] as const).map((pass) =>
       deduplicationId({ ...stream, pass }),
@@ -192,7 +192,7 @@ describe('the pauses of a schedule', () => {
     );
   });
 
-  it('decide when a stream is late: its incremental pass, else its full walk; without both it is never fresh', () => {
+  it('decide when a stream is late: its incremental pass, else its full sync; without both it is never fresh', () => {
     const schedule = { incremental: '*/5 * * * *', reconcile: '0 3 * * *', timezone: 'UTC' };
     expect(freshWithinSeconds(schedule, now)).toBe(720);
     expect(freshWithinSeconds({ ...schedule, incremental: null }, now)).toBe(2 * 86_400 + 120);

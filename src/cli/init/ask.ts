@@ -1,7 +1,7 @@
 import type { Readable, Writable } from 'node:stream';
 import * as clack from '@clack/prompts';
 
-/** Somebody pressed Ctrl-C or Escape at a question. */
+/** Ctrl-C or Escape was pressed at a question. */
 export class Cancelled extends Error {}
 
 interface Choice<T> {

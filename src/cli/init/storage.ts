@@ -18,7 +18,7 @@ const COMPOSE_SECRETS = ['POSTGRES_PASSWORD', 'REDIS_PASSWORD', 'GRAFANA_PASSWOR
 
 /** Asks where the mirror and its queue are, and tries both. */
 export async function askStorage(ask: Asker, parts: TrialParts) {
-  const where = await ask.choose('Where shall the mirror be?', [
+  const where = await ask.choose('Where should the mirror be?', [
     { value: 'built-in', label: 'In the built-in Postgres', hint: 'nothing to set up; one machine' },
     { value: 'own', label: 'In a Postgres of our own', hint: '13 or later' },
     { value: 'compose', label: 'In Docker', hint: 'docker compose brings Postgres and Redis' },
@@ -93,7 +93,7 @@ async function tryDatabase(url: string): Promise<string> {
 }
 
 async function askQueue(ask: Asker, parts: TrialParts, database: string | null): Promise<string | null> {
-  const where = await ask.choose('Where shall the queue be?', [
+  const where = await ask.choose('Where should the queue be?', [
     { value: 'postgres', label: 'In the same Postgres', hint: 'nothing more to set up' },
     { value: 'redis', label: 'In Redis', hint: '6.2 or later; for several machines' },
   ]);

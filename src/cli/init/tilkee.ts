@@ -23,7 +23,7 @@ export async function askTilkee(ask: Asker, parts: TrialParts) {
     const credentials: Answers = way === 'key' ? await askKey(ask, parts) : await askPassword(ask, username);
     username = credentials.TILKEE_USERNAME ?? '';
     const answers = { ...addresses, TILKEE_ENABLED: null, ...NO_CREDENTIALS, ...credentials };
-    // Nothing of Tilkee was ever tried on the real server, so a refusal other than of the account is no proof against the answers.
+    // Tilkee was never tried on the real server, so only a refusal of the account counts against the answers.
     const trial = { doing: 'Signing in …', certain: ['account'] } as const;
     const tried = await tryUntilClear(ask, trial, () => openAll(ask, parts, answers));
     if (tried === 'address') addresses = await askAddresses(ask, parts);

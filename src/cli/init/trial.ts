@@ -19,7 +19,7 @@ import { formatEntry } from './dot-env.ts';
 export interface TrialParts {
   readonly logger: Logger;
   readonly signal: AbortSignal;
-  /** Where `.env` is, and the process's environment unless told otherwise. */
+  /** Where `.env` is; default: the process's environment. */
   readonly cwd: string;
   readonly env?: Readonly<Record<string, string | undefined>>;
 }
@@ -39,7 +39,7 @@ export function tryTiledeskAccount(parts: TrialParts, answers: Answers): Promise
   });
 }
 
-/** Opens every connection that these answers make, as the daemon does, and reports what it said. */
+/** Opens every connection that these answers make, as the daemon does, and reports the results. */
 export function openAll(ask: Asker, parts: TrialParts, answers: Answers): Promise<void> {
   const config = loadAnswers(answers, parts);
   return withUpstreams(config, parts, async (upstreamParts, fetch) => {
@@ -98,13 +98,13 @@ function problemAfter(error: unknown): 'account' | 'address' | null {
   throw error;
 }
 
-/** What is wrong with an answer: in the words of the configuration, or that `.env` cannot hold it. `others`: answers that this one needs beside it. */
+/** Returns what is wrong with an answer: the configuration's message, or that `.env` cannot contain it. `others`: answers that this one needs beside it. */
 export const checkFor =
   (name: VariableName, parts: TrialParts, others: Answers = {}) =>
   (text: string): string | undefined =>
     problemWith(name, { ...others, [name]: text }, parts) ?? writable(name)(text);
 
-/** Says at the question already what `.env` cannot hold. */
+/** Rejects at the question what `.env` cannot contain. */
 export const writable =
   (name: string) =>
   (text: string): string | undefined =>

@@ -1,4 +1,4 @@
-// Draws what `data-plot` holds, on the pages and in the report's file alike. Without it the tables say the same.
+// Draws the chart of each `data-plot`, on the pages and in the report's file. Without it the tables show the same.
 
 /** @typedef {{ label?: string, kind: 'bars' | 'line' | 'area', color: string, values: (number | null)[] }} Series */
 /** @typedef {{ write: 'count' | 'duration' | 'rating', at: string[], series: Series[], height?: number }} Chart */
@@ -8,7 +8,7 @@
   const DAY = 86_400;
   const short = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 });
 
-  /** As the server's words.ts. @param {number} seconds @param {number} [digits] */
+  /** Formats as the server's format.ts. @param {number} seconds @param {number} [digits] */
   function duration(seconds, digits = 0) {
     const s = Math.max(0, Math.round(seconds));
     if (s < 120) return `${s} s`;
@@ -48,25 +48,25 @@
     return (/** @type {number} */ at) => date.format(at * 1000);
   }
 
-  /** @param {HTMLElement} place */
-  function draw(place) {
+  /** @param {HTMLElement} element */
+  function draw(element) {
     /** @type {any} */
     const Plot = /** @type {any} */ (globalThis).uPlot;
     /** @type {Chart} */
-    const { at, series, write, height = 180 } = JSON.parse(place.dataset.plot ?? '{}');
+    const { at, series, write, height = 180 } = JSON.parse(element.dataset.plot ?? '{}');
     const times = at.map((time) => Date.parse(time) / 1000);
     const step = times.length > 1 ? (times[1] ?? 0) - (times[0] ?? 0) : DAY;
     const least = write === 'rating' ? 5 : 1;
     /** @param {string} name @param {number} [percent] */
     const colour = (name, percent = 100) => {
-      place.style.color = `color-mix(in srgb, var(--${name}) ${percent}%, transparent)`;
-      return getComputedStyle(place).color;
+      element.style.color = `color-mix(in srgb, var(--${name}) ${percent}%, transparent)`;
+      return getComputedStyle(element).color;
     };
     const axis = { stroke: colour('soft'), font: '11px system-ui, sans-serif', ticks: { show: false } };
-    place.replaceChildren();
+    element.replaceChildren();
     new Plot(
       {
-        width: Math.max(160, place.clientWidth),
+        width: Math.max(160, element.clientWidth),
         height,
         padding: [10, 18, 0, 0],
         legend: { show: false },
@@ -116,12 +116,12 @@
         ],
       },
       [times, ...series.map(({ values }) => values)],
-      place,
+      element,
     );
   }
 
   const drawAll = () => {
-    for (const place of document.querySelectorAll('[data-plot]')) draw(/** @type {HTMLElement} */ (place));
+    for (const element of document.querySelectorAll('[data-plot]')) draw(/** @type {HTMLElement} */ (element));
   };
 
   /** @type {number | undefined} */

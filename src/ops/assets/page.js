@@ -1,4 +1,4 @@
-// The pages are complete without this script. With it, times move on, changes arrive by themselves, buttons answer in place, and the charts
+// The pages are complete without this script. With it, times move on, changes arrive by themselves, buttons work without a reload, and the charts
 // are drawn. Plain JavaScript as it is served; its types are checked (tsconfig.json beside it).
 
 /** @typedef {{ at: string, rows: number, lag_seconds: number | null }} Hour */
@@ -30,14 +30,14 @@ function moveTimes() {
 }
 
 /** @type {number | undefined} */
-let silence;
+let toastTimer;
 /** @param {string} text */
-function say(text) {
+function showToast(text) {
   const toast = byId('toast');
   if (toast === null) return;
   toast.textContent = text;
-  clearTimeout(silence);
-  silence = setTimeout(() => {
+  clearTimeout(toastTimer);
+  toastTimer = setTimeout(() => {
     toast.textContent = '';
   }, 6_000);
 }
@@ -46,7 +46,7 @@ function say(text) {
 
 let isBehind = false;
 let isRefreshing = false;
-/** Takes the page over as the server shows it now; as soon as somebody looks at it. */
+/** Takes over the page as the server shows it now, once it is visible. */
 async function refresh() {
   isBehind = true;
   if (isRefreshing || document.hidden) return;
@@ -71,7 +71,7 @@ function takePage(page) {
   document.title = page.title;
   Idiomorph.morph(byId('main'), page.getElementById('main'), {
     callbacks: {
-      // What is drawn or written into, and what somebody is at work in.
+      // Keeps charts, messages and the focused field.
       beforeNodeMorphed: (/** @type {Node} */ old) =>
         !(old instanceof Element && old.matches('.charts, .filter, :popover-open')),
       // What a person opened or closed stays so.
@@ -125,10 +125,10 @@ document.addEventListener('submit', async (event) => {
       body: JSON.stringify(Object.fromEntries(new FormData(form))),
     });
     const answer = await response.json().catch(() => ({}));
-    say(answer.message ?? answer.error?.message ?? `That did not work (${response.status}).`);
+    showToast(answer.message ?? answer.error?.message ?? `That did not work (${response.status}).`);
     if (response.status === 401) location.assign('/sign-in');
   } catch {
-    say('leadmirror does not answer. Is it still running?');
+    showToast('leadmirror does not answer. Is it still running?');
   } finally {
     button?.removeAttribute('aria-busy');
     const sheet = form.closest('[popover]');
@@ -139,17 +139,17 @@ document.addEventListener('submit', async (event) => {
 document.addEventListener('click', async ({ target }) => {
   if (!(target instanceof Element) || !target.matches('.copy')) return;
   await navigator.clipboard.writeText(target.previousElementSibling?.textContent ?? '');
-  say('Copied.');
+  showToast('Copied.');
 });
 
 /** While one types, where everything is on this page; else the server looks. */
 function filterStreams() {
   const input = /** @type {HTMLInputElement | null} */ (document.querySelector('.filter[data-whole=yes] #q'));
   if (input === null) return;
-  const word = input.value.trim().toLowerCase();
+  const term = input.value.trim().toLowerCase();
   for (const connection of all('.connection')) {
     const streams = all('.stream', connection);
-    for (const stream of streams) stream.hidden = !(stream.dataset.name ?? '').includes(word);
+    for (const stream of streams) stream.hidden = !(stream.dataset.name ?? '').includes(term);
     connection.hidden = streams.every(({ hidden }) => hidden);
   }
 }
@@ -174,13 +174,13 @@ const watcher = new IntersectionObserver((entries) => {
   }
 });
 
-/** The last 24 hours of an account or a stream. @param {Element} place */
-async function drawCharts(place) {
-  if (!(place instanceof HTMLElement)) return;
-  const response = await fetch(place.dataset.history ?? '', { headers: { accept: 'application/json' } }).catch(
+/** The last 24 hours of an account or a stream. @param {Element} element */
+async function drawCharts(element) {
+  if (!(element instanceof HTMLElement)) return;
+  const response = await fetch(element.dataset.history ?? '', { headers: { accept: 'application/json' } }).catch(
     () => null,
   );
-  // The table and the strip say the same.
+  // The table and the strip show the same.
   if (!response?.ok) return;
   /** @type {{ hours: Hour[] }} */
   const { hours } = await response.json();
@@ -188,25 +188,29 @@ async function drawCharts(place) {
   const sum = hours.reduce((total, { rows }) => total + rows, 0);
   const longest = Math.max(...hours.map(({ lag_seconds }) => lag_seconds ?? -1));
   if (sum === 0 && longest < 0) {
-    place.textContent = 'Nothing in the last 24 hours.';
+    element.textContent = 'Nothing in the last 24 hours.';
     return;
   }
   const rows = { kind: 'bars', color: 'accent', values: hours.map((hour) => hour.rows) };
   const lag = { kind: 'area', color: 'rest', values: hours.map(({ lag_seconds }) => lag_seconds) };
   const total = `${sum.toLocaleString('en-US')} in 24 hours`;
-  place.replaceChildren(
-    createFigure(place, 'Rows per hour', total, { write: 'count', at, series: [rows] }),
-    createFigure(place, 'Longest lag per hour', `up to ${duration(longest)}`, { write: 'duration', at, series: [lag] }),
+  element.replaceChildren(
+    createFigure(element, 'Rows per hour', total, { write: 'count', at, series: [rows] }),
+    createFigure(element, 'Longest lag per hour', `up to ${duration(longest)}`, {
+      write: 'duration',
+      at,
+      series: [lag],
+    }),
   );
-  for (const plot of all('[data-plot]', place)) leadmirror.draw(plot);
+  for (const plot of all('[data-plot]', element)) leadmirror.draw(plot);
 }
 
-/** @param {HTMLElement} place @param {string} title @param {string} summary @param {object} chart */
-function createFigure(place, title, summary, chart) {
+/** @param {HTMLElement} element @param {string} title @param {string} summary @param {object} chart */
+function createFigure(element, title, summary, chart) {
   const create = (/** @type {string} */ tag, text = '') =>
     Object.assign(document.createElement(tag), { textContent: text });
   const figure = Object.assign(create('figure'), { className: 'chart', role: 'img' });
-  figure.ariaLabel = `${place.dataset.name}, last 24 hours. ${title}: ${summary}`;
+  figure.ariaLabel = `${element.dataset.name}, last 24 hours. ${title}: ${summary}`;
   const caption = create('figcaption');
   caption.append(create('b', title), ` · ${summary}`);
   const plot = create('div');
@@ -220,14 +224,14 @@ function createFigure(place, title, summary, chart) {
 function begin() {
   filterStreams();
   moveTimes();
-  for (const place of all('.charts')) watcher.observe(place);
+  for (const element of all('.charts')) watcher.observe(element);
 }
 
 if (navigator.clipboard !== undefined) document.body.classList.add('can-copy');
 begin();
 setInterval(moveTimes, 1_000);
 setInterval(() => {
-  if (!document.hidden) for (const place of visible) if (place.isConnected) void drawCharts(place);
+  if (!document.hidden) for (const element of visible) if (element.isConnected) void drawCharts(element);
 }, 30_000);
 const { live } = document.body.dataset;
 if (live !== undefined) listen(live);

@@ -6,7 +6,7 @@ const MOST_ADDRESSES = 10_000;
 
 /**
  * Wrong tokens by network address and by what was sent. After ten different ones within a minute further wrong ones from there have to wait until the minute is
- * over; one that is sent again and again, as by a script with an old token, has to wait alone. The right token and who is signed in never wait: everybody
+ * over; one that is sent again and again, as by a script with an old token, has to wait. The right token and who is signed in never wait: all users
  * behind one proxy has one address.
  */
 export class Failures {
@@ -30,14 +30,14 @@ export class Failures {
     const now = this.#now();
     let entry = this.#byAddress.get(address);
     if (entry === undefined || entry.endsAt <= now) {
-      if (this.#byAddress.size >= MOST_ADDRESSES) this.#forgetOld(now);
+      if (this.#byAddress.size >= MOST_ADDRESSES) this.#deleteOld(now);
       entry = { counts: new Map(), endsAt: now + WINDOW_MS };
       this.#byAddress.set(address, entry);
     }
     entry.counts.set(digest(sent), (entry.counts.get(digest(sent)) ?? 0) + 1);
   }
 
-  #forgetOld(now: number): void {
+  #deleteOld(now: number): void {
     for (const [address, { endsAt }] of this.#byAddress) if (endsAt <= now) this.#byAddress.delete(address);
     const [oldest] = this.#byAddress.keys();
     if (this.#byAddress.size >= MOST_ADDRESSES && oldest !== undefined) this.#byAddress.delete(oldest);

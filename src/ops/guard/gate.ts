@@ -8,7 +8,7 @@ import { type EndedSessions, isSameSecret, SESSION_HOURS, Sessions } from './ses
 /**
  * Who may do what.
  *
- * Without a token: anybody who reaches the page under a loopback name may read, nobody may change anything. The name is checked so that a page on the
+ * Without a token: all who reach the page under a loopback name may read; changes are refused. The name is checked so that a page on the
  * internet whose name suddenly points at 127.0.0.1 (DNS rebinding) reads nothing.
  *
  * With a token: only the probes, the sign-in page and its style are open. Everything else wants the token as a bearer, or the session of a person
@@ -16,7 +16,7 @@ import { type EndedSessions, isSameSecret, SESSION_HOURS, Sessions } from './ses
  */
 export type Gate = ReturnType<typeof createGate>;
 
-/** Answers to anybody: nothing on these tells about the mirror's accounts. */
+/** Open to all: these show nothing of the mirror's accounts. */
 const OPEN = /^\/(healthz|readyz|sign-in|favicon\.ico|assets\/[\w.-]+)$/;
 const COOKIE = 'leadmirror_session';
 const READS = new Set(['GET', 'HEAD', 'OPTIONS']);
@@ -31,7 +31,7 @@ export function createGate(
   const failures = new Failures();
 
   const gate = {
-    /** Without a token nobody may change anything. */
+    /** Without a token changes are refused. */
     canChange: token !== null,
     /** Compares, counts failures. `waitSeconds`: too many of them came from this address. */
     tryToken(request: FastifyRequest, given: string): 'right' | 'wrong' | { readonly waitSeconds: number } {
@@ -80,7 +80,7 @@ export function createGate(
       reply.header('retry-after', result.waitSeconds);
       return refuse(request, reply, 'too_many_failures', tooMany(result.waitSeconds));
     }
-    // A cookie is sent by the browser without the person's doing: then the browser has to say where the request comes from.
+    // A cookie is sent by the browser without the person's doing: then the browser has to state where the request comes from.
     if ((await gate.isSignedIn(request)) && (!changes || isOurs === true)) return;
     if (wantsHtml(request) && request.method === 'GET') return reply.redirect('/sign-in', 303);
     return refuse(request, reply, 'token_needed');

@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify';
 const NONE = ["'none'"];
 const SELF = ["'self'"];
 
-/** Everything comes from this server, nothing is inline, nobody frames it. */
+/** Everything comes from this server, nothing is inline, and framing is refused. */
 const PAGE_POLICY = {
   defaultSrc: NONE,
   scriptSrc: SELF,
@@ -28,10 +28,10 @@ export const BOARD_POLICY = {
 export async function addSecurityHeaders(server: FastifyInstance): Promise<void> {
   await server.register(helmet, {
     contentSecurityPolicy: { useDefaults: false, directives: PAGE_POLICY },
-    // Not `no-referrer`: then a browser says `Origin: null` with its forms, and on plain http beyond loopback that is all it says.
+    // Not `no-referrer`: then a browser sends `Origin: null` with its forms, and on plain http beyond loopback nothing else.
     referrerPolicy: { policy: 'same-origin' },
     frameguard: { action: 'deny' },
-    // Whether the whole host is on https is for the proxy in front of it to say.
+    // Only the proxy in front knows whether the whole host is on https.
     strictTransportSecurity: false,
   });
   server.addHook('onSend', async (_request, reply) => {

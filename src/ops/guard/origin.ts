@@ -12,7 +12,7 @@ export function hostName(host: string | undefined): string {
 }
 
 /**
- * Whether a request that changes something comes from this page itself. Browsers say so in `Sec-Fetch-Site`, which no page can set, and older ones, or
+ * Whether a request that changes something comes from this page itself. Browsers send it in `Sec-Fetch-Site`, which no page can set, and older ones, or
  * those on plain http, in `Origin`.
  * @returns null when neither is there: no browser sent it.
  */

@@ -19,7 +19,7 @@ export function createProcessMetrics() {
   new Gauge({
     ...common,
     name: 'leadmirror_build_info',
-    help: 'Always 1; the labels say what runs.',
+    help: 'Always 1; the labels show what runs.',
     labelNames: ['version', 'node'],
   }).set({ version: readVersion(), node: process.version }, 1);
   return {

@@ -6,7 +6,7 @@ import type { RowCounts } from '../../store/reports/status.ts';
 import { STATES_BY_URGENCY } from '../status-document.ts';
 
 /**
- * What the database says, as gauges: the same from any process, for all workers together. A table of them rather than code for each, so that one more is
+ * The facts of the database as gauges: the same from any process, for all workers together. A table of them rather than code for each, so that one more is
  * one more line.
  */
 interface StoredFacts extends MetricFacts {
@@ -16,7 +16,7 @@ interface StoredFacts extends MetricFacts {
 
 type Reading = keyof { [K in keyof StreamFacts as StreamFacts[K] extends number | null ? K : never]: unknown };
 
-/** One series per connection and stream. Nothing is said where nothing is known. */
+/** One series per connection and stream; none where nothing is known. */
 const STREAM_GAUGES: readonly (readonly [name: string, fact: Reading, help: string])[] = [
   [
     'stream_lag_seconds',
@@ -41,7 +41,7 @@ const STREAM_GAUGES: readonly (readonly [name: string, fact: Reading, help: stri
   [
     'stream_verification_differences',
     'verification_differences',
-    'Rows that differed in the last verify, were not repaired by it, and not read again by a complete full walk since.',
+    'Rows that differed in the last verify, were not repaired by it, and not read again by a complete full sync since.',
   ],
 ];
 
@@ -103,12 +103,12 @@ const BUDGET_GAUGES: readonly (readonly [name: string, help: string, read: (fact
   ],
   [
     'budget_blocked_seconds',
-    'How long nobody asks because the server said so; 0 when it did not.',
+    'How long requests wait because the server asked for it; 0 when it did not.',
     (facts) => facts.blocked_seconds,
   ],
   [
     'budget_circuit_open',
-    '1 while requests are held after repeated failures, 0.5 while single ones are tried, else 0.',
+    '1 while requests are blocked after repeated failures, 0.5 while single ones are tried, else 0.',
     (facts) => CIRCUITS[facts.circuit],
   ],
 ];

@@ -1,6 +1,6 @@
 import type { Report } from '../../store/reports/report.ts';
 
-/** `chart.js` draws it, and the table below it says the same. */
+/** `chart.js` draws it, and the table below it shows the same. */
 export interface TimeChart {
   readonly title: string;
   /** In a sentence, for who does not see it. */
@@ -15,7 +15,7 @@ interface TimeSeries {
   readonly label: string;
   readonly kind: 'bars' | 'line';
   /** Name of the colour in page.css. */
-  readonly color: 'accent' | 'rest' | 'doubt';
+  readonly color: 'accent' | 'rest' | 'partial';
   readonly values: readonly (number | null)[];
 }
 
@@ -45,10 +45,10 @@ export function timeCharts({ requests, response_times: times, satisfaction, link
   const counts = `${requests.opened} opened and ${requests.closed} closed`;
   const linkCounts = `${links.sent} sent, ${links.opened} of them opened`;
   return {
-    volume: chart('Requests', counts, 'count', bars('opened', opened), line('closed', 'doubt', closed)),
+    volume: chart('Requests', counts, 'count', bars('opened', opened), line('closed', 'partial', closed)),
     answers: spread('Time to the first answer,', `${times.answered} answered requests`, 'first_response'),
     resolutions: spread('Time to the closing,', `${times.resolved} closed requests`, 'resolution'),
     ratings: chart('Average rating', `${satisfaction.rated} ratings`, 'rating', line('average', 'accent', average)),
-    links: chart('Links', linkCounts, 'count', bars('sent', sent), line('of these opened', 'doubt', read)),
+    links: chart('Links', linkCounts, 'count', bars('sent', sent), line('of these opened', 'partial', read)),
   };
 }

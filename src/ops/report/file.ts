@@ -5,7 +5,7 @@ import { Html, html } from '../view/html.ts';
 import { reportView } from './view.ts';
 
 /**
- * A report as one file that needs nothing else: styles, chart library and figures are inside, and its policy lets it ask nobody. Sums only; nothing of a
+ * A report as one file that needs nothing else: styles, chart library and figures are inside, and its policy forbids all requests. Sums only; nothing of a
  * person is in it.
  */
 export function reportFile(report: Report, nowMs: number): string {

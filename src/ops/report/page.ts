@@ -2,7 +2,7 @@ import type { ReportQuery } from '../../store/reports/report.ts';
 import { parseDay } from '../../store/reports/report-days.ts';
 import { type Html, html } from '../view/html.ts';
 
-/** What the form of the report tab says; anything that is no day is told, and left out. */
+/** Reads the form of the report tab; anything that is no day is reported, and left out. */
 export interface ReportForm {
   readonly query: ReportQuery;
   readonly problem: string | null;

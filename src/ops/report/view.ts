@@ -136,7 +136,7 @@ interface Bar {
 
 const BAR_WIDTH = 200;
 
-/** A table whose second column is drawn. With `whole`, each number is also told as a share of it. */
+/** A table whose second column is drawn. With `whole`, each number is also shown as a share of it. */
 function bars(
   title: string,
   head: string,
@@ -170,7 +170,7 @@ function timeChart(chart: TimeChart): Html {
     ],
   });
   return html`<section class="figure wide"><h2>${title}</h2>
-<figure class="chart plot" data-plot="${JSON.stringify(chart)}" role="img" aria-label="${title}: ${summary}"><noscript>The table below says the same.</noscript></figure>
+<figure class="chart plot" data-plot="${JSON.stringify(chart)}" role="img" aria-label="${title}: ${summary}"><noscript>The table below shows the same.</noscript></figure>
 <p class="legend" aria-hidden="true">${series.map(({ label, color, kind }) => html`<span class="key is-${color} is-${kind}">${label}</span>`)}</p>
 <details><summary>As a table</summary>${rows}</details></section>`;
 }

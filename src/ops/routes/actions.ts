@@ -22,7 +22,7 @@ const ACTIONS: Readonly<Record<string, Act>> = {
   cancel: (control, key) => control.cancel?.(key),
 };
 
-/** What a person may do. The gate lets nobody here without the token. */
+/** The actions on streams. The gate requires the token. */
 export function addActionRoutes(server: FastifyInstance, { prisma, control }: OpsParts, live: LiveStatus): void {
   if (control === undefined) return;
   server.post<{ Params: { connection: string; stream: string; action: string } }>(

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import type { LiveEvent, LiveStatus } from '../live.ts';
 
-/** Proxies close a connection that says nothing for a while. */
+/** Proxies close a connection without traffic. */
 const BEAT_MS = 15_000;
 const RETRY_MS = 2_000;
 const MOST_LISTENERS = 200;
@@ -30,7 +30,7 @@ export function addEventRoutes(server: FastifyInstance, live: LiveStatus): void 
       if (raw.writableLength > MOST_UNREAD) return void raw.destroy();
       raw.write(`event: ${name}\nid: ${id}\ndata: {}\n\n`);
     };
-    // A browser that reconnects says where it was; a page that is new, what it was made from.
+    // A browser that reconnects sends its last event; a new page sends the version it was made from.
     const last = request.headers['last-event-id'];
     const stop = live.subscribe(send, typeof last === 'string' && last !== '' ? last : request.query.since);
     const beat = setInterval(() => raw.write(': still here\n\n'), BEAT_MS);

@@ -6,7 +6,7 @@ import type { OpsParts } from '../parts.ts';
 /** How long a probe may take before it counts as no answer. */
 const PROBE_MS = 3_000;
 
-/** Is the process up; is everything there that it needs to work. Open to anybody, and tells nothing else. */
+/** Is the process up; is everything there that it needs to work. Open to all; returns nothing else. */
 export function addHealthRoutes(server: FastifyInstance, { prisma, queue, migrations = [] }: OpsParts): void {
   server.get('/healthz', async () => ({ status: 'ok' }));
 

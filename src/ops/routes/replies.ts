@@ -31,7 +31,7 @@ const hasUnreadableText = (value: unknown): boolean =>
 
 const MOST_CHARACTERS = 2_000;
 
-/** Addresses and forms that cannot be meant are refused in one place, before any route sees them. */
+/** Addresses and forms that cannot be meant are refused before any route sees them. */
 export function refuseUnreadable(server: FastifyInstance): void {
   const refuse = (reply: FastifyReply, status: number, message: string) =>
     reply.code(status).send({ error: { code: 'bad_request', message } });
@@ -44,7 +44,7 @@ export function refuseUnreadable(server: FastifyInstance): void {
   });
 }
 
-/** Errors in words for people and for scripts; what was not foreseen goes to the log and not to the reader. */
+/** Returns errors as a message and a code; an unexpected one goes to the log only. */
 export function handleErrors(server: FastifyInstance, assets: AssetUrls): void {
   server.setErrorHandler((error: Error & { statusCode?: number }, request, reply) => {
     const named = databaseError(error, 'of the mirror');
@@ -68,4 +68,4 @@ export function handleErrors(server: FastifyInstance, assets: AssetUrls): void {
   });
 }
 
-const NOT_MADE = 'This could not be done; the log of this process says why.';
+const NOT_MADE = 'This could not be done; the log of this process shows why.';

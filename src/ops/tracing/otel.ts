@@ -94,7 +94,7 @@ function createTracer(provider: NodeTracerProvider, version: string): Tracer {
   };
 }
 
-/** The word of the cause only: a driver's message may quote what it was given. */
+/** Records only the code of the cause: a driver's message may quote its input. */
 function fail(span: OtelSpan, error: unknown): void {
   const type = isAbort(error) ? 'aborted' : errorCode(error);
   span.setAttribute('error.type', type);

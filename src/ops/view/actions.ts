@@ -12,7 +12,7 @@ type Action = readonly [
 
 const RUN: Action = ['trigger', 'Run now', 'Reads what changed.', { pass: 'incremental' }];
 const READ: Action = ['trigger', 'Read now', 'Begins the first full read, or goes on with it.', { pass: 'backfill' }];
-const WALK: Action = ['trigger', 'Full walk', 'Reads everything and finds deletions.', { pass: 'reconcile' }];
+const WALK: Action = ['trigger', 'Full sync', 'Reads everything and finds deletions.', { pass: 'reconcile' }];
 const PAUSE: Action = ['pause', 'Pause', 'No run begins until it is resumed.'];
 const RESUME: Action = ['resume', 'Resume', 'Runs go on as scheduled.'];
 const CANCEL: Action = ['cancel', 'Stop this run', 'Its checkpoint is kept.'];
@@ -25,8 +25,8 @@ const RESYNC: Action = [
 const ACCEPT: Action = [
   'accept-deletions',
   'Accept deletions',
-  'A full walk marks what the brake holds back.',
-  { confirm: 'Were these rows really deleted upstream? A full walk will mark them as deleted.' },
+  'A full sync marks the deletions that the guard blocks.',
+  { confirm: 'Were these rows really deleted upstream? A full sync will mark them as deleted.' },
 ];
 
 /** What may be done to a stream now, the likeliest first. */

@@ -40,7 +40,7 @@ export const percent = (share: number): string => `${Math.floor(share * 100 + 1e
 export const PASS_LABELS: Readonly<Record<string, string>> = {
   backfill: 'first full read',
   incremental: 'changes',
-  reconcile: 'full walk',
+  reconcile: 'full sync',
   verify: 'verify',
 };
 

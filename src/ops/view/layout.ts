@@ -5,7 +5,7 @@ export interface LayoutOptions {
   readonly title: string;
   readonly assets: AssetUrls;
   readonly main: Html;
-  /** Somebody is signed in, and may sign out. */
+  /** True when the reader is signed in, and may sign out. */
   readonly isSignedIn?: boolean;
   readonly hasQueues?: boolean;
   /** Which state of the live page this is; absent: it does not change by itself. */

@@ -50,7 +50,7 @@ function summaryLine(summary: Summary): Html {
   const { by_state: states } = summary;
   const chips = STATES_BY_URGENCY.filter((state) => states[state] > 0);
   return html`<section class="summary" id="summary"><h1>${headline(summary)}</h1>
-<ul class="tally" aria-label="Streams by state">${chips.map(
+<ul class="counts" aria-label="Streams by state">${chips.map(
     (state) =>
       html`<li><a class="chip is-${state}" href="/?state=${state}">${stateIcon(state)}${count(states[state])} ${state}</a></li>`,
   )}</ul></section>`;
@@ -80,10 +80,10 @@ function queueLine(queue: QueueHealth | null): Html {
   const { fast, bulk } = queue.lanes;
   const describe = (lane: typeof fast) =>
     `${count(lane.active)} running, ${count(lane.waiting)} waiting${lane.failed > 0 ? `, ${count(lane.failed)} given up` : ''}`;
-  return html`<p class="soft" id="queue">Queue in ${backend} · changes: ${describe(fast)} · full walks: ${describe(bulk)}</p>`;
+  return html`<p class="soft" id="queue">Queue in ${backend} · changes: ${describe(fast)} · full syncs: ${describe(bulk)}</p>`;
 }
 
-/** `3 processes, leader host-a:4711; 1 silent since …`: of the daemon, on all machines. */
+/** `3 processes, leader host-a:4711; 1 lost since …`: the daemon on all machines. */
 function processesLine(processes: StatusDocument['processes']): Html {
   return html`<p class="soft" id="processes">Daemon: ${describeProcesses(processes) ?? html`no process is known; <code>leadmirror start</code> runs one`}</p>`;
 }

@@ -1,7 +1,7 @@
 import type { StreamState } from '../../store/reports/status.ts';
 import { type Html, html } from './html.ts';
 
-/** Each state by word, shape and colour: none of the three is needed to tell them apart. */
+/** Each state has a label, a shape and a colour: any one of them identifies it. */
 const SHAPES: Readonly<Record<StreamState, string>> = {
   fresh: 'M3.5 8.4 6.6 11.5 12.6 4.8',
   syncing: 'M13 8a5 5 0 0 1-9.2 2.7M3 8a5 5 0 0 1 9.2-2.7M12.6 2.6v2.9h-2.9M3.4 13.4v-2.9h2.9',
@@ -16,7 +16,7 @@ export const STATE_MEANINGS: Readonly<Record<StreamState, string>> = {
   fresh: 'complete as of the last pass',
   syncing: 'the first full read is under way',
   stale: 'no complete pass in time',
-  partial: 'something is missing or in doubt',
+  partial: 'something is missing or unconfirmed',
   blocked: 'cannot go on without a person',
   paused: 'a person stopped it',
   never: 'no run yet',

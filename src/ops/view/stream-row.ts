@@ -81,7 +81,7 @@ function nextRunOf({ paused_at, next_runs, running }: StreamFacts, nowMs: number
   return next === undefined ? '–' : until(next.at, nowMs);
 }
 
-/** Most runs are over before anybody could read how far they are: a line for each would only make the page jump. */
+/** Shorter runs get no line, which would only make the page jump. */
 const LONG_MS = 3_000;
 
 export const isLong = ({ started_at }: Progress, nowMs: number): boolean => nowMs - started_at.getTime() >= LONG_MS;

@@ -7,7 +7,7 @@ export interface Column<T> {
 }
 
 export interface TableOptions<T> {
-  /** In words, for who does not see it. */
+  /** The text for screen readers. */
   readonly label: string;
   readonly columns: readonly Column<T>[];
   readonly rows: readonly T[];

@@ -10,9 +10,9 @@ import type { SignIn } from './sign-in.ts';
 export interface TiledeskApi {
   /** GET below the project; the answer is 200 with JSON. */
   get(path: string, query: URLSearchParams, options: GetOptions): Promise<UpstreamResponse>;
-  /** Is the object there? Null: the server did not say in a way that can be trusted (a gateway's 404, a 500). */
+  /** Is the object there? Null: the server gave no reliable answer (a gateway's 404, a 500). */
   exists(path: string, options: FetchOptions): Promise<boolean | null>;
-  /** Is this account owner or admin of the project? A lesser role gets fewer requests, and no error says so. */
+  /** Is this account owner or admin of the project? A lesser role gets fewer requests without an error. */
   verify(options: FetchOptions): Promise<AccountFacts>;
 }
 

@@ -32,7 +32,7 @@ interface TiledeskSettings {
   readonly auth: Credentials;
   readonly streams: readonly TiledeskStreamName[];
   readonly pageSize: number;
-  readonly fullWalkKey: 'id' | 'created_at';
+  readonly fullSyncKey: 'id' | 'created_at';
   readonly allowCustomRole: boolean;
 }
 
@@ -44,7 +44,7 @@ interface TiledeskParts {
   readonly privacy: Privacy;
 }
 
-/** Server and account in one word that holds no secret: connections with the same one share budget and sign-in. */
+/** Server and account in one name without a secret: connections with the same name share budget and sign-in. */
 export function tiledeskCredential({ baseUrl, auth }: Pick<TiledeskSettings, 'baseUrl' | 'auth'>): string {
   const account = auth.kind === 'token' ? `token ${auth.token}` : auth.email.toLowerCase();
   const { host } = new URL(baseUrl);
@@ -53,7 +53,7 @@ export function tiledeskCredential({ baseUrl, auth }: Pick<TiledeskSettings, 'ba
 
 /** One Tiledesk project as a connection. */
 export function createTiledeskConnection({ settings, upstream, signIn, privacy }: TiledeskParts): Connection {
-  const { baseUrl, projectId, allowCustomRole, pageSize, fullWalkKey } = settings;
+  const { baseUrl, projectId, allowCustomRole, pageSize, fullSyncKey } = settings;
   const api = createTiledeskApi({ baseUrl, projectId, allowCustomRole, signIn, upstream });
   let opened: AccountFacts | null = null;
   return {
@@ -61,7 +61,7 @@ export function createTiledeskConnection({ settings, upstream, signIn, privacy }
     source: 'tiledesk',
     credential: tiledeskCredential(settings),
     streams: STREAM_NAMES.filter((name) => settings.streams.includes(name)).map((name) =>
-      STREAMS[name]({ api, pageSize, fullWalkKey, privacy }),
+      STREAMS[name]({ api, pageSize, fullSyncKey, privacy }),
     ),
     retryRefused: signIn.retryRefused,
     async open(options) {

@@ -8,7 +8,7 @@ import { redacted, type TiledeskStreamParts, tiledeskTable } from './parts.ts';
 /**
  * Leads. The list shows one status per call; `status=all` is never answered (seen in server 2.19). Repeating the
  * parameter joins statuses, which is probed once. Without that, three lists are read in this order: a lead that changes
- * its status is met again in a later one, or at the front of the next incremental pass.
+ * its status is seen again in a later one, or at the front of the next incremental pass.
  */
 const STATUSES = [100, 50, 1000] as const;
 const DELETED = 1000;
@@ -37,14 +37,14 @@ export const LEADS = tiledeskTable(
     status: integer(),
   },
   {
-    // Status 1000 is the upstream's word that a lead is deleted; one without a date still has to be marked.
+    // Status 1000 means deleted upstream; a lead without a date still has to be marked.
     deletedAt: ({ status, updatedAt, createdAt }) =>
       asInteger(status) === DELETED ? (firstOf(asTime, updatedAt, createdAt) ?? '1970-01-01T00:00:00.000Z') : null,
   },
 );
 
 export function createLeadsStream(parts: TiledeskStreamParts): Stream {
-  const { api, pageSize, fullWalkKey } = parts;
+  const { api, pageSize, fullSyncKey } = parts;
 
   async function fetchLeads(
     statuses: readonly number[],
@@ -81,7 +81,7 @@ export function createLeadsStream(parts: TiledeskStreamParts): Stream {
     const walk =
       context.pass === 'incremental'
         ? createStitchWalk({ sort: 'updated_at', pageSize, stopBefore: context.stopBefore(id), ties })
-        : createStitchWalk({ sort: fullWalkKey, pageSize: Math.ceil(pageSize * ROOM_FOR_OVERLAP), ties });
+        : createStitchWalk({ sort: fullSyncKey, pageSize: Math.ceil(pageSize * ROOM_FOR_OVERLAP), ties });
     return {
       id,
       walk,

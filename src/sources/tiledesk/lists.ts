@@ -59,7 +59,7 @@ const OBJECT_ID = /^[0-9a-f]{24}$/;
 function toEntry(record: unknown): Entry {
   if (!isObject(record)) return { id: null, sortId: null, createdAt: null, updatedAt: null };
   const id = asId(record._id);
-  // The database sorts ids of another type apart: such a row says nothing about the order of the rows around it.
+  // The database sorts ids of another type apart: such a row shows nothing about the order of the rows around it.
   const sortId = id !== null && OBJECT_ID.test(id) ? id : null;
   return { id, sortId, createdAt: asMs(record.createdAt), updatedAt: asMs(record.updatedAt) };
 }
@@ -72,7 +72,7 @@ export async function fetchNewestChange(fetch: (query: ListQuery) => Promise<Lis
 }
 
 /**
- * Whether a server can do something: as remembered, else asked, with one attempt per question. When it did not say just
+ * Whether a server can do something: as remembered, else asked, with one attempt per question. When it did not answer just
  * now, the careful way is taken, and it is asked again the next time.
  */
 export async function knows(context: PlanContext, name: string, ask: () => Promise<boolean | null>): Promise<boolean> {

@@ -22,7 +22,7 @@ import { channel, redacted, type TiledeskStreamParts, tiledeskTable } from './pa
  * that the mirror wrote since have to be asked.
  *
  *   tiledesk.requests as the mirror wrote them ──alive──> GET requests/{request_id}/messages ──> upsert
- *                                              └─deleted─> its messages get `deleted_at`, nobody is asked
+ *                                              └─deleted─> its messages get `deleted_at`, no request
  *
  * An unknown conversation and an empty one have the same answer (seen in server 2.19), so nothing is concluded from
  * what is missing: messages are marked as deleted only with their conversation, which was asked for by its id.
@@ -64,7 +64,7 @@ export function createMessagesStream(parts: TiledeskStreamParts): Stream {
           { waitMs: PARENT_WAIT_MS, code: 'parent_first' },
         );
       }
-      // A full walk that looks for deletions asks nobody: what is gone is known from the conversations.
+      // A full sync that looks for deletions sends no request: what is gone is known from the conversations.
       const isReconcile = context.pass === 'reconcile';
       const { api } = parts;
       const list = followList({
@@ -132,7 +132,7 @@ const NOTHING = { records: [], entries: [], pageSize: null, total: null } as con
 /** Conversations in order: one that is alive, or as many deleted ones as follow one another; none: the end. */
 function createQueue(conversations: FollowedStream, onlyDeleted: boolean) {
   let rows: FollowedRow[] = [];
-  /** Behind which place they go on. */
+  /** The position behind which they go on. */
   let handedOut: MirrorPosition | null | undefined;
 
   return {

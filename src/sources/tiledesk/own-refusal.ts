@@ -3,7 +3,7 @@ import { isObject } from '../coerce.ts';
 
 type Refusal = Pick<UpstreamResponse, 'status' | 'body'>;
 
-/** `{"success":false,"msg":…}`. Only a 404 in this form says that an object was deleted (seen in server 2.19). */
+/** `{"success":false,"msg":…}`. Only a 404 in this form means that an object was deleted (seen in server 2.19). */
 export function isRefusalObject(body: unknown): boolean {
   return isObject(body) && body.success === false && typeof body.msg === 'string';
 }
@@ -19,7 +19,7 @@ export function isOwnRefusal({ status, body }: Refusal): boolean {
     case 400:
       return typeof error === 'string' && /^(Invalid project id|Project not found)/.test(error);
     case 401:
-      // The IP filter, a ban, or the one word of the check of credentials.
+      // The IP filter, a ban, or the text of the check of credentials.
       return body === 'Unauthorized' || (typeof err === 'string' && err.startsWith('error project'));
     case 404:
       return typeof body === 'string' && /\bCannot (GET|POST) \//.test(body);

@@ -80,7 +80,7 @@ export const REQUESTS = tiledeskTable(
 );
 
 export function createRequestsStream(parts: TiledeskStreamParts): Stream {
-  const { api, pageSize, fullWalkKey } = parts;
+  const { api, pageSize, fullSyncKey } = parts;
 
   async function fetchRequests(query: ListQuery, hasWindows: boolean, options: GetOptions): Promise<ListPage> {
     const parameters = pageParameters(query);
@@ -92,7 +92,7 @@ export function createRequestsStream(parts: TiledeskStreamParts): Stream {
 
   /**
    * Does this server filter on a date with an upper bound (about 2.15 and later)? Before 1970 there must be nothing. A
-   * project without requests proves nothing; nor does no answer.
+   * project without requests shows nothing; nor does no answer.
    */
   async function probeWindows(options: FetchOptions): Promise<boolean | null> {
     const newest: ListQuery = { sort: 'created_at', direction: 'desc', offset: 0, limit: 1, wantTotal: true };
@@ -114,8 +114,8 @@ export function createRequestsStream(parts: TiledeskStreamParts): Stream {
     async planLists(context) {
       const hasWindows = await knows(context, 'createdAtWindows', () => probeWindows(context.fetch));
       const ties = { kind: hasWindows ? 'second' : 'day' } as const;
-      const fullWalk = () =>
-        hasWindows ? createKeysetWalk({ pageSize }) : createStitchWalk({ sort: fullWalkKey, pageSize });
+      const fullSync = () =>
+        hasWindows ? createKeysetWalk({ pageSize }) : createStitchWalk({ sort: fullSyncKey, pageSize });
       const stopBefore = context.stopBefore('all');
       const list: List = {
         id: 'all',
@@ -123,7 +123,7 @@ export function createRequestsStream(parts: TiledeskStreamParts): Stream {
         walk:
           context.pass === 'incremental'
             ? createStitchWalk({ sort: 'updated_at', pageSize, stopBefore, ties })
-            : fullWalk(),
+            : fullSync(),
         fetchPage: (query, options) => fetchRequests(query, hasWindows, options),
         fetchNewestChange: (options) => fetchNewestChange((query) => fetchRequests(query, hasWindows, options)),
       };

@@ -7,7 +7,7 @@ import { createSession, fixedHeader, type HeaderSource, type Session } from '../
 import type { Vault } from '../vault.ts';
 import { isOwnRefusal } from './own-refusal.ts';
 
-/** How an account proves who it is. */
+/** How an account signs in. */
 export type Credentials =
   | { readonly kind: 'jwt' | 'basic'; readonly email: string; readonly password: string }
   | { readonly kind: 'token'; readonly token: string };
@@ -80,7 +80,7 @@ function signInByPassword({ baseUrl, upstream, vault, guard, email, password }: 
   });
 }
 
-/** The token already begins with the word `JWT` and is sent as it is; it has no expiry (seen in server 2.19). */
+/** The token already begins with `JWT` and is sent as it is; it has no expiry (seen in server 2.19). */
 function readSignIn(status: number, body: unknown): Omit<KeptSession, 'passwordDigest'> {
   if (status === 401 || status === 422 || status === 403) throw wrongPassword();
   if (status !== 200) {

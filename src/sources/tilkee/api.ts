@@ -14,17 +14,17 @@ interface TilkeeApiParts {
 export interface TilkeeAccountApi extends TilkeeApi {
   /** Asks for the account itself: the sign-in works, on V3 where the account has it. */
   openAccount(options: FetchOptions): Promise<AccountFacts>;
-  /** One request: may the account use this API? Answers a line for people. @throws what `get` throws */
+  /** Sends one request: may the account use this API? Returns a human-readable line. @throws what `get` throws */
   check(api: TilkeeApiName, options: FetchOptions): Promise<string>;
 }
 
 interface BadParameter {
   readonly name: string;
-  /** What the server allows at most (or at least), where it says so. */
+  /** What the server allows at most (or at least), where it reports that. */
   readonly limit: number | null;
 }
 
-/** A 422 with what the server says about the question. Its words are not kept, only names and numbers. */
+/** A 422 with what the server reports about the question. Its text is not kept, only names and numbers. */
 export class BadParameterError extends UpstreamRefusedError {
   readonly parameters: readonly BadParameter[];
 
@@ -109,8 +109,8 @@ export function createTilkeeApi({ settings, signIn, upstream }: TilkeeApiParts):
 }
 
 /**
- * Whether Tilkee itself refuses. V3 writes `{"detail": …}` (documented), V2 `{"status": …, "body": {…}}`, a word of
- * OAuth as `{"error": …}`, or the words of its check of keys (public clients). Neither a problem document (`title`,
+ * Whether Tilkee itself refuses. V3 writes `{"detail": …}` (documented), V2 `{"status": …, "body": {…}}`, a code of
+ * OAuth as `{"error": …}`, or the text of its check of keys (public clients). Neither a problem document (`title`,
  * `type`) nor the error of a framework (`timestamp`, `path`, `message`) is Tilkee's.
  */
 export function isOwnRefusal(api: TilkeeApiName, { status, body }: Pick<UpstreamResponse, 'status' | 'body'>): boolean {
@@ -128,7 +128,7 @@ const OAUTH_CODE = /^[a-z]+(_[a-z]+)*$/;
 
 const nameOf: Readonly<Record<TilkeeApiName, string>> = { v3: 'Tilkee V3', v2: 'Tilkee V2' };
 
-/** Told by V2 only: the owner of the company sees more than their own. What `level_id` counts is not published. */
+/** V2 only: the owner of the company sees more than their own. What `level_id` counts is not published. */
 function companyWide({ is_owner }: Readonly<Record<string, unknown>>): string {
   const isOwner = asBoolean(is_owner);
   return isOwner === null ? '' : `, company-wide: ${isOwner ? 'yes' : 'no'}`;
@@ -183,14 +183,14 @@ function stillRefused({ api, signIn }: Asked): Error {
 
 function badParameter(body: unknown, { api, path, query }: Asked): BadParameterError {
   const parameters = readParameters(body);
-  // Only names that were asked with are repeated: the rest of the answer is somebody else's text.
+  // Only names that were asked with are repeated: the rest of the answer is foreign text.
   const ours = parameters.filter(({ name }) => query.has(name));
   const named = ours.map(({ name, limit }) => (limit === null ? name : `${name} (limit ${limit})`)).join(', ');
   const which = named === '' ? 'a parameter' : named;
   return new BadParameterError(`${nameOf[api]} does not accept ${which} of ${path}`, parameters);
 }
 
-/** `{detail: [{loc: ["query", "limit"], msg, type, ctx: {limit_value}}]}` (FastAPI); places in lists are numbers. */
+/** `{detail: [{loc: ["query", "limit"], msg, type, ctx: {limit_value}}]}` (FastAPI); indexes of lists are numbers. */
 function readParameters(body: unknown): readonly BadParameter[] {
   const detail = isObject(body) && Array.isArray(body.detail) ? body.detail : [];
   return detail.filter(isObject).flatMap(({ loc, msg, ctx }) => {

@@ -9,14 +9,14 @@ import { CONNEXIONS } from './rows.ts';
 const OVERLAP_MS = 2 * 86_400_000;
 
 /**
- * The visits, V2 only, the one list that knows a window of time. Where visits name no link or project, the full walk
+ * The visits, V2 only, the one list that knows a window of time. Where visits name no link or project, the full sync
  * also asks project by project (or link by link) and takes them from the question.
  */
 export function createConnexionsStream(parts: TilkeeStreamParts): Stream {
   const { settings } = parts;
   const bulk: ListAddress = { api: 'v2', path: '/connexions', windowParameters: visitWindow };
 
-  /** Whole seconds or milliseconds: the source says "timestamp", of 32 bits. */
+  /** Whole seconds or milliseconds: the documentation has "timestamp", of 32 bits. */
   function visitWindow({ fromMs, toMs }: ListWindow): readonly (readonly [string, string])[] {
     const write = (ms: number) => String(settings.timeUnit === 's' ? Math.floor(ms / 1000) : ms);
     return [
@@ -66,7 +66,7 @@ export function createConnexionsStream(parts: TilkeeStreamParts): Stream {
     });
   }
 
-  /** Whether a full walk has to ask for the parents of visits. */
+  /** Whether a full sync has to ask for the parents of visits. */
   async function asksForParents(reader: Reader): Promise<boolean> {
     if (settings.visitsBy !== 'auto') return settings.visitsBy !== 'list';
     return (await reader.probeOnce('visitsNameParents', () => namesParents(reader))) === false;
@@ -99,10 +99,10 @@ export function createConnexionsStream(parts: TilkeeStreamParts): Stream {
   };
 }
 
-const BY_PROJECT = `the list of all visits is refused to this account, so they are read project by project: the full walk reads every project, the incremental pass the ${RECENT_PROJECTS} newest`;
+const BY_PROJECT = `the list of all visits is refused to this account, so they are read project by project: the full sync reads every project, the incremental pass the ${RECENT_PROJECTS} newest`;
 const NO_WINDOWS =
-  'the list of visits does not answer to start_date as expected, so only its front is read between full walks; check TILKEE_TIME_UNIT';
+  'the list of visits does not answer to start_date as expected, so only its front is read between full syncs; check TILKEE_TIME_UNIT';
 const NO_PARENTS =
-  'visits name neither link nor project here, and nobody can be asked for them: projects or links are not mirrored yet, or the server does not filter visits by link';
+  'visits name neither link nor project here, and no list contains them: projects or links are not mirrored yet, or the server does not filter visits by link';
 const PARENTS_LATER =
-  'visits name neither link nor project here: the full walk finds out by asking project by project (TILKEE_VISITS_BY), new visits stay without until then';
+  'visits name neither link nor project here: the full sync finds out by asking project by project (TILKEE_VISITS_BY), new visits stay without until then';

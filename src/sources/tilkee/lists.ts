@@ -84,7 +84,7 @@ export function createReader({ api, settings }: TilkeeStreamParts, context: Plan
     fetch,
     probeOnce,
 
-    /** Whether a list is open to the account. Throws when it did not say just now. */
+    /** Whether a list is open to the account. Throws when it did not answer just now. */
     async isOpen(address: ListAddress): Promise<boolean> {
       try {
         await fetch(address, { offset: 0, limit: 2 });
@@ -182,14 +182,14 @@ export function isRefused(error: unknown): boolean {
   return error instanceof UpstreamRefusedError && [403, 404, 410].includes(error.status);
 }
 
-/** No list of Tilkee tells what changed: said in the status of every stream, beside what is out of the ordinary. */
+/** No list of Tilkee shows what changed: the status of every stream notes it. */
 export function noteOnReading(context: PlanContext, ...texts: readonly (string | null)[]): void {
   context.notice([EDITS_LATER, ...texts.filter((text) => text !== null)].join('; '));
 }
 
-const EDITS_LATER = 'new rows arrive with every pass, edits of older ones with the full walk';
+const EDITS_LATER = 'new rows arrive with every pass, edits of older ones with the full sync';
 
-/** V3 wants full times; UTC, because nobody knows in which zone it reads others. */
+/** V3 wants full times; UTC, because the zone of others is not documented. */
 export const v3Window = ({ fromMs, toMs }: ListWindow): readonly (readonly [string, string])[] => [
   ...(fromMs === undefined ? [] : ([['created_at_start', new Date(fromMs).toISOString()]] as const)),
   ...(toMs === undefined ? [] : ([['created_at_end', new Date(toMs).toISOString()]] as const)),

@@ -10,7 +10,7 @@ import type { KeptSignIn, TilkeeAuth, TilkeeSettings } from './parts.ts';
  * The ways into a Tilkee account. Password and refresh token go to the *authorize* address, the code of the browser to
  * the *token* address (published connector files of 2022; not tried on a live server).
  *
- * A refusal is told by its status alone: the text of the answer may repeat what was sent.
+ * A refusal is reported by its status only: the text of the answer may repeat what was sent.
  */
 
 export type OauthAuth = Extract<TilkeeAuth, { kind: 'oauth' }>;
@@ -90,10 +90,10 @@ const REFUSED = {
   code: 'Tilkee refused the code of the browser; it works once and for a short time: run `leadmirror tilkee login` again (and check TILKEE_CLIENT_ID, TILKEE_CLIENT_SECRET, and that the redirect URI is the one registered with Tilkee)',
 } as const;
 
-/** Statuses by which servers of this kind say no to a grant; which of them Tilkee uses is not published. */
+/** Statuses by which servers of this kind refuse a grant; which of them Tilkee uses is not published. */
 const REFUSALS: readonly number[] = [400, 401, 403, 422];
 
-/** Where the answer does not say how long a token lives: asked for anew early rather than used too long. */
+/** Where the answer does not contain a token's lifetime: asked for anew early rather than used too long. */
 const UNTOLD_LIFE_SECONDS = 3600;
 
 interface Question {
@@ -140,7 +140,7 @@ async function ask(
   return readSignIn(body, askedAt);
 }
 
-/** The statuses by which a server also says that it could not read the question. */
+/** The statuses that a server also sends when it could not read the question. */
 function hint(status: number): string {
   return status === 400 || status === 422 ? '; if all of that is right, try the other TILKEE_AUTH_BODY' : '';
 }

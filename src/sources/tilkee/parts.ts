@@ -4,7 +4,7 @@ import { redactTilkee } from '../privacy.ts';
 import type { RecordTable } from '../record-table.ts';
 import type { Vault } from '../vault.ts';
 
-/** How an account proves who it is. One V3 sign-in opens both APIs; a key of the old API opens V2 only (documented). */
+/** How an account signs in. One V3 sign-in opens both APIs; a key of the old API opens V2 only (documented). */
 export type TilkeeAuth =
   | {
       readonly kind: 'oauth';
@@ -19,7 +19,7 @@ export type TilkeeAuth =
 
 export type TilkeeStreamName = 'projects' | 'items' | 'tokens' | 'connexions' | 'users';
 
-/** Lists beside the plain ones, which perhaps do not hold them. Rows met twice are one row. */
+/** Lists beside the plain ones, which perhaps do not hold them. Rows seen twice are one row. */
 type TilkeeExtra = 'templates' | 'archived_projects' | 'colleagues_projects' | 'archived_tokens';
 
 export interface TilkeeSettings {

@@ -23,7 +23,7 @@ interface NamedAddress {
 }
 
 /**
- * Projects. V3 by default: windows find new ones, full walks find changes, which nothing filters on. V2 by setting: the
+ * Projects. V3 by default: windows find new ones, full syncs find changes, which nothing filters on. V2 by setting: the
  * front of the list. Templates, archived and colleagues' projects are perhaps not among them: lists of their own.
  */
 export function createProjectsStream(parts: TilkeeStreamParts): Stream {
@@ -75,7 +75,7 @@ export function createProjectsStream(parts: TilkeeStreamParts): Stream {
     },
   };
 
-  /** The list with the latest changes at its front, where the server echoes that order and keeps it. */
+  /** The list with the latest changes at its front, where the server returns that order and keeps it. */
   async function sortedByUpdate(reader: Reader, plain: NamedAddress, context: PlanContext) {
     const address: ListAddress = { ...plain.address, parameters: [['order', ORDER_BY_UPDATE]] };
     const obeys = await reader.probeOnce('ordersByUpdate', async () => {

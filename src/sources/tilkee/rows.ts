@@ -109,7 +109,7 @@ export const projectsOf = (api: TilkeeApiName) =>
       known: {
         string:
           'url iframe preview preview_new token_url duration pt_note pt_accuracy pt_won leader_avatar leader_email leader_first_name leader_last_name',
-        // Dates are null or `false` while nobody came (PHP).
+        // Dates are null or `false` without a visit (PHP).
         boolean: `notifications_enabled consultable alert_on can_edit won pt_won ${DATES_OR_FALSE} consultable_until`,
         number: `external_id leader_id theme_id vcard_id won pt_note pt_accuracy collaborators_count nb_used_as_template email_templates_count`,
         object: 'url iframe iframes owner leader theme vcard sharing_settings convert_status',
@@ -155,7 +155,7 @@ export const itemsOf = (api: TilkeeApiName) =>
     },
   );
 
-/** Links, V2 only. A row that does not name its project is told it by the list of one project. */
+/** Links, V2 only. A row that does not name its project gets it from the list of one project. */
 export const TOKENS = tilkeeTable(
   'tokens',
   {
@@ -163,7 +163,7 @@ export const TOKENS = tilkeeTable(
     project_id: reference('project_id', 'project'),
     project_name: text('project_name', 'project.name'),
     external_id: text(),
-    // A word; SUG once compared it with 1, so numbers and booleans are legal and kept as written.
+    // A text; SUG once compared it with 1, so numbers and booleans are legal and kept as written.
     won: text(),
     link: text(),
     preview_url: text(),
@@ -177,7 +177,7 @@ export const TOKENS = tilkeeTable(
     first_access_at: time(),
     last_sign_in_at: time('last_sign_in_at', 'last_signin'),
     total_time: bigint(),
-    // Webhooks say connections_count.
+    // Webhooks have connections_count.
     nb_connections: integer('nb_connections', 'connections_count'),
     nb_platforms: integer(),
     percentage_read: number(),
@@ -231,7 +231,7 @@ export const CONNEXIONS = tilkeeTable(
   },
 );
 
-/** Colleagues, V2 only; the only objects of Tilkee that say themselves that they are deleted. */
+/** Colleagues, V2 only; the only objects of Tilkee with a deletion time of their own. */
 export const USERS = tilkeeTable(
   'users',
   {

@@ -15,7 +15,7 @@ import type { KeptSignIn, TilkeeSettings, TokenVault } from './parts.ts';
  *   session still good -> vault's tokens -> vault's refresh token -> the configured refresh token -> the password
  *
  * A refresh token may work only once. So a grant runs inside `vault.exclusive`, and whoever gets inside first looks
- * whether somebody else has left a fresh sign-in there.
+ * whether another process has left a fresh sign-in there.
  */
 export interface TilkeeSignIn extends HeaderSource {
   readonly kind: 'oauth' | 'key';
@@ -51,7 +51,7 @@ function oauthSignIn(parts: TilkeeSignInParts, auth: OauthAuth): TilkeeSignIn {
   /** Refresh tokens that Tilkee refused to this process; each is tried once. */
   const refusedTokens = new Set<string>();
   let lastRefusal: AuthError | null = null;
-  /** What the last grant brought, which the vault may not have kept, and what the vault held then. */
+  /** The result of the last grant, which the vault may not have kept, and the vault's content then. */
   let granted: { readonly fresh: KeptSignIn; readonly over: KeptSignIn | null } | null = null;
 
   async function signInAnew(stored: KeptSignIn | null, options: FetchOptions): Promise<KeptSignIn> {
@@ -79,7 +79,7 @@ function oauthSignIn(parts: TilkeeSignInParts, auth: OauthAuth): TilkeeSignIn {
     );
   }
 
-  /** In the order of trying. This process's own goes first only where the vault still holds what it held before. */
+  /** In the order of trying. This process's own goes first only where the vault's content is still the same. */
   function refreshTokens(stored: KeptSignIn | null): readonly string[] {
     const isUnkept = granted !== null && granted.over?.accessToken === stored?.accessToken;
     const own = isUnkept ? (granted?.fresh.refreshToken ?? null) : null;
@@ -110,13 +110,13 @@ function oauthSignIn(parts: TilkeeSignInParts, auth: OauthAuth): TilkeeSignIn {
 
 /**
  * The name under which an account's sign-in is kept; no secret. Accounts that only a browser sign-in tells apart are
- * told apart by their connection.
+ * distinguished by their connection.
  */
 export function vaultName(settings: Pick<TilkeeSettings, 'id' | 'auth' | 'authUrl'>): string {
   return nameOf(settings.authUrl, settings);
 }
 
-/** Server and account in one word that holds no secret: connections with the same one share budget and sign-in. */
+/** Server and account in one name without a secret: connections with the same name share budget and sign-in. */
 export function tilkeeCredential(settings: Pick<TilkeeSettings, 'id' | 'auth' | 'v3Url'>): string {
   return nameOf(settings.v3Url, settings);
 }

@@ -9,7 +9,7 @@ const BULK: ListAddress = { api: 'v2', path: '/tokens' };
 const ARCHIVED = [['archived_tokens', 'true']] as const;
 
 /**
- * The links, V2 only, without any time of change: the incremental pass reads the front of the list, full walks the
+ * The links, V2 only, without any time of change: the incremental pass reads the front of the list, full syncs the
  * rest. Archived links are perhaps not in it: a second list. Without a list of all links it is read project by project.
  */
 export function createTokensStream(parts: TilkeeStreamParts): Stream {
@@ -52,4 +52,4 @@ export function createTokensStream(parts: TilkeeStreamParts): Stream {
   };
 }
 
-const NOTICE = `the list of all links is refused to this account, so they are read project by project: the full walk reads every project, the incremental pass the ${RECENT_PROJECTS} newest`;
+const NOTICE = `the list of all links is refused to this account, so they are read project by project: the full sync reads every project, the incremental pass the ${RECENT_PROJECTS} newest`;

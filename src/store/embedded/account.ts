@@ -5,7 +5,7 @@ import { ConfigError, DatabaseError } from '../../errors.ts';
 
 /**
  * Postgres refuses to run as root. A leadmirror that runs as root therefore runs the server as another, existing
- * account; users are never created. Everybody else runs the server as themselves, which is `null` here.
+ * account; users are never created. Other users run the server as themselves, which is `null` here.
  */
 export interface ServerAccount {
   readonly name: string;
@@ -22,7 +22,7 @@ export function findAccount(passwd: string): ServerAccount | null {
     const [name = '', , uid, gid] = line.split(':');
     return { name, uid: Number(uid), gid: Number(gid) };
   });
-  // macOS writes nobody as -2, which chown does not take.
+  // On macOS the user id may be -2, which chown does not take.
   const usable = accounts.filter(
     ({ uid, gid }) => Number.isInteger(uid) && uid > 0 && Number.isInteger(gid) && gid > 0,
   );

@@ -9,7 +9,7 @@ import { SharedServer } from './shared-server.ts';
 
 /**
  * The built-in Postgres, for a leadmirror without DATABASE_URL: a real server on loopback, its files under
- * LEADMIRROR_HOME, shared by all leadmirror processes of that home. It is nobody's child; the first process starts it,
+ * LEADMIRROR_HOME, shared by all leadmirror processes of that home. It has no parent process; the first process starts it,
  * the last one stops it, and one that was left behind by a crash is simply joined by the next.
  *
  * There is no lock file of our own. What could go wrong at the same time is arbitrated by what exists anyway: the
@@ -58,7 +58,7 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
     if (!deadline.aborted) throw explainFileFailure(error, home);
     const message =
       `The built-in Postgres of ${home} was not ready within ${timeoutMs} ms. After a crash it may still be recovering, ` +
-      'then starting again helps; its server.log says more.';
+      'then starting again helps; its server.log shows more.';
     throw new DatabaseError('database_unavailable', message, { cause: error });
   }
 }
@@ -77,7 +77,7 @@ async function prepare(options: EmbeddedPostgresOptions, signal: AbortSignal): P
   return parts;
 }
 
-/** Puts what the file system says into the words of an operator. */
+/** Returns a message for an error of the file system. */
 function explainFileFailure(error: unknown, home: string): unknown {
   const { code, path } = error as NodeJS.ErrnoException;
   if (code === undefined || path === undefined) return error;

@@ -30,8 +30,8 @@ const INITIAL_SETTINGS: Readonly<Record<string, string>> = {
 };
 
 /**
- * Makes sure that the place holds a data directory of our major version, and its password. A new one is prepared aside
- * and renamed into place whole: of several processes that do so at once, one wins and the others discard theirs.
+ * Makes sure that the location has a data directory of our major version, and its password. A new one is prepared as a draft
+ * and renamed whole: of several processes at once, one wins and the others discard theirs.
  */
 export async function ensureInitialized(parts: ServerParts, signal: AbortSignal): Promise<void> {
   const { location, programs } = parts;
@@ -75,10 +75,10 @@ function otherMajorVersion(
       `The data in ${directory} were written by Postgres ${found}; this release of leadmirror brings Postgres ${version}, ` +
         'which cannot read them. Nothing was changed. To carry the data over (with the Postgres client programs):',
       '  1. With the release of leadmirror that wrote them, run `leadmirror start --role web`. It prints a psql line; run',
-      '     that line with `pg_dump --no-owner --file leadmirror.sql` in place of `psql`, then stop leadmirror.',
+      '     that line with `pg_dump --no-owner --file leadmirror.sql` instead of `psql`, then stop leadmirror.',
       `  2. With this release, set LEADMIRROR_HOME to a new directory instead of ${base} and run`,
       '     `leadmirror start --role web`. It prints the psql line of the new database.',
-      '  3. Run that line with `dropdb --force` in place of `psql` (leadmirror makes the database anew, empty, at once),',
+      '  3. Run that line with `dropdb --force` instead of `psql` (leadmirror makes the database anew, empty, at once),',
       '     then with `psql --file leadmirror.sql`. Stop leadmirror and start it as usual, with the new LEADMIRROR_HOME.',
       'Or start with a new LEADMIRROR_HOME and mirror everything again; only what the upstream has deleted is lost then.',
     ].join('\n'),
@@ -155,7 +155,7 @@ export async function removeBase(base: string): Promise<void> {
     const account = { name: `uid ${owner.uid}`, uid: owner.uid, gid: owner.gid };
     const signal = AbortSignal.timeout(REMOVAL_TIMEOUT_MS);
     await runProgram('/bin/rm', ['-rf', dataDirectory], { account, cwd: '/', signal });
-    // Something is in it again, so somebody works there: left for a person to look at.
+    // Something is in it again, so another program uses it: it is kept for the operator.
     const isEmpty = await rmdir(dataDirectory).then(
       () => true,
       () => false,

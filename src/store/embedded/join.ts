@@ -42,7 +42,7 @@ export async function joinOrStart(parts: ServerParts, password: string, signal: 
       if (postmaster.state === 'running') {
         const joined = await tryToJoin(parts, { port: postmaster.port, password }, signal);
         if (joined) return { ...joined, started: launch?.isServer(postmaster.pid) ?? false };
-        // Somebody else was faster; ours rightly gave way.
+        // Another process was faster.
         if (launch?.hasEnded()) launch = null;
       } else if (launch === null) {
         if (postmaster.state === 'stale')

@@ -81,7 +81,7 @@ async function findFiles(location: DataLocation): Promise<{ location: DataLocati
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT') return { location: found, hasData: false };
-    // The directory is closed to everybody but its owner, so it is somebody else's.
+    // The directory is closed to all but its owner, so it belongs to another user.
     if (code !== 'EACCES') throw error;
     const owner = await stat(location.directory).catch(() => null);
     throw foreignData(location.directory, owner?.uid ?? null, process.getuid?.());

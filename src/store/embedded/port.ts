@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { DataLocation } from './location.ts';
 import { readPrivate } from './private-files.ts';
 
-/** Loopback only: nobody else's computer may knock. */
+/** Loopback only: other computers must not connect. */
 export const HOST = '127.0.0.1';
 
 /** Below the ports that systems hand out to outgoing connections, which would take ours while the server is down. */

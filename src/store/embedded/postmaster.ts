@@ -50,11 +50,11 @@ export async function findPostmaster(dataDirectory: string): Promise<Postmaster>
 }
 
 /** `$1` the lock file, `$2` a free name beside it, `$3` its text. */
-const TAKE_ASIDE = 'mv "$1" "$2" && { [ "$(cat "$2")" = "$3" ] || ln "$2" "$1"; rm -f "$2"; }';
+const RENAME_AND_CHECK = 'mv "$1" "$2" && { [ "$(cat "$2")" = "$3" ] || ln "$2" "$1"; rm -f "$2"; }';
 
 /**
  * Removes a stale lock file, which only Linux tells, as the owner of the data. Between the finding and now another process may have done so and started a
- * server, whose lock file must stay; so the file is first taken aside and looked at again.
+ * server, whose lock file must stay; so the file is first renamed and looked at again.
  */
 export async function removeStaleLockFile(
   dataDirectory: string,
@@ -62,8 +62,8 @@ export async function removeStaleLockFile(
   options: { account: ServerAccount | null; signal: AbortSignal },
 ): Promise<void> {
   const path = lockFilePath(dataDirectory);
-  const aside = `${path}.${randomBytes(4).toString('hex')}`;
-  const args = ['-c', TAKE_ASIDE, 'sh', path, aside, staleText.replace(/\n+$/, '')];
+  const renamed = `${path}.${randomBytes(4).toString('hex')}`;
+  const args = ['-c', RENAME_AND_CHECK, 'sh', path, renamed, staleText.replace(/\n+$/, '')];
   await runProgram('/bin/sh', args, { ...options, cwd: '/' });
 }
 

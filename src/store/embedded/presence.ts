@@ -42,7 +42,7 @@ export async function openPresence(address: Address, signal: AbortSignal) {
   };
 }
 
-/** The server's own word for why it refused; null when the failure is the network's. */
+/** Returns the server's code for its refusal; null when the network failed. */
 export function sqlState(error: unknown): string | null {
   return error instanceof ServerError ? (error.code ?? null) : null;
 }
@@ -60,7 +60,7 @@ export async function createDatabase(address: Address, signal: AbortSignal): Pro
   }
 }
 
-/** A port that accepts and then says nothing must not hold us up. */
+/** A port that accepts and then does not answer must not block. */
 const CONNECT_TIMEOUT_MS = 5_000;
 
 async function connect({ port, password }: Address, database: string, signal: AbortSignal) {
@@ -78,7 +78,7 @@ async function connect({ port, password }: Address, database: string, signal: Ab
   }
 }
 
-/** Says good-bye without waiting for an answer, which a dead server would never give. */
+/** Ends the connection without waiting for an answer, which a dead server would never give. */
 function disconnect(client: Client): void {
   client.end().catch(() => {});
 }

@@ -5,8 +5,8 @@ import { DatabaseError } from '../../errors.ts';
 import type { Permissions } from './account.ts';
 
 /*
- * Files and folders of which nobody else decides what they are. Root above all must not open, create or give away anything in a folder where the
- * server's account, or any other, may put a link in its place.
+ * Files and folders that no other user controls. Root above all must not open, create or give away anything in a folder where the
+ * server's account, or any other, may replace it by a link.
  */
 
 const MAX_LINKS = 40;
@@ -14,9 +14,9 @@ const MAX_LINKS = 40;
 const STICKY = 0o1000;
 
 /**
- * The folder without links, made where it does not exist; `isOpen`: one that is made may be entered by everybody, whatever our umask.
+ * The folder without links, made where it does not exist; `isOpen`: one that is made may be entered by all users, whatever our umask.
  *
- * The folder, and each link on the way to it, must belong to this user or to root. For root that holds for every folder on the way, too, and nobody else
+ * The folder, and each link on the way to it, must belong to this user or to root. For root that holds for every folder on the way, too, and no other user
  * may write in them.
  */
 export async function privateFolder(path: string, { isOpen = false } = {}): Promise<string> {

@@ -129,7 +129,7 @@ async function ensureCopy({ nativeDirectory, base, signal }: PrepareOptions): Pr
   return copied;
 }
 
-/** Copies the package so that everybody may read and run it, whatever the modes of the original. */
+/** Copies the package so that all users may read and run it, whatever the modes of the original. */
 export async function copyPackage(nativeDirectory: string, to: string, signal: AbortSignal): Promise<void> {
   await cp(dirname(nativeDirectory), to, { recursive: true, verbatimSymlinks: true });
   await complete(join(to, 'native'));

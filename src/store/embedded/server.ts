@@ -55,7 +55,7 @@ export async function launchServer(parts: ServerParts, port: number) {
       isServer: (pid: number): boolean => (process.platform === 'win32' ? child.exitCode === 0 : child.pid === pid),
       /** The server's log since this start. */
       readLog: async (): Promise<string> => (await readPrivate(location.logFile, logStart)) ?? '',
-      /** Asks the server to stop. Only for one that nobody can have reached yet. */
+      /** Asks the server to stop. Only for one that no client can have reached yet. */
       interrupt: () => void child.kill('SIGINT'),
     };
   } finally {

@@ -65,7 +65,7 @@ export class SharedServer {
       const { presence, port } = await joinOrStart(parts, password, limit);
       this.#presence = presence;
       logger.info({ port }, 'the built-in Postgres is back');
-      // Everybody has the old port from `url`.
+      // All clients have the old port from `url`.
       if (port !== joined.port)
         logger.error({ port }, 'the built-in Postgres had to take another port; restart leadmirror');
     } catch (error) {
@@ -101,7 +101,7 @@ async function stopServer(parts: ServerParts, signal: AbortSignal): Promise<void
   await requestStop(parts, signal);
   for (;;) {
     const now = await findPostmaster(dataDirectory);
-    // Another process id is a server that somebody else started since.
+    // Another process id is a server that another process started since.
     if (now.state !== 'running' || now.pid !== before.pid) return;
     await sleep(POLL_MS, undefined, { signal });
   }

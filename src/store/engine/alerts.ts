@@ -19,25 +19,25 @@ export interface RoundFacts {
   /** Null: the first round ever. */
   readonly lastRoundAt: Date | null;
   readonly conditions: readonly AlertCondition[];
-  /** What is not settled: pending, open, or over and not yet told. */
+  /** What is not settled: pending, open, or over and not yet reported. */
   readonly rows: readonly AlertRow[];
 }
 
 export interface RoundResult {
   readonly upserts: readonly AlertRow[];
   readonly deletes: readonly AlertKey[];
-  /** To be told, about some of the upserts; null: nothing changed for people. */
+  /** The message about some of the upserts; null: nothing to report. */
   readonly message: { readonly id: string; readonly body: unknown; readonly about: readonly AlertRow[] } | null;
 }
 
 /**
  * One look at everything, in one transaction with what it changes and the messages that tell of it: whatever process looks, and wherever it is killed, no
- * change is told twice or never. Null when another process looks now or has just looked.
+ * change is reported twice or never. Null when another process looks now or has just looked.
  */
 export async function holdRound(
   prisma: PrismaClient,
   options: {
-    /** Nobody looks again before then. */
+    /** The next look is not before then. */
     readonly minGapMs: number;
     readonly channels: readonly string[];
     readonly decide: (facts: RoundFacts) => RoundResult;
@@ -100,7 +100,7 @@ async function write(tx: Prisma.TransactionClient, result: RoundResult, channels
 export type DueMessage = Pick<SyncAlertMessage, 'id' | 'body' | 'attempts' | 'created_at'>;
 
 /**
- * Takes the oldest message of a channel that is not delivered, when it is due; nobody else takes it for `leaseMs`. Later ones wait for it, so that "over"
+ * Takes the oldest message of a channel that is not delivered, when it is due; no other process takes it for `leaseMs`. Later ones wait for it, so that "over"
  * never comes before "begun".
  */
 export async function claimMessage(prisma: PrismaClient, channel: string, leaseMs: number): Promise<DueMessage | null> {
@@ -143,7 +143,7 @@ export async function markFailed(
 
 const DAY_MS = 86_400_000;
 
-/** Removes what was told, and what is over, longer ago than anybody asks. */
+/** Deletes delivered messages and ended alerts after their retention. */
 export async function pruneAlerts(prisma: PrismaClient): Promise<void> {
   const now = await databaseNow(prisma);
   const delivered = { lt: addMs(now, -30 * DAY_MS) };

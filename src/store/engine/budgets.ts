@@ -41,7 +41,7 @@ interface StateRow {
 /**
  * The request budget of one credential as a row in Postgres, shared by every process on every machine, in both queue modes. The rules are those of
  * `http/budget.ts`, applied by the database's clock, so that processes whose clocks differ still stand in one line. A row is read, decided on, and written
- * where its version is still the same, else all again: no lock is held across a round trip, so a stalled process holds no other up.
+ * where its version is still the same, else all again: no lock lasts across a round trip, so a stopped process blocks no other.
  */
 export function createDatabaseBudget(
   prisma: PrismaClient,
@@ -93,7 +93,7 @@ function createStorage(
   ): Promise<number | null> => {
     const [written] = await prisma.$queryRaw<{ now: number }[]>`
       with quick as (
-        -- For this statement alone: a slot forgotten in a crash of the database is nothing beside a disk's flush for every request.
+        -- For this statement only: a slot lost in a crash of the database costs less than a disk's flush for every request.
         select set_config('synchronous_commit', 'off', true)
       )
       update sync.budgets set version = version + 1, updated_at = now(), spacing_ms = ${state.slowedMs}::float8, requests = ${state.requests}::float8::bigint,

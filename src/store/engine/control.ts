@@ -4,24 +4,24 @@ import { databaseNow } from '../database-time.ts';
 import { columnsOf, readStream, type StreamKey } from './streams.ts';
 
 /*
- * What people do to streams from any machine, in Postgres alone: no queue and no daemon has to be there.
+ * The actions on streams from any machine, in Postgres only: they need no queue and no daemon.
  *
  *   pause    a mark on the stream. No run begins while it is set; those under way learn of it with their next renewal and end by themselves.
  *   cancel   the runs under way are closed here and now, and their tokens are spent: nothing more of them can be written, whether their processes answer
  *            or not. Whatever runs next has a token of its own.
- *   resync   as cancel, for full walks, and their progress is forgotten in the same transaction.
+ *   resync   as cancel, for full syncs, and their progress is deleted in the same transaction.
  */
 
 /** A run that was ended from here. */
 export interface EndedRun {
   readonly pass: Pass;
   readonly runId: bigint;
-  /** False when its process had not been heard of for longer than a lease lasts: it is gone, or asleep. */
+  /** False when its process had not renewed the lease in time: it is gone, or asleep. */
   readonly isAlive: boolean;
 }
 
 const ALL_PASSES: readonly Pass[] = ['backfill', 'incremental', 'reconcile', 'verify'];
-const FULL_WALKS: readonly Pass[] = ['backfill', 'reconcile'];
+const FULL_SYNCS: readonly Pass[] = ['backfill', 'reconcile'];
 
 /**
  * No run of the stream begins any more, until `resumeStream`. `wasPaused`: nothing was changed. `running`: passes that run at this moment; they end at their
@@ -36,7 +36,7 @@ export async function pauseStream(prisma: PrismaClient, key: StreamKey) {
       data: { paused_at: now, updated_at: now },
     });
     const message = `paused by a person; progress is kept, and it goes on after: leadmirror resume ${stream} --connection ${connectionId}`;
-    // Those that let others have their turn would not come to hear of it.
+    // Runs that yielded to others would not notice it.
     await endRuns(tx, key, { passes: ALL_PASSES, code: 'paused', message, isWaitingOnly: true });
     const since = (await readStream(tx, key))?.paused_at;
     if (since == null) throw new Error(`${stream} of ${connectionId} is not registered`);
@@ -59,7 +59,7 @@ export async function resumeStream(prisma: PrismaClient, key: StreamKey): Promis
   return count === 1 ? since : null;
 }
 
-/** The wait that the server asked for, for one credential, with a stable word for why; null where there is none. */
+/** The wait that the server asked for, for one credential, with the code of its reason; null where there is none. */
 export async function readServerPause(prisma: PrismaClient, credential: string | null) {
   if (credential === null) return null;
   const budget = await prisma.syncBudget.findUnique({ where: { credential } });
@@ -114,8 +114,8 @@ export async function cancelRuns(prisma: PrismaClient, key: StreamKey, pass: Pas
 }
 
 /**
- * Forgets how far full walks are, so that the next one is a backfill from zero; rows are kept, and incremental passes go on. Also for a holder whose time is
- * up but who does not know it yet, the token is spent: it cannot write its old progress back. `ended`: the full walk that was under way. `wasComplete` is false
+ * Deletes the progress of full syncs, so that the next one is a backfill from zero; rows are kept, and incremental passes go on. Also for a holder whose time is
+ * up but who does not know it yet, the token is spent: it cannot write its old progress back. `ended`: the full sync that was under way. `wasComplete` is false
  * when the first full read had not ended yet: it begins anew.
  */
 export async function resyncStream(prisma: PrismaClient, key: StreamKey) {
@@ -125,9 +125,9 @@ export async function resyncStream(prisma: PrismaClient, key: StreamKey) {
     // Locks the stream before the checkpoints, as `pauseStream` does.
     await tx.syncStream.updateMany({ where: columnsOf(key), data: { updated_at: now } });
     const stream = await readStream(tx, key);
-    const ended = await endRuns(tx, key, { passes: FULL_WALKS, code: 'resync', message });
+    const ended = await endRuns(tx, key, { passes: FULL_SYNCS, code: 'resync', message });
     let wasComplete = false;
-    for (const pass of FULL_WALKS) {
+    for (const pass of FULL_SYNCS) {
       const where = { ...columnsOf(key), pass };
       const [row] = await tx.syncCheckpoint.updateManyAndReturn({
         where,
@@ -157,7 +157,7 @@ export async function readCancellation(prisma: PrismaClient, runId: bigint) {
   return { code: row.error_code, message: row.error_message ?? row.error_code };
 }
 
-/** Whether a run that let others have their turn is over: somebody else brought it to its end, or a person cancelled it. */
+/** Whether a run that let others have their turn is over: another process ended it, or a person cancelled it. */
 export async function isOver(prisma: PrismaClient, runId: bigint): Promise<boolean> {
   const row = await prisma.syncRun.findUnique({ where: { id: runId } });
   if (row === null) return false;
@@ -174,7 +174,7 @@ interface Ending {
 
 /**
  * Spends the tokens of the runs under way and closes their lines: those that run, those that let others have their turn, and those whose process vanished
- * without a word. A page that is being written is waited for, and counts; no other follows.
+ * without an error. A page that is being written is waited for, and counts; no other follows.
  */
 async function endRuns(
   tx: Prisma.TransactionClient,

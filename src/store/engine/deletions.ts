@@ -3,7 +3,7 @@ import { addMs, databaseNow } from '../database-time.ts';
 import { columnsOf, readStream, type StreamKey } from './streams.ts';
 
 /**
- * A person's word that rows may vanish although the brake holds: given once, for the next full walk, and only while there is something to accept.
+ * What the deletion guard blocks, and a person's acceptance of it: given once, for the next full sync, and only while there is something to accept.
  */
 interface BlockedDeletions {
   /** `deletion_brake`, or `suddenly_empty`. */
@@ -12,13 +12,13 @@ interface BlockedDeletions {
   readonly since: Date;
 }
 
-/** Long enough for the nightly walk, short enough that nobody forgets that it was given. */
+/** Long enough for the nightly full sync, short enough to be remembered. */
 const VALID_MS = 24 * 3_600_000;
 
 const BLOCKED_CODES = ['deletion_brake', 'suddenly_empty'];
 
 /**
- * What the brake holds back now for the stream of a line `l`: `code`, `message` and `since`. A later run of the same pass, or a full walk, that ended complete
+ * What the guard blocks now for the stream of a line `l`: `code`, `message` and `since`. A later run of the same pass, or a full sync, that ended complete
  * has settled it.
  */
 export const blockedDeletionsSql = Prisma.sql`
@@ -33,14 +33,14 @@ export const blockedDeletionsSql = Prisma.sql`
       where c.connection_id = r.connection_id and c.stream = r.stream and c.pass = 'reconcile' and c.completed_at > r.ended_at)
   order by r.id desc limit 1`;
 
-/** What the brake holds back now; null when it does not hold. */
+/** Returns what the guard blocks now; null when it blocks nothing. */
 export async function readBlockedDeletions(prisma: PrismaClient, key: StreamKey) {
   const [blocked] = await prisma.$queryRaw<BlockedDeletions[]>`
     select h.* from (select ${key.connectionId} as connection_id, ${key.stream} as stream) l, lateral (${blockedDeletionsSql}) h`;
   return blocked ?? null;
 }
 
-/** Notes that a person accepts what the brake holds. Changes nothing, and answers null, when it does not hold. */
+/** Stores that a person accepts what the guard blocks. Changes nothing, and returns null, when it blocks nothing. */
 export async function acceptDeletions(prisma: PrismaClient, key: StreamKey) {
   const blocked = await readBlockedDeletions(prisma, key);
   if (blocked === null) return null;
@@ -55,13 +55,13 @@ export const isAccepted = async (prisma: PrismaClient, key: StreamKey): Promise<
   (await readAccepted(prisma, key)) !== null;
 
 /**
- * Whether a person accepted within the last day that the list is empty. Who was told of a few rows that vanished has not agreed to lose all of them, when
+ * Whether a person accepted within the last day that the list is empty. Who accepted that a few rows vanished has not agreed to lose all of them, when
  * the next answer happens to be an empty one.
  */
 export const isEmptinessAccepted = async (prisma: PrismaClient, key: StreamKey): Promise<boolean> =>
   (await readAccepted(prisma, key)) === 'suddenly_empty';
 
-/** The code of what was held when a person accepted it, as far as its run is still known. */
+/** Returns the code of what was blocked when a person accepted it, as far as its run is still known. */
 async function readAccepted(prisma: PrismaClient, key: StreamKey): Promise<string | null> {
   const acceptedAt = (await readStream(prisma, key))?.deletions_accepted_at ?? null;
   if (acceptedAt === null || !(await isValid(prisma, acceptedAt))) return null;

@@ -1,6 +1,6 @@
 import type { PrismaClient } from '../../generated/prisma/client.ts';
 
-/** Ends a session for every replica of the status page, and forgets those that have expired by now. */
+/** Ends a session for every replica of the status page, and deletes those that have expired. */
 export async function endSession(
   prisma: PrismaClient,
   session: { readonly id: string; readonly expiresAt: Date },

@@ -41,7 +41,7 @@ export interface Lease extends CheckpointKey {
   readonly readAt: number;
 }
 
-/** This process, for people who look at a held lease. */
+/** Names this process in its leases. */
 export const leaseOwner = `${hostname()}:${process.pid}`;
 
 /** `previousRunId`: of the run that is taken over. */
@@ -49,7 +49,7 @@ type LeaseRow = Omit<Lease, keyof CheckpointKey | 'checkpoint' | 'readAt'> &
   Checkpoint & { readonly previousRunId: bigint | null };
 
 /**
- * Takes the lease when it is free or has expired; null while somebody else holds it. A run that is taken over is closed as cancelled; one that let others
+ * Takes the lease when it is free or has expired; null while another run has it. A run that is taken over is closed as cancelled; one that let others
  * have their turn goes on.
  *
  * @throws RunCancelledError (`paused`) while a person keeps the stream from running
@@ -98,7 +98,7 @@ export async function acquireLease(prisma: PrismaClient, key: CheckpointKey): Pr
 async function assertNotPaused(prisma: PrismaClient, key: CheckpointKey): Promise<void> {
   const { connectionId, stream } = key;
   if (((await readStream(prisma, key))?.paused_at ?? null) === null) return;
-  const message = `${stream} of ${connectionId} is paused by a person and was left alone; it goes on after: leadmirror resume ${stream} --connection ${connectionId}`;
+  const message = `${stream} of ${connectionId} is paused by a person and was skipped; it goes on after: leadmirror resume ${stream} --connection ${connectionId}`;
   throw new RunCancelledError('paused', message);
 }
 
@@ -125,7 +125,7 @@ export async function releaseLease(prisma: PrismaClient, lease: Lease): Promise<
 }
 
 /**
- * All open ones, not only the last: who took over before may have died before it came to this. A run that gave its lease back without a word, because the
+ * All open ones, not only the last: who took over before may have died before it came to this. A run that gave its lease back without an end, because the
  * database failed it, is one of them.
  */
 async function closeTakenOverRuns(prisma: PrismaClient, key: CheckpointKey, taken: LeaseRow): Promise<void> {
@@ -135,7 +135,7 @@ async function closeTakenOverRuns(prisma: PrismaClient, key: CheckpointKey, take
       outcome: 'cancelled',
       ended_at: taken.databaseNow,
       error_code: 'lease_lost',
-      error_message: 'the process stopped without a word; its work was taken over at the stored checkpoint',
+      error_message: 'the process stopped without ending the run; its work was taken over at the stored checkpoint',
     },
   });
 }

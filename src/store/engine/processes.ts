@@ -2,7 +2,7 @@ import { hostname } from 'node:os';
 import type { PrismaClient, SyncProcess } from '../../generated/prisma/client.ts';
 import { addMs, databaseNow } from '../database-time.ts';
 
-/** What a daemon process says about itself, every `BEAT_MS`. */
+/** What a daemon process reports about itself, every `BEAT_MS`. */
 export type Beat = Omit<SyncProcess, 'started_at' | 'beat_at'>;
 
 /** A daemon process as people and scripts see it. */
@@ -16,7 +16,7 @@ export const BEAT_MS = 10_000;
 const ALIVE_MS = 45_000;
 const DELETED_AFTER_MS = 86_400_000;
 
-/** A sign of life. Whoever has been silent for a day is forgotten with it; a row that is gone, as after a restored backup, comes back. */
+/** Stores a heartbeat, and deletes processes without one for a day. A missing row, as after a restored backup, comes back. */
 export async function writeBeat(prisma: PrismaClient, beat: Beat): Promise<void> {
   const { id, host, pid, roles, version, ...facts } = beat;
   const now = await databaseNow(prisma);
@@ -68,7 +68,7 @@ export function disagreeing(processes: readonly ProcessRecord[]): readonly Proce
   return new Set(alive.map(({ config_hash }) => config_hash)).size > 1 ? alive : [];
 }
 
-/** `3 processes, leader host-a:4711; 1 silent since 2026-01-31T12:00:00.000Z`; null where none is known. */
+/** `3 processes, leader host-a:4711; 1 lost since 2026-01-31T12:00:00.000Z`; null where none is known. */
 export function describeProcesses(processes: readonly ProcessRecord[]): string | null {
   if (processes.length === 0) return null;
   const alive = processes.filter(({ is_alive }) => is_alive);
@@ -81,7 +81,7 @@ export function describeProcesses(processes: readonly ProcessRecord[]): string |
   const others = disagreeing(processes);
   const parts = [
     alive.length === 0 ? 'no process alive' : count,
-    lost.length > 0 && `${lost.length} silent since ${new Date(lastBeatMs).toISOString()}`,
+    lost.length > 0 && `${lost.length} lost since ${new Date(lastBeatMs).toISOString()}`,
     cutOff.length > 0 && `the queue cannot be reached from ${namesOf(cutOff)}`,
     others.length > 0 &&
       `their configurations differ (${namesOf(others)}): give all of them the same accounts and streams`,

@@ -62,8 +62,8 @@ function storedIdOf({ recordId, rawText }: BadRecord): string {
 }
 
 /**
- * Closes the rows of records that this page writes. A page of a full walk that was asked for before a record was set aside may hold an older
- * version of it, and proves nothing.
+ * Closes the rows of records that this page writes. A page of a full sync that was asked for before a record was quarantined may contain an older
+ * version of it, and does not close it.
  */
 export function resolveWrittenSql(
   { connectionId, stream }: Pick<Lease, 'connectionId' | 'stream'>,
@@ -76,7 +76,7 @@ export function resolveWrittenSql(
       and q.record_id <> all(${bad.map(storedIdOf)}::text[])`;
 }
 
-/** Open rows in the order in which they were met first. */
+/** Returns open rows in the order in which they were seen first. */
 export function listOpenQuarantine(prisma: PrismaClient, filter: QuarantineFilter): Promise<QuarantineEntry[]> {
   return prisma.syncQuarantine.findMany({ ...openRows(filter), omit: { raw_text: true, resolved_at: true } });
 }
@@ -122,10 +122,10 @@ const openRows = ({ connectionId, streams }: QuarantineFilter) => ({
   orderBy: { id: 'asc' as const },
 });
 
-/** True when the walk met records without a usable id: then absence of an id proves nothing by itself. */
+/** True when the walk saw records without a usable id: then the absence of an id is no evidence of a deletion. */
 export async function hasFreshQuarantine(db: PrismaClient, key: StreamKey, since: Date): Promise<boolean> {
   const found = await db.syncQuarantine.findFirst({
-    // Those with an id are kept under it, and are among the ids that the walk met.
+    // Those with an id are kept under it, and are among the ids that the walk saw.
     where: { ...columnsOf(key), last_seen_at: { gte: since }, record_id: { startsWith: WITHOUT_ID } },
     select: { id: true },
   });

@@ -4,7 +4,7 @@ import { type Lease, leaseOwner } from './leases.ts';
 
 const COUNTS = ['requests', 'pages', 'read', 'created', 'updated', 'unchanged', 'deleted', 'quarantined'] as const;
 
-/** Counts of one run. `read` = created + updated + unchanged + quarantined, except for rows that an answer held twice. */
+/** Counts of one run. `read` = created + updated + unchanged + quarantined, except for rows that a response contained twice. */
 export type RunCounts = Record<(typeof COUNTS)[number], number>;
 
 const countsOf = (line: Partial<RunCounts> | null): RunCounts =>
@@ -52,7 +52,7 @@ export function runLineSql(
 
 /**
  * The statement that counts an idle run on the last line of its stream and pass, when that line is a success that the idle run only confirms.
- * Three hundred connections every five minutes would otherwise write 346,000 lines a day that say nothing.
+ * Three hundred connections every five minutes would otherwise write 346,000 empty lines a day.
  */
 export function foldIdleRunSql(lease: Lease): Prisma.Sql {
   return Prisma.sql`

@@ -4,7 +4,7 @@ import type { Lease } from './leases.ts';
 
 export type DriftKind = 'new_field' | 'other_type';
 
-/** One field that is not as it is known to be, as met on one page. Names, types and ids; never values. */
+/** One field that is not as it is known to be, as seen on one page. Names, types and ids; never values. */
 export interface Drift {
   readonly path: string;
   readonly kind: DriftKind;

@@ -64,7 +64,7 @@ export async function assertSecretKey(prisma: PrismaClient, secretKey: string): 
 function otherKey(): ConfigError {
   const message =
     'is not the key that the sign-ins in the database are encrypted with. Put that one back, change it with `leadmirror rekey`, or, when it is lost, ' +
-    'have them forgotten with `leadmirror rekey --discard`';
+    'delete them with `leadmirror rekey --discard`';
   return new ConfigError([{ variable: 'LEADMIRROR_SECRET_KEY', message }]);
 }
 
@@ -72,7 +72,7 @@ export interface RekeyOptions {
   /** Null: it is lost. */
   readonly oldKey: string | null;
   readonly newKey: string;
-  /** What neither key opens is forgotten, instead of refused. */
+  /** What neither key opens is deleted, instead of refused. */
   readonly discards: boolean;
   readonly signal: AbortSignal;
 }
@@ -121,7 +121,7 @@ async function tryRekey(tx: Prisma.TransactionClient, { oldKey, newKey, discards
     await tx.syncSecret.update({ where: { name }, data: { payload, updated_at: now } });
   }
   if (unopened.length > 0 && !discards) throw unopenable(unopened);
-  // Nobody who took a lock with the old key can write with it.
+  // No process that took a lock with the old key can write with it.
   await tx.syncSecret.updateMany({ data: { lock_token: { increment: 1 } } });
   await tx.syncSecret.deleteMany({ where: { name: CHECK_NAME } });
   await writeCheck(tx, newKey);
@@ -131,6 +131,6 @@ async function tryRekey(tx: Prisma.TransactionClient, { oldKey, newKey, discards
 function unopenable(names: readonly string[]): ConfigError {
   const message =
     `does not open ${names.join(', ')} in sync.secrets, and LEADMIRROR_SECRET_KEY does not either; nothing was changed. Set the key that they were stored ` +
-    'with, or have what neither opens forgotten with --discard';
+    'with, or delete what neither opens with --discard';
   return new ConfigError([{ variable: 'LEADMIRROR_OLD_SECRET_KEY', message }]);
 }

@@ -24,7 +24,7 @@ export interface ConfiguredStream extends StreamKey {
  *
  * While a configuration is rolled out, processes disagree about it, and one that starts with the old file must not switch off what the new one brought.
  * So one configuration decides: that of the leading scheduler, which repeats this every round (`retires: 'always'`), and whatever another one did is
- * put right by then. All others only switch on what they have, and switch off only while nobody leads: a `sync` by hand, or the start of the first.
+ * put right by then. All others only switch on what they have, and switch off only while no process leads: a `sync` by hand, or the start of the first.
  */
 export async function registerStreams(
   prisma: PrismaClient,
@@ -99,7 +99,7 @@ export async function learnCapabilities(prisma: PrismaClient, key: StreamKey, fa
   });
 }
 
-/** Forgets what was learnt, after the server proved otherwise. */
+/** Deletes what was learnt about a server that behaves differently now. */
 export async function clearCapabilities(prisma: PrismaClient, key: StreamKey): Promise<void> {
   await prisma.syncStream.updateMany({ where: columnsOf(key), data: { capabilities: {} } });
 }

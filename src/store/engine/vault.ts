@@ -21,17 +21,17 @@ interface VaultParts {
   /** LEADMIRROR_SECRET_KEY. */
   readonly secretKey: string;
   readonly clock?: Clock;
-  /** How long the lock of a process that says nothing any more holds; a minute unless told. Renewed at a quarter of it. */
+  /** How long the lock of a lost process lasts; default: a minute. Renewed at a quarter of it. */
   readonly lockMs?: number;
 }
 
 const LOCK_MS = 60_000;
 const FIRST_POLL_MS = 50;
 const LAST_POLL_MS = 500;
-/** A secret just handed out is lost when it cannot be stored: worth more patience than a page. */
+/** A new secret is lost when it cannot be stored, so it gets more attempts than a page. */
 const STORE_PAUSES_MS = [100, 500, 1000, 2000, 4000];
 
-/** The right to write the row, and what the row held when it was given. */
+/** The right to write the row, and the row's content when it was given. */
 interface Lock {
   readonly token: bigint;
   readonly payload: Buffer | null;
@@ -82,7 +82,7 @@ export function createDatabaseVault<T>(prisma: PrismaClient, parts: VaultParts) 
     await prisma.syncSecret.updateMany({ where: isOurs(lock), data: { locked_until: null } });
   }
 
-  /** Stores and gives the lock back in one step; false when the lock is somebody else's by now. */
+  /** Stores and gives the lock back in one step; false when another process has the lock by now. */
   async function put(lock: Lock, payload: Buffer<ArrayBuffer>): Promise<boolean> {
     const { count } = await prisma.syncSecret.updateMany({
       where: isOurs(lock),
@@ -114,10 +114,10 @@ export function createDatabaseVault<T>(prisma: PrismaClient, parts: VaultParts) 
 
   return {
     /**
-     * Runs `work` alone, with what is stored; what it returns as `store` is stored for the next one. With `overwriteUnreadable`, what cannot be opened counts as
+     * Runs `work` exclusively, with what is stored; what it returns as `store` is stored for the next one. With `overwriteUnreadable`, what cannot be opened counts as
      * nothing, and is overwritten.
      *
-     * @throws RateLimitedError (`sign_in_busy`) while somebody else is inside for longer than `maxWaitMs`, ConfigError when what is stored cannot be opened
+     * @throws RateLimitedError (`sign_in_busy`) while another process is inside for longer than `maxWaitMs`, ConfigError when what is stored cannot be opened
      */
     async exclusive<R>(
       work: (stored: T | null) => Promise<{ value: R; store?: T }>,
@@ -147,7 +147,7 @@ export function createDatabaseVault<T>(prisma: PrismaClient, parts: VaultParts) 
         if (isLocked) await release(lock).catch(() => {});
       }
     },
-    /** What is stored now. Waits for nobody. @throws ConfigError when it cannot be opened */
+    /** Returns what is stored now, without waiting. @throws ConfigError when it cannot be opened */
     async peek(): Promise<T | null> {
       const row = await prisma.syncSecret.findUnique({ where: { name } });
       return cipher.open<T>(toBuffer(row?.payload ?? null));

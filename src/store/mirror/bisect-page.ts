@@ -56,7 +56,7 @@ const MOST_DESCRIBED = 10;
 
 class RolledBack extends Error {}
 
-/** Returns the members that `attempt` refuses even alone. Throws on any other failure of an attempt. */
+/** Returns the members that `attempt` refuses one by one. Throws on any other failure of an attempt. */
 export async function findRefused<T>(
   members: readonly T[],
   attempt: (some: readonly T[]) => Promise<void>,

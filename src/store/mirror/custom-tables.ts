@@ -77,7 +77,7 @@ function assertOurs(table: TableSpec, present: Readonly<Record<string, string>>)
   for (const [name, type] of Object.entries(table.columns)) {
     const is = present[name];
     if (is === undefined || is === formatted(type)) continue;
-    const message = `the column ${title}.${name} is ${is}, and the stream says ${type}; change one of them (a column that was dropped is made anew, and filled by a reproject)`;
+    const message = `the column ${title}.${name} is ${is}, and the stream declares ${type}; change one of them (a column that was dropped is made anew, and filled by a reproject)`;
     throw new DatabaseError('database_foreign', message);
   }
 }

@@ -59,12 +59,12 @@ export interface PageToWrite {
   readonly lease: Lease;
   readonly startedAt: Date;
   readonly page: PageWrite | null;
-  /** Ids that the walk met first on this page, kept with it: they never claim more than the checkpoint. */
+  /** Ids that the walk saw first on this page, kept with it: they never claim more than the checkpoint. */
   readonly seen?: { readonly list: string; readonly ids: readonly string[] };
   /** Rows found to be gone. */
   readonly tombstones?: { readonly table: TableSpec; readonly before: Date | null; readonly ids: readonly string[] };
   readonly checkpoint: CheckpointWrite;
-  /** The run's counts before this page; nothing is changed in place. */
+  /** The run's counts before this page; not modified. */
   readonly counts: RunCounts;
   /** The run ends with this page. */
   readonly end: RunEnd | null;
@@ -168,7 +168,7 @@ function pageSql(write: PageToWrite, json: string): Prisma.Sql {
   return Prisma.sql`with ${Prisma.join(parts)} select read, created, updated, deleted from locked, counted, deleted`;
 }
 
-/** Stores the progress under the lease; no row is met when the lease was lost. */
+/** Stores the progress under the lease; matches no row when the lease was lost. */
 function lockedSql({ lease, checkpoint, end, yields = false }: PageToWrite): Prisma.Sql {
   const { completed = false, newestChange = null } = checkpoint;
   const text = (value: unknown) => (value == null ? null : JSON.stringify(value));
@@ -265,7 +265,7 @@ export function upsertSql(table: TableSpec, json: string, values: UpsertValues):
 with ${incomingPart(table, json)}, ${upsertParts(table, values)} select read, created, updated from counted`;
 }
 
-/** What follows from the table alone. */
+/** Builds the fragments that depend on the table only. */
 function fragmentsOf(table: TableSpec) {
   const typed = Object.keys(table.columns);
   const stored = [...typed, 'raw', 'content_hash', 'text_repaired', 'deleted_at'];
@@ -279,7 +279,7 @@ function fragmentsOf(table: TableSpec) {
   };
   const assignments = stored.map((name) => {
     const column = quoteName(name);
-    // What is stored in an attributed column stays when the answer does not tell.
+    // What is stored in an attributed column stays when the response does not contain it.
     const isKept = table.attributed?.includes(name);
     return `${column} = ${isKept ? `coalesce(excluded.${column}, t.${column})` : `excluded.${column}`}`;
   });

@@ -60,9 +60,9 @@ export async function writeDerived(
 /**
  * Parameters: $1 rows as a JSON array, each with the `content_hash` that it was derived from; $2 connection_id.
  *
- * A row that a run wrote meanwhile has other content, or was mapped by that run: it is left alone, so no lease is
+ * A row that a run wrote meanwhile has other content, or was mapped by that run: it is skipped, so no lease is
  * needed. Rows are locked in the order of their ids, as pages do. `synced_at` moves, being the last write. An
- * attributed column stays when the record does not tell, and so does `deleted_at`, which a full walk may have set.
+ * attributed column stays when the record does not contain it, and so does `deleted_at`, which a full sync may have set.
  */
 function reprojectSql(table: TableSpec): string {
   const target = tableName(table);

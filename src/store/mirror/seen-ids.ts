@@ -5,7 +5,7 @@ import type { CheckpointKey } from '../engine/leases.ts';
 import { tableName } from './table-sql.ts';
 
 /*
- * The ids that a full walk of an unsorted list has met: written in its pages' transactions, so they are exactly as far as the checkpoint.
+ * The ids that a full sync of an unsorted list has seen: written in its pages' transactions, so they are exactly as far as the checkpoint.
  *
  * The table fills and empties faster than statistics follow. `lateral … limit 1` keeps the planner to one look-up by key per row; left to itself it takes
  * the table for tiny, reads all of it for every page, and a walk of 60,000 rows becomes quadratic.
@@ -48,7 +48,7 @@ export async function readSeenIds(
       where s.connection_id = ${connectionId} and s.stream = ${stream} and s.pass = ${pass} and s.id = asked.id
         and s.list = ${list}
       limit 1
-    ) met`;
+    ) seen`;
   return new Set(rows.map(({ id }) => id));
 }
 

@@ -1,6 +1,6 @@
 import type { ColumnType, TableSpec } from '../../stream.ts';
 
-/** What SQL says of a mirrored table, from its columns; names are quoted, never bound. */
+/** SQL fragments of a mirrored table, from its columns; names are quoted, never bound. */
 
 export function quoteName(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;

@@ -34,7 +34,7 @@ export async function readSuspects(
   return rows.map(({ row }) => row);
 }
 
-/** Some alive rows that the walk did meet: the answers about them tell whether the upstream can be asked. */
+/** Some alive rows that the walk saw: the answers about them tell whether the upstream can be asked. */
 export async function readSeenRows(
   prisma: PrismaClient,
   { key, table }: SuspectQuery,
@@ -44,7 +44,7 @@ export async function readSeenRows(
       cross join lateral (
         select 1 from sync.seen_ids s
         where s.connection_id = $1 and s.stream = $2 and s.pass = $3 and s.id = t.id and s.list <> '@asked' limit 1
-      ) met
+      ) seen
       where t.connection_id = $1 and t.deleted_at is null limit 20`,
     key.connectionId,
     key.stream,
@@ -57,10 +57,10 @@ function suspectsOf(table: TableSpec): string {
   // One look-up by key per row, whatever the planner believes about a table that fills and empties: see seen-ids.ts.
   return `from ${tableName(table)} t
     left join lateral (
-      select true as is_met from sync.seen_ids s
+      select true as is_seen from sync.seen_ids s
       where s.connection_id = $1 and s.stream = $2 and s.pass = $3 and s.id = t.id limit 1
     ) seen on true
-    where t.connection_id = $1 and t.deleted_at is null and t.synced_at < $4::timestamptz and seen.is_met is null`;
+    where t.connection_id = $1 and t.deleted_at is null and t.synced_at < $4::timestamptz and seen.is_seen is null`;
 }
 
 function parameters({ key, before }: SuspectQuery): [string, string, string, Date] {

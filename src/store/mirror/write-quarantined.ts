@@ -40,7 +40,7 @@ export async function writeQuarantined(
   }
 }
 
-/** An older version of the record was in the mirror, and was found to be gone after the record was met last. */
+/** An older version of the record was in the mirror, and was found to be gone after the record was seen last. */
 async function wasMarkedSince(
   tx: Prisma.TransactionClient,
   { connection_id, last_seen_at }: QuarantineEntry,

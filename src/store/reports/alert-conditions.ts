@@ -23,23 +23,23 @@ export interface AlertKey {
 /** Something that is wrong now. */
 export interface AlertCondition extends AlertKey {
   readonly reason: string;
-  /** A stable word. What has the same one is told as one. */
+  /** The code of the reason. Conditions with the same one are reported as one. */
   readonly reason_code: string;
   /** Null: not known. */
   readonly since: Date | null;
 }
 
-/** Of a budget `b`: somebody asks with it. What nobody asks with stays as it was left, an open circuit for ever. */
+/** Whether a budget `b` is in use. An unused one keeps its last state, an open circuit for ever. */
 const isStreamInUse = Prisma.sql`exists (
   select 1 from sync.streams u where u.credential = b.credential and u.enabled and u.paused_at is null)`;
 
 /**
- * Everything that is wrong now, from facts alone. What a person paused, and what is no longer configured, is not wrong.
+ * Returns everything that is wrong now. What is paused or no longer configured is not wrong.
  *
- * A quarantine grows while records were set aside within the last hour; a stream that waits for its first run is stale once it has waited as long as any
+ * A quarantine grows while records were quarantined within the last hour; a stream that waits for its first run is stale once it has waited as long as any
  * stream may; one that is read by hand only is never late.
  *
- * An open circuit is one condition of the account and none of its streams: as long as nobody answers, what is told of them as stale stays so, and no more
+ * An open circuit is one condition of the account and none of its streams: as long as the server does not answer, stale streams stay stale, and no more
  * is added. Only what a person has to settle is `blocked`.
  */
 export async function readAlertConditions(db: Prisma.TransactionClient): Promise<AlertCondition[]> {
@@ -78,7 +78,7 @@ export async function readAlertConditions(db: Prisma.TransactionClient): Promise
     select connection_id, stream, code, message, code, since from blocked
     union all
     select l.connection_id, l.stream, 'quarantine_growing',
-      case q.fresh when 1 then '1 record was' else q.fresh || ' records were' end || ' set aside within an hour, '
+      case q.fresh when 1 then '1 record was' else q.fresh || ' records were' end || ' quarantined within an hour, '
         || l.open_quarantine || ' wait in all', 'open_quarantine', q.since
     from lines l
     join (
@@ -95,7 +95,7 @@ export async function readAlertConditions(db: Prisma.TransactionClient): Promise
     where v.verification_differences > 0 and not v.verification_settled
     union all
     select b.credential, '', 'circuit_open',
-      'requests fail again and again' || coalesce(' (' || b.failure_reason || ')', '') || '; they are held, and tried one by one',
+      'requests fail again and again' || coalesce(' (' || b.failure_reason || ')', '') || '; they are blocked, and tried one by one',
       coalesce(b.failure_reason, 'network'), coalesce(b.failing_since, b.opened_at)
     from sync.budgets b
     where b.opened_at is not null and ${isStreamInUse}

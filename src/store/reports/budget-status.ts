@@ -8,13 +8,13 @@ export interface BudgetStatus {
   /** Milliseconds between two requests in a steady row, as configured and now: longer after a refusal without guidance, or by an announced limit. */
   readonly base_spacing_ms: number;
   readonly spacing_ms: number;
-  /** Nobody asks before then; null while nothing blocks. Past while a request tries whether the upstream answers again. */
+  /** No request is sent before then; null while nothing blocks. Past while a request tries whether the upstream answers again. */
   readonly blocked_until: Date | null;
-  /** A stable word. */
+  /** The code of the reason. */
   readonly blocked_reason: string | null;
   /** Of a wait that the server asked for; 0: none. */
   readonly blocked_seconds: number;
-  /** `closed` too where nobody asks any more: no enabled, unpaused stream is paid from it. */
+  /** `closed` too where no request is sent any more: no enabled, unpaused stream is paid from it. */
   readonly circuit: 'closed' | 'half_open' | 'open';
   /** Granted so far to all processes; only grows. */
   readonly requests: number;

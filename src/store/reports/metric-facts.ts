@@ -44,14 +44,14 @@ export async function readMetricFacts(prisma: PrismaClient) {
       drift_fields: driftFields.get(keyOf(line)) ?? 0,
       verification_age_seconds: line.verified_at && (now.getTime() - line.verified_at.getTime()) / 1000,
       verified_rows: numberOf(line.verified_rows),
-      // 0 once a later full walk settled them.
+      // 0 once a later full sync settled them.
       verification_differences: line.verification_settled ? 0 : line.verification_differences,
     };
   });
   return {
     streams,
     budgets,
-    // Leases held now, by pass: a stream may hold several.
+    // Current leases, by pass: a stream may have several.
     activeRuns: new Map(active.map(({ pass, _count: count }) => [pass, count])),
     // Open ones by kind.
     alerts: new Map(alerts.map(({ kind, _count: count }) => [kind, count])),

@@ -3,7 +3,7 @@ import { quoteName } from '../mirror/table-sql.ts';
 
 /** Everything that people may read; tables that a later version adds to these schemas are readable too. */
 const OPEN_SCHEMAS = ['reporting', 'tiledesk', 'tilkee'] as const;
-/** Of the book-keeping what says how fresh things are. Secrets, cursors and quarantined texts stay closed. */
+/** The tables that show how fresh the mirror is. Secrets, cursors and quarantined texts stay closed. */
 const OPEN_SYNC = ['status', 'runs', 'verifications', 'schema_drift'] as const;
 
 export interface Granted {
@@ -18,7 +18,7 @@ export interface Granted {
 
 /**
  * Lets a role read, and nothing else. `no_such_role`: it has to be created first. `may_write`: it is a superuser, owns the mirror or was given more by
- * somebody else, so that a promise of read-only would not be kept; nothing is changed then. What the role can really do is asked afterwards.
+ * another program, so that it would not be read-only; nothing is changed then. What the role can really do is asked afterwards.
  */
 export async function grantReadonly(prisma: PrismaClient, role: string): Promise<Granted> {
   return prisma.$transaction(async (tx) => {

@@ -2,7 +2,7 @@ import { Prisma, type PrismaClient } from '../../generated/prisma/client.ts';
 import { bucketsOf, DAY_MS, dayOf, msOf, type ReportUnit, unitOf } from './report-days.ts';
 
 /**
- * The main figures of schema `reporting` over some days. Sums and percentiles only: no name, address or text of anybody.
+ * The main figures of schema `reporting` over some days. Sums and percentiles only: no name, address or text of a person.
  *
  * Days are those of each account's own time zone (`reporting.settings`), both ends included. All figures come from one snapshot of the database, so they
  * agree with each other while syncs go on.

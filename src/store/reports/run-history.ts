@@ -212,7 +212,7 @@ export async function readRequestRates(prisma: PrismaClient): Promise<Map<string
 const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
 
-/** What persons decided about streams: they are paused, or deletions that the brake held are accepted until the next full walk uses that up. */
+/** Returns what persons decided about streams: they are paused, or blocked deletions are accepted until the next full sync uses that up. */
 export const readDecisions = (prisma: PrismaClient): Promise<SyncStream[]> =>
   prisma.syncStream.findMany({
     where: { enabled: true, OR: [{ paused_at: { not: null } }, { deletions_accepted_at: { not: null } }] },

@@ -3,7 +3,7 @@ import { columnsOf, type StreamKey } from '../engine/streams.ts';
 
 export type StreamState = 'fresh' | 'syncing' | 'stale' | 'partial' | 'blocked' | 'paused' | 'never';
 
-/** A line of the view `sync.status`: derived from facts, never set by anybody. */
+/** A line of the view `sync.status`: derived from facts, never set. */
 export interface StreamStatus extends Omit<SyncStatus, 'state' | 'watermark'> {
   readonly state: StreamState;
   readonly watermark: Readonly<Record<string, string>> | null;

@@ -42,11 +42,11 @@ export interface OutageReport {
   /** From the end of the outage to the first good answer; null: none came. */
   readonly resumedAfterMs: number | null;
   /**
-   * Where the full walk of each long list went on: 0 is the page after the last one that was answered before the outage, 1 that one itself, and so on.
+   * Where the full sync of each long list went on: 0 is the page after the last one that was answered before the outage, 1 that one itself, and so on.
    * Null: it did not go on.
    */
   readonly stepsBack: Readonly<Record<string, number | null>>;
-  /** Pages of the full walks that were answered both before and after the outage. */
+  /** Pages of the full syncs that were answered both before and after the outage. */
   readonly pagesTwice: number;
   readonly opened: number;
   readonly closed: number;
@@ -131,7 +131,7 @@ function isUnderWay({ log }: TiledeskSandbox, { pagesBefore }: OutageOptions): b
   );
 }
 
-/** A good page of a full walk: not the question for the newest change, not a probe, not an incremental pass. */
+/** A good page of a full sync: not the question for the newest change, not a probe, not an incremental pass. */
 function isFullWalk({ query, status }: Pick<RequestLogEntry, 'query' | 'status'>): boolean {
   return status === 200 && query.get('sort') !== 'updatedAt' && Number(query.get('limit')) > 5;
 }

@@ -5,7 +5,7 @@
  *   drain    the same pages fetched by a bare client, parsed and forgotten
  *   write    the same rows written by the bare statement: a page, its checkpoint and its commit, on one connection
  *   mirror   leadmirror, in a process of its own: fetch, map, write, checkpoint
- *   again    leadmirror once more, over the same upstream: a full walk (reconcile) that finds nothing changed
+ *   again    leadmirror once more, over the same upstream: a full sync (reconcile) that finds nothing changed
  *   upserts  some of the same rows by Prisma's `upsert`, one after the other
  *
  * Each has a database of its own, so that none pays for what another left behind.
@@ -142,7 +142,7 @@ export function describePipeline({ options, meanBytes, rounds }: PipelineMeasure
           },
         ]),
     {
-      ...{ name: 'full walk with nothing changed / first read', value: ratio(faster), measured: faster },
+      ...{ name: 'full sync with nothing changed / first read', value: ratio(faster), measured: faster },
       ...{ goal: '1.00 or more', isReached: faster >= 1 },
     },
     {
@@ -154,7 +154,7 @@ export function describePipeline({ options, meanBytes, rounds }: PipelineMeasure
       ...{ goal: '0', isReached: dead <= 0 },
     },
     { name: 'first read', value: speeds(({ mirror }) => mirror.ms) },
-    { name: 'full walk with nothing changed', value: speeds(({ again }) => again.ms) },
+    { name: 'full sync with nothing changed', value: speeds(({ again }) => again.ms) },
     { name: 'limit: bare fetch', value: speeds(({ drainMs }) => drainMs) },
     { name: 'limit: bare write', value: speeds(({ writeMs }) => writeMs) },
     ...(loops.length === 0
@@ -215,7 +215,7 @@ function createMapping(stream: BenchStream): Stream {
   const notAsked = () => Promise.reject(new Error('not asked'));
   const create = stream === 'leads' ? createLeadsStream : createRequestsStream;
   return create({
-    ...{ api: { get: notAsked, exists: notAsked, verify: notAsked }, pageSize: PAGE, fullWalkKey: 'id' },
+    ...{ api: { get: notAsked, exists: notAsked, verify: notAsked }, pageSize: PAGE, fullSyncKey: 'id' },
     privacy: { storeVisitorPii: false, storeLinks: false },
   });
 }

@@ -103,7 +103,7 @@ export async function setupUpstream(options: TiledeskSandboxOptions = {}): Promi
           auth,
           streams: NAMES,
           pageSize,
-          fullWalkKey: 'id',
+          fullSyncKey: 'id',
           allowCustomRole,
         },
         upstream,
