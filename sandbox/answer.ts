@@ -34,7 +34,7 @@ export interface Answer {
 }
 
 /** `hang`: the connection stays open. `reset`: it ends without an answer. */
-export type Reply = Answer | 'hang' | 'reset';
+export type SandboxReply = Answer | 'hang' | 'reset';
 
 export const json = (value: unknown, status = 200): Answer => ({ status, body: JSON.stringify(value), type: 'json' });
 

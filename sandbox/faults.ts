@@ -1,5 +1,5 @@
 /** Scripted trouble for a simulated upstream: which calls it meets, and what it makes of their answers. */
-import { type Answer, type AnswerInfo, type CallInfo, json, type Reply } from './answer.ts';
+import { type Answer, type AnswerInfo, type CallInfo, json, type SandboxReply } from './answer.ts';
 import { Random } from './random.ts';
 
 export type FaultKind = keyof typeof spoilers;
@@ -116,29 +116,30 @@ const gatewayPage = '<html><head><title>Please wait</title></head><body><h1>Plea
 interface Spoiled {
   readonly rule: FaultRule;
   /** Makes the answer that the call would have had, with all its effects. */
-  readonly answer: () => Reply;
+  readonly answer: () => SandboxReply;
   readonly refuse: () => Answer;
 }
 
 /** The reply that a call gets instead. `slow` and `cut` are a matter of sending. */
 const spoilers = {
-  '429': ({ rule }: Spoiled): Reply => gatewayAnswer(429, rule.retryAfter ?? 'seconds', rule.retryAfterMs),
-  '503': ({ rule }: Spoiled): Reply => gatewayAnswer(503, rule.retryAfter ?? 'none', rule.retryAfterMs),
-  '500': (): Reply => json({ err: 'error' }, 500),
-  '401-text': ({ refuse }: Spoiled): Reply => refuse(),
-  'html-200': (): Reply => ({ status: 200, body: gatewayPage, type: 'html' }),
-  hang: (): Reply => 'hang',
-  reset: (): Reply => 'reset',
-  slow: ({ answer }: Spoiled): Reply => answer(),
-  cut: ({ answer }: Spoiled): Reply => answer(),
-  'garbled-json': ({ answer }: Spoiled): Reply => distorted(answer(), garble),
-  'empty-list': ({ answer }: Spoiled): Reply => distorted(answer(), (body) => withRows(body, () => [], { count: 0 })),
-  'truncated-page': ({ answer }: Spoiled): Reply => distorted(answer(), (body) => withRows(body, firstHalf)),
+  '429': ({ rule }: Spoiled): SandboxReply => gatewayAnswer(429, rule.retryAfter ?? 'seconds', rule.retryAfterMs),
+  '503': ({ rule }: Spoiled): SandboxReply => gatewayAnswer(503, rule.retryAfter ?? 'none', rule.retryAfterMs),
+  '500': (): SandboxReply => json({ err: 'error' }, 500),
+  '401-text': ({ refuse }: Spoiled): SandboxReply => refuse(),
+  'html-200': (): SandboxReply => ({ status: 200, body: gatewayPage, type: 'html' }),
+  hang: (): SandboxReply => 'hang',
+  reset: (): SandboxReply => 'reset',
+  slow: ({ answer }: Spoiled): SandboxReply => answer(),
+  cut: ({ answer }: Spoiled): SandboxReply => answer(),
+  'garbled-json': ({ answer }: Spoiled): SandboxReply => distorted(answer(), garble),
+  'empty-list': ({ answer }: Spoiled): SandboxReply =>
+    distorted(answer(), (body) => withRows(body, () => [], { count: 0 })),
+  'truncated-page': ({ answer }: Spoiled): SandboxReply => distorted(answer(), (body) => withRows(body, firstHalf)),
 };
 
-export const spoil = (spoiled: Spoiled): Reply => spoilers[spoiled.rule.kind](spoiled);
+export const spoil = (spoiled: Spoiled): SandboxReply => spoilers[spoiled.rule.kind](spoiled);
 
-const distorted = (reply: Reply, change: (body: string) => string): Reply =>
+const distorted = (reply: SandboxReply, change: (body: string) => string): SandboxReply =>
   typeof reply === 'object' && reply.type === 'json'
     ? { status: reply.status, type: 'json', body: change(reply.body) }
     : reply;

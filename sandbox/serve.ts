@@ -8,7 +8,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { type Answer, type Call, type CallInfo, type Reply, unauthorized } from './answer.ts';
+import { type Answer, type Call, type CallInfo, type SandboxReply, unauthorized } from './answer.ts';
 import { type FaultRule, type Faults, gatewayAnswer, type RetryAfterForm, spoil } from './faults.ts';
 
 export interface RequestLogEntry extends Omit<CallInfo, 'nth'> {
@@ -31,7 +31,7 @@ export interface LimitOptions {
 
 export interface ShellOptions extends LimitOptions {
   readonly faults: Faults;
-  readonly answer: (call: Call) => Reply;
+  readonly answer: (call: Call) => SandboxReply;
   /** Splits off the prefix and names the list. */
   readonly route: (path: string) => { path: string; list: string };
   /** Makes so many changes to the data at once. */
@@ -86,7 +86,12 @@ export function createHttpShell(options: ShellOptions) {
     return { at: Date.now(), list, nth, method, path, query: url.searchParams, headers: message.headers, body };
   }
 
-  function respond(call: Call, response: ServerResponse, fault: FaultRule | undefined, answer: () => Reply): void {
+  function respond(
+    call: Call,
+    response: ServerResponse,
+    fault: FaultRule | undefined,
+    answer: () => SandboxReply,
+  ): void {
     const refuse = () => options.unauthorized?.(call) ?? unauthorized;
     const reply = fault ? spoil({ rule: fault, answer, refuse }) : answer();
     const { at, method, path, query, list } = call;

@@ -2,14 +2,14 @@
 import { createHmac } from 'node:crypto';
 import { type Answer, type Call, json, readBody, unauthorized } from './answer.ts';
 import type { Random } from './random.ts';
-import type { Account, Team } from './tiledesk-team.ts';
+import type { SandboxAccount, Team } from './tiledesk-team.ts';
 
 const rolesUpwards = ['guest', 'user', 'teammate', 'agent', 'supervisor', 'admin', 'owner'];
 
 /** What a call needs: a role in the project, only an account, or nothing. */
 export type Need = 'guest' | 'agent' | 'owner' | 'account' | null;
 
-const anonymous: Account = { email: '', password: '', userId: '', role: null, isSuperAdmin: false };
+const anonymous: SandboxAccount = { email: '', password: '', userId: '', role: null, isSuperAdmin: false };
 const failed = (msg: string, status: number): Answer => json({ success: false, msg }, status);
 const encode = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url');
 
@@ -17,7 +17,7 @@ export type Gatekeeper = ReturnType<typeof createGatekeeper>;
 
 export function createGatekeeper(team: Team, random: Random) {
   const secret = random.hex(32);
-  const tokens = new Map<string, Account>();
+  const tokens = new Map<string, SandboxAccount>();
 
   function signIn(call: Call): Answer {
     const { email, password } = readBody(call);
@@ -36,7 +36,7 @@ export function createGatekeeper(team: Team, random: Random) {
   }
 
   /** The caller, or the refusal. The platform's super-administrator needs no role. */
-  function admit(call: Call, need: Need): Account | Answer {
+  function admit(call: Call, need: Need): SandboxAccount | Answer {
     if (need === null) return anonymous;
     const header = call.headers.authorization ?? '';
     const [, scheme = '', credentials = ''] = /^\s*(\S+)\s+(\S+)/.exec(header) ?? [];
@@ -53,24 +53,24 @@ export function createGatekeeper(team: Team, random: Random) {
     return isEnough ? account : failed('you dont have the required role.', 403);
   }
 
-  function roleOf({ userId }: Account): string | undefined {
+  function roleOf({ userId }: SandboxAccount): string | undefined {
     const isActive = ({ trashed, status }: { trashed: boolean; status?: unknown }) => !trashed && status === 'active';
     return team.projectUsers.find((one) => one.id_user === userId && isActive(one))?.role;
   }
 
-  function accountOf(email: string): Account | undefined {
+  function accountOf(email: string): SandboxAccount | undefined {
     const account = team.accounts.find((one) => one.email === email.toLowerCase());
     return account && team.users.get(account.userId)?.status === 100 ? account : undefined;
   }
 
-  function fromBasic(credentials: string): Account | undefined {
+  function fromBasic(credentials: string): SandboxAccount | undefined {
     const [, email = '', password] = /^([^:]*):(.*)$/s.exec(Buffer.from(credentials, 'base64').toString('utf8')) ?? [];
     const account = accountOf(email);
     return account?.password === password ? account : undefined;
   }
 
   /** No `exp`: a token lasts until it is revoked (seen in server 2.19). */
-  function createToken(account: Account): string {
+  function createToken(account: SandboxAccount): string {
     const [aud, iat] = ['https://tiledesk.com', Math.floor(Date.now() / 1000)];
     const claims = { _id: account.userId, email: account.email, iat, aud, iss: aud, sub: 'user' };
     const text = `${encode({ alg: 'HS256', typ: 'JWT' })}.${encode({ ...claims, jti: random.uuid() })}`;

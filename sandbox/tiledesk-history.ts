@@ -5,7 +5,7 @@
 import type { Random } from './random.ts';
 import * as words from './texts.ts';
 import { type IdFactory, iso, type Lead, type ProjectUser, type Request } from './tiledesk-documents.ts';
-import { createMessage, type Row } from './tiledesk-rows.ts';
+import { createMessage, type TiledeskRow } from './tiledesk-rows.ts';
 import type { Team } from './tiledesk-team.ts';
 
 const second = 1000;
@@ -96,7 +96,7 @@ export function createRequest(tools: HistoryTools, input: NewRequest): Request {
   const department = random.pick(team.departments);
   const firstText = random.pick(words.questions);
   const wasTaken = fate === 'assigned' || fate === 'closed' || fate === 'reopened';
-  const row: Row = { status: statusOf[fate], followers: [], tags: [], notes: [], id_project: team.projectId };
+  const row: TiledeskRow = { status: statusOf[fate], followers: [], tags: [], notes: [], id_project: team.projectId };
   row._id = ids.next(at);
   row.request_id = `support-group-${isOldForm ? '' : `${team.projectId}-`}${random.hex(32)}`;
   row.first_text = firstText;
@@ -148,7 +148,7 @@ export function createRequest(tools: HistoryTools, input: NewRequest): Request {
 }
 
 /** Bots stand in three places: with a prefix among all, without it among bots. */
-function addParticipants(row: Row, { team, random }: HistoryTools, agentId: string | undefined): boolean {
+function addParticipants(row: TiledeskRow, { team, random }: HistoryTools, agentId: string | undefined): boolean {
   const hasBot = random.chance(0.12);
   const isBotAlone = hasBot && random.chance(0.5);
   const agents = agentId === undefined || isBotAlone ? [] : [agentId];
@@ -162,7 +162,7 @@ function addParticipants(row: Row, { team, random }: HistoryTools, agentId: stri
 type Handling = Readonly<{ at: number; until: number; agentId: string }>;
 
 /** Returns when the row was last written. */
-function addAssignment(row: Row, tools: HistoryTools, { at, until, agentId }: Handling): number {
+function addAssignment(row: TiledeskRow, tools: HistoryTools, { at, until, agentId }: Handling): number {
   const { team, random, ids } = tools;
   const assignedAt = Math.min(at + random.int(20, 90 * second), until);
   row.assigned_at = iso(assignedAt);
@@ -180,7 +180,7 @@ function addAssignment(row: Row, tools: HistoryTools, { at, until, agentId }: Ha
 }
 
 /** Returns when the row was last written: the rating and the late writes of a close come a little after closed_at. */
-function addEnding(row: Row, random: Random, input: Handling & { firstText: string }): number {
+function addEnding(row: TiledeskRow, random: Random, input: Handling & { firstText: string }): number {
   const longestMs = random.chance(0.1) ? 20 * day : 5 * hour;
   // Spread over what is left of the history: cut off at its end instead, hundreds of closings would share the last minute.
   const roomMs = Math.max(0, Math.min(longestMs, input.until - second - input.at));
@@ -195,8 +195,8 @@ function addEnding(row: Row, random: Random, input: Handling & { firstText: stri
   return closedAt + random.int(5, isRated ? 900 : 60);
 }
 
-function addAttributes(row: Row, random: Random, input: { isAbandoned: boolean; department: string }): void {
-  const attributes: Row = { ...(row.attributes as object | undefined) };
+function addAttributes(row: TiledeskRow, random: Random, input: { isAbandoned: boolean; department: string }): void {
+  const attributes: TiledeskRow = { ...(row.attributes as object | undefined) };
   if (input.isAbandoned) attributes.fully_abandoned = true;
   if (row.draft === true) attributes.sourcePage = 'https://www.example.com/?td_draft=true';
   if (random.chance(0.3)) attributes.departmentName = input.department;

@@ -1,5 +1,5 @@
 /** What each path answers, and what it needs of the caller. */
-import { type Answer, type Call, json, type Reply, readBody } from './answer.ts';
+import { type Answer, type Call, json, readBody, type SandboxReply } from './answer.ts';
 import { type Collection, compareValues, type StoredDocument } from './collection.ts';
 import { DateParameterError } from './dates.ts';
 import type { Faults } from './faults.ts';
@@ -9,8 +9,8 @@ import type { Gatekeeper, Need } from './tiledesk-auth.ts';
 import type { TiledeskData } from './tiledesk-data.ts';
 import { idForm, type Request } from './tiledesk-documents.ts';
 import { type ListRequest, QueryFailure, RouteFailure, readLeadList, readRequestList } from './tiledesk-query.ts';
-import { findIn, isShown, plainRow, populatedRow, projectUserRow, type Row } from './tiledesk-rows.ts';
-import type { Account } from './tiledesk-team.ts';
+import { findIn, isShown, plainRow, populatedRow, projectUserRow, type TiledeskRow } from './tiledesk-rows.ts';
+import type { SandboxAccount } from './tiledesk-team.ts';
 
 export interface RouteContext {
   readonly data: TiledeskData;
@@ -21,13 +21,13 @@ export interface RouteContext {
   readonly joinedLeadStatuses: boolean;
 }
 
-interface RouteInput extends RouteContext {
+interface TiledeskRouteInput extends RouteContext {
   readonly call: Call;
-  readonly account: Account;
+  readonly account: SandboxAccount;
   readonly params: Params;
 }
 
-type ReplyTo = (input: RouteInput) => Reply;
+type ReplyTo = (input: TiledeskRouteInput) => SandboxReply;
 
 export interface Route extends Pattern {
   readonly list: string;
@@ -44,7 +44,10 @@ interface PageRequest<D extends StoredDocument> {
   readonly row: (doc: D) => object;
 }
 
-function answerPage<D extends StoredDocument>(input: RouteInput, { name, docs, list, row }: PageRequest<D>): Answer {
+function answerPage<D extends StoredDocument>(
+  input: TiledeskRouteInput,
+  { name, docs, list, row }: PageRequest<D>,
+): Answer {
   const { faults, call } = input;
   faults.beforeAnswer?.(call);
   const ties = faults.shuffleTies ? input.ties : undefined;
@@ -55,7 +58,7 @@ function answerPage<D extends StoredDocument>(input: RouteInput, { name, docs, l
   return answer;
 }
 
-function listLeads(input: RouteInput): Reply {
+function listLeads(input: TiledeskRouteInput): SandboxReply {
   const { call, data, joinedLeadStatuses } = input;
   if (idForm.test(call.query.get('segment') ?? '')) {
     return json({ success: false, msg: 'Error segment not found' }, 404);
@@ -71,7 +74,7 @@ function listLeads(input: RouteInput): Reply {
   }
 }
 
-function listRequests(input: RouteInput): Reply {
+function listRequests(input: TiledeskRouteInput): SandboxReply {
   const { call, data, account, gatekeeper, serverVersion } = input;
   // The role check was skipped, and the route then reads a project user that was never set (seen in server 2.19).
   if (account.isSuperAdmin) return json({ err: 'error' }, 500);
@@ -94,7 +97,7 @@ function listRequests(input: RouteInput): Reply {
 
 /** A bare array, with the same hooks around it as the paged lists. */
 const rowsOf =
-  (read: (input: RouteInput) => readonly Row[]): ReplyTo =>
+  (read: (input: TiledeskRouteInput) => readonly TiledeskRow[]): ReplyTo =>
   (input) => {
     input.faults.beforeAnswer?.(input.call);
     const rows = read(input);
@@ -112,12 +115,12 @@ const byId =
   };
 
 /** Requests are found by `request_id` only; an `_id` is unknown here. */
-const requestOf = ({ data, params }: RouteInput): Request | undefined =>
+const requestOf = ({ data, params }: TiledeskRouteInput): Request | undefined =>
   [...data.requests.values()].find((one) => one.request_id === params.id);
 
 /** Answers with the request as it then is. */
 const onRequest =
-  (act: (input: RouteInput, id: string) => Request | undefined): ReplyTo =>
+  (act: (input: TiledeskRouteInput, id: string) => Request | undefined): ReplyTo =>
   (input) => {
     const request = requestOf(input);
     return request ? json(populatedRow(act(input, request._id) ?? request, input.data)) : notFound();
@@ -133,19 +136,19 @@ const leadFields =
 const requestFields =
   'status subject priority tags notes rating rating_message attributes language sourcePage first_text workingStatus smartAssignment';
 
-function hardDeleteLead({ data, params: { id = '' } }: RouteInput): Reply {
+function hardDeleteLead({ data, params: { id = '' } }: TiledeskRouteInput): SandboxReply {
   const lead = data.leads.get(id);
   data.hardDeleteLead(id);
   return json(lead ?? null);
 }
 
 /** An unknown conversation has no messages, and no error says so (seen in server 2.19). */
-function messagesOf(input: RouteInput): StoredDocument[] {
+function messagesOf(input: TiledeskRouteInput): StoredDocument[] {
   const request = requestOf(input);
   return request === undefined ? [] : input.data.messagesOf(request);
 }
 
-function countRequests({ data }: RouteInput): Reply {
+function countRequests({ data }: TiledeskRouteInput): SandboxReply {
   const counts = { unassigned: 0, assigned: 0, bot_assigned: 0 };
   for (const request of data.requests.values()) {
     if (request.preflight !== false || request.draft === true) continue;
@@ -158,7 +161,7 @@ function countRequests({ data }: RouteInput): Reply {
 const departmentsWith = (accepts: (status: number) => boolean): ReplyTo =>
   rowsOf(({ data }) => data.team.departments.filter(({ status }) => accepts(status)));
 
-function listMembers({ data: { team, guests }, call: { query } }: RouteInput): Row[] {
+function listMembers({ data: { team, guests }, call: { query } }: TiledeskRouteInput): TiledeskRow[] {
   const roles = query.getAll('role');
   return [...team.projectUsers, ...guests.values()]
     .filter(({ role, roleType }) => (roles.length > 0 ? roles.includes(role) : roleType === 1))
@@ -177,7 +180,7 @@ function findMember({ guests, team }: TiledeskData, id: string): object | undefi
 const tagsPerPage = 40;
 
 /** No limit and no count; a sort key that no tag has leaves them in insertion order. */
-function listTags({ data, call: { query } }: RouteInput): StoredDocument[] {
+function listTags({ data, call: { query } }: TiledeskRouteInput): StoredDocument[] {
   const page = Number.parseInt(query.get('page') ?? '', 10) || 0;
   const field = query.get('sort') ?? 'createdAt';
   const sign = query.get('direction') === '1' ? 1 : -1;
@@ -186,10 +189,10 @@ function listTags({ data, call: { query } }: RouteInput): StoredDocument[] {
 }
 
 /** Identity bots only with `all`. */
-const listBots = ({ data, call: { query } }: RouteInput): StoredDocument[] =>
+const listBots = ({ data, call: { query } }: TiledeskRouteInput): StoredDocument[] =>
   data.team.bots.filter((bot) => isShown(bot) && (query.get('all') === 'true' || bot.type !== 'identity'));
 
-function listOwnProjects({ data, account }: RouteInput): Reply {
+function listOwnProjects({ data, account }: TiledeskRouteInput): SandboxReply {
   const mine = data.team.projectUsers.filter((one) => one.id_user === account.userId && !one.trashed);
   return json(mine.map((one) => ({ ...one, id_project: data.team.project })));
 }
@@ -202,7 +205,7 @@ const editRequest = onRequest(({ data, call }, id) => data.touchRequest(id, pick
 const closeRequest = onRequest(({ data, account }, id) => data.closeRequest(id, { closedBy: account.userId }));
 const reopenRequest = onRequest(({ data }, id) => data.reopenRequest(id));
 
-const removeRequest = (data: TiledeskData, id = ''): Reply =>
+const removeRequest = (data: TiledeskData, id = ''): SandboxReply =>
   data.hardDeleteRequest(id) ? json({ success: true }) : notFound();
 
 type RouteRow = readonly [method: string, path: string, list: string, needs: Need, reply: ReplyTo];

@@ -7,27 +7,30 @@ import type { TiledeskData } from './tiledesk-data.ts';
 import type { ProjectUser, Request } from './tiledesk-documents.ts';
 import type { Team } from './tiledesk-team.ts';
 
-export type Row = Record<string, unknown>;
+export type TiledeskRow = Record<string, unknown>;
 
 /** The `no_populate` form: references are ids, and the lead's id stays even when the lead is gone. */
-export function plainRow(request: Request): Row {
-  const row: Row = { ...request, requester_id: request.lead ?? null, id: request._id };
+export function plainRow(request: Request): TiledeskRow {
+  const row: TiledeskRow = { ...request, requester_id: request.lead ?? null, id: request._id };
   if (request.snapshot) row.snapshot = { ...(request.snapshot as object), agents: undefined };
   return row;
 }
 
-function withUser(member: ProjectUser, { users }: Team): Row {
+function withUser(member: ProjectUser, { users }: Team): TiledeskRow {
   return member.id_user === undefined ? { ...member } : { ...member, id_user: users.get(member.id_user) ?? null };
 }
 
-export const projectUserRow = (member: ProjectUser, team: Team): Row => ({ ...withUser(member, team), isBusy: false });
+export const projectUserRow = (member: ProjectUser, team: Team): TiledeskRow => ({
+  ...withUser(member, team),
+  isBusy: false,
+});
 
 export const isShown = ({ trashed }: StoredDocument): boolean => trashed !== true;
 
 export const findIn = <D extends { _id: string }>(docs: readonly D[], id: string) => docs.find(({ _id }) => _id === id);
 
 /** The default form: references become objects, or null when the object is gone, and then `requester_id` is null as well. */
-export function populatedRow(request: Request, { team, leads, guests }: TiledeskData): Row {
+export function populatedRow(request: Request, { team, leads, guests }: TiledeskData): TiledeskRow {
   const row = plainRow(request);
   if (request.lead !== undefined) {
     row.lead = leads.get(request.lead) ?? null;

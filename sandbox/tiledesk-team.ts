@@ -4,7 +4,7 @@ import { Random } from './random.ts';
 import { type Department, IdFactory, iso, type ProjectUser, type User } from './tiledesk-documents.ts';
 
 /** Someone who can sign in to the sandbox. */
-export interface Account {
+export interface SandboxAccount {
   readonly email: string;
   readonly password: string;
   readonly userId: string;
@@ -57,7 +57,7 @@ export function createTeam(options: TeamOptions, foundedAt: number) {
   const stamps = { createdAt: at, updatedAt: at, __v: 0 };
   const main: Person = [(options.email ?? 'owner@example.com').toLowerCase(), 'Mira', 'Mirror', options.role];
   const users = new Map<string, User>();
-  const accounts: Account[] = [];
+  const accounts: SandboxAccount[] = [];
   const projectUsers: ProjectUser[] = [];
   const ownerId = newId();
   const own = { id_project: projectId, createdBy: ownerId, ...stamps };

@@ -2,7 +2,7 @@
  * A simulated Tiledesk server over real HTTP, for tests, the demo and the benchmark. Behaves like the open-source server
  * 2.19 as far as a mirror can see, its traps included; what the hosted gateway adds (version prefixes, 429, 503) is on top.
  */
-import { type Answer, type Call, json, type Reply } from './answer.ts';
+import { type Answer, type Call, json, type SandboxReply } from './answer.ts';
 import { Faults } from './faults.ts';
 import { Random } from './random.ts';
 import { findRoute } from './routes.ts';
@@ -11,7 +11,7 @@ import { createGatekeeper } from './tiledesk-auth.ts';
 import { TiledeskData, type TiledeskDataOptions } from './tiledesk-data.ts';
 import { idForm } from './tiledesk-documents.ts';
 import { type RouteContext, routes } from './tiledesk-routes.ts';
-import type { Account } from './tiledesk-team.ts';
+import type { SandboxAccount } from './tiledesk-team.ts';
 
 export type { CallInfo } from './answer.ts';
 export type { FaultKind } from './faults.ts';
@@ -38,7 +38,7 @@ export function createTiledeskSandbox(options: TiledeskSandboxOptions = {}) {
   const faults = new Faults(gatekeeper.revokeTokens);
   const ties = new Random(seed ^ 0x7135);
   const context = { data, faults, gatekeeper, ties, serverVersion, joinedLeadStatuses };
-  const { email, password } = accounts[0] as Account;
+  const { email, password } = accounts[0] as SandboxAccount;
   const shell = createHttpShell({
     ...options,
     faults,
@@ -55,7 +55,7 @@ function nameRoute(url: string): { path: string; list: string } {
 }
 
 /** The order of the refusals is the server's: project, IP filter, credentials, role. */
-function answer(call: Call, context: RouteContext): Reply {
+function answer(call: Call, context: RouteContext): SandboxReply {
   const isTop = call.path === '/auth/signin' || call.path === '/projects';
   try {
     const refusal = isTop ? undefined : refuseProject(call, context);

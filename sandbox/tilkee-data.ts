@@ -19,7 +19,7 @@ import {
   type TilkeeVisit,
 } from './tilkee-create.ts';
 import { type TilkeePlan, writeTilkeeHistory } from './tilkee-generate.ts';
-import { finishRow, type Row } from './tilkee-rows.ts';
+import { finishRow, type TilkeeRow } from './tilkee-rows.ts';
 import { sumTokens, sumVisits } from './tilkee-stats.ts';
 import type { TilkeeSwitches } from './tilkee-switches.ts';
 import { v2Connexion, v2Item, v2ProjectRow, v2Token, v2User } from './tilkee-v2-rows.ts';
@@ -216,8 +216,10 @@ export class TilkeeData {
    */
   listable() {
     const expanded = new Set(['owner', 'tags', 'data']);
-    const rows = <K extends TilkeeKind>(kind: K, build: (data: TilkeeData, doc: TilkeeDocument<K>) => Row): Row[] =>
-      this.all(kind).map((doc, index) => finishRow(build(this, doc), this.switches, index === 0));
+    const rows = <K extends TilkeeKind>(
+      kind: K,
+      build: (data: TilkeeData, doc: TilkeeDocument<K>) => TilkeeRow,
+    ): TilkeeRow[] => this.all(kind).map((doc, index) => finishRow(build(this, doc), this.switches, index === 0));
     return {
       projectsV3: rows('project', (_, doc) => v3Project(this, doc, expanded)),
       itemsV3: rows('item', (_, doc) => v3Item(this, doc, expanded)),

@@ -6,12 +6,12 @@ import type { Random } from './random.ts';
 import { type Params, type Pattern, pathPattern } from './routes.ts';
 import type { TilkeeDocument, TilkeeKind } from './tilkee-create.ts';
 import type { TilkeeData } from './tilkee-data.ts';
-import { finishRow, type Row } from './tilkee-rows.ts';
+import { finishRow, type TilkeeRow } from './tilkee-rows.ts';
 import type { TilkeeCallName, TilkeeSwitches } from './tilkee-switches.ts';
 
 export type Api = 'v2' | 'v3';
 
-export interface RouteInput {
+export interface TilkeeRouteInput {
   readonly data: TilkeeData;
   readonly faults: Faults;
   /** For the order that changes with every query. */
@@ -24,7 +24,7 @@ export interface RouteInput {
 export interface TilkeeRoute extends Pattern {
   readonly name: TilkeeCallName;
   readonly api: Api;
-  readonly reply: (input: RouteInput) => Answer;
+  readonly reply: (input: TilkeeRouteInput) => Answer;
 }
 
 /** Those of one API that read; `end` is what a path may end with, as an expression. */
@@ -60,7 +60,7 @@ export function failure(api: Api, status: number): Answer {
 
 /** @throws Refusal when there is no such object; `accepts` decides whether it belongs where the path says */
 export function findById<K extends TilkeeKind>(
-  { data, api }: RouteInput,
+  { data, api }: TilkeeRouteInput,
   kind: K,
   id: number,
   accepts: (doc: TilkeeDocument<K>) => boolean = () => true,
@@ -70,7 +70,7 @@ export function findById<K extends TilkeeKind>(
   throw new Refusal(failure(api, data.wasRemoved(kind, id) ? data.switches.removedStatus : 404));
 }
 
-export const answerRow = ({ data }: RouteInput, row: object): Answer => json(finishRow(row, data.switches));
+export const answerRow = ({ data }: TilkeeRouteInput, row: object): Answer => json(finishRow(row, data.switches));
 
 /** Fields that must have these values; undefined: any. */
 export function having<K extends TilkeeKind>(
@@ -114,7 +114,7 @@ export const defaultOrders: Readonly<Record<TilkeeSwitches['order'], RowOrder>> 
   random: 'random',
 };
 
-export interface ListPlan<K extends TilkeeKind> {
+export interface SandboxListPlan<K extends TilkeeKind> {
   readonly kind: K;
   readonly conditions: readonly Condition<TilkeeDocument<K>>[];
   readonly row: (doc: TilkeeDocument<K>) => object;
@@ -122,10 +122,10 @@ export interface ListPlan<K extends TilkeeKind> {
 
 /** One page of a list, and how many rows match in all. */
 export function readPage<K extends TilkeeKind>(
-  { data, faults, call, random }: RouteInput,
-  { kind, conditions, row }: ListPlan<K>,
+  { data, faults, call, random }: TilkeeRouteInput,
+  { kind, conditions, row }: SandboxListPlan<K>,
   { order, skip, take }: { order: RowOrder; skip: number; take: number },
-): { readonly rows: readonly Row[]; readonly total: number } {
+): { readonly rows: readonly TilkeeRow[]; readonly total: number } {
   const { switches } = data;
   faults.beforeAnswer?.(call);
   const isRandom = order === 'random';

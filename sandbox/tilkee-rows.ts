@@ -2,7 +2,7 @@
 import type { TilkeeUser } from './tilkee-create.ts';
 import type { TilkeeSwitches } from './tilkee-switches.ts';
 
-export type Row = Record<string, unknown>;
+export type TilkeeRow = Record<string, unknown>;
 
 /** Private values carry these, so that a test can search a database, a log or a screen for them. */
 export const secretCanary = 'canary-secret-';
@@ -10,11 +10,11 @@ export const linkCanary = 'canary-link-';
 export const visitorCanary = 'canary-visitor-';
 
 /** The fields that an answer shows as they are stored. */
-export function fieldsOf(stored: object, names: string): Row {
-  const fields: Row = {};
+export function fieldsOf(stored: object, names: string): TilkeeRow {
+  const fields: TilkeeRow = {};
   for (const name of names.split(' ')) {
     if (!(name in stored)) throw new Error(`Nothing is stored as ${name}`);
-    fields[name] = (stored as Row)[name];
+    fields[name] = (stored as TilkeeRow)[name];
   }
   return fields;
 }
@@ -45,10 +45,10 @@ export const orNull = (time: Times, at: number | null): string | null => (at ===
 export const avatarOf = (id: number): string | null =>
   id % 2 === 0 ? `https://img.example.com/avatars/${id}.png` : null;
 
-export const shortUser = (user: TilkeeUser | undefined): Row | null =>
+export const shortUser = (user: TilkeeUser | undefined): TilkeeRow | null =>
   user ? { ...fieldsOf(user, 'id email first_name last_name'), avatar: avatarOf(user.id) } : null;
 
-export function themeOf(id: number, time: Times): Row {
+export function themeOf(id: number, time: Times): TilkeeRow {
   const at = time(Date.UTC(2020, 0, 15, 9));
   const colors = { main_color: '#0a64a0', secondary_color: '#ffffff', text_color: '#222222' };
   return { id, name: `Theme ${id}`, ...colors, created_at: at, updated_at: at, logo: null, downloadable: true };
@@ -73,16 +73,19 @@ function distort(key: string, value: unknown, switches: TilkeeSwitches): unknown
   return switches[isId ? 'idsAsStrings' : 'numbersAsStrings'] ? String(value) : value;
 }
 
-function distortAll(row: object, switches: TilkeeSwitches): Row {
+function distortAll(row: object, switches: TilkeeSwitches): TilkeeRow {
   return Object.fromEntries(Object.entries(row).map(([key, value]) => [key, distort(key, value, switches)]));
 }
 
 const addedLater = { added_in_2031: { nested: [1, null, { deep: 'é' }] }, 'weird key': true, '': 'empty key' };
 
 /** The row as it leaves the server, under the switches for single fields; `isOldest`: of its kind, in a list. */
-export function finishRow(row: object, switches: TilkeeSwitches, isOldest = false): Row {
+export function finishRow(row: object, switches: TilkeeSwitches, isOldest = false): TilkeeRow {
   const isDistorted = distortions.some((name) => switches[name]);
-  const shown: Row = { ...(isDistorted ? distortAll(row, switches) : row), ...(switches.unknownFields && addedLater) };
+  const shown: TilkeeRow = {
+    ...(isDistorted ? distortAll(row, switches) : row),
+    ...(switches.unknownFields && addedLater),
+  };
   if (isOldest && switches.rowWithoutId) delete shown.id;
   return shown;
 }

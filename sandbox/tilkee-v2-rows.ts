@@ -7,9 +7,9 @@ import {
   fieldsOf,
   linkCanary,
   orNull,
-  type Row,
   secretCanary,
   shortUser,
+  type TilkeeRow,
   themeOf,
   v2Time,
   visitorCanary,
@@ -20,15 +20,15 @@ const timeOrNull = (at: number | null): string | null => orNull(v2Time, at);
 const link = (kind: string, id: number): string => `https://link.example.com/v/${linkCanary}${kind}-${id}`;
 
 /** Fields with links, and fields with secrets. */
-const linksOf = (id: number, names: string): Row =>
+const linksOf = (id: number, names: string): TilkeeRow =>
   Object.fromEntries(names.split(' ').map((name) => [name, link(name, id)]));
-const secretsOf = (id: number, names: string): Row =>
+const secretsOf = (id: number, names: string): TilkeeRow =>
   Object.fromEntries(names.split(' ').map((name) => [name, `${secretCanary}${name}-${id}`]));
 
 const noScores = { pt_note: null, pt_accuracy: null, pt_won: null };
 
 /** What users and leaders have in common. `last_sign_in_at` is in seconds here, unlike everywhere else. */
-function account(user: TilkeeUser): Row {
+function account(user: TilkeeUser): TilkeeRow {
   const { id, first_name, last_name, email, last_sign_in_at: signedInAt } = user;
   return {
     ...fieldsOf(user, 'id first_name last_name email level_id is_owner locale position'),
@@ -44,7 +44,7 @@ function account(user: TilkeeUser): Row {
   };
 }
 
-const companyOf = (id: number): Row => ({
+const companyOf = (id: number): TilkeeRow => ({
   id: 3,
   name: 'Example Ltd',
   users_to_charge_counter: 6,
@@ -57,7 +57,7 @@ const companyOf = (id: number): Row => ({
   ...secretsOf(id, 'api_key subscription_token'),
 });
 
-export function v2User(user: TilkeeUser): Row {
+export function v2User(user: TilkeeUser): TilkeeRow {
   return {
     ...account(user),
     should_receive_emails: true,
@@ -76,7 +76,7 @@ export function v2User(user: TilkeeUser): Row {
   };
 }
 
-function projectData(data: TilkeeData, project: TilkeeProject): Row {
+function projectData(data: TilkeeData, project: TilkeeProject): TilkeeRow {
   const stats = data.projectStats(project.id);
   return {
     ...fieldsOf(stats, 'total_time signed most_visited_item_id most_visited_time interest'),
@@ -100,7 +100,7 @@ function projectData(data: TilkeeData, project: TilkeeProject): Row {
   };
 }
 
-function commonProject(data: TilkeeData, project: TilkeeProject): Row {
+function commonProject(data: TilkeeData, project: TilkeeProject): TilkeeRow {
   const { id, archived_at: archivedAt } = project;
   const stats = data.projectStats(id);
   return {
@@ -135,7 +135,7 @@ function commonProject(data: TilkeeData, project: TilkeeProject): Row {
   };
 }
 
-export function v2ProjectRow(data: TilkeeData, project: TilkeeProject): Row {
+export function v2ProjectRow(data: TilkeeData, project: TilkeeProject): TilkeeRow {
   const leader = data.get('user', project.owner_id);
   return {
     ...commonProject(data, project),
@@ -147,7 +147,7 @@ export function v2ProjectRow(data: TilkeeData, project: TilkeeProject): Row {
   };
 }
 
-export function v2ProjectDetail(data: TilkeeData, project: TilkeeProject): Row {
+export function v2ProjectDetail(data: TilkeeData, project: TilkeeProject): TilkeeRow {
   const leader = data.get('user', project.owner_id);
   const iframe = (kind: string): string => link(`iframe-${kind}`, project.id);
   const iframes = ['project', 'tokens', 'stats'].flatMap((kind) => [
@@ -164,7 +164,7 @@ export function v2ProjectDetail(data: TilkeeData, project: TilkeeProject): Row {
   };
 }
 
-export function v2Token(data: TilkeeData, token: TilkeeToken): Row {
+export function v2Token(data: TilkeeData, token: TilkeeToken): TilkeeRow {
   const { id } = token;
   const stats = data.tokenStats(id);
   return {
@@ -185,7 +185,9 @@ export function v2Token(data: TilkeeData, token: TilkeeToken): Row {
 }
 
 /** How a visit may name its link and its project. */
-const attributions: Readonly<Record<TilkeeSwitches['visitsName'], (data: TilkeeData, visit: TilkeeVisit) => Row>> = {
+const attributions: Readonly<
+  Record<TilkeeSwitches['visitsName'], (data: TilkeeData, visit: TilkeeVisit) => TilkeeRow>
+> = {
   none: () => ({}),
   token_id: (_data, { token_id }) => ({ token_id }),
   token_object: (data, { token_id: id }) => {
@@ -201,7 +203,7 @@ const attributions: Readonly<Record<TilkeeSwitches['visitsName'], (data: TilkeeD
 
 const storedOfVisit = 'id total_time percentage_read downloaded signed new_person platform_id';
 
-export function v2Connexion(data: TilkeeData, visit: TilkeeVisit): Row {
+export function v2Connexion(data: TilkeeData, visit: TilkeeVisit): TilkeeRow {
   const { id, most_visited_item_id: itemId } = visit;
   const ip = `${visitorCanary}ip-${id}`;
   return {
@@ -219,7 +221,7 @@ export function v2Connexion(data: TilkeeData, visit: TilkeeVisit): Row {
 }
 
 /** What was read in one visit, document by document; the times add up to the visit's. */
-export function v2ConnexionDetail(data: TilkeeData, visit: TilkeeVisit): Row[] {
+export function v2ConnexionDetail(data: TilkeeData, visit: TilkeeVisit): TilkeeRow[] {
   const random = new Random(visit.id);
   const project = data.get('project', data.get('token', visit.token_id)?.project_id ?? 0);
   const itemIds = project?.item_ids ?? [];
@@ -241,7 +243,7 @@ export function v2ConnexionDetail(data: TilkeeData, visit: TilkeeVisit): Row[] {
   });
 }
 
-export function v2Item(data: TilkeeData, item: TilkeeItem): Row {
+export function v2Item(data: TilkeeData, item: TilkeeItem): TilkeeRow {
   const { id, processed } = item;
   const projects = data.projectsWith(id).map((project) => fieldsOf(project, 'id name is_template'));
   return {

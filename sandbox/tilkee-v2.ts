@@ -9,12 +9,12 @@ import {
   defaultOrders,
   findById,
   having,
-  type ListPlan,
   Refusal,
-  type RouteInput,
   readPage,
   readRoutes,
+  type SandboxListPlan,
   searching,
+  type TilkeeRouteInput,
   tagged,
 } from './tilkee-route.ts';
 import { finishRow } from './tilkee-rows.ts';
@@ -62,7 +62,7 @@ function readOrder(query: URLSearchParams, kind: TilkeeKind, switches: TilkeeSwi
 
 const defaultLimit = 50;
 
-function answerList<K extends TilkeeKind>(input: RouteInput, plan: ListPlan<K>): Answer {
+function answerList<K extends TilkeeKind>(input: TilkeeRouteInput, plan: SandboxListPlan<K>): Answer {
   const { query } = input.call;
   const { switches } = input.data;
   const asked = readInt(query.get('limit'), 'limit') ?? defaultLimit;
@@ -101,7 +101,7 @@ function isArchived(value: boolean | undefined): Condition<{ readonly archived_a
   return value === undefined ? [] : [[`archived=${value}`, (doc) => (doc.archived_at !== null) === value]];
 }
 
-function listProjects(input: RouteInput): Answer {
+function listProjects(input: TilkeeRouteInput): Answer {
   const { data, call } = input;
   const { query } = call;
   const { switches, mainUserId } = data;
@@ -120,7 +120,7 @@ function listProjects(input: RouteInput): Answer {
   return answerList(input, { kind: 'project', conditions, row: (doc) => v2ProjectRow(data, doc) });
 }
 
-function answerTokens(input: RouteInput, projectId: number | undefined): Answer {
+function answerTokens(input: TilkeeRouteInput, projectId: number | undefined): Answer {
   const { data, call } = input;
   const { query } = call;
   const holdsArchived = data.switches.tokensListHoldsArchived;
@@ -142,10 +142,10 @@ function answerTokens(input: RouteInput, projectId: number | undefined): Answer 
   return answerList(input, { kind: 'token', conditions, row: (doc) => v2Token(data, doc) });
 }
 
-const listTokens = (input: RouteInput): Answer =>
+const listTokens = (input: TilkeeRouteInput): Answer =>
   answerTokens(input, readInt(input.call.query.get('project_id'), 'project_id'));
 
-function answerVisits(input: RouteInput, projectId?: number): Answer {
+function answerVisits(input: TilkeeRouteInput, projectId?: number): Answer {
   const { data, call } = input;
   const { query } = call;
   const unitMs = data.switches.startDateUnit === 's' ? 1000 : 1;
@@ -163,29 +163,30 @@ function answerVisits(input: RouteInput, projectId?: number): Answer {
   return answerList(input, { kind: 'connexion', conditions, row: (doc) => v2Connexion(data, doc) });
 }
 
-function listItems(input: RouteInput): Answer {
+function listItems(input: TilkeeRouteInput): Answer {
   const { data, call } = input;
   const conditions = [...searching(call, nameOf), ...tagsIn(call.query)];
   return answerList(input, { kind: 'item', conditions, row: (doc) => v2Item(data, doc) });
 }
 
-const listUsers = (input: RouteInput): Answer =>
+const listUsers = (input: TilkeeRouteInput): Answer =>
   answerList<'user'>(input, { kind: 'user', conditions: searching(input.call, (user) => user.email), row: v2User });
 
 const idIn = (text = ''): number => (/^\d+$/.test(text) ? Number(text) : -1);
 
 /** @throws Refusal when the path names no project */
-const projectOf = (input: RouteInput): TilkeeProject => findById(input, 'project', idIn(input.params.project));
+const projectOf = (input: TilkeeRouteInput): TilkeeProject => findById(input, 'project', idIn(input.params.project));
 
-const readProject = (input: RouteInput): Answer => answerRow(input, v2ProjectDetail(input.data, projectOf(input)));
+const readProject = (input: TilkeeRouteInput): Answer =>
+  answerRow(input, v2ProjectDetail(input.data, projectOf(input)));
 
-function readToken(input: RouteInput): Answer {
+function readToken(input: TilkeeRouteInput): Answer {
   const { id: projectId } = projectOf(input);
   const token = findById(input, 'token', idIn(input.params.token), ({ project_id }) => project_id === projectId);
   return answerRow(input, v2Token(input.data, token));
 }
 
-function readConnexion(input: RouteInput): Answer {
+function readConnexion(input: TilkeeRouteInput): Answer {
   const { data, params } = input;
   const { id: projectId } = projectOf(input);
   const isOfProject = ({ token_id }: TilkeeVisit) => data.get('token', token_id)?.project_id === projectId;
@@ -193,7 +194,8 @@ function readConnexion(input: RouteInput): Answer {
   return json({ contents: v2ConnexionDetail(data, visit).map((row) => finishRow(row, data.switches)) });
 }
 
-const readMe = (input: RouteInput): Answer => answerRow(input, v2User(findById(input, 'user', input.data.mainUserId)));
+const readMe = (input: TilkeeRouteInput): Answer =>
+  answerRow(input, v2User(findById(input, 'user', input.data.mainUserId)));
 
 /** A trailing slash does no harm here. */
 export const v2Routes = readRoutes('v2', '/?', [

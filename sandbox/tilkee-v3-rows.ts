@@ -1,7 +1,7 @@
 /** How V3 shows what is stored. */
 import type { TilkeeItem, TilkeeProject } from './tilkee-create.ts';
 import type { TilkeeData } from './tilkee-data.ts';
-import { fieldsOf, linkCanary, orNull, type Row, shortUser, themeOf, v3Time } from './tilkee-rows.ts';
+import { fieldsOf, linkCanary, orNull, shortUser, type TilkeeRow, themeOf, v3Time } from './tilkee-rows.ts';
 
 export type Expand = ReadonlySet<string>;
 
@@ -13,7 +13,7 @@ const timesOf =
   (at: number): string =>
     v3Time(at, switches.v3TimesHaveOffset);
 
-function projectData(data: TilkeeData, project: TilkeeProject): Row {
+function projectData(data: TilkeeData, project: TilkeeProject): TilkeeRow {
   const stats = data.projectStats(project.id);
   const pages = project.item_ids.map((id) => data.get('item', id)?.pages_count ?? 0);
   return {
@@ -46,7 +46,7 @@ const storedOfProject =
   'id name signable processed downloadable external_id notifications_enabled email_cible theme_id vcard_id is_template ' +
   'verdict favorite duration';
 
-function lightProject(data: TilkeeData, project: TilkeeProject, expand: Expand): Row {
+function lightProject(data: TilkeeData, project: TilkeeProject, expand: Expand): TilkeeRow {
   const time = timesOf(data);
   return {
     ...fieldsOf(project, storedOfProject),
@@ -60,7 +60,7 @@ function lightProject(data: TilkeeData, project: TilkeeProject, expand: Expand):
   };
 }
 
-export function v3Project(data: TilkeeData, project: TilkeeProject, expand: Expand): Row {
+export function v3Project(data: TilkeeData, project: TilkeeProject, expand: Expand): TilkeeRow {
   const time = timesOf(data);
   const { theme_id: themeId, vcard_id: id } = project;
   const embedded = `https://app.example.com/embed/${linkCanary}iframe-${project.id}`;
@@ -76,7 +76,7 @@ export function v3Project(data: TilkeeData, project: TilkeeProject, expand: Expa
   };
 }
 
-function imagesOf(item: TilkeeItem): Row[] {
+function imagesOf(item: TilkeeItem): TilkeeRow[] {
   return Array.from({ length: Math.min(2, item.pages_count ?? 0) }, (_, page) => {
     const url = `https://img.example.com/${linkCanary}page-${item.id}-${page + 1}`;
     const size = { links: [], width: 595, height: 842, forms: [] };
@@ -87,9 +87,10 @@ function imagesOf(item: TilkeeItem): Row[] {
 const storedOfItem =
   'id name external_id favorite element_type extension file_version processed retention retention_delay pages_count';
 
-export function v3Item(data: TilkeeData, item: TilkeeItem, expand: Expand): Row {
+export function v3Item(data: TilkeeData, item: TilkeeItem, expand: Expand): TilkeeRow {
   const time = timesOf(data);
-  const placedIn = (): Row[] => data.projectsWith(item.id).map((project) => lightProject(data, project, new Set()));
+  const placedIn = (): TilkeeRow[] =>
+    data.projectsWith(item.id).map((project) => lightProject(data, project, new Set()));
   return {
     ...fieldsOf(item, storedOfItem),
     user_id: item.owner_id,

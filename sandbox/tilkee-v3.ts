@@ -8,12 +8,12 @@ import {
   defaultOrders,
   findById,
   having,
-  type ListPlan,
   Refusal,
-  type RouteInput,
   readPage,
   readRoutes,
+  type SandboxListPlan,
   searching,
+  type TilkeeRouteInput,
   tagged,
 } from './tilkee-route.ts';
 import { shortUser } from './tilkee-rows.ts';
@@ -71,7 +71,7 @@ function readExpand({ query }: Call, allowed: readonly string[], form: TilkeeSwi
 }
 
 /** Conditions that both lists know. */
-function readConditions({ call, data: { switches } }: RouteInput): Condition<TilkeeProject | TilkeeItem>[] {
+function readConditions({ call, data: { switches } }: TilkeeRouteInput): Condition<TilkeeProject | TilkeeItem>[] {
   const { query } = call;
   const [start, end] = [readTime(query, 'created_at_start'), readTime(query, 'created_at_end')];
   const inwards = switches.createdBounds === 'inclusive' ? 0 : 1;
@@ -86,7 +86,7 @@ function readConditions({ call, data: { switches } }: RouteInput): Condition<Til
   ];
 }
 
-function answerList<K extends 'project' | 'item'>(input: RouteInput, plan: ListPlan<K>): Answer {
+function answerList<K extends 'project' | 'item'>(input: TilkeeRouteInput, plan: SandboxListPlan<K>): Answer {
   const { query } = input.call;
   const { switches } = input.data;
   const most = switches.v3LimitTooLarge === '422' ? switches.v3MaxLimit : Infinity;
@@ -107,7 +107,7 @@ const hasMore: Record<TilkeeSwitches['hasMore'], (isLast: boolean, isEmpty: bool
   always: () => true,
 };
 
-function listProjects(input: RouteInput): Answer {
+function listProjects(input: TilkeeRouteInput): Answer {
   const { call, data } = input;
   const { switches } = data;
   const expand = readExpand(call, projectExpansions, switches.expandForm);
@@ -116,7 +116,7 @@ function listProjects(input: RouteInput): Answer {
   return answerList(input, { kind: 'project', conditions, row: (doc) => v3Project(data, doc, expand) });
 }
 
-function listItems(input: RouteInput): Answer {
+function listItems(input: TilkeeRouteInput): Answer {
   const { call, data } = input;
   const expand = readExpand(call, itemExpansions, data.switches.expandForm);
   const ofType = having<'item'>({ element_type: call.query.get('type') || undefined });
@@ -124,14 +124,14 @@ function listItems(input: RouteInput): Answer {
   return answerList(input, { kind: 'item', conditions, row: (doc) => v3Item(data, doc, expand) });
 }
 
-function readProject(input: RouteInput): Answer {
+function readProject(input: TilkeeRouteInput): Answer {
   const { data, call, params } = input;
   if (!/^\d+$/.test(params.id ?? '')) throw notInteger('path', 'id');
   const expand = readExpand(call, projectExpansions, data.switches.expandForm);
   return answerRow(input, v3Project(data, findById(input, 'project', Number(params.id)), expand));
 }
 
-const readMe = (input: RouteInput): Answer =>
+const readMe = (input: TilkeeRouteInput): Answer =>
   answerRow(input, shortUser(input.data.get('user', input.data.mainUserId)) ?? {});
 
 export const v3Routes = readRoutes('v3', '/', [

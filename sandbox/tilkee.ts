@@ -9,7 +9,7 @@ import { findRoute, pathPattern } from './routes.ts';
 import { createHttpShell, type LimitOptions } from './serve.ts';
 import { createGatekeeper, type TilkeeGatekeeper } from './tilkee-auth.ts';
 import { TilkeeData, type TilkeeDataOptions } from './tilkee-data.ts';
-import { type Api, failure, Refusal, type RouteInput, type TilkeeRoute } from './tilkee-route.ts';
+import { type Api, failure, Refusal, type TilkeeRoute, type TilkeeRouteInput } from './tilkee-route.ts';
 import { secretCanary } from './tilkee-rows.ts';
 import { defaultSwitches, type TilkeeSwitches } from './tilkee-switches.ts';
 import { v2Routes } from './tilkee-v2.ts';
@@ -100,7 +100,7 @@ function nameOf(routes: readonly TilkeeRoute[], path: string): string {
   return route?.name ?? (isSlashMissing(routes, path) ? 'v3.redirect' : 'unknown');
 }
 
-interface Server extends Omit<RouteInput, 'api' | 'call' | 'params'> {
+interface Server extends Omit<TilkeeRouteInput, 'api' | 'call' | 'params'> {
   readonly routes: readonly TilkeeRoute[];
   readonly gatekeeper: TilkeeGatekeeper;
 }

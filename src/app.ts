@@ -14,7 +14,7 @@ import { type Clock, systemClock } from './clock.ts';
 import { type Config, type ConfigChanges, compareConfigs, type StreamSchedule, withLiveChanges } from './config.ts';
 import { RunCancelledError } from './errors.ts';
 import type { Logger } from './logger.ts';
-import { Instruments, type RunFacts } from './ops/instruments.ts';
+import { Instruments, type RunKey } from './ops/instruments.ts';
 import { createProcessMetrics, type ProcessMetrics } from './ops/metrics/process-metrics.ts';
 import { startTracing, type Tracing } from './ops/tracing.ts';
 import { createDatabaseBudget } from './store/engine/budgets.ts';
@@ -196,6 +196,6 @@ async function assemble(
   };
 }
 
-function factsOf({ connection, stream }: Pick<PassJob, 'connection' | 'stream'>, pass: string): RunFacts {
+function factsOf({ connection, stream }: Pick<PassJob, 'connection' | 'stream'>, pass: string): RunKey {
   return { connection: connection.id, stream: stream.name, pass };
 }

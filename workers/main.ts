@@ -112,7 +112,7 @@ function watchWorker(worker: RunWorker, logger: Logger): RunWorker {
     });
 }
 
-interface Running {
+interface RunningWorker {
   readonly workers: readonly LaneWorker[];
   readonly scheduler: Scheduler | null;
   readonly refresher: ReportRefresher;
@@ -122,7 +122,7 @@ interface Running {
 }
 
 /** In reverse order of opening. A job that is not given back in time is taken over by another worker when its lock ends. */
-async function closeAll({ workers, scheduler, refresher, queues, logger, limitMs }: Running): Promise<void> {
+async function closeAll({ workers, scheduler, refresher, queues, logger, limitMs }: RunningWorker): Promise<void> {
   const limit = new AbortController();
   const inOrder = async () => {
     await Promise.all(workers.map((worker) => worker.pause()));

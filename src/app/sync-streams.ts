@@ -25,12 +25,12 @@ interface SyncStreamsOptions {
   readonly pass?: Pass;
   readonly signal: AbortSignal;
   /** Watches one run while it lasts. */
-  readonly follow?: (selected: Selected, pass: Pass) => Promise<Following>;
+  readonly follow?: (selected: Selected, pass: Pass) => Promise<RunObserver>;
   /** How long to wait for a stream that another process holds; `LEASE_WAIT_MS` unless given. */
   readonly leaseWaitMs?: number;
 }
 
-interface Following {
+interface RunObserver {
   onProgress(counts: RunCounts): void;
   end(): void;
 }
@@ -97,7 +97,7 @@ async function syncStream(app: App, item: Selected, options: SyncStreamsOptions)
   const key = { connectionId: connection.id, stream: stream.name };
   let pass = options.pass ?? 'incremental';
   const startedAt = new Date();
-  let following: Following | undefined;
+  let following: RunObserver | undefined;
   try {
     if (options.pass === undefined && !(await isBackfillComplete(app.database.prisma, key))) pass = 'backfill';
     following = await options.follow?.(item, pass);

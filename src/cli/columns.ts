@@ -2,7 +2,7 @@ import { stripVTControlCharacters } from 'node:util';
 import Table from 'cli-table3';
 
 /** A column of a human-readable table. */
-export interface Column<T> {
+export interface TextColumn<T> {
   readonly head: string;
   readonly cell: (row: T) => string;
   readonly align?: 'right';
@@ -20,7 +20,7 @@ const BARE = Object.fromEntries(
 );
 
 /** Lines of a table no wider than `width`: what matters least is left out, then long names are cut. */
-export function layOut<T>(columns: readonly Column<T>[], rows: readonly T[], width: number): string[] {
+export function layOut<T>(columns: readonly TextColumn<T>[], rows: readonly T[], width: number): string[] {
   const all = columns.map((column) => {
     const cells = rows.map(column.cell);
     const needs = Math.max(...[column.head, ...cells].map((text) => stripVTControlCharacters(text).length));

@@ -1,5 +1,5 @@
 import ora from 'ora';
-import { progressOf, type Progress as RunProgress } from '../ops/progress.ts';
+import { progressOf, type RunProgress } from '../ops/progress.ts';
 import { duration } from '../ops/view/format.ts';
 import type { RunCounts } from '../store/engine/runs.ts';
 import type { Pass } from '../stream.ts';
@@ -7,10 +7,10 @@ import { formatCount } from './format.ts';
 import { type Output, screenOf } from './terminal.ts';
 
 /** Long work as it goes on, several runs side by side; on stderr, so that stdout stays the result. */
-export interface Progress {
+export interface ProgressView {
   /** True on a terminal, where a total is worth its query. */
   readonly isLive: boolean;
-  track(label: string, walk?: Walk): Track;
+  track(label: string, walk?: WalkSize): Track;
   stop(): void;
 }
 
@@ -22,7 +22,7 @@ export interface Track {
 }
 
 /** What tells how much there is to read. */
-export interface Walk {
+export interface WalkSize {
   readonly pass: Pass;
   readonly aliveRows: number;
   readonly isFirstRead: boolean;
@@ -38,20 +38,20 @@ const FRAME_MS = 200;
 const NO_TRACK: Track = { show: () => {}, readBefore: () => {}, end: () => {} };
 
 /** On a terminal a living line for each run, otherwise now and then a plain one. */
-export function createProgress({ isQuiet }: { readonly isQuiet: boolean }, output: Output): Progress {
+export function createProgress({ isQuiet }: { readonly isQuiet: boolean }, output: Output): ProgressView {
   if (isQuiet) return { isLive: false, track: () => NO_TRACK, stop: () => {} };
   return screenOf(output).isLive ? createLiveProgress(output) : createPlainProgress(output);
 }
 
 interface Tracked {
   readonly label: string;
-  readonly walk: Walk | undefined;
+  readonly walk: WalkSize | undefined;
   readonly startedAt: Date;
   counts: Counts | null;
   before: number;
 }
 
-function createLiveProgress(output: Output): Progress {
+function createLiveProgress(output: Output): ProgressView {
   const spinner = ora({
     stream: output as NodeJS.WriteStream,
     discardStdin: false,
@@ -107,7 +107,7 @@ function describeLive({ label, walk, startedAt, before }: Tracked, counts: Count
   return progressLine(label, progress, width);
 }
 
-function createPlainProgress(output: Output): Progress {
+function createPlainProgress(output: Output): ProgressView {
   let printedAt = performance.now();
   return {
     isLive: false,

@@ -45,15 +45,15 @@ async function list(
       ...(names.length > 0 && { streams: selected.map(({ stream }) => stream) }),
     };
     const read = raw ? readOpenQuarantine : listOpenQuarantine;
-    const entries: readonly Entry[] = await read(prisma, filter);
+    const entries: readonly ListedRecord[] = await read(prisma, filter);
     printResult(json, { quarantine: entries.map(toJson) }, () => describe(entries));
     return EXIT.done;
   });
 }
 
-type Entry = QuarantineEntry | QuarantinedRecord;
+type ListedRecord = QuarantineEntry | QuarantinedRecord;
 
-function toJson(entry: Entry) {
+function toJson(entry: ListedRecord) {
   const { connection_id, stream, record_id, reason, detail, first_seen_at, last_seen_at, run_id } = entry;
   return {
     connection: connection_id,
@@ -63,7 +63,7 @@ function toJson(entry: Entry) {
   };
 }
 
-function describe(entries: readonly Entry[]): string[] {
+function describe(entries: readonly ListedRecord[]): string[] {
   if (entries.length === 0) return ['No record is in quarantine.'];
   const now = Date.now();
   const rows = entries.map((entry) => [

@@ -1,6 +1,6 @@
 import type { RunRecord } from '../store/engine/runs.ts';
 import { findRuns } from '../store/reports/run-history.ts';
-import { type Column, layOut } from './columns.ts';
+import { layOut, type TextColumn } from './columns.ts';
 import { type CommandProcess, runOnDatabase } from './command.ts';
 import { EXIT } from './exit-codes.ts';
 import { formatAge, formatCount, formatSeconds } from './format.ts';
@@ -26,7 +26,7 @@ const COLORS: Readonly<Record<NonNullable<RunRecord['outcome']> | 'running', Par
   cancelled: 'gray',
 };
 
-function columnsOf(list: readonly RunRecord[], { paint, width }: Screen, nowMs: number): Column<RunRecord>[] {
+function columnsOf(list: readonly RunRecord[], { paint, width }: Screen, nowMs: number): TextColumn<RunRecord>[] {
   const isNarrow = Number.isFinite(width);
   const connections = new Set(list.map(({ connection_id }) => connection_id));
   // In a pipe the columns are the same whatever was mirrored.

@@ -3,7 +3,7 @@ import type { StatusDocument, StreamFacts } from '../ops/status-document.ts';
 import { STATES_BY_URGENCY, urgencyOf } from '../ops/status-document.ts';
 import { describeProcesses } from '../store/engine/processes.ts';
 import type { StreamState } from '../store/reports/status.ts';
-import { type Column, layOut } from './columns.ts';
+import { layOut, type TextColumn } from './columns.ts';
 import { formatAge, formatCount, formatUntil } from './format.ts';
 import { progressLine } from './progress.ts';
 import { type Paint, type Screen, wrap } from './terminal.ts';
@@ -54,7 +54,7 @@ function byUrgency({ streams, connections }: StatusShown): StreamFacts[] {
 
 const paintState = (paint: Paint, state: StreamState): string => paint(COLORS[state], state);
 
-function narrowColumns(paint: Paint, nowMs: number): Column<StreamFacts>[] {
+function narrowColumns(paint: Paint, nowMs: number): TextColumn<StreamFacts>[] {
   return [
     { head: '  stream', cell: ({ stream }) => `  ${stream}`, atLeast: 14 },
     { head: 'state', cell: ({ state }) => paintState(paint, state) },
@@ -65,7 +65,7 @@ function narrowColumns(paint: Paint, nowMs: number): Column<StreamFacts>[] {
   ];
 }
 
-function wideColumns(paint: Paint, nowMs: number): Column<StreamFacts>[] {
+function wideColumns(paint: Paint, nowMs: number): TextColumn<StreamFacts>[] {
   return [
     { head: 'connection', cell: ({ connection_id }) => connection_id },
     { head: 'stream', cell: ({ stream }) => stream },
@@ -175,7 +175,7 @@ function viewSchedule({ streams, processes }: StatusShown, { width }: Screen, no
   return [...wrap(next, width), ...(daemon === null ? [] : wrap(`Daemon: ${daemon}`, width))];
 }
 
-interface Verification {
+interface VerificationLine {
   readonly verified_at: Date | null;
   readonly verified_rows: number | bigint | null;
   readonly verified_share: number | null;
@@ -183,7 +183,7 @@ interface Verification {
 }
 
 /** `2 h ago: 25,000 rows, 100 %`; the share is of what was compared by content too, and is never rounded up to all of it. */
-export function formatVerification(line: Verification, nowMs: number): string {
+export function formatVerification(line: VerificationLine, nowMs: number): string {
   if (line.verified_at === null) return 'never';
   const share = shareOf(line);
   const differences = line.verification_differences ?? 0;
@@ -193,10 +193,10 @@ export function formatVerification(line: Verification, nowMs: number): string {
 }
 
 /** `2 h ago, 100 %`. */
-function briefVerification(line: Verification, nowMs: number): string {
+function briefVerification(line: VerificationLine, nowMs: number): string {
   if (line.verified_at === null) return 'never';
   const differences = line.verification_differences ?? 0;
   return `${formatAge(line.verified_at, nowMs)}, ${differences > 0 ? `${formatCount(differences)} differ` : `${shareOf(line)} %`}`;
 }
 
-const shareOf = ({ verified_share }: Verification): number => Math.floor((verified_share ?? 0) * 100 + 1e-9);
+const shareOf = ({ verified_share }: VerificationLine): number => Math.floor((verified_share ?? 0) * 100 + 1e-9);

@@ -10,7 +10,7 @@ import type { Pass } from '../stream.ts';
 import { type CommandProcess, runOnApp, type StreamOptions } from './command.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import { formatCount, formatSeconds } from './format.ts';
-import { createProgress, type Progress, type Walk } from './progress.ts';
+import { createProgress, type ProgressView, type WalkSize } from './progress.ts';
 import { selectStreams } from './selection.ts';
 
 export async function sync(
@@ -52,7 +52,7 @@ const LONG_REFRESH =
 export function syncAll(
   app: App,
   selected: readonly Selected[],
-  { pass, signal, progress }: { pass?: Pass | undefined; signal: AbortSignal; progress: Progress },
+  { pass, signal, progress }: { pass?: Pass | undefined; signal: AbortSignal; progress: ProgressView },
 ): Promise<SyncReport[]> {
   return syncStreams(app, selected, {
     ...(pass !== undefined && { pass }),
@@ -69,7 +69,7 @@ export function syncAll(
 async function followRun(
   app: App,
   key: StreamKey,
-  { pass, label, progress }: { readonly pass: Pass; readonly label: string; readonly progress: Progress },
+  { pass, label, progress }: { readonly pass: Pass; readonly label: string; readonly progress: ProgressView },
 ) {
   const walk = progress.isLive && pass !== 'incremental' ? await sizeOf(app, key, pass) : undefined;
   const track = progress.track(label, walk);
@@ -86,7 +86,7 @@ async function followRun(
   };
 }
 
-async function sizeOf({ database }: App, key: StreamKey, pass: Pass): Promise<Walk> {
+async function sizeOf({ database }: App, key: StreamKey, pass: Pass): Promise<WalkSize> {
   const isFirstRead = !(await isBackfillComplete(database.prisma, key));
   const counts = isFirstRead ? null : await countRows(database.prisma, key.stream);
   return { pass, isFirstRead, aliveRows: counts?.get(key.connectionId)?.alive ?? 0 };

@@ -3,7 +3,7 @@ import type { ConnectionConfig } from './types.ts';
 import type { VariableName } from './variables.ts';
 
 /** What the check of an account's settings has to know beyond their values. */
-export interface Rules<Key extends string = string> {
+export interface AccountRules<Key extends string = string> {
   readonly allowInsecureHttp: boolean;
   /** Whether what a sign-in leaves behind can be kept for the next start. */
   readonly hasSecretKey: boolean;
@@ -38,9 +38,9 @@ export interface AccountSource {
   /** The variable that switches the whole source off. */
   readonly enabledBy?: VariableName;
   /** Of the settings that have a meaning without an account. */
-  idle(rules: Rules): z.ZodType;
-  environment(rules: Rules): z.ZodType<readonly ConnectionConfig[]>;
-  entry(rules: Rules): z.ZodType<ConnectionConfig>;
+  idle(rules: AccountRules): z.ZodType;
+  environment(rules: AccountRules): z.ZodType<readonly ConnectionConfig[]>;
+  entry(rules: AccountRules): z.ZodType<ConnectionConfig>;
   /** What to tell the operator of an account that is right. */
-  advice?(rules: Rules): readonly { readonly key: string; readonly message: string }[];
+  advice?(rules: AccountRules): readonly { readonly key: string; readonly message: string }[];
 }

@@ -26,7 +26,7 @@ const MAX_BYTES = 16 * 1024 * 1024;
 /** The keys that an entry may have: of one source, or of any when the source is not known. */
 type EntryKeys = (source?: unknown) => readonly string[];
 
-interface Context {
+interface FileContext {
   readonly cwd: string;
   readonly environment: Environment;
   readonly findings: Findings;
@@ -35,7 +35,7 @@ interface Context {
 }
 
 /** Reads the optional file of the working directory. */
-export function readConnectionsFile(keysOf: EntryKeys, context: Context): readonly FileEntry[] {
+export function readConnectionsFile(keysOf: EntryKeys, context: FileContext): readonly FileEntry[] {
   const { cwd, findings, onFile = () => {} } = context;
   const path = join(cwd, CONNECTIONS_FILE);
   onFile(path);
@@ -140,7 +140,7 @@ function readEntry(
   item: Mapping,
   index: number,
   keysOf: EntryKeys,
-  { cwd, environment, findings, onFile = () => {} }: Context,
+  { cwd, environment, findings, onFile = () => {} }: FileContext,
 ): FileEntry {
   const label = (...path: readonly string[]): string => labelOf(['connections', index, ...path]);
   const texts = new Map<string, Given>();
@@ -201,7 +201,7 @@ function readEntry(
 /** Puts the values of `${NAME}` in. Null when one is missing, which is reported. */
 function resolveReferences(
   text: string,
-  { label, environment, findings }: Pick<Context, 'environment' | 'findings'> & { readonly label: string },
+  { label, environment, findings }: Pick<FileContext, 'environment' | 'findings'> & { readonly label: string },
 ): string | null {
   let isComplete = true;
   const resolved = text.replace(/\$\{([^}]*)\}/g, (_, name: string) => {

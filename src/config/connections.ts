@@ -1,4 +1,4 @@
-import type { AccountSource, Rules } from './account-source.ts';
+import type { AccountRules, AccountSource } from './account-source.ts';
 import { CONNECTIONS_FILE, type FileEntry } from './connections-file.ts';
 import { type Environment, type Given, textOf } from './environment.ts';
 import type { Findings, Label } from './findings.ts';
@@ -20,7 +20,7 @@ export function entryKeysOf(source?: unknown): readonly string[] {
   return [...new Set(['id', 'source', 'enabled', 'schedule', 'streamSchedules', ...keys])];
 }
 
-interface Context {
+interface ConnectionContext {
   readonly environment: Environment;
   readonly findings: Findings;
   readonly allowInsecureHttp: boolean;
@@ -29,7 +29,7 @@ interface Context {
 }
 
 /** An account that the environment or an entry describes. Problems are reported. */
-interface Account {
+interface DescribedAccount {
   readonly connections: readonly ConnectionConfig[];
   /** Where to look for what tells it apart from the others. */
   readonly label: string;
@@ -40,7 +40,10 @@ interface Account {
 }
 
 /** All connections of environment and file. `entries` must be read before, so that variables used by the file are known. */
-export function readConnections(entries: readonly FileEntry[], context: Context): readonly ConnectionConfig[] {
+export function readConnections(
+  entries: readonly FileEntry[],
+  context: ConnectionContext,
+): readonly ConnectionConfig[] {
   const { findings } = context;
   const described = SOURCES.map((source) => fromEnvironment(source, context));
   const accounts = [...described.flatMap(({ account }) => account ?? []), ...entries.map(createEntryReader(context))];
@@ -63,7 +66,7 @@ export function readConnections(entries: readonly FileEntry[], context: Context)
 const SHOWN_OFF = 5;
 
 /** The account of a source that the variables describe, or those that are set and do nothing without one. */
-function fromEnvironment(source: AccountSource, context: Context) {
+function fromEnvironment(source: AccountSource, context: ConnectionContext) {
   const { environment, findings } = context;
   const variable = (key: string): string => source.settings[key] ?? key;
   const set: Lookup = (key) => (key in source.settings ? environment.given(variable(key)) : null);
@@ -96,7 +99,7 @@ function noteIdle({ source, title }: AccountSource, idle: string[], entries: rea
 }
 
 /** Reads one entry after the other. A schema takes longer to make than to use, so each source has one that asks about the entry at hand. */
-function createEntryReader(context: Context): (entry: FileEntry) => Account {
+function createEntryReader(context: ConnectionContext): (entry: FileEntry) => DescribedAccount {
   const { environment, findings } = context;
   let atHand: Lookup = () => null;
   const rules = rulesOf({ given: (key) => atHand(key), name: (key) => key }, context);
@@ -162,7 +165,7 @@ function refuseStrangeStreams(
   }
 }
 
-function refuseDuplicates(accounts: readonly Account[], findings: Findings): void {
+function refuseDuplicates(accounts: readonly DescribedAccount[], findings: Findings): void {
   const ids = new Set<string>();
   for (const { connections, label } of accounts) {
     for (const { id } of connections) {
@@ -182,7 +185,7 @@ function switchOf({ enabledBy }: AccountSource, environment: Environment): strin
 }
 
 /** Only where nothing is configured at all: half a connection has its own, more exact problems. */
-function explainNoConnection(accounts: readonly Account[], findings: Findings): void {
+function explainNoConnection(accounts: readonly DescribedAccount[], findings: Findings): void {
   const switchedOff = accounts.find(({ offBy }) => offBy !== null)?.offBy;
   if (switchedOff) {
     findings.problem(switchedOff, 'is false, and no other connection is configured; set it to true, or add one');
@@ -209,13 +212,13 @@ const labelOf =
 
 function rulesOf(
   { given, name }: { given: Lookup; name: (key: string) => string },
-  { environment, allowInsecureHttp }: Context,
-): Rules {
+  { environment, allowInsecureHttp }: ConnectionContext,
+): AccountRules {
   const hasSecretKey = environment.given('LEADMIRROR_SECRET_KEY') !== null;
   return { allowInsecureHttp, hasSecretKey, name, isGiven: (key) => given(key) !== null };
 }
 
-const notesOf = ({ advice }: AccountSource, rules: Rules, label: Label): readonly string[] =>
+const notesOf = ({ advice }: AccountSource, rules: AccountRules, label: Label): readonly string[] =>
   advice?.(rules).map(({ key, message }) => `${label([key])}: ${message}`) ?? [];
 
 /** The settings of an account as its schemas take them. */

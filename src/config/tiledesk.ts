@@ -1,11 +1,11 @@
 import { z } from 'zod';
-import { type AccountSource, type Rules, settingsOf } from './account-source.ts';
+import { type AccountRules, type AccountSource, settingsOf } from './account-source.ts';
 import { baseUrl } from './address.ts';
 import { connectionId, eachOf, flag, integer, oneOf, required, someOf, text } from './values.ts';
 
 const CREDENTIALS = ['email', 'password', 'token'] as const;
 
-type Key = (typeof CREDENTIALS)[number] | 'auth';
+type TiledeskKey = (typeof CREDENTIALS)[number] | 'auth';
 
 /** The streams of Tiledesk that this version mirrors. */
 export const TILEDESK_STREAM_NAMES = [
@@ -41,7 +41,7 @@ const tiledeskAuth = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('token'), token: z.string() }),
 ]);
 
-const credentials = ({ name }: Rules<Key>) =>
+const credentials = ({ name }: AccountRules<TiledeskKey>) =>
   z
     .object({
       auth: oneOf(['jwt', 'basic']),
@@ -78,7 +78,7 @@ const credentials = ({ name }: Rules<Key>) =>
     .pipe(tiledeskAuth);
 
 /** Everything of a connection but its credentials and its project: all of it has a default. */
-const manners = ({ allowInsecureHttp }: Pick<Rules, 'allowInsecureHttp'>) => ({
+const manners = ({ allowInsecureHttp }: Pick<AccountRules, 'allowInsecureHttp'>) => ({
   /** Without a trailing slash. */
   baseUrl: baseUrl({ allowInsecureHttp, example: 'https://api.tiledesk.com/v3' }).refine(
     (address) => !/\/[0-9a-f]{24}(\/|$)/i.test(new URL(address).pathname),
@@ -95,7 +95,7 @@ const manners = ({ allowInsecureHttp }: Pick<Rules, 'allowInsecureHttp'>) => ({
   allowCustomRole: flag,
 });
 
-const account = (rules: Rules<Key>) => ({ auth: credentials(rules), ...manners(rules) });
+const account = (rules: AccountRules<TiledeskKey>) => ({ auth: credentials(rules), ...manners(rules) });
 
 type Checked = z.output<z.ZodObject<ReturnType<typeof account>>> & {
   readonly id?: string | undefined;
@@ -113,7 +113,7 @@ const toConnection = ({ id, projectId, scanKey, ...rest }: Checked) => ({
   ...rest,
 });
 
-export const tiledeskEntry = (rules: Rules<Key>) =>
+export const tiledeskEntry = (rules: AccountRules<TiledeskKey>) =>
   z
     .object({
       ...account(rules),
@@ -123,7 +123,7 @@ export const tiledeskEntry = (rules: Rules<Key>) =>
     .transform(toConnection);
 
 /** Several projects of one account are a connection each. */
-function tiledeskEnvironment(rules: Rules<Key>) {
+function tiledeskEnvironment(rules: AccountRules<TiledeskKey>) {
   const credential = CREDENTIALS.find((key) => rules.isGiven(key)) ?? 'email';
   const missing = `is not set, but ${rules.name(credential)} is; name the project to mirror`;
   return z

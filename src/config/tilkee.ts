@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type AccountSource, type Rules, settingsOf } from './account-source.ts';
+import { type AccountRules, type AccountSource, settingsOf } from './account-source.ts';
 import { baseUrl } from './address.ts';
 import { connectionId, eachOf, flag, headerValue, integer, oneOf, someOf, text } from './values.ts';
 
@@ -7,7 +7,7 @@ const SECRETS = ['password', 'clientSecret', 'refreshToken', 'accessToken'];
 
 const OAUTH = ['username', 'password', 'clientId', 'clientSecret', 'refreshToken'] as const;
 
-type Key = (typeof OAUTH)[number] | 'accessToken' | 'projectsApi';
+type TilkeeKey = (typeof OAUTH)[number] | 'accessToken' | 'projectsApi';
 
 /** Published by Tilkee for each of its two environments; accounts of one are unknown to the other. */
 const HOSTS = {
@@ -36,7 +36,7 @@ const scope = text.regex(/^[\x21-\x7e]+( [\x21-\x7e]+)*$/, 'must be plain names 
 
 const userId = text.regex(/^\d{1,18}$/, 'must be the number of a Tilkee user, digits only');
 
-const credentials = ({ name, hasSecretKey }: Rules<Key>) =>
+const credentials = ({ name, hasSecretKey }: AccountRules<TilkeeKey>) =>
   z
     .object({
       username: text.optional(),
@@ -92,7 +92,7 @@ const credentials = ({ name, hasSecretKey }: Rules<Key>) =>
     );
 
 /** Everything of a connection but its credentials: all of it has a default. */
-function manners({ allowInsecureHttp, name, isGiven }: Rules<Key>) {
+function manners({ allowInsecureHttp, name, isGiven }: AccountRules<TilkeeKey>) {
   const address = (example: string) => baseUrl({ allowInsecureHttp, example }).optional();
   return {
     env: oneOf(['production', 'staging']),
@@ -122,7 +122,7 @@ function manners({ allowInsecureHttp, name, isGiven }: Rules<Key>) {
   };
 }
 
-const account = (rules: Rules<Key>) =>
+const account = (rules: AccountRules<TilkeeKey>) =>
   z
     .object({ id: connectionId.optional(), auth: credentials(rules), ...manners(rules) })
     .transform(({ id, env, v3Url = HOSTS[env].v3Url, v2Url, authUrl, appUrl, scope, include, actAs, ...rest }) => ({
@@ -142,7 +142,12 @@ const account = (rules: Rules<Key>) =>
 
 export const tilkeeEntry = account;
 
-const NO_RULES: Rules = { allowInsecureHttp: false, hasSecretKey: false, name: (key) => key, isGiven: () => false };
+const NO_RULES: AccountRules = {
+  allowInsecureHttp: false,
+  hasSecretKey: false,
+  name: (key) => key,
+  isGiven: () => false,
+};
 
 export const tilkeeAccounts: AccountSource = {
   source: 'tilkee',

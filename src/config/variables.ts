@@ -7,11 +7,11 @@ export interface Variable {
   readonly secret?: true;
 }
 
-type Entry = Omit<Variable, 'name'>;
+type VariableEntry = Omit<Variable, 'name'>;
 
-const preset = (value: string): Entry => ({ default: value });
-const unset: Entry = { default: null };
-const secret: Entry = { default: null, secret: true };
+const preset = (value: string): VariableEntry => ({ default: value });
+const unset: VariableEntry = { default: null };
+const secret: VariableEntry = { default: null, secret: true };
 
 const TABLE = {
   // Tiledesk
@@ -113,11 +113,14 @@ const TABLE = {
   LOG_LEVEL: preset('info'),
   LOG_FORMAT: unset,
   NO_COLOR: unset,
-} satisfies Readonly<Record<string, Entry>>;
+} satisfies Readonly<Record<string, VariableEntry>>;
 
 export type VariableName = keyof typeof TABLE;
 
-export const VARIABLES: readonly Variable[] = Object.entries<Entry>(TABLE).map(([name, entry]) => ({ name, ...entry }));
+export const VARIABLES: readonly Variable[] = Object.entries<VariableEntry>(TABLE).map(([name, entry]) => ({
+  name,
+  ...entry,
+}));
 
 const DEFAULTS = new Map(VARIABLES.map((entry) => [entry.name, entry.default]));
 

@@ -9,7 +9,7 @@ export interface Sender<Request, Response> {
 }
 
 /** What a run is and what came of it, as far as it is counted. */
-export interface RunFacts {
+export interface RunKey {
   readonly connection: string;
   readonly stream: string;
   readonly pass: string;
@@ -25,7 +25,7 @@ interface RunOutcome {
   readonly slice?: Readonly<Record<(typeof COUNTED)[number], number>>;
 }
 
-type Verified = { readonly error: unknown; readonly findings: readonly unknown[]; readonly repaired: number };
+type VerifyCounts = { readonly error: unknown; readonly findings: readonly unknown[]; readonly repaired: number };
 
 /** Puts metrics and traces around the parts of the app, from outside: the parts themselves know of neither. */
 export class Instruments {
@@ -84,7 +84,7 @@ export class Instruments {
    * One turn of a run: its rows are counted, and it is the span that its pages belong to. The run is counted with the turn that ends it. An error means
    * that there was no run, or that it could not end.
    */
-  run<T extends RunOutcome>(facts: RunFacts, work: () => Promise<T>): Promise<T> {
+  run<T extends RunOutcome>(facts: RunKey, work: () => Promise<T>): Promise<T> {
     const { runs, runSeconds, rows } = this.#metrics;
     const { connection, stream, pass } = facts;
     const attributes = { 'leadmirror.connection': connection, 'leadmirror.stream': stream, 'leadmirror.pass': pass };
@@ -109,7 +109,7 @@ export class Instruments {
   }
 
   /** As `run`. What differs, or could not be compared, makes it `partial`. */
-  async verify<T extends Verified>(facts: RunFacts, work: () => Promise<T>): Promise<T> {
+  async verify<T extends VerifyCounts>(facts: RunKey, work: () => Promise<T>): Promise<T> {
     const { report } = await this.run(facts, async () => {
       const report = await work();
       const isWhole = report.error === null && report.findings.length === report.repaired;

@@ -2,7 +2,7 @@ import type { RunningPass } from '../store/reports/run-history.ts';
 import type { Pass } from '../stream.ts';
 
 /** How far a pass under way is. */
-export interface Progress {
+export interface RunProgress {
   readonly pass: Pass;
   readonly run_id: number | null;
   readonly started_at: Date;
@@ -23,7 +23,7 @@ const TELLING_MS = 1_000;
 export function progressOf(
   running: RunningPass,
   known: { readonly aliveRows: number; readonly isFirstRead: boolean; readonly nowMs: number },
-): Progress {
+): RunProgress {
   const { aliveRows, isFirstRead, nowMs } = known;
   const { pass, run_id, started_at, pages, requests } = running;
   const read = running.read_before + running.read;

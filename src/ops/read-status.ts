@@ -70,7 +70,7 @@ export class StatusReader {
     const names = [...new Set(lines.map(({ stream }) => stream))];
     const counts = new Map(await Promise.all(names.map(async (name) => [name, await this.#count(name)] as const)));
     const nowMs = Date.now();
-    const known: Known = {
+    const known: StatusInput = {
       nowMs,
       running: groupBy(running, keyOf),
       errors: groupBy(errors, keyOf),
@@ -113,23 +113,23 @@ export function afterPauses(
   };
 }
 
-type Named = Pick<StreamStatus, 'connection_id' | 'stream'>;
+type StreamName = Pick<StreamStatus, 'connection_id' | 'stream'>;
 
-const keyOf = ({ connection_id, stream }: Named): string => `${connection_id}/${stream}`;
+const keyOf = ({ connection_id, stream }: StreamName): string => `${connection_id}/${stream}`;
 
-interface Known {
+interface StatusInput {
   readonly nowMs: number;
   readonly running: ReadonlyMap<string, readonly RunningPass[]>;
   readonly errors: ReadonlyMap<string, readonly PassError[]>;
   readonly decisions: ReadonlyMap<string, SyncStream>;
   readonly days: ReadonlyMap<string, readonly RunGroup[]>;
-  readonly counts: (line: Named) => RowCounts;
+  readonly counts: (line: StreamName) => RowCounts;
   readonly nextRuns: NonNullable<OpsParts['nextRuns']>;
 }
 
 const numberOf = (value: bigint | null): number | null => (value === null ? null : Number(value));
 
-function toFacts({ verification_settled, ...line }: StreamStatus, known: Known): StreamFacts {
+function toFacts({ verification_settled, ...line }: StreamStatus, known: StatusInput): StreamFacts {
   const { connection_id, stream, backfill_completed_at } = line;
   const key = keyOf(line);
   const { alive, deleted } = known.counts(line);

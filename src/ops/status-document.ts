@@ -6,7 +6,7 @@ import type { Lane, Outcome } from '../stream.ts';
 import type { DayFacts } from './day-strip.ts';
 import type { NextStep } from './next-step.ts';
 import type { NextRun, QueueHealth } from './parts.ts';
-import type { Progress } from './progress.ts';
+import type { RunProgress } from './progress.ts';
 
 /**
  * What `/api/status` answers, and all that the page shows. Documented in docs/api-status.schema.json. Fields are added within a version; one that goes
@@ -54,7 +54,7 @@ export interface StreamFacts
   readonly next_step: NextStep;
   readonly rows: number;
   readonly deleted_rows: number;
-  readonly running: Progress | null;
+  readonly running: RunProgress | null;
   readonly next_runs: readonly NextRun[];
   readonly paused_at: Date | null;
   /** `blocked`: the deletion guard blocks deletions; `accepted`: the next full sync marks them. */

@@ -7,7 +7,7 @@ import { isAddress, isCardNumber, isSecretText, scrubText } from './value-shapes
  * What is never stored, and what only with a setting, for all sources. A name decides in any spelling, at any depth;
  * where it does not, the shape of the value or of a part of it decides. Secrets of accounts go whatever the settings.
  */
-interface Rules extends Privacy {
+interface PrivacyRules extends Privacy {
   /** `token` is also a tracked link, by id or as an object; accounts have marks of payment and support chats. */
   readonly isTilkee: boolean;
 }
@@ -27,11 +27,16 @@ export function redactSecrets(record: unknown): unknown {
   return redact(record, { storeVisitorPii: true, storeLinks: true, isTilkee: false });
 }
 
-function redact(record: unknown, rules: Rules): unknown {
+function redact(record: unknown, rules: PrivacyRules): unknown {
   return rewriteEntries(record, (key, value, object) => keptOf(key, value, object, rules));
 }
 
-function keptOf(key: string, value: unknown, object: Readonly<Record<string, unknown>> | null, rules: Rules): unknown {
+function keptOf(
+  key: string,
+  value: unknown,
+  object: Readonly<Record<string, unknown>> | null,
+  rules: PrivacyRules,
+): unknown {
   if (value === null || value === undefined) return value;
   const facts = readName(key);
   if (object !== null) {
@@ -43,7 +48,7 @@ function keptOf(key: string, value: unknown, object: Readonly<Record<string, unk
   return mayBeCard && isCardNumber(String(value)) ? DROPPED : value;
 }
 
-function isForbidden(facts: NameFacts, value: unknown, rules: Rules): boolean {
+function isForbidden(facts: NameFacts, value: unknown, rules: PrivacyRules): boolean {
   if (rules.isTilkee && isTilkeeSecret(facts)) return true;
   // A flag tells nothing.
   if (typeof value === 'boolean') return false;
@@ -53,14 +58,14 @@ function isForbidden(facts: NameFacts, value: unknown, rules: Rules): boolean {
 }
 
 /** `token_id`, `tokens_count` or `last_created_token_at` speak of tokens and are none; `readName` has left them out. */
-function isToken(facts: NameFacts, value: unknown, { isTilkee }: Rules): boolean {
+function isToken(facts: NameFacts, value: unknown, { isTilkee }: PrivacyRules): boolean {
   if (!isTilkee && facts.token === 'one') return true;
   const isOne = (inner: unknown) => typeof inner === 'string' && isSecretText(facts, inner) && !isAddress(inner);
   if (Array.isArray(value)) return value.some(isOne);
   return typeof value === 'object' ? !isTilkee : isOne(value);
 }
 
-function isForbiddenPair(object: Readonly<Record<string, unknown>>, value: unknown, rules: Rules): boolean {
+function isForbiddenPair(object: Readonly<Record<string, unknown>>, value: unknown, rules: PrivacyRules): boolean {
   return PAIR_NAMES.some((name) => {
     const named = object[name];
     return typeof named === 'string' && named.length <= 64 && isForbidden(readName(named), value, rules);
@@ -68,10 +73,10 @@ function isForbiddenPair(object: Readonly<Record<string, unknown>>, value: unkno
 }
 
 /** Of records that are used as maps. */
-const scrubKey = (key: string, { storeVisitorPii }: Rules) =>
+const scrubKey = (key: string, { storeVisitorPii }: PrivacyRules) =>
   scrubText(key, { kind: 'plain', dropsTraces: !storeVisitorPii, keepsLinks: false });
 
-function scrubValue(text: string, facts: NameFacts, rules: Rules): unknown {
+function scrubValue(text: string, facts: NameFacts, rules: PrivacyRules): unknown {
   const json = readJson(text);
   if (json !== null) {
     const kept = redact(json, rules);

@@ -52,7 +52,7 @@ export const object = column('jsonb', asJson, 'object');
 const ANYTHING = ['string', 'number', 'boolean', 'object', 'array'] as const;
 export const anything = column('jsonb', asJson, ...ANYTHING);
 
-export interface TableOptions {
+export interface RecordTableOptions {
   /** Further known fields by their type, separated by spaces. A field may have several types. */
   readonly known?: Partial<Readonly<Record<JsonType | 'anything', string>>>;
   readonly attributed?: readonly string[];
@@ -65,7 +65,7 @@ export type RecordTable = Pick<Stream, 'name' | 'table' | 'mapRecord'> & { reado
 export function defineTable(
   [schema, table, idField]: readonly [schema: string, table: string, idField: string],
   columns: Readonly<Record<string, Column>>,
-  { known = {}, attributed, deletedAt = () => null }: TableOptions = {},
+  { known = {}, attributed, deletedAt = () => null }: RecordTableOptions = {},
 ): RecordTable {
   const name = `${schema}.${table}`;
   const readers = Object.entries(columns).map(([column, one]) => [column, readerOf(column, one)] as const);
@@ -103,7 +103,10 @@ function readerOf(name: string, { paths, read }: Column): (record: JsonObject) =
 }
 
 /** Fields inside of others are not looked at. */
-function fieldsOf(columns: Readonly<Record<string, Column>>, known: NonNullable<TableOptions['known']>): KnownFields {
+function fieldsOf(
+  columns: Readonly<Record<string, Column>>,
+  known: NonNullable<RecordTableOptions['known']>,
+): KnownFields {
   const fields: Record<string, JsonType[]> = {};
   const add = (names: readonly string[], types: readonly JsonType[]) => {
     if (types.length === 0) return;

@@ -40,7 +40,7 @@ interface SessionParts<T> {
   readonly replacesUnreadable: boolean;
 }
 
-export interface Session<T> extends HeaderSource {
+export interface SignInSession<T> extends HeaderSource {
   readonly current: T | null;
   isGood(session: T | null): session is T;
   /** What the vault keeps. */
@@ -50,7 +50,7 @@ export interface Session<T> extends HeaderSource {
 const AGAIN_MS = 10_000;
 
 /** This process's session, else the vault's, else a sign-in. Whoever comes second finds what the first one left. */
-export function createSession<T>(parts: SessionParts<T>): Session<T> {
+export function createSession<T>(parts: SessionParts<T>): SignInSession<T> {
   const { vault, headerOf, isUsable, signIn, replacesUnreadable } = parts;
   let session: T | null = null;
   /** The header that was refused last, wherever it comes from. */
@@ -112,7 +112,7 @@ export function createSession<T>(parts: SessionParts<T>): Session<T> {
 /** How long a request that is out is waited for after the last caller was stopped. */
 const GRACE_MS = 5_000;
 
-interface Running<T> {
+interface RunningSignIn<T> {
   readonly result: Promise<T>;
   readonly stop: AbortController;
   /** Callers who have not been stopped. */
@@ -125,9 +125,9 @@ interface Running<T> {
  * not cut off at once then: its answer may hold the only refresh token that works from now on.
  */
 function shared<T>(work: (options: FetchOptions) => Promise<T>): (options: FetchOptions) => Promise<T> {
-  let running: Running<T> | null = null;
+  let running: RunningSignIn<T> | null = null;
 
-  function start(options: FetchOptions): Running<T> {
+  function start(options: FetchOptions): RunningSignIn<T> {
     const stop = new AbortController();
     const onRequest = () => {
       started.hasAsked = true;
@@ -138,7 +138,7 @@ function shared<T>(work: (options: FetchOptions) => Promise<T>): (options: Fetch
     });
     // Whoever was stopped does not look at it any more.
     result.catch(() => {});
-    const started: Running<T> = { result, stop, waiting: 0, hasAsked: false };
+    const started: RunningSignIn<T> = { result, stop, waiting: 0, hasAsked: false };
     return started;
   }
 

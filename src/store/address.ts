@@ -29,9 +29,9 @@ export function parseAddress(address: string) {
   return { connectionString: url.href, tls, limits: new Set([...named, ...url.searchParams.keys()]) };
 }
 
-type Given = (name: string) => string | null;
+type ReadParameter = (name: string) => string | null;
 
-function tlsSettings(given: Given): TlsSettings {
+function tlsSettings(given: ReadParameter): TlsSettings {
   const isDirect = given('sslnegotiation') === 'direct';
   const isSystem = given('sslrootcert') === 'system';
   const rootCert = isSystem ? null : given('sslrootcert');
@@ -60,7 +60,7 @@ const OTHER_SSL_MODES: Readonly<Record<string, SslMode>> = {
   'no-verify': 'require',
 };
 
-function modeOf(given: Given): SslMode | undefined {
+function modeOf(given: ReadParameter): SslMode | undefined {
   const text = given('sslmode') ?? given('ssl');
   if (text === null) return undefined;
   const mode = OTHER_SSL_MODES[text] ?? SSL_MODES.find((known) => known === text);

@@ -1,4 +1,4 @@
-import type { Session } from './session.ts';
+import type { DatabaseSession } from './session.ts';
 
 /**
  * How many connections a process may open. Small databases allow few: a role with 20, a shared server with 25. What is there is divided once, at the start; a
@@ -32,7 +32,7 @@ export const leastOf = (wanted: ConnectionShares): ConnectionShares =>
   wanted.queue === 0 ? { ...LEAST, queue: 0 } : LEAST;
 
 /** Null behind a pooler, whose own limits cannot be asked for. */
-export async function readConnectionRoom(session: Session): Promise<ConnectionRoom | null> {
+export async function readConnectionRoom(session: DatabaseSession): Promise<ConnectionRoom | null> {
   if (!session.isDirect) return null;
   const { rows } = await session.query<ConnectionRoom>(`
     with others as (select usename, datname from pg_stat_activity where usename is not null and pid <> pg_backend_pid()),

@@ -4,7 +4,7 @@ import type { Logger } from '../logger.ts';
 import type { Tracer } from '../trace.ts';
 import { addressOf } from './address.ts';
 import { createDriverAdapter } from './driver-adapter.ts';
-import { FEW, poolConfig, type Session } from './session.ts';
+import { type DatabaseSession, FEW, poolConfig } from './session.ts';
 
 export interface Database {
   readonly prisma: PrismaClient;
@@ -25,7 +25,7 @@ export interface DatabaseOptions {
 export function createDatabase(options: DatabaseOptions): Database {
   const { url, logger, maxConnections = 10 } = options;
   const state = { isPooled: false, hasOddDefaults: false };
-  const onConnect = ({ isDirect, hasOddDefaults }: Session) => {
+  const onConnect = ({ isDirect, hasOddDefaults }: DatabaseSession) => {
     state.isPooled ||= !isDirect;
     state.hasOddDefaults ||= hasOddDefaults;
   };

@@ -18,20 +18,20 @@ export interface QuarantineDetail {
 }
 
 /** What a server names in its refusal. Prisma's adapter drops half of it, so the session takes note of it. */
-interface Named {
+interface NamedObject {
   readonly column?: unknown;
   readonly constraint?: unknown;
   readonly table?: unknown;
   readonly schema?: unknown;
 }
 
-const watched = new AsyncLocalStorage<{ named: Named }>();
+const watched = new AsyncLocalStorage<{ named: NamedObject }>();
 
 /** Keeps what the error names for a `describeRefusal` that waits for it. */
 export function noteRefusal(error: unknown): void {
   const watch = watched.getStore();
   if (watch !== undefined && typeof error === 'object' && error !== null && 'severity' in error)
-    watch.named = error as Named;
+    watch.named = error as NamedObject;
 }
 
 interface Trial {
@@ -50,7 +50,7 @@ const MOST_TRIALS = 60;
  */
 export async function describeRefusal(prisma: PrismaClient, trial: Trial): Promise<QuarantineDetail | null> {
   const { table, row, attempt } = trial;
-  const watch: { named: Named } = { named: {} };
+  const watch: { named: NamedObject } = { named: {} };
   const failure = await watched.run(watch, () => failureOf(() => attempt(row)));
   const sqlstate = stateOf(failure);
   if (sqlstate === null) return null;

@@ -83,7 +83,7 @@ export const LOCAL_SETTINGS = settingStatement({ ...REPORTED, ...OTHERS, ...LIMI
 const PROBE_MS = 3_000;
 
 /** A client whose settings are made before its first use, and that does not wait for a server that stopped answering. */
-export class Session extends pg.Client {
+export class DatabaseSession extends pg.Client {
   readonly #config: SessionConfig;
   readonly #wire: Wire;
   /**
@@ -149,7 +149,7 @@ export class Session extends pg.Client {
 
   /** Whether the server still has a statement of this session, as another one sees it; behind a pooler, whether it answers at all. */
   async #isAtWork(): Promise<boolean> {
-    const other = new Session({ ...this.#config, connectTimeoutMs: PROBE_MS, query_timeout: PROBE_MS });
+    const other = new DatabaseSession({ ...this.#config, connectTimeoutMs: PROBE_MS, query_timeout: PROBE_MS });
     other.on('error', () => {});
     try {
       await other.connect();
@@ -173,11 +173,11 @@ interface SessionConfig extends pg.ClientConfig {
 }
 
 /** One connection outside the pool, to be connected, listened to and ended by the caller. */
-export const createSession = (url: string, options: SessionOptions = {}): Session =>
-  new Session(sessionConfig(url, options));
+export const createSession = (url: string, options: SessionOptions = {}): DatabaseSession =>
+  new DatabaseSession(sessionConfig(url, options));
 
 /** Opens one connection outside the pool. The caller ends it. @throws DatabaseError, or what else the driver throws */
-export async function openSession(url: string, options: SessionOptions = {}): Promise<Session> {
+export async function openSession(url: string, options: SessionOptions = {}): Promise<DatabaseSession> {
   try {
     const session = createSession(url, options);
     // A connection that breaks fails the query under way; without a listener it would end the process.
@@ -192,7 +192,7 @@ export async function openSession(url: string, options: SessionOptions = {}): Pr
 /** Runs `work` with a connection of its own. @throws DatabaseError, or what else `work` throws */
 export async function withSession<T>(
   url: string,
-  work: (client: Session) => Promise<T>,
+  work: (client: DatabaseSession) => Promise<T>,
   options?: SessionOptions,
 ): Promise<T> {
   const client = await openSession(url, options);
@@ -223,7 +223,7 @@ export async function underLock<T>(client: pg.Client, lock: bigint, work: () => 
  * @throws DatabaseError `database_unavailable` when waiting may help, `database_refused` when the address or the role is wrong, `database_unsupported`
  */
 export async function assertReachable(url: string): Promise<ConnectionRoom | null> {
-  const look = async (session: Session) => {
+  const look = async (session: DatabaseSession) => {
     await assertEncoding(session);
     return readConnectionRoom(session);
   };
@@ -257,7 +257,7 @@ export function poolConfig(url: string, max: number, options: SessionOptions = {
     connectionTimeoutMillis,
     // Where there are few, those that are not in use are left to others, such as a command beside the daemon.
     idleTimeoutMillis: max < FEW ? 250 : 30_000,
-    Client: Session,
+    Client: DatabaseSession,
   } as unknown as pg.PoolConfig;
 }
 

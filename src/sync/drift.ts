@@ -14,7 +14,7 @@ const OBJECT_ID = /^[0-9a-f]{24}$/;
 /** An object that is used as a map has no end of names. */
 const NAMES_PER_PAGE = 50;
 
-interface Found {
+interface FoundField {
   readonly path: string;
   readonly kind: DriftKind;
   readonly types: Set<JsonType>;
@@ -26,7 +26,7 @@ interface Found {
 /** What a page's records show beyond what the stream knows of them. */
 export function findDrift({ fields }: Stream, rows: readonly Row[]): readonly Drift[] {
   if (fields === undefined) return [];
-  const found = new Map<string, Found>();
+  const found = new Map<string, FoundField>();
   for (const { id, raw } of rows) {
     if (typeof raw !== 'object' || raw === null || Array.isArray(raw)) continue;
     const record = raw as Readonly<Record<string, unknown>>;
@@ -47,7 +47,7 @@ export function findDrift({ fields }: Stream, rows: readonly Row[]): readonly Dr
 export const isPlainName = (name: string): boolean => PLAIN_NAME.test(name) && !OBJECT_ID.test(name);
 
 function note(
-  found: Map<string, Found>,
+  found: Map<string, FoundField>,
   kind: DriftKind,
   { name, id, type }: { name: string; id: string; type: JsonType },
 ): void {
@@ -55,7 +55,7 @@ function note(
   const isKnown = found.has(`${kind} ${name}`);
   const path = isOdd || (!isKnown && found.size >= NAMES_PER_PAGE) ? ODD_NAME : name;
   const key = `${kind} ${path}`;
-  const one: Found = found.get(key) ?? { path, kind, types: new Set(), seenCount: 0, recordIds: [], lastId: null };
+  const one: FoundField = found.get(key) ?? { path, kind, types: new Set(), seenCount: 0, recordIds: [], lastId: null };
   found.set(key, one);
   one.types.add(type);
   // One record may have many odd names: it counts once.

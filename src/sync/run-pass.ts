@@ -149,7 +149,7 @@ async function close(run: Run, ending: Ending, before: RunCounts): Promise<RunRe
 const LONGEST_PAGE_MS = 200;
 
 /** What is written with a page. */
-export type Progress = Omit<PageToWrite, 'page' | 'lease' | 'startedAt' | 'counts'>;
+export type PassProgress = Omit<PageToWrite, 'page' | 'lease' | 'startedAt' | 'counts'>;
 
 /** One run under its lease: its counts, its watermarks, and the one way to write. */
 export class Run {
@@ -221,7 +221,7 @@ export class Run {
   }
 
   /** Writes a page with its progress. Without the records that Postgres refuses, `progressOf` is called again. */
-  async write(page: PageWrite | null, progressOf: (page: PageWrite | null) => Progress): Promise<void> {
+  async write(page: PageWrite | null, progressOf: (page: PageWrite | null) => PassProgress): Promise<void> {
     const { lease, startedAt, parts } = this;
     const sentAt = performance.now();
     const retry = <T>(work: () => Promise<T>) =>

@@ -8,7 +8,7 @@ export interface Schedule {
 }
 
 /** When a stream is read. A pass of null is switched off: it is only run by hand. */
-export interface StreamSchedule {
+export interface ResolvedSchedule {
   readonly incremental: string | null;
   readonly reconcile: string | null;
   readonly timezone: string;
@@ -76,7 +76,7 @@ function daysBetween(cron: string, fromMs: number): number[] {
 const NEVER_FRESH = 0;
 
 /** Late: more than two ticks missed, with two minutes for the runs. Full syncs count where nothing else runs. */
-export function freshWithinSeconds({ incremental, reconcile }: StreamSchedule, fromMs: number): number {
+export function freshWithinSeconds({ incremental, reconcile }: ResolvedSchedule, fromMs: number): number {
   const cron = incremental ?? reconcile;
   if (cron === null) return NEVER_FRESH;
   return Math.ceil((pausesOf(cron, fromMs).longestMs * 2) / SECOND) + 120;

@@ -14,7 +14,7 @@ import type { Finding, VerifyJob, VerifyReport } from './verify.ts';
 import { idsOn, walkPages } from './walk-pages.ts';
 import { stopBefore } from './watermark.ts';
 
-interface Found extends Omit<Finding, 'id'> {
+interface FoundRow extends Omit<Finding, 'id'> {
   /** The mirror's row had not been written since then when it was compared, by the database's clock. */
   readonly since: Date;
 }
@@ -22,7 +22,7 @@ interface Found extends Omit<Finding, 'id'> {
 export class Verifier {
   readonly #run: Run;
   readonly #job: VerifyJob;
-  readonly #findings = new Map<string, Found>();
+  readonly #findings = new Map<string, FoundRow>();
   /** Findings that a second look may take back. */
   readonly #unconfirmed = new Set<string>();
   /** What changed upstream before this time (ms) is in the mirror, or it is wrong. */
@@ -226,7 +226,7 @@ export class Verifier {
 const NAMED = 20;
 
 /** A column that has the name of a field is not named twice. */
-function foundIn({ kind, fields, columns }: RowDifference, since: Date): Found {
+function foundIn({ kind, fields, columns }: RowDifference, since: Date): FoundRow {
   const plain = (name: string) => (isPlainName(name) ? name : ODD_NAME);
   const named = new Set(fields.map((name) => name.replace(/([a-z\d])([A-Z])/g, '$1_$2').toLowerCase()));
   const names = [...fields.map(plain), ...columns.filter((name) => !named.has(name))];

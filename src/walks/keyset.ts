@@ -26,7 +26,7 @@ interface KeysetState {
   readonly unconfirmed: number;
 }
 
-type Step = WalkStep<KeysetState>;
+type KeysetStep = WalkStep<KeysetState>;
 
 export function createKeysetWalk({ pageSize }: KeysetOptions): Walk<KeysetState> {
   const byId = createStitchWalk({ sort: 'id', pageSize });
@@ -43,7 +43,7 @@ export function createKeysetWalk({ pageSize }: KeysetOptions): Walk<KeysetState>
     return { ...query, direction: 'desc', ...(toMs === null ? {} : { window: { field: 'created_at', toMs } }) };
   }
 
-  function acceptWindow(state: KeysetState, query: ListQuery, page: ListPage): Step {
+  function acceptWindow(state: KeysetState, query: ListQuery, page: ListPage): KeysetStep {
     const { keys, isFull } = readPage(query, page);
     const oldest = lastKey(keys) as number | null;
     if (!isFull) {
@@ -61,7 +61,7 @@ export function createKeysetWalk({ pageSize }: KeysetOptions): Walk<KeysetState>
     return goOn({ ...state, toMs, unconfirmed: 0 });
   }
 
-  function acceptSecond(state: KeysetState, inner: StitchState, query: ListQuery, page: ListPage): Step {
+  function acceptSecond(state: KeysetState, inner: StitchState, query: ListQuery, page: ListPage): KeysetStep {
     if (state.toMs === null) throw new Error('a crowded second without its end');
     const step = secondWalk(state.toMs).accept(inner, query, page);
     if (step.end?.kind !== 'complete') return { state: { ...state, inner: step.state }, end: step.end };
@@ -69,7 +69,7 @@ export function createKeysetWalk({ pageSize }: KeysetOptions): Walk<KeysetState>
     return goOn({ ...state, phase: 'windows', inner: null, toMs: state.toMs - 1000 });
   }
 
-  function acceptHead(state: KeysetState, query: ListQuery, page: ListPage): Step {
+  function acceptHead(state: KeysetState, query: ListQuery, page: ListPage): KeysetStep {
     const { keys, isFull } = readPage(query, page);
     if (keys.length > 0 && keys.at(-1) !== null) return { state, end: { kind: 'complete' } };
     if (isFull) return goOn({ ...state, phase: 'by_id', inner: byId.start() });
@@ -108,6 +108,6 @@ export function createKeysetWalk({ pageSize }: KeysetOptions): Walk<KeysetState>
   };
 }
 
-function goOn(state: KeysetState): Step {
+function goOn(state: KeysetState): KeysetStep {
   return { state, end: null };
 }

@@ -85,7 +85,7 @@ export interface OffsetState {
   readonly serverTime: number | null;
 }
 
-type Step = WalkStep<OffsetState>;
+type OffsetStep = WalkStep<OffsetState>;
 
 const MAX_ROUNDS = 3;
 const MAX_NO_PROGRESS = 3;
@@ -101,7 +101,7 @@ export function createOffsetWalk(options: OffsetOptions): Walk<OffsetState> {
     return window === undefined ? query : { ...query, window };
   }
 
-  function accept(before: OffsetState, query: ListQuery, page: ListPage, known = NOTHING): Step {
+  function accept(before: OffsetState, query: ListQuery, page: ListPage, known = NOTHING): OffsetStep {
     if (page.entries.length > query.limit) throw pageTooLarge(query, page);
     assertInsideWindow(query, page.entries, WINDOW_TOLERANCE_MS);
     const ids = idsOn(page);
@@ -150,7 +150,7 @@ export function createOffsetWalk(options: OffsetOptions): Walk<OffsetState> {
     return goal === 'all' ? { ...read, seen: state.seen + fresh.length } : { ...read, tail: ids };
   }
 
-  function goOn(state: OffsetState, query: ListQuery, page: ListPage, fresh: readonly string[]): Step {
+  function goOn(state: OffsetState, query: ListQuery, page: ListPage, fresh: readonly string[]): OffsetStep {
     const seen = goal === 'all' ? { seen: fresh } : {};
     const reach = query.offset + page.entries.length;
     if (state.phase === 'top' && fresh.length === 0 && reachesQuiet(page, state.serverTime)) return leaveTop(state);
@@ -178,7 +178,7 @@ export function createOffsetWalk(options: OffsetOptions): Walk<OffsetState> {
   ): boolean => !verifiesEnd || (total !== null && reach >= total) || (unconfirmed > 0 && fresh.length === 0);
 
   /** An empty answer at the top may be an empty list; further down the list got shorter, or nothing follows. */
-  function acceptNothing(state: OffsetState, query: ListQuery, page: ListPage): Step {
+  function acceptNothing(state: OffsetState, query: ListQuery, page: ListPage): OffsetStep {
     const { length: rows } = page.entries;
     if (rows > 0) return goOn(remember(state, query, page, { ids: state.tail, fresh: [] }), query, page, []);
     const isBeyond = state.noProgress > 0;
@@ -196,7 +196,7 @@ export function createOffsetWalk(options: OffsetOptions): Walk<OffsetState> {
     return complete(state);
   }
 
-  function stepBack(state: OffsetState): Step {
+  function stepBack(state: OffsetState): OffsetStep {
     if (state.stepBacks >= MAX_STEP_BACKS) {
       return giveUp(
         state,
@@ -208,7 +208,7 @@ export function createOffsetWalk(options: OffsetOptions): Walk<OffsetState> {
     return goOnWith({ ...state, offset, back, stepBacks: state.stepBacks + 1, noProgress: 0, unconfirmed: 0 });
   }
 
-  function atEnd(state: OffsetState, length: number, isOnlyPage: boolean): Step {
+  function atEnd(state: OffsetState, length: number, isOnlyPage: boolean): OffsetStep {
     if (goal === 'window') return complete(state);
     if (goal === 'front') return finishFront(state);
     if (state.phase === 'top') return leaveTop(state);
@@ -219,13 +219,13 @@ export function createOffsetWalk(options: OffsetOptions): Walk<OffsetState> {
   const lookAtTop = (state: OffsetState) => goOnWith({ ...state, phase: 'top', offset: 0, hasJumped: false });
 
   /** Ends, because each look that is not the last saw an old row for the first time. */
-  const leaveTop = (state: OffsetState): Step => (state.hasJumped ? lookAtTop(state) : close(state));
+  const leaveTop = (state: OffsetState): OffsetStep => (state.hasJumped ? lookAtTop(state) : close(state));
 
   /**
    * Fewer ids seen than the list has rows: some row was never shown. Unless two rounds have shown the same rows in the
    * same order: then the list itself repeats some.
    */
-  function close(state: OffsetState): Step {
+  function close(state: OffsetState): OffsetStep {
     const isRepeated = state.digest !== 0 && state.digest === state.digestBefore;
     if (state.seen + state.withoutId >= state.length || isRepeated) return complete(state);
     if (state.rounds >= MAX_ROUNDS) {
@@ -238,7 +238,7 @@ export function createOffsetWalk(options: OffsetOptions): Walk<OffsetState> {
     return goOnWith({ ...state, ...round, phase: 'down', offset: 0 });
   }
 
-  function finishFront(state: OffsetState): Step {
+  function finishFront(state: OffsetState): OffsetStep {
     if (state.phase === 'top' || !state.isResumed) return complete(state);
     return goOnWith({ ...state, phase: 'top', offset: 0, tail: [], back: 0, unconfirmed: 0 });
   }
@@ -291,11 +291,11 @@ const UNTROUBLED = {
 const NOT_NEWEST_FIRST =
   'this list is not sorted by creation (newest first), so its front does not show what is new; new rows arrive with the full sync (SYNC_RECONCILE_CRON)';
 
-const goOnWith = (state: OffsetState): Step => ({ state, end: null });
+const goOnWith = (state: OffsetState): OffsetStep => ({ state, end: null });
 
-const complete = (state: OffsetState): Step => ({ state, end: { kind: 'complete' } });
+const complete = (state: OffsetState): OffsetStep => ({ state, end: { kind: 'complete' } });
 
-const giveUp = (state: OffsetState, reason: string): Step => ({ state, end: { kind: 'gave_up', reason } });
+const giveUp = (state: OffsetState, reason: string): OffsetStep => ({ state, end: { kind: 'gave_up', reason } });
 
 function moreWithoutRows(rows: number): UpstreamContractError {
   const message = `the server reports that more rows follow the first ${rows} and does not send any`;

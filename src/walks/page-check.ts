@@ -2,15 +2,15 @@ import { UpstreamContractError } from '../errors.ts';
 import type { Entry, ListPage, ListQuery, SortKey } from '../stream.ts';
 
 /** A sort key: an id, or a time in ms. Both compare with `<` and `>`. */
-export type Key = string | number;
+export type RowKey = string | number;
 
 /** Keys of one list are all of one kind. */
-export const isNewer = (a: Key, b: Key): boolean => a > b;
+export const isNewer = (a: RowKey, b: RowKey): boolean => a > b;
 
 /** A page as a walk reads it. */
 export interface ReadPage {
   /** Sort key of each row; null where it is absent or unreadable. Such rows decide nothing. */
-  readonly keys: readonly (Key | null)[];
+  readonly keys: readonly (RowKey | null)[];
   /** Index in the list of the first row, from the page size that the server reports. */
   readonly offset: number;
   /** The page size in force. */
@@ -47,10 +47,10 @@ export const pageTooLarge = ({ limit }: ListQuery, { entries, pageSize }: ListPa
     `asked for ${limit} rows, the server ${pageSize === null ? '' : `reports ${pageSize} a page and `}sent ${entries.length}; it does not keep its own paging rules`,
   );
 
-function assertSorted(query: ListQuery, keys: readonly (Key | null)[]): void {
+function assertSorted(query: ListQuery, keys: readonly (RowKey | null)[]): void {
   const readable = keys.filter((key) => key !== null);
   // Equal keys are legal, ids included: the same object twice on one page is seen now and then.
-  const isOutOfOrder = (key: Key, index: number) => {
+  const isOutOfOrder = (key: RowKey, index: number) => {
     const previous = readable[index - 1] ?? key;
     return query.direction === 'desc' ? isNewer(key, previous) : isNewer(previous, key);
   };
@@ -87,16 +87,20 @@ export const halved = (size: number, least = 1): number | null =>
 export const MAX_STEP_BACKS = 60;
 
 /** The last readable key of a page: the oldest one, newest first. */
-export function lastKey(keys: readonly (Key | null)[]): Key | null {
+export function lastKey(keys: readonly (RowKey | null)[]): RowKey | null {
   return keys.findLast((key) => key !== null) ?? null;
 }
 
-export function firstKey(keys: readonly (Key | null)[]): Key | null {
+export function firstKey(keys: readonly (RowKey | null)[]): RowKey | null {
   return keys.find((key) => key !== null) ?? null;
 }
 
 /** The watermark to be: the newest change on the first page, never later than the server's own clock. */
-export function newestChange(sort: SortKey, keys: readonly (Key | null)[], serverTime: number | null): number | null {
+export function newestChange(
+  sort: SortKey,
+  keys: readonly (RowKey | null)[],
+  serverTime: number | null,
+): number | null {
   const newest = firstKey(keys);
   if (sort !== 'updated_at' || typeof newest !== 'number') return null;
   return serverTime === null ? newest : Math.min(newest, serverTime);

@@ -6,11 +6,11 @@ import {
   firstKey,
   halved,
   isNewer,
-  type Key,
   lastKey,
   MAX_STEP_BACKS,
   newestChange,
   type ReadPage,
+  type RowKey,
   readPage,
   signature,
 } from './page-check.ts';
@@ -50,7 +50,7 @@ export type TiePolicy =
 export interface StitchState {
   readonly [key: string]: unknown;
   /** Null before the first accepted page. Half a millisecond below a second: that whole second is read. */
-  readonly frontier: Key | null;
+  readonly frontier: RowKey | null;
   /** Id of the last row of the last page when it has no key (lists by id). Absent in older checkpoints. */
   readonly tail?: string | null;
   /** Where the next page has to start, at the latest. */
@@ -64,7 +64,7 @@ export interface StitchState {
   readonly back: number;
   readonly stepBacks: number;
   /** Oldest key of the last accepted page, while catching up with the frontier. */
-  readonly low: Key | null;
+  readonly low: RowKey | null;
   /** Accepted pages in a row that led nowhere. */
   readonly noProgress: number;
   /** Next question: is page 0 still what it was? */
@@ -91,7 +91,7 @@ const MAX_NO_PROGRESS = 3;
 const DAY_MS = 86_400_000;
 const HALF_MS = 0.5;
 
-type Step = WalkStep<StitchState>;
+type StitchStep = WalkStep<StitchState>;
 
 export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
   const { sort, window, ties = { kind: 'none' }, stopBefore = null } = options;
@@ -108,7 +108,7 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
     return { sort, direction: 'desc', ...at, ...(window ? { window } : {}), wantTotal };
   }
 
-  function accept(state: StitchState, query: ListQuery, page: ListPage): Step {
+  function accept(state: StitchState, query: ListQuery, page: ListPage): StitchStep {
     if (state.inner !== null) return acceptInner(state, state.inner, query, page);
     const read = readPage(query, page);
     const sized = {
@@ -130,7 +130,7 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
     return isNewer(first, frontier) || (isUnique && first === frontier);
   }
 
-  function stepBack(state: StitchState, read: ReadPage): Step {
+  function stepBack(state: StitchState, read: ReadPage): StitchStep {
     if (state.stepBacks >= MAX_STEP_BACKS) {
       return giveUp(state, `rows kept vanishing: ${MAX_STEP_BACKS} steps back did not find the position again`);
     }
@@ -139,7 +139,7 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
     return { state: { ...state, start, back, stepBacks: state.stepBacks + 1, low: null }, end: null };
   }
 
-  function acceptStitched(before: StitchState, page: ListPage, read: ReadPage): Step {
+  function acceptStitched(before: StitchState, page: ListPage, read: ReadPage): StitchStep {
     const { keys, offset } = read;
     const last = lastKey(keys);
     const isFirst = before.frontier === null && before.newest === null && offset === 0;
@@ -163,7 +163,7 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
     return goOn(state, page, read);
   }
 
-  function goOn(before: StitchState, page: ListPage, read: ReadPage): Step {
+  function goOn(before: StitchState, page: ListPage, read: ReadPage): StitchStep {
     const last = lastKey(read.keys);
     const placed = positionAfter(advance(before, last), page, read);
     const hasNewTail = placed.tail !== null && placed.tail !== before.tail;
@@ -180,7 +180,7 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
   }
 
   /** Page 0 again, after pages that led nowhere: when it did not change, the server does not page. */
-  function acceptProbe(state: StitchState, page: ListPage): Step {
+  function acceptProbe(state: StitchState, page: ListPage): StitchStep {
     if (signature(page) === state.top) {
       const message = 'the server sends the same rows whatever page is asked for, while the list does not change';
       throw new UpstreamContractError('no_progress', message);
@@ -189,7 +189,7 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
   }
 
   /** More rows share one key than a page holds: no page can both begin before them and end behind them. */
-  function resolveTies(state: StitchState, read: ReadPage): Step {
+  function resolveTies(state: StitchState, read: ReadPage): StitchStep {
     const last = lastKey(read.keys);
     if (read.keys.at(-1) === null) {
       // Rows without a date come last: an incremental walk has read all that can have changed, a full sync has not.
@@ -213,7 +213,7 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
     );
   }
 
-  function acceptInner(state: StitchState, inner: InnerWalk, query: ListQuery, page: ListPage): Step {
+  function acceptInner(state: StitchState, inner: InnerWalk, query: ListQuery, page: ListPage): StitchStep {
     const step = innerWalk(inner.window).accept(inner.state, query, page);
     const innerRows = state.innerRows + page.entries.length;
     if (step.end?.kind !== 'complete') {
@@ -243,7 +243,7 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
     return { ...state, tail: null, start };
   }
 
-  function advance(state: StitchState, last: Key | null): StitchState {
+  function advance(state: StitchState, last: RowKey | null): StitchState {
     if (last === null || (state.frontier !== null && !isNewer(state.frontier, last))) return state;
     return { ...state, frontier: last };
   }
@@ -294,9 +294,9 @@ const UNTROUBLED = {
   unconfirmed: 0,
 } as const;
 
-const finish = (state: StitchState): Step => ({ state, end: { kind: 'complete' } });
+const finish = (state: StitchState): StitchStep => ({ state, end: { kind: 'complete' } });
 
-const giveUp = (state: StitchState, reason: string): Step => ({ state, end: { kind: 'gave_up', reason } });
+const giveUp = (state: StitchState, reason: string): StitchStep => ({ state, end: { kind: 'gave_up', reason } });
 
 /** The window around a crowded key, and the key down to which everything is read once that window is. */
 function tieWindow(field: 'created_at' | 'updated_at', kind: 'second' | 'day', key: number) {

@@ -8,7 +8,7 @@ const CLOUD = 'https://api.tiledesk.com/v3';
 /** Signing in needs the name of a project, any one. */
 const ANY_PROJECT = '0'.repeat(24);
 
-interface Account {
+interface TiledeskAnswers {
   readonly TILEDESK_BASE_URL: string;
   readonly TILEDESK_EMAIL: string;
   readonly TILEDESK_PASSWORD: string;
@@ -62,7 +62,7 @@ async function askAccount(
   ask: Asker,
   parts: TrialParts,
   { baseUrl, email }: { readonly baseUrl: string; readonly email: string },
-): Promise<Account> {
+): Promise<TiledeskAnswers> {
   const TILEDESK_EMAIL = await ask.text({
     message: 'E-mail of an owner or admin of the project',
     initialValue: email,
@@ -75,7 +75,7 @@ async function askAccount(
 async function askProjects(
   ask: Asker,
   parts: TrialParts,
-  account: Account,
+  account: TiledeskAnswers,
   projects: readonly OwnProject[] | null,
 ): Promise<string> {
   const [first] = projects ?? [];

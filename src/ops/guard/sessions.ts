@@ -5,14 +5,14 @@ const SESSION_MS = SESSION_HOURS * 3_600_000;
 /** So long a session that was signed out elsewhere may still be taken for open here. */
 const FRESH_MS = 2_000;
 
-interface Session {
+interface PageSession {
   readonly id: string;
   readonly expiresAt: Date;
 }
 
 /** What all replicas of the page know together. */
 export interface EndedSessions {
-  end(session: Session): Promise<void>;
+  end(session: PageSession): Promise<void>;
   read(): Promise<ReadonlySet<string>>;
 }
 
@@ -53,7 +53,7 @@ export class Sessions {
   }
 
   /** Null for one that is not ours or has expired. */
-  #parse(cookie: string): Session | null {
+  #parse(cookie: string): PageSession | null {
     const [id = '', expires = '', signature = ''] = cookie.split('.');
     if (!isSameSecret(signature, this.#sign(`${id}.${expires}`))) return null;
     const expiresAt = new Date(Number(expires));

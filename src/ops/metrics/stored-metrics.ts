@@ -1,7 +1,7 @@
 import { Counter, Gauge, Registry } from 'prom-client';
 import { groupBy } from '../../group-by.ts';
 import type { BudgetStatus } from '../../store/reports/budget-status.ts';
-import type { MetricFacts, StreamFacts } from '../../store/reports/metric-facts.ts';
+import type { MetricFacts, StreamMetrics } from '../../store/reports/metric-facts.ts';
 import type { RowCounts } from '../../store/reports/status.ts';
 import { STATES_BY_URGENCY } from '../status-document.ts';
 
@@ -14,7 +14,7 @@ interface StoredFacts extends MetricFacts {
   readonly rows: ReadonlyMap<string, ReadonlyMap<string, RowCounts>> | null;
 }
 
-type Reading = keyof { [K in keyof StreamFacts as StreamFacts[K] extends number | null ? K : never]: unknown };
+type Reading = keyof { [K in keyof StreamMetrics as StreamMetrics[K] extends number | null ? K : never]: unknown };
 
 /** One series per connection and stream; none where nothing is known. */
 const STREAM_GAUGES: readonly (readonly [name: string, fact: Reading, help: string])[] = [
@@ -46,7 +46,7 @@ const STREAM_GAUGES: readonly (readonly [name: string, fact: Reading, help: stri
 ];
 
 /** Streams of which something is so, over all connections. */
-const COUNT_GAUGES: readonly (readonly [name: string, isCounted: (line: StreamFacts) => boolean, help: string])[] = [
+const COUNT_GAUGES: readonly (readonly [name: string, isCounted: (line: StreamMetrics) => boolean, help: string])[] = [
   [
     'streams_overdue',
     ({ state, fresh_within_seconds, is_unanswered }) =>
@@ -172,7 +172,7 @@ function renderOverview({ streams, budgets, activeRuns, alerts, rows }: StoredFa
   for (const [kind, count] of alerts) open.set({ kind }, count);
 }
 
-function renderStreams(streams: readonly StreamFacts[], rows: StoredFacts['rows'], gauge: CreateGauge): void {
+function renderStreams(streams: readonly StreamMetrics[], rows: StoredFacts['rows'], gauge: CreateGauge): void {
   const labels = ['connection', 'stream'];
   const states = gauge('stream_state', '1 for the state that the stream is in, 0 for the others.', ...labels, 'state');
   const counted = gauge('stream_rows', 'Rows of the mirror.', ...labels, 'state');

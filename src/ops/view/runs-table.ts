@@ -1,7 +1,7 @@
 import type { RunFacts } from '../status-document.ts';
 import { ago, count, duration, PASS_LABELS, streamPath } from './format.ts';
 import { type Html, html } from './html.ts';
-import { type Column, table } from './table.ts';
+import { type HtmlColumn, table } from './table.ts';
 
 /** The runs as a table; `isOfOneStream` leaves out what is the same in every line. */
 export function runsTable(
@@ -9,7 +9,7 @@ export function runsTable(
   { nowMs, isOfOneStream }: { nowMs: number; isOfOneStream: boolean },
 ): Html {
   if (runs.length === 0) return html`<p class="soft">No run yet.</p>`;
-  const stream: Column<RunFacts> = {
+  const stream: HtmlColumn<RunFacts> = {
     head: 'Stream',
     cell: ({ connection_id, stream: name }) =>
       html`<a href="/streams/${streamPath(connection_id, name)}">${name}</a> <small>${connection_id}</small>`,

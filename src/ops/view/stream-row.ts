@@ -1,5 +1,5 @@
 import { dayStrip } from '../day-strip.ts';
-import type { Progress } from '../progress.ts';
+import type { RunProgress } from '../progress.ts';
 import { isProblem, type StreamFacts } from '../status-document.ts';
 import { actionButtons } from './actions.ts';
 import { ago, count, counted, duration, elementId, PASS_LABELS, percent, streamPath, until } from './format.ts';
@@ -84,9 +84,9 @@ function nextRunOf({ paused_at, next_runs, running }: StreamFacts, nowMs: number
 /** Shorter runs get no line, which would only make the page jump. */
 const LONG_MS = 3_000;
 
-export const isLong = ({ started_at }: Progress, nowMs: number): boolean => nowMs - started_at.getTime() >= LONG_MS;
+export const isLong = ({ started_at }: RunProgress, nowMs: number): boolean => nowMs - started_at.getTime() >= LONG_MS;
 
-export function progressLine(progress: Progress, nowMs: number): Html {
+export function progressLine(progress: RunProgress, nowMs: number): Html {
   const { pass, read, expected, pages, rows_per_second: rate, eta_seconds: eta, started_at } = progress;
   const share = expected === null ? null : Math.min(99, Math.floor((read / expected) * 100));
   const notes = [

@@ -1,15 +1,15 @@
 import { type Html, html, type Part } from './html.ts';
 
-export interface Column<T> {
+export interface HtmlColumn<T> {
   readonly head: string;
   readonly cell: (row: T) => Part;
   readonly isNumber?: boolean;
 }
 
-export interface TableOptions<T> {
+export interface HtmlTableOptions<T> {
   /** The text for screen readers. */
   readonly label: string;
-  readonly columns: readonly Column<T>[];
+  readonly columns: readonly HtmlColumn<T>[];
   readonly rows: readonly T[];
   readonly classOf?: (row: T) => string;
   /** A line of its own below the row; null: none. */
@@ -17,8 +17,8 @@ export interface TableOptions<T> {
 }
 
 /** A table that scrolls within itself where it is wider than the page. */
-export function table<T>({ label, columns, rows, classOf = () => '', below = () => null }: TableOptions<T>): Html {
-  const kind = ({ isNumber = false }: Column<T>) => (isNumber ? html` class="n"` : null);
+export function table<T>({ label, columns, rows, classOf = () => '', below = () => null }: HtmlTableOptions<T>): Html {
+  const kind = ({ isNumber = false }: HtmlColumn<T>) => (isNumber ? html` class="n"` : null);
   return html`<div class="scroll" tabindex="0" role="region" aria-label="${label}"><table>
 <thead><tr>${columns.map((column) => html`<th scope="col"${kind(column)}>${column.head}</th>`)}</tr></thead>
 <tbody>${rows.map((row) => {

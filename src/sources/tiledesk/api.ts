@@ -9,18 +9,18 @@ import type { SignIn } from './sign-in.ts';
 /** Requests to one Tiledesk project, with its refusals read (seen in server 2.19). */
 export interface TiledeskApi {
   /** GET below the project; the answer is 200 with JSON. */
-  get(path: string, query: URLSearchParams, options: GetOptions): Promise<UpstreamResponse>;
+  get(path: string, query: URLSearchParams, options: TiledeskGetOptions): Promise<UpstreamResponse>;
   /** Is the object there? Null: the server gave no reliable answer (a gateway's 404, a 500). */
   exists(path: string, options: FetchOptions): Promise<boolean | null>;
   /** Is this account owner or admin of the project? A lesser role gets fewer requests without an error. */
   verify(options: FetchOptions): Promise<AccountFacts>;
 }
 
-interface SendOptions extends GetOptions {
+interface SendOptions extends TiledeskGetOptions {
   readonly isOwnRefusal?: (response: UpstreamResponse) => boolean;
 }
 
-export interface GetOptions extends FetchOptions {
+export interface TiledeskGetOptions extends FetchOptions {
   /** Tries in all; probes take one. */
   readonly attempts?: number;
 }
@@ -54,7 +54,7 @@ export function createTiledeskApi(parts: TiledeskApiParts): TiledeskApi {
     );
   }
 
-  async function get(path: string, query: URLSearchParams, options: GetOptions): Promise<UpstreamResponse> {
+  async function get(path: string, query: URLSearchParams, options: TiledeskGetOptions): Promise<UpstreamResponse> {
     const search = query.size > 0 ? `?${query}` : '';
     const response = await send(`${baseUrl}/${projectId}/${path}${search}`, options);
     if (response.status !== 200) throw refusal(response, projectId);

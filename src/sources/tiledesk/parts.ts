@@ -1,7 +1,15 @@
 import type { Privacy } from '../../stream.ts';
 import { asText, isObject } from '../coerce.ts';
 import { redactTiledesk } from '../privacy.ts';
-import { type Column, column, defineTable, type RecordTable, type TableOptions, text, time } from '../record-table.ts';
+import {
+  type Column,
+  column,
+  defineTable,
+  type RecordTable,
+  type RecordTableOptions,
+  text,
+  time,
+} from '../record-table.ts';
 import type { TiledeskApi } from './api.ts';
 
 /** What every Tiledesk stream is made from. */
@@ -17,7 +25,7 @@ export interface TiledeskStreamParts {
 export function tiledeskTable(
   name: string,
   columns: Readonly<Record<string, Column>>,
-  { known = {}, ...options }: TableOptions = {},
+  { known = {}, ...options }: RecordTableOptions = {},
 ): RecordTable {
   const common = {
     id_project: text(),

@@ -17,7 +17,7 @@ import {
   text,
   time,
 } from '../record-table.ts';
-import type { GetOptions } from './api.ts';
+import type { TiledeskGetOptions } from './api.ts';
 import { fetchNewestChange, formatDateTime, formatDay, knows, pageParameters, readEnvelope } from './lists.ts';
 import { channel, redacted, type TiledeskStreamParts, tiledeskTable } from './parts.ts';
 
@@ -82,7 +82,7 @@ export const REQUESTS = tiledeskTable(
 export function createRequestsStream(parts: TiledeskStreamParts): Stream {
   const { api, pageSize, fullSyncKey } = parts;
 
-  async function fetchRequests(query: ListQuery, hasWindows: boolean, options: GetOptions): Promise<ListPage> {
+  async function fetchRequests(query: ListQuery, hasWindows: boolean, options: TiledeskGetOptions): Promise<ListPage> {
     const parameters = pageParameters(query);
     for (const [name, value] of Object.entries(EVERYTHING)) parameters.set(name, value);
     if (!query.wantTotal) parameters.set('no_count', 'true');

@@ -3,7 +3,7 @@ import { AuthError, UpstreamContractError, UpstreamRefusedError } from '../../er
 import type { RefusalGuard } from '../../http/refusal-guard.ts';
 import type { Upstream } from '../../http/upstream.ts';
 import { asId, asText, isObject } from '../coerce.ts';
-import { createSession, fixedHeader, type HeaderSource, type Session } from '../session.ts';
+import { createSession, fixedHeader, type HeaderSource, type SignInSession } from '../session.ts';
 import type { Vault } from '../vault.ts';
 import { isOwnRefusal } from './own-refusal.ts';
 
@@ -59,7 +59,14 @@ export function createTiledeskSignIn({ settings, ...parts }: SignInParts): SignI
 
 type PasswordParts = Omit<SignInParts, 'settings'> & Readonly<Record<'baseUrl' | 'email' | 'password', string>>;
 
-function signInByPassword({ baseUrl, upstream, vault, guard, email, password }: PasswordParts): Session<KeptSession> {
+function signInByPassword({
+  baseUrl,
+  upstream,
+  vault,
+  guard,
+  email,
+  password,
+}: PasswordParts): SignInSession<KeptSession> {
   const passwordDigest = createHash('sha256').update(password).digest('hex');
   const request = {
     method: 'POST',

@@ -2,7 +2,7 @@ import { AuthError, UpstreamContractError, UpstreamRefusedError } from '../../er
 import type { RequestOptions, Upstream, UpstreamResponse } from '../../http/upstream.ts';
 import type { AccountFacts, FetchOptions } from '../../stream.ts';
 import { asBoolean, asInteger, asText, isObject } from '../coerce.ts';
-import type { GetOptions, TilkeeApi, TilkeeApiName, TilkeeSettings } from './parts.ts';
+import type { TilkeeApi, TilkeeApiName, TilkeeGetOptions, TilkeeSettings } from './parts.ts';
 import type { TilkeeSignIn } from './sign-in.ts';
 
 interface TilkeeApiParts {
@@ -40,7 +40,7 @@ export function createTilkeeApi({ settings, signIn, upstream }: TilkeeApiParts):
   const refusedFresh: Record<TilkeeApiName, string | null> = { v3: null, v2: null };
   const has = (api: TilkeeApiName) => api === 'v2' || signIn.kind === 'oauth';
 
-  async function get(api: TilkeeApiName, path: string, query: URLSearchParams, options: GetOptions) {
+  async function get(api: TilkeeApiName, path: string, query: URLSearchParams, options: TilkeeGetOptions) {
     if (!has(api)) throw keyOpensV2Only();
     const url = `${baseUrl[api]}${path}${query.size > 0 ? `?${query}` : ''}`;
     const response = await send(api, url, options);
@@ -48,7 +48,7 @@ export function createTilkeeApi({ settings, signIn, upstream }: TilkeeApiParts):
     return response;
   }
 
-  async function send(api: TilkeeApiName, url: string, options: GetOptions): Promise<UpstreamResponse> {
+  async function send(api: TilkeeApiName, url: string, options: TilkeeGetOptions): Promise<UpstreamResponse> {
     const header = await signIn.header(options);
     const isOwn = (response: UpstreamResponse) => isOwnRefusal(api, response);
     // Any 401 asks for a fresh sign-in: V2 may write it in many forms. The second has to be in Tilkee's own.
@@ -67,7 +67,7 @@ export function createTilkeeApi({ settings, signIn, upstream }: TilkeeApiParts):
     authorization: string,
     api: TilkeeApiName,
     url: string,
-    options: GetOptions & Pick<RequestOptions, 'isOwnRefusal'>,
+    options: TilkeeGetOptions & Pick<RequestOptions, 'isOwnRefusal'>,
   ) {
     const headers: Record<string, string> = { authorization, accept: 'application/json' };
     if (api === 'v2') headers['x-tilk-ref'] = settings.ref;

@@ -4,7 +4,7 @@ import type { Entry, FetchOptions, List, ListPage, ListQuery, ListWindow, PlanCo
 import { createOffsetWalk } from '../../walks/offset.ts';
 import { asBoolean, asId, asMs, asNumber, isObject, type JsonObject } from '../coerce.ts';
 import { BadParameterError } from './api.ts';
-import type { GetOptions, TilkeeApiName, TilkeeStreamParts } from './parts.ts';
+import type { TilkeeApiName, TilkeeGetOptions, TilkeeStreamParts } from './parts.ts';
 
 /** One list of one API: its path and the parameters that make it this list. */
 export interface ListAddress {
@@ -43,7 +43,7 @@ export function createReader({ api, settings }: TilkeeStreamParts, context: Plan
   /** Rows a page. What a server that refuses so many (422) allows instead is remembered. */
   let pageSize = Math.min(settings.pageSize, typeof remembered === 'number' ? remembered : settings.pageSize);
 
-  async function fetchOnce(address: ListAddress, query: PageQuery, options: GetOptions) {
+  async function fetchOnce(address: ListAddress, query: PageQuery, options: TilkeeGetOptions) {
     const { path, parameters = [], actAs, known } = address;
     const window = query.window === undefined ? [] : (address.windowParameters?.(query.window) ?? []);
     const search = new URLSearchParams({
@@ -56,7 +56,11 @@ export function createReader({ api, settings }: TilkeeStreamParts, context: Plan
     return known === undefined ? page : { ...page, known };
   }
 
-  async function fetch(address: ListAddress, query: PageQuery, options: GetOptions = context.fetch): Promise<ListPage> {
+  async function fetch(
+    address: ListAddress,
+    query: PageQuery,
+    options: TilkeeGetOptions = context.fetch,
+  ): Promise<ListPage> {
     try {
       return await fetchOnce(address, query, options);
     } catch (error) {

@@ -58,7 +58,7 @@ export interface TilkeeSettings {
 
 export type TilkeeApiName = 'v3' | 'v2';
 
-export interface GetOptions extends FetchOptions {
+export interface TilkeeGetOptions extends FetchOptions {
   /** Tries in all; probes take one. */
   readonly attempts?: number;
   /** V2 only: `USER_ID`. */
@@ -74,7 +74,7 @@ export interface TilkeeApi {
    * @throws AuthError, UpstreamRefusedError (`not_permitted`, `not_found`, `gone`, `bad_parameter`), and what the http
    * layer throws
    */
-  get(api: TilkeeApiName, path: string, query: URLSearchParams, options: GetOptions): Promise<UpstreamResponse>;
+  get(api: TilkeeApiName, path: string, query: URLSearchParams, options: TilkeeGetOptions): Promise<UpstreamResponse>;
 }
 
 /** What every Tilkee stream is made from. */

@@ -20,8 +20,8 @@ import {
   list,
   number,
   object,
+  type RecordTableOptions,
   reference,
-  type TableOptions,
   text,
   time,
 } from '../record-table.ts';
@@ -32,7 +32,7 @@ import type { TilkeeApiName } from './parts.ts';
  * it, whichever API answered, and all types are known: servers of different years mix them. Short names of the sources
  * as in `privacy.ts`.
  */
-const tilkeeTable = (name: string, columns: Readonly<Record<string, Column>>, options: TableOptions = {}) => {
+const tilkeeTable = (name: string, columns: Readonly<Record<string, Column>>, options: RecordTableOptions = {}) => {
   const known = { ...options.known, number: `id ${options.known?.number ?? ''}`.trim() };
   const dates = { created_at: time(), updated_at: time() };
   return defineTable(['tilkee', name, 'id'], { ...columns, ...dates }, { ...options, known });

@@ -5,7 +5,7 @@ import type { RefusalGuard } from '../../http/refusal-guard.ts';
 import type { Upstream } from '../../http/upstream.ts';
 import type { Logger } from '../../logger.ts';
 import type { FetchOptions } from '../../stream.ts';
-import { createSession, fixedHeader, type HeaderSource, type Session } from '../session.ts';
+import { createSession, fixedHeader, type HeaderSource, type SignInSession } from '../session.ts';
 import { grantByPassword, grantByRefreshToken, type OauthAuth } from './oauth.ts';
 import type { KeptSignIn, TilkeeSettings, TokenVault } from './parts.ts';
 
@@ -86,7 +86,7 @@ function oauthSignIn(parts: TilkeeSignInParts, auth: OauthAuth): TilkeeSignIn {
     return [...new Set([own, stored?.refreshToken ?? null, auth.refreshToken])].filter((token) => token !== null);
   }
 
-  const session: Session<KeptSignIn> = createSession<KeptSignIn>({
+  const session: SignInSession<KeptSignIn> = createSession<KeptSignIn>({
     vault,
     headerOf: ({ accessToken }) => `Bearer ${accessToken}`,
     isUsable: (one) => !isEnding(one, clock.now()),

@@ -25,9 +25,9 @@ export async function privateFolder(path: string, { isOpen = false } = {}): Prom
   return realpath(path);
 }
 
-type Step = Readonly<{ isOpen: boolean; isLast: boolean; links: number }>;
+type PathStep = Readonly<{ isOpen: boolean; isLast: boolean; links: number }>;
 
-async function walk(path: string, { isOpen, isLast, links }: Step): Promise<string> {
+async function walk(path: string, { isOpen, isLast, links }: PathStep): Promise<string> {
   const parent = dirname(path);
   const here = parent === path ? path : join(await walk(parent, { isOpen, isLast: false, links }), basename(path));
   const stats = await lstat(here).catch(async (error: NodeJS.ErrnoException) => {

@@ -111,7 +111,7 @@ function createStorage(
     return written?.now ?? null;
   };
 
-  const read = async (): Promise<Known> => {
+  const read = async (): Promise<KnownBudget> => {
     for (;;) {
       const row = await readRow();
       if (row?.base_spacing_ms === base)
@@ -121,7 +121,7 @@ function createStorage(
   };
 
   /** As this process wrote the row last. */
-  let written: Known | null = null;
+  let written: KnownBudget | null = null;
   /** No other process changed the row between two changes of this one. */
   let isAlone = false;
 
@@ -161,7 +161,7 @@ function createStorage(
 }
 
 /** The row at one moment. */
-interface Known {
+interface KnownBudget {
   readonly version: bigint;
   readonly state: BudgetState;
   /** The database's time when the row was read or written, and `performance.now()` then or later. */
@@ -171,7 +171,7 @@ interface Known {
 
 const GUESSED_FOR_MS = 1_000;
 
-function ahead(known: Known, at: number): Known | null {
+function ahead(known: KnownBudget, at: number): KnownBudget | null {
   const elapsedMs = at - known.at;
   return elapsedMs > GUESSED_FOR_MS ? null : { ...known, now: known.now + elapsedMs, at };
 }

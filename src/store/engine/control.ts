@@ -164,7 +164,7 @@ export async function isOver(prisma: PrismaClient, runId: bigint): Promise<boole
   return row.outcome === 'succeeded' || row.outcome === 'partial' || row.error_code === 'cancelled_by_person';
 }
 
-interface Ending {
+interface EndRunsOptions {
   readonly passes: readonly Pass[];
   readonly code: string;
   readonly message: string;
@@ -179,7 +179,7 @@ interface Ending {
 async function endRuns(
   tx: Prisma.TransactionClient,
   { connectionId, stream }: StreamKey,
-  { passes, code, message, isWaitingOnly = false }: Ending,
+  { passes, code, message, isWaitingOnly = false }: EndRunsOptions,
 ): Promise<EndedRun[]> {
   return tx.$queryRaw<EndedRun[]>`
     with locked as (

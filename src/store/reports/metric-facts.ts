@@ -4,7 +4,7 @@ import { readBudgets } from './budget-status.ts';
 import { readStatus } from './status.ts';
 
 export type MetricFacts = Awaited<ReturnType<typeof readMetricFacts>>;
-export type StreamFacts = MetricFacts['streams'][number];
+export type StreamMetrics = MetricFacts['streams'][number];
 
 /**
  * What there is to measure: times in seconds since 1970, all by the database's clock. One statement per kind of fact, whatever the number of streams.
