@@ -34,11 +34,8 @@ export interface App {
   readonly logger: Logger;
   readonly clock: Clock;
   readonly database: MirrorDatabase;
-  /** Undefined when it is not configured (any more). */
   findStream(connectionId: string, stream: string): { connection: Connection; stream: Stream } | undefined;
-  /** Undefined when it is not configured (any more). */
   scheduleOf(connectionId: string, stream: string): StreamSchedule | undefined;
-  /** What this process counts about itself. */
   readonly metrics?: ProcessMetrics;
   /** Null: no traces are wanted. */
   readonly tracing?: Tracing | null;

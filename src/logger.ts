@@ -58,7 +58,6 @@ function surviving<T extends { on(event: 'error', listener: (error: NodeJS.Errno
   return stream;
 }
 
-/** Returns a logger without output. */
 export function silentLogger(): Logger {
   return pino({ enabled: false });
 }

@@ -48,7 +48,6 @@ const PRUNE_MS = 24 * 3_600_000;
 /** Looking takes at most this share of the time, however many streams there are. */
 const REST_SHARE = 10;
 
-/** The ways that are configured. */
 export function createChannels({ webhook, email }: AlertSettings, options: WebhookOptions): readonly Channel[] {
   return [webhook === null ? [] : createWebhook(webhook, options), email === null ? [] : createEmail(email)].flat();
 }

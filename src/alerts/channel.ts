@@ -1,7 +1,6 @@
 import { LeadmirrorError } from '../errors.ts';
 import type { Digest } from './digest.ts';
 
-/** A way to tell people. */
 export interface Channel {
   readonly name: 'webhook' | 'email';
   /** Where it goes, without anything secret: host and port. */

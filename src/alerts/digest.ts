@@ -15,7 +15,7 @@ interface Wording {
   readonly next: string;
 }
 
-/** What a person has to do something about comes first. */
+/** Conditions that require action come first. */
 const WORDINGS: Readonly<Record<AlertKind, Wording>> = {
   blocked: {
     one: 'stream is blocked: action required',
@@ -79,18 +79,17 @@ export const digestSchema = z.object({
   summary: z.string(),
   opened: z.array(entrySchema),
   closed: z.array(entrySchema),
-  /** Entries that are not listed. */
   more: z.number(),
 });
 
 export type Digest = z.infer<typeof digestSchema>;
 type DigestEntry = z.infer<typeof entrySchema>;
 
-/** Null when there is nothing to tell. */
+/** Returns null when there is nothing to report. */
 export function createDigest(
   { opened, closed }: { readonly opened: readonly AlertRow[]; readonly closed: readonly AlertRow[] },
   now: Date,
-  /** What is away, and explains streams that are stale. */
+  /** What is unavailable; it explains stale streams. */
   cause: string | null = null,
 ): Digest | null {
   if (opened.length + closed.length === 0) return null;

@@ -46,5 +46,5 @@ export function createLiveStreams(config: Config, connections: readonly Connecti
   };
 }
 
-/** No id of a connection holds a space. */
+/** No id of a connection contains a space. */
 const keyOf = (connectionId: string, stream: string): string => `${connectionId} ${stream}`;

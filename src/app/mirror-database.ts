@@ -19,7 +19,6 @@ export interface MirrorDatabase {
   readonly prisma: PrismaClient;
   /** With user and password: for the queue, never for messages. */
   readonly url: string;
-  /** `host:port/name`. */
   readonly address: string;
   /** Null when DATABASE_URL was given. */
   readonly embedded: EmbeddedPostgres | null;

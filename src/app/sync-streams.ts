@@ -24,7 +24,6 @@ interface SyncStreamsOptions {
   /** Undefined: the first full read until that is complete, then what changed. */
   readonly pass?: Pass;
   readonly signal: AbortSignal;
-  /** Watches one run while it lasts. */
   readonly follow?: (selected: Selected, pass: Pass) => Promise<RunObserver>;
   /** How long to wait for a stream that another process holds; `LEASE_WAIT_MS` unless given. */
   readonly leaseWaitMs?: number;

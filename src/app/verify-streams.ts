@@ -6,7 +6,7 @@ import { everyStream, LEASE_WAIT_MS, type Selected } from './sync-streams.ts';
 
 export interface VerifyOnceOptions {
   readonly signal: AbortSignal;
-  /** Writes what differs, and marks what is gone; default: only tells. */
+  /** Writes what differs, and marks what is gone; default: only reports. */
   readonly repair?: boolean;
   /** Share of the rows to be compared by content, 0 to 1; all unless given. */
   readonly sample?: number;

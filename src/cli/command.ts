@@ -7,7 +7,6 @@ import { databaseError } from '../store/faults.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import { createPrinter, type Printer } from './format.ts';
 
-/** Of the commands that work on streams. */
 export interface StreamOptions {
   readonly connection?: string;
   readonly json?: boolean;
@@ -70,12 +69,10 @@ export async function runCommand(
   }
 }
 
-/** Where the configuration of a command comes from. */
 export function sourcesOf({ env, cwd, stderr }: CommandProcess): ConfigSources {
   return { env, cwd: cwd(), isTerminal: stderr.isTTY === true };
 }
 
-/** A command that works with the configured accounts. */
 export function runOnApp(
   options: CommandOptions,
   work: (app: App, context: CommandContext) => Promise<ExitCode>,

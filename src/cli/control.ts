@@ -7,7 +7,6 @@ import { type CommandProcess, runOnDatabase, type StreamOptions, UsageError } fr
 import { EXIT } from './exit-codes.ts';
 import { selectKnown } from './selection.ts';
 
-/** One of the streams that a command was given. */
 export interface StreamControl {
   readonly key: StreamKey;
   readonly prisma: PrismaClient;
@@ -17,7 +16,6 @@ export interface StreamControl {
   ask(passes: readonly QueuedPass[]): Promise<boolean>;
 }
 
-/** What a command did to one stream. */
 export interface Controlled {
   /** Behind the stream's name; further lines are indented. */
   readonly lines: readonly string[];

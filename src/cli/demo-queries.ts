@@ -1,7 +1,6 @@
 import type { PrismaClient } from '../generated/prisma/client.ts';
 import { formatTable, type Printer } from './format.ts';
 
-/** Questions that show what the mirror is good for. */
 const QUERIES: readonly { readonly title: string; readonly sql: string }[] = [
   {
     title: 'Conversations by status (1000 is closed, 200 assigned, 100 waiting)',

@@ -179,12 +179,11 @@ Ctrl-C stops everything.
 `;
 }
 
-/** The id of a lead that is in use. */
 function someLead({ data }: Upstreams['tiledesk']): string {
   return String([...data.leads.values()].find(({ status }) => status === 100)?._id);
 }
 
-/** As a person would: through the upstream's own interface. */
+/** Uses the upstream's own interface. */
 async function renameSomeLead({ tiledesk, tiledeskUrl }: Upstreams): Promise<{ id: string; fullname: string }> {
   const id = someLead(tiledesk);
   const fullname = 'Renamed In The Demo';

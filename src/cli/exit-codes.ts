@@ -3,7 +3,6 @@ export const EXIT = {
   done: 0,
   /** A stream failed, was postponed, is blocked by the deletion guard or locked by another run; or the database cannot be used. */
   failed: 1,
-  /** Usage or configuration. */
   usage: 2,
   /** `verify` found rows that differ. */
   differences: 3,

@@ -28,7 +28,6 @@ export function formatSeconds(ms: number): string {
   return ms < 10_000 ? `${(ms / 1000).toFixed(1)} s` : `${Math.round(ms / 1000)} s`;
 }
 
-/** Writes the results of a command to its stdout. */
 export interface Printer {
   print(line?: string): void;
   /** The document of `--json`: nothing else goes to stdout. Big integers are written as numbers; run ids stay far below 2^53. */

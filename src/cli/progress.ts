@@ -21,7 +21,7 @@ export interface Track {
   end(): void;
 }
 
-/** What tells how much there is to read. */
+/** What determines how much there is to read. */
 export interface WalkSize {
   readonly pass: Pass;
   readonly aliveRows: number;
@@ -32,7 +32,6 @@ type Counts = Pick<RunCounts, 'read'> & Partial<Pick<RunCounts, 'requests' | 'pa
 
 /** Prints a line now and then where there is no terminal. */
 const PLAIN_INTERVAL_MS = 10_000;
-/** Slower than the eye expects of a spinner, and calm. */
 const FRAME_MS = 200;
 
 const NO_TRACK: Track = { show: () => {}, readBefore: () => {}, end: () => {} };

@@ -102,12 +102,12 @@ export class ReloadRequests {
     else this.#asked.abort();
   };
 
-  /** Fires at the next wish, or at once when there is one. */
+  /** Fires at the next request, or at once when there is one. */
   get next(): AbortSignal {
     return this.#asked.signal;
   }
 
-  /** Whether there was a wish; it counts as fulfilled. */
+  /** Whether there was a request; clears it. */
   take(): boolean {
     if (!this.#asked.signal.aborted) return false;
     this.#asked = new AbortController();

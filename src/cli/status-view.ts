@@ -8,7 +8,6 @@ import { formatAge, formatCount, formatUntil } from './format.ts';
 import { progressLine } from './progress.ts';
 import { type Paint, type Screen, wrap } from './terminal.ts';
 
-/** What is shown of a status document. */
 export type StatusShown = Pick<StatusDocument, 'streams' | 'connections' | 'processes' | 'summary'>;
 
 const COLORS: Readonly<Record<StreamState, Parameters<Paint>[0]>> = {
@@ -21,7 +20,7 @@ const COLORS: Readonly<Record<StreamState, Parameters<Paint>[0]>> = {
   fresh: 'green',
 };
 
-/** In these states a stream goes its way. */
+/** These states need no action. */
 const IN_ORDER: readonly StreamState[] = ['fresh', 'syncing'];
 
 /** Returns the status as human-readable lines: accounts and streams that require action come first; why, and what to do, is below the table. */
@@ -90,7 +89,7 @@ function nextRunOf({ next_runs }: StreamFacts, nowMs: number): string {
 const earliest = (dates: readonly Date[]): Date | null =>
   dates.reduce<Date | null>((first, date) => (first === null || date < first ? date : first), null);
 
-/** One table for each account, with the same columns widths in all. */
+/** One table for each account, with the same column widths in all. */
 function viewAccounts(
   { connections, summary }: StatusShown,
   streams: readonly StreamFacts[],

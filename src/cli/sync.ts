@@ -98,7 +98,6 @@ async function readBefore({ database }: App, { connectionId, stream }: StreamKey
   return own?.read_before ?? 0;
 }
 
-/** One line for one run. */
 export function summaryLine(report: SyncReport): string {
   const { connection, stream, pass, outcome, created, updated, unchanged, requests, error } = report;
   const { deleted, quarantined } = report;
@@ -114,7 +113,7 @@ export function summaryLine(report: SyncReport): string {
   return error === null ? head : `${head}\n  ${error.code}: ${error.message}`;
 }
 
-/** The same for scripts; the names are a contract. */
+/** The names are a contract. */
 function toJson(report: SyncReport) {
   const { connection, stream, pass, outcome, watermark, error, startedAt, endedAt } = report;
   const { requests, pages, read, created, updated, unchanged, deleted, quarantined } = report;

@@ -22,7 +22,7 @@ export async function verify(names: readonly string[], options: VerifyOptions, p
   });
 }
 
-/** As many as a person reads; `--json` has all. */
+/** `--json` has all. */
 const SHOWN = 50;
 
 const MEANING: Readonly<Record<FindingKind, string>> = {

@@ -3,7 +3,6 @@ import { DatabaseError } from '../errors.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import { type Output, type Screen, screenOf } from './terminal.ts';
 
-/** What there is to show, on a screen as it is now. */
 export type View = (screen: Screen) => string[];
 
 /** Another screen than the one with the shell's lines, without a cursor and without wrapping, and back. */

@@ -41,6 +41,6 @@ export interface AccountSource {
   idle(rules: AccountRules): z.ZodType;
   environment(rules: AccountRules): z.ZodType<readonly ConnectionConfig[]>;
   entry(rules: AccountRules): z.ZodType<ConnectionConfig>;
-  /** What to tell the operator of an account that is right. */
+  /** Notes for the operator about a valid account. */
   advice?(rules: AccountRules): readonly { readonly key: string; readonly message: string }[];
 }

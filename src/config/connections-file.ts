@@ -20,7 +20,7 @@ export interface FileEntry {
   readonly label: (...path: readonly string[]) => string;
 }
 
-/** Ten thousand connections take two; more is no list of connections. */
+/** Ten thousand connections take two megabytes. */
 const MAX_BYTES = 16 * 1024 * 1024;
 
 /** The keys that an entry may have: of one source, or of any when the source is not known. */
@@ -34,7 +34,6 @@ interface FileContext {
   readonly onFile?: (path: string) => void;
 }
 
-/** Reads the optional file of the working directory. */
 export function readConnectionsFile(keysOf: EntryKeys, context: FileContext): readonly FileEntry[] {
   const { cwd, findings, onFile = () => {} } = context;
   const path = join(cwd, CONNECTIONS_FILE);
@@ -133,7 +132,7 @@ function simpleText(value: unknown): string | null {
   return typeof value === 'string' ? value : null;
 }
 
-/** Stands between the names of a path; no key of YAML text holds it. */
+/** Stands between the names of a path; no key of YAML text contains it. */
 const SEPARATOR = '\0';
 
 function readEntry(

@@ -31,7 +31,7 @@ interface ConnectionContext {
 /** An account that the environment or an entry describes. Problems are reported. */
 interface DescribedAccount {
   readonly connections: readonly ConnectionConfig[];
-  /** Where to look for what tells it apart from the others. */
+  /** The setting that distinguishes it from the others. */
   readonly label: string;
   /** For the operator, if it is mirrored. */
   readonly notes: readonly string[];

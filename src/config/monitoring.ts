@@ -2,8 +2,6 @@ import { z } from 'zod';
 import { isConfidential, secretAddress } from './address.ts';
 import { eachOf, integer, oneOf, percentDecoded, secondsAsMs, share, text } from './values.ts';
 
-/** The variables of metrics, alerts and traces. */
-
 const SAMPLERS = [
   'always_on',
   'always_off',
@@ -89,7 +87,6 @@ export function monitoringSettings(variables: Variables) {
     },
     /** Called after each complete round of the scheduler; null: no address. */
     heartbeatUrl: variables.HEARTBEAT_URL ?? null,
-    /** Null: no traces. */
     tracing:
       endpoint === undefined
         ? null

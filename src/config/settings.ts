@@ -95,7 +95,6 @@ export const settingsSchema = ({ cwd, isTerminal, timezone, hasOpsToken, isPubli
         databaseUrl: variables.DATABASE_URL ?? null,
         /** Null: the queue lives in Postgres. Several addresses are the nodes of one cluster. */
         redis: variables.REDIS_URL === undefined ? null : { urls: variables.REDIS_URL },
-        /** Absolute. */
         home: variables.LEADMIRROR_HOME,
         sync: {
           incrementalCron: variables.SYNC_INCREMENTAL_CRON,

@@ -7,7 +7,6 @@ const CREDENTIALS = ['email', 'password', 'token'] as const;
 
 type TiledeskKey = (typeof CREDENTIALS)[number] | 'auth';
 
-/** The streams of Tiledesk that this version mirrors. */
 export const TILEDESK_STREAM_NAMES = [
   'leads',
   'requests',

@@ -3,7 +3,6 @@ export interface Variable {
   readonly name: string;
   /** The text that an unset variable stands for; null when there is none. */
   readonly default: string | null;
-  /** The value must never be printed. */
   readonly secret?: true;
 }
 
@@ -124,5 +123,4 @@ export const VARIABLES: readonly Variable[] = Object.entries<VariableEntry>(TABL
 
 const DEFAULTS = new Map(VARIABLES.map((entry) => [entry.name, entry.default]));
 
-/** The text that an unset variable stands for, if any. */
 export const defaultOf = (name: string): string | undefined => DEFAULTS.get(name) ?? undefined;

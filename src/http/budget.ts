@@ -80,7 +80,7 @@ export interface BudgetOptions {
   readonly random?: () => number;
 }
 
-/** Everything that is remembered of one credential, in ms of one clock. */
+/** The state of one credential, in ms of one clock. */
 export interface BudgetState {
   readonly line: Line;
   /** The code of the wait that the server asked for. */
@@ -90,11 +90,9 @@ export interface BudgetState {
   /** A lower limit that the server announced, and when it was seen last. */
   readonly learnt: { readonly spacingMs: number; readonly requests: number; readonly at: number } | null;
   readonly circuit: CircuitState;
-  /** Granted so far. */
   readonly requests: number;
 }
 
-/** Where the state of one credential is kept. */
 export interface BudgetStorage {
   /** Applies a rule to the state and stores the result; once more, with a newer state, when another was faster. */
   change<T>(rule: (state: BudgetState, now: number) => readonly [state: BudgetState, result: T]): Promise<T>;

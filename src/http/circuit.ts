@@ -22,7 +22,6 @@ const PROBE_SLACK_MS = 15_000;
 export const DEFAULT_REQUEST_TIMEOUT_MS = 30_000;
 
 export interface CircuitState {
-  /** In a row. */
   readonly failures: number;
   readonly failingSince: number | null;
   /** `network`, `timeout` or a status: `503`. */
@@ -68,7 +67,7 @@ export function describeOpen(state: CircuitState, now: number): OpenCircuit | nu
   };
 }
 
-/** How long to stay away; 0 when closed, or when a probe is due. */
+/** Returns how long to wait; 0 when closed, or when a probe is due. */
 export function circuitWaitMs({ openedAt, wakeAt, probeUntil }: CircuitState, now: number): number {
   if (openedAt === null) return 0;
   if (wakeAt !== null && now < wakeAt) return Math.ceil(wakeAt - now);

@@ -42,7 +42,6 @@ export function learntSpacingMs({ requests, windowMs }: AnnouncedLimit, requests
 }
 
 export interface Pace {
-  /** Between two requests now. */
   readonly spacingMs: number;
   /** The same when nothing is slowed down. */
   readonly normalMs: number;

@@ -49,7 +49,6 @@ export interface RequestOptions {
   readonly expectJson?: boolean;
   /** Whether a refusal (3xx, 4xx) is the upstream's own; any other is tried again. Default: every one is. */
   readonly isOwnRefusal?: (response: UpstreamResponse) => boolean;
-  /** Called once for every request that goes out. */
   readonly onRequest?: () => void;
 }
 
@@ -249,7 +248,7 @@ async function applyLimits(budget: RequestBudget, response: HttpResponse, nowMs:
   return news.usedUpForMs;
 }
 
-/** What everyone who shares the credential has to know about a refusal. */
+/** Stores what all processes with this credential have to know about a refusal. */
 async function tellBudget(
   budget: RequestBudget,
   { status, retryAfterMs }: TransientError,

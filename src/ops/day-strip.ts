@@ -20,13 +20,12 @@ export interface DayFacts {
   readonly failed: number;
   readonly partial: number;
   readonly postponed: number;
-  /** Rows created, updated and deleted. */
   readonly changes: number;
   /** 48 half hours, oldest first, each with the worst outcome of its runs. */
   readonly slots: readonly SlotMark[];
 }
 
-/** Pure: the groups of one stream to its day. */
+/** Returns the day of one stream. */
 export function summarizeDay(groups: readonly RunGroup[]): DayFacts {
   const worst = new Array<number>(DAY_SLOTS).fill(0);
   const day = { runs: 0, failed: 0, partial: 0, postponed: 0, changes: 0 };

@@ -99,7 +99,7 @@ const BY_STATE: Readonly<Record<StreamState, Advice>> = {
 
 const ACCEPTED: Advice = ['The deletions are accepted: the next full sync marks them. To have it now:', 'walk'];
 
-/** Pure: what to do about a stream in this state. */
+/** Returns what to do about a stream in this state. */
 export function nextStep(situation: StreamSituation): NextStep {
   const [text, command] = adviceOn(situation);
   return { text, command: command === undefined ? null : `leadmirror ${argumentsOf(command, situation)}` };

@@ -51,7 +51,6 @@ export interface NextRun {
 export interface OpsQueue {
   /** Rejects when the queue does not answer. */
   ping(): Promise<void>;
-  /** Never rejects. */
   health(): Promise<QueueHealth>;
   /** For Bull Board, as they are now: one that was refused while it was being set up is replaced. */
   readonly lanes?: () => readonly Queue[];
@@ -60,7 +59,6 @@ export interface OpsQueue {
 export interface QueueHealth {
   readonly backend: 'redis' | 'postgres';
   readonly ok: boolean;
-  /** Null while it answers. */
   readonly error: string | null;
   readonly lanes: Readonly<Record<Lane, Readonly<Record<'waiting' | 'active' | 'delayed' | 'failed', number>>>> | null;
 }

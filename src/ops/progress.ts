@@ -1,7 +1,6 @@
 import type { RunningPass } from '../store/reports/run-history.ts';
 import type { Pass } from '../stream.ts';
 
-/** How far a pass under way is. */
 export interface RunProgress {
   readonly pass: Pass;
   readonly run_id: number | null;

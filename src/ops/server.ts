@@ -29,7 +29,6 @@ export const LIMITS = {
   idleMs: 10_000,
   /** Nothing is sent or taken: longer than the beat of an event stream, which ends no page that is open. */
   connectMs: 60_000,
-  /** How often connections are looked at. */
   checkMs: 2_000,
   connections: 1_000,
 };

@@ -25,7 +25,6 @@ export interface StatusDocument {
   readonly queue: QueueHealth | null;
   /** Daemon processes that showed a sign of life within a day, living ones first. */
   readonly processes: readonly ProcessRecord[];
-  /** The newest first. */
   readonly runs: readonly RunFacts[];
 }
 
@@ -39,7 +38,6 @@ export interface Summary {
 export interface ConnectionStatus {
   readonly id: string;
   readonly source: string;
-  /** The worst of its streams. */
   readonly state: StreamState;
   /** Whose budget it takes its requests from; null when it is not configured in this process. */
   readonly credential: string | null;

@@ -103,7 +103,6 @@ function toRow(
 export interface ConnectionDefinition {
   /** Names the account everywhere: `helpdesk:acme`. No spaces, no secret; a new id is read from the beginning. */
   readonly id: string;
-  /** The schema of its streams. */
   readonly source: string;
   /** The name that its upstream was made with. */
   readonly credential: string;

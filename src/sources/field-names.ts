@@ -14,7 +14,6 @@ export interface NameFacts {
   readonly isPlainName: boolean;
   /** Of pairs such as `{ "name": "password", "value": "..." }`. */
   readonly isPairValue: boolean;
-  /** In snake_case. */
   readonly snake: string;
   readonly parts: readonly string[];
 }

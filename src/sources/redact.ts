@@ -1,4 +1,3 @@
-/** Stands for an entry that is left out. */
 export const DROPPED = Symbol('dropped');
 
 /** What is kept of a value, or `DROPPED`. `key`: its name, or its list's; `object`: what holds it. */

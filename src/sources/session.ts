@@ -43,7 +43,6 @@ interface SessionParts<T> {
 export interface SignInSession<T> extends HeaderSource {
   readonly current: T | null;
   isGood(session: T | null): session is T;
-  /** What the vault keeps. */
   peek(): Promise<T | null>;
 }
 

@@ -1,7 +1,7 @@
 import { isIPv4, isIPv6 } from 'node:net';
 import { type NameFacts, readName, type ValueKind } from './field-names.ts';
 
-/** Stands for what was taken out of a text. */
+/** Replaces what was taken out of a text. */
 const REMOVED = '[removed]';
 
 const DATE = /^\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:?\d\d)$/;
@@ -10,7 +10,6 @@ const KEY_HINT =
 const SHORTEST_KEY = 12;
 const SHORTEST_CARD = 13;
 
-/** What a text may hold. */
 const MAY_HOLD = { key: 1, card: 2, login: 4, parameter: 8, header: 16, address: 32, agent: 64 } as const;
 
 /**

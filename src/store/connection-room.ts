@@ -5,7 +5,7 @@ import type { DatabaseSession } from './session.ts';
  * process that then finds none left waits as for any database that is away.
  */
 
-/** The tightest limit that this role meets. */
+/** The tightest limit of this role. */
 export interface ConnectionRoom {
   readonly limitOf: 'role' | 'database' | 'server';
   readonly limit: number;
@@ -21,7 +21,6 @@ export interface ConnectionShares {
 }
 
 const LEAST: ConnectionShares = { mirror: 1, queue: 3 };
-/** Of the scheduler that leads. */
 const LEADER = 1;
 
 /** What a process cannot work without, or would like to have. */

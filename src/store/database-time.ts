@@ -6,5 +6,4 @@ export async function databaseNow(db: PrismaClient | Prisma.TransactionClient): 
   return rows[0].now;
 }
 
-/** The time so many milliseconds later, or earlier. */
 export const addMs = (at: Date, ms: number): Date => new Date(at.getTime() + ms);

@@ -2,7 +2,7 @@ import { stringify } from 'yaml';
 import { type CatalogTable, SCHEMAS } from './catalog.ts';
 
 const ABOUT: Readonly<Record<(typeof SCHEMAS)[number], string>> = {
-  reporting: 'Views for people, and the precomputed tables that they read. How to ask them: [sql.md](sql.md).',
+  reporting: 'Human-readable views, and the precomputed tables that they read. How to ask them: [sql.md](sql.md).',
   tiledesk: 'The mirror of Tiledesk, one table per stream.',
   tilkee: 'The mirror of Tilkee, one table per stream.',
   sync: 'Runs, checkpoints, budgets and the state of the streams.',

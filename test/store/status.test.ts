@@ -312,7 +312,7 @@ describe('a watermark that stands still', () => {
     expect(await seen()).toEqual([
       'partial',
       60,
-      'the last full sync met changes as late as 2026-01-02 00:00:00 UTC, and the watermark has not come so far since: incremental passes may not be shown what changes',
+      'the last full sync saw changes as late as 2026-01-02 00:00:00 UTC, and the watermark has not come so far since: incremental passes may not be shown what changes',
     ]);
     await run('incremental', 1, 'succeeded', null, { watermark: NEW });
     expect((await seen())[0]).toBe('fresh');

@@ -38,7 +38,6 @@ export function createAsker({ input, output, signal }: { input: Readable; output
   const toOptions = (choices: readonly Choice<string>[]) => choices.map((choice) => ({ ...choice }));
   return {
     text: (question: TextQuestion) => answered(clack.text(complete(question))),
-    /** Shown as dots, also afterwards. */
     secret: (question: TextQuestion) => answered(clack.password(complete(question))),
     choose: <T extends string>(message: string, choices: readonly Choice<T>[]) =>
       answered(clack.select<string>({ message, options: toOptions(choices), ...io() })) as Promise<T>,

@@ -43,7 +43,6 @@ export function createGate(
       request.log.warn({ address: request.ip }, 'a wrong OPS_TOKEN was given');
       return 'wrong';
     },
-    /** Sets the cookie. */
     signIn(request: FastifyRequest, reply: FastifyReply): void {
       if (sessions !== null) setCookie(request, reply, sessions.begin(), SESSION_HOURS * 3600);
     },

@@ -1,7 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
 
-/** Pure questions about where a request comes from. */
-
 /** `127.0.0.1:8080`, `[::1]`, `Example.org` to the bare name in lower case; empty when there is none. */
 export function hostName(host: string | undefined): string {
   try {

@@ -10,7 +10,7 @@ interface PageSession {
   readonly expiresAt: Date;
 }
 
-/** What all replicas of the page know together. */
+/** The sessions that ended on any replica of the page. */
 export interface EndedSessions {
   end(session: PageSession): Promise<void>;
   read(): Promise<ReadonlySet<string>>;
@@ -33,7 +33,6 @@ export class Sessions {
     this.#now = now;
   }
 
-  /** The text for the cookie. */
   begin(): string {
     const text = `${randomBytes(18).toString('base64url')}.${this.#now() + SESSION_MS}`;
     return `${text}.${this.#sign(text)}`;

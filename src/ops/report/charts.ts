@@ -3,10 +3,9 @@ import type { Report } from '../../store/reports/report.ts';
 /** `chart.js` draws it, and the table below it shows the same. */
 export interface TimeChart {
   readonly title: string;
-  /** In a sentence, for who does not see it. */
+  /** A sentence for screen readers. */
   readonly summary: string;
   readonly write: 'count' | 'duration' | 'rating';
-  /** `YYYY-MM-DD`. */
   readonly at: readonly string[];
   readonly series: readonly TimeSeries[];
 }
@@ -19,7 +18,7 @@ interface TimeSeries {
   readonly values: readonly (number | null)[];
 }
 
-/** Pure: what is drawn over time. */
+/** Returns the charts over time. */
 export function timeCharts({ requests, response_times: times, satisfaction, links, unit }: Report) {
   const at = requests.by_time.map((point) => point.at);
   const chart = (title: string, summary: string, write: TimeChart['write'], ...series: TimeSeries[]): TimeChart => {

@@ -108,7 +108,6 @@ function shares(parts: readonly Share[], none: string): Bar[] {
   return parts.map(({ name, opened, isRest }) => ({ name: isRest ? 'all others' : (name ?? none), value: opened }));
 }
 
-/** Bars of some figures, by their names. */
 const barsOf = <K extends string>(
   figures: Readonly<Record<NoInfer<K>, number>>,
   names: Readonly<Record<K, string>>,

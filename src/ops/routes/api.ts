@@ -21,7 +21,6 @@ const runsQuery = z.object({
     .optional(),
 });
 
-/** What scripts read. */
 export function addApiRoutes(server: FastifyInstance, { prisma }: OpsParts, live: LiveStatus): void {
   server.get('/api/status', async () => live.current());
 

@@ -22,13 +22,11 @@ interface OverviewQuery {
   /** Part of a connection's or a stream's name. */
   readonly q: string;
   readonly state: StreamState | null;
-  /** From 1. */
   readonly page: number;
 }
 
 /** Enough to see an agency at a glance, few enough for a phone. */
 const CONNECTIONS_PER_PAGE = 25;
-/** With fewer there is nothing to hide. */
 const ALWAYS_OPEN = 6;
 
 export function overview(status: StatusDocument, query: OverviewQuery, options: RowOptions): Html {
@@ -102,7 +100,6 @@ function connectionCard({ connection, streams, own, budget }: Shown, isOpen: boo
 </details>`;
 }
 
-/** Requests per minute used and allowed. */
 function budgetGauge(budget: BudgetFacts, nowMs: number): Html {
   const { used_per_minute: used, allowed_per_minute: allowed, configured_per_minute: configured } = budget;
   const isSlowed = allowed < configured;
@@ -130,7 +127,6 @@ function filterForm({ connections, streams }: StatusDocument, { q, state }: Over
 
 interface Shown {
   readonly connection: ConnectionStatus;
-  /** Those that match, of its own. */
   readonly streams: readonly StreamFacts[];
   readonly own: readonly StreamFacts[];
   readonly budget: BudgetFacts | undefined;

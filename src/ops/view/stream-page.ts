@@ -16,7 +16,6 @@ export interface StreamPage {
   readonly quarantine: readonly QuarantineReason[];
 }
 
-/** Everything about one stream. */
 export function streamPage({ stream, hours, runs, quarantine }: StreamPage, options: RowOptions): Html {
   const { nowMs } = options;
   const { connection_id, stream: name, last_error: error } = stream;
@@ -38,7 +37,6 @@ ${error === null ? null : html`<dt>Last error</dt><dd><code>${error.code}</code>
 <section><h2>Runs</h2>${runsTable(runs, { nowMs, isOfOneStream: true })}</section>`;
 }
 
-/** How many records are in quarantine for what. */
 export function quarantineReasons(reasons: readonly QuarantineReason[]): Html {
   return html`${reasons.map(({ reason, detail, records }) => html` <span class="item">${count(records)} <code>${reason}</code> ${describeDetail(detail)}</span>`)}`;
 }

@@ -8,7 +8,6 @@ import { stateChip } from './state.ts';
 
 export interface RowOptions {
   readonly nowMs: number;
-  /** Whether the buttons are shown. */
   readonly canChange: boolean;
   readonly canCancel: boolean;
   /** On a page of its own a stream has no link to itself. */

@@ -51,7 +51,6 @@ export function tiledeskCredential({ baseUrl, auth }: Pick<TiledeskSettings, 'ba
   return `tiledesk:${host}:${createHash('sha256').update(account).digest('hex').slice(0, 16)}`;
 }
 
-/** One Tiledesk project as a connection. */
 export function createTiledeskConnection({ settings, upstream, signIn, privacy }: TiledeskParts): Connection {
   const { baseUrl, projectId, allowCustomRole, pageSize, fullSyncKey } = settings;
   const api = createTiledeskApi({ baseUrl, projectId, allowCustomRole, signIn, upstream });

@@ -49,7 +49,6 @@ export const MESSAGES = tiledeskTable(
 
 const PARENT = 'tiledesk.requests';
 const PARENT_WAIT_MS = 60_000;
-/** Conversations looked up at once. */
 const BATCH = 200;
 
 export function createMessagesStream(parts: TiledeskStreamParts): Stream {

@@ -3,7 +3,6 @@ import type { FetchOptions } from '../../stream.ts';
 import { asId, asText, isObject } from '../coerce.ts';
 import type { SignIn } from './sign-in.ts';
 
-/** A project that an account belongs to. */
 export interface OwnProject {
   readonly id: string;
   readonly name: string | null;

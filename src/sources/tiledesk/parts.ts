@@ -12,7 +12,6 @@ import {
 } from '../record-table.ts';
 import type { TiledeskApi } from './api.ts';
 
-/** What every Tiledesk stream is made from. */
 export interface TiledeskStreamParts {
   readonly api: TiledeskApi;
   /** Rows a page, 10 to 100: above 100 the requests list falls back to 40 (seen in server 2.19). */
@@ -38,7 +37,6 @@ export function tiledeskTable(
   return defineTable(['tiledesk', name, '_id'], { ...common, ...columns }, { ...options, known: all });
 }
 
-/** The name of a channel. */
 export const channel = column('text', (value) => asText(isObject(value) ? value.name : value), 'object');
 
 export const redacted = (table: RecordTable, { privacy }: TiledeskStreamParts) => ({

@@ -37,7 +37,6 @@ export const DEPARTMENTS = tiledeskTable('departments', {
   tags: list(),
 });
 
-/** Teammates. */
 export const PROJECT_USERS = tiledeskTable(
   'project_users',
   {
@@ -96,7 +95,6 @@ export const GROUPS = tiledeskTable('groups', {
   attributes: anything(),
 });
 
-/** The tags that the project offers. */
 export const TAGS = tiledeskTable('tags', { tag: text(), color: text(), attributes: anything() });
 
 interface ShortList {

@@ -29,7 +29,6 @@ interface TilkeeParts {
   readonly privacy: Privacy;
 }
 
-/** One Tilkee account as a connection. */
 export function createTilkeeConnection({ settings, upstream, signIn, privacy }: TilkeeParts): Connection {
   const api = createTilkeeApi({ settings, signIn, upstream });
   let opened: AccountFacts | null = null;

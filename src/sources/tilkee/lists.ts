@@ -13,7 +13,7 @@ export interface ListAddress {
   readonly parameters?: readonly (readonly [string, string])[];
   /** V2: as which colleague. */
   readonly actAs?: string;
-  /** What the request tells about its rows. */
+  /** What the request determines of its rows. */
   readonly known?: Readonly<Record<string, unknown>>;
   /** How this list is asked for a range of creation; absent: it cannot be. */
   readonly windowParameters?: (window: ListWindow) => readonly (readonly [string, string])[];

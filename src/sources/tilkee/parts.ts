@@ -77,7 +77,6 @@ export interface TilkeeApi {
   get(api: TilkeeApiName, path: string, query: URLSearchParams, options: TilkeeGetOptions): Promise<UpstreamResponse>;
 }
 
-/** What every Tilkee stream is made from. */
 export interface TilkeeStreamParts {
   readonly api: TilkeeApi;
   readonly settings: TilkeeSettings;

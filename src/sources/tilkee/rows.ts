@@ -118,7 +118,6 @@ export const projectsOf = (api: TilkeeApiName) =>
     },
   );
 
-/** The documents of the library. */
 export const itemsOf = (api: TilkeeApiName) =>
   tilkeeTable(
     'items',

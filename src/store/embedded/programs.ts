@@ -15,7 +15,6 @@ import { lastLines, type ProgramResult, runProgram } from './run-program.ts';
  * package that lacks its links) a copy is made once, next to the data.
  */
 export interface Programs extends ReturnType<typeof programsIn> {
-  /** `18.4` */
   readonly version: string;
   /** `18`: a data directory belongs to one major version. */
   readonly majorVersion: string;

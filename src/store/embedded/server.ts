@@ -16,7 +16,6 @@ export interface ServerParts {
   readonly settings: Readonly<Record<string, string>>;
 }
 
-/** A start that is under way. */
 export type Launch = Awaited<ReturnType<typeof launchServer>>;
 
 const MAXIMUM_LOG_BYTES = 10 * 1024 * 1024;
@@ -53,7 +52,6 @@ export async function launchServer(parts: ServerParts, port: number) {
       hasEnded: (): boolean => hasEnded,
       /** Whether it is ours that has this id. On Windows the child is pg_ctl, which ends well when the server is its own. */
       isServer: (pid: number): boolean => (process.platform === 'win32' ? child.exitCode === 0 : child.pid === pid),
-      /** The server's log since this start. */
       readLog: async (): Promise<string> => (await readPrivate(location.logFile, logStart)) ?? '',
       /** Asks the server to stop. Only for one that no client can have reached yet. */
       interrupt: () => void child.kill('SIGINT'),

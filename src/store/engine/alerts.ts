@@ -8,13 +8,11 @@ import {
   readAlertConditions,
 } from '../reports/alert-conditions.ts';
 
-/** A line of `sync.alerts`. */
 export interface AlertRow extends Omit<SyncAlert, 'kind' | 'notified_at' | 'message_id'> {
   readonly kind: AlertKind;
 }
 
 export interface RoundFacts {
-  /** The database's clock. */
   readonly now: Date;
   /** Null: the first round ever. */
   readonly lastRoundAt: Date | null;

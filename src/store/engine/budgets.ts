@@ -160,7 +160,6 @@ function createStorage(
   };
 }
 
-/** The row at one moment. */
 interface KnownBudget {
   readonly version: bigint;
   readonly state: BudgetState;

@@ -12,7 +12,6 @@ import { columnsOf, readStream, type StreamKey } from './streams.ts';
  *   resync   as cancel, for full syncs, and their progress is deleted in the same transaction.
  */
 
-/** A run that was ended from here. */
 export interface EndedRun {
   readonly pass: Pass;
   readonly runId: bigint;
@@ -168,7 +167,6 @@ interface EndRunsOptions {
   readonly passes: readonly Pass[];
   readonly code: string;
   readonly message: string;
-  /** Only runs that let others have their turn. */
   readonly isWaitingOnly?: boolean;
 }
 

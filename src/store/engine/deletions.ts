@@ -6,7 +6,6 @@ import { columnsOf, readStream, type StreamKey } from './streams.ts';
  * What the deletion guard blocks, and a person's acceptance of it: given once, for the next full sync, and only while there is something to accept.
  */
 interface BlockedDeletions {
-  /** `deletion_brake`, or `suddenly_empty`. */
   readonly code: string;
   readonly message: string;
   readonly since: Date;
