@@ -38,7 +38,7 @@ function walkThrough(list: UnsortedList, { options, mirror, between, crash = 0 }
       seen.add(id);
       mirror?.add(id);
     }
-    for (const id of 'met' in step ? (step.seen ?? []) : []) kept.add(id);
+    for (const id of 'seen' in step ? (step.seen ?? []) : []) kept.add(id);
     state = step.state;
     if (step.end !== null) return { end: step.end, seen, requests, state };
     if (walk.memory === 'walk' && walk.memorized?.(state) !== kept.size) {
