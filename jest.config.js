@@ -1,6 +1,8 @@
 /** ESM TypeScript through swc: TypeScript 7 has no JavaScript compiler interface, so types are checked by `tsc`, not here. */
 export default {
   testMatch: ['<rootDir>/test/**/*.test.ts'],
+  // These are for `npm run test:all`, with jest.long.config.js.
+  testPathIgnorePatterns: ['/node_modules/', '\\.long\\.test\\.ts$'],
   globalSetup: '<rootDir>/test/helpers/global-setup.js',
   globalTeardown: '<rootDir>/test/helpers/global-teardown.js',
   testEnvironment: '<rootDir>/test/helpers/recorded-environment.js',
