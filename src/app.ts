@@ -180,7 +180,7 @@ async function assemble(
       live = createLive();
       endRemovedRuns();
       await register('unless_led').catch((error: Error) =>
-        logger.warn(`${error.message} The leading scheduler tells the database what is configured as soon as it can.`),
+        logger.warn(`${error.message} The leading scheduler stores what is configured as soon as it can.`),
       );
       for (const listener of listeners) listener(changes);
       return changes;

@@ -42,7 +42,7 @@ export async function createLogger(options: LoggerOptions): Promise<Logger> {
   return pino(settings, surviving(stream));
 }
 
-/** Of lines that cannot be written, so many characters wait for the disk to have room again. */
+/** How many characters wait in memory while lines cannot be written. */
 const MOST_KEPT = 1_000_000;
 
 /** A log that cannot be written, on a full disk for one, is no reason to stop: it is reported on the other output, once, and the work goes on. */

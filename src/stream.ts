@@ -58,9 +58,7 @@ export type KnownFields = Readonly<Record<string, readonly JsonType[]>>;
 
 /** What the privacy settings allow to be stored. */
 export interface Privacy {
-  /** IP addresses and user agents of visitors. */
   readonly storeVisitorPii: boolean;
-  /** Public links to documents, previews, iframes. */
   readonly storeLinks: boolean;
 }
 
@@ -74,9 +72,9 @@ export interface ListQuery {
   readonly limit: number;
   /** Only rows whose date lies in [fromMs, toMs], both whole seconds; an absent bound is open. */
   readonly window?: ListWindow;
-  /** Whether the answer should tell how many rows match. */
+  /** Whether the response should contain how many rows match. */
   readonly wantTotal: boolean;
-  /** Of a walk that follows another stream: which of its rows are next. The other members mean nothing then. */
+  /** Only of a walk that follows another stream: which of its rows are next. The other members are unused then. */
   readonly following?: Following;
 }
 
@@ -108,7 +106,6 @@ export interface Entry {
 /** The most rows of a list without pages: no account has as many departments, and no conversation as many messages. */
 export const MOST_ROWS = 50_000;
 
-/** One answer of a list. */
 export interface ListPage {
   readonly records: readonly unknown[];
   /** `records`, as the walk sees them: same length, same order. */
@@ -123,7 +120,7 @@ export interface ListPage {
   readonly known?: Readonly<Record<string, unknown>>;
   /** The `Date` header (ms); of a list that follows a stream: until when its rows were written. Null: absent. */
   readonly serverTime: number | null;
-  /** Of a list that follows a stream: the row up to which this page goes; null: there are none left. */
+  /** Only of a list that follows a stream: the row up to which this page goes; null: there are none left. */
   readonly position?: MirrorPosition | null;
   /** Ids of rows that are gone, because what they are part of is marked as deleted in the mirror. */
   readonly gone?: readonly string[];
@@ -166,7 +163,7 @@ export interface Walk<S extends WalkState = WalkState> {
   next(state: S): ListQuery;
   /** `known`: the ids of the page that `memory` knows; absent for a walk without one. */
   accept(state: S, query: ListQuery, page: ListPage, known?: ReadonlySet<string>): WalkStep<S>;
-  /** For the next walk: the newest change on the first page and the server's clock then (ms); null: unknown. */
+  /** Returns the newest change on the first page and the server's clock then (ms), for the next walk; null: unknown. */
   beginning(state: S): { readonly newest: number | null; readonly serverTime: number | null };
   /** Half as many rows a page from now on, after too large an answer; null when it cannot get smaller. */
   shrink(state: S): S | null;

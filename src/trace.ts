@@ -6,7 +6,6 @@
  */
 export type Attributes = Readonly<Record<string, string | number | boolean>>;
 
-/** A stretch of work with a name. */
 export interface Span {
   /** What is opened inside belongs to this span. */
   run<T>(work: () => T): T;

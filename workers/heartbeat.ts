@@ -57,7 +57,6 @@ export function startHeartbeat(parts: HeartbeatParts) {
 
   const running = run();
   return {
-    /** Of this process in `sync.processes`. */
     id,
     /** Takes the process off the list, if the database answers soon. Never throws. */
     async stop() {

@@ -27,9 +27,7 @@ export interface DaemonOptions {
 
 export interface Daemon {
   readonly queues: Queues;
-  /** Whether this process leads the schedule now. */
   readonly isLeading: boolean;
-  /** Jobs that this process works on now. */
   readonly activeJobs: number;
   /** Takes nothing new, ends the runs at their page, closes everything; safe to call twice, never throws. The app stays open. */
   stop(): Promise<void>;

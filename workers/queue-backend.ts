@@ -30,7 +30,7 @@ export class QueueRefusedError extends LeadmirrorError {
   }
 }
 
-/** Where the queues live. BullMQ's types tell the two apart by type parameters that nothing here depends on; they are erased where a backend is made. */
+/** Where the queues live. BullMQ's types distinguish the two by type parameters that nothing here depends on; they are erased where a backend is made. */
 export interface QueueBackend {
   readonly kind: 'redis' | 'postgres';
   readonly factory: BackendFactory;
@@ -73,7 +73,6 @@ export class RunWorker extends Worker<RunJob, void, string> {
     this.#lastAnswer = lastAnswer;
   }
 
-  /** Jobs that it works on now. */
   get activeJobs(): number {
     return this.#running.size;
   }

@@ -26,7 +26,6 @@ export class QueueWatch {
     this.#options = options;
   }
 
-  /** For every `error` event. */
   readonly report = (error: Error): void => {
     if (!this.#isAsking && !this.#closing.signal.aborted) void this.#ask(error);
   };

@@ -24,7 +24,7 @@ export { QueueRefusedError, QueueUnavailableError } from './queue-backend.ts';
 type JobCounts = Readonly<Record<string, number>>;
 
 export interface QueueOverrides {
-  /** Of all keys in Redis, in braces. */
+  /** The prefix of all keys in Redis, in braces. */
   readonly prefix?: string;
   /** Upper bound of connections to Postgres. */
   readonly maxConnections?: number;
@@ -40,7 +40,7 @@ export interface QueueOverrides {
 
 export interface CreateQueuesOptions extends QueueOverrides {
   readonly config: Pick<Config, 'redis'>;
-  /** Of the mirror: the queue lives there when no Redis is configured. */
+  /** The mirror's database; the queue lives there when no Redis is configured. */
   readonly databaseUrl: string;
   readonly logger: Logger;
   /** Keep going while the queue cannot be reached: for a daemon. Without it, fails after some seconds. */
@@ -163,7 +163,6 @@ export class Queues {
     return this.#answer(counted.then(([ofFast, ofBulk]) => ({ fast: ofFast, bulk: ofBulk })));
   }
 
-  /** Never throws. */
   async health(): Promise<QueueHealth> {
     const backend = this.kind;
     try {

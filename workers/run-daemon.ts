@@ -20,11 +20,9 @@ export type Role = (typeof ROLES)[number];
 export interface RunDaemonOptions {
   /** Default: all of them. */
   readonly roles?: readonly Role[];
-  /** Ends the daemon. */
   readonly signal: AbortSignal;
   /** Called when everything runs, with the address of the status page; null without role web. */
   readonly onRunning?: (pageUrl: string | null) => void;
-  /** Called after every job. */
   readonly onJob?: (report: JobReport) => void;
 }
 

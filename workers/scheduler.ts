@@ -34,7 +34,6 @@ interface SchedulerParts {
   readonly onRound?: (round: RoundReport) => void;
 }
 
-/** What a round had to repair. */
 export interface RoundReport {
   readonly added: number;
   readonly removed: number;
@@ -48,7 +47,7 @@ const PRUNE_MS = 24 * 3_600_000;
 /** Fewer unfinished passes are simply asked for again. */
 const MANY = 200;
 
-/** Works from the moment it is made, until stopped. */
+/** Runs from its creation until stopped. */
 export class Scheduler {
   isLeading = false;
   readonly #parts: SchedulerParts;
@@ -78,13 +77,13 @@ export class Scheduler {
     await this.#running;
   }
 
-  /** The configuration is another one: no waiting for the next round. */
+  /** Applies a changed configuration without waiting for the next round. */
   #follow({ added, changed }: ConfigChanges): void {
     for (const id of [...added, ...changed]) this.#fresh.add(id);
     this.#wake.abort();
   }
 
-  /** Until stopped; never rejects. */
+  /** Runs until stopped; never rejects. */
   async #run(): Promise<void> {
     while (!this.#signal.aborted) {
       const leadership = await this.#attempt('take the lead', () => this.#tryLead());

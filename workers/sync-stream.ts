@@ -17,7 +17,6 @@ import { parseRunJob, type RunJob, TICK } from './run-job.ts';
 /** Why a job came to an end without a run. */
 export type SkipReason = 'not_configured' | 'elsewhere' | 'paused' | 'cooling_down' | 'busy' | 'stopping' | 'over';
 
-/** One job as it went, for logs, metrics and tests. */
 export interface JobReport extends RunJob {
   readonly result: RunResult | null;
   readonly skipped: SkipReason | null;

@@ -9,7 +9,7 @@ export interface DeliverParts {
   readonly logger: Logger;
   readonly signal: AbortSignal;
   readonly onAttempt?: (attempt: { readonly channel: string; readonly outcome: 'delivered' | 'failed' }) => void;
-  /** Of the first repetition; doubled from then on. */
+  /** The delay of the first repetition; doubled from then on. */
   readonly firstRetryMs?: number;
 }
 

@@ -63,7 +63,7 @@ const entrySchema = z.object({
   reason: z.string(),
   /** ISO 8601: the earliest of what it is about. */
   since: z.string().nullable(),
-  /** For what is over: when. */
+  /** When it ended; only of ended conditions. */
   until: z.string().nullable(),
   connections: z.number(),
   streams: z.number(),
@@ -112,9 +112,9 @@ const OUTAGE_NEXT: Readonly<Record<OutageKind, string>> = {
   configuration:
     'give all daemons of this database the same accounts and streams (leadmirror.yaml, .env), or a database of their own',
   database:
-    'look whether Postgres runs and takes writes; everything goes on by itself afterwards; leadmirror check tells more',
+    'look whether Postgres runs and takes writes; everything goes on by itself afterwards; leadmirror check shows more',
   queue:
-    'look whether the queue (Redis, or the same Postgres) runs; everything goes on by itself afterwards; leadmirror check tells more',
+    'look whether the queue (Redis, or the same Postgres) runs; everything goes on by itself afterwards; leadmirror check shows more',
 };
 
 export function createOutageDigest(

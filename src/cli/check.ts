@@ -25,7 +25,7 @@ interface CheckResult {
   readonly error: { readonly code: string; readonly message: string } | null;
 }
 
-/** One check, which tells what it found; what it throws becomes its result, so that the others still run. True when it was passed. */
+/** Runs one check; what it throws becomes its result, so that the others still run. Returns true when it passed. */
 type Attempt = (name: string, work: () => Promise<string>) => Promise<boolean>;
 
 export async function check({ json = false }: { readonly json?: boolean }, proc: CommandProcess): Promise<void> {

@@ -52,7 +52,7 @@ function columnsOf(list: readonly RunRecord[], { paint, width }: Screen, nowMs: 
   ];
 }
 
-/** Pure. The newest first; on a screen the reasons stand below the table, each once. */
+/** Returns the runs, newest first; on a screen the reasons are below the table, each once. */
 export function viewRuns(list: readonly RunRecord[], screen: Screen, nowMs: number): string[] {
   if (list.length === 0) return ['No run yet. Start one with: leadmirror sync'];
   const [head = '', ...rows] = layOut(columnsOf(list, screen, nowMs), list, screen.width);

@@ -18,7 +18,7 @@ export interface Screen {
 
 export type Output = NodeJS.WritableStream & Partial<Pick<NodeJS.WriteStream, 'isTTY' | 'columns' | 'rows'>>;
 
-/** How it is now: a window changes its size. A terminal that does not tell its size is taken for the usual 80 by 24. */
+/** Returns the current screen. A terminal without a known size counts as 80 by 24. */
 export function screenOf(stream: Output): Screen {
   const isTerminal = stream.isTTY === true;
   return {

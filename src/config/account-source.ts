@@ -37,7 +37,7 @@ export interface AccountSource {
   readonly identity: string;
   /** The variable that switches the whole source off. */
   readonly enabledBy?: VariableName;
-  /** Of the settings that have a meaning without an account. */
+  /** The schema of the settings that have a meaning without an account. */
   idle(rules: AccountRules): z.ZodType;
   environment(rules: AccountRules): z.ZodType<readonly ConnectionConfig[]>;
   entry(rules: AccountRules): z.ZodType<ConnectionConfig>;

@@ -77,7 +77,7 @@ export const databaseUrl = text
     'must name one database behind the host, such as postgres://user:password@host:5432/database',
   );
 
-/** As libpq takes them, one after the other; a pooler or a name in the DNS does that for us. */
+/** Several hosts are refused: a pooler or a name in the DNS does that. */
 const SEVERAL_HOSTS = /^postgres(ql)?:\/\/([^/?#]*@)?[^/?#@]*,[^/?#@]*([/?#]|$)/i;
 
 /** A number of a database behind the host; a cluster has only 0. */

@@ -10,7 +10,7 @@ export const CONNECTIONS_FILE = 'leadmirror.yaml';
 
 /** One item of `connections`, references resolved. */
 export interface FileEntry {
-  /** As written, of those that any entry may have. */
+  /** The keys as written, of those that any entry may have. */
   readonly keys: readonly string[];
   /** The names under `streamSchedules`, as written. */
   readonly scheduledStreams: readonly string[];

@@ -46,7 +46,7 @@ export class Environment {
     return given;
   }
 
-  /** As `given`, for a `${NAME}` in leadmirror.yaml: the variable then belongs to the file. */
+  /** Does the same for a `${NAME}` in leadmirror.yaml: the variable then belongs to the file. */
   reference(name: string): Given | null {
     this.#referenced.add(name);
     return this.given(name);

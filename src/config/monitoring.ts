@@ -20,7 +20,7 @@ const httpUrl = (allowInsecureHttp: boolean, example: string) =>
 /** Bare, or as `Name <address>`; the mail server decides what it takes. */
 const mailAddress = text.regex(/^([^<>\r\n]*<[^\s<>@]+@[^\s<>@]+>|[^\s<>@]+@[^\s<>@]+)$/, 'is not an e-mail address');
 
-/** As the standard writes them: `name=value,name=value`, percent-encoded. */
+/** In the standard's form: `name=value,name=value`, percent-encoded. */
 const headers = text.transform((given, context) => {
   const entries: [string, string][] = [];
   for (const pair of given.split(',').filter((part) => part.trim() !== '')) {

@@ -22,7 +22,6 @@ type ScheduleChange = Partial<StreamSchedule>;
 
 /** The schedules that a connection sets; empty where it follows the general settings. */
 export interface ConnectionSchedules {
-  /** Of all streams of the connection. */
   readonly schedule?: ScheduleChange;
   /** By the stream's name in settings: `leads`. */
   readonly streamSchedules?: Readonly<Record<string, ScheduleChange>>;

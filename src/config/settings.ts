@@ -26,7 +26,7 @@ const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'
 interface Surroundings {
   readonly cwd: string;
   readonly isTerminal: boolean;
-  /** Of the two schedules. Has to be a valid one. */
+  /** The time zone of the two schedules. */
   readonly timezone: string;
   readonly hasOpsToken: boolean;
   /** The page is served beyond this machine. */

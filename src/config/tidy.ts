@@ -19,7 +19,7 @@ const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\ufffd]|(?! )\p{Zs}/u;
 
 const QUOTED = /^(?:(["'`]).*\1|[\u201c\u201e].*[\u201c\u201d]|[\u2018\u201a].*[\u2018\u2019]|\u00ab.*\u00bb)$/s;
 
-/** Of our own examples, and of those that people copy. */
+/** Values of examples. */
 const PLACEHOLDER = /^(?:(?:please[-_ ]?)?(?:change|replace)[-_ ]?(?:me|this|it)[-_ !.]*)+$|^<[^<>@]*>$/i;
 
 /** A value without byte order mark, line ends and, unless they may be a part of it, spaces around it. What cannot be seen is hinted at by name. */

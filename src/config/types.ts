@@ -19,7 +19,7 @@ export type Settings = Frozen<z.output<ReturnType<typeof settingsSchema>>>;
 /** Everything an operator can decide, checked and deeply frozen. It holds secrets: print `describeConfig(config)` instead. */
 export interface Config extends Settings {
   readonly connections: readonly ConnectionConfig[];
-  /** Things to tell the operator that are no errors. Without values, so they may be logged. */
+  /** Notes for the operator that are no errors. Without values, so they may be logged. */
   readonly notes: readonly string[];
   /** Files with secrets that others may read or change, and how to close them. */
   readonly openFiles: readonly string[];

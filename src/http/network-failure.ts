@@ -1,7 +1,7 @@
 import { TransientError } from '../errors.ts';
 
 /**
- * Turns what sockets, TLS and undici throw into an error that tells the operator where to look. Only code and message
+ * Turns what sockets, TLS and undici throw into an error that shows the operator where to look. Only code and message
  * are kept: some errors carry the socket, the certificate or bytes of the answer into the log.
  */
 

@@ -18,7 +18,7 @@ interface RateLimitNews {
 }
 
 const DEFAULT_WINDOW_MS = 60_000;
-/** A server that counts by the minute may tell a reset of a minute and the fraction it rounded up. */
+/** A server that counts by the minute may send a reset of a minute and the fraction it rounded up. */
 const MINUTE_SLACK_MS = 5_000;
 const DAY_MS = 24 * 60 * 60_000;
 /** A quota that lasts longer is asked about again each hour: the header may be wrong, or the quota raised. */

@@ -14,7 +14,7 @@ import { hostAndPort, redactedPath } from './secure-url.ts';
 /**
  * All waiting happens here: for a slot in the budget, for what the server asked, for a backoff:
  *
- *   budget.take -> wait -> client.send -> an answer, or an error -> tell budget and circuit -> wait or give up
+ *   budget.take -> wait -> client.send -> an answer, or an error -> report to budget and circuit -> wait or give up
  *
  * Callers interpret refusals (4xx) themselves; what passes by itself is retried here and nowhere above.
  */
@@ -134,7 +134,7 @@ export function createUpstream(parts: UpstreamOptions): Upstream {
         const tried = taken;
         if (tried !== null) await circuit.ended(error, tried);
         if (!(error instanceof TransientError)) throw error;
-        if (isCounted && tried !== null) await tellBudget(budget, error, tried);
+        if (isCounted && tried !== null) await reportRefusal(budget, error, tried);
         const limits = { attempt, attempts, elapsedMs: elapsedMs(), maxTotalMs, maxWaitMs, random };
         const plan = planRetry(error, limits);
         const { status, code } = error;
@@ -178,7 +178,7 @@ function circuitOpenError(host: string, open: OpenCircuit, nowMs: number, cause?
 }
 
 interface CircuitReporter {
-  /** As the last failure of this call left it; null: closed. */
+  /** The circuit after the last failure of this call; null: closed. */
   readonly open: OpenCircuit | null;
   answered(): Promise<void>;
   /** Reports an attempt's error to the circuit. */
@@ -249,7 +249,7 @@ async function applyLimits(budget: RequestBudget, response: HttpResponse, nowMs:
 }
 
 /** Stores what all processes with this credential have to know about a refusal. */
-async function tellBudget(
+async function reportRefusal(
   budget: RequestBudget,
   { status, retryAfterMs }: TransientError,
   taken: Taken,

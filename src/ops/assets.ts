@@ -43,5 +43,5 @@ export function serveAssets(server: FastifyInstance): AssetUrls {
   return assets;
 }
 
-/** For a file that carries its assets within. */
+/** Returns an asset's text, for a file that contains its assets. */
 export const assetText = (key: keyof AssetUrls): string => readFileSync(resolve(FILES[key]), 'utf8');

@@ -70,7 +70,7 @@ export function describeDay(day: DayFacts): string {
   return `Last 24 hours: ${parts.join(', ')}; ${counted(day.changes, 'row')} changed`;
 }
 
-/** A slot shows its worst run only: one that failed may hide one that was partial. Empty where the slots do not tell. */
+/** A slot shows its worst run only: one that failed may hide one that was partial. Empty where the slots show nothing. */
 function lastOf(day: DayFacts, mark: 'failed' | 'partial'): string {
   const at = day.slots.findLastIndex((slot) => slot === mark || (mark === 'partial' && slot === 'failed'));
   const back = day.slots.length - 1 - at;

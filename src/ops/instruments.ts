@@ -108,7 +108,7 @@ export class Instruments {
     });
   }
 
-  /** As `run`. What differs, or could not be compared, makes it `partial`. */
+  /** Does the same for a verify. What differs, or could not be compared, makes it `partial`. */
   async verify<T extends VerifyCounts>(facts: RunKey, work: () => Promise<T>): Promise<T> {
     const { report } = await this.run(facts, async () => {
       const report = await work();

@@ -89,7 +89,7 @@ export class LiveStatus {
         const isWatched = this.#listeners.size > 0;
         const before = isWatched && this.version;
         this.#latest = { status, at: performance.now() };
-        if (isWatched && this.version !== before) this.#tell('changed');
+        if (isWatched && this.version !== before) this.#send('changed');
         return status;
       })
       .finally(() => {
@@ -98,7 +98,7 @@ export class LiveStatus {
     return this.#looking;
   }
 
-  #tell(name: LiveEvent['name']): void {
+  #send(name: LiveEvent['name']): void {
     for (const listener of this.#listeners) listener({ name, id: this.version });
   }
 
@@ -114,7 +114,7 @@ export class LiveStatus {
       () => false,
     );
     this.#timer = null;
-    if (isSteady !== this.#isSteady) this.#tell(isSteady ? 'steady' : 'trouble');
+    if (isSteady !== this.#isSteady) this.#send(isSteady ? 'steady' : 'trouble');
     this.#isSteady = isSteady;
     this.#schedule(Math.max(this.#options.pollMs, (performance.now() - from) * SHARE));
   }

@@ -30,7 +30,7 @@ export class Remembered<T> {
     return this.#tookMs;
   }
 
-  /** Of the last answer; null: none yet. */
+  /** The age of the last answer; null: none yet. */
   get ageMs(): number | null {
     return this.#answer && performance.now() - this.#answer.at;
   }

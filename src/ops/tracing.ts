@@ -12,7 +12,7 @@ export interface TracingSettings {
   readonly samplerRatio: number;
 }
 
-/** As the standard names them (OTEL_TRACES_SAMPLER). */
+/** The names of the standard (OTEL_TRACES_SAMPLER). */
 export type SamplerName =
   | 'always_on'
   | 'always_off'

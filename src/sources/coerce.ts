@@ -55,7 +55,7 @@ export function asBoolean(value: unknown): boolean | null {
   return null;
 }
 
-/** As `asBoolean`, and a count: none is false, any other number is true. Numbers as text too. */
+/** Returns a flag or a count as a boolean: zero is false, any other number is true. Numbers as text too. */
 export function asFlag(value: unknown): boolean | null {
   const flag = asBoolean(value);
   if (flag !== null) return flag;

@@ -32,7 +32,7 @@ const NAME = /^[a-z][a-z0-9_]{0,39}$/;
 export type MappedColumns<C extends Columns> = { readonly [K in keyof C]?: unknown } & {
   /** The id of the record; a record without a usable one (null) is quarantined. */
   readonly id: unknown;
-  /** ISO 8601; null where the object does not tell. Of two versions of a row the one that was changed later counts. */
+  /** ISO 8601; null where the object has none. Of two versions of a row the one that was changed later counts. */
   readonly updated_at?: string | null;
   readonly created_at?: string | null;
   /** The deletion time that the object itself contains. */
@@ -108,7 +108,7 @@ export interface ConnectionDefinition {
   readonly credential: string;
   readonly requestsPerMinute?: number;
   readonly streams: readonly Stream[];
-  /** Asked once before each run: are credentials and role right? Default: the first page will tell. */
+  /** Asked once before each run: are credentials and role right? Default: the first page shows it. */
   readonly open?: (options: FetchOptions) => Promise<AccountFacts>;
 }
 

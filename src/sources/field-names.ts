@@ -1,5 +1,5 @@
 /**
- * What the name of a field tells about its value: `clientIP`, `client_ip` and `CLIENTIP` are one name. Rules go by
+ * What the name of a field shows about its value: `clientIP`, `client_ip` and `CLIENTIP` are one name. Rules go by
  * parts, so that `zip` contains no `ip`; names written as one part are checked for known endings.
  */
 export interface NameFacts {
@@ -12,7 +12,7 @@ export interface NameFacts {
   readonly kind: ValueKind;
   /** Letters only: the name itself is no address and no key. */
   readonly isPlainName: boolean;
-  /** Of pairs such as `{ "name": "password", "value": "..." }`. */
+  /** The value of a pair such as `{ "name": "password", "value": "..." }`. */
   readonly isPairValue: boolean;
   readonly snake: string;
   readonly parts: readonly string[];
@@ -100,7 +100,7 @@ function isSecretName(parts: readonly string[], snake: string, compact: string):
   return /.token\d*$/.test(compact) && !parts.some((part) => AMOUNT.has(part));
 }
 
-/** Of language models: `max_token`, `total_tokens`. */
+/** Names of language models: `max_token`, `total_tokens`. */
 const AMOUNT = setOf('max min total prompt completion input output used per nb num');
 /** Facts about a token: `token_id`, `last_created_token_at`, `token_url` (an address has rules of its own). */
 const ABOUT_TOKEN = setOf(

@@ -50,7 +50,7 @@ function keptOf(
 
 function isForbidden(facts: NameFacts, value: unknown, rules: PrivacyRules): boolean {
   if (rules.isTilkee && isTilkeeSecret(facts)) return true;
-  // A flag tells nothing.
+  // A flag reveals nothing.
   if (typeof value === 'boolean') return false;
   if (facts.isSecret || (facts.token !== null && isToken(facts, value, rules))) return true;
   if (!rules.storeVisitorPii && facts.isTrace) return true;
@@ -72,7 +72,6 @@ function isForbiddenPair(object: Readonly<Record<string, unknown>>, value: unkno
   });
 }
 
-/** Of records that are used as maps. */
 const scrubKey = (key: string, { storeVisitorPii }: PrivacyRules) =>
   scrubText(key, { kind: 'plain', dropsTraces: !storeVisitorPii, keepsLinks: false });
 

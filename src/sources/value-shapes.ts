@@ -159,7 +159,7 @@ const IPV4 = new RegExp(
 );
 const IPV6 =
   /(?<![\w:.]|https?:\/\/\[)(?:[\da-f]{0,4}:){2,8}(?:(?:\d{1,3}\.){3}\d{1,3}|[\da-f]{0,4})(?![\w:])(?:%[\w.-]+)?/gi;
-/** `119.0.0.0`, the version that browsers tell, is the address of no visitor. */
+/** `119.0.0.0`, the version that browsers send, is no visitor's address. */
 const NO_HOST = /\.0\.0\.0$/;
 
 const PRODUCT = '[a-z][\\w.+-]{0,40}/v?\\d[\\w.+-]{0,40}';

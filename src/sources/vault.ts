@@ -18,7 +18,7 @@ export interface Vault<T> {
   peek(): Promise<T | null>;
 }
 
-/** For one process: lost when it ends. Whoever shares it waits in one line, in the order of asking. */
+/** Creates a vault for one process, lost when it ends. Callers wait in the order of asking. */
 export function createMemoryVault<T>(): Vault<T> {
   let stored: T | null = null;
   let last: Promise<unknown> = Promise.resolve();

@@ -6,7 +6,7 @@ const LOOK_MS = 10_000;
 const LOOKS = 2;
 
 /**
- * Watches a connection while a statement is under way. Statements may take hours, so no time limit tells a long one from a server, a proxy or a firewall that
+ * Watches a connection while a statement is under way. Statements may take hours, so no time limit distinguishes a long one from a server, a proxy or a firewall that
  * that stopped answering with the connection open: when nothing arrives, `isAtWork` asks by another connection. Given up within half a minute, its statements fail.
  */
 export class AnswerTimeout {

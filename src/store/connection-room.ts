@@ -60,7 +60,7 @@ const REMEDY: Readonly<Record<ConnectionRoom['limitOf'], string>> = {
   server: 'raise max_connections there',
 };
 
-/** Pure. Each gets at least what it cannot work without; what is left goes to both in turn, up to what they want. */
+/** Each gets at least what it cannot work without; what is left goes to both in turn, up to what they want. */
 export function shareConnections(room: ConnectionRoom | null, wanted: ConnectionShares): ConnectionShares {
   if (room === null) return wanted;
   const least = leastOf(wanted);

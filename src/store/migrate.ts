@@ -154,7 +154,7 @@ async function pendingOf(client: pg.Client, migrations: readonly Migration[]): P
 interface State {
   /** Names of migrations, in order. */
   readonly applied: string[];
-  /** Of ours, those that hold anything. */
+  /** The schemas of leadmirror that contain anything. */
   readonly schemas: string[];
 }
 

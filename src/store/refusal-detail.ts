@@ -5,7 +5,7 @@ import { stateOf } from './faults.ts';
 
 /** Why a record is in quarantine, in names only. */
 export interface QuarantineDetail {
-  /** Of what the database refused. */
+  /** Of a record that the database refused. */
   readonly sqlstate?: string;
   readonly table?: string;
   readonly column?: string;

@@ -19,7 +19,7 @@ interface SessionOptions {
   readonly connectTimeoutMs?: number;
   /** Bounds each statement, also where the server never answers. */
   readonly queryTimeoutMs?: number;
-  /** As `pg_stat_activity` shows it. */
+  /** The name in `pg_stat_activity`. */
   readonly name?: string;
 }
 
@@ -246,7 +246,6 @@ export async function assertEncoding(client: pg.Client): Promise<void> {
 /** Fewer connections than this are waited for. */
 export const FEW = 5;
 
-/** For a pool of such clients. */
 export function poolConfig(url: string, max: number, options: SessionOptions = {}): pg.PoolConfig {
   // Also how long one waits for a connection that others have: longer where there are few of them.
   const connectionTimeoutMillis = max < FEW ? 60_000 : 10_000;

@@ -53,7 +53,7 @@ export class Wire extends Duplex {
     this.#ways = WAYS[tls.mode];
   }
 
-  /** As of `net.Socket`; `connect` is emitted when the way is open, encrypted where required. */
+  /** The events of `net.Socket`; `connect` is emitted when the way is open, encrypted where required. */
   connect(portOrPath: number | string, host = 'localhost'): this {
     // A socket file is private already; libpq does not encrypt there either.
     if (typeof portOrPath === 'string') this.#ways = ['plain'];

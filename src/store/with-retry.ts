@@ -6,7 +6,6 @@ import { isRetryableDatabaseError } from './faults.ts';
 export interface RetryOptions {
   readonly clock: Clock;
   readonly logger: Logger;
-  /** For the log. */
   readonly stream: string;
   /** Ends the waiting, not a try: a page that has arrived is written also when the run stops. */
   readonly signal: AbortSignal;

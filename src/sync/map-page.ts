@@ -30,9 +30,9 @@ export function mapPage(stream: Stream, page: ListPage, logger?: Logger): Mapped
 }
 
 interface MapOptions {
-  /** What the request tells about the record. */
+  /** What the request determines of the record. */
   readonly known?: ListPage['known'] | undefined;
-  /** The record's id as the walk sees it, for a record that tells no more. */
+  /** The record's id as the walk sees it, for a record that cannot be mapped. */
   readonly id?: string | null;
   readonly logger?: Logger | undefined;
 }
@@ -148,7 +148,7 @@ function describe(error: unknown): { error: string; at: string | undefined } {
   return { error: error.name, at: /^\s+at (.+)$/m.exec(stack)?.[1] };
 }
 
-/** What the request tells fills what the record leaves open. */
+/** Fills what the record leaves open by the values of the request. */
 function attribute(row: Row, known: Readonly<Record<string, unknown>>): Row {
   const filled = Object.entries(known).filter(([column]) => row[column] === null || row[column] === undefined);
   return filled.length === 0 ? row : { ...row, ...Object.fromEntries(filled) };

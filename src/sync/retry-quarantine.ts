@@ -25,7 +25,7 @@ export interface RetryReport {
 const BATCH = 20;
 
 /**
- * Maps and writes every open record of a stream again from its text, without a request. What only a request tells (see
+ * Maps and writes every open record of a stream again from its text, without a request. What only a request returns (see
  * `ListPage.known`) is not in the text; the next full sync adds it.
  */
 export async function retryQuarantine(

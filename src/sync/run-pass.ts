@@ -24,7 +24,7 @@ import type { Watermarks } from './watermark.ts';
  */
 export interface PassParts {
   readonly prisma: PrismaClient;
-  /** For messages: `host:port/name`. */
+  /** `host:port/name`, for messages. */
   readonly databaseAddress: string;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -46,7 +46,7 @@ export interface PassJob {
   readonly maxWaitMs: number;
   /** How long to wait for a lease that another process holds. */
   readonly leaseWaitMs: number;
-  /** Without it the run never lets others have their turn. */
+  /** Without it the run never yields to others. */
   readonly fairness?: Fairness;
   readonly onProgress?: (counts: RunCounts) => void;
 }
@@ -69,7 +69,7 @@ export interface RunResult extends RunCounts {
   readonly startedAt: Date;
   readonly endedAt: Date;
   readonly error: RunEnd['error'];
-  /** For `postponed`: how long to stay away. */
+  /** How long to wait, when `postponed`. */
   readonly retryInMs: number | null;
   /** What this call counted; of a run that goes on after others had their turn, the rest was counted before. */
   readonly slice: RunCounts;
@@ -148,7 +148,6 @@ async function close(run: Run, ending: Ending, before: RunCounts): Promise<RunRe
 /** From the arrival of a page to the question whether to yield behind it. */
 const LONGEST_PAGE_MS = 200;
 
-/** What is written with a page. */
 export type PassProgress = Omit<PageToWrite, 'page' | 'lease' | 'startedAt' | 'counts'>;
 
 /** One run under its lease: its counts, its watermarks, and the one way to write. */

@@ -28,7 +28,7 @@ interface Pauses {
 
 const SECOND = 1000;
 const DAY = 86_400;
-/** Of its days that a schedule has: enough for every weekday pattern, and for a year of months. */
+/** How many days of a schedule are read: enough for every weekday pattern, and for a year of months. */
 const DAYS_TO_SEE = 24;
 
 /** The pauses between the ticks of a cron, nights and weekends included. Days of 24 hours are assumed. */

@@ -123,7 +123,7 @@ export class Verifier {
   }
 
   /**
-   * Up to when the mirror claims to hold everything: by the upstream's clock where a watermark tells, less the lookback
+   * Up to when the mirror should be complete: by the upstream's clock where there is a watermark, less the lookback
    * where rows may be listed late; else by the last complete pass, with a margin because clocks differ.
    */
   async #readCertainTime(): Promise<number> {
@@ -222,7 +222,7 @@ export class Verifier {
   }
 }
 
-/** No more names than a person reads. */
+/** Most names in one finding. */
 const NAMED = 20;
 
 /** A column that has the name of a field is not named twice. */
@@ -236,10 +236,10 @@ function foundIn({ kind, fields, columns }: RowDifference, since: Date): FoundRo
 /** All ids of the first walk, whatever list showed them: an object in two lists is one object. */
 const SEEN = '@seen';
 
-/** For upstreams whose clock, or whose lists, lag behind ours. */
+/** Covers upstreams whose clock, or whose lists, lag behind ours. */
 const MARGIN_MS = 10 * 60_000;
 
-/** When a row last changed as far as it tells, ms; null when it does not. */
+/** Returns when a row last changed, ms; null when it has no such time. */
 function latestTime(row: Row | undefined): number | null {
   const times = [row?.updated_at, row?.created_at].flatMap((at) => (typeof at === 'string' ? [Date.parse(at)] : []));
   return times.length === 0 ? null : Math.max(...times);

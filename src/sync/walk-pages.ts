@@ -17,7 +17,7 @@ export interface WalkedPage<T> {
   /** Ids of its records, without those of records that have none. */
   readonly ids: readonly string[];
   readonly step: WalkStep;
-  /** Of this page; it ends when the next one is asked for. */
+  /** The span of this page; it ends when the next one is asked for. */
   readonly span: Span | null;
 }
 

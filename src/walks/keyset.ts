@@ -21,7 +21,6 @@ interface KeysetState {
   readonly toMs: number | null;
   /** Walk by id: through the second that ends at `toMs`, or through everything. */
   readonly inner: StitchState | null;
-  /** Rows a page. */
   readonly size: number;
   readonly unconfirmed: number;
 }

@@ -12,7 +12,7 @@ export function tailWithoutId(entries: readonly Entry[]): number {
 export const signatureOf = ({ entries }: ListPage): string =>
   `${entries[0]?.id} ${entries.at(-1)?.id} ${entries.length}`;
 
-/** FNV-1a: enough to tell two orders of the same rows apart. */
+/** FNV-1a: enough to distinguish two orders of the same rows. */
 export function digestOf(digest: number, offset: number, ids: readonly string[]): number {
   let hash = digest === 0 ? 0x811c9dc5 : digest;
   for (const character of `${offset} ${ids.join(' ')}`)
@@ -22,7 +22,7 @@ export function digestOf(digest: number, offset: number, ids: readonly string[])
 
 /**
  * In a list sorted by change, rows that jumped to the front lie above all that did not change since the walk began.
- * Rows without a time of change tell nothing.
+ * Rows without a time of change do not count.
  */
 export function reachesQuiet({ entries }: ListPage, begunAt: number | null): boolean {
   return begunAt === null || entries.some(({ updatedAt }) => updatedAt === null || updatedAt < begunAt);

@@ -55,7 +55,6 @@ export interface OffsetState {
   readonly tail: readonly string[];
   /** Distinct ids seen so far (`all` only). */
   readonly seen: number;
-  /** Rows without an id, this round. */
   readonly withoutId: number;
   /** The furthest position this round has read to. */
   readonly reached: number;

@@ -7,13 +7,11 @@ export type RowKey = string | number;
 /** Keys of one list are all of one kind. */
 export const isNewer = (a: RowKey, b: RowKey): boolean => a > b;
 
-/** A page as a walk reads it. */
 export interface ReadPage {
   /** Sort key of each row; null where it is absent or unreadable. Such rows decide nothing. */
   readonly keys: readonly (RowKey | null)[];
   /** Index in the list of the first row, from the page size that the server reports. */
   readonly offset: number;
-  /** The page size in force. */
   readonly size: number;
   readonly isFull: boolean;
 }

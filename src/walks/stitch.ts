@@ -77,7 +77,6 @@ export interface StitchState {
   readonly serverTime: number | null;
   /** The walk by id through a crowded second, and the frontier to go on from afterwards. */
   readonly inner: InnerWalk | null;
-  /** Rows read so far through `inner`. */
   readonly innerRows: number;
 }
 

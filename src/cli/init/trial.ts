@@ -24,7 +24,7 @@ export interface TrialParts {
   readonly env?: Readonly<Record<string, string | undefined>>;
 }
 
-/** Signs in, and lists the account's projects; null where the server does not tell them. `answers` name any project. */
+/** Signs in, and lists the account's projects; null where the server does not return them. `answers` name any project. */
 export function tryTiledeskAccount(parts: TrialParts, answers: Answers): Promise<readonly OwnProject[] | null> {
   const config = loadAnswers(answers, parts);
   const [settings] = config.connections;

@@ -15,7 +15,7 @@ export function duration(seconds: number, digits = 0): string {
   return s < 172_800 ? `${(s / 3_600).toFixed(digits)} h` : `${(s / 86_400).toFixed(digits)} d`;
 }
 
-/** For figures of a report: one digit where whole hours would hide the difference. */
+/** Formats figures of a report, with one digit where whole hours would hide the difference. */
 export const span = (seconds: number | null): string => (seconds === null ? '–' : duration(seconds, 1));
 
 /** `2026-11-22 03:04:05 UTC`. */

@@ -132,7 +132,7 @@ interface Shown {
   readonly budget: BudgetFacts | undefined;
 }
 
-/** Pure: those that match, the ones that most need a person first, one page of them. */
+/** Returns one page of the matching connections, those that require action first. */
 export function selectConnections(status: StatusDocument, { q, state, page }: OverviewQuery) {
   const term = q.trim().toLowerCase();
   const matches = (stream: StreamFacts) =>

@@ -69,7 +69,7 @@ export function createTiledeskApi(parts: TiledeskApiParts): TiledeskApi {
       const member = Array.isArray(body) ? body[0] : null;
       return { role: isObject(member) ? asText(member.role) : null, projectName: null };
     }
-    // Basic and ready-made tokens do not tell who the user is: look the project up among the caller's own.
+    // Basic and ready-made tokens do not contain the user: look the project up among the caller's own.
     const response = await send(`${baseUrl}/projects`, options);
     if (response.status !== 200) throw refusal(response, projectId);
     const membership = membershipsIn(response.body)?.find(({ id }) => id === projectId);

@@ -53,7 +53,7 @@ export async function fetchArray(api: TiledeskApi, path: string, options: FetchO
   return readArray(await api.get(path, new URLSearchParams(), options), name);
 }
 
-/** As the server writes its own ids: fixed length and lower case, so that text order is its order. */
+/** The server's own ids have a fixed length and lower case, so that text order is its order. */
 const OBJECT_ID = /^[0-9a-f]{24}$/;
 
 function toEntry(record: unknown): Entry {

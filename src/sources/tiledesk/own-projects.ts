@@ -9,7 +9,7 @@ export interface OwnProject {
   readonly role: string | null;
 }
 
-/** The account's projects; null where the server does not tell. @throws AuthError when it refuses the account */
+/** The account's projects; null where the server does not return them. @throws AuthError when it refuses the account */
 export async function fetchOwnProjects(
   { baseUrl, signIn, upstream }: { readonly baseUrl: string; readonly signIn: SignIn; readonly upstream: Upstream },
   options: FetchOptions,

@@ -27,7 +27,7 @@ export interface SignIn extends HeaderSource {
 export interface KeptSession {
   readonly header: string;
   readonly userId: string | null;
-  /** Of the password it was got with: another one in the configuration may be wrong, and does not use it. */
+  /** A digest of the password it was got with: another configured password may be wrong, and does not use it. */
   readonly passwordDigest: string;
 }
 

@@ -123,7 +123,7 @@ export function isOwnRefusal(api: TilkeeApiName, { status, body }: Pick<Upstream
 
 const PLAIN_FIELDS = ['detail', 'error', 'error_description'];
 
-/** As in `invalid_grant` (RFC 6749, 5.2); gateways write a sentence. */
+/** A code such as `invalid_grant` (RFC 6749, 5.2); gateways write a sentence. */
 const OAUTH_CODE = /^[a-z]+(_[a-z]+)*$/;
 
 const nameOf: Readonly<Record<TilkeeApiName, string>> = { v3: 'Tilkee V3', v2: 'Tilkee V2' };

@@ -50,7 +50,7 @@ export const projectAddress = (projectId: string, kind: 'tokens' | 'connexions')
   known: { project_id: projectId },
 });
 
-/** As the account sees it by the API that its projects are read from. */
+/** Asks the API that the projects are read from whether one exists. */
 export function isProjectThere(parts: TilkeeStreamParts, id: string, options: FetchOptions): Promise<boolean | null> {
   const { projectsApi: api } = parts.settings;
   return existsAt(parts, api, api === 'v3' ? `/projects/${id}/` : `/projects/${id}`, options);

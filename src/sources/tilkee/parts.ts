@@ -93,7 +93,7 @@ export interface KeptSignIn {
   readonly accessToken: string;
   readonly expiresAt: number;
   readonly refreshToken: string | null;
-  /** With `expiresAt` it tells every process how long such a token lives. */
+  /** With `expiresAt` every process knows how long such a token lives. */
   readonly obtainedAt?: number;
 }
 

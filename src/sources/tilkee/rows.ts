@@ -195,7 +195,7 @@ export const TOKENS = tilkeeTable(
   },
 );
 
-/** Visits, V2 only. No source shows link or project on one; where it does not, the request that found it tells. */
+/** Visits, V2 only. No source shows link or project on one; where it does not, the request that found it has it. */
 export const CONNEXIONS = tilkeeTable(
   'connexions',
   {

@@ -109,7 +109,7 @@ function oauthSignIn(parts: TilkeeSignInParts, auth: OauthAuth): TilkeeSignIn {
 }
 
 /**
- * The name under which an account's sign-in is kept; no secret. Accounts that only a browser sign-in tells apart are
+ * The name under which an account's sign-in is kept; no secret. Accounts that differ only by a browser sign-in are
  * distinguished by their connection.
  */
 export function vaultName(settings: Pick<TilkeeSettings, 'id' | 'auth' | 'authUrl'>): string {

@@ -70,7 +70,7 @@ function unreachable(directory: string, barrier: string, { name }: ServerAccount
   );
 }
 
-/** Follows the link to files elsewhere, and tells whether there are data. */
+/** Follows the link to files elsewhere, and returns whether there are data. */
 async function findFiles(location: DataLocation): Promise<{ location: DataLocation; hasData: boolean }> {
   let found = location;
   try {

@@ -20,7 +20,7 @@ export const PROGRAM_ENVIRONMENT = { LC_ALL: 'C', TZ: 'UTC' };
 
 /**
  * Runs one of Postgres' programs to its end and reports how it went; rejects only when it could not be started or was
- * aborted. `cwd` is somewhere the account may be: Postgres' programs stop when they cannot tell where they are.
+ * aborted. `cwd` is somewhere the account may be: Postgres' programs stop when they cannot determine where they are.
  */
 export async function runProgram(
   file: string,

@@ -29,7 +29,7 @@ export interface RoundResult {
 }
 
 /**
- * One look at everything, in one transaction with what it changes and the messages that tell of it: whatever process looks, and wherever it is killed, no
+ * One look at everything, in one transaction with what it changes and the messages about it: whatever process looks, and wherever it is killed, no
  * change is reported twice or never. Null when another process looks now or has just looked.
  */
 export async function holdRound(

@@ -120,7 +120,7 @@ function createStorage(
     }
   };
 
-  /** As this process wrote the row last. */
+  /** The row as this process wrote it last. */
   let written: KnownBudget | null = null;
   /** No other process changed the row between two changes of this one. */
   let isAlone = false;

@@ -14,7 +14,7 @@ const HEAD_BYTES = 1 + SALT_BYTES + NONCE_BYTES + TAG_BYTES;
 /** About 50 ms and 16 MB, once per process and salt. */
 const SCRYPT: ScryptOptions = { N: 2 ** 14, r: 8, p: 1 };
 
-/** For what this process stores first: one key to derive, for it and for whoever reads that, however many accounts there are. */
+/** The salt of what this process stores: so it derives one key only, however many accounts there are. */
 const PROCESS_SALT = randomBytes(SALT_BYTES);
 
 /** Seals and opens what is stored under one name. */

@@ -12,7 +12,7 @@ export interface ProcessRecord extends Omit<SyncProcess, 'connections'> {
 }
 
 export const BEAT_MS = 10_000;
-/** Four beats and a little: one that comes late is no death. */
+/** Four beats and a little, so that one may be late. */
 const ALIVE_MS = 45_000;
 const DELETED_AFTER_MS = 86_400_000;
 

@@ -22,7 +22,7 @@ export type QuarantinedRecord = Omit<SyncQuarantine, 'resolved_at'>;
 /** An open row without its text, which is personal data. */
 export type QuarantineEntry = Omit<QuarantinedRecord, 'raw_text'>;
 
-/** What is absent may be any. */
+/** An absent member matches any row. */
 interface QuarantineFilter {
   readonly connectionId?: string;
   /** `tiledesk.leads`. */
@@ -81,7 +81,7 @@ export function listOpenQuarantine(prisma: PrismaClient, filter: QuarantineFilte
   return prisma.syncQuarantine.findMany({ ...openRows(filter), omit: { raw_text: true, resolved_at: true } });
 }
 
-/** As `listOpenQuarantine`, with the texts; only those behind `page.after`. */
+/** Returns the same with the texts; only those behind `page.after`. */
 export function readOpenQuarantine(
   prisma: PrismaClient,
   filter: QuarantineFilter,

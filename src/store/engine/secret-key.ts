@@ -69,7 +69,6 @@ function otherKey(): ConfigError {
 }
 
 export interface RekeyOptions {
-  /** Null: it is lost. */
   readonly oldKey: string | null;
   readonly newKey: string;
   /** What neither key opens is deleted, instead of refused. */

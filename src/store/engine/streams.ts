@@ -9,7 +9,6 @@ export interface StreamKey {
   readonly stream: string;
 }
 
-/** The columns of a key. */
 export const columnsOf = ({ connectionId, stream }: StreamKey) => ({ connection_id: connectionId, stream });
 
 export interface ConfiguredStream extends StreamKey {

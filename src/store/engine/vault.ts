@@ -18,7 +18,6 @@ import { refuseOtherKey } from './secret-key.ts';
 interface VaultParts {
   /** Whose secret; in the clear. */
   readonly name: string;
-  /** LEADMIRROR_SECRET_KEY. */
   readonly secretKey: string;
   readonly clock?: Clock;
   /** How long the lock of a lost process lasts; default: a minute. Renewed at a quarter of it. */

@@ -2,12 +2,10 @@ import type { PrismaClient } from '../../generated/prisma/client.ts';
 import { databaseNow } from '../database-time.ts';
 import { columnsOf, type StreamKey } from './streams.ts';
 
-/** What the last verify of a stream found. */
 export interface Verification {
   /** When it began: the mirror is compared with what the upstream showed from then on. */
   readonly startedAt: Date;
   readonly upstreamRows: number;
-  /** Rows compared by content too. */
   readonly comparedRows: number;
   readonly missing: number;
   readonly stale: number;
@@ -16,7 +14,6 @@ export interface Verification {
   readonly repaired: number;
 }
 
-/** Keeps the last verification of a stream. */
 export async function storeVerification(
   prisma: PrismaClient,
   key: StreamKey,

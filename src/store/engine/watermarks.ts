@@ -13,7 +13,6 @@ export interface StreamProgress {
 const readCheckpoint = (prisma: PrismaClient, key: StreamKey, pass: Pass) =>
   prisma.syncCheckpoint.findUnique({ where: { connection_id_stream_pass: { ...columnsOf(key), pass } } });
 
-/** How far a pass of a stream is. */
 export async function readProgress(prisma: PrismaClient, key: StreamKey, pass: Pass): Promise<StreamProgress> {
   const row = await readCheckpoint(prisma, key, pass);
   return {

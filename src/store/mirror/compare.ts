@@ -8,7 +8,6 @@ import { differs, recordsetOf, tableName } from './table-sql.ts';
 export type DifferenceKind =
   /** Upstream has it, the mirror has not, or calls it deleted. */
   | 'missing'
-  /** The mirror has an older version. */
   | 'stale'
   /** No older version, but other content: in `raw`, in a typed column or in what the store derives from them. */
   | 'different';

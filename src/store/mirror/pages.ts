@@ -47,11 +47,10 @@ interface CheckpointWrite {
   readonly cursor: unknown;
   /** Null or absent: the stored one stays. */
   readonly watermark?: Readonly<Record<string, string>> | null;
-  /** As `watermark`. */
   readonly walkedAt?: Readonly<Record<string, string>> | null;
   /** The walk ended complete: the pass is verified as of now. */
   readonly completed?: boolean;
-  /** Of a full sync: the newest change on this page. */
+  /** The newest change on this page, only of a full sync. */
   readonly newestChange?: Date | null;
 }
 
@@ -61,12 +60,10 @@ export interface PageToWrite {
   readonly page: PageWrite | null;
   /** Ids that the walk saw first on this page, kept with it: they never claim more than the checkpoint. */
   readonly seen?: { readonly list: string; readonly ids: readonly string[] };
-  /** Rows found to be gone. */
   readonly tombstones?: { readonly table: TableSpec; readonly before: Date | null; readonly ids: readonly string[] };
   readonly checkpoint: CheckpointWrite;
   /** The run's counts before this page; not modified. */
   readonly counts: RunCounts;
-  /** The run ends with this page. */
   readonly end: RunEnd | null;
   /** The run lets others have their turn: its lease ends with this page, and its next holder goes on with it. */
   readonly yields?: boolean;
@@ -259,7 +256,6 @@ changed as (
 )`;
 }
 
-/** The upsert as a statement of its own. */
 export function upsertSql(table: TableSpec, json: string, values: UpsertValues): Prisma.Sql {
   return Prisma.sql`
 with ${incomingPart(table, json)}, ${upsertParts(table, values)} select read, created, updated from counted`;

@@ -7,7 +7,7 @@ import { differs, quoteName, recordsetOf, tableName } from './table-sql.ts';
 interface StoredRecord {
   readonly id: string;
   readonly content_hash: string;
-  /** As text: Prisma would look at every value in it. */
+  /** Text, because Prisma would look at every value of JSON. */
   readonly raw: string;
 }
 

@@ -6,7 +6,6 @@ export function quoteName(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
 }
 
-/** Schema and table. */
 export function tableName({ schema, name }: Pick<TableSpec, 'schema' | 'name'>): string {
   return `${quoteName(schema)}.${quoteName(name)}`;
 }
@@ -17,7 +16,7 @@ export function recordsetOf({ columns }: TableSpec, ...more: readonly string[]):
   return ['id text', ...typed, 'deleted_at timestamptz', ...more].join(', ');
 }
 
-/** Whether stored row `t` differs; what `given` does not tell of an attributed column is no difference. */
+/** Whether stored row `t` differs; a missing value of an attributed column is no difference. */
 export function differs({ attributed = [] }: TableSpec, name: string, given: string): string {
   const column = quoteName(name);
   const isOther = `t.${column} is distinct from ${given}.${column}`;

@@ -34,7 +34,7 @@ export async function readSuspects(
   return rows.map(({ row }) => row);
 }
 
-/** Some alive rows that the walk saw: the answers about them tell whether the upstream can be asked. */
+/** Some alive rows that the walk saw: the answers about them show whether the upstream can be asked. */
 export async function readSeenRows(
   prisma: PrismaClient,
   { key, table }: SuspectQuery,

@@ -20,12 +20,10 @@ export interface AlertKey {
   readonly kind: AlertKind;
 }
 
-/** Something that is wrong now. */
 export interface AlertCondition extends AlertKey {
   readonly reason: string;
   /** The code of the reason. Conditions with the same one are reported as one. */
   readonly reason_code: string;
-  /** Null: not known. */
   readonly since: Date | null;
 }
 

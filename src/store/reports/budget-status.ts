@@ -10,9 +10,8 @@ export interface BudgetStatus {
   readonly spacing_ms: number;
   /** No request is sent before then; null while nothing blocks. Past while a request tries whether the upstream answers again. */
   readonly blocked_until: Date | null;
-  /** The code of the reason. */
   readonly blocked_reason: string | null;
-  /** Of a wait that the server asked for; 0: none. */
+  /** The rest of a wait that the server asked for; 0: none. */
   readonly blocked_seconds: number;
   /** `closed` too where no request is sent any more: no enabled, unpaused stream is paid from it. */
   readonly circuit: 'closed' | 'half_open' | 'open';

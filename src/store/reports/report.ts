@@ -32,9 +32,8 @@ export interface Report {
     readonly by_weekday: readonly number[];
   };
   readonly response_times: ResponseTimes & { readonly by_time: readonly (ResponseTimes & { readonly at: string })[] };
-  /** Of the requests opened in these days. `satisfied`: rated 4 or more. */
+  /** Counts the requests opened in these days. `satisfied`: rated 4 or more. */
   readonly satisfaction: Satisfaction & { readonly by_time: readonly (Satisfaction & { readonly at: string })[] };
-  /** As it is now. */
   readonly backlog: {
     readonly open: number;
     readonly unanswered: number;
@@ -44,9 +43,9 @@ export interface Report {
     readonly under_7_days: number;
     readonly older: number;
   };
-  /** Of the leads created in these days: each step is part of the one before. */
+  /** Counts the leads created in these days: each step is part of the one before. */
   readonly funnel: Readonly<Record<'leads' | 'with_request' | 'answered' | 'closed' | 'rated', number>>;
-  /** Of the links sent in these days, whenever they were opened. */
+  /** Counts the links sent in these days, whenever they were opened. */
   readonly links: {
     readonly sent: number;
     readonly opened: number;
@@ -56,7 +55,7 @@ export interface Report {
     readonly lost: number;
     readonly visits: number;
     readonly time_read_seconds: number;
-    /** Mean of the opened ones that tell, 0 to 100; null: none does. */
+    /** Mean of the opened ones with a value, 0 to 100; null: none has one. */
     readonly percent_read: number | null;
     readonly by_time: readonly { readonly at: string; readonly sent: number; readonly opened: number }[];
   };
@@ -90,7 +89,6 @@ export interface ReportQuery {
   readonly from?: string | undefined;
   /** Absent: today, by the time zone that holds for accounts without one of their own. */
   readonly to?: string | undefined;
-  /** Only this account. */
   readonly connection?: string | undefined;
 }
 

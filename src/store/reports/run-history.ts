@@ -3,7 +3,7 @@ import type { Outcome, Pass } from '../../stream.ts';
 import { addMs, databaseNow } from '../database-time.ts';
 import type { RunRecord } from '../engine/runs.ts';
 
-/** What the runs tell about the hours behind us and about this moment; read-only. */
+/** Queries on past and current runs; read-only. */
 
 /** A pass that holds its lease now, with the counts of its last written page. */
 export interface RunningPass {
@@ -14,7 +14,6 @@ export interface RunningPass {
   readonly started_at: Date;
   readonly pages: number;
   readonly requests: number;
-  /** Records of this run. */
   readonly read: number;
   /** Records that earlier runs of the same walk read, before it was put off or stopped. */
   readonly read_before: number;
@@ -53,7 +52,7 @@ export interface PassError {
   readonly at: Date;
 }
 
-/** The newest ended run of each stream and pass, where it did not succeed; newest first. Cancelled runs tell nothing. */
+/** The newest ended run of each stream and pass, where it did not succeed; newest first. Cancelled runs do not count. */
 export async function readPassErrors(prisma: PrismaClient): Promise<PassError[]> {
   return prisma.$queryRaw<PassError[]>`
     select s.connection_id, s.stream, r.pass, r.outcome, r.error_code as code, coalesce(r.error_message, r.error_code) as message, r.ended_at as at
@@ -82,7 +81,6 @@ export interface RunGroup {
   readonly from_slot: number;
   readonly to_slot: number;
   readonly runs: number;
-  /** Rows created, updated and deleted. */
   readonly changes: number;
 }
 
@@ -100,7 +98,6 @@ export async function readRunGroups(prisma: PrismaClient): Promise<RunGroup[]> {
 
 /** One hour of one connection, or of one stream of it. */
 export interface Hour {
-  /** Begins then (UTC). */
   readonly at: Date;
   /** Rows created and updated by the runs that ended in it. */
   readonly rows: number;
@@ -161,11 +158,9 @@ export interface RunFilter {
   readonly connectionId?: string;
   readonly stream?: string;
   readonly outcome?: Outcome | 'running';
-  /** Runs older than this one. */
   readonly before?: bigint;
 }
 
-/** The newest runs first. */
 export async function findRuns(prisma: PrismaClient, filter: RunFilter): Promise<RunRecord[]> {
   const { limit, connectionId, stream, outcome, before } = filter;
   const rows = await prisma.syncRun.findMany({
