@@ -175,7 +175,7 @@ describe('start', () => {
     const blocked = async () => (await ops.streams()).filter(({ state }) => state === 'blocked');
     await until('every stream of the account is blocked', async () => (await blocked()).length === STREAMS.length);
     for (const { reason } of await blocked()) expect(reason).toMatch(/TILEDESK_EMAIL and TILEDESK_PASSWORD/);
-    const skipped = () => daemon.stderr.split('run skipped: parked').length - 1;
+    const skipped = () => daemon.stderr.split('run skipped: cooling_down').length - 1;
     await until('the first tick is skipped', () => skipped() > 0);
     const [ticks, asked] = [skipped(), signIns()];
     expect(asked).toBeLessThanOrEqual(STREAMS.length);
