@@ -115,7 +115,7 @@ async function assemble(
   const createLive = () =>
     createLiveStreams(current, [...connectConfigured(current.connections), ...custom], clock.now());
   let live = createLive();
-  /** A checkpoint is kept: should the stream come back, it goes on from there. */
+  /** A checkpoint is kept: if the stream is configured again, it goes on from there. */
   const endRemovedRuns = (): void => {
     for (const { connectionId, stream, stop } of running) {
       if (live.find(connectionId, stream) !== undefined) continue;

@@ -12,7 +12,7 @@ export interface LoggerOptions {
 }
 
 /**
- * Logs go to stderr, so that stdout stays free for `--json`. Values under these names never reach a log line, whoever
+ * Logs go to stderr, so that stdout stays free for `--json`. Values under these names never reach a log line, whichever module
  * passes them: a second net below the rule that no secret and no personal data is handed to the logger at all.
  */
 const REDACTED = ['authorization', 'password', 'token', 'secret', 'email', 'databaseUrl', 'redisUrl'].flatMap(

@@ -9,7 +9,7 @@ const OVERWRITE_CODES: ReadonlySet<unknown> = new Set(['EACCES', 'EPERM', 'EROFS
 const MAX_LINKS = 40;
 
 /**
- * Writes a file whole or not at all: whoever has the old one open keeps it, and a full disk leaves it as it was. Links are followed, and the permissions of
+ * Writes a file whole or not at all: a reader of the old one keeps it, and a full disk leaves it as it was. Links are followed, and the permissions of
  * an existing file stay; `isPrivate`: only its owner may read the new one.
  *
  * Only a plain file is ever replaced. A device, a pipe or a socket is written into, which fails when nothing reads there.

@@ -144,7 +144,7 @@ export interface WalkStep<S extends WalkState = WalkState> {
 }
 
 /**
- * A way through a list. Pure: the same state and page give the same step, whoever asks.
+ * A way through a list. Pure: the same state and page give the same step.
  *
  * @throws UpstreamContractError from `accept` when a page contradicts the upstream's own rules.
  */

@@ -18,7 +18,7 @@ export function fairnessIn(queue: RunQueue, sliceMs = SLICE_MS): Fairness {
 async function isWaitedFor(queue: RunQueue): Promise<boolean> {
   if ((await queue.getWaitingCount()) > 0) return true;
   // Jobs whose time has come count among the delayed until a worker asks for its next job, and all workers may be busy. The queue does not report when a job
-  // that was put off is due; not before its last run began plus the delay. To yield too early only costs a look into the queue.
+  // that was postponed is due; not before its last run began plus the delay. To yield too early only costs a look into the queue.
   const [first] = await queue.getDelayed(0, 0);
   if (first === undefined) return false;
   return Math.max(first.timestamp, first.processedOn ?? 0) + first.delay <= Date.now();

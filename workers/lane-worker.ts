@@ -61,7 +61,7 @@ export class LaneWorker {
     await Promise.all(this.#all.map((worker) => worker.finish(worker !== this.#worker)));
   }
 
-  /** Lets go of everything at once, also when `close` waits for a server that is away. */
+  /** Closes everything at once, also when `close` waits for an unreachable server. */
   async abandon(): Promise<void> {
     this.#stopWatching();
     await Promise.all(this.#all.map((worker) => worker.close(true)));

@@ -16,7 +16,7 @@ export interface DaemonOptions {
   /** Stops the daemon, as `stop` does. */
   readonly signal: AbortSignal;
   readonly queueOptions?: QueueOverrides;
-  /** How long a run works before it lets others have their turn. */
+  /** How long a run works before it yields to others. */
   readonly sliceMs?: number;
   /** Least time between two refreshes of the reporting tables. */
   readonly refreshGapMs?: number;

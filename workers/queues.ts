@@ -91,7 +91,7 @@ export async function createQueues(options: CreateQueuesOptions): Promise<Queues
 export async function enqueueRun(queues: Queues, job: RunJob): Promise<void> {
   const isManual = job.trigger === 'manual';
   const adding = queues.lanes[laneOf(job.pass)].add(RUN, job, {
-    // `replace`: a run that was put off is not waited for; a person asked for it now.
+    // `replace`: a postponed run is not waited for; a person asked for it now.
     deduplication: { id: deduplicationId(job), keepLastIfActive: isManual, replace: isManual },
     // Only failures of our own database get here; what the upstream does is a run's outcome.
     attempts: 8,

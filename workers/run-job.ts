@@ -18,7 +18,7 @@ const runJobSchema = z.object({
   trigger: z.enum(['schedule', 'manual']),
   /** How often the upstream asked to wait, and since when (ms since 1970): bounds the waiting of one job. */
   postponed: z.object({ count: z.number().int().nonnegative(), since: z.number() }).optional(),
-  /** The run that let others have their turn and goes on with this job: sync.runs.id. */
+  /** The run that yielded and goes on with this job: sync.runs.id. */
   continues: z.string().regex(/^\d+$/).optional(),
 });
 

@@ -171,7 +171,7 @@ function logResult(logger: Logger, facts: Record<string, unknown>, result: RunRe
   const line = { ...facts, run: String(runId), outcome, ...counts, ...(error && { error }) };
   const changed = created + updated + deleted + quarantined;
   if (outcome === 'failed' || outcome === 'partial') logger.warn(line, `run ${outcome}`);
-  else if (error?.code === 'yielded') logger.debug(line, 'run lets others have their turn');
+  else if (error?.code === 'yielded') logger.debug(line, 'run yields to others');
   else if (outcome !== 'succeeded' || changed > 0) logger.info(line, `run ${outcome}`);
   else logger.debug(line, 'run found nothing new');
 }

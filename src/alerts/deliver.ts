@@ -20,7 +20,7 @@ const LONGEST_RETRY_MS = 15 * 60_000;
 /** Older messages are dropped; the state itself stays in `sync.alerts`. */
 const GIVE_UP_MS = 3 * 24 * 3_600_000;
 
-/** Sends what is due on one channel, in order, until nothing is or one fails. Twice only when a process dies between the answer and its note. */
+/** Sends what is due on one channel, in order, until nothing is or one fails. Sends one twice only when a process ends between the answer and its note. */
 export async function deliverDue(parts: DeliverParts, channel: Channel): Promise<void> {
   const { prisma, signal } = parts;
   while (!signal.aborted) {

@@ -17,7 +17,7 @@ const STREAM = ['<stream>', 'tiledesk.leads, tilkee.tokens, or a source for all 
 export async function main(argv: readonly string[], proc: CommandProcess = process): Promise<void> {
   const program = createProgram(proc);
   const json = argv.includes('--json');
-  // Whoever reads the output may stop early (`leadmirror runs | head -1`): the work goes on, and what it prints goes nowhere.
+  // The reader may stop early (`leadmirror runs | head -1`): the work goes on without output.
   surviveLostOutput(proc);
   // Libraries throw where their caller cannot catch it: pg does when a server asks for a sign-in that it does not know.
   proc.on('uncaughtException', async (error) => {

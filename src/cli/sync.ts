@@ -79,7 +79,7 @@ async function followRun(
       track.show(counts);
       if (!isFirst || walk === undefined) return;
       isFirst = false;
-      // Only a guess at the time left hangs on it.
+      // Only the estimated time left depends on it.
       void readBefore(app, key, pass).then(track.readBefore, () => {});
     },
     end: () => track.end(),

@@ -85,7 +85,7 @@ function labelOf(path: readonly PropertyKey[]): string {
   return location === '' ? CONNECTIONS_FILE : `${CONNECTIONS_FILE}: ${location.slice(1)}`;
 }
 
-/** What a person can do about a code of the YAML reader. Its own messages quote the file, and so perhaps a password. */
+/** Our messages by the YAML reader's codes. Its own messages quote the file, which may contain a password. */
 const YAML_ADVICE: Readonly<Record<string, string>> = {
   BAD_INDENT: 'the indentation does not fit, or a bracket is not closed',
   BAD_ALIAS: 'a text beginning with * needs quotes',

@@ -17,7 +17,7 @@ export const MAX_WAIT_MS = 5 * 60_000;
 const JITTER = 0.1;
 /** A request that comes while another one is the probe waits this long. */
 const PROBE_POLL_MS = 2_000;
-/** What a probe may take beyond its request's time limit before the next one is let through: it may have died. */
+/** What a probe may take beyond its request's time limit before the next one is let through: its process may have ended. */
 const PROBE_SLACK_MS = 15_000;
 export const DEFAULT_REQUEST_TIMEOUT_MS = 30_000;
 

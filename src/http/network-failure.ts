@@ -23,7 +23,7 @@ const HINTS: readonly (readonly [code: RegExp, meaning: string, hint: string])[]
   [
     /^CERT_(HAS_EXPIRED|NOT_YET_VALID)$/,
     'cannot trust',
-    'its certificate is outside its dates; check the clock of this machine, and with whoever runs the server; for another authority set NODE_EXTRA_CA_CERTS',
+    'its certificate is outside its dates; check the clock of this machine, and ask the operator of the server; for another authority set NODE_EXTRA_CA_CERTS',
   ],
   [
     /ALTNAME/,
@@ -79,7 +79,7 @@ export function networkFailure(
   });
 }
 
-/** Name, code and message of an error and nothing that hangs on it. */
+/** Returns only name, code and message of an error. */
 export function bareCause(error: unknown, code: string): Error {
   return Object.assign(new Error(error instanceof Error || hasMessage(error) ? error.message : code), { code });
 }

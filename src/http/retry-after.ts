@@ -56,7 +56,7 @@ export function backoffCeilingMs(options: { attempt: number; baseMs: number; cap
   return Math.min(options.capMs, options.baseMs * 2 ** doublings);
 }
 
-/** Exponential backoff with full jitter, so that workers that failed together do not come back together. */
+/** Exponential backoff with full jitter, so that workers that failed together do not retry together. */
 export function backoffMs(options: { attempt: number; baseMs: number; capMs: number; random: () => number }): number {
   return Math.round(options.random() * backoffCeilingMs(options));
 }

@@ -65,7 +65,7 @@ export function describeDay(day: DayFacts): string {
   const parts = [counted(day.runs, 'run')];
   if (day.failed > 0) parts.push(`${count(day.failed)} failed${lastOf(day, 'failed')}`);
   if (day.partial > 0) parts.push(`${count(day.partial)} partial${lastOf(day, 'partial')}`);
-  if (day.postponed > 0) parts.push(`${count(day.postponed)} put off`);
+  if (day.postponed > 0) parts.push(`${count(day.postponed)} postponed`);
   if (day.failed + day.partial + day.postponed === 0) parts.push('all succeeded');
   return `Last 24 hours: ${parts.join(', ')}; ${counted(day.changes, 'row')} changed`;
 }

@@ -15,7 +15,7 @@ export interface OpsParts {
   readonly control?: Control;
   /** Null or absent: read-only, and only for who reaches it under a loopback name. */
   readonly token?: string | null;
-  /** Opens everything for reading; whoever has it changes nothing. */
+  /** Allows reading everything, and no changes. */
   readonly readToken?: string | null;
   /** Addresses and networks of proxies whose X-Forwarded-For counts. */
   readonly trustedProxies?: readonly string[];

@@ -48,7 +48,7 @@ export interface SignInSession<T> extends HeaderSource {
 
 const AGAIN_MS = 10_000;
 
-/** This process's session, else the vault's, else a sign-in. Whoever comes second finds what the first one left. */
+/** This process's session, else the vault's, else a sign-in. The second caller finds the session of the first. */
 export function createSession<T>(parts: SessionParts<T>): SignInSession<T> {
   const { vault, headerOf, isUsable, signIn, replacesUnreadable } = parts;
   let session: T | null = null;
@@ -135,7 +135,7 @@ function shared<T>(work: (options: FetchOptions) => Promise<T>): (options: Fetch
     const result = work({ ...options, onRequest, signal: stop.signal }).finally(() => {
       if (running === started) running = null;
     });
-    // Whoever was stopped does not look at it any more.
+    // A stopped caller does not read it any more.
     result.catch(() => {});
     const started: RunningSignIn<T> = { result, stop, waiting: 0, hasAsked: false };
     return started;

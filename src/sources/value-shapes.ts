@@ -52,7 +52,7 @@ function lookAt(text: string): number {
   return found;
 }
 
-/** What opens an account whoever holds it. Sure enough to be taken out of what a person wrote, too. */
+/** Keys that open an account. Distinct enough to be removed from free text, too. */
 const KEYS = new RegExp(
   [
     '-----BEGIN [A-Z ]{0,40}PRIVATE KEY[A-Z ]{0,40}-----[\\s\\S]*?(?:-----END [A-Z ]{0,40}PRIVATE KEY[A-Z ]{0,40}-----|$)',

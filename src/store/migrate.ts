@@ -101,7 +101,7 @@ export async function adoptPreview({ url, migrations }: MigrateOptions): Promise
       if (!applied.includes(PREVIEW.last)) {
         throw new DatabaseError(
           'database_preview',
-          `an early preview of leadmirror made the database: it lacks ${PREVIEW.last} and perhaps more. Start the last preview with it once, or give this version an empty database, which it fills again`,
+          `an early preview of leadmirror made the database: it lacks ${PREVIEW.last}, and possibly more. Start the last preview with it once, or give this version an empty database, which it fills again`,
         );
       }
       await apply(client, init, 'delete from sync._prisma_migrations');

@@ -199,7 +199,7 @@ export class Run {
     return { outcome, error, watermark: this.watermark, retryInMs, isRecorded: false };
   }
 
-  /** Whether others may have their turn after the page at hand; see `shouldYield`. */
+  /** Whether the run may yield after the current page; see `shouldYield`. */
   get isSliceNearlyOver(): boolean {
     return performance.now() >= this.#sliceEndsAt - LONGEST_PAGE_MS;
   }
@@ -213,9 +213,9 @@ export class Run {
     return false;
   }
 
-  /** The slice is over, not the run: its line stays open, and whoever takes it up goes on with it. */
+  /** Ends the slice, not the run: its line stays open, and the next holder goes on with it. */
   yielded(): Ending {
-    const message = 'lets other streams have their turn, and goes on from its checkpoint';
+    const message = 'yields to other streams, and goes on from its checkpoint';
     return { ...this.ending('postponed', { code: 'yielded', message }), isRecorded: true };
   }
 

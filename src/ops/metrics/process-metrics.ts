@@ -27,7 +27,7 @@ export function createProcessMetrics() {
     runs: counter('runs', 'Runs that ended in this process, verifies included.', 'stream', 'pass', 'outcome'),
     runSeconds: histogram(
       'run_duration',
-      'How long a run took; of one that let others have their turn, the last slice.',
+      'How long a run took; of one that yielded to others, the last slice.',
       [0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 14_400],
       'stream',
       'pass',

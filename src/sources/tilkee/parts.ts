@@ -19,7 +19,7 @@ export type TilkeeAuth =
 
 export type TilkeeStreamName = 'projects' | 'items' | 'tokens' | 'connexions' | 'users';
 
-/** Lists beside the plain ones, which perhaps do not hold them. Rows seen twice are one row. */
+/** Lists beside the plain ones, which may not contain their rows. Rows seen twice are one row. */
 type TilkeeExtra = 'templates' | 'archived_projects' | 'colleagues_projects' | 'archived_tokens';
 
 export interface TilkeeSettings {

@@ -14,7 +14,7 @@ import type { KeptSignIn, TilkeeSettings, TokenVault } from './parts.ts';
  *
  *   session still good -> vault's tokens -> vault's refresh token -> the configured refresh token -> the password
  *
- * A refresh token may work only once. So a grant runs inside `vault.exclusive`, and whoever gets inside first looks
+ * A refresh token may work only once. So a grant runs inside `vault.exclusive`, and the first process inside looks
  * whether another process has left a fresh sign-in there.
  */
 export interface TilkeeSignIn extends HeaderSource {

@@ -10,7 +10,7 @@ const ARCHIVED = [['archived_tokens', 'true']] as const;
 
 /**
  * The links, V2 only, without any time of change: the incremental pass reads the front of the list, full syncs the
- * rest. Archived links are perhaps not in it: a second list. Without a list of all links it is read project by project.
+ * rest. Archived links may be missing from it: a second list. Without a list of all links it is read project by project.
  */
 export function createTokensStream(parts: TilkeeStreamParts): Stream {
   const { settings } = parts;

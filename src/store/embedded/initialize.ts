@@ -11,7 +11,7 @@ import type { ServerParts } from './server.ts';
 /** User and database of the built-in server. */
 export const NAME = 'leadmirror';
 
-/** A draft this old belongs to a process that died in the middle: initdb itself takes seconds. */
+/** A draft this old belongs to a process that ended in the middle: initdb itself takes seconds. */
 const ABANDONED_AFTER_MS = 60 * 60_000;
 
 /**

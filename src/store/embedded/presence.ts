@@ -13,7 +13,7 @@ export type Presence = Awaited<ReturnType<typeof openPresence>>;
 
 /**
  * Joins. Who uses the shared server is written in the server itself: every process holds one session with a shared
- * advisory lock. A process that dies loses its session, so there is nothing to clean up after a crash. Whoever leaves and
+ * advisory lock. A process that ends loses its session, so there is nothing to clean up after a crash. A process that leaves and
  * then gets the lock exclusively is the last one.
  *
  * Waits while the last process of before is stopping the server; that ends this session, too.

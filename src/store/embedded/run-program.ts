@@ -20,7 +20,7 @@ export const PROGRAM_ENVIRONMENT = { LC_ALL: 'C', TZ: 'UTC' };
 
 /**
  * Runs one of Postgres' programs to its end and reports how it went; rejects only when it could not be started or was
- * aborted. `cwd` is somewhere the account may be: Postgres' programs stop when they cannot determine where they are.
+ * aborted. `cwd` is a directory that the account may enter: Postgres' programs stop when they cannot determine where they are.
  */
 export async function runProgram(
   file: string,
@@ -69,7 +69,7 @@ export function lastLines(text: string, count = 8): string {
 /** With less than this Postgres can neither create a database nor write the next segment of its log. */
 const NEEDED_BYTES = 48 * 1024 * 1024;
 
-/** The error for a failure of Postgres in this directory: for want of space where there is little left. */
+/** The error for a failure of Postgres in this directory: too little space where there is little left. */
 export async function programFailure(directory: string, message: string): Promise<DatabaseError> {
   const room = await statfs(directory).catch(() => null);
   const isFull = room !== null && room.bavail * room.bsize < NEEDED_BYTES;

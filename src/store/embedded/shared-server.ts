@@ -15,7 +15,7 @@ const POLL_MS = 25;
 
 type SharedServerOptions = Readonly<{ parts: ServerParts; password: string; logger: Logger; joined: Joined }>;
 
-/** Our presence on the shared server, kept until `close`: when the server dies, it is started again at the same port. */
+/** Our presence on the shared server, kept until `close`: when the server ends, it is started again at the same port. */
 export class SharedServer {
   readonly url: string;
   /** A line for a person's terminal that opens this database. Holds no password. */
@@ -70,7 +70,7 @@ export class SharedServer {
         logger.error({ port }, 'the built-in Postgres had to take another port; restart leadmirror');
     } catch (error) {
       if (signal.aborted) return;
-      logger.error({ err: error }, 'the built-in Postgres did not come back; trying again');
+      logger.error({ err: error }, 'the built-in Postgres did not restart; trying again');
       await sleep(REJOIN_DELAY_MS, undefined, { signal }).catch(() => {});
     }
   }
@@ -79,7 +79,7 @@ export class SharedServer {
     this.#closing.abort();
     await this.#watching;
     const { logger, parts } = this.#options;
-    // Lost and not found again: whoever starts the server next also stops it.
+    // Lost and not found again: the process that starts the server next also stops it.
     if (!this.#presence) return;
     const signal = AbortSignal.timeout(STOP_TIMEOUT_MS);
     try {

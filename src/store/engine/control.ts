@@ -156,7 +156,7 @@ export async function readCancellation(prisma: PrismaClient, runId: bigint) {
   return { code: row.error_code, message: row.error_message ?? row.error_code };
 }
 
-/** Whether a run that let others have their turn is over: another process ended it, or a person cancelled it. */
+/** Whether a run that yielded is over: another process ended it, or a person cancelled it. */
 export async function isOver(prisma: PrismaClient, runId: bigint): Promise<boolean> {
   const row = await prisma.syncRun.findUnique({ where: { id: runId } });
   if (row === null) return false;
@@ -171,7 +171,7 @@ interface EndRunsOptions {
 }
 
 /**
- * Spends the tokens of the runs under way and closes their lines: those that run, those that let others have their turn, and those whose process vanished
+ * Spends the tokens of the runs under way and closes their lines: those that run, those that yielded, and those whose process vanished
  * without an error. A page that is being written is waited for, and counts; no other follows.
  */
 async function endRuns(

@@ -31,7 +31,7 @@ export interface Checkpoint {
 export interface Lease extends CheckpointKey {
   readonly token: bigint;
   readonly runId: bigint;
-  /** The run let others have their turn and goes on now, under the same id. */
+  /** The run yielded and goes on now, under the same id. */
   readonly isContinued: boolean;
   /** The configuration that was read last, by any process, had the stream. */
   readonly isConfigured: boolean;
@@ -49,8 +49,8 @@ type LeaseRow = Omit<Lease, keyof CheckpointKey | 'checkpoint' | 'readAt'> &
   Checkpoint & { readonly previousRunId: bigint | null };
 
 /**
- * Takes the lease when it is free or has expired; null while another run has it. A run that is taken over is closed as cancelled; one that let others
- * have their turn goes on.
+ * Takes the lease when it is free or has expired; null while another run has it. A run that is taken over is closed as cancelled; one that yielded
+ * goes on.
  *
  * @throws RunCancelledError (`paused`) while a person keeps the stream from running
  */
@@ -125,7 +125,7 @@ export async function releaseLease(prisma: PrismaClient, lease: Lease): Promise<
 }
 
 /**
- * All open ones, not only the last: who took over before may have died before it came to this. A run that gave its lease back without an end, because the
+ * All open ones, not only the last: a process that took over before may have ended too early to close them. A run that gave its lease back without an end, because the
  * database failed it, is one of them.
  */
 async function closeTakenOverRuns(prisma: PrismaClient, key: CheckpointKey, taken: LeaseRow): Promise<void> {

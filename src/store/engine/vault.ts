@@ -102,7 +102,7 @@ export function createDatabaseVault<T>(prisma: PrismaClient, parts: VaultParts) 
     return put(lock, payload);
   }
 
-  /** After sleeping past the lock. Whoever had it since may have stored nothing: then what was got here is the newest there is. */
+  /** After sleeping past the lock. The next holder may have stored nothing: then this secret is the newest. */
   async function putLate(late: Lock, payload: Buffer<ArrayBuffer>): Promise<void> {
     const lock = await take({ signal: new AbortController().signal, maxWaitMs: lockMs });
     await refuseOtherKey(prisma, secretKey);

@@ -65,7 +65,7 @@ export interface PageToWrite {
   /** The run's counts before this page; not modified. */
   readonly counts: RunCounts;
   readonly end: RunEnd | null;
-  /** The run lets others have their turn: its lease ends with this page, and its next holder goes on with it. */
+  /** The run yields: its lease ends with this page, and its next holder goes on with it. */
   readonly yields?: boolean;
 }
 
@@ -169,7 +169,7 @@ function pageSql(write: PageToWrite, json: string): Prisma.Sql {
 function lockedSql({ lease, checkpoint, end, yields = false }: PageToWrite): Prisma.Sql {
   const { completed = false, newestChange = null } = checkpoint;
   const text = (value: unknown) => (value == null ? null : JSON.stringify(value));
-  // The lease ends with the run: whoever waits for it need not wait for its expiry.
+  // The lease ends with the run: so that others need not wait for its expiry.
   const leaseSeconds = end === null && !yields ? LEASE_MS / 1000 : null;
   return Prisma.sql`
     update sync.checkpoints set cursor = ${text(checkpoint.cursor)}::jsonb,

@@ -15,7 +15,7 @@ export interface RunningPass {
   readonly pages: number;
   readonly requests: number;
   readonly read: number;
-  /** Records that earlier runs of the same walk read, before it was put off or stopped. */
+  /** Records that earlier runs of the same walk read, before it was postponed or stopped. */
   readonly read_before: number;
 }
 
