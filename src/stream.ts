@@ -120,6 +120,8 @@ export interface ListPage {
   readonly known?: Readonly<Record<string, unknown>>;
   /** The `Date` header (ms); of a list that follows a stream: until when its rows were written. Null: absent. */
   readonly serverTime: number | null;
+  /** What the answer cost: the request's milliseconds, without waits before it, and characters. Absent: not measured. */
+  readonly cost?: { readonly ms: number; readonly length: number };
   /** Only of a list that follows a stream: the row up to which this page goes; null: there are none left. */
   readonly position?: MirrorPosition | null;
   /** Ids of rows that are gone, because what they are part of is marked as deleted in the mirror. */
@@ -165,7 +167,7 @@ export interface Walk<S extends WalkState = WalkState> {
   accept(state: S, query: ListQuery, page: ListPage, known?: ReadonlySet<string>): WalkStep<S>;
   /** Returns the newest change on the first page and the server's clock then (ms), for the next walk; null: unknown. */
   beginning(state: S): { readonly newest: number | null; readonly serverTime: number | null };
-  /** Half as many rows a page from now on, after too large an answer; null when it cannot get smaller. */
+  /** Half as many rows a page from now on, after too large or too slow an answer; null when it cannot get smaller. */
   shrink(state: S): S | null;
 }
 
@@ -186,7 +188,9 @@ export interface List {
   readonly walk: Walk;
   /** Never empty while the stream has objects: an empty answer then contradicts the rows of the mirror. */
   readonly holdsAll?: boolean;
-  fetchPage(query: ListQuery, options: FetchOptions): Promise<ListPage>;
+  /** A page of more rows than these is tried once; when that fails, the walk goes on with smaller ones. */
+  readonly usualLimit?: number;
+  fetchPage(query: ListQuery, options: FetchOptions & { readonly attempts?: number }): Promise<ListPage>;
   /** Finds the newest change (ms) to seed the watermark before a full sync; null: nothing there. */
   fetchNewestChange?(options: FetchOptions): Promise<{ newest: number | null; serverTime: number | null }>;
 }

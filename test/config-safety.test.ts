@@ -130,7 +130,7 @@ describe('secrets', () => {
       queue: 'Redis at redis.example:6379',
       [`tiledesk:${PROJECT}`]:
         'https://api.tiledesk.com/v3, e-mail and password (jwt), leads requests departments project_users, ' +
-        '200 requests a minute, pages of 100, full syncs by id',
+        '200 requests a minute, pages of 100, of leads up to 1000, full syncs by id',
       'health and status': 'http://127.0.0.1:8080, actions with OPS_TOKEN',
     });
   });

@@ -60,6 +60,7 @@ describe('defaults', () => {
           streams: ['leads', 'requests', 'departments', 'project_users'],
           requestsPerMinute: 200,
           pageSize: 100,
+          maxPageSize: 1000,
           fullSyncKey: 'id',
           allowCustomRole: false,
         },

@@ -71,9 +71,9 @@ const describeSchedule = ({ incremental, reconcile, timezone }: StreamSchedule):
   `changes ${incremental ?? 'off'}, everything ${reconcile ?? 'off'} (${timezone})`;
 
 function describeTiledesk(connection: TiledeskConnectionConfig): string {
-  const { baseUrl, auth, streams, requestsPerMinute, pageSize, fullSyncKey, allowCustomRole } = connection;
+  const { baseUrl, auth, streams, requestsPerMinute, pageSize, maxPageSize, fullSyncKey, allowCustomRole } = connection;
   const account = auth.kind === 'token' ? 'token' : `e-mail and password (${auth.kind})`;
-  const pace = `${requestsPerMinute} requests a minute, pages of ${pageSize}, full syncs by ${fullSyncKey}`;
+  const pace = `${requestsPerMinute} requests a minute, pages of ${pageSize}, of leads up to ${Math.max(pageSize, maxPageSize)}, full syncs by ${fullSyncKey}`;
   return `${baseUrl}, ${account}, ${streams.join(' ')}, ${pace}${allowCustomRole ? ', any role accepted' : ''}`;
 }
 

@@ -89,6 +89,7 @@ const manners = ({ allowInsecureHttp }: Pick<AccountRules, 'allowInsecureHttp'>)
   ),
   requestsPerMinute: integer(10, 100_000),
   pageSize: integer(10, 100),
+  maxPageSize: integer(10, 1_500),
   scanKey: oneOf(['_id', 'createdAt']),
   /** Accept a role other than owner or admin on purpose: such a role may see only a part of the requests. */
   allowCustomRole: flag,

@@ -23,6 +23,7 @@ const TABLE = {
   TILEDESK_STREAMS: preset('leads,requests,departments,project_users'),
   TILEDESK_REQUESTS_PER_MINUTE: preset('200'),
   TILEDESK_PAGE_SIZE: preset('100'),
+  TILEDESK_MAX_PAGE_SIZE: preset('1000'),
   TILEDESK_SCAN_KEY: preset('_id'),
   TILEDESK_ALLOW_CUSTOM_ROLE: preset('false'),
 

@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { ResponseTooLargeError, UpstreamContractError } from '../errors.ts';
+import { ResponseTooLargeError, TransientError, UpstreamContractError } from '../errors.ts';
 import {
   type FetchOptions,
   type List,
@@ -124,7 +124,7 @@ async function fetchTraced<T>(list: List, from: WalkState, options: WalkOptions<
   }
 }
 
-/** Asks with half the rows as long as the answer is over the size limit. */
+/** Asks with half the rows as long as the answer is over the size limit, or a page of more rows than usual fails. */
 async function fetchFitting<T>(
   list: List,
   from: WalkState,
@@ -133,12 +133,14 @@ async function fetchFitting<T>(
   for (let state = from; ; ) {
     const query = list.walk.next(state);
     const askedAt = performance.now();
+    const isWide = query.limit > (list.usualLimit ?? Number.POSITIVE_INFINITY);
     try {
-      const page = await list.fetchPage(query, options);
+      const page = await list.fetchPage(query, isWide ? { ...options, attempts: 1 } : options);
       assertBounded(query, page);
       return { query, state, page, prepare: once(() => options.prepare(page, askedAt)) };
     } catch (error) {
-      const smaller = error instanceof ResponseTooLargeError ? list.walk.shrink(state) : null;
+      const maySmaller = error instanceof ResponseTooLargeError || (isWide && error instanceof TransientError);
+      const smaller = maySmaller ? list.walk.shrink(state) : null;
       if (smaller === null) throw error;
       state = smaller;
     }

@@ -30,6 +30,8 @@ export interface StitchOptions {
   readonly sort: SortKey;
   /** Rows a page, at most; a smaller size reported by the server is obeyed from then on. */
   readonly pageSize: number;
+  /** Pages grow up to so many rows while their answers are cheap; default: they do not grow. */
+  readonly widest?: number;
   /** Stop at the first row older than this (ms); null: read to the end. Only for `updated_at`. */
   readonly stopBefore?: number | null;
   /** Every question stays inside this window. */
@@ -60,6 +62,8 @@ export interface StitchState {
   /** The server was asked for a larger page and did not give one. */
   readonly isNarrow: boolean;
   readonly size: number;
+  /** Pages do not grow beyond; absent in older checkpoints. */
+  readonly widest?: number;
   /** Rows to step back by next time; 0 while stitched. */
   readonly back: number;
   readonly stepBacks: number;
@@ -85,6 +89,10 @@ interface InnerWalk {
   readonly window: ListWindow;
   readonly readDownTo: number;
 }
+
+/** What an answer may cost, that larger ones are asked for. */
+const CHEAP_MS = 1_000;
+const CHEAP_LENGTH = 2 * 2 ** 20;
 
 const MAX_NO_PROGRESS = 3;
 const DAY_MS = 86_400_000;
@@ -112,13 +120,21 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
     const read = readPage(query, page);
     const sized = {
       ...state,
-      size: read.size < query.limit ? Math.min(state.size, read.size) : state.size,
+      ...widthAfter(state, query, page, read),
       isNarrow: state.isNarrow || (state.wide !== null && read.size < query.limit),
       wide: null,
     };
     if (state.probing) return acceptProbe(sized, page);
     if (!isStitched(state, page, read)) return stepBack(sized, read);
     return acceptStitched(sized, page, read);
+  }
+
+  /** What the server did not give is not asked for again; twice as many rows as long as that stays cheap. */
+  function widthAfter(state: StitchState, query: ListQuery, { cost }: ListPage, read: ReadPage) {
+    const widest = state.widest ?? options.pageSize;
+    if (read.size < query.limit) return { size: Math.min(state.size, read.size), widest: Math.min(widest, read.size) };
+    const isCheap = cost !== undefined && cost.ms * 2 < CHEAP_MS && cost.length * 2 < CHEAP_LENGTH;
+    return { size: isCheap ? Math.max(state.size, Math.min(state.size * 2, widest)) : state.size, widest };
   }
 
   function isStitched({ frontier, tail = null }: StitchState, page: ListPage, read: ReadPage): boolean {
@@ -256,6 +272,7 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
       start: 0,
       isNarrow: false,
       size: options.pageSize,
+      widest: options.widest ?? options.pageSize,
       top: null,
       newest: null,
       serverTime: null,
@@ -266,6 +283,7 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
       ...state,
       ...UNTROUBLED,
       size: options.pageSize,
+      widest: options.widest ?? options.pageSize,
       inner: state.inner && { ...state.inner, state: innerWalk(state.inner.window).resume(state.inner.state) },
     }),
     next,
@@ -273,8 +291,10 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
     beginning: ({ newest, serverTime }) => ({ newest, serverTime }),
     shrink(state) {
       if (state.inner === null) {
-        const size = halved(state.size);
-        return size === null ? null : { ...state, size, wide: null };
+        const half = halved(state.size);
+        // First to the size that pages have usually.
+        const size = half !== null && state.size > options.pageSize ? Math.max(half, options.pageSize) : half;
+        return size === null ? null : { ...state, size, widest: size, wide: null };
       }
       const inner = innerWalk(state.inner.window).shrink(state.inner.state);
       return inner === null ? null : { ...state, inner: { ...state.inner, state: inner } };

@@ -21,6 +21,8 @@ export interface ServerRules {
   readonly maxLimit?: number;
   readonly fallback?: number;
   readonly countsAlways?: boolean;
+  /** Answers tell what they cost: now cheap, now dear. */
+  readonly tellsCost?: boolean;
 }
 
 export class ShiftingList {
@@ -90,7 +92,8 @@ export class ShiftingList {
     const records = matching.slice(skip, skip + size).map((row) => ({ ...row }));
     const total = query.wantTotal || this.#rules.countsAlways ? matching.length : null;
     const entries = records.map((row) => ({ ...row, sortId: row.place === undefined ? row.id : null }));
-    return { records, entries, pageSize: size, total, serverTime: this.now };
+    const cost = this.#rules.tellsCost ? { cost: { ms: this.#random() * 700, length: 0 } } : {};
+    return { records, entries, pageSize: size, total, serverTime: this.now, ...cost };
   }
 }
 

@@ -39,7 +39,7 @@ interface Kind {
 
 const privacy = { storeVisitorPii: false, storeLinks: false };
 const noApi = {} as never;
-const tiledesk: TiledeskStreamParts = { api: noApi, pageSize: 100, fullSyncKey: 'id', privacy };
+const tiledesk: TiledeskStreamParts = { api: noApi, pageSize: 100, maxPageSize: 100, fullSyncKey: 'id', privacy };
 const tilkee = { api: noApi, settings: { extras: [] }, privacy } as unknown as TilkeeStreamParts;
 
 const KINDS: readonly Kind[] = [

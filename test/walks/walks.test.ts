@@ -31,6 +31,8 @@ interface Kind {
   readonly sortedBy: 'id' | 'createdAt' | 'updatedAt';
   /** Incremental walks promise the rows changed since `stopBefore`; a row touched under way belongs to the next pass. */
   readonly isIncremental: boolean;
+  /** Chance that a page is not answered. */
+  readonly fails?: number;
 }
 
 const PAGE = 20;
@@ -39,6 +41,21 @@ const KINDS: Kind[] = [
     name: 'full sync by id',
     rules: { maxLimit: PAGE },
     walk: () => createStitchWalk({ sort: 'id', pageSize: PAGE }),
+    sortedBy: 'id',
+    isIncremental: false,
+  },
+  {
+    name: 'full sync by id, pages that grow and shrink',
+    rules: { tellsCost: true },
+    walk: () => createStitchWalk({ sort: 'id', pageSize: PAGE, widest: PAGE * 9 }),
+    sortedBy: 'id',
+    isIncremental: false,
+    fails: 0.1,
+  },
+  {
+    name: 'full sync by id, pages that grow beyond what the server gives',
+    rules: { tellsCost: true, maxLimit: PAGE * 3 },
+    walk: () => createStitchWalk({ sort: 'id', pageSize: PAGE, widest: PAGE * 9 }),
     sortedBy: 'id',
     isIncremental: false,
   },
@@ -129,6 +146,8 @@ function runWalk(list: ShiftingList, walk: Walk, kind: Kind, scenario: Scenario,
   const seen = new Set<string>();
   let state: WalkState = walk.start();
   for (let guard = 0; guard < 3000; guard++) {
+    // The request fails, and a smaller page is asked for.
+    if (kind.fails !== undefined && random() < kind.fails) state = walk.shrink(state) ?? state;
     const query = walk.next(state);
     const page = list.answer(query);
     const step = walk.accept(state, query, page);

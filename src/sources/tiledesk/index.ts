@@ -32,6 +32,7 @@ interface TiledeskSettings {
   readonly auth: Credentials;
   readonly streams: readonly TiledeskStreamName[];
   readonly pageSize: number;
+  readonly maxPageSize: number;
   readonly fullSyncKey: 'id' | 'created_at';
   readonly allowCustomRole: boolean;
 }
@@ -52,7 +53,7 @@ export function tiledeskCredential({ baseUrl, auth }: Pick<TiledeskSettings, 'ba
 }
 
 export function createTiledeskConnection({ settings, upstream, signIn, privacy }: TiledeskParts): Connection {
-  const { baseUrl, projectId, allowCustomRole, pageSize, fullSyncKey } = settings;
+  const { baseUrl, projectId, allowCustomRole, pageSize, maxPageSize, fullSyncKey } = settings;
   const api = createTiledeskApi({ baseUrl, projectId, allowCustomRole, signIn, upstream });
   let opened: AccountFacts | null = null;
   return {
@@ -60,7 +61,7 @@ export function createTiledeskConnection({ settings, upstream, signIn, privacy }
     source: 'tiledesk',
     credential: tiledeskCredential(settings),
     streams: STREAM_NAMES.filter((name) => settings.streams.includes(name)).map((name) =>
-      STREAMS[name]({ api, pageSize, fullSyncKey, privacy }),
+      STREAMS[name]({ api, pageSize, maxPageSize, fullSyncKey, privacy }),
     ),
     retryRefused: signIn.retryRefused,
     async open(options) {

@@ -1,3 +1,4 @@
+import { TransientError } from '../../errors.ts';
 import type { FetchOptions, List, ListQuery, PlanContext, Stream } from '../../stream.ts';
 import { createStitchWalk } from '../../walks/stitch.ts';
 import { asInteger, asTime, firstOf } from '../coerce.ts';
@@ -14,6 +15,7 @@ const STATUSES = [100, 50, 1000] as const;
 const DELETED = 1000;
 /** The server has no upper limit for leads: a group of equal times larger than a page is read with a larger one. */
 const WIDE_LIMIT = 2000;
+const WEEK_MS = 7 * 86_400_000;
 /** Pages overlap and begin at a multiple of their limit: of 100 rows 87 are new on average, of so many more 100. */
 const ROOM_FOR_OVERLAP = 1.15;
 
@@ -44,7 +46,8 @@ export const LEADS = tiledeskTable(
 );
 
 export function createLeadsStream(parts: TiledeskStreamParts): Stream {
-  const { api, pageSize, fullSyncKey } = parts;
+  const { api, pageSize, maxPageSize, fullSyncKey } = parts;
+  const usualLimit = Math.ceil(pageSize * ROOM_FOR_OVERLAP);
 
   async function fetchLeads(
     statuses: readonly number[],
@@ -78,15 +81,35 @@ export function createLeadsStream(parts: TiledeskStreamParts): Stream {
 
   function listOf(id: string, statuses: readonly number[], context: PlanContext): List {
     const ties = { kind: 'wide', limit: WIDE_LIMIT } as const;
+    const { pass, capabilities } = context;
+    const borne = Number(capabilities.leadsLimitUntil ?? 0) > Date.now() ? Number(capabilities.leadsLimit) : WIDE_LIMIT;
+    const widest = Math.max(usualLimit, Math.min(Math.ceil(maxPageSize * ROOM_FOR_OVERLAP), borne));
     const walk =
-      context.pass === 'incremental'
+      pass === 'incremental'
         ? createStitchWalk({ sort: 'updated_at', pageSize, stopBefore: context.stopBefore(id), ties })
-        : createStitchWalk({ sort: fullSyncKey, pageSize: Math.ceil(pageSize * ROOM_FOR_OVERLAP), ties });
+        : createStitchWalk({ sort: fullSyncKey, pageSize: usualLimit, widest, ties });
     return {
       id,
       walk,
-      fetchPage: (query, options) => fetchLeads(statuses, query, options),
+      usualLimit,
+      fetchPage: rememberLimit(context, (query, options) => fetchLeads(statuses, query, options)),
       fetchNewestChange: (options) => fetchNewestChange((query) => fetchLeads(statuses, query, options)),
+    };
+  }
+
+  /** A page that took too long, where a smaller one does not, is not asked for again for a week. */
+  function rememberLimit(context: PlanContext, fetchPage: List['fetchPage']): List['fetchPage'] {
+    let isSlow = false;
+    return async (query, options) => {
+      try {
+        const page = await fetchPage(query, options);
+        if (isSlow) await context.learn({ leadsLimit: query.limit, leadsLimitUntil: Date.now() + WEEK_MS });
+        isSlow = false;
+        return page;
+      } catch (error) {
+        isSlow = query.limit > usualLimit && error instanceof TransientError && error.code === 'timeout';
+        throw error;
+      }
     };
   }
 

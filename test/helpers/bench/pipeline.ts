@@ -215,7 +215,12 @@ function createMapping(stream: BenchStream): Stream {
   const notAsked = () => Promise.reject(new Error('not asked'));
   const create = stream === 'leads' ? createLeadsStream : createRequestsStream;
   return create({
-    ...{ api: { get: notAsked, exists: notAsked, verify: notAsked }, pageSize: PAGE, fullSyncKey: 'id' },
+    ...{
+      api: { get: notAsked, exists: notAsked, verify: notAsked },
+      pageSize: PAGE,
+      maxPageSize: PAGE,
+      fullSyncKey: 'id',
+    },
     privacy: { storeVisitorPii: false, storeLinks: false },
   });
 }

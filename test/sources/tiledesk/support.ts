@@ -103,6 +103,7 @@ export async function setupUpstream(options: TiledeskSandboxOptions = {}): Promi
           auth,
           streams: NAMES,
           pageSize,
+          maxPageSize: pageSize,
           fullSyncKey: 'id',
           allowCustomRole,
         },
