@@ -6,7 +6,10 @@ import { expect, it } from '@jest/globals';
 
 /** Checks names, comments and messages against the table "Plain English" of the style guide. */
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
-const FILES = ['src', 'workers'];
+const FILES = [
+  ...['src', 'workers', 'prisma/schema.prisma', 'docs/data-dictionary.md'],
+  ...['.env.example', 'leadmirror.example.yaml', 'deploy/monitoring/alerts.yml'],
+];
 
 /** Each as whole words; parts of camelCase and snake_case names are words too. */
 const REPLACED = [
@@ -47,7 +50,7 @@ it.each([
 
 it('files use the plain words', () => {
   const list = execFileSync('git', ['ls-files', '-z', ...FILES], { cwd: ROOT, encoding: 'utf8' });
-  const files = list.split('\0').filter((file) => /\.(ts|js|css)$/.test(file));
+  const files = list.split('\0').filter((file) => /\.(ts|js|css|prisma|md|example|ya?ml)$/.test(file));
   expect(files.length).toBeGreaterThan(200);
   const found = files.flatMap((file) =>
     readFileSync(join(ROOT, file), 'utf8')

@@ -69,7 +69,10 @@ BEGIN
     (31, 'does not say when', 'does not report when'),
     (32, 'what the link says', 'the link''s value'),
     (33, 'what its visits say', 'the sum of its visits'),
-    (34, 'where the link says so', 'where the link has it')
+    (34, 'where the link says so', 'where the link has it'),
+    (35, 'Word the user set', 'Text that the user set'),
+    (36, 'Nobody asks before then', 'No request is sent before then'),
+    (37, 'after a day of silence', 'after a day without one')
     ) AS p (nr, old, new) ORDER BY nr LOOP
       plain := replace(plain, pair.old, pair.new);
     END LOOP;
