@@ -2,49 +2,38 @@
 import { Random } from './random.ts';
 import type { TilkeeItem, TilkeeProject, TilkeeToken, TilkeeUser, TilkeeVisit } from './tilkee-create.ts';
 import type { TilkeeData } from './tilkee-data.ts';
-import {
-  avatarOf,
-  fieldsOf,
-  linkCanary,
-  orNull,
-  secretCanary,
-  shortUser,
-  type TilkeeRow,
-  themeOf,
-  v2Time,
-  visitorCanary,
-} from './tilkee-rows.ts';
+import * as rows from './tilkee-rows.ts';
 import type { TilkeeSwitches } from './tilkee-switches.ts';
 
-const timeOrNull = (at: number | null): string | null => orNull(v2Time, at);
-const link = (kind: string, id: number): string => `https://link.example.com/v/${linkCanary}${kind}-${id}`;
+const timeOrNull = (at: number | null): string | null => rows.orNull(rows.v2Time, at);
+const link = (kind: string, id: number): string => `https://link.example.com/v/${rows.linkCanary}${kind}-${id}`;
 
 /** Fields with links, and fields with secrets. */
-const linksOf = (id: number, names: string): TilkeeRow =>
+const linksOf = (id: number, names: string): rows.TilkeeRow =>
   Object.fromEntries(names.split(' ').map((name) => [name, link(name, id)]));
-const secretsOf = (id: number, names: string): TilkeeRow =>
-  Object.fromEntries(names.split(' ').map((name) => [name, `${secretCanary}${name}-${id}`]));
+const secretsOf = (id: number, names: string): rows.TilkeeRow =>
+  Object.fromEntries(names.split(' ').map((name) => [name, `${rows.secretCanary}${name}-${id}`]));
 
 const noScores = { pt_note: null, pt_accuracy: null, pt_won: null };
 
 /** What users and leaders have in common. `last_sign_in_at` is in seconds here, unlike everywhere else. */
-function account(user: TilkeeUser): TilkeeRow {
+function account(user: TilkeeUser): rows.TilkeeRow {
   const { id, first_name, last_name, email, last_sign_in_at: signedInAt } = user;
   return {
-    ...fieldsOf(user, 'id first_name last_name email level_id is_owner locale position'),
+    ...rows.fieldsOf(user, 'id first_name last_name email level_id is_owner locale position'),
     full_name: `${first_name} ${last_name}`,
     phone_number: null,
     cell_phone_number: `+3300000${String(id).padStart(4, '0')}`,
     contact_email: email,
     can_see_stats: true,
-    avatar: avatarOf(id),
+    avatar: rows.avatarOf(id),
     linkedin_account_url: null,
     last_sign_in_at: signedInAt === null ? null : Math.floor(signedInAt / 1000),
     ...secretsOf(id, 'referral_token convert_token support_chat_token support_chat_id payment_hint password_hint'),
   };
 }
 
-const companyOf = (id: number): TilkeeRow => ({
+const companyOf = (id: number): rows.TilkeeRow => ({
   id: 3,
   name: 'Example Ltd',
   users_to_charge_counter: 6,
@@ -57,15 +46,15 @@ const companyOf = (id: number): TilkeeRow => ({
   ...secretsOf(id, 'api_key subscription_token'),
 });
 
-export function v2User(user: TilkeeUser): TilkeeRow {
+export function v2User(user: TilkeeUser): rows.TilkeeRow {
   return {
     ...account(user),
     should_receive_emails: true,
     support_end_date: '2030-12-31',
     devices: [],
-    password_changed_at: v2Time(user.created_at),
-    created_at: v2Time(user.created_at),
-    updated_at: v2Time(user.updated_at),
+    password_changed_at: rows.v2Time(user.created_at),
+    created_at: rows.v2Time(user.created_at),
+    updated_at: rows.v2Time(user.updated_at),
     deleted_at: timeOrNull(user.deleted_at),
     sf_id: null,
     default_theme_id: 10,
@@ -76,10 +65,10 @@ export function v2User(user: TilkeeUser): TilkeeRow {
   };
 }
 
-function projectData(data: TilkeeData, project: TilkeeProject): TilkeeRow {
+function projectData(data: TilkeeData, project: TilkeeProject): rows.TilkeeRow {
   const stats = data.projectStats(project.id);
   return {
-    ...fieldsOf(stats, 'total_time signed most_visited_item_id most_visited_time interest'),
+    ...rows.fieldsOf(stats, 'total_time signed most_visited_item_id most_visited_time interest'),
     ...noScores,
     id: project.id + 500_000,
     project_id: project.id,
@@ -100,12 +89,12 @@ function projectData(data: TilkeeData, project: TilkeeProject): TilkeeRow {
   };
 }
 
-function commonProject(data: TilkeeData, project: TilkeeProject): TilkeeRow {
+function commonProject(data: TilkeeData, project: TilkeeProject): rows.TilkeeRow {
   const { id, archived_at: archivedAt } = project;
   const stats = data.projectStats(id);
   return {
-    ...fieldsOf(project, 'id name is_template signable duration external_id tags vcard_id email_cible'),
-    ...fieldsOf(stats, 'signed interest total_time'),
+    ...rows.fieldsOf(project, 'id name is_template signable duration external_id tags vcard_id email_cible'),
+    ...rows.fieldsOf(stats, 'signed interest total_time'),
     ...noScores,
     // The other API's `unset` has no word here.
     verdict: project.verdict === 'unset' ? 'na' : project.verdict,
@@ -117,8 +106,8 @@ function commonProject(data: TilkeeData, project: TilkeeProject): TilkeeRow {
     // Some rows are of an older server.
     ...linksOf(id, id % 3 === 0 ? 'preview_new url preview token_url' : 'preview_new url'),
     workspace_id: 1,
-    created_at: v2Time(project.created_at),
-    updated_at: v2Time(project.updated_at),
+    created_at: rows.v2Time(project.created_at),
+    updated_at: rows.v2Time(project.updated_at),
     consultable_until: timeOrNull(project.expires_at),
     last_sign_in_at: timeOrNull(stats.lastAt),
     first_access_at: timeOrNull(stats.firstAt),
@@ -135,7 +124,7 @@ function commonProject(data: TilkeeData, project: TilkeeProject): TilkeeRow {
   };
 }
 
-export function v2ProjectRow(data: TilkeeData, project: TilkeeProject): TilkeeRow {
+export function v2ProjectRow(data: TilkeeData, project: TilkeeProject): rows.TilkeeRow {
   const leader = data.get('user', project.owner_id);
   return {
     ...commonProject(data, project),
@@ -143,11 +132,11 @@ export function v2ProjectRow(data: TilkeeData, project: TilkeeProject): TilkeeRo
     leader_first_name: leader?.first_name ?? null,
     leader_last_name: leader?.last_name ?? null,
     leader_email: leader?.email ?? null,
-    leader_avatar: avatarOf(project.owner_id),
+    leader_avatar: rows.avatarOf(project.owner_id),
   };
 }
 
-export function v2ProjectDetail(data: TilkeeData, project: TilkeeProject): TilkeeRow {
+export function v2ProjectDetail(data: TilkeeData, project: TilkeeProject): rows.TilkeeRow {
   const leader = data.get('user', project.owner_id);
   const iframe = (kind: string): string => link(`iframe-${kind}`, project.id);
   const iframes = ['project', 'tokens', 'stats'].flatMap((kind) => [
@@ -158,21 +147,21 @@ export function v2ProjectDetail(data: TilkeeData, project: TilkeeProject): Tilke
     ...commonProject(data, project),
     leader: leader ? { ...account(leader), vcards: [] } : null,
     collaborators: project.shared_user_ids.map((id) => ({ id })),
-    theme: { ...themeOf(project.theme_id, v2Time), default: false, subdomain: null, workspace_id: 1 },
+    theme: { ...rows.themeOf(project.theme_id, rows.v2Time), default: false, subdomain: null, workspace_id: 1 },
     iframe: iframe('single'),
     iframes: Object.fromEntries(iframes),
   };
 }
 
-export function v2Token(data: TilkeeData, token: TilkeeToken): TilkeeRow {
+export function v2Token(data: TilkeeData, token: TilkeeToken): rows.TilkeeRow {
   const { id } = token;
   const stats = data.tokenStats(id);
   return {
-    ...fieldsOf(token, 'id name project_id external_id won generated_by_prospect signed_status creator_id'),
-    ...fieldsOf(stats, 'signed interest total_time percentage_read downloaded'),
+    ...rows.fieldsOf(token, 'id name project_id external_id won generated_by_prospect signed_status creator_id'),
+    ...rows.fieldsOf(stats, 'signed interest total_time percentage_read downloaded'),
     ...linksOf(id, 'link'),
     project_name: data.get('project', token.project_id)?.name ?? null,
-    created_at: v2Time(token.created_at),
+    created_at: rows.v2Time(token.created_at),
     archived_at: timeOrNull(token.archived_at),
     consulted: stats.visits > 0,
     signed_docs: stats.signed ? [{ id: id + 900_000 }] : [],
@@ -186,7 +175,7 @@ export function v2Token(data: TilkeeData, token: TilkeeToken): TilkeeRow {
 
 /** How a visit may name its link and its project. */
 const attributions: Readonly<
-  Record<TilkeeSwitches['visitsName'], (data: TilkeeData, visit: TilkeeVisit) => TilkeeRow>
+  Record<TilkeeSwitches['visitsName'], (data: TilkeeData, visit: TilkeeVisit) => rows.TilkeeRow>
 > = {
   none: () => ({}),
   token_id: (_data, { token_id }) => ({ token_id }),
@@ -203,16 +192,16 @@ const attributions: Readonly<
 
 const storedOfVisit = 'id total_time percentage_read downloaded signed new_person platform_id';
 
-export function v2Connexion(data: TilkeeData, visit: TilkeeVisit): TilkeeRow {
+export function v2Connexion(data: TilkeeData, visit: TilkeeVisit): rows.TilkeeRow {
   const { id, most_visited_item_id: itemId } = visit;
-  const ip = `${visitorCanary}ip-${id}`;
+  const ip = `${rows.visitorCanary}ip-${id}`;
   return {
-    ...fieldsOf(visit, storedOfVisit),
+    ...rows.fieldsOf(visit, storedOfVisit),
     title: data.get('token', visit.token_id)?.name ?? null,
-    access_date: v2Time(visit.access_date),
-    created_at: v2Time(visit.created_at),
-    user_agent: `Mozilla/5.0 (${visit.os}) ${visitorCanary}agent-${id}`,
-    platform: { ...fieldsOf(visit, 'device_type browser os'), device_number: 1, ip },
+    access_date: rows.v2Time(visit.access_date),
+    created_at: rows.v2Time(visit.created_at),
+    user_agent: `Mozilla/5.0 (${visit.os}) ${rows.visitorCanary}agent-${id}`,
+    platform: { ...rows.fieldsOf(visit, 'device_type browser os'), device_number: 1, ip },
     most_visited_time: Math.floor(visit.total_time / 2),
     most_visited_title: itemId === null ? null : (data.get('item', itemId)?.name ?? null),
     most_visited_id: itemId,
@@ -221,7 +210,7 @@ export function v2Connexion(data: TilkeeData, visit: TilkeeVisit): TilkeeRow {
 }
 
 /** What was read in one visit, document by document; the times add up to the visit's. */
-export function v2ConnexionDetail(data: TilkeeData, visit: TilkeeVisit): TilkeeRow[] {
+export function v2ConnexionDetail(data: TilkeeData, visit: TilkeeVisit): rows.TilkeeRow[] {
   const random = new Random(visit.id);
   const project = data.get('project', data.get('token', visit.token_id)?.project_id ?? 0);
   const itemIds = project?.item_ids ?? [];
@@ -233,7 +222,7 @@ export function v2ConnexionDetail(data: TilkeeData, visit: TilkeeVisit): TilkeeR
     left -= time;
     const isNested = random.chance(0.5);
     return {
-      created_at: v2Time(visit.created_at + index * 1000),
+      created_at: rows.v2Time(visit.created_at + index * 1000),
       title: isNested ? '' : (item?.name ?? ''),
       content_url: link('content', itemId),
       total_time: time,
@@ -243,23 +232,23 @@ export function v2ConnexionDetail(data: TilkeeData, visit: TilkeeVisit): TilkeeR
   });
 }
 
-export function v2Item(data: TilkeeData, item: TilkeeItem): TilkeeRow {
+export function v2Item(data: TilkeeData, item: TilkeeItem): rows.TilkeeRow {
   const { id, processed } = item;
-  const projects = data.projectsWith(id).map((project) => fieldsOf(project, 'id name is_template'));
+  const projects = data.projectsWith(id).map((project) => rows.fieldsOf(project, 'id name is_template'));
   return {
-    ...fieldsOf(item, 'id element_type extension external_id tags favorite file_version'),
+    ...rows.fieldsOf(item, 'id element_type extension external_id tags favorite file_version'),
     title: item.name,
     usable: processed,
     type: 'Item',
     num_pages: item.pages_count,
     visible: true,
     ...linksOf(id, 'thumbnail_url thumbnail_page_url s3_url content_url'),
-    created_at: v2Time(item.created_at),
-    updated_at: v2Time(item.updated_at),
+    created_at: rows.v2Time(item.created_at),
+    updated_at: rows.v2Time(item.updated_at),
     replaced_at: timeOrNull(item.replaced_at),
     content: null,
     convert_status: { complete_base: processed, complete_full: processed, status: [] },
-    owner: shortUser(data.get('user', item.owner_id)),
+    owner: rows.shortUser(data.get('user', item.owner_id)),
     projects,
     projects_count: projects.length,
     workspace_id: 1,

@@ -2,38 +2,16 @@
 import { type Answer, json } from './answer.ts';
 import type { Condition } from './collection.ts';
 import type { TilkeeKind, TilkeeProject, TilkeeToken, TilkeeVisit } from './tilkee-create.ts';
-import {
-  answerRow,
-  byField,
-  createdWithin,
-  defaultOrders,
-  findById,
-  having,
-  Refusal,
-  readPage,
-  readRoutes,
-  type SandboxListPlan,
-  searching,
-  type TilkeeRouteInput,
-  tagged,
-} from './tilkee-route.ts';
+import * as route from './tilkee-route.ts';
 import { finishRow } from './tilkee-rows.ts';
 import type { TilkeeSwitches } from './tilkee-switches.ts';
-import {
-  v2Connexion,
-  v2ConnexionDetail,
-  v2Item,
-  v2ProjectDetail,
-  v2ProjectRow,
-  v2Token,
-  v2User,
-} from './tilkee-v2-rows.ts';
+import * as rows from './tilkee-v2-rows.ts';
 
 /** @throws Refusal */
 function readInt(text: string | null, name: string): number | undefined {
   if (!text) return undefined;
   if (/^-?\d+$/.test(text)) return Number(text);
-  throw new Refusal(json({ status: 'bad_request', body: { error: `${name} is not a number` } }, 400));
+  throw new route.Refusal(json({ status: 'bad_request', body: { error: `${name} is not a number` } }, 400));
 }
 
 function readBoolean(query: URLSearchParams, name: string): boolean | undefined {
@@ -53,23 +31,23 @@ function readOrder(query: URLSearchParams, kind: TilkeeKind, switches: TilkeeSwi
   const [, minus, column = ''] = /^(-?)(?:[a-z]+\.)?([a-z_]+)$/.exec(first) ?? [];
   const columns = ['created_at', 'id', 'name', ...(isStamped(kind) ? ['updated_at'] : [])];
   if (switches.obeysOrder && columns.includes(column))
-    return { order: byField(column, minus ? -1 : 1), returned: first };
+    return { order: route.byField(column, minus ? -1 : 1), returned: first };
   const name = switches.order === 'byUpdate' && !isStamped(kind) ? 'newest' : switches.order;
-  const order = defaultOrders[name];
+  const order = route.defaultOrders[name];
   const [field = '', direction = 1] = order === 'random' ? [] : (order[0] ?? []);
   return { order, returned: field.endsWith('_at') ? `${direction < 0 ? '-' : ''}${tables[kind]}.${field}` : null };
 }
 
 const defaultLimit = 50;
 
-function answerList<K extends TilkeeKind>(input: TilkeeRouteInput, plan: SandboxListPlan<K>): Answer {
+function answerList<K extends TilkeeKind>(input: route.TilkeeRouteInput, plan: route.SandboxListPlan<K>): Answer {
   const { query } = input.call;
   const { switches } = input.data;
   const asked = readInt(query.get('limit'), 'limit') ?? defaultLimit;
   const limit = Math.min(asked > 0 ? asked : defaultLimit, switches.v2MaxLimit);
   const offset = Math.max(0, readInt(query.get('offset'), 'offset') ?? 0);
   const { order, returned } = readOrder(query, plan.kind, switches);
-  const { rows, total } = readPage(input, plan, { order, skip: offset, take: limit });
+  const { rows, total } = route.readPage(input, plan, { order, skip: offset, take: limit });
   if (switches.v2BareArrays) return json(rows);
   return json({
     search: query.get('search'),
@@ -92,8 +70,8 @@ const totals: Readonly<Record<TilkeeSwitches['v2Total'], (total: number) => obje
 
 const nameOf = ({ name }: { readonly name: string }): string => name;
 
-function tagsIn(query: URLSearchParams): ReturnType<typeof tagged> {
-  return tagged((query.get('tags') ?? '').split(',').filter(Boolean), query.get('tagOperator') === 'OR');
+function tagsIn(query: URLSearchParams): ReturnType<typeof route.tagged> {
+  return route.tagged((query.get('tags') ?? '').split(',').filter(Boolean), query.get('tagOperator') === 'OR');
 }
 
 /** Archived ones, those in use, or both. */
@@ -101,33 +79,33 @@ function isArchived(value: boolean | undefined): Condition<{ readonly archived_a
   return value === undefined ? [] : [[`archived=${value}`, (doc) => (doc.archived_at !== null) === value]];
 }
 
-function listProjects(input: TilkeeRouteInput): Answer {
+function listProjects(input: route.TilkeeRouteInput): Answer {
   const { data, call } = input;
   const { query } = call;
   const { switches, mainUserId } = data;
   const status = query.get('status') || (switches.v2ProjectsHoldArchived ? '' : 'activated');
   const leaderId = readInt(query.get('leader_id'), 'leader_id') ?? readInt(query.get('user_id'), 'user_id');
   const conditions = [
-    ...searching<TilkeeProject>(call, nameOf),
+    ...route.searching<TilkeeProject>(call, nameOf),
     ...tagsIn(query),
     ...isArchived(status ? status === 'archived' : undefined),
-    ...having<'project'>({
+    ...route.having<'project'>({
       is_template: readBoolean(query, 'is_template') ?? (switches.v2ProjectsHoldTemplates ? undefined : false),
       owner_id: readBoolean(query, 'is_owner') ? mainUserId : leaderId,
       external_id: query.get('external_id') || undefined,
     }),
   ];
-  return answerList(input, { kind: 'project', conditions, row: (doc) => v2ProjectRow(data, doc) });
+  return answerList(input, { kind: 'project', conditions, row: (doc) => rows.v2ProjectRow(data, doc) });
 }
 
-function answerTokens(input: TilkeeRouteInput, projectId: number | undefined): Answer {
+function answerTokens(input: route.TilkeeRouteInput, projectId: number | undefined): Answer {
   const { data, call } = input;
   const { query } = call;
   const holdsArchived = data.switches.tokensListHoldsArchived;
   const conditions: Condition<TilkeeToken>[] = [
-    ...searching<TilkeeToken>(call, nameOf),
+    ...route.searching<TilkeeToken>(call, nameOf),
     ...isArchived(readBoolean(query, 'archived_tokens') ?? (holdsArchived ? undefined : false)),
-    ...having<'token'>({
+    ...route.having<'token'>({
       project_id: projectId,
       external_id: query.get('external_id') || undefined,
       creator_id: readBoolean(query, 'is_owner') ? data.mainUserId : undefined,
@@ -139,13 +117,13 @@ function answerTokens(input: TilkeeRouteInput, projectId: number | undefined): A
   const consulted = readBoolean(query, 'consulted');
   const wasRead = ({ id }: TilkeeToken): boolean => data.tokenStats(id).visits > 0;
   if (consulted !== undefined) conditions.push([`consulted=${consulted}`, (doc) => wasRead(doc) === consulted]);
-  return answerList(input, { kind: 'token', conditions, row: (doc) => v2Token(data, doc) });
+  return answerList(input, { kind: 'token', conditions, row: (doc) => rows.v2Token(data, doc) });
 }
 
-const listTokens = (input: TilkeeRouteInput): Answer =>
+const listTokens = (input: route.TilkeeRouteInput): Answer =>
   answerTokens(input, readInt(input.call.query.get('project_id'), 'project_id'));
 
-function answerVisits(input: TilkeeRouteInput, projectId?: number): Answer {
+function answerVisits(input: route.TilkeeRouteInput, projectId?: number): Answer {
   const { data, call } = input;
   const { query } = call;
   const unitMs = data.switches.startDateUnit === 's' ? 1000 : 1;
@@ -153,52 +131,57 @@ function answerVisits(input: TilkeeRouteInput, projectId?: number): Answer {
   const texts = (query.get('tokens') ?? '').split(',').filter(Boolean);
   const tokenIds = texts.map((text) => readInt(text, 'tokens'));
   const tokenOf = (visit: TilkeeVisit): TilkeeToken | undefined => data.get('token', visit.token_id);
-  const conditions: Condition<TilkeeVisit>[] = searching(call, (visit) => tokenOf(visit)?.name ?? '');
+  const conditions: Condition<TilkeeVisit>[] = route.searching(call, (visit) => tokenOf(visit)?.name ?? '');
   // The whole of the last second.
-  conditions.push(...createdWithin(start && start * unitMs, end && (end + 1) * unitMs - 1));
+  conditions.push(...route.createdWithin(start && start * unitMs, end && (end + 1) * unitMs - 1));
   if (tokenIds.length > 0) conditions.push([`tokens=${tokenIds}`, (visit) => tokenIds.includes(visit.token_id)]);
   if (projectId !== undefined) {
     conditions.push([`project=${projectId}`, (visit) => tokenOf(visit)?.project_id === projectId]);
   }
-  return answerList(input, { kind: 'connexion', conditions, row: (doc) => v2Connexion(data, doc) });
+  return answerList(input, { kind: 'connexion', conditions, row: (doc) => rows.v2Connexion(data, doc) });
 }
 
-function listItems(input: TilkeeRouteInput): Answer {
+function listItems(input: route.TilkeeRouteInput): Answer {
   const { data, call } = input;
-  const conditions = [...searching(call, nameOf), ...tagsIn(call.query)];
-  return answerList(input, { kind: 'item', conditions, row: (doc) => v2Item(data, doc) });
+  const conditions = [...route.searching(call, nameOf), ...tagsIn(call.query)];
+  return answerList(input, { kind: 'item', conditions, row: (doc) => rows.v2Item(data, doc) });
 }
 
-const listUsers = (input: TilkeeRouteInput): Answer =>
-  answerList<'user'>(input, { kind: 'user', conditions: searching(input.call, (user) => user.email), row: v2User });
+const listUsers = (input: route.TilkeeRouteInput): Answer =>
+  answerList<'user'>(input, {
+    kind: 'user',
+    conditions: route.searching(input.call, (user) => user.email),
+    row: rows.v2User,
+  });
 
 const idIn = (text = ''): number => (/^\d+$/.test(text) ? Number(text) : -1);
 
 /** @throws Refusal when the path names no project */
-const projectOf = (input: TilkeeRouteInput): TilkeeProject => findById(input, 'project', idIn(input.params.project));
+const projectOf = (input: route.TilkeeRouteInput): TilkeeProject =>
+  route.findById(input, 'project', idIn(input.params.project));
 
-const readProject = (input: TilkeeRouteInput): Answer =>
-  answerRow(input, v2ProjectDetail(input.data, projectOf(input)));
+const readProject = (input: route.TilkeeRouteInput): Answer =>
+  route.answerRow(input, rows.v2ProjectDetail(input.data, projectOf(input)));
 
-function readToken(input: TilkeeRouteInput): Answer {
+function readToken(input: route.TilkeeRouteInput): Answer {
   const { id: projectId } = projectOf(input);
-  const token = findById(input, 'token', idIn(input.params.token), ({ project_id }) => project_id === projectId);
-  return answerRow(input, v2Token(input.data, token));
+  const token = route.findById(input, 'token', idIn(input.params.token), ({ project_id }) => project_id === projectId);
+  return route.answerRow(input, rows.v2Token(input.data, token));
 }
 
-function readConnexion(input: TilkeeRouteInput): Answer {
+function readConnexion(input: route.TilkeeRouteInput): Answer {
   const { data, params } = input;
   const { id: projectId } = projectOf(input);
   const isOfProject = ({ token_id }: TilkeeVisit) => data.get('token', token_id)?.project_id === projectId;
-  const visit = findById(input, 'connexion', idIn(params.connexion), isOfProject);
-  return json({ contents: v2ConnexionDetail(data, visit).map((row) => finishRow(row, data.switches)) });
+  const visit = route.findById(input, 'connexion', idIn(params.connexion), isOfProject);
+  return json({ contents: rows.v2ConnexionDetail(data, visit).map((row) => finishRow(row, data.switches)) });
 }
 
-const readMe = (input: TilkeeRouteInput): Answer =>
-  answerRow(input, v2User(findById(input, 'user', input.data.mainUserId)));
+const readMe = (input: route.TilkeeRouteInput): Answer =>
+  route.answerRow(input, rows.v2User(route.findById(input, 'user', input.data.mainUserId)));
 
 /** A trailing slash does no harm here. */
-export const v2Routes = readRoutes('v2', '/?', [
+export const v2Routes = route.readRoutes('v2', '/?', [
   ['v2.me', '/users/me', readMe],
   ['v2.users', '/users', listUsers],
   ['v2.items', '/items', listItems],

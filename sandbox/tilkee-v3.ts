@@ -2,26 +2,13 @@
 import { type Answer, type Call, json } from './answer.ts';
 import type { Condition } from './collection.ts';
 import type { TilkeeItem, TilkeeProject } from './tilkee-create.ts';
-import {
-  answerRow,
-  createdWithin,
-  defaultOrders,
-  findById,
-  having,
-  Refusal,
-  readPage,
-  readRoutes,
-  type SandboxListPlan,
-  searching,
-  type TilkeeRouteInput,
-  tagged,
-} from './tilkee-route.ts';
+import * as route from './tilkee-route.ts';
 import { shortUser } from './tilkee-rows.ts';
 import type { TilkeeSwitches } from './tilkee-switches.ts';
 import { type Expand, itemExpansions, projectExpansions, v3Item, v3Project } from './tilkee-v3-rows.ts';
 
-const unprocessable = (loc: readonly (string | number)[], type: string, msg: string, ctx?: object): Refusal =>
-  new Refusal(json({ detail: [{ loc, msg, type, ctx }] }, 422));
+const unprocessable = (loc: readonly (string | number)[], type: string, msg: string, ctx?: object): route.Refusal =>
+  new route.Refusal(json({ detail: [{ loc, msg, type, ctx }] }, 422));
 
 const notInteger = (...loc: string[]) => unprocessable(loc, 'type_error.integer', 'value is not a valid integer');
 
@@ -71,28 +58,31 @@ function readExpand({ query }: Call, allowed: readonly string[], form: TilkeeSwi
 }
 
 /** Conditions that both lists know. */
-function readConditions({ call, data: { switches } }: TilkeeRouteInput): Condition<TilkeeProject | TilkeeItem>[] {
+function readConditions({ call, data: { switches } }: route.TilkeeRouteInput): Condition<TilkeeProject | TilkeeItem>[] {
   const { query } = call;
   const [start, end] = [readTime(query, 'created_at_start'), readTime(query, 'created_at_end')];
   const inwards = switches.createdBounds === 'inclusive' ? 0 : 1;
   return [
-    ...createdWithin(start && start + inwards, end && end - inwards),
-    ...having<'project' | 'item'>({
+    ...route.createdWithin(start && start + inwards, end && end - inwards),
+    ...route.having<'project' | 'item'>({
       owner_id: readInt(query, 'owner_id', 0),
       favorite: readBoolean(query, 'favorite'),
     }),
-    ...searching<TilkeeProject | TilkeeItem>(call, ({ name }) => name),
-    ...tagged(query.getAll('tags')),
+    ...route.searching<TilkeeProject | TilkeeItem>(call, ({ name }) => name),
+    ...route.tagged(query.getAll('tags')),
   ];
 }
 
-function answerList<K extends 'project' | 'item'>(input: TilkeeRouteInput, plan: SandboxListPlan<K>): Answer {
+function answerList<K extends 'project' | 'item'>(
+  input: route.TilkeeRouteInput,
+  plan: route.SandboxListPlan<K>,
+): Answer {
   const { query } = input.call;
   const { switches } = input.data;
   const most = switches.v3LimitTooLarge === '422' ? switches.v3MaxLimit : Infinity;
   const take = Math.min(readInt(query, 'limit', 1, most) ?? 20, switches.v3MaxLimit);
   const skip = readInt(query, 'skip', 0) ?? 0;
-  const { rows, total } = readPage(input, plan, { order: defaultOrders[switches.order], skip, take });
+  const { rows, total } = route.readPage(input, plan, { order: route.defaultOrders[switches.order], skip, take });
   if (switches.v3BareArrays) return json(rows);
   const isLast = skip + rows.length >= total;
   return json({ data: rows, has_more: hasMore[switches.hasMore](isLast, rows.length === 0) });
@@ -107,34 +97,34 @@ const hasMore: Record<TilkeeSwitches['hasMore'], (isLast: boolean, isEmpty: bool
   always: () => true,
 };
 
-function listProjects(input: TilkeeRouteInput): Answer {
+function listProjects(input: route.TilkeeRouteInput): Answer {
   const { call, data } = input;
   const { switches } = data;
   const expand = readExpand(call, projectExpansions, switches.expandForm);
   const isTemplate = readBoolean(call.query, 'is_template') ?? (switches.v3ProjectsHoldTemplates ? undefined : false);
-  const conditions = [...readConditions(input), ...having<'project'>({ is_template: isTemplate })];
+  const conditions = [...readConditions(input), ...route.having<'project'>({ is_template: isTemplate })];
   return answerList(input, { kind: 'project', conditions, row: (doc) => v3Project(data, doc, expand) });
 }
 
-function listItems(input: TilkeeRouteInput): Answer {
+function listItems(input: route.TilkeeRouteInput): Answer {
   const { call, data } = input;
   const expand = readExpand(call, itemExpansions, data.switches.expandForm);
-  const ofType = having<'item'>({ element_type: call.query.get('type') || undefined });
+  const ofType = route.having<'item'>({ element_type: call.query.get('type') || undefined });
   const conditions = [...readConditions(input), ...ofType];
   return answerList(input, { kind: 'item', conditions, row: (doc) => v3Item(data, doc, expand) });
 }
 
-function readProject(input: TilkeeRouteInput): Answer {
+function readProject(input: route.TilkeeRouteInput): Answer {
   const { data, call, params } = input;
   if (!/^\d+$/.test(params.id ?? '')) throw notInteger('path', 'id');
   const expand = readExpand(call, projectExpansions, data.switches.expandForm);
-  return answerRow(input, v3Project(data, findById(input, 'project', Number(params.id)), expand));
+  return route.answerRow(input, v3Project(data, route.findById(input, 'project', Number(params.id)), expand));
 }
 
-const readMe = (input: TilkeeRouteInput): Answer =>
-  answerRow(input, shortUser(input.data.get('user', input.data.mainUserId)) ?? {});
+const readMe = (input: route.TilkeeRouteInput): Answer =>
+  route.answerRow(input, shortUser(input.data.get('user', input.data.mainUserId)) ?? {});
 
-export const v3Routes = readRoutes('v3', '/', [
+export const v3Routes = route.readRoutes('v3', '/', [
   ['v3.me', '/users/me', readMe],
   ['v3.items', '/items', listItems],
   ['v3.projects', '/projects', listProjects],

@@ -1,21 +1,6 @@
 import { RecordError } from '../errors.ts';
 import type { ColumnType, JsonType, KnownFields, Row, Stream } from '../stream.ts';
-import {
-  asBigint,
-  asBoolean,
-  asFlag,
-  asId,
-  asInteger,
-  asJson,
-  asNumber,
-  asObject,
-  asText,
-  asTexts,
-  asTime,
-  firstOf,
-  isObject,
-  type JsonObject,
-} from './coerce.ts';
+import * as coerce from './coerce.ts';
 
 /**
  * One declaration per table: each column with its type, the fields that it is read from, and their known JSON types.
@@ -23,7 +8,7 @@ import {
  */
 export interface Column {
   readonly type: ColumnType;
-  readonly read: (value: unknown, record: JsonObject) => unknown;
+  readonly read: (value: unknown, record: coerce.JsonObject) => unknown;
   /** Known types of the fields; none: `known` of the table names them. */
   readonly json: readonly JsonType[];
   /** `email`, or `owner.email`; the first one that is readable counts. None: the name of the column. */
@@ -34,30 +19,30 @@ export function column(type: ColumnType, read: Column['read'], ...json: readonly
   return (...paths: readonly string[]): Column => ({ type, read, json, paths });
 }
 
-export const text = column('text', asText, 'string');
-export const id = column('text', asId, 'string');
+export const text = column('text', coerce.asText, 'string');
+export const id = column('text', coerce.asId, 'string');
 /** An id, or the object that has it. */
-export const reference = column('text', asId);
-export const integer = column('integer', asInteger, 'number');
-export const bigint = column('bigint', asBigint, 'number');
-export const number = column('double precision', asNumber, 'number');
-export const flag = column('boolean', asBoolean, 'boolean');
+export const reference = column('text', coerce.asId);
+export const integer = column('integer', coerce.asInteger, 'number');
+export const bigint = column('bigint', coerce.asBigint, 'number');
+export const number = column('double precision', coerce.asNumber, 'number');
+export const flag = column('boolean', coerce.asBoolean, 'boolean');
 /** A flag, or how often. */
-export const count = column('boolean', asFlag, 'boolean', 'number');
-export const time = column('timestamptz', asTime, 'string');
-export const texts = column('text[]', (value) => asTexts(value), 'array');
-export const ids = column('text[]', (value) => asTexts(value, asId), 'array');
-export const list = column('jsonb', asJson, 'array');
-export const object = column('jsonb', asJson, 'object');
+export const count = column('boolean', coerce.asFlag, 'boolean', 'number');
+export const time = column('timestamptz', coerce.asTime, 'string');
+export const texts = column('text[]', (value) => coerce.asTexts(value), 'array');
+export const ids = column('text[]', (value) => coerce.asTexts(value, coerce.asId), 'array');
+export const list = column('jsonb', coerce.asJson, 'array');
+export const object = column('jsonb', coerce.asJson, 'object');
 const ANYTHING = ['string', 'number', 'boolean', 'object', 'array'] as const;
-export const anything = column('jsonb', asJson, ...ANYTHING);
+export const anything = column('jsonb', coerce.asJson, ...ANYTHING);
 
 export interface RecordTableOptions {
   /** Further known fields by their type, separated by spaces. A field may have several types. */
   readonly known?: Partial<Readonly<Record<JsonType | 'anything', string>>>;
   readonly attributed?: readonly string[];
   /** The deletion time that the record itself contains. */
-  readonly deletedAt?: (record: JsonObject) => string | null;
+  readonly deletedAt?: (record: coerce.JsonObject) => string | null;
 }
 
 export type RecordTable = Pick<Stream, 'name' | 'table' | 'mapRecord'> & { readonly fields: KnownFields };
@@ -82,8 +67,8 @@ export function defineTable(
     },
     fields: fieldsOf(columns, known),
     mapRecord(record): Row {
-      const recordId = isObject(record) ? asId(record[idField]) : null;
-      if (!isObject(record) || recordId === null) {
+      const recordId = coerce.isObject(record) ? coerce.asId(record[idField]) : null;
+      if (!coerce.isObject(record) || recordId === null) {
         throw new RecordError('no_id', `a record of ${name} without ${idField}`, { recordId: null });
       }
       const row: Record<string, unknown> & Row = { ...empty, id: recordId, deleted_at: deletedAt(record), raw: record };
@@ -93,13 +78,13 @@ export function defineTable(
   };
 }
 
-function readerOf(name: string, { paths, read }: Column): (record: JsonObject) => unknown {
+function readerOf(name: string, { paths, read }: Column): (record: coerce.JsonObject) => unknown {
   const [first = name, ...others] = paths;
   if (others.length === 0 && !first.includes('.')) return (record) => read(record[first], record);
   const steps = paths.map((path) => path.split('.'));
-  const valueAt = (record: JsonObject, path: readonly string[]) =>
-    path.reduce<unknown>((value, step) => asObject(value)[step], record);
-  return (record) => firstOf((value) => read(value, record), ...steps.map((path) => valueAt(record, path)));
+  const valueAt = (record: coerce.JsonObject, path: readonly string[]) =>
+    path.reduce<unknown>((value, step) => coerce.asObject(value)[step], record);
+  return (record) => coerce.firstOf((value) => read(value, record), ...steps.map((path) => valueAt(record, path)));
 }
 
 /** Fields inside of others are not looked at. */

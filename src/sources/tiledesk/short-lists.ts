@@ -1,20 +1,6 @@
 import type { FetchOptions, ListPage, Stream } from '../../stream.ts';
 import { createSnapshotWalk } from '../../walks/snapshot.ts';
-import {
-  anything,
-  flag,
-  id,
-  ids,
-  integer,
-  list,
-  number,
-  object,
-  type RecordTable,
-  reference,
-  text,
-  texts,
-  time,
-} from '../record-table.ts';
+import * as field from '../record-table.ts';
 import { existsById, fetchArray } from './lists.ts';
 import { readPagedArray } from './paged-array.ts';
 import { redacted, type TiledeskStreamParts, tiledeskTable } from './parts.ts';
@@ -22,45 +8,45 @@ import { redacted, type TiledeskStreamParts, tiledeskTable } from './parts.ts';
 /** Lists that are read whole at once: bare arrays without a count, so a cut one looks like a deletion. */
 
 export const DEPARTMENTS = tiledeskTable('departments', {
-  name: text(),
-  description: text(),
-  routing: text(),
-  is_default: flag('default'),
-  status: integer(),
-  id_bot: id(),
-  has_bot: flag('hasBot'),
-  bot_only: flag(),
-  id_group: id(),
-  groups: list(),
-  online_msg: text(),
-  offline_msg: text(),
-  tags: list(),
+  name: field.text(),
+  description: field.text(),
+  routing: field.text(),
+  is_default: field.flag('default'),
+  status: field.integer(),
+  id_bot: field.id(),
+  has_bot: field.flag('hasBot'),
+  bot_only: field.flag(),
+  id_group: field.id(),
+  groups: field.list(),
+  online_msg: field.text(),
+  offline_msg: field.text(),
+  tags: field.list(),
 });
 
 export const PROJECT_USERS = tiledeskTable(
   'project_users',
   {
     // A user object, an id, or absent (guests).
-    id_user: reference(),
-    firstname: text('id_user.firstname'),
-    lastname: text('id_user.lastname'),
-    email: text('id_user.email'),
-    uuid_user: text(),
-    role: text(),
-    role_type: integer('roleType'),
-    user_available: flag(),
-    profile_status: text('profileStatus'),
-    presence: object(),
-    max_assigned_chat: integer(),
-    number_assigned_requests: integer(),
-    last_login_at: time(),
-    tags: list(),
-    permissions: texts(),
-    status: text(),
-    trashed: flag(),
-    is_authenticated: flag('isAuthenticated'),
-    is_busy: flag('isBusy'),
-    id_project: reference(),
+    id_user: field.reference(),
+    firstname: field.text('id_user.firstname'),
+    lastname: field.text('id_user.lastname'),
+    email: field.text('id_user.email'),
+    uuid_user: field.text(),
+    role: field.text(),
+    role_type: field.integer('roleType'),
+    user_available: field.flag(),
+    profile_status: field.text('profileStatus'),
+    presence: field.object(),
+    max_assigned_chat: field.integer(),
+    number_assigned_requests: field.integer(),
+    last_login_at: field.time(),
+    tags: field.list(),
+    permissions: field.texts(),
+    status: field.text(),
+    trashed: field.flag(),
+    is_authenticated: field.flag('isAuthenticated'),
+    is_busy: field.flag('isBusy'),
+    id_project: field.reference(),
   },
   { known: { string: 'last_ip id_user id_project', object: 'id_user id_project', anything: 'attributes settings' } },
 );
@@ -68,34 +54,34 @@ export const PROJECT_USERS = tiledeskTable(
 export const BOTS = tiledeskTable(
   'bots',
   {
-    name: text(),
-    slug: text(),
-    description: text(),
-    type: text(),
-    language: text(),
-    intents_engine: text('intentsEngine'),
-    webhook_enabled: flag(),
-    trained: flag(),
-    score: number(),
-    public: flag(),
-    certified: flag(),
-    tags: texts(),
-    certified_tags: texts('certifiedTags'),
-    trashed: flag(),
-    agents_available: flag(),
+    name: field.text(),
+    slug: field.text(),
+    description: field.text(),
+    type: field.text(),
+    language: field.text(),
+    intents_engine: field.text('intentsEngine'),
+    webhook_enabled: field.flag(),
+    trained: field.flag(),
+    score: field.number(),
+    public: field.flag(),
+    certified: field.flag(),
+    tags: field.texts(),
+    certified_tags: field.texts('certifiedTags'),
+    trashed: field.flag(),
+    agents_available: field.flag(),
   },
   { known: { string: 'subtype url webhook_url', anything: 'attributes' } },
 );
 
 export const GROUPS = tiledeskTable('groups', {
-  name: text(),
-  members: ids(),
-  enabled: flag(),
-  trashed: flag(),
-  attributes: anything(),
+  name: field.text(),
+  members: field.ids(),
+  enabled: field.flag(),
+  trashed: field.flag(),
+  attributes: field.anything(),
 });
 
-export const TAGS = tiledeskTable('tags', { tag: text(), color: text(), attributes: anything() });
+export const TAGS = tiledeskTable('tags', { tag: field.text(), color: field.text(), attributes: field.anything() });
 
 interface ShortList {
   readonly path: string;
@@ -104,7 +90,7 @@ interface ShortList {
   readonly fetchAll?: (api: TiledeskStreamParts['api'], path: string, options: FetchOptions) => Promise<ListPage>;
 }
 
-function shortList(table: RecordTable, { path, askedAt, fetchAll = fetchArray }: ShortList) {
+function shortList(table: field.RecordTable, { path, askedAt, fetchAll = fetchArray }: ShortList) {
   return (parts: TiledeskStreamParts): Stream => {
     const fetchPage = (_query: unknown, options: FetchOptions) => fetchAll(parts.api, path, options);
     return {

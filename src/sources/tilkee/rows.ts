@@ -9,22 +9,7 @@ import {
   isObject,
   type JsonObject,
 } from '../coerce.ts';
-import {
-  bigint,
-  type Column,
-  column,
-  count,
-  defineTable,
-  flag,
-  integer,
-  list,
-  number,
-  object,
-  type RecordTableOptions,
-  reference,
-  text,
-  time,
-} from '../record-table.ts';
+import * as field from '../record-table.ts';
 import type { TilkeeApiName } from './parts.ts';
 
 /**
@@ -32,19 +17,27 @@ import type { TilkeeApiName } from './parts.ts';
  * it, whichever API answered, and all types are known: servers of different years mix them. Short names of the sources
  * as in `privacy.ts`.
  */
-const tilkeeTable = (name: string, columns: Readonly<Record<string, Column>>, options: RecordTableOptions = {}) => {
+const tilkeeTable = (
+  name: string,
+  columns: Readonly<Record<string, field.Column>>,
+  options: field.RecordTableOptions = {},
+) => {
   const known = { ...options.known, number: `id ${options.known?.number ?? ''}`.trim() };
-  const dates = { created_at: time(), updated_at: time() };
-  return defineTable(['tilkee', name, 'id'], { ...columns, ...dates }, { ...options, known });
+  const dates = { created_at: field.time(), updated_at: field.time() };
+  return field.defineTable(['tilkee', name, 'id'], { ...columns, ...dates }, { ...options, known });
 };
 
 /** Ids are numbers in every source, kept as text. */
-const id = (...paths: readonly string[]): Column => ({ ...reference(...paths), json: ['number'] });
+const id = (...paths: readonly string[]): field.Column => ({ ...field.reference(...paths), json: ['number'] });
 
 /** The names of tags, plain (documented) or objects. */
-const tagNames = column('text[]', (tags) => asTexts(tags, (tag) => asText(isObject(tag) ? tag.name : tag)), 'array');
+const tagNames = field.column(
+  'text[]',
+  (tags) => asTexts(tags, (tag) => asText(isObject(tag) ? tag.name : tag)),
+  'array',
+);
 
-const sourceApi = (api: TilkeeApiName): Column => column('text', () => api)();
+const sourceApi = (api: TilkeeApiName): field.Column => field.column('text', () => api)();
 
 const DATES_OR_FALSE = 'first_access_at last_sign_in_at';
 
@@ -64,7 +57,8 @@ function ownerOf(fields: JsonObject): JsonObject {
   };
 }
 
-const ownerText = (field: string): Column => column('text', (_, project) => asText(ownerOf(project)[field]))();
+const ownerText = (name: string): field.Column =>
+  field.column('text', (_, project) => asText(ownerOf(project)[name]))();
 
 /** Statistics come from `data` (V3, and V2's detail) or lie flat in the row (V2's list). */
 export const projectsOf = (api: TilkeeApiName) =>
@@ -72,38 +66,38 @@ export const projectsOf = (api: TilkeeApiName) =>
     'projects',
     {
       source_api: sourceApi(api),
-      name: text(),
+      name: field.text(),
       // `won` before 2020 (PHP).
-      verdict: text('verdict', 'won'),
-      is_template: flag(),
-      signable: flag(),
-      signed: flag('signed', 'data.signed'),
+      verdict: field.text('verdict', 'won'),
+      is_template: field.flag(),
+      signable: field.flag(),
+      signed: field.flag('signed', 'data.signed'),
       // The last is PHP's spelling, perhaps a server's too.
-      downloadable: flag('downloadable', 'can_be_downloaded', 'can_be_downladed'),
-      favorite: flag('favorite', 'starred'),
-      processed: flag(),
+      downloadable: field.flag('downloadable', 'can_be_downloaded', 'can_be_downladed'),
+      favorite: field.flag('favorite', 'starred'),
+      processed: field.flag(),
       tags: tagNames(),
-      external_id: text(),
-      owner_id: column('text', (_, project) => asId(ownerOf(project)))(),
+      external_id: field.text(),
+      owner_id: field.column('text', (_, project) => asId(ownerOf(project)))(),
       owner_email: ownerText('email'),
       owner_first_name: ownerText('first_name'),
       owner_last_name: ownerText('last_name'),
-      theme_id: reference('theme_id', 'theme'),
-      vcard_id: reference('vcard_id', 'vcard'),
+      theme_id: field.reference('theme_id', 'theme'),
+      vcard_id: field.reference('vcard_id', 'vcard'),
       workspace_id: id(),
-      duration: integer(),
-      expiration_date: time('expiration_date', 'consultable_until'),
-      status: text(),
-      archived_at: time(),
-      first_access_at: time('first_access_at', 'data.first_access_at'),
-      last_sign_in_at: time('last_sign_in_at', 'data.last_sign_in_at'),
-      total_time: bigint('total_time', 'data.total_time'),
-      connections_count: integer('data.connections_count', 'nb_connections', 'data.nb_connections'),
-      links_count: integer('data.links_count', 'tokens_count', 'data.nb_links'),
-      items_count: integer('data.items_count', 'project_items_count', 'data.nb_items'),
-      interest: number('interest', 'data.interest'),
-      median_percentage_read: number('median_percentage_read', 'data.median_percentage_read'),
-      data: object(),
+      duration: field.integer(),
+      expiration_date: field.time('expiration_date', 'consultable_until'),
+      status: field.text(),
+      archived_at: field.time(),
+      first_access_at: field.time('first_access_at', 'data.first_access_at'),
+      last_sign_in_at: field.time('last_sign_in_at', 'data.last_sign_in_at'),
+      total_time: field.bigint('total_time', 'data.total_time'),
+      connections_count: field.integer('data.connections_count', 'nb_connections', 'data.nb_connections'),
+      links_count: field.integer('data.links_count', 'tokens_count', 'data.nb_links'),
+      items_count: field.integer('data.items_count', 'project_items_count', 'data.nb_items'),
+      interest: field.number('interest', 'data.interest'),
+      median_percentage_read: field.number('median_percentage_read', 'data.median_percentage_read'),
+      data: field.object(),
     },
     {
       known: {
@@ -123,25 +117,25 @@ export const itemsOf = (api: TilkeeApiName) =>
     'items',
     {
       source_api: sourceApi(api),
-      name: text('name', 'title'),
-      owner_id: reference('user_id', 'owner'),
-      owner_email: text('owner.email'),
-      element_type: text(),
-      extension: text(),
-      type: text(),
-      external_id: text(),
+      name: field.text('name', 'title'),
+      owner_id: field.reference('user_id', 'owner'),
+      owner_email: field.text('owner.email'),
+      element_type: field.text(),
+      extension: field.text(),
+      type: field.text(),
+      external_id: field.text(),
       tags: tagNames(),
-      favorite: flag(),
-      file_version: integer(),
-      pages_count: integer('pages_count', 'num_pages'),
-      processed: flag(),
-      usable: flag(),
-      visible: flag(),
-      retention: flag(),
-      retention_delay: integer(),
-      projects_count: integer(),
-      file_size: bigint(),
-      replaced_at: time(),
+      favorite: field.flag(),
+      file_version: field.integer(),
+      pages_count: field.integer('pages_count', 'num_pages'),
+      processed: field.flag(),
+      usable: field.flag(),
+      visible: field.flag(),
+      retention: field.flag(),
+      retention_delay: field.integer(),
+      projects_count: field.integer(),
+      file_size: field.bigint(),
+      replaced_at: field.time(),
     },
     {
       known: {
@@ -158,30 +152,30 @@ export const itemsOf = (api: TilkeeApiName) =>
 export const TOKENS = tilkeeTable(
   'tokens',
   {
-    name: text(),
-    project_id: reference('project_id', 'project'),
-    project_name: text('project_name', 'project.name'),
-    external_id: text(),
+    name: field.text(),
+    project_id: field.reference('project_id', 'project'),
+    project_name: field.text('project_name', 'project.name'),
+    external_id: field.text(),
     // A text; SUG once compared it with 1, so numbers and booleans are legal and kept as written.
-    won: text(),
-    link: text(),
-    preview_url: text(),
-    consulted: flag(),
-    signed: flag(),
-    generated_by_prospect: flag(),
-    signed_status: text(),
-    signed_docs: list(),
-    interest: number(),
-    archived_at: time(),
-    first_access_at: time(),
-    last_sign_in_at: time('last_sign_in_at', 'last_signin'),
-    total_time: bigint(),
+    won: field.text(),
+    link: field.text(),
+    preview_url: field.text(),
+    consulted: field.flag(),
+    signed: field.flag(),
+    generated_by_prospect: field.flag(),
+    signed_status: field.text(),
+    signed_docs: field.list(),
+    interest: field.number(),
+    archived_at: field.time(),
+    first_access_at: field.time(),
+    last_sign_in_at: field.time('last_sign_in_at', 'last_signin'),
+    total_time: field.bigint(),
     // Webhooks have connections_count.
-    nb_connections: integer('nb_connections', 'connections_count'),
-    nb_platforms: integer(),
-    percentage_read: number(),
-    percent_read: text(),
-    downloaded: count(),
+    nb_connections: field.integer('nb_connections', 'connections_count'),
+    nb_platforms: field.integer(),
+    percentage_read: field.number(),
+    percent_read: field.text(),
+    downloaded: field.count(),
     creator_id: id(),
   },
   {
@@ -199,25 +193,25 @@ export const TOKENS = tilkeeTable(
 export const CONNEXIONS = tilkeeTable(
   'connexions',
   {
-    title: text(),
-    token_id: reference('token_id', 'token'),
-    project_id: reference('project_id', 'project', 'token.project_id'),
-    access_date: time(),
-    total_time: bigint(),
-    percentage_read: number(),
+    title: field.text(),
+    token_id: field.reference('token_id', 'token'),
+    project_id: field.reference('project_id', 'project', 'token.project_id'),
+    access_date: field.time(),
+    total_time: field.bigint(),
+    percentage_read: field.number(),
     // SUG stored it as an int.
-    downloaded: count(),
-    signed: flag(),
-    new_person: flag(),
-    platform_id: reference('platform_id', 'platform'),
-    device_type: text('platform.device_type'),
-    device_number: text('platform.device_number'),
-    browser: text('platform.browser'),
-    os: text('platform.os'),
-    ip: text('platform.ip', 'ip'),
-    user_agent: text('user_agent', 'platform.user_agent'),
-    most_visited_time: bigint(),
-    most_visited_title: text(),
+    downloaded: field.count(),
+    signed: field.flag(),
+    new_person: field.flag(),
+    platform_id: field.reference('platform_id', 'platform'),
+    device_type: field.text('platform.device_type'),
+    device_number: field.text('platform.device_number'),
+    browser: field.text('platform.browser'),
+    os: field.text('platform.os'),
+    ip: field.text('platform.ip', 'ip'),
+    user_agent: field.text('user_agent', 'platform.user_agent'),
+    most_visited_time: field.bigint(),
+    most_visited_title: field.text(),
     most_visited_id: id(),
   },
   {
@@ -234,24 +228,24 @@ export const CONNEXIONS = tilkeeTable(
 export const USERS = tilkeeTable(
   'users',
   {
-    first_name: text(),
-    last_name: text(),
-    full_name: text(),
-    email: text(),
-    phone_number: text(),
-    cell_phone_number: text(),
-    contact_email: text(),
+    first_name: field.text(),
+    last_name: field.text(),
+    full_name: field.text(),
+    email: field.text(),
+    phone_number: field.text(),
+    cell_phone_number: field.text(),
+    contact_email: field.text(),
     level_id: id(),
-    is_owner: flag(),
-    can_see_stats: flag(),
-    locale: text(),
-    position: text(),
-    company_id: reference('company_id', 'company'),
-    company_name: text('company.name'),
+    is_owner: field.flag(),
+    can_see_stats: field.flag(),
+    locale: field.text(),
+    position: field.text(),
+    company_id: field.reference('company_id', 'company'),
+    company_name: field.text('company.name'),
     default_theme_id: id(),
     sf_id: id(),
     // Seconds since 1970 here, unlike everywhere else (PHP's example, MS2a's type).
-    last_sign_in_at: column('timestamptz', asEpochSecondsTime, 'number')(),
+    last_sign_in_at: field.column('timestamptz', asEpochSecondsTime, 'number')(),
   },
   {
     deletedAt: ({ deleted_at }) => asTime(deleted_at),
