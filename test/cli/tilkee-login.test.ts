@@ -1,4 +1,3 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -9,8 +8,9 @@ import type { KeptSignIn } from '../../src/sources/tilkee/parts.ts';
 import { vaultName } from '../../src/sources/tilkee/sign-in.ts';
 import { createDatabase } from '../../src/store/database.ts';
 import { createDatabaseVault } from '../../src/store/engine/vault.ts';
-import { type Cli, createCli, type Running } from '../helpers/cli.ts';
+import { type Cli, createCli } from '../helpers/cli.ts';
 import { findClosedPort } from '../helpers/closed-port.ts';
+import type { RunningInProcess } from '../helpers/in-process.ts';
 import { createTestDatabase, type TestDatabase } from '../helpers/postgres.ts';
 import { unheardLogger } from '../helpers/unheard-logger.ts';
 import { NOBODY } from '../sources/tilkee/sign-in-support.ts';
@@ -62,10 +62,16 @@ const environment = (changed: Record<string, string | undefined> = {}): Record<s
   return Object.fromEntries(Object.entries(all).filter((entry): entry is [string, string] => entry[1] !== undefined));
 };
 
-const login = (args: readonly string[] = [], env = environment()): Running =>
-  cli.start(['tilkee', 'login', '--redirect-uri', redirectUri, ...args], { env });
+const words = (args: readonly string[]) => ['tilkee', 'login', '--redirect-uri', redirectUri, ...args];
 
-const browserUrl = async (running: Running): Promise<string> =>
+/** With nobody at the keyboard. */
+function login(args: readonly string[] = [], env = environment()): RunningInProcess {
+  const running = cli.converse(words(args), { env });
+  running.stdin.end();
+  return running;
+}
+
+const browserUrl = async (running: Pick<RunningInProcess, 'says'>): Promise<string> =>
   (await running.says(/^ {2}(http\S+\/oauth\/authorize\/\S+)$/m))[1] ?? '';
 
 async function stored(secretKey = SECRET_KEY): Promise<KeptSignIn | null> {
@@ -152,7 +158,7 @@ describe('with the browser on this machine', () => {
   });
 
   it('Ctrl-C ends it cleanly', async () => {
-    const running = login();
+    const running = cli.start(words([]), { env: environment() });
     await browserUrl(running);
     running.kill('SIGINT');
     const { code, stderr } = await running.ended;
@@ -186,35 +192,14 @@ describe('with the browser on this machine', () => {
 });
 
 describe('with the browser elsewhere', () => {
-  const children = new Set<ChildProcess>();
-  afterAll(() => {
-    for (const child of children) child.kill('SIGKILL');
-  });
-
   /** As `login`, with somebody at the keyboard. */
   function typing(args: readonly string[]) {
-    const all = [cli.program, 'tilkee', 'login', '--redirect-uri', redirectUri, ...args];
-    const child = spawn(process.execPath, all, { env: { PATH: process.env.PATH, ...environment() }, cwd: cli.cwd });
-    children.add(child);
-    let text = '';
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding('utf8').on('data', (chunk: string) => {
-        text += chunk;
-        child.emit('said');
-      });
-    }
-    const ended = once(child, 'close').then(([code]) => {
-      children.delete(child);
-      return { code, text };
-    });
+    const running = cli.converse(words(args), { env: environment() });
     return {
-      type: (line: string) => child.stdin.write(`${line}\n`),
-      end: () => child.stdin.end(),
-      ended,
-      async says(pattern: RegExp) {
-        while (!pattern.test(text)) await Promise.race([once(child, 'said'), ended.then(() => Promise.reject(text))]);
-        return pattern.exec(text)?.[1] ?? '';
-      },
+      type: (line: string) => running.stdin.write(`${line}\n`),
+      end: () => running.stdin.end(),
+      ended: running.ended.then(({ code, stdout, stderr }) => ({ code, text: stdout + stderr })),
+      says: async (pattern: RegExp) => (await running.says(pattern))[1] ?? '',
     };
   }
 

@@ -8,7 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { TiledeskSandbox } from '../../sandbox/tiledesk.ts';
-import { runInProcess } from './in-process.ts';
+import { type RunningInProcess, startInProcess } from './in-process.ts';
 import { declareSecrets } from './said/record.ts';
 
 /** The commands of leadmirror, with nothing but the given environment. */
@@ -21,6 +21,8 @@ export interface Cli {
   run(args: readonly string[], options?: RunOptions): Promise<Finished>;
   /** The same with the compiled program, as users run it: a process of its own, ended by force after `timeoutMs`. It takes a second. */
   runProcess(args: readonly string[], options?: RunOptions): Promise<Finished>;
+  /** Starts a command within this process that is typed to, and answers. */
+  converse(args: readonly string[], options?: Omit<RunOptions, 'timeoutMs'>): RunningInProcess;
   /** Starts a process that goes on, or that gets signals, loses its output or is killed. */
   start(args: readonly string[], options?: RunOptions): Running;
   /** Texts that no output may hold from now on: the sandbox's password and the e-mail addresses of its leads. */
@@ -94,16 +96,28 @@ export async function createCli(options: { readonly program?: string } = {}): Pr
     });
   }
 
+  function converse(args: readonly string[], options: RunOptions = {}): RunningInProcess {
+    const { PATH = '', HOME = '' } = process.env;
+    const env = { PATH, HOME, ...options.env };
+    const running = startInProcess(args, { env, cwd: options.cwd ?? cwd });
+    const ended = running.ended.then((said) => {
+      if (!options.isUnguarded) outputs.push({ command: args.join(' '), text: `${said.stdout}\n${said.stderr}` });
+      return said;
+    });
+    return { ...running, ended };
+  }
+
   return {
     program,
     cwd,
     start,
-    async run(args, { env = {}, timeoutMs = RUN_TIMEOUT_MS, isUnguarded = false, ...options } = {}) {
+    converse,
+    async run(args, options = {}) {
       const startedAt = performance.now();
-      const { PATH = '', HOME = '' } = process.env;
-      const given = { PATH, HOME, ...env };
-      const ended = await runInProcess(args, given, { cwd: options.cwd ?? cwd, stopAfterMs: timeoutMs });
-      if (!isUnguarded) outputs.push({ command: args.join(' '), text: `${ended.stdout}\n${ended.stderr}` });
+      const running = converse(args, options);
+      running.stdin.end();
+      const timer = setTimeout(() => running.kill('SIGINT'), options.timeoutMs ?? RUN_TIMEOUT_MS);
+      const ended = await running.ended.finally(() => clearTimeout(timer));
       return { ...ended, signal: null, ms: performance.now() - startedAt };
     },
     async runProcess(args, options = {}) {

@@ -1,8 +1,10 @@
-import { EventEmitter } from 'node:events';
-import { Readable, Writable } from 'node:stream';
+import { EventEmitter, once } from 'node:events';
+import { PassThrough, Writable } from 'node:stream';
 import type { CommandProcess } from '../../src/cli/command.ts';
 import { main } from '../../src/cli/main.ts';
 import { declareSecrets, record } from './said/record.ts';
+
+const SAYS_TIMEOUT_MS = 30_000;
 
 export interface InProcess {
   readonly code: number;
@@ -18,6 +20,10 @@ export interface InProcessOptions {
 
 /** A command that was started within this process. */
 export interface RunningInProcess {
+  /** Its keyboard, which `runInProcess` ends at once. */
+  readonly stdin: Writable;
+  /** Resolves with the match once stdout or stderr holds it. @throws when the command ends first, or after 30 s */
+  says(pattern: RegExp): Promise<RegExpExecArray>;
   /** Sends what a process would be sent by `kill`. */
   kill(signal: 'SIGINT' | 'SIGTERM' | 'SIGHUP'): void;
   readonly ended: Promise<InProcess>;
@@ -32,10 +38,11 @@ export function startInProcess(args: readonly string[], { env, cwd }: InProcessO
   declareSecrets(env);
   const what = `leadmirror ${args.join(' ')}`;
   record({ kind: 'command', what, text: what });
-  const stdout = new Collector();
-  const stderr = new Collector();
+  const [stdin, stdout, stderr] = [new PassThrough(), new Collector(), new Collector()];
+  const said = new EventEmitter();
+  for (const output of [stdout, stderr]) output.onText = () => said.emit('text');
   const proc = Object.assign(new EventEmitter(), {
-    ...{ env, stdin: Readable.from([]), stdout, stderr, cwd: () => cwd },
+    ...{ env, stdin, stdout, stderr, cwd: () => cwd },
     exitCode: undefined as number | undefined,
     exit(code: number) {
       proc.emit('exited', code);
@@ -48,7 +55,23 @@ export function startInProcess(args: readonly string[], { env, cwd }: InProcessO
     record({ kind: 'output', what, text: `${text}\n${stderr.text}` });
     return { code, stdout: text, stderr: stderr.text };
   });
-  return { kill: (signal) => void proc.emit(signal), ended };
+  const text = () => `${stdout.text}\n${stderr.text}`;
+  return {
+    stdin,
+    async says(pattern) {
+      const over = new AbortController();
+      const deadline = AbortSignal.any([over.signal, AbortSignal.timeout(SAYS_TIMEOUT_MS)]);
+      void ended.finally(() => over.abort());
+      for (;;) {
+        const match = pattern.exec(text());
+        if (match !== null) return match;
+        if (deadline.aborted) throw new Error(`it did not say ${pattern}, but:\n${text()}`);
+        await once(said, 'text', { signal: deadline }).catch(() => {});
+      }
+    },
+    kill: (signal) => void proc.emit(signal),
+    ended,
+  };
 }
 
 /** Runs a command of `leadmirror` within this process to its end. */
@@ -61,6 +84,7 @@ export async function runInProcess(
   }: { readonly cwd: string /** A command that goes on is stopped then. */; readonly stopAfterMs?: number },
 ): Promise<InProcess> {
   const running = startInProcess(args, { env, cwd });
+  running.stdin.end();
   const timer = setTimeout(() => running.kill('SIGINT'), stopAfterMs);
   return running.ended.finally(() => clearTimeout(timer));
 }
@@ -68,9 +92,11 @@ export async function runInProcess(
 /** An output that is no terminal and keeps what is written to it. */
 class Collector extends Writable {
   text = '';
+  onText: () => void = () => {};
 
   override _write(chunk: Buffer, _encoding: string, done: () => void): void {
     this.text += chunk.toString();
+    this.onText();
     done();
   }
 }
