@@ -1,5 +1,5 @@
 /**
- * Documents of one kind and the lists that are asked of them. A document is never mutated in place: a write stores a new
+ * Documents of one kind and the lists that are asked of them. A document is never mutated: a write stores a new
  * object, so whoever holds the old one holds the state of that moment. A list is filtered and sorted once, and kept until
  * something is written.
  */

@@ -85,7 +85,7 @@ export function parseEnd(text: string, timezone: string): number {
   return toInstant({ ...time, DD: time.DD + 1, HH: 0, mm: 0, ss: 0 }, timezone) - 1;
 }
 
-/** Servers up to 2.14.8 read the day only, in UTC, whatever else the text says. */
+/** Servers up to 2.14.8 read the day only, in UTC, and ignore the rest of the text. */
 export function parseOldDay(text: string): number {
   const day = readLoosely(text, tokensOf('DD/MM/YYYY'));
   if (!day) throw new RangeError('Invalid time value');

@@ -10,13 +10,13 @@ export interface FaultRule {
   readonly kind: FaultKind;
   /** `nth` counts the calls this rule has seen of that list, from 1. Absent: every call. */
   readonly match?: ((info: CallInfo) => boolean) | { readonly list?: string; readonly nth?: number };
-  /** How often it strikes; 1 unless told, `Infinity` for ever. */
+  /** How often it strikes; default 1, `Infinity` for ever. */
   readonly times?: number;
-  /** For 429 and 503; `seconds` for 429, `none` for 503 unless told. `raw` sends any text. */
+  /** For 429 and 503; default `seconds` for 429, `none` for 503. `raw` sends any text. */
   readonly retryAfter?: RetryAfterForm | { readonly raw: string };
-  /** How long Retry-After asks to wait; 1,000 unless told. */
+  /** How long Retry-After asks to wait; default 1,000. */
   readonly retryAfterMs?: number;
-  /** For `slow`; 1,000 unless told. */
+  /** For `slow`; default 1,000. */
   readonly delayMs?: number;
 }
 
@@ -31,7 +31,7 @@ export class Faults {
   /** Called around each list answer, synchronously: before the rows are read, and after, before they are sent. */
   beforeAnswer: ((info: CallInfo) => void) | undefined;
   afterAnswer: ((info: AnswerInfo) => void) | undefined;
-  /** Rows with equal sort keys change places from query to query. */
+  /** Rows with equal sort keys change positions from query to query. */
   shuffleTies = false;
   /** Refuse every call of the project with a JSON 401, before authentication. */
   ipFilter: 'off' | 'filter' | 'deny' | 'ban' = 'off';
@@ -56,7 +56,7 @@ export class Faults {
     this.#random = plan && (() => (random.chance(plan.rate) ? { ...plan, kind: random.pick(plan.kinds) } : undefined));
   }
 
-  /** Forgets rules, chaos, hooks and switches; revoked tokens stay revoked. */
+  /** Clears rules, chaos, hooks and switches; revoked tokens stay revoked. */
   clear(): void {
     this.#rules.length = 0;
     this.#random = undefined;

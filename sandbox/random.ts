@@ -29,7 +29,7 @@ export class Random {
     return choices[Math.floor(this.next() * choices.length)] as T;
   }
 
-  /** One of the choices, each as often as its weight says. */
+  /** Returns one of the choices, each as often as its weight. */
   weighted<T>(choices: readonly (readonly [weight: number, choice: T])[]): T {
     let draw = this.next() * choices.reduce((sum, [weight]) => sum + weight, 0);
     for (const [weight, choice] of choices) {

@@ -36,9 +36,9 @@ export interface ShellOptions extends LimitOptions {
   readonly route: (path: string) => { path: string; list: string };
   /** Makes so many changes to the data at once. */
   readonly change?: (count: number) => void;
-  /** What every answer carries besides its own headers; those of Express with a session unless told. */
+  /** What every answer carries besides its own headers; default: those of Express with a session. */
   readonly headers?: () => Readonly<Record<string, string>>;
-  /** The answer of the fault `401-text`; Passport's refusal unless told. */
+  /** The answer of the fault `401-text`; default: Passport's refusal. */
   readonly unauthorized?: (call: Call) => Answer;
 }
 

@@ -1,4 +1,4 @@
-/** Word lists of the generated data. Every person, company and address is invented; mail only at example.com. */
+/** Texts of the generated data. Every person, company and address is invented; mail only at example.com. */
 
 const listOf = (text: string): readonly string[] => text.split('|');
 

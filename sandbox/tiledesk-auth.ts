@@ -44,7 +44,7 @@ export function createGatekeeper(team: Team, random: Random) {
     const token = isToken ? credentials : (call.query.get('secret_token') ?? '').replace(/^JWT /, '');
     const account = scheme.toLowerCase() === 'basic' ? fromBasic(credentials) : tokens.get(token);
     if (!account) return unauthorized;
-    // The token reader is lenient, the check after it is not: exactly two words (seen in server 2.19).
+    // The token reader is lenient, the check after it is not: exactly two parts (seen in server 2.19).
     if (header.split(' ').length !== 2) return failed('Unauthorized.', 403);
     if (need === 'account' || account.isSuperAdmin) return account;
     const role = roleOf(account);

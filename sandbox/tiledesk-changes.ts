@@ -1,6 +1,6 @@
 /** One believable change to a project in use; the mix is by weight, the choice by the generator that is passed in. */
 import type { Random } from './random.ts';
-import * as words from './texts.ts';
+import * as texts from './texts.ts';
 import type { TiledeskData } from './tiledesk-data.ts';
 import type { Request } from './tiledesk-documents.ts';
 
@@ -31,11 +31,11 @@ function assign(data: TiledeskData, request: Request, random: Random): void {
 }
 
 const rate = onRequest((data, { _id }, random) =>
-  data.touchRequest(_id, { rating: random.int(1, 5), rating_message: random.pick(words.ratingMessages) }),
+  data.touchRequest(_id, { rating: random.int(1, 5), rating_message: random.pick(texts.ratingMessages) }),
 );
 
 const editLead = onLead((data, { _id }, random) =>
-  data.editLead(_id, { company: random.pick(words.companies), note: `call ${random.int(1, 99)}` }),
+  data.editLead(_id, { company: random.pick(texts.companies), note: `call ${random.int(1, 99)}` }),
 );
 
 const usual: Weighted = [
@@ -43,7 +43,7 @@ const usual: Weighted = [
   [20, onRequest(assign)],
   [18, onRequest((data, { _id }) => data.closeRequest(_id))],
   [8, rate],
-  [20, onRequest((data, { _id }, random) => data.writeMessage(_id, random.pick(words.replies)))],
+  [20, onRequest((data, { _id }, random) => data.writeMessage(_id, random.pick(texts.replies)))],
   [3, onRequest((data, { _id, status }) => status === 1000 && data.reopenRequest(_id))],
   [6, editLead],
   [2, onLead((data, { _id }) => data.setLeadStatus(_id, 1000))],

@@ -130,7 +130,7 @@ export class TiledeskData {
     return this.touchRequest(id, ending, at);
   }
 
-  /** Leaves closed_at, closed_by, duration and transcript in place, as the server does. */
+  /** Leaves closed_at, closed_by, duration and transcript as they are, like the server. */
   reopenRequest(id: string, at?: number): Request {
     const status = this.#request(id).participants.length > 0 ? 200 : 100;
     return this.touchRequest(id, { status }, at);

@@ -1,9 +1,9 @@
 /**
- * Builds leads and conversations as they look after some months of use. Every oddity below was met in a running server
+ * Builds leads and conversations as they look after some months of use. Every oddity below was seen in a running server
  * (2.19) or is documented by the vendor; the proportions are invented.
  */
 import type { Random } from './random.ts';
-import * as words from './texts.ts';
+import * as texts from './texts.ts';
 import { type IdFactory, iso, type Lead, type ProjectUser, type Request } from './tiledesk-documents.ts';
 import { createMessage, type TiledeskRow } from './tiledesk-rows.ts';
 import type { Team } from './tiledesk-team.ts';
@@ -21,21 +21,21 @@ export interface HistoryTools {
 
 export function createLead({ team, random, ids }: HistoryTools, at: number): Lead {
   const time = iso(at);
-  const firstName = random.pick(words.firstNames);
+  const firstName = random.pick(texts.firstNames);
   const mailName = random.hex(6);
   const isNamed = random.chance(0.8);
   return {
-    tags: random.chance(0.15) ? [random.pick(words.leadTags)] : [],
+    tags: random.chance(0.15) ? [random.pick(texts.leadTags)] : [],
     status: 100,
     _id: ids.next(at),
     lead_id: random.chance(0.05) ? String(random.int(10_000, 999_999)) : random.uuid(),
     ...(isNamed
-      ? { fullname: `${firstName} ${random.pick(words.lastNames)}` }
+      ? { fullname: `${firstName} ${random.pick(texts.lastNames)}` }
       : random.chance(0.7) && { fullname: `guest#${mailName.slice(0, 4)}` }),
     ...(random.chance(0.6) && { email: `visitor.${mailName}@example.com` }),
     ...(random.chance(0.95) && { phone: random.chance(0.2) ? `+39000${random.int(1_000_000, 9_999_999)}` : null }),
-    ...(random.chance(0.2) && { company: random.pick(words.companies) }),
-    ...(random.chance(0.15) && { city: random.pick(words.cities), country: random.pick(words.countries) }),
+    ...(random.chance(0.2) && { company: random.pick(texts.companies) }),
+    ...(random.chance(0.15) && { city: random.pick(texts.cities), country: random.pick(texts.countries) }),
     ...(random.chance(0.3) && { attributes: random.pick(leadAttributes) }),
     ...(random.chance(0.05) && { properties: { score: random.int(1, 100), plan: { name: 'gold', since: time } } }),
     ...(random.chance(0.05) && { note: 'line one\nline two' }),
@@ -94,7 +94,7 @@ export function createRequest(tools: HistoryTools, input: NewRequest): Request {
   const fate = random.weighted(input.isFresh ? freshFates : fates);
   const agentId = random.pick(team.agentIds);
   const department = random.pick(team.departments);
-  const firstText = random.pick(words.questions);
+  const firstText = random.pick(texts.questions);
   const wasTaken = fate === 'assigned' || fate === 'closed' || fate === 'reopened';
   const row: TiledeskRow = { status: statusOf[fate], followers: [], tags: [], notes: [], id_project: team.projectId };
   row._id = ids.next(at);
@@ -110,11 +110,11 @@ export function createRequest(tools: HistoryTools, input: NewRequest): Request {
   const channel = random.chance(0.7) ? 'chat21' : random.pick(channelNames);
   row.channel = { name: channel };
   if (random.chance(0.8)) row.sourcePage = 'https://www.example.com/page?utm_source=x';
-  if (random.chance(0.8)) row.language = random.pick(words.languages);
-  if (random.chance(0.85)) row.userAgent = random.pick(words.userAgents);
+  if (random.chance(0.8)) row.language = random.pick(texts.languages);
+  if (random.chance(0.85)) row.userAgent = random.pick(texts.userAgents);
   if (random.chance(0.6)) {
-    const country = random.pick(words.countries);
-    const city = random.chance(0.7) ? random.pick(words.cities) : undefined;
+    const country = random.pick(texts.countries);
+    const city = random.chance(0.7) ? random.pick(texts.cities) : undefined;
     row.location = { geometry: { coordinates: [] }, country, city, ipAddress: `192.0.2.${random.int(1, 254)}` };
   }
   if (!isOldForm) {
@@ -138,16 +138,16 @@ export function createRequest(tools: HistoryTools, input: NewRequest): Request {
   if (wasTaken) changedAt = addAssignment(row, tools, { at, until, agentId });
   if (fate === 'closed' || fate === 'reopened') changedAt = addEnding(row, random, { at, until, agentId, firstText });
   addAttributes(row, random, { isAbandoned: fate === 'abandoned', department: department.name });
-  if (random.chance(0.12)) row.tags = [{ _id: ids.next(changedAt), ...random.pick(words.requestTags) }];
+  if (random.chance(0.12)) row.tags = [{ _id: ids.next(changedAt), ...random.pick(texts.requestTags) }];
   if (random.chance(0.06)) {
     const stamps = { updatedAt: iso(changedAt), createdAt: iso(changedAt) };
-    row.notes = [{ _id: ids.next(changedAt), text: random.pick(words.notes), createdBy: agentId, ...stamps }];
+    row.notes = [{ _id: ids.next(changedAt), text: random.pick(texts.notes), createdBy: agentId, ...stamps }];
   }
   row.updatedAt = iso(Math.min(changedAt, until));
   return row as unknown as Request;
 }
 
-/** Bots stand in three places: with a prefix among all, without it among bots. */
+/** Bots are in three fields: with a prefix among all, without it among bots. */
 function addParticipants(row: TiledeskRow, { team, random }: HistoryTools, agentId: string | undefined): boolean {
   const hasBot = random.chance(0.12);
   const isBotAlone = hasBot && random.chance(0.5);
@@ -173,7 +173,7 @@ function addAssignment(row: TiledeskRow, tools: HistoryTools, { at, until, agent
   if (random.chance(0.7)) {
     const image = { type: 'image', metadata: { src: 'https://www.example.com/a.png', width: 10, height: 10 } };
     const extra = random.chance(0.2) ? image : {};
-    const message = { _id: ids.next(assignedAt), text: random.pick(words.replies), at: iso(assignedAt), ...extra };
+    const message = { _id: ids.next(assignedAt), text: random.pick(texts.replies), at: iso(assignedAt), ...extra };
     row.attributes = { last_message: createMessage(team, row as unknown as Request, { ...message, sender: agentId }) };
   }
   return assignedAt + 40;
@@ -191,7 +191,7 @@ function addEnding(row: TiledeskRow, random: Random, input: Handling & { firstTe
   row.closed_by = random.chance(0.8) ? input.agentId : random.pick(['_bot_unresponded', 'system', '_trigger']);
   row.closed_at = iso(closedAt);
   if (isRated) row.rating = random.int(1, 5);
-  if (isRated && random.chance(0.5)) row.rating_message = random.pick(words.ratingMessages);
+  if (isRated && random.chance(0.5)) row.rating_message = random.pick(texts.ratingMessages);
   return closedAt + random.int(5, isRated ? 900 : 60);
 }
 
@@ -216,6 +216,6 @@ export function createTranscript(random: Random, at: number, firstText: string):
   const head = `${date.split('-').reverse().join('/')}, ${time.slice(0, 6)}`;
   return Array.from({ length: count }, (_, line) => {
     const name = line % 2 === 0 ? 'Guest' : 'Andy Agent';
-    return `${head}${line * 7 + 10} ${name}: ${line === 0 ? firstText : random.pick(words.replies)}`;
+    return `${head}${line * 7 + 10} ${name}: ${line === 0 ? firstText : random.pick(texts.replies)}`;
   }).join('\r\n');
 }

@@ -191,7 +191,7 @@ export function readLeadList(
   const sent = query.getAll('status').filter((text) => text !== '');
   const texts = sent.length === 0 ? ['100'] : sent;
   const statuses = (joinedLeadStatuses ? texts : texts.slice(0, 1)).map(Number);
-  // `all` is a word of the requests list only: here the cast fails.
+  // `all` is a value of the requests list only: here the cast fails.
   if (statuses.some(Number.isNaN)) throw new QueryFailure('Cast to Number failed for "status"');
   const isListed = ({ status = Number.NaN, id_project }: Lead): boolean =>
     statuses.includes(status) && id_project === projectId;

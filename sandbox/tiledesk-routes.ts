@@ -142,7 +142,7 @@ function hardDeleteLead({ data, params: { id = '' } }: TiledeskRouteInput): Sand
   return json(lead ?? null);
 }
 
-/** An unknown conversation has no messages, and no error says so (seen in server 2.19). */
+/** An unknown conversation has no messages, without an error (seen in server 2.19). */
 function messagesOf(input: TiledeskRouteInput): StoredDocument[] {
   const request = requestOf(input);
   return request === undefined ? [] : input.data.messagesOf(request);
@@ -231,7 +231,7 @@ const rows: readonly RouteRow[] = [
   ['DELETE', '/:project/requests/id/:id', 'request', 'owner', ({ data, params }) => removeRequest(data, params.id)],
   ['GET', '/:project/departments', 'departments', null, departmentsWith((status) => status === 1)],
   ['GET', '/:project/departments/allstatus', 'departments', 'agent', departmentsWith((status) => status >= 0)],
-  // Open to anybody, as the list without the hidden ones is (source of server 2.19). Hidden ones too, which no list shows.
+  // Open to all, as the list without the hidden ones is (source of server 2.19). Hidden ones too, which no list shows.
   ['GET', '/:project/departments/:id', 'department', null, byId(({ team }, id) => findIn(team.departments, id))],
   ['GET', '/:project/project_users', 'project_users', 'agent', rowsOf(listMembers)],
   ['GET', '/:project/project_users/users/:id', 'project_user', 'agent', listMembersOfUser],

@@ -51,7 +51,7 @@ interface NewMessage {
   readonly _id: string;
   readonly at: string | undefined;
   readonly sender: string;
-  /** Of the agent who sends it unless told. */
+  /** Default: of the agent who sends it. */
   readonly senderFullname?: string;
   readonly [field: string]: unknown;
 }

@@ -8,7 +8,7 @@ export interface SandboxAccount {
   readonly email: string;
   readonly password: string;
   readonly userId: string;
-  /** Role in the project; null for somebody who is not a member. */
+  /** Role in the project; null for a person who is not a member. */
   readonly role: string | null;
   readonly isSuperAdmin: boolean;
 }
@@ -22,7 +22,7 @@ export interface TeamOptions {
   readonly role: string;
 }
 
-/** `status`: of the user; 100 unless told. */
+/** `status`: of the user; default 100. */
 type Particulars = Readonly<{ status?: number; member?: Partial<ProjectUser>; hasNoUser?: boolean }>;
 type Person = readonly [email: string, firstname: string, lastname: string, role: string | null, more?: Particulars];
 
@@ -77,7 +77,7 @@ export function createTeam(options: TeamOptions, foundedAt: number) {
   return {
     projectId,
     project: createProject(projectId, ownerId, stamps),
-    /** Everybody who can sign in, the main account first. */
+    /** All who can sign in, the main account first. */
     accounts,
     users,
     projectUsers,

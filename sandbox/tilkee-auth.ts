@@ -80,7 +80,7 @@ export function createGatekeeper(credentials: TilkeeCredentials, switches: Tilke
     return answerTokens(api);
   }
 
-  /** GET /v3/oauth/authorize/: what the browser is told once somebody has signed in there. */
+  /** GET /v3/oauth/authorize/: what the browser gets after the sign-in there. */
   function redirectWithCode(call: Call): Answer {
     const query = Object.fromEntries(call.query);
     need(query, 'response_type client_id redirect_uri', 'v3');

@@ -66,7 +66,7 @@ export const dayAtWork: Weighted = [
   [25, (data, random) => makeChange(edits, data, random)],
 ];
 
-/** A kind may be empty; the account as a whole is not, since somebody signs in. */
+/** A kind may be empty; the account as a whole is not, since a user signs in. */
 export function makeChange(choices: Weighted, data: TilkeeData, random: Random): boolean {
   for (let attempt = 0; attempt < 100; attempt++) {
     if (random.weighted(choices)(data, random)) return true;

@@ -3,7 +3,7 @@
  * their rows. Times are ms since 1970, because the two APIs write them differently. Proportions and names are invented.
  */
 import type { Random } from './random.ts';
-import * as words from './texts.ts';
+import * as texts from './texts.ts';
 
 const day = 24 * 3600_000;
 
@@ -22,14 +22,14 @@ const never: number | null = null as number | null;
 const pickTags = (random: Random): readonly string[] => (random.chance(0.3) ? [random.pick(dealTags)] : []);
 
 export const personName = (random: Random): string =>
-  `${random.pick(words.firstNames)} ${random.pick(words.lastNames)}`;
+  `${random.pick(texts.firstNames)} ${random.pick(texts.lastNames)}`;
 
 export function createUser(random: Random, { id, at }: New) {
   const name = random.hex(6);
   return {
     id,
-    first_name: random.pick(words.firstNames),
-    last_name: random.pick(words.lastNames),
+    first_name: random.pick(texts.firstNames),
+    last_name: random.pick(texts.lastNames),
     email: `colleague.${name}@example.com`,
     created_at: at,
     updated_at: at,
@@ -72,7 +72,7 @@ export function createProject(random: Random, { id, at, ownerId, itemIds, shared
   const isTemplate = random.chance(0.06);
   return {
     id,
-    name: `${random.pick(offers)} ${random.pick(words.companies)} ${random.int(1, 999)}`,
+    name: `${random.pick(offers)} ${random.pick(texts.companies)} ${random.int(1, 999)}`,
     owner_id: ownerId,
     created_at: at,
     updated_at: at + (random.chance(0.7) ? random.int(1, 2 * day) : 0),
@@ -97,7 +97,7 @@ export function createProject(random: Random, { id, at, ownerId, itemIds, shared
   };
 }
 
-/** Somebody known elsewhere, for whom a link was made. */
+/** A person known elsewhere, for whom a link was made. */
 export interface LinkedLead {
   readonly id: string;
   readonly lead_id?: string;

@@ -133,7 +133,7 @@ export class TilkeeData {
   }
 
   /**
-   * A project is no template unless told. A link is made in the given project or in the newest that is in use; a visit goes
+   * A project is no template by default. A link is made in the given project or in the newest that is in use; a visit goes
    * through the given link or through the newest, and is open until it is touched.
    */
   add<K extends TilkeeKind>(kind: K, partial: Patch<K> = {}, at?: number): TilkeeDocument<K> {
@@ -163,7 +163,7 @@ export class TilkeeData {
     },
   };
 
-  /** For good, together with what hangs on it: links of a project, visits of a link, the places of an item. */
+  /** For good, together with what belongs to it: links of a project, visits of a link, the uses of an item. */
   remove(kind: TilkeeKind, id: number): boolean {
     const doc = this.get(kind, id);
     if (!doc) return false;

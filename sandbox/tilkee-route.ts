@@ -58,7 +58,7 @@ export function failure(api: Api, status: number): Answer {
   return json({ status: message.toLowerCase(), body: { error: { message } } }, status);
 }
 
-/** @throws Refusal when there is no such object; `accepts` decides whether it belongs where the path says */
+/** @throws Refusal when there is no such object; `accepts` decides whether it belongs to the path */
 export function findById<K extends TilkeeKind>(
   { data, api }: TilkeeRouteInput,
   kind: K,

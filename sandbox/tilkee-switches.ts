@@ -1,4 +1,4 @@
-/** Everything about the simulated Tilkee that nobody could check on a live server: one switch each, changeable while it runs. */
+/** Everything about the simulated Tilkee that was not checked on a live server: one switch each, changeable while it runs. */
 
 /** Names of the calls, as in the log, in `refuse` and in the rules of the faults. */
 export type TilkeeCallName =
@@ -15,12 +15,12 @@ const one = <const T>(...values: readonly [T, ...(readonly T[])]): T => values[0
 export const defaultSwitches = () => ({
   /** Order of a list when the call asks for none (V3 has no other). `shuffled` is a fixed permutation, `random` a new one at every query. */
   order: one('newest', 'oldest', 'byUpdate', 'shuffled', 'random'),
-  /** Whether V2 obeys `order` and `sort`; the echo tells what was done. */
+  /** Whether V2 obeys `order` and `sort`; the response contains what was done. */
   obeysOrder: true,
   /** Calls that are answered with this status instead, after authentication. */
   refuse: {} as Partial<Record<TilkeeCallName, number>>,
 
-  /** V3 lists: what `has_more` says. `emptyAtEnd`: true on the last page with rows, false on the empty one after it; `always`: true on that one too. */
+  /** V3 lists: the value of `has_more`. `emptyAtEnd`: true on the last page with rows, false on the empty one after it; `always`: true on that one too. */
   hasMore: one('right', 'missingOnLast', 'missing', 'emptyAtEnd', 'always'),
   v3MaxLimit: 100,
   /** A larger limit is cut down silently, or refused. */
@@ -50,14 +50,14 @@ export const defaultSwitches = () => ({
 
   idsAsStrings: false,
   numbersAsStrings: false,
-  /** `first_access_at` of what nobody opened is false instead of null. */
+  /** `first_access_at` of an unopened link is false instead of null. */
   firstAccessFalse: false,
   durationAsString: false,
   interestNull: false,
   unknownFields: false,
   /** The oldest row of each kind has no `id`, in lists. */
   rowWithoutId: false,
-  /** What a read by id says of an object that was removed. */
+  /** What a read by id returns for an object that was removed. */
   removedStatus: one(404, 410),
 
   /** Life of the access tokens given out from now on; V2's own live as long. null: 12 hours on V3, 2 hours on V2. */

@@ -96,7 +96,7 @@ function commonProject(data: TilkeeData, project: TilkeeProject): rows.TilkeeRow
     ...rows.fieldsOf(project, 'id name is_template signable duration external_id tags vcard_id email_cible'),
     ...rows.fieldsOf(stats, 'signed interest total_time'),
     ...noScores,
-    // The other API's `unset` has no word here.
+    // The other API's `unset` has no value here.
     verdict: project.verdict === 'unset' ? 'na' : project.verdict,
     can_be_downloaded: project.downloadable,
     starred: project.favorite,

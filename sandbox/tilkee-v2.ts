@@ -1,4 +1,4 @@
-/** The routes of V2: lenient parameters, and an envelope that echoes what was applied. */
+/** The routes of V2: lenient parameters, and an envelope with what was applied. */
 import { type Answer, json } from './answer.ts';
 import type { Condition } from './collection.ts';
 import type { TilkeeKind, TilkeeProject, TilkeeToken, TilkeeVisit } from './tilkee-create.ts';
@@ -25,7 +25,7 @@ const tables = { project: 'projects', item: 'items', token: 'tokens', connexion:
 /** Kinds that know when they changed. */
 const isStamped = (kind: TilkeeKind): boolean => kind !== 'token' && kind !== 'connexion';
 
-/** `echo`: what the answer says was applied; null when there is no name for it. */
+/** `returned`: what the response names as applied; null when there is no name for it. */
 function readOrder(query: URLSearchParams, kind: TilkeeKind, switches: TilkeeSwitches) {
   const [first = ''] = (query.get(kind === 'connexion' ? 'sort' : 'order') ?? '').split(',');
   const [, minus, column = ''] = /^(-?)(?:[a-z]+\.)?([a-z_]+)$/.exec(first) ?? [];

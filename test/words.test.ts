@@ -7,7 +7,7 @@ import { expect, it } from '@jest/globals';
 /** Checks names, comments and messages against the table "Plain English" of the style guide. */
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
 const FILES = [
-  ...['src', 'workers', 'prisma/schema.prisma', 'docs/data-dictionary.md'],
+  ...['src', 'workers', 'sandbox', 'prisma/schema.prisma', 'docs/data-dictionary.md'],
   ...['.env.example', 'leadmirror.example.yaml', 'deploy/monitoring/alerts.yml'],
 ];
 
