@@ -84,9 +84,9 @@ describe('the list of processes', () => {
     expect(describeProcesses(await readProcesses(store.prisma))).toBe('2 processes, leader host-2:102');
     await store.query(`update sync.processes set beat_at = '2026-01-31T12:00:00Z' where host = 'host-2'`);
     expect(describeProcesses(await readProcesses(store.prisma))).toBe(
-      '1 process, no leader; 1 silent since 2026-01-31T12:00:00.000Z',
+      '1 process, no leader; 1 lost since 2026-01-31T12:00:00.000Z',
     );
     await silence(1, '2 minutes');
-    expect(describeProcesses(await readProcesses(store.prisma))).toContain('no process alive; 2 silent since');
+    expect(describeProcesses(await readProcesses(store.prisma))).toContain('no process alive; 2 lost since');
   });
 });
