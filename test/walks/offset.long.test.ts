@@ -1,0 +1,3 @@
+import { describeOffsetWalks } from './offset.ts';
+
+describeOffsetWalks(60);
