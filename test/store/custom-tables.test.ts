@@ -60,7 +60,7 @@ describe('tables of sources that are not built in', () => {
     const wanted = table({ extra: 'text', subject: 'integer' });
     await expect(ensureTables(database.url, [table({}, 'others'), wanted])).rejects.toMatchObject({
       code: 'database_foreign',
-      message: expect.stringContaining('desk.tickets.subject is text, and the stream says integer'),
+      message: expect.stringContaining('desk.tickets.subject is text, and the stream declares integer'),
     });
     expect(await columnsOf('desk.tickets')).not.toHaveProperty('extra');
     expect((await client.query("select to_regclass('desk.others') as found")).rows).toEqual([{ found: null }]);
