@@ -71,12 +71,8 @@ const requestFilters: Readonly<Record<string, Filter>> = {
   draft: (value) => (value === 'false' ? (doc) => doc.draft !== true : undefined),
   lead: isId('lead'),
   dept_id: isId('department'),
-  snap_lead_lead_id: 'snapshot.lead.lead_id',
-  snap_lead_email: 'snapshot.lead.email',
-  requester_email: 'snapshot.lead.email',
   participant: (value) => (doc) => (doc.participants as string[]).includes(value),
   hasbot: 'hasBot',
-  smartAssignment: 'smartAssignment',
   tags: (value) => (doc) => ((doc.tags ?? []) as { tag?: string }[]).some(({ tag }) => tag === value),
   ticket_id: 'ticket_id',
   channel: (value) => {
@@ -85,9 +81,6 @@ const requestFilters: Readonly<Record<string, Filter>> = {
   },
   priority: 'priority',
   rated: (value) => (value === 'true' ? (doc) => doc.rating !== undefined : undefined),
-  caller: 'attributes.caller_phone',
-  called: 'attributes.called_phone',
-  call_id: 'attributes.call_id',
 };
 
 const leadFilters: Readonly<Record<string, Filter>> = {

@@ -15,6 +15,14 @@ export abstract class LeadmirrorError<Code extends string = string> extends Erro
   }
 }
 
+/** The base of a class whose errors all have one code. */
+export const errorOf = <Code extends string>(code: Code) =>
+  class extends LeadmirrorError<Code> {
+    constructor(message: string, options?: ErrorOptions) {
+      super(code, message, options);
+    }
+  };
+
 export interface ConfigProblem {
   /** The variable or file key that is wrong: `TILEDESK_PAGE_SIZE`, `leadmirror.yaml: connections[1].projectId`. */
   readonly variable: string;
@@ -81,11 +89,7 @@ export class UpstreamRefusedError extends LeadmirrorError {
 }
 
 /** The answer is larger than the size limit of one request: ask for fewer rows. */
-export class ResponseTooLargeError extends LeadmirrorError {
-  constructor(message: string, options?: ErrorOptions) {
-    super('response_too_large', message, options);
-  }
-}
+export class ResponseTooLargeError extends errorOf('response_too_large') {}
 
 /** One record that cannot be mapped. It is quarantined; the rest of its page is written. */
 export class RecordError extends LeadmirrorError {
@@ -99,18 +103,10 @@ export class RecordError extends LeadmirrorError {
 }
 
 /** Another run took this checkpoint over; nothing of this run may be committed any more. */
-export class LeaseLostError extends LeadmirrorError {
-  constructor(message: string, options?: ErrorOptions) {
-    super('lease_lost', message, options);
-  }
-}
+export class LeaseLostError extends errorOf('lease_lost') {}
 
 /** Another run has locked the checkpoint. */
-export class LeaseBusyError extends LeadmirrorError {
-  constructor(message: string, options?: ErrorOptions) {
-    super('lease_busy', message, options);
-  }
-}
+export class LeaseBusyError extends errorOf('lease_busy') {}
 
 type CancelCode = 'paused' | 'cancelled_by_person' | 'resync' | 'not_configured';
 

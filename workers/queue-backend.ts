@@ -9,7 +9,7 @@ import {
   Worker,
   type WorkerOptions,
 } from 'bullmq';
-import { LeadmirrorError } from '../src/errors.ts';
+import { errorOf } from '../src/errors.ts';
 import type { RunJob } from './run-job.ts';
 
 export type RunQueue = Queue<RunJob, void, string>;
@@ -17,18 +17,10 @@ export type QueuedRun = Job<RunJob, void, string>;
 export type RunProcessor = Processor<RunJob, void, string>;
 
 /** The queue cannot be reached. Waiting may help. */
-export class QueueUnavailableError extends LeadmirrorError {
-  constructor(message: string, options?: ErrorOptions) {
-    super('queue_unavailable', message, options);
-  }
-}
+export class QueueUnavailableError extends errorOf('queue_unavailable') {}
 
 /** The queue answers, and refuses what it has to do. Waiting does not help. */
-export class QueueRefusedError extends LeadmirrorError {
-  constructor(message: string, options?: ErrorOptions) {
-    super('queue_refused', message, options);
-  }
-}
+export class QueueRefusedError extends errorOf('queue_refused') {}
 
 /** Where the queues live. BullMQ's types distinguish the two by type parameters that nothing here depends on; they are erased where a backend is made. */
 export interface QueueBackend {

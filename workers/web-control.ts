@@ -1,5 +1,5 @@
 import type { App } from '../src/app.ts';
-import { LeadmirrorError } from '../src/errors.ts';
+import { errorOf } from '../src/errors.ts';
 import type { Control } from '../src/ops/parts.ts';
 import {
   cancelRuns,
@@ -17,11 +17,7 @@ import { enqueueRun, type Queues, QueueUnavailableError } from './queues.ts';
 import { findDue } from './unfinished.ts';
 
 /** No run of it begins while it is paused, also none that is asked for by hand. */
-export class StreamPausedError extends LeadmirrorError {
-  constructor(message: string) {
-    super('stream_paused', message);
-  }
-}
+export class StreamPausedError extends errorOf('stream_paused') {}
 
 /** What the buttons of the status page do: the same as the commands of that name. Each answers within seconds, also while the queue is away. */
 export function createWebControl({ database: { prisma } }: Pick<App, 'database'>, queues: Queues): Control {

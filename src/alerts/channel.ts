@@ -1,4 +1,4 @@
-import { LeadmirrorError } from '../errors.ts';
+import { errorOf } from '../errors.ts';
 import type { Digest } from './digest.ts';
 
 export interface Channel {
@@ -14,8 +14,4 @@ export interface Channel {
 }
 
 /** A message was not accepted. The text names neither address nor recipient: an alert's address may itself be the secret. */
-export class DeliveryError extends LeadmirrorError {
-  constructor(message: string, options?: { cause?: unknown }) {
-    super('alert_not_delivered', message, options);
-  }
-}
+export class DeliveryError extends errorOf('alert_not_delivered') {}
