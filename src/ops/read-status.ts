@@ -3,17 +3,7 @@ import { groupBy } from '../group-by.ts';
 import { readProcesses } from '../store/engine/processes.ts';
 import type { RunRecord } from '../store/engine/runs.ts';
 import { type BudgetStatus, readBudgets, readPauses } from '../store/reports/budget-status.ts';
-import {
-  findRuns,
-  type PassError,
-  type RunGroup,
-  type RunningPass,
-  readDecisions,
-  readPassErrors,
-  readRequestRates,
-  readRunGroups,
-  readRunning,
-} from '../store/reports/run-history.ts';
+import * as history from '../store/reports/run-history.ts';
 import { countRows, type RowCounts, readStatus, type StreamState, type StreamStatus } from '../store/reports/status.ts';
 import { laneOf } from '../stream.ts';
 import { summarizeDay } from './day-strip.ts';
@@ -41,13 +31,13 @@ const LAST_RUNS = 20;
 /** Reads the whole status: a handful of set-based questions, whatever the number of streams. */
 export class StatusReader {
   readonly #parts: OpsParts;
-  readonly #days: Remembered<ReadonlyMap<string, readonly RunGroup[]>>;
+  readonly #days: Remembered<ReadonlyMap<string, readonly history.RunGroup[]>>;
   readonly #rates = new RequestRates();
   readonly #counts = new Map<string, Remembered<Map<string, RowCounts>>>();
 
   constructor(parts: OpsParts) {
     this.#parts = parts;
-    this.#days = new Remembered(async () => groupBy(await readRunGroups(parts.prisma), keyOf), COSTLY);
+    this.#days = new Remembered(async () => groupBy(await history.readRunGroups(parts.prisma), keyOf), COSTLY);
   }
 
   async read(): Promise<StatusDocument> {
@@ -56,13 +46,13 @@ export class StatusReader {
     const [lines, running, errors, decisions, budgets, byRuns, days, runs, processes, health, pauses] =
       await Promise.all([
         readStatus(prisma),
-        readRunning(prisma),
-        readPassErrors(prisma),
-        readDecisions(prisma),
+        history.readRunning(prisma),
+        history.readPassErrors(prisma),
+        history.readDecisions(prisma),
         readBudgets(prisma),
-        readRequestRates(prisma),
+        history.readRequestRates(prisma),
         this.#days.get(),
-        findRuns(prisma, { limit: LAST_RUNS }),
+        history.findRuns(prisma, { limit: LAST_RUNS }),
         readProcesses(prisma),
         queue?.health() ?? null,
         readPauses(prisma),
@@ -119,10 +109,10 @@ const keyOf = ({ connection_id, stream }: StreamName): string => `${connection_i
 
 interface StatusInput {
   readonly nowMs: number;
-  readonly running: ReadonlyMap<string, readonly RunningPass[]>;
-  readonly errors: ReadonlyMap<string, readonly PassError[]>;
+  readonly running: ReadonlyMap<string, readonly history.RunningPass[]>;
+  readonly errors: ReadonlyMap<string, readonly history.PassError[]>;
   readonly decisions: ReadonlyMap<string, SyncStream>;
-  readonly days: ReadonlyMap<string, readonly RunGroup[]>;
+  readonly days: ReadonlyMap<string, readonly history.RunGroup[]>;
   readonly counts: (line: StreamName) => RowCounts;
   readonly nextRuns: NonNullable<OpsParts['nextRuns']>;
 }
