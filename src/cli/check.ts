@@ -16,6 +16,7 @@ import { createRefusalStore, type RefusedCredential } from '../store/mirror/refu
 import type { Capabilities, Connection, FetchOptions } from '../stream.ts';
 import { type CommandContext, type CommandProcess, runCommand } from './command.ts';
 import { EXIT } from './exit-codes.ts';
+import { helpLines } from './format.ts';
 
 interface CheckResult {
   /** `database`, `queue`, `tiledesk:<project>`, `tiledesk:<project> tiledesk.leads`. */
@@ -57,6 +58,7 @@ export async function check({ json = false }: { readonly json?: boolean }, proc:
     }
     const ok = results.every((result) => result.ok);
     if (json) printJson({ ok, settings, notes: [...notes, ...openFiles], checks: results });
+    else for (const line of helpLines(results.map(({ error }) => error?.code))) print(line);
     return ok ? EXIT.done : EXIT.failed;
   });
 }

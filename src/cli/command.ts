@@ -5,7 +5,7 @@ import { ConfigError, errorCode, isAbort, LeadmirrorError } from '../errors.ts';
 import { createLogger, type Logger } from '../logger.ts';
 import { databaseError } from '../store/faults.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
-import { createPrinter, type Printer } from './format.ts';
+import { createPrinter, helpLines, type Printer } from './format.ts';
 
 export interface StreamOptions {
   readonly connection?: string;
@@ -121,7 +121,8 @@ function endInTime(proc: CommandProcess, shutdownMs: number): void {
 export function explain(thrown: unknown, { json = false, proc }: Pick<CommandOptions, 'json' | 'proc'>): ExitCode {
   const error = databaseError(thrown, 'of DATABASE_URL');
   if (json) createPrinter(proc.stdout).printJson({ error: toJson(error) });
-  proc.stderr.write(`${describe(error)}\n`);
+  const help = json || error instanceof UsageError ? [] : helpLines([errorCode(error)]);
+  proc.stderr.write(`${[describe(error), ...help].join('\n')}\n`);
   return error instanceof ConfigError || error instanceof UsageError ? EXIT.usage : EXIT.failed;
 }
 

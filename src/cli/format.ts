@@ -28,6 +28,12 @@ export function formatSeconds(ms: number): string {
   return ms < 10_000 ? `${(ms / 1000).toFixed(1)} s` : `${Math.round(ms / 1000)} s`;
 }
 
+/** Where the package's own docs explain these codes; each code once. */
+export function helpLines(codes: readonly (string | undefined)[]): string[] {
+  const known = new Set(codes.filter((code) => code !== undefined));
+  return [...known].map((code) => `docs/troubleshooting.md#${code}`);
+}
+
 export interface Printer {
   print(line?: string): void;
   /** The document of `--json`: nothing else goes to stdout. Big integers are written as numbers; run ids stay far below 2^53. */

@@ -55,7 +55,7 @@ export function createProgram(proc: CommandProcess = process): Command {
     .addHelpText(
       'after',
       `
-Settings come from the environment, .env and leadmirror.yaml; see README.md. Nothing set up yet? Try: leadmirror demo, then leadmirror init
+Settings come from the environment, .env and leadmirror.yaml; see docs/configuration.md. Nothing set up yet? Try: leadmirror demo, then leadmirror init
 Exit codes: 0 done, 1 a stream failed, is blocked or has to wait, 2 usage or configuration, 3 verify found differences, 130 stopped by a signal.`,
     );
 

@@ -9,7 +9,7 @@ import { countRows } from '../store/reports/status.ts';
 import type { Pass } from '../stream.ts';
 import { type CommandProcess, runOnApp, type StreamOptions } from './command.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
-import { formatCount, formatSeconds } from './format.ts';
+import { formatCount, formatSeconds, helpLines } from './format.ts';
 import { createProgress, type ProgressView, type WalkSize } from './progress.ts';
 import { selectStreams } from './selection.ts';
 
@@ -24,7 +24,10 @@ export async function sync(
     const progress = createProgress({ isQuiet: json === true }, proc.stderr);
     const reports = await syncAll(app, selected, { pass, signal, progress });
     progress.stop();
-    printResult(json, { runs: reports.map(toJson) }, () => reports.map(summaryLine));
+    printResult(json, { runs: reports.map(toJson) }, () => [
+      ...reports.map(summaryLine),
+      ...helpLines(reports.map(({ error }) => error?.code)),
+    ]);
     await refreshAfter(app, signal);
     return exitCodeOf(reports, signal);
   });

@@ -2,7 +2,7 @@ import { type Verified, type VerifyOnceOptions, verifySelected } from '../app/ve
 import { type Finding, type FindingKind, NOT_COMPARED } from '../sync/verify.ts';
 import { type CommandProcess, runOnApp, type StreamOptions } from './command.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
-import { formatCount, formatSeconds } from './format.ts';
+import { formatCount, formatSeconds, helpLines } from './format.ts';
 import { selectStreams } from './selection.ts';
 
 type VerifyOptions = StreamOptions & Omit<VerifyOnceOptions, 'signal'>;
@@ -18,6 +18,7 @@ export async function verify(names: readonly string[], options: VerifyOptions, p
       if (!options.json) for (const line of describe(result)) print(line);
     }
     if (options.json) printJson({ streams: results.map(toJson) });
+    else for (const line of helpLines(results.map(({ error }) => error?.code))) print(line);
     return exitCodeOf(results, options, signal);
   });
 }
