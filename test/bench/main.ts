@@ -1,6 +1,6 @@
 /**
  * All figures of speed and size, in one run: `npm run bench`. Each is a ratio of things measured side by side, the median of its rounds; the facts of
- * the machine, every round and a table for the README come along.
+ * the machine, every round and a table for docs/benchmarks.md come along.
  *
  *   pipeline    first full read beside the two limits of this machine and a loop of Prisma upserts; the same walk again with nothing changed
  *   memory      highest resident memory at 10,000, 100,000 and 1,000,000 objects, and with transcripts of 50 KB (Linux only)
@@ -12,11 +12,12 @@
  * PARTS=pipeline,memory for some of them. Sizes: PIPELINE_ROWS (100000), PIPELINE_BYTES (600), PIPELINE_STREAM (leads, or requests), ROUNDS (3),
  * UPSERTS (2000; 0: no such loop), MEMORY_ROWS (10000,100000,1000000), TRANSCRIPTS (2000; 0: none), RESTART_ROWS (9000), LATENCY_ROWS (20000), LATENCY_MS (80),
  * ALLOWANCE_SECONDS (120; 0: left out), STARTS (5). OUT=file writes the whole report there as one JSON document.
+ * PAGE=docs/benchmarks.md puts the table into that page.
  *
  * A goal that was missed is printed as missed, with its figure, and the command still ends with 0: these are measurements, and machines differ. It
  * ends with 1 when something was wrong: rows lost, a mirror that differs, a process that failed. The parts after it are measured all the same.
  */
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { describeColdStart, measureColdStart } from '../helpers/bench/cold-start.ts';
 import {
@@ -25,6 +26,7 @@ import {
   describeTable,
   type PartReport,
   readMachine,
+  replaceTable,
 } from '../helpers/bench/figures.ts';
 import { describeFootprint, measureFootprint } from '../helpers/bench/footprint.ts';
 import { describeLatency, measureLatency } from '../helpers/bench/latency.ts';
@@ -63,7 +65,8 @@ function oneOf<T extends string>(name: string, words: readonly [T, ...T[]]): T {
 }
 
 // All of them now: a mistake is not found out after half an hour.
-const { OUT } = process.env;
+const { OUT, PAGE } = process.env;
+if (PAGE) replaceTable(await readFile(PAGE, 'utf8'), '');
 const bytesEach = size('PIPELINE_BYTES', 600);
 const rounds = size('ROUNDS', 3, 1);
 const rows = size('PIPELINE_ROWS', 100_000, 1);
@@ -117,7 +120,9 @@ try {
     }
   }
   const leftOut = Object.keys(PARTS).filter((part) => !reports.some((report) => report.part === part));
-  process.stdout.write(describeTable(machine, reports, leftOut));
+  const table = describeTable(machine, reports, leftOut);
+  process.stdout.write(table);
+  if (PAGE) await writeFile(PAGE, replaceTable(await readFile(PAGE, 'utf8'), table));
   const tookSeconds = Math.round((performance.now() - startedAt) / 1000);
   process.stdout.write(`\nTook ${tookSeconds} s.\n`);
   if (OUT)

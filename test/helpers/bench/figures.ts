@@ -1,4 +1,4 @@
-/** What a part of `npm run bench` found out, and how it is told: lines for people, one JSON document, a table for the README. */
+/** What a part of `npm run bench` found out, and how it is told: lines for people, one JSON document, a table for docs/benchmarks.md. */
 import { cpus, loadavg, totalmem } from 'node:os';
 import pg from 'pg';
 import { percentile } from './print.ts';
@@ -80,7 +80,7 @@ function goalOf({ goal, isReached }: Figure): string {
   return ` (goal ${goal}${isReached === false ? ': missed' : ''})`;
 }
 
-/** A table that can be put into the README as it is. */
+/** A table that can be put into docs/benchmarks.md as it is. */
 export function describeTable(machine: Machine, parts: readonly PartReport[], leftOut: readonly string[]): string {
   const rows = parts.flatMap(({ part, figures }) =>
     figures.map(({ name, value, goal = '', isReached }) => {
@@ -100,6 +100,15 @@ ${rows.join('\n')}
 Not measured:
 ${[...unsaid, ...absent].join('\n')}
 `;
+}
+
+const [BEGIN, END] = ['<!-- npm run bench: table -->', '<!-- npm run bench: end -->'];
+
+/** The page with another table between its two marks. @throws when it has no marks */
+export function replaceTable(page: string, table: string): string {
+  const [begin, end] = [page.indexOf(BEGIN), page.indexOf(END)];
+  if (begin < 0 || end < begin) throw new Error(`the page has no ${BEGIN} before its ${END}`);
+  return `${page.slice(0, begin + BEGIN.length)}\n${table.trim()}\n${page.slice(end)}`;
 }
 
 export const median = (values: readonly number[]): number => percentile(values, 0.5);
