@@ -89,7 +89,11 @@ describe('the package', () => {
     const folders = migrations.filter((entry) => entry.isDirectory()).map(({ name }) => name);
     expect(paths).toEqual(
       expect.arrayContaining([
-        ...['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'docs/new-source.md', '.env.example'],
+        ...['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', '.env.example'],
+        ...readdirSync(join(ROOT, 'docs'))
+          .filter((name) => name.endsWith('.md'))
+          .map((name) => `docs/${name}`),
+        ...['docs/api-status.schema.json', 'CONTRIBUTING.md', 'SECURITY.md', 'examples/README.md'],
         ...['bin/leadmirror.js', 'prisma/schema.prisma', 'prisma/migrations/migration_lock.toml'],
         ...folders.map((name) => `prisma/migrations/${name}/migration.sql`),
       ]),

@@ -1,4 +1,4 @@
-/** All environment variables. The loader takes its defaults from here; README.md and .env.example document each, and are checked against it. */
+/** All environment variables. The loader takes its defaults from here; docs/configuration.md and .env.example explain each, and a test compares them. */
 export interface Variable {
   readonly name: string;
   /** The text that an unset variable stands for; null when there is none. */

@@ -67,7 +67,7 @@ describe('docker-compose.yml', () => {
     expect(grafana.environment).toMatchObject({
       GF_SECURITY_ADMIN_PASSWORD: expect.stringContaining('${GRAFANA_PASSWORD:?'),
     });
-    for (const path of ['docker-compose.yml', 'docs/deploy.md', 'README.md']) {
+    for (const path of ['docker-compose.yml', 'docs/deploy.md', 'docs/operations.md', 'README.md']) {
       expect(read(path)).not.toMatch(/admin\W{1,5}admin/);
     }
     for (const [, service] of services) {
