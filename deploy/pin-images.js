@@ -4,7 +4,7 @@
  *
  *     node deploy/pin-images.js [--check] [file...]
  *
- * With --check nothing is written. Ends with 1 when an image could not be looked up, or, with --check, is not pinned to what its registry says.
+ * With --check nothing is written. Ends with 1 when an image could not be looked up, or, with --check, is not pinned to what its registry has.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
@@ -61,7 +61,7 @@ async function askForToken(challenge, ask) {
   throw new Error('the registry gave no token');
 }
 
-/** The text with all images pinned that were found, and what is to be said of each. */
+/** The text with all images pinned that were found, and what is to be reported of each. */
 export async function pinImages(text, find = findDigest) {
   const images = [...new Set([...text.matchAll(IMAGE)].map(([, , image]) => image))];
   const found = new Map();

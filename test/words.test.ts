@@ -7,8 +7,18 @@ import { expect, it } from '@jest/globals';
 /** Checks names, comments and messages against the table "Plain English" of the style guide. */
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
 const FILES = [
-  ...['src', 'workers', 'sandbox', 'prisma/schema.prisma', 'docs/data-dictionary.md'],
-  ...['.env.example', 'leadmirror.example.yaml', 'deploy/monitoring/alerts.yml'],
+  ...['src', 'workers', 'sandbox', 'prisma/schema.prisma'],
+  ...[
+    '.env.example',
+    'leadmirror.example.yaml',
+    'deploy',
+    'README.md',
+    'CHANGELOG.md',
+    'CONTRIBUTING.md',
+    'SECURITY.md',
+    'docs',
+    'examples',
+  ],
 ];
 
 /** Each as whole words; parts of camelCase and snake_case names are words too. */

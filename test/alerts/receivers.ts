@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
-import { record } from '../helpers/said/record.ts';
+import { record } from '../helpers/printed/record.ts';
 
 /** A webhook receiver that answers as it is told and keeps what it accepted. */
 export interface Receiver {

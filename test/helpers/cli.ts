@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { TiledeskSandbox } from '../../sandbox/tiledesk.ts';
 import { type RunningInProcess, startInProcess } from './in-process.ts';
-import { declareSecrets } from './said/record.ts';
+import { declareSecrets } from './printed/record.ts';
 
 /** The commands of leadmirror, with nothing but the given environment. */
 export interface Cli {

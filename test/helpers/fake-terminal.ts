@@ -1,7 +1,7 @@
 import { clearLine, cursorTo, moveCursor } from 'node:readline';
 import { PassThrough } from 'node:stream';
 import { stripVTControlCharacters } from 'node:util';
-import { record } from './said/record.ts';
+import { record } from './printed/record.ts';
 
 /** A stream that says it is a terminal, keeps what is written, and, read from, gives the keys that are typed. */
 export class FakeTerminal extends PassThrough {

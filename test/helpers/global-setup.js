@@ -15,7 +15,7 @@ export default async function globalSetup() {
   await announceMissingChromium();
   const { startTestServer } = await import('./test-server.ts');
   globalThis.leadmirrorTestServer = await startTestServer();
-  const { SAID_DIRECTORY_VARIABLE } = await import('./said/record.ts');
+  const { SAID_DIRECTORY_VARIABLE } = await import('./printed/record.ts');
   const directory = await mkdtemp(join(tmpdir(), 'leadmirror-said-'));
   // Also where a run is cut short.
   process.once('exit', () => rmSync(directory, { recursive: true, force: true }));

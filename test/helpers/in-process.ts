@@ -2,7 +2,7 @@ import { EventEmitter, once } from 'node:events';
 import { PassThrough, Writable } from 'node:stream';
 import type { CommandProcess } from '../../src/cli/command.ts';
 import { main } from '../../src/cli/main.ts';
-import { declareSecrets, record } from './said/record.ts';
+import { declareSecrets, record } from './printed/record.ts';
 
 const SAYS_TIMEOUT_MS = 30_000;
 

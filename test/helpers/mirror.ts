@@ -4,7 +4,7 @@ import { loadConfig } from '../../src/config.ts';
 import type { Pass } from '../../src/stream.ts';
 import type { RunResult } from '../../src/sync/run-pass.ts';
 import { createTestDatabase, type TestDatabase } from './postgres.ts';
-import { declareSecrets } from './said/record.ts';
+import { declareSecrets } from './printed/record.ts';
 import { unheardLogger } from './unheard-logger.ts';
 
 /** A sandbox, a mirror database of its own, and an app between them. */

@@ -2,8 +2,8 @@ import './typescript.js';
 import { relative } from 'node:path';
 import { TestEnvironment } from 'jest-environment-node';
 
-const { Recorder } = await import('./said/recorder.ts');
-const { SAID_DIRECTORY_VARIABLE } = await import('./said/record.ts');
+const { Recorder } = await import('./printed/recorder.ts');
+const { SAID_DIRECTORY_VARIABLE } = await import('./printed/record.ts');
 
 let files = 0;
 

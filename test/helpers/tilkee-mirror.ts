@@ -13,7 +13,7 @@ import type { Pass } from '../../src/stream.ts';
 import type { RunResult } from '../../src/sync/run-pass.ts';
 import type { Difference } from './compare.ts';
 import { createTestDatabase, type TestDatabase } from './postgres.ts';
-import { declareSecrets } from './said/record.ts';
+import { declareSecrets } from './printed/record.ts';
 import { unheardLogger } from './unheard-logger.ts';
 
 /** In the order in which they are synced: the fallbacks of the later ones need the projects. */

@@ -12,7 +12,7 @@ import { type Daemon, startDaemon } from '../../workers/main.ts';
 import { enqueueRun } from '../../workers/queues.ts';
 import { findClosedPort } from '../helpers/closed-port.ts';
 import { type MirrorSetup, setupMirror } from '../helpers/mirror.ts';
-import { record } from '../helpers/said/record.ts';
+import { record } from '../helpers/printed/record.ts';
 import { unheardLogger } from '../helpers/unheard-logger.ts';
 
 interface Span {

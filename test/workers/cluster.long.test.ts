@@ -17,7 +17,7 @@ import {
 } from './support.ts';
 
 /**
- * What only a cluster can do wrong; everything else about the queue runs on it with `QUEUE_PLACES=cluster`. Its own processes, three of them, so it runs
+ * What only a cluster can do wrong; everything else about the queue runs on it with `QUEUE_BACKENDS=cluster`. Its own processes, three of them, so it runs
  * wherever a server can be started.
  */
 const cluster = await startTestCluster();

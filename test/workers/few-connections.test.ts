@@ -8,7 +8,7 @@ import { startDaemon } from '../../workers/main.ts';
 import { type Cli, createCli } from '../helpers/cli.ts';
 import { variables } from '../helpers/mirror.ts';
 import { createTestDatabase, type TestDatabase } from '../helpers/postgres.ts';
-import { declareSecrets } from '../helpers/said/record.ts';
+import { declareSecrets } from '../helpers/printed/record.ts';
 import { unheardLogger } from '../helpers/unheard-logger.ts';
 import { Observer, until } from './support.ts';
 

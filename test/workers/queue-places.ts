@@ -35,10 +35,10 @@ export interface QueuePlaces {
 }
 
 /**
- * Postgres and Redis; without a Redis the first alone. `QUEUE_PLACES`, comma separated, chooses others: `postgres`, `redis`, `cluster`.
+ * Postgres and Redis; without a Redis the first alone. `QUEUE_BACKENDS`, comma separated, chooses others: `postgres`, `redis`, `cluster`.
  * @throws for a place that is named there and cannot be had
  */
-export async function openQueuePlaces(wanted = process.env.QUEUE_PLACES): Promise<QueuePlaces> {
+export async function openQueuePlaces(wanted = process.env.QUEUE_BACKENDS): Promise<QueuePlaces> {
   const names = (wanted ?? 'postgres,redis').split(',').map((name) => name.trim());
   const redis = names.includes('redis') ? await startTestRedis() : null;
   const cluster = names.includes('cluster') ? await startTestCluster() : null;

@@ -14,11 +14,11 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import fastify from 'fastify';
 import { createTiledeskSandbox } from '../sandbox/tiledesk.ts';
 import { createTilkeeSandbox } from '../sandbox/tilkee.ts';
-import { declareSecrets, record, type Said } from './helpers/said/record.ts';
-import { Recorder } from './helpers/said/recorder.ts';
-import { createFinder, type Permission } from './helpers/said/rules.ts';
-import { describeScan, scanSaid } from './helpers/said/scan.ts';
-import { TextPieces } from './helpers/said/text-pieces.ts';
+import { declareSecrets, record, type Said } from './helpers/printed/record.ts';
+import { Recorder } from './helpers/printed/recorder.ts';
+import { createFinder, type Permission } from './helpers/printed/rules.ts';
+import { describeScan, scanSaid } from './helpers/printed/scan.ts';
+import { TextPieces } from './helpers/printed/text-pieces.ts';
 import { unheardLogger } from './helpers/unheard-logger.ts';
 
 let directory: string;
