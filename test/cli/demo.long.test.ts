@@ -86,7 +86,7 @@ it('once: mirrors, answers questions, follows a change, whatever is configured a
   expect(stdout).toMatch(/^person +conversations +visits +minutes\n(\S.* +[1-9]\d* +[1-9]\d* +\d+\n){8}/m);
   expect(stdout).toMatch(/tilkee\.connexions incremental: succeeded, 1 created/);
   expect(stdout).toMatch(/Renamed In The Demo +\d{4}-/);
-  const [, link] = /somebody opened the link for "(.+)"/.exec(stdout) ?? [];
+  const [, link] = /a visitor opened the link for "(.+)"/.exec(stdout) ?? [];
   expect(stdout).toMatch(/^id +link +access_date\n\d+ +\S.* +\d{4}-\d\d-/m);
   expect(stdout.split(String(link)).length).toBeGreaterThan(2);
   expect(stdout).toMatch(/^ {2}.*psql /m);
@@ -127,5 +127,7 @@ it('live: mirrors, says how to join in, and ends with everything at Ctrl-C', asy
 it('with a log level that does not exist says so like any other mistake', async () => {
   const { code, stderr } = await cli.runProcess(['demo', '--once'], { cwd, env: { LOG_LEVEL: 'loud' } });
   expect(code).toBe(2);
-  expect(stderr).toMatch(/^The configuration cannot be used:\n {2}LOG_LEVEL: .*\n$/);
+  expect(stderr).toMatch(
+    /^The configuration cannot be used:\n {2}LOG_LEVEL: .*\ndocs\/troubleshooting\.md#config_invalid\n$/,
+  );
 });
