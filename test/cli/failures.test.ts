@@ -158,7 +158,7 @@ it('is printed for people with its code, and by check as a document too', async 
   const [text, json] = await Promise.all([cli.run(['sync'], { env }), cli.run(['check', '--json'], { env })]);
   expect([text.code, json.code]).toEqual([1, 1]);
   expect(text.stdout).toMatch(
-    / tiledesk\.departments backfill: failed, 0 created.*\n {2}auth_failed: .*TILEDESK_PASSWORD(\. It was not sent again: .*)?\n$/,
+    / tiledesk\.departments backfill: failed, 0 created.*\n {2}auth_failed: .*TILEDESK_PASSWORD(\. It was not sent again: .*)?\ndocs\/troubleshooting\.md#auth_failed\n$/,
   );
   const { ok, checks } = readJson(json) as { ok: boolean; checks: { ok: boolean }[] };
   expect(ok).toBe(false);
@@ -323,7 +323,7 @@ describe("the mirror's database", () => {
     for (const { code: exitCode, stdout, stderr } of outputs) {
       expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: '' });
       for (const name of names) expect(stderr).toContain(name);
-      expect(stderr.trim().split('\n')).toHaveLength(1);
+      expect(stderr.trim().split('\n')).toEqual([expect.any(String), `docs/troubleshooting.md#${code}`]);
     }
     const [json, check] = await Promise.all([
       cli.run([isEvery ? 'status' : 'sync', '--json'], { env }),
@@ -346,7 +346,9 @@ describe("the mirror's database", () => {
       await client.end();
       const { code, stderr } = await cli.run(['sync'], { env: environment({ DATABASE_URL: foreign.url }) });
       expect(code).toBe(1);
-      expect(stderr).toMatch(/^.*schema named sync that leadmirror did not make.*\n$/);
+      expect(stderr).toMatch(
+        /^.*schema named sync that leadmirror did not make.*\ndocs\/troubleshooting\.md#database_foreign\n$/,
+      );
     } finally {
       await foreign.drop();
     }

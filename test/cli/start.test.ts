@@ -66,7 +66,9 @@ describe('start', () => {
       const { code, stderr } = await cli.run(['start'], { env: env({ OPS_PORT: port, LOG_LEVEL: 'silent' }) });
       expect(code).toBe(2);
       expect(stderr).toMatch(
-        new RegExp(`^The configuration cannot be used:\\n  OPS_PORT: .*127\\.0\\.0\\.1:${port}.*\\n$`),
+        new RegExp(
+          `^The configuration cannot be used:\\n  OPS_PORT: .*127\\.0\\.0\\.1:${port}.*\\ndocs/troubleshooting\\.md#config_invalid\\n$`,
+        ),
       );
     } finally {
       other.close();

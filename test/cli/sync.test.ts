@@ -112,7 +112,9 @@ describe('sync', () => {
       await cli.run(['status', '--json'], { env: env() }),
     ];
     expect(text.code).toBe(0);
-    expect(text.stdout).toMatch(/: partial, .*1 in quarantine.*\n {2}quarantined: 1 record.* sync\.quarantine\n$/);
+    expect(text.stdout).toMatch(
+      /: partial, .*1 in quarantine.*\n {2}quarantined: 1 record.* sync\.quarantine\ndocs\/troubleshooting\.md#quarantined\n$/,
+    );
     expect(JSON.parse(status.stdout).streams).toContainEqual(
       expect.objectContaining({ stream: 'tiledesk.departments', open_quarantine: 1 }),
     );
