@@ -74,6 +74,8 @@ export interface ListQuery {
   readonly window?: ListWindow;
   /** Whether the response should contain how many rows match. */
   readonly wantTotal: boolean;
+  /** More rows than usual: the request is sent once, and when it fails, the walk goes on with smaller pages. */
+  readonly isTrial?: boolean;
   /** Only of a walk that follows another stream: which of its rows are next. The other members are unused then. */
   readonly following?: Following;
 }
@@ -188,8 +190,6 @@ export interface List {
   readonly walk: Walk;
   /** Never empty while the stream has objects: an empty answer then contradicts the rows of the mirror. */
   readonly holdsAll?: boolean;
-  /** A page of more rows than these is tried once; when that fails, the walk goes on with smaller ones. */
-  readonly usualLimit?: number;
   fetchPage(query: ListQuery, options: FetchOptions & { readonly attempts?: number }): Promise<ListPage>;
   /** Finds the newest change (ms) to seed the watermark before a full sync; null: nothing there. */
   fetchNewestChange?(options: FetchOptions): Promise<{ newest: number | null; serverTime: number | null }>;

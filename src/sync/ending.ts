@@ -27,7 +27,7 @@ export function finalEnding(run: Run, justQuarantined = 0): Ending {
   if (bad === 0) return run.ending('succeeded');
   return run.ending('partial', {
     code: 'quarantined',
-    message: `${bad} records could not be mapped or written; see leadmirror quarantine, or sync.quarantine`,
+    message: `${bad} ${bad === 1 ? 'record' : 'records'} could not be mapped or written; see leadmirror quarantine, or sync.quarantine`,
   });
 }
 

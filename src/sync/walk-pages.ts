@@ -133,14 +133,13 @@ async function fetchFitting<T>(
   for (let state = from; ; ) {
     const query = list.walk.next(state);
     const askedAt = performance.now();
-    const isWide = query.limit > (list.usualLimit ?? Number.POSITIVE_INFINITY);
     try {
-      const page = await list.fetchPage(query, isWide ? { ...options, attempts: 1 } : options);
+      const page = await list.fetchPage(query, query.isTrial ? { ...options, attempts: 1 } : options);
       assertBounded(query, page);
       return { query, state, page, prepare: once(() => options.prepare(page, askedAt)) };
     } catch (error) {
-      const maySmaller = error instanceof ResponseTooLargeError || (isWide && error instanceof TransientError);
-      const smaller = maySmaller ? list.walk.shrink(state) : null;
+      const mayShrink = error instanceof ResponseTooLargeError || (query.isTrial && error instanceof TransientError);
+      const smaller = mayShrink ? list.walk.shrink(state) : null;
       if (smaller === null) throw error;
       state = smaller;
     }

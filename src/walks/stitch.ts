@@ -112,7 +112,9 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
     const at = state.probing ? { offset: 0, limit: state.size } : (state.wide ?? alignPage(state.start, state.size));
     // The first page asks for the count, so that a list of one page is confirmed complete by one request.
     const wantTotal = state.frontier === null || state.unconfirmed > 0;
-    return { sort, direction: 'desc', ...at, ...(window ? { window } : {}), wantTotal };
+    // A page that is wide because of equal keys is no trial: without it the walk cannot go on.
+    const isTrial = state.wide === null && state.size > options.pageSize && at.limit > options.pageSize;
+    return { sort, direction: 'desc', ...at, ...(window ? { window } : {}), wantTotal, ...(isTrial && { isTrial }) };
   }
 
   function accept(state: StitchState, query: ListQuery, page: ListPage): StitchStep {

@@ -82,8 +82,9 @@ export function createLeadsStream(parts: TiledeskStreamParts): Stream {
   function listOf(id: string, statuses: readonly number[], context: PlanContext): List {
     const ties = { kind: 'wide', limit: WIDE_LIMIT } as const;
     const { pass, capabilities } = context;
-    const borne = Number(capabilities.leadsLimitUntil ?? 0) > Date.now() ? Number(capabilities.leadsLimit) : WIDE_LIMIT;
-    const widest = Math.max(usualLimit, Math.min(Math.ceil(maxPageSize * ROOM_FOR_OVERLAP), borne));
+    const remembered =
+      Number(capabilities.leadsLimitUntil ?? 0) > Date.now() ? Number(capabilities.leadsLimit) : WIDE_LIMIT;
+    const widest = Math.max(usualLimit, Math.min(Math.ceil(maxPageSize * ROOM_FOR_OVERLAP), remembered));
     const walk =
       pass === 'incremental'
         ? createStitchWalk({ sort: 'updated_at', pageSize, stopBefore: context.stopBefore(id), ties })
@@ -91,7 +92,6 @@ export function createLeadsStream(parts: TiledeskStreamParts): Stream {
     return {
       id,
       walk,
-      usualLimit,
       fetchPage: rememberLimit(context, (query, options) => fetchLeads(statuses, query, options)),
       fetchNewestChange: (options) => fetchNewestChange((query) => fetchLeads(statuses, query, options)),
     };
@@ -107,7 +107,7 @@ export function createLeadsStream(parts: TiledeskStreamParts): Stream {
         isSlow = false;
         return page;
       } catch (error) {
-        isSlow = query.limit > usualLimit && error instanceof TransientError && error.code === 'timeout';
+        isSlow = query.isTrial === true && error instanceof TransientError && error.code === 'timeout';
         throw error;
       }
     };
