@@ -235,7 +235,8 @@ export class Wire extends Duplex {
 /** No connection is free. Where few are allowed, others give theirs back within moments. */
 const IS_FULL = /^E[\s\S]{4}[\s\S]*\0C53300\0/;
 const FULL_PAUSE_MS = 200;
-const FULL_MS = 3_000;
+// Less than a pool waits for a connection (10 s), whose error would not name the cause.
+const FULL_MS = 8_000;
 
 /** The first message of the server is an error of the sign-in, or PgBouncer's for a connection without TLS. */
 const REFUSES_WAY = /^E[\s\S]{4}[\s\S]*\0C(28000|08P01)\0/;
