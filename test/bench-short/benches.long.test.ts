@@ -11,6 +11,7 @@ import { describePipeline, measurePipeline } from '../helpers/bench/pipeline.ts'
 import { describeRestart, measureRestart } from '../helpers/bench/restart.ts';
 import { measureScale } from '../helpers/bench/scale.ts';
 import { describeScale } from '../helpers/bench/scale-tables.ts';
+import { describeWhole, measureWhole } from '../helpers/bench/whole.ts';
 import { type Cli, createCli } from '../helpers/cli.ts';
 import { EQUAL } from '../helpers/compare.ts';
 import { createTestDatabase } from '../helpers/postgres.ts';
@@ -179,6 +180,18 @@ describe('bench', () => {
     expect(markdown).toContain('| pipeline | first read / slower limit | 0.01 | 0.80 or more | missed |');
     expect(markdown).toContain('- pipeline: a real server');
     expect(markdown).toContain('- memory: this part was left out');
+  });
+
+  it('times whole processes, and all of them have every row', async () => {
+    const measured = await measureWhole({ cli, rows: 400, bytesEach: 600, rounds: 1, peer: undefined });
+    const [round] = measured.rounds;
+    expect(round?.fixed.requests).toBeGreaterThan(round?.growing.requests ?? Infinity);
+    expect(round?.growing.rowsDoneMs).toBeLessThan(round?.growing.ms ?? 0);
+    expect(round?.growing.firstPageMs).toBeLessThanOrEqual(round?.growing.rowsDoneMs ?? 0);
+    const report = describeWhole(measured);
+    expect(report.wrong).toEqual([]);
+    const spoilt = measured.rounds.map((each) => ({ ...each, fixed: { ...each.fixed, rows: 399 } }));
+    expect(describeWhole({ ...measured, rounds: spoilt }).wrong).toEqual(['round 1: 399 of 400 rows']);
   });
 
   it('knows the highest memory of a read', async () => {

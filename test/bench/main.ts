@@ -2,7 +2,8 @@
  * All figures of speed and size, in one run: `npm run bench`. Each is a ratio of things measured side by side, the median of its rounds; the facts of
  * the machine, every round and a table for docs/benchmarks.md come along.
  *
- *   pipeline    first full read beside the two limits of this machine and a loop of Prisma upserts; the same walk again with nothing changed
+ *   whole       `leadmirror sync` from the start of its process to its end, beside a floor, and a peer where PEER names the folder of its installation
+ *   pipeline    inside of one pass: first full read beside the two limits of this machine and a loop of Prisma upserts; the same walk again with nothing changed
  *   memory      highest resident memory at 10,000, 100,000 and 1,000,000 objects, and with transcripts of 50 KB (Linux only)
  *   restart     a kill -9 half way: pages fetched twice
  *   latency     80 ms per answer, then 200 requests a minute: the share that is used
@@ -33,6 +34,7 @@ import { describeLatency, measureLatency } from '../helpers/bench/latency.ts';
 import { describeMemory, measureMemory } from '../helpers/bench/memory.ts';
 import { describePipeline, measurePipeline } from '../helpers/bench/pipeline.ts';
 import { describeRestart, measureRestart } from '../helpers/bench/restart.ts';
+import { describeWhole, measureWhole } from '../helpers/bench/whole.ts';
 import { type Cli, createCli } from '../helpers/cli.ts';
 import { ADMIN_URL_VARIABLE } from '../helpers/postgres.ts';
 import { startTestServer } from '../helpers/test-server.ts';
@@ -82,6 +84,8 @@ const allowanceMs = size('ALLOWANCE_SECONDS', 120) * 1000;
 const starts = size('STARTS', 5, 1);
 
 const PARTS: Readonly<Record<string, (common: Common) => Promise<PartReport>>> = {
+  whole: async (common) =>
+    describeWhole(await measureWhole({ ...common, rows, bytesEach, rounds, peer: process.env.PEER || undefined })),
   pipeline: async (common) =>
     describePipeline(await measurePipeline({ ...common, stream, rows, bytesEach, rounds, upserts })),
   memory: async (common) =>

@@ -75,14 +75,18 @@ export async function runMirror(
   return figures;
 }
 
-function forkChild(cli: Cli, name: string, args: readonly string[], env: Readonly<Record<string, string>>) {
-  const path = fileURLToPath(new URL(`../dist/test/bench/${name}.js`, pathToFileURL(cli.program)));
+/** A file of `test/bench`, from the build that the program is of. */
+export const benchFile = (cli: Cli, name: string): URL =>
+  new URL(`../dist/test/bench/${name}.js`, pathToFileURL(cli.program));
+
+export function forkChild(cli: Cli, name: string, args: readonly string[], env: Readonly<Record<string, string>>) {
+  const path = fileURLToPath(benchFile(cli, name));
   const { PATH = '' } = process.env;
   // Without the settings of the process that measures, such as a loader.
   return fork(path, args, { env: { PATH, ...env }, execArgv: [], stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
 }
 
-async function messageOf<T>(child: ChildProcess, what: string): Promise<T> {
+export async function messageOf<T>(child: ChildProcess, what: string): Promise<T> {
   const said = once(child, 'message').then(([message]) => message as T);
   const gone = once(child, 'exit').then(([code, signal]) => {
     throw new Error(`${what} ended with ${code ?? signal} before it said anything`);

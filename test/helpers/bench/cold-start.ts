@@ -133,7 +133,7 @@ function orThrow(what: string, finished: Finished): Finished {
 }
 
 /** A folder for LEADMIRROR_HOME; `below`: where in it the server will be. For root, Postgres runs under an account of its own, which has to enter it. */
-async function openHome(below = ''): Promise<{ readonly path: string; remove(): Promise<void> }> {
+export async function openHome(below = ''): Promise<{ readonly path: string; remove(): Promise<void> }> {
   const path = await mkdtemp(join(tmpdir(), 'leadmirror-bench-'));
   await chmod(path, 0o755);
   const forget = await stopWithProcess(join(path, below));

@@ -2,13 +2,12 @@
  * How much memory does a first full read need, and does it grow with the number of rows? `leadmirror sync` as people start it; its highest resident memory is
  * the kernel's own word (VmHWM), looked at until the process ends. Linux only.
  */
-import { readFile } from 'node:fs/promises';
-import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import type { Cli } from '../cli.ts';
 import { createTestDatabase } from '../postgres.ts';
 import { type BenchStream, startUpstream } from './children.ts';
 import type { Figure, PartReport } from './figures.ts';
+import { meter } from './process-meter.ts';
 
 export interface MemoryOptions {
   readonly cli: Cli;
@@ -36,7 +35,6 @@ const BOUND_MB = 200;
 /** What a longer run may have more than a short one: a heap is not the same size every time. */
 const MOST_GROWTH = 1.15;
 const TRANSCRIPT_BYTES = 50_000;
-const LOOK_MS = 50;
 
 export async function measureMemory(options: MemoryOptions): Promise<MemoryMeasured> {
   const { cli, sizes, bytesEach, transcripts, onProgress } = options;
@@ -103,18 +101,9 @@ async function readOnce(cli: Cli, read: Omit<MemoryRead, 'peakMb' | 'mirrored'>)
   const database = await createTestDatabase();
   try {
     const env = { ...upstream.variables, DATABASE_URL: database.url };
-    const running = cli.start(['sync', `tiledesk.${stream}`], { env });
-    let isOver = false;
-    const ended = running.ended.finally(() => {
-      isOver = true;
-    });
-    let peakMb = 0;
-    while (!isOver) {
-      peakMb = Math.max(peakMb, await peakOf(running.pid));
-      await Promise.race([delay(LOOK_MS), ended]);
-    }
-    const { code, stdout, stderr } = await ended;
-    if (code !== 0) throw new Error(`sync of ${rows} ${stream} ended with ${code}:\n${stdout}${stderr}`);
+    const { peakMb } = await meter(`sync of ${rows} ${stream}`, () =>
+      cli.start(['sync', `tiledesk.${stream}`], { env }),
+    );
     return { ...read, peakMb, mirrored: await countRows(database.url, stream) };
   } finally {
     await upstream.close();
@@ -122,13 +111,7 @@ async function readOnce(cli: Cli, read: Omit<MemoryRead, 'peakMb' | 'mirrored'>)
   }
 }
 
-/** 0 once the process is gone. */
-async function peakOf(pid: number): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
-  return Math.round(Number(/^VmHWM:\s+(\d+)/m.exec(status)?.[1] ?? 0) / 1024);
-}
-
-async function countRows(url: string, stream: BenchStream): Promise<number> {
+export async function countRows(url: string, stream: BenchStream): Promise<number> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   try {

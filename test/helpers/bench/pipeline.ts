@@ -68,7 +68,7 @@ export interface PipelineMeasured {
   readonly rounds: readonly PipelineRound[];
 }
 
-const PAGE = 100;
+export const PAGE = 100;
 const CONNECTION = 'tiledesk:bench';
 
 export async function measurePipeline(options: PipelineOptions): Promise<PipelineMeasured> {
@@ -211,7 +211,7 @@ function wrongIn({ mirror, again, table }: PipelineRound, rows: number): string[
 }
 
 /** The stream's own mapping and table; nothing is asked. */
-function createMapping(stream: BenchStream): Stream {
+export function createMapping(stream: BenchStream): Stream {
   const notAsked = () => Promise.reject(new Error('not asked'));
   const create = stream === 'leads' ? createLeadsStream : createRequestsStream;
   return create({
@@ -225,7 +225,7 @@ function createMapping(stream: BenchStream): Stream {
   });
 }
 
-async function onDatabase<T>(work: (url: string) => Promise<T>): Promise<T> {
+export async function onDatabase<T>(work: (url: string) => Promise<T>): Promise<T> {
   const database = await createTestDatabase();
   try {
     return await work(database.url);
@@ -235,7 +235,7 @@ async function onDatabase<T>(work: (url: string) => Promise<T>): Promise<T> {
 }
 
 /** One transaction a page, with its checkpoint: what the mirror promises, and nothing else. */
-async function write(url: string, pages: readonly string[], { table, name }: Stream): Promise<number> {
+export async function write(url: string, pages: readonly string[], { table, name }: Stream): Promise<number> {
   const client = await openSession(url);
   try {
     await client.query(`insert into sync.checkpoints (connection_id, stream, pass) values ($1, $2, 'backfill')`, [
