@@ -148,7 +148,7 @@ async function withMirror(
 }
 
 async function mirrorAll(app: App, { proc, signal, print }: CommandContext): Promise<ExitCode> {
-  const progress = createProgress({ isQuiet: false }, proc.stderr);
+  const progress = await createProgress({ isQuiet: false }, proc.stderr);
   const reports = await syncAll(app, selectStreams(app.connections, [], undefined), { signal, progress });
   await refreshAfter(app, signal);
   progress.stop();

@@ -1,4 +1,3 @@
-import ora from 'ora';
 import { progressOf, type RunProgress } from '../ops/progress.ts';
 import { duration } from '../ops/view/format.ts';
 import type { RunCounts } from '../store/engine/runs.ts';
@@ -37,7 +36,10 @@ const FRAME_MS = 200;
 const NO_TRACK: Track = { show: () => {}, readBefore: () => {}, end: () => {} };
 
 /** On a terminal a living line for each run, otherwise now and then a plain one. */
-export function createProgress({ isQuiet }: { readonly isQuiet: boolean }, output: Output): ProgressView {
+export async function createProgress(
+  { isQuiet }: { readonly isQuiet: boolean },
+  output: Output,
+): Promise<ProgressView> {
   if (isQuiet) return { isLive: false, track: () => NO_TRACK, stop: () => {} };
   return screenOf(output).isLive ? createLiveProgress(output) : createPlainProgress(output);
 }
@@ -50,7 +52,9 @@ interface Tracked {
   before: number;
 }
 
-function createLiveProgress(output: Output): ProgressView {
+async function createLiveProgress(output: Output): Promise<ProgressView> {
+  // Only a terminal needs it: loading it takes 40 ms of every start.
+  const { default: ora } = await import('ora');
   const spinner = ora({
     stream: output as NodeJS.WriteStream,
     discardStdin: false,

@@ -12,7 +12,7 @@ export async function reproject(
   proc: CommandProcess,
 ): Promise<void> {
   await runOnApp({ json, proc }, async (app, { signal, logger, printResult }) => {
-    const progress = createProgress({ isQuiet: json === true }, proc.stderr);
+    const progress = await createProgress({ isQuiet: json === true }, proc.stderr);
     try {
       const parts = { prisma: app.database.prisma, clock: app.clock, logger };
       const reports: ReprojectReport[] = [];

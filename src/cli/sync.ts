@@ -21,7 +21,7 @@ export async function sync(
   const { pass, json } = options;
   await runOnApp({ json, proc }, async (app, { signal, printResult }) => {
     const selected = selectStreams(app.connections, names, options.connection);
-    const progress = createProgress({ isQuiet: json === true }, proc.stderr);
+    const progress = await createProgress({ isQuiet: json === true }, proc.stderr);
     const reports = await syncAll(app, selected, { pass, signal, progress });
     progress.stop();
     printResult(json, { runs: reports.map(toJson) }, () => [

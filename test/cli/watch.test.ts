@@ -154,7 +154,7 @@ describe('progress', () => {
 
   it('shows several runs side by side, and takes away the ones that ended', async () => {
     const output = new FakeTerminal({ columns: 90 });
-    const progress = createProgress({ isQuiet: false }, output);
+    const progress = await createProgress({ isQuiet: false }, output);
     const walk = { pass: 'reconcile', aliveRows: 20_000, isFirstRead: false } as const;
     const leads = progress.track('leads reconcile', walk);
     const requests = progress.track('requests backfill', { pass: 'backfill', aliveRows: 0, isFirstRead: true });
@@ -171,9 +171,9 @@ describe('progress', () => {
     expect(output.text).not.toContain('leads reconcile');
   });
 
-  it('is silent where one JSON document is due', () => {
+  it('is silent where one JSON document is due', async () => {
     const output = new FakeTerminal();
-    const progress = createProgress({ isQuiet: true }, output);
+    const progress = await createProgress({ isQuiet: true }, output);
     progress.track('leads').show(counts);
     progress.stop();
     expect(output.written).toBe('');
