@@ -11,7 +11,7 @@ const MAX_ROWS = 1_000_000;
 const MAX_SEED = 2_147_483_647;
 const CONNECTION_OPTION = ['--connection <id>', 'only this connection'] as const;
 const JSON_OPTION = ['--json', 'one JSON document on stdout'] as const;
-const STREAM = ['<stream>', 'tiledesk.leads, tilkee.tokens, or a source for all of its streams'] as const;
+const STREAM = ['<stream>', 'tiledesk.leads or short leads, or a source for all of its streams'] as const;
 
 /** Runs the command of these arguments; its exit code is left in `proc.exitCode`. */
 export async function main(argv: readonly string[], proc: CommandProcess = process): Promise<void> {
@@ -77,7 +77,7 @@ Exit codes: 0 done, 1 a stream failed, is blocked or has to wait, 2 usage or con
   add('sync', 'run now, in this process; the first time a full read, later only what changed')
     .argument(
       '[stream...]',
-      'streams (tiledesk.leads, tilkee.tokens) or a source for all of its streams (tiledesk, tilkee)',
+      'streams (tiledesk.leads, or short leads) or a source for all of its streams (tiledesk, tilkee)',
     )
     .addOption(new Option('--pass <pass>', 'what to do').choices(PASSES))
     .option(...CONNECTION_OPTION)
@@ -90,6 +90,8 @@ Exit codes: 0 done, 1 a stream failed, is blocked or has to wait, 2 usage or con
 
   add('status', 'state of each stream: fresh or not, why, since when, what to do')
     .addOption(new Option('--watch', 'look again every two seconds, until Ctrl-C').conflicts('json'))
+    .option('--all', 'each stream on a line of its own, also with more than three accounts')
+    .addOption(new Option('--exit-code', 'end with 1 unless every stream is fresh').conflicts('watch'))
     .option(...JSON_OPTION)
     .action(async (options) => (await import('./status.ts')).status(options, proc));
 

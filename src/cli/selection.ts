@@ -4,8 +4,8 @@ import type { Connection } from '../stream.ts';
 import { UsageError } from './command.ts';
 
 /**
- * Returns the streams of these names: `tiledesk.leads`, or `tiledesk` for all streams of the source. Without names: all.
- * @throws UsageError that lists the known names
+ * Returns the streams of these names: `tiledesk.leads`, or `leads` where one source has it, or `tiledesk` for all streams of the source. Without names: all.
+ * @throws UsageError that lists the known names, or those that a short one may mean
  */
 export function selectStreams(
   connections: readonly Connection[],
@@ -42,10 +42,15 @@ export function selectKnown(
     throw new UsageError(`There is no connection ${connectionId}. ${list(known.map((key) => key.connectionId))}`);
   }
   const selectable = known.flatMap(({ stream }) => [sourceOf(stream), stream]).sort();
-  for (const name of names) {
-    if (!selectable.includes(name)) throw new UsageError(`There is no stream ${name}. ${list(selectable)}`);
-  }
-  const isMeant = (stream: string) => names.length === 0 || names.includes(stream) || names.includes(sourceOf(stream));
+  const full = names.map((name) => {
+    if (selectable.includes(name)) return name;
+    const [meant, ...others] = new Set(selectable.filter((stream) => stream.endsWith(`.${name}`)));
+    if (meant === undefined) throw new UsageError(`There is no stream ${name}. ${list(selectable)}`);
+    if (others.length > 0)
+      throw new UsageError(`${name} may be ${[meant, ...others].join(' or ')}: give the whole name`);
+    return meant;
+  });
+  const isMeant = (stream: string) => full.length === 0 || full.includes(stream) || full.includes(sourceOf(stream));
   return known.filter((key) => (connectionId ?? key.connectionId) === key.connectionId && isMeant(key.stream));
 }
 

@@ -24,12 +24,21 @@ const COLORS: Readonly<Record<StreamState, Parameters<Paint>[0]>> = {
 const IN_ORDER: readonly StreamState[] = ['fresh', 'syncing'];
 
 /** Returns the status as human-readable lines: accounts and streams that require action come first; why, and what to do, is below the table. */
-export function viewStatus(status: StatusShown, screen: Screen, nowMs: number): string[] {
+export function viewStatus(
+  status: StatusShown,
+  screen: Screen,
+  { nowMs, isWhole = false }: { readonly nowMs: number; readonly isWhole?: boolean | undefined },
+): string[] {
   if (status.streams.length === 0) return ['Nothing is mirrored yet. Start with: leadmirror sync'];
   const streams = byUrgency(status);
   // In a pipe each stream is one line with all that is known, for grep; on a screen it has to fit.
   const tables = Number.isFinite(screen.width)
-    ? viewAccounts(status, streams, screen, nowMs)
+    ? (isWhole || status.connections.length <= MOST_ACCOUNTS ? viewStreams : viewAccounts)(
+        status,
+        streams,
+        screen,
+        nowMs,
+      )
     : layOut(wideColumns(screen.paint, nowMs), streams, screen.width);
   return [
     ...tables,
@@ -81,7 +90,7 @@ function wideColumns(paint: Paint, nowMs: number): TextColumn<StreamFacts>[] {
   ];
 }
 
-function nextRunOf({ next_runs }: StreamFacts, nowMs: number): string {
+function nextRunOf({ next_runs }: Pick<StreamFacts, 'next_runs'>, nowMs: number): string {
   const at = earliest(next_runs.map((run) => run.at));
   return at === null ? '' : formatUntil(at, nowMs);
 }
@@ -89,8 +98,60 @@ function nextRunOf({ next_runs }: StreamFacts, nowMs: number): string {
 const earliest = (dates: readonly Date[]): Date | null =>
   dates.reduce<Date | null>((first, date) => (first === null || date < first ? date : first), null);
 
-/** One table for each account, with the same column widths in all. */
+/** With more accounts than that, each is one line. */
+const MOST_ACCOUNTS = 3;
+
+interface Account {
+  readonly id: string;
+  /** By urgency, the worst first. */
+  readonly streams: readonly StreamFacts[];
+}
+
+function accountColumns(paint: Paint, nowMs: number): TextColumn<Account>[] {
+  const oldest = ({ streams }: Account) => {
+    const dates = streams.map(({ as_of }) => as_of);
+    return dates.includes(null) ? null : earliest(dates.filter((date) => date !== null));
+  };
+  return [
+    { head: 'account', cell: ({ id }) => id, atLeast: 14 },
+    { head: 'state', cell: ({ streams }) => describeStates(streams, paint) },
+    {
+      head: 'rows',
+      cell: ({ streams }) => formatCount(streams.reduce((sum, { rows }) => sum + rows, 0)),
+      align: 'right',
+      yields: 1,
+    },
+    { head: 'as of', cell: (account) => formatAge(oldest(account), nowMs) },
+    {
+      head: 'next run',
+      cell: ({ streams }) => nextRunOf({ next_runs: streams.flatMap((line) => line.next_runs) }, nowMs),
+      yields: 2,
+    },
+  ];
+}
+
+/** `fresh`, or of how many streams the worst state is: `blocked (2 of 4)`. */
+function describeStates(streams: readonly StreamFacts[], paint: Paint): string {
+  const worst = streams[0]?.state ?? 'never';
+  const count = streams.filter(({ state }) => state === worst).length;
+  return `${paintState(paint, worst)}${count === streams.length ? '' : ` (${count} of ${streams.length})`}`;
+}
+
 function viewAccounts(
+  { connections, summary }: StatusShown,
+  streams: readonly StreamFacts[],
+  { width, paint }: Screen,
+  nowMs: number,
+): string[] {
+  const streamsOf = groupBy(streams, ({ connection_id }) => connection_id);
+  const accounts = connections.map(({ id }) => ({ id, streams: streamsOf.get(id) ?? [] }));
+  const [head = '', ...rows] = layOut(accountColumns(paint, nowMs), accounts, width);
+  const more = 'Each stream on a line of its own: leadmirror status --all';
+  return [...viewCounts(connections.length, summary, { width, paint }), '', paint('dim', head), ...rows, '', more];
+}
+
+/** One table for each account, with the same column widths in all. */
+function viewStreams(
   { connections, summary }: StatusShown,
   streams: readonly StreamFacts[],
   { width, paint }: Screen,

@@ -3,11 +3,12 @@ import type { MirrorDatabase } from '../app/mirror-database.ts';
 import { scheduleOf } from '../config.ts';
 import type { OpsParts } from '../ops/parts.ts';
 import { afterPauses, StatusReader } from '../ops/read-status.ts';
+import type { StatusDocument } from '../ops/status-document.ts';
 import { databaseError } from '../store/faults.ts';
 import { readPauses } from '../store/reports/budget-status.ts';
-import { countRows, readStatus } from '../store/reports/status.ts';
+import { countRows, readStatus, type StreamState } from '../store/reports/status.ts';
 import { type CommandProcess, runOnDatabase } from './command.ts';
-import { EXIT } from './exit-codes.ts';
+import { EXIT, type ExitCode } from './exit-codes.ts';
 import { viewStatus } from './status-view.ts';
 import { type Screen, screenOf } from './terminal.ts';
 import { watch } from './watch.ts';
@@ -15,7 +16,7 @@ import { watch } from './watch.ts';
 const WATCH_MS = 2_000;
 
 export async function status(
-  options: { readonly json?: boolean; readonly watch?: boolean },
+  options: { readonly json?: boolean; readonly watch?: boolean; readonly all?: boolean; readonly exitCode?: boolean },
   proc: CommandProcess,
 ): Promise<void> {
   await runOnDatabase({ json: options.json, proc }, async (database, { config, signal, print, printJson }) => {
@@ -27,21 +28,27 @@ export async function status(
       })),
     );
     const nextRuns = createNextRuns(() => streams);
+    const exitCode = (streams: readonly { readonly state: StreamState }[]): ExitCode =>
+      options.exitCode && (streams.length === 0 || streams.some(({ state }) => state !== 'fresh'))
+        ? EXIT.failed
+        : EXIT.done;
     if (options.json) {
-      printJson({ streams: await readForScripts(database, nextRuns) });
-      return EXIT.done;
+      const lines = await readForScripts(database, nextRuns);
+      printJson({ streams: lines });
+      return exitCode(lines);
     }
     const reader = new StatusReader({ prisma: database.prisma, nextRuns });
-    const look = async () => {
-      const document = await reader.read().catch((error: unknown) => {
+    const look = () =>
+      reader.read().catch((error: unknown) => {
         throw databaseError(error, database.address);
       });
-      return (screen: Screen) => viewStatus(document, screen, Date.now());
-    };
-    if (options.watch) return watch(look, { output: proc.stdout, intervalMs: WATCH_MS, signal });
-    const view = await look();
-    for (const line of view(screenOf(proc.stdout))) print(line);
-    return EXIT.done;
+    const view = (document: StatusDocument) => (screen: Screen) =>
+      viewStatus(document, screen, { nowMs: Date.now(), isWhole: options.all });
+    if (options.watch)
+      return watch(async () => view(await look()), { output: proc.stdout, intervalMs: WATCH_MS, signal });
+    const document = await look();
+    for (const line of view(document)(screenOf(proc.stdout))) print(line);
+    return exitCode(document.streams);
   });
 }
 

@@ -194,7 +194,7 @@ function explainNoConnection(accounts: readonly DescribedAccount[], findings: Fi
   if (findings.problems.some(({ variable }) => variable.startsWith(CONNECTIONS_FILE))) return;
   findings.problem(
     'TILEDESK_PROJECT_ID',
-    'no Tiledesk project and no Tilkee account is configured; set TILEDESK_PROJECT_ID, TILEDESK_EMAIL and TILEDESK_PASSWORD ' +
+    'no Tiledesk project and no Tilkee account is configured. `leadmirror init` asks for what is needed and writes it; or set TILEDESK_PROJECT_ID, TILEDESK_EMAIL and TILEDESK_PASSWORD ' +
       '(or TILEDESK_TOKEN), or TILKEE_USERNAME and TILKEE_PASSWORD (or TILKEE_ACCESS_TOKEN), ' +
       `in the environment or in .env (.env.example shows all), or write a ${CONNECTIONS_FILE}. ` +
       'To look around first, run `npm run demo`: it needs no configuration',

@@ -64,7 +64,7 @@ describe('quarantine', () => {
     expect(quarantine[0].detail).toEqual({ sqlstate: '54000', table: 'tiledesk.leads', column: 'email' });
     expect(quarantine[0]).toMatchObject({ connection, stream: 'tiledesk.leads', record_id: lead });
     expect(JSON.parse(quarantine[0].raw_text)).toMatchObject({ _id: lead, note: 'canary' });
-    const short = await cli.run(['quarantine', 'tiledesk.departments', '--connection', connection], inDatabaseOnly());
+    const short = await cli.run(['quarantine', 'departments', '--connection', connection], inDatabaseOnly());
     expect(short.stdout).toContain('1 in quarantine.');
   });
 

@@ -54,7 +54,7 @@ function stream(name: string, state: StreamState, overrides: Partial<StreamFacts
   };
 }
 
-function view(streams: readonly StreamFacts[], on: Screen): string[] {
+function view(streams: readonly StreamFacts[], on: Screen, isWhole = false): string[] {
   const ids = [...new Set(streams.map(({ connection_id }) => connection_id))];
   const count = (state: StreamState) => streams.filter((one) => one.state === state).length;
   const states = ['blocked', 'partial', 'stale', 'never', 'syncing', 'paused', 'fresh'] as const;
@@ -63,7 +63,7 @@ function view(streams: readonly StreamFacts[], on: Screen): string[] {
   return viewStatus(
     { streams, connections, processes: [], summary: { streams: streams.length, worst: null, by_state } },
     on,
-    NOW,
+    { nowMs: NOW, isWhole },
   );
 }
 
@@ -119,6 +119,25 @@ describe('status on a screen', () => {
     );
     expect(lines.join(' ')).toMatch(/Next scheduled run in 90 s \(2026-01-02T12:01:30\.000Z\)/);
     expect(lines.join('\n')).toMatch(/tiledesk\.departments +fresh +1,234,567 +75 s ago +in 90 s +2 h ago, 99 %/);
+  });
+
+  it('gives each of many accounts one line, and all streams where they are asked for', () => {
+    const fleet = ['a', 'b', 'c', 'd'].flatMap((id) => [
+      stream('tiledesk.requests', 'fresh', { connection_id: id, rows: 5 }),
+      stream('tiledesk.leads', id === 'c' ? 'blocked' : 'fresh', { connection_id: id, rows: 10, reason: refusal }),
+    ]);
+    const lines = view(fleet, screen(80));
+    expect(lines[0]).toBe('4 connections: 1 blocked, 7 fresh');
+    expect(lines.filter((line) => /^[a-d] /.test(line)).map((line) => line.trim().split(/ {2,}/))).toEqual([
+      ['a', 'fresh', '15', '75 s ago', 'in 90 s'],
+      ['b', 'fresh', '15', '75 s ago', 'in 90 s'],
+      ['c', 'blocked (1 of 2)', '15', '75 s ago', 'in 90 s'],
+      ['d', 'fresh', '15', '75 s ago', 'in 90 s'],
+    ]);
+    expect(lines.join('\n')).toContain('blocked  c: tiledesk.leads');
+    expect(lines).toContain('Each stream on a line of its own: leadmirror status --all');
+    expect(view(fleet, screen(80), true).filter((line) => line.startsWith('  tiledesk.'))).toHaveLength(8);
+    expect(view(fleet, PIPE).filter((line) => /^[a-d] +tiledesk\./.test(line))).toHaveLength(8);
   });
 
   it('leaves columns out where there is no room, the state never', () => {

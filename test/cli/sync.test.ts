@@ -209,6 +209,7 @@ describe('status, runs and migrate', () => {
     );
     expect([status?.code, json?.code, runs?.code, runsJson?.code]).toEqual([0, 0, 0, 0]);
     expect(status?.stdout).toBe('Nothing is mirrored yet. Start with: leadmirror sync\n');
+    expect((await cli.run(['status', '--exit-code', '--json'], { env: env() })).code).toBe(1);
     expect(runs?.stdout).toBe('No run yet. Start one with: leadmirror sync\n');
     expect(JSON.parse(json?.stdout ?? '')).toEqual({ streams: [] });
     expect(JSON.parse(runsJson?.stdout ?? '')).toEqual({ runs: [] });
@@ -233,6 +234,7 @@ describe('status, runs and migrate', () => {
     expect(status?.stdout).toMatch(/^connection +stream +state +as of +rows +last success +verified +why/);
     expect(status?.stdout).toMatch(/tiledesk\.leads +fresh +\d+ s ago/);
     expect(status?.stdout).toContain('leadmirror start');
+    expect((await cli.run(['status', '--exit-code'], { env: env() })).code).toBe(0);
     expect(runs?.stdout).toMatch(/tiledesk\.requests +backfill +succeeded +450/);
     expect(JSON.parse(runsJson?.stdout ?? '').runs).toHaveLength(2);
   });
