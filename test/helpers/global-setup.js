@@ -9,6 +9,8 @@ import './typescript.js';
  * Jest as before.
  */
 export default async function globalSetup() {
+  const { useTemporaryMemory } = await import('./temporary.ts');
+  useTemporaryMemory();
   const { announceMissingRedis } = await import('./redis.ts');
   await announceMissingRedis();
   const { announceMissingChromium } = await import('./chromium.ts');
