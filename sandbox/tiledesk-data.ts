@@ -168,22 +168,27 @@ export class TiledeskData {
   listable() {
     const { team } = this;
     const requests = [...this.requests.values()];
-    const rows = {
-      leads: [...this.leads.values()].filter((lead) => lead.status !== undefined && lead.id_project === team.projectId),
-      requests: requests.map(plainRow),
+    const isListed = (lead: Lead) => lead.status !== undefined && lead.id_project === team.projectId;
+    const small = copyOf({
       departments: team.departments.filter(({ status }) => status >= 0),
       // Removed members too: the list shows them when asked with trashed=true.
       project_users: team.projectUsers.filter((one) => one.roleType === 1).map((one) => projectUserRow(one, team)),
       bots: team.bots.filter(isShown),
       groups: team.groups.filter(isShown),
       tags: team.tags,
-    };
-    const messages = () => copyOf(requests.flatMap((request) => this.messagesOf(request)));
+    });
+    const [leads, messages] = [[...this.leads.values()], () => requests.flatMap((request) => this.messagesOf(request))];
     return {
-      ...copyOf(rows),
-      // Three times as many as conversations, and seldom asked for.
+      ...small,
+      // These are long, and seldom asked for together.
+      get leads() {
+        return copyOf(leads.filter(isListed));
+      },
+      get requests() {
+        return copyOf(requests.map(plainRow));
+      },
       get messages() {
-        return messages();
+        return copyOf(messages());
       },
     };
   }

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import pg from 'pg';
 import type { Listable, TiledeskSandbox } from '../../sandbox/tiledesk.ts';
 
@@ -128,14 +129,15 @@ export type Kind = keyof Listable;
 
 const VISITOR_KEYS = new Set(['userAgent', 'ipAddress', 'last_ip', 'ip', 'user_agent', 'ip_address']);
 
-/** What STORE_VISITOR_PII=false leaves, the slow and obvious way. */
+/** What STORE_VISITOR_PII=false leaves, the obvious way. */
 function withoutVisitor(value: unknown): unknown {
-  return JSON.parse(
-    JSON.stringify(value ?? null, (key, inner) => {
-      const isUserAgent = key === 'client' && typeof inner === 'string' && inner.startsWith('Mozilla/');
-      return VISITOR_KEYS.has(key) || isUserAgent ? undefined : inner;
-    }),
-  );
+  if (Array.isArray(value)) return value.map(withoutVisitor);
+  if (typeof value !== 'object' || value === null) return value ?? null;
+  const kept = Object.entries(value).filter(([key, inner]) => {
+    const isUserAgent = key === 'client' && typeof inner === 'string' && inner.startsWith('Mozilla/');
+    return !VISITOR_KEYS.has(key) && !isUserAgent;
+  });
+  return Object.fromEntries(kept.map(([key, inner]) => [key, withoutVisitor(inner)]));
 }
 
 /** Every row and every field: raw as a whole, and each typed column, against what the sandbox would list. */
@@ -166,13 +168,17 @@ function differences(
 ): string[] {
   if (row === undefined) return [];
   const found: string[] = [];
-  if (canonical(row.raw) !== canonical(withoutVisitor(record))) found.push(`${id}: raw`);
+  if (!isSame(row.raw, withoutVisitor(record))) found.push(`${id}: raw`);
   for (const [column, read] of Object.entries(columns)) {
     const stored = row[column] instanceof Date ? row[column].getTime() : row[column];
-    if (canonical(stored) !== canonical(read(record))) found.push(`${id}: ${column}`);
+    if (!isSame(stored, read(record))) found.push(`${id}: ${column}`);
   }
   return found;
 }
+
+/** Most are, and then the quick comparison is enough. */
+const isSame = (one: unknown, other: unknown): boolean =>
+  isDeepStrictEqual(one, other) || canonical(one) === canonical(other);
 
 /** JSON with sorted keys: key order means nothing, upstream and in jsonb. */
 function canonical(value: unknown): string {

@@ -31,6 +31,8 @@ export class ShiftingList {
   requests = 0;
   readonly #random: () => number;
   readonly #rules: ServerRules;
+  /** The rows in the order of the last answer: what is nearly sorted is sorted in no time. */
+  readonly #sorted = new Map<string, ListRow[]>();
 
   constructor(random: () => number, now: number, rules: ServerRules = {}) {
     this.#random = random;
@@ -82,18 +84,40 @@ export class ShiftingList {
       | 'id'
       | 'createdAt'
       | 'updatedAt';
-    const sign = query.direction === 'desc' ? -1 : 1;
-    const matching = [...this.rows.values()]
-      .filter((row) => isInside(row, query))
-      .map((row) => ({ row, tie: this.#random() }))
-      .sort((a, b) => sign * compare(keyOf(a.row, field), keyOf(b.row, field)) || a.tie - b.tie)
-      .map(({ row }) => row);
+    const matching = this.#sort(field, query.direction).filter((row) => isInside(row, query));
     const skip = (query.offset / query.limit) * size;
     const records = matching.slice(skip, skip + size).map((row) => ({ ...row }));
     const total = query.wantTotal || this.#rules.countsAlways ? matching.length : null;
     const entries = records.map((row) => ({ ...row, sortId: row.place === undefined ? row.id : null }));
     const cost = this.#rules.tellsCost ? { cost: { ms: this.#random() * 700, length: 0 } } : {};
     return { records, entries, pageSize: size, total, serverTime: this.now, ...cost };
+  }
+
+  #sort(field: 'id' | 'createdAt' | 'updatedAt', direction: 'asc' | 'desc'): ListRow[] {
+    const name = `${field} ${direction}`;
+    const kept = (this.#sorted.get(name) ?? []).filter((row) => this.rows.get(row.id) === row);
+    const known = new Set(kept.length < this.rows.size ? kept : []);
+    const added = kept.length < this.rows.size ? [...this.rows.values()].filter((row) => !known.has(row)) : [];
+    const sign = direction === 'desc' ? -1 : 1;
+    const keyed = [...kept, ...added].map((row) => ({ row, key: keyOf(row, field) }));
+    keyed.sort((a, b) => sign * compare(a.key, b.key));
+    this.#shuffleTies(keyed);
+    const sorted = keyed.map(({ row }) => row);
+    this.#sorted.set(name, sorted);
+    return sorted;
+  }
+
+  /** Equal ones change places with each answer. */
+  #shuffleTies(keyed: { row: ListRow; key: unknown }[]): void {
+    for (let at = 1, first = 0; at < keyed.length; at++) {
+      const [one, before] = [keyed[at], keyed[at - 1]] as [{ row: ListRow; key: unknown }, { key: unknown }];
+      if (one.key !== before.key) {
+        first = at;
+        continue;
+      }
+      const other = keyed[first + Math.floor(this.#random() * (at - first + 1))] as { row: ListRow };
+      [one.row, other.row] = [other.row, one.row];
+    }
   }
 }
 
