@@ -158,14 +158,11 @@ describe('a file saved as', () => {
     expect(found).toContain(expected);
   });
 
-  test('a pipe is read when its writer comes, and named when none does', () => {
+  test('a pipe is read when its writer comes', () => {
     const pipe = join(cwd, 'pipe');
     execFileSync('mkfifo', [pipe]);
     spawn('sh', ['-c', `sleep 0.3; (printf s3; sleep 0.3; printf cret) > ${pipe}`]);
     expect(passwordOf(load({ ...ACCOUNT, TILEDESK_PASSWORD_FILE: 'pipe' }))).toBe('s3cret');
-    expect(problems({ ...ACCOUNT, TILEDESK_PASSWORD_FILE: 'pipe' }).join('\n')).toContain(
-      'TILEDESK_PASSWORD_FILE: names a file that cannot be read: it is a pipe, and nothing came through it within 15 s',
-    );
     rmSync(pipe);
   });
 

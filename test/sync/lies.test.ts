@@ -13,7 +13,7 @@ afterEach(() => setup.close());
 const HOUR = 3_600_000;
 
 async function mirrored(leads: number, requests: number): Promise<MirrorSetup> {
-  setup = await setupMirror({ leads, requests, now: Date.now() - HOUR }, { TILEDESK_PAGE_SIZE: '25' });
+  setup = await setupMirror({ leads, requests, now: Date.now() - HOUR }, { TILEDESK_PAGE_SIZE: '10' });
   expect(outcomesOf(await setup.syncAll())).toEqual(ALL_DONE);
   // The first incremental pass may still read what the backfill read; what follows is an ordinary night.
   expect(outcomesOf(await setup.syncAll())).toEqual(ALL_DONE);
@@ -68,7 +68,7 @@ describe('every list empty, with status 200', () => {
   it.each<readonly Pass[]>([['incremental'], ['reconcile'], ['backfill']])(
     'in a pass of kind %s deletes nothing and is flagged',
     async (pass) => {
-      await mirrored(120, 200);
+      await mirrored(50, 80);
       const before = await everybody();
       lie('empty-list');
 
@@ -84,7 +84,7 @@ describe('every list empty, with status 200', () => {
   );
 
   it('for a whole night, and again the next night, deletes nothing; the next good night clears the flags', async () => {
-    await mirrored(120, 200);
+    await mirrored(50, 80);
     const before = await everybody();
     lie('empty-list');
     for (const pass of ['incremental', 'reconcile', 'incremental', 'reconcile', 'incremental'] as const) {
@@ -117,7 +117,7 @@ describe('every list empty, with status 200', () => {
 
 describe('an empty answer somewhere in a list that is not empty', () => {
   it.each(['reconcile', 'backfill'] as const)('in a %s costs no row and deletes none', async (pass) => {
-    await mirrored(150, 250);
+    await mirrored(60, 100);
     const before = await everybody();
     const random = seededRandom(5);
     for (const stream of ['leads', 'requests']) {
@@ -140,7 +140,7 @@ describe('an empty answer somewhere in a list that is not empty', () => {
 
 describe('truncated pages', () => {
   it.each([1, 2])('at random places of a first full read cost no row (seed %i)', async (seed) => {
-    setup = await setupMirror({ leads: 150, requests: 250, now: Date.now() - HOUR }, { TILEDESK_PAGE_SIZE: '25' });
+    setup = await setupMirror({ leads: 60, requests: 100, now: Date.now() - HOUR }, { TILEDESK_PAGE_SIZE: '10' });
     const random = seededRandom(seed);
     lie('truncated-page', ({ list }) => (list === 'leads' || list === 'requests') && random() < 0.3);
 
@@ -158,7 +158,7 @@ describe('truncated pages', () => {
   });
 
   it.each([1, 2])('at random places of nightly walks delete nothing (seed %i)', async (seed) => {
-    await mirrored(150, 250);
+    await mirrored(60, 100);
     const before = await everybody();
     const random = seededRandom(seed);
     lie('truncated-page', ({ list }) => (list === 'leads' || list === 'requests') && random() < 0.3);
@@ -171,7 +171,7 @@ describe('truncated pages', () => {
   });
 
   it('at every question delete nothing', async () => {
-    await mirrored(150, 250);
+    await mirrored(60, 100);
     const before = await everybody();
     lie('truncated-page', ({ list }) => list === 'leads' || list === 'requests');
 
@@ -197,8 +197,8 @@ describe('truncated pages', () => {
   });
 
   it('hide no change from the incremental passes', async () => {
-    await mirrored(150, 250);
-    setup.sandbox.data.randomEdits(120);
+    await mirrored(60, 100);
+    setup.sandbox.data.randomEdits(50);
     const random = seededRandom(9);
     lie('truncated-page', ({ list }) => (list === 'leads' || list === 'requests') && random() < 0.5);
     for (let i = 0; i < 3; i++) await setup.syncAll('incremental');
@@ -212,7 +212,7 @@ describe('truncated pages', () => {
 
 describe('a list that suddenly shrinks to its first page', () => {
   it('because everything behind it comes back empty deletes nothing', async () => {
-    await mirrored(150, 250);
+    await mirrored(60, 100);
     const before = await everybody();
     lie('empty-list', (call) => isList(call) && isBehindFirstPage(call));
 
@@ -226,11 +226,11 @@ describe('a list that suddenly shrinks to its first page', () => {
   });
 
   it('with a count that agrees is held by the brake: nothing is marked, a person decides', async () => {
-    await mirrored(150, 250);
+    await mirrored(60, 100);
     const { data } = setup.sandbox;
     const before = await everybody();
-    const hiddenLeads = newestLast(data.leads).slice(0, -25);
-    const hiddenRequests = newestLast(data.requests).slice(0, -25);
+    const hiddenLeads = newestLast(data.leads).slice(0, -10);
+    const hiddenRequests = newestLast(data.requests).slice(0, -10);
     for (const { _id } of hiddenLeads) data.hardDeleteLead(_id);
     for (const { _id } of hiddenRequests) data.hardDeleteRequest(_id);
 

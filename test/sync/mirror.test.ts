@@ -5,7 +5,9 @@ import { describeSize, expectEqual } from './mirror-size.ts';
 
 const HOUR = 3_600_000;
 
-describeSize({ leads: 1_000, requests: 2_500 });
+describeSize({ leads: 400, requests: 1_000 });
+
+const SHORT_PAGES = { TILEDESK_PAGE_SIZE: '25' };
 
 describe.each([
   ['an old server, without date windows', { serverVersion: 'old' as const }],
@@ -13,14 +15,14 @@ describe.each([
 ])('%s', (_, options) => {
   let setup: MirrorSetup;
   beforeAll(async () => {
-    setup = await setupMirror({ ...options, leads: 700, requests: 900, now: Date.now() - HOUR });
+    setup = await setupMirror({ ...options, leads: 180, requests: 230, now: Date.now() - HOUR }, SHORT_PAGES);
   });
   afterAll(() => setup.close());
 
   it('is mirrored whole, and again after edits', async () => {
     await setup.syncAll();
     await expectEqual(setup);
-    setup.sandbox.data.randomEdits(200);
+    setup.sandbox.data.randomEdits(100);
     await setup.syncAll();
     await expectEqual(setup);
   });
@@ -36,7 +38,7 @@ describe('trouble upstream', () => {
     ['an expired token', { kind: '401-text' as const }],
     ['a closed connection', { kind: 'reset' as const }],
   ])('%s costs no row', async (_, rule) => {
-    const setup = await setupMirror({ leads: 250, requests: 450, now: Date.now() - HOUR });
+    const setup = await setupMirror({ leads: 90, requests: 140, now: Date.now() - HOUR }, SHORT_PAGES);
     try {
       setup.sandbox.faults.push(
         { ...rule, match: { list: 'requests', nth: 4 } },
@@ -53,7 +55,7 @@ describe('trouble upstream', () => {
   });
 
   it('longer than the caller may wait postpones the run, and the next one goes on from the checkpoint', async () => {
-    const setup = await setupMirror({ leads: 50, requests: 900, now: Date.now() - HOUR });
+    const setup = await setupMirror({ leads: 50, requests: 240, now: Date.now() - HOUR }, SHORT_PAGES);
     try {
       setup.sandbox.faults.push({ kind: '429', retryAfterMs: 2000, match: { list: 'requests', nth: 8 } });
 
@@ -64,7 +66,7 @@ describe('trouble upstream', () => {
 
       const second = await setup.run('requests', 'backfill');
       expect(second.outcome).toBe('succeeded');
-      expect(first.read + second.read).toBeLessThan(900 * 1.3);
+      expect(first.read + second.read).toBeLessThan(240 * 1.3);
       expect(await compareMirror(setup.database.url, setup.sandbox, 'requests')).toEqual(EQUAL);
     } finally {
       await setup.close();
@@ -74,7 +76,7 @@ describe('trouble upstream', () => {
 
 describe('a list that changes while it is read', () => {
   it('is equal after the backfill and one incremental pass, whatever moved meanwhile', async () => {
-    const setup = await setupMirror({ leads: 900, requests: 1500 });
+    const setup = await setupMirror({ leads: 230, requests: 380 }, SHORT_PAGES);
     try {
       let pages = 0;
       setup.sandbox.faults.shuffleTies = true;
