@@ -137,6 +137,8 @@ const spoilers = {
   'truncated-page': ({ answer }: Spoiled): SandboxReply => distorted(answer(), (body) => withRows(body, firstHalf)),
 };
 
+export const FAULT_KINDS = Object.keys(spoilers) as readonly FaultKind[];
+
 export const spoil = (spoiled: Spoiled): SandboxReply => spoilers[spoiled.rule.kind](spoiled);
 
 const distorted = (reply: SandboxReply, change: (body: string) => string): SandboxReply =>

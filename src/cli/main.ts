@@ -218,6 +218,11 @@ Exit codes: 0 done, 1 a stream failed, is blocked or has to wait, 2 usage or con
     .option('--seed <n>', 'data and changes follow from it', wholeNumber(MAX_SEED), 1)
     .option('--leads <n>', 'how many leads (Tiledesk)', wholeNumber(MAX_ROWS), 1500)
     .option('--requests <n>', 'how many requests (Tiledesk)', wholeNumber(MAX_ROWS), 4000)
+    .option('--messages', 'mirror the messages of conversations, too')
+    .option('--projects <n>', 'how many projects (Tilkee)', wholeNumber(MAX_ROWS), 120)
+    .option('--links <n>', 'how many links (Tilkee)', wholeNumber(MAX_ROWS), 600)
+    .option('--visits <n>', 'how many visits (Tilkee)', wholeNumber(MAX_ROWS), 1500)
+    .option('--fault <kind:time...>', 'trouble to rehearse: 503:60s, or slow:5m@30s, half a minute after the start')
     .option('--live', 'things change while you watch')
     .action(async (options) => (await import('./sandbox.ts')).sandbox(options, proc));
 

@@ -58,11 +58,12 @@ async function freePair(): Promise<number> {
 }
 
 it('prints variables of both that work with sync, and ends with both at a signal', async () => {
-  const running = start('--port', '0');
+  const sizes = ['--messages', '--projects', '12', '--links', '60', '--visits', '90'];
+  const running = start('--port', '0', ...sizes);
   await running.says(/Ctrl-C stops them/);
   const given = variablesOf(running);
   expect(Object.keys(given)).toEqual([
-    ...['TILEDESK_BASE_URL', 'TILEDESK_PROJECT_ID', 'TILEDESK_EMAIL', 'TILEDESK_PASSWORD'],
+    ...['TILEDESK_BASE_URL', 'TILEDESK_PROJECT_ID', 'TILEDESK_EMAIL', 'TILEDESK_PASSWORD', 'TILEDESK_STREAMS'],
     ...['TILKEE_V3_URL', 'TILKEE_V2_URL', 'TILKEE_AUTH_URL', 'TILKEE_APP_URL', 'TILKEE_USERNAME', 'TILKEE_PASSWORD'],
     ...['TILKEE_CLIENT_ID', 'TILKEE_CLIENT_SECRET', 'TILKEE_REQUESTS_PER_MINUTE'],
   ]);
@@ -72,10 +73,11 @@ it('prints variables of both that work with sync, and ends with both at a signal
   expect(Object.fromEntries(created)).toMatchObject({
     'tiledesk.leads': 30,
     'tiledesk.requests': 40,
-    'tilkee.projects': 120,
+    'tiledesk.messages': expect.any(Number),
+    'tilkee.projects': 12,
     'tilkee.items': 200,
-    'tilkee.tokens': 600,
-    'tilkee.connexions': 1500,
+    'tilkee.tokens': 60,
+    'tilkee.connexions': 90,
     'tilkee.users': 6,
   });
   running.kill('SIGTERM');
@@ -93,6 +95,21 @@ it('puts Tilkee on the port after that of Tiledesk', async () => {
   expect(given.TILKEE_V3_URL).toBe(`http://127.0.0.1:${port + 1}/v3`);
   running.kill('SIGINT');
   await running.ended;
+});
+
+it('makes the trouble that was asked for, in its time only', async () => {
+  const running = start('--port', '0', '--fault', '503:60m', '429:60m@60m');
+  await running.says(/Ctrl-C stops them/);
+  const { TILEDESK_BASE_URL = '', TILKEE_V3_URL = '' } = variablesOf(running);
+  const statuses = await Promise.all([TILEDESK_BASE_URL, TILKEE_V3_URL].map(async (url) => (await fetch(url)).status));
+  expect(statuses).toEqual([503, 503]);
+  running.kill('SIGTERM');
+  await running.ended;
+  for (const text of ['503', '418:60s', '503:1h', '503:60s@']) {
+    const { code, stderr } = await cli.run(['sandbox', '--fault', text]);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/^--fault takes kind:duration, such as 503:60s .*Kinds: 429, 500, 503, /);
+  }
 });
 
 it('says which port is taken, for either of them', async () => {
