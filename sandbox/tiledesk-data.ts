@@ -33,6 +33,14 @@ function applyPatch<D extends StoredDocument>(doc: D, patch: Patch): D {
 
 const copyOf = <T>(value: T): T => JSON.parse(JSON.stringify(value));
 
+function once<T>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
+}
+
 export class TiledeskData {
   readonly team: Team;
   /** A document that is put here is stored as it is, without a stamp. */
@@ -177,18 +185,23 @@ export class TiledeskData {
       groups: team.groups.filter(isShown),
       tags: team.tags,
     });
-    const [leads, messages] = [[...this.leads.values()], () => requests.flatMap((request) => this.messagesOf(request))];
+    const leads = [...this.leads.values()].filter(isListed);
+    // These are long, and seldom asked for together.
+    const lazy = {
+      leads: once(() => copyOf(leads)),
+      requests: once(() => copyOf(requests.map(plainRow))),
+      messages: once(() => copyOf(requests.flatMap((request) => this.messagesOf(request)))),
+    };
     return {
       ...small,
-      // These are long, and seldom asked for together.
       get leads() {
-        return copyOf(leads.filter(isListed));
+        return lazy.leads();
       },
       get requests() {
-        return copyOf(requests.map(plainRow));
+        return lazy.requests();
       },
       get messages() {
-        return copyOf(messages());
+        return lazy.messages();
       },
     };
   }
