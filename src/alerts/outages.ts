@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Clock } from '../clock.ts';
 import type { Logger } from '../logger.ts';
 import { type Channel, DeliveryError } from './channel.ts';
@@ -19,6 +20,8 @@ interface OutageParts {
   /** How long something has to last before it is reported. */
   readonly afterMs: number;
   readonly everyMs?: number;
+  /** How long a check may take; then it counts as failed. */
+  readonly checkMs?: number;
 }
 
 const EVERY_MS = 5_000;
@@ -56,7 +59,7 @@ interface Outbox {
  * reports what it sees itself, once, and once more when it is over. A channel that accepted no start gets no end.
  */
 export function watchOutages(parts: OutageParts) {
-  const { logger, clock, channels, checks, afterMs, everyMs = EVERY_MS } = parts;
+  const { logger, clock, channels, checks, afterMs, everyMs = EVERY_MS, checkMs = CHECK_MS } = parts;
   const stopping = new AbortController();
   const { signal } = stopping;
   const down = new Map<OutageKind, Outage>();
@@ -71,6 +74,7 @@ export function watchOutages(parts: OutageParts) {
   });
 
   function judge(kind: OutageKind, reason: string | null): void {
+    if (signal.aborted) return;
     const known = down.get(kind);
     if (reason === null) {
       down.delete(kind);
@@ -85,7 +89,7 @@ export function watchOutages(parts: OutageParts) {
   }
 
   const look = (kind: 'database' | 'queue'): Promise<void> =>
-    within(CHECK_MS, checks[kind]()).then(
+    within(checkMs, checks[kind](), signal).then(
       () => judge(kind, null),
       (error: Error) => judge(kind, error.message.split('\n')[0] ?? ''),
     );
@@ -95,7 +99,7 @@ export function watchOutages(parts: OutageParts) {
     // While nothing is written, every daemon looks lost.
     if (down.has('database')) settledAt = clock.now() + SETTLING_ROUNDS * everyMs;
     if (clock.now() < settledAt) return;
-    await within(CHECK_MS, checks.configuration()).then(
+    await within(checkMs, checks.configuration(), signal).then(
       (difference) => judge('configuration', difference),
       () => {},
     );
@@ -149,16 +153,16 @@ export function watchOutages(parts: OutageParts) {
     /** Ends the check under way; never throws. */
     async stop(): Promise<void> {
       stopping.abort();
-      await Promise.race([running, new Promise((resolve) => setTimeout(resolve, 1_000).unref())]);
+      await running;
     },
   };
 }
 
-/** @throws Error when it is not done in time, or what the work rejects with */
-async function within<T>(ms: number, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${ms / 1000} s`)), ms);
+/** @throws Error when it is not done in time, when the signal fires, or what the work rejects with */
+async function within<T>(ms: number, work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const over = new AbortController();
+  const late = delay(ms, undefined, { signal: AbortSignal.any([signal, over.signal]) }).then(() => {
+    throw new Error(`no answer within ${ms / 1000} s`);
   });
-  return Promise.race([work, late]).finally(() => clearTimeout(timer));
+  return Promise.race([work, late]).finally(() => over.abort());
 }

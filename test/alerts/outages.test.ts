@@ -127,8 +127,9 @@ it('a check that never answers counts as an outage, and does not keep the watch 
     checks: { database: () => new Promise(() => {}), queue: async () => {}, configuration: async () => null },
     afterMs: 0,
     everyMs: 10,
+    checkMs: 50,
   });
-  await until('the outage', () => outages.cause() !== null, 10_000);
+  await until('the outage', () => outages.cause() !== null);
   await outages.stop();
 });
 
