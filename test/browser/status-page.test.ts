@@ -135,7 +135,8 @@ inBrowser('the status page', () => {
       }
       await addFreshStream(setup.store, 'tilkee.users', `tiledesk:${i}`);
     }
-    expect((await medianPaint(open, 50)) / empty).toBeLessThan(4);
+    // A server of its own again: the other one may show what it saw half a second ago.
+    expect((await medianPaint(await serve({ token: null }), 50)) / empty).toBeLessThan(4);
   });
 
   /** Of three, each in a fresh profile, with nothing in its cache. */
@@ -254,8 +255,10 @@ inBrowser('the status page', () => {
     await rowOf(page, 'leads').first().getByText('What to do:').waitFor();
     expect(await page.locator('.strip title').first().textContent()).toMatch(/^Last 24 hours: /);
     await page.getByRole('link', { name: '1 blocked' }).click();
+    await page.waitForURL(`${url}/?state=blocked`);
     expect(await page.locator('.stream').count()).toBe(1);
     await page.getByRole('link', { name: 'tilkee.projects' }).first().click();
+    await page.waitForURL(/\/streams\//);
     await page.getByText('As a table').click();
     expect(await page.locator('table').first().locator('tbody tr').count()).toBe(24);
     await page.getByRole('button', { name: 'Read now' }).first().click();

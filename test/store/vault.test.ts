@@ -161,25 +161,25 @@ describe('the vault', () => {
 describe('a holder that was killed', () => {
   it('keeps nobody out for longer than its lock', async () => {
     await keep(open(), SIGN_IN);
+    const startedAt = performance.now();
     // As a killed process leaves it: the lock taken, not given back, not renewed.
     await store.query(
       "update sync.secrets set lock_token = lock_token + 1, locked_until = clock_timestamp() + interval '400 ms'",
     );
-    const startedAt = performance.now();
     expect(await open().exclusive(async (stored) => ({ value: stored }), waits())).toEqual(SIGN_IN);
-    expect(performance.now() - startedAt).toBeGreaterThan(300);
+    expect(performance.now() - startedAt).toBeGreaterThanOrEqual(399);
   });
 
   it('is not taken for one that is only slow', async () => {
     const { inside, finish, isInside, end } = held();
-    const slow = open(store.prisma, { lockMs: 400 }).exclusive(async () => {
+    const slow = open(store.prisma, { lockMs: 1_500 }).exclusive(async () => {
       inside();
       await end;
       return { value: null, store: SIGN_IN };
     }, waits());
     await isInside;
     const next = open(other.prisma).exclusive(async (stored) => ({ value: stored }), waits());
-    setTimeout(finish, 1500);
+    setTimeout(finish, 2_500);
     expect(await next).toEqual(SIGN_IN);
     await slow;
   });
