@@ -12,7 +12,7 @@ import {
 import { createHttpClient, createUpstreams, type UpstreamParts } from './app/upstreams.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { type Config, type ConfigChanges, compareConfigs, type StreamSchedule, withLiveChanges } from './config.ts';
-import { RunCancelledError } from './errors.ts';
+import { ConfigError, RunCancelledError } from './errors.ts';
 import type { Logger } from './logger.ts';
 import { Instruments, type RunKey } from './ops/instruments.ts';
 import { createProcessMetrics, type ProcessMetrics } from './ops/metrics/process-metrics.ts';
@@ -21,6 +21,7 @@ import { createDatabaseBudget } from './store/engine/budgets.ts';
 import { registerStreams, type StreamKey } from './store/engine/streams.ts';
 import { databaseError } from './store/faults.ts';
 import { ensureTables } from './store/mirror/custom-tables.ts';
+import { ensureHistory } from './store/mirror/history.ts';
 import { createRefusalStore } from './store/mirror/refusals.ts';
 import type { Connection, Stream } from './stream.ts';
 import { type PassJob, type RunResult, runPass } from './sync/run-pass.ts';
@@ -130,6 +131,7 @@ async function assemble(
   await whileUnreachable(options, async () => {
     await assertKey(config, database, logger);
     await register('unless_led');
+    await prepareHistory(config, database, live.connections);
   });
   const passParts = () => ({
     prisma,
@@ -191,6 +193,31 @@ async function assemble(
     },
     close,
   };
+}
+
+/** Versions are kept from before the first page of this process on. @throws ConfigError when a stream has no history */
+async function prepareHistory(
+  { history }: Config,
+  database: MirrorDatabase,
+  connections: readonly Connection[],
+): Promise<void> {
+  const streams = connections.flatMap((connection) => connection.streams);
+  const able = streams.filter(({ table }) => table.tracked !== undefined);
+  const sources = new Set(connections.map(({ source }) => source));
+  // A stream of a source that only other processes mirror is theirs to switch on.
+  const unable = history.streams.find(
+    (name) => sources.has(name.split('.')[0] ?? '') && !able.some((one) => one.name === name),
+  );
+  if (unable !== undefined) {
+    const known = [...new Set(able.map(({ name }) => name))].join(', ');
+    const message = `names ${unable}; of the streams configured, these have a history: ${known || 'none'}`;
+    throw new ConfigError([{ variable: 'SYNC_HISTORY_STREAMS', message }]);
+  }
+  await ensureHistory(
+    database,
+    able.map(({ table }) => table),
+    history.streams,
+  );
 }
 
 function factsOf({ connection, stream }: Pick<PassJob, 'connection' | 'stream'>, pass: string): RunKey {

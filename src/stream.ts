@@ -37,6 +37,8 @@ export interface TableSpec {
   readonly columns: Readonly<Record<string, ColumnType>>;
   /** Columns that the request may give instead (`ListPage.known`). The stored value stays when a response lacks one. */
   readonly attributed?: readonly string[];
+  /** Columns of which history keeps each value, where it is switched on. Absent: the table has no history. */
+  readonly tracked?: readonly string[];
 }
 
 /** A mapped record: the typed columns of its table, and what every table has. Dates are ISO 8601 in UTC. */

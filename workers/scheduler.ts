@@ -6,6 +6,7 @@ import type { Logger } from '../src/logger.ts';
 import { readConnectionsElsewhere, readLedConnections } from '../src/store/engine/processes.ts';
 import { pruneRuns } from '../src/store/engine/runs.ts';
 import { registerStreams } from '../src/store/engine/streams.ts';
+import { keepHistory } from '../src/store/mirror/history.ts';
 import type { Lane, QueuedPass } from '../src/stream.ts';
 import { type Leadership, tryLead } from './leader.ts';
 import type { RunQueue } from './queue-backend.ts';
@@ -198,6 +199,7 @@ export class Scheduler {
     const removed = await pruneRuns(app.database.prisma, app.config.runRetentionDays);
     this.#prunedAt = now;
     if (removed > 0) logger.info({ removed }, 'old runs removed');
+    await keepHistory(app.database, app.config.history.months);
   }
 
   /** Null when it failed: logged once, not every round. */

@@ -1,4 +1,4 @@
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import type { QueuedPass } from '../stream.ts';
 import { readVersion } from '../version.ts';
 import type { CommandProcess } from './command.ts';
@@ -175,6 +175,14 @@ Exit codes: 0 done, 1 a stream failed, is blocked or has to wait, 2 usage or con
   onStream('reproject', 'derive typed columns again from raw, without a request').action(async (stream, options) =>
     (await import('./reproject.ts')).reproject(stream, options, proc),
   );
+
+  add('history', 'versions of rows: what was true at any moment since it was switched on')
+    .addArgument(
+      new Argument('<action>', 'switch it on or off, or show since when it is on').choices(['on', 'off', 'status']),
+    )
+    .argument('[stream...]', 'tiledesk.requests, or a source for all of its streams that have a history')
+    .option(...JSON_OPTION)
+    .action(async (action, streams, options) => (await import('./history.ts')).history(action, streams, options, proc));
 
   add('migrate', "bring the database to this version's schema")
     .option('--status', 'only show what is applied and what is not')

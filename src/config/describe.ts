@@ -25,6 +25,7 @@ export function describeConfig(config: Config): readonly ConfigLine[] {
       privacy: `IP addresses and user agents of visitors ${storedOrNot(privacy.storeVisitorPii)}, public links and previews ${storedOrNot(privacy.storeLinks)}`,
       alerts: describeAlerts(config),
       traces: config.tracing === null ? 'none' : `to ${hostOf(config.tracing.endpoint)}, ${config.tracing.sampler}`,
+      history: config.history.streams.length === 0 ? 'as switched on by command' : config.history.streams.join(', '),
       'runs kept': `${config.runRetentionDays} days`,
       log: `${log.level}, ${log.format}`,
     }),

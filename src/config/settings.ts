@@ -16,6 +16,7 @@ import {
   secondsAsMs,
   secretKey,
   share,
+  streamNames,
   text,
   timeZone,
 } from './values.ts';
@@ -47,6 +48,8 @@ export const settingsSchema = ({ cwd, isTerminal, timezone, hasOpsToken, isPubli
       SYNC_RECONCILE_CRON: cron(timezone),
       SYNC_LOOKBACK_SECONDS: integer(0, 604_800),
       SYNC_DELETE_BRAKE: share,
+      SYNC_HISTORY_STREAMS: streamNames.optional(),
+      SYNC_HISTORY_MONTHS: integer(1, 1200),
       HTTP_TIMEOUT_SECONDS: secondsAsMs(1, 600),
       RETRY_ATTEMPTS: integer(1, 20),
       RETRY_MAX_SECONDS: secondsAsMs(0, 3600),
@@ -104,6 +107,7 @@ export const settingsSchema = ({ cwd, isTerminal, timezone, hasOpsToken, isPubli
           /** Share of a table, 0 to 1, that one reconcile may mark as deleted without a person. */
           deletionLimit: variables.SYNC_DELETE_BRAKE,
         },
+        history: { streams: variables.SYNC_HISTORY_STREAMS ?? [], months: variables.SYNC_HISTORY_MONTHS },
         http: {
           timeoutMs: variables.HTTP_TIMEOUT_SECONDS,
           /** Tries of one request in all: 1 means no retry. */

@@ -192,3 +192,8 @@ export const eachOf = <T>(value: z.ZodType<T, string>, missing: string) =>
         return data ?? z.NEVER;
       }),
     );
+
+export const streamNames = eachOf(
+  text.regex(/^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$/, 'must be the name of a stream, such as tiledesk.requests'),
+  'names no stream',
+);

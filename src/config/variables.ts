@@ -68,6 +68,8 @@ const TABLE = {
   SYNC_TIMEZONE: preset('UTC'),
   SYNC_LOOKBACK_SECONDS: preset('300'),
   SYNC_DELETE_BRAKE: preset('0.1'),
+  SYNC_HISTORY_STREAMS: unset,
+  SYNC_HISTORY_MONTHS: preset('25'),
 
   // Requests
   HTTP_TIMEOUT_SECONDS: preset('30'),

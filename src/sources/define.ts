@@ -52,13 +52,15 @@ export interface StreamDefinition<C extends Columns> {
   readonly redact?: (record: JsonObject) => unknown;
   /** Fields that records are known to have; others are reported as drift. Default: drift is not reported. */
   readonly fields?: KnownFields;
+  /** Columns of which history keeps each value, where SYNC_HISTORY_STREAMS names the stream. Default: no history. */
+  readonly tracked?: readonly (keyof C & string)[];
   /** Set: a reconcile marks rows that are gone, each asked for by `exists`, or missed by a second full sync. */
   readonly deletions?: Deletions;
 }
 
 /** One kind of object of a source, as the engine reads it. @throws TypeError when a name or a column cannot be used */
 export function defineStream<const C extends Columns>(definition: StreamDefinition<C>): Stream {
-  const { name, map, lists, redact = redactSecrets, fields, deletions } = definition;
+  const { name, map, lists, redact = redactSecrets, fields, tracked, deletions } = definition;
   const [schema = '', table = '', ...more] = name.split('.');
   if (more.length > 0 || !NAME.test(schema) || !NAME.test(table)) {
     throw new TypeError(`a stream is named schema.table in lower case, such as helpdesk.tickets, not ${name}`);
@@ -77,7 +79,7 @@ export function defineStream<const C extends Columns>(definition: StreamDefiniti
   }
   return {
     name,
-    table: { schema, name: table, columns },
+    table: { schema, name: table, columns, ...(tracked && { tracked }) },
     ...(fields && { fields }),
     redactRecord: (record) => (isObject(record) ? redact(record) : record),
     mapRecord: (record) => toRow(record, { name, columns, map }),

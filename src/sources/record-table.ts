@@ -41,6 +41,8 @@ export interface RecordTableOptions {
   /** Further known fields by their type, separated by spaces. A field may have several types. */
   readonly known?: Partial<Readonly<Record<JsonType | 'anything', string>>>;
   readonly attributed?: readonly string[];
+  /** Columns of which history keeps each value, separated by spaces; none of them personal but ids. */
+  readonly tracked?: string;
   /** The deletion time that the record itself contains. */
   readonly deletedAt?: (record: coerce.JsonObject) => string | null;
 }
@@ -50,7 +52,7 @@ export type RecordTable = Pick<Stream, 'name' | 'table' | 'mapRecord'> & { reado
 export function defineTable(
   [schema, table, idField]: readonly [schema: string, table: string, idField: string],
   columns: Readonly<Record<string, Column>>,
-  { known = {}, attributed, deletedAt = () => null }: RecordTableOptions = {},
+  { known = {}, attributed, tracked, deletedAt = () => null }: RecordTableOptions = {},
 ): RecordTable {
   const name = `${schema}.${table}`;
   const readers = Object.entries(columns).map(([column, one]) => [column, readerOf(column, one)] as const);
@@ -64,6 +66,7 @@ export function defineTable(
       name: table,
       columns: Object.fromEntries(Object.entries(columns).map(([column, { type }]) => [column, type])),
       ...(attributed && { attributed }),
+      ...(tracked && { tracked: tracked.split(' ') }),
     },
     fields: fieldsOf(columns, known),
     mapRecord(record): Row {

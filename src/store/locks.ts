@@ -7,6 +7,7 @@ export const LOCKS = {
   lead: 7_233_071_927n,
   customTables: 7_233_071_928n,
   alerts: 7_233_071_929n,
+  history: 7_233_071_930n,
   /** In the database of the embedded server: locked in shared mode by every process that uses it. */
   presence: 7_813_586_201n,
 } as const;

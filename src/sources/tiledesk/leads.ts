@@ -39,6 +39,7 @@ export const LEADS = tiledeskTable(
     status: integer(),
   },
   {
+    tracked: 'status tags company country',
     // Status 1000 means deleted upstream; a lead without a date still has to be marked.
     deletedAt: ({ status, updatedAt, createdAt }) =>
       asInteger(status) === DELETED ? (firstOf(asTime, updatedAt, createdAt) ?? '1970-01-01T00:00:00.000Z') : null,

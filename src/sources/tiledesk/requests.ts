@@ -56,6 +56,8 @@ export const REQUESTS = tiledeskTable(
     duration_ms: field.bigint('duration'),
   },
   {
+    tracked:
+      'status department_id participants_agents participants_bots assignee priority working_status channel tags rating first_response_at assigned_at closed_at closed_by lead_id draft preflight',
     known: {
       string: 'lead requester department transcript',
       object: 'lead requester department snapshot',

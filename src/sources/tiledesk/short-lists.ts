@@ -48,7 +48,10 @@ export const PROJECT_USERS = tiledeskTable(
     is_busy: field.flag('isBusy'),
     id_project: field.reference(),
   },
-  { known: { string: 'last_ip id_user id_project', object: 'id_user id_project', anything: 'attributes settings' } },
+  {
+    tracked: 'role user_available status',
+    known: { string: 'last_ip id_user id_project', object: 'id_user id_project', anything: 'attributes settings' },
+  },
 );
 
 export const BOTS = tiledeskTable(

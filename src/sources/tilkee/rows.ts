@@ -100,6 +100,7 @@ export const projectsOf = (api: TilkeeApiName) =>
       data: field.object(),
     },
     {
+      tracked: 'verdict status archived_at owner_id',
       known: {
         string:
           'url iframe preview preview_new token_url duration pt_note pt_accuracy pt_won leader_avatar leader_email leader_first_name leader_last_name',
@@ -180,6 +181,7 @@ export const TOKENS = tilkeeTable(
   },
   {
     attributed: ['project_id'],
+    tracked: 'won signed signed_status consulted interest nb_connections total_time percentage_read archived_at',
     known: {
       boolean: `won ${DATES_OR_FALSE} last_signin`,
       number: 'project_id external_id won percent_read',

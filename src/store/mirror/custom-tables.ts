@@ -3,7 +3,7 @@ import { DatabaseError } from '../../errors.ts';
 import type { ColumnType, TableSpec } from '../../stream.ts';
 import { LOCKS } from '../locks.ts';
 import { underLock, withSession } from '../session.ts';
-import { quoteName, tableName } from './table-sql.ts';
+import { quoteName, sqlType, tableName } from './table-sql.ts';
 
 /**
  * Tables of streams that are not built in: made where they are missing, and given the columns that they lack. Nothing
@@ -25,8 +25,6 @@ const COMMON: Readonly<Record<string, readonly [type: string, comment: string]>>
   deleted_at: ['timestamptz(3)', 'Found to be gone upstream (UTC); null while it is there'],
   run_id: ['bigint not null', 'sync.runs.id of the run that wrote it last'],
 };
-
-const sqlType = (type: ColumnType): string => (type === 'timestamptz' ? 'timestamptz(3)' : type);
 
 /**
  * Makes the tables ready; any number of processes may start at once. With nothing to make it needs no right to create.

@@ -10,6 +10,9 @@ export function tableName({ schema, name }: Pick<TableSpec, 'schema' | 'name'>):
   return `${quoteName(schema)}.${quoteName(name)}`;
 }
 
+/** Times have milliseconds, as Prisma's tables do. */
+export const sqlType = (type: ColumnType): string => (type === 'timestamptz' ? 'timestamptz(3)' : type);
+
 /** The columns of rows that come as JSON, for `jsonb_to_recordset`; `more` are further ones. */
 export function recordsetOf({ columns }: TableSpec, ...more: readonly string[]): string {
   const typed = Object.entries(columns).map(([name, type]: [string, ColumnType]) => `${quoteName(name)} ${type}`);

@@ -1,0 +1,78 @@
+import type { SyncHistoryStatus } from '../generated/prisma/client.ts';
+import { ensureHistory, readHistory, stopHistory } from '../store/mirror/history.ts';
+import { type CommandProcess, runOnApp, runOnDatabase, UsageError } from './command.ts';
+import { EXIT } from './exit-codes.ts';
+import { formatCount } from './format.ts';
+import { selectKnown, selectStreams } from './selection.ts';
+
+interface HistoryOptions {
+  readonly json?: boolean;
+}
+
+/** Switches the versions of streams on or off, for all accounts, or shows what is kept. */
+export async function history(
+  action: 'on' | 'off' | 'status',
+  streams: readonly string[],
+  { json }: HistoryOptions,
+  proc: CommandProcess,
+): Promise<void> {
+  if (action === 'status') return showStatus({ json }, proc);
+  if (streams.length === 0) throw new UsageError(`Name the streams: leadmirror history ${action} tiledesk.requests`);
+  return action === 'on' ? switchOn(streams, { json }, proc) : switchOff(streams, { json }, proc);
+}
+
+async function switchOn(names: readonly string[], { json }: HistoryOptions, proc: CommandProcess): Promise<void> {
+  await runOnApp({ json, proc }, async ({ connections, database }, { printResult }) => {
+    const able = selectStreams(connections, names, undefined).filter(
+      ({ stream }) => stream.table.tracked !== undefined,
+    );
+    const streams = [...new Set(able.map(({ stream }) => stream.name))];
+    if (streams.length === 0)
+      throw new UsageError(`No stream of ${names.join(', ')} has a history. docs/history.md lists those that have`);
+    await ensureHistory(
+      database,
+      able.map(({ stream }) => stream.table),
+      streams,
+    );
+    printResult(json, { on: streams }, () =>
+      streams.map(
+        (stream) => `${stream}: versions are kept from now on; ask ${stream}_versions and ${stream}_as_of(moment)`,
+      ),
+    );
+    return EXIT.done;
+  });
+}
+
+async function switchOff(names: readonly string[], { json }: HistoryOptions, proc: CommandProcess): Promise<void> {
+  await runOnDatabase({ json, proc }, async (database, { printResult }) => {
+    const known = (await readHistory(database.prisma)).map(({ stream }) => ({ connectionId: '', stream }));
+    const off = await stopHistory(
+      database,
+      selectKnown(known, names, undefined, 'With a history').map(({ stream }) => stream),
+    );
+    printResult(json, { off }, () =>
+      off.length === 0
+        ? ['It was off already.']
+        : off.map((stream) => `${stream}: no versions are kept from now on; those of before stay`),
+    );
+    return EXIT.done;
+  });
+}
+
+async function showStatus({ json }: HistoryOptions, proc: CommandProcess): Promise<void> {
+  await runOnDatabase({ json, proc }, async ({ prisma }, { printResult }) => {
+    const lines = await readHistory(prisma);
+    printResult(json, { streams: lines }, () =>
+      lines.length === 0
+        ? ['No stream has a history. Switch it on: leadmirror history on tiledesk.requests']
+        : lines.map(statusLine),
+    );
+    return EXIT.done;
+  });
+}
+
+function statusLine({ stream, on_since, off_since, first_look_ended_at, versions, bytes }: SyncHistoryStatus): string {
+  const state = off_since === null ? `on since ${on_since.toISOString()}` : `off since ${off_since.toISOString()}`;
+  const look = off_since === null && first_look_ended_at === null ? ', first look not complete' : '';
+  return `${stream}: ${state}${look}, about ${formatCount(versions ?? 0)} versions, ${formatCount(Math.ceil(Number(bytes) / 2 ** 20))} MB`;
+}

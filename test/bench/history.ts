@@ -1,0 +1,166 @@
+/**
+ * What history costs the writer: two databases on one server, one with history of requests and one without, get the same pages of 100 in turns. For each
+ * kind of page (rows created, a tracked column of every row changed, another field of every row changed, nothing changed) it prints the median time of a
+ * page and the bytes of WAL per row, and both as shares of off. Then what <stream>_as_of takes for one account with BENCH_VERSIONS versions.
+ *
+ *   BENCH_PAGES pages of 100 (100), BENCH_ROUNDS rounds of each change (5), BENCH_VERSIONS (1000000; 0: not asked)
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { silentLogger } from '../../src/logger.ts';
+import { REQUESTS } from '../../src/sources/tiledesk/requests.ts';
+import { createDatabase } from '../../src/store/database.ts';
+import { startEmbeddedPostgres } from '../../src/store/embedded/embedded.ts';
+import { acquireLease } from '../../src/store/engine/leases.ts';
+import { noCounts } from '../../src/store/engine/runs.ts';
+import { migrate } from '../../src/store/migrate.ts';
+import { ensureHistory } from '../../src/store/mirror/history.ts';
+import { encodePage, writePage } from '../../src/store/mirror/pages.ts';
+import { openSession } from '../../src/store/session.ts';
+import { printVerdicts, type Verdict } from '../helpers/bench/print.ts';
+
+const PAGES = Number(process.env.BENCH_PAGES ?? 100);
+const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 5);
+const VERSIONS = Number(process.env.BENCH_VERSIONS ?? 1_000_000);
+const STREAM = 'tiledesk.requests';
+const DAY = 86_400_000;
+
+type Kind = 'created' | 'tracked' | 'untracked' | 'unchanged';
+interface Cost {
+  readonly ms: number;
+  readonly wal: number;
+}
+
+const home = await mkdtemp(join(tmpdir(), 'leadmirror-bench-'));
+const postgres = await startEmbeddedPostgres({ home, logger: silentLogger() });
+const sql = await openSession(postgres.url);
+const median = (all: readonly number[]): number => [...all].sort((a, b) => a - b)[Math.floor(all.length / 2)] ?? 0;
+
+/** About 3 KB, as conversations with their snapshot have. */
+function record(index: number, version: number, status: number): unknown {
+  const at = new Date(Date.UTC(2026, 0, 1) + index * 1000 + version * DAY).toISOString();
+  return {
+    ...{
+      _id: String(index).padStart(24, '0'),
+      request_id: `support-group-${index}`,
+      status,
+      createdAt: at,
+      updatedAt: at,
+    },
+    ...{ department: 'd'.repeat(24), participants: [`a${index % 9}`], participantsAgents: [`a${index % 9}`], tags: [] },
+    ...{
+      channel: { name: 'chat21' },
+      attributes: { last_message: `message ${version}` },
+      snapshot: { text: textOf(index * 31 + version), index },
+    },
+  };
+}
+
+/** Invented words: as far compressible as a transcript is. */
+function textOf(seed: number): string {
+  let state = seed + 1;
+  const next = (below: number): number => {
+    state = (state * 48_271) % 2_147_483_647;
+    return state % below;
+  };
+  const words = Array.from({ length: 380 }, () =>
+    String.fromCharCode(...Array.from({ length: 2 + next(8) }, () => 97 + next(26))),
+  );
+  return words.join(' ');
+}
+
+async function open(name: string) {
+  await sql.query(`create database ${name}`);
+  const url = postgres.url.replace(/\/[^/?]+(\?|$)/, `/${name}$1`);
+  await migrate({ url });
+  const { prisma, close } = createDatabase({ url, logger: silentLogger(), maxConnections: 1 });
+  if (name === 'history_on') await ensureHistory({ prisma, url }, [REQUESTS.table], [STREAM]);
+  const lease = await acquireLease(prisma, { connectionId: 'tiledesk:bench', stream: STREAM, pass: 'incremental' });
+  if (lease === null) throw new Error('the lease is busy');
+  const checkpoint = { cursor: {} };
+  const write = async (records: readonly unknown[]): Promise<Cost> => {
+    const page = encodePage({
+      table: REQUESTS.table,
+      rows: records.map(REQUESTS.mapRecord),
+      bad: [],
+      replaceWrittenBefore: null,
+    });
+    const before = (await sql.query<{ at: string }>('select pg_current_wal_insert_lsn() as at')).rows[0]?.at;
+    const from = performance.now();
+    await writePage(prisma, { lease, startedAt: new Date(), page, checkpoint, counts: noCounts(), end: null });
+    const ms = performance.now() - from;
+    const { rows } = await sql.query<{ wal: string }>('select pg_current_wal_insert_lsn() - $1::pg_lsn as wal', [
+      before,
+    ]);
+    return { ms, wal: Number(rows[0]?.wal) / records.length };
+  };
+  return { url, write, close };
+}
+
+try {
+  // The first change of a block after a checkpoint is written whole: there is one at the beginning only.
+  await sql.query("alter system set max_wal_size = '20GB'");
+  await sql.query("alter system set checkpoint_timeout = '1d'");
+  await sql.query('select pg_reload_conf()');
+  const [off, on] = [await open('history_off'), await open('history_on')];
+  const costs = new Map<Kind, { off: Cost[]; on: Cost[] }>();
+  const round = async (kind: Kind, version: number, status: number) => {
+    const cost = costs.get(kind) ?? { off: [], on: [] };
+    costs.set(kind, cost);
+    for (let page = 0; page < PAGES; page++) {
+      const records = Array.from({ length: 100 }, (_, n) => record(page * 100 + n, version, status));
+      const order = page % 2 === 0 ? (['off', 'on'] as const) : (['on', 'off'] as const);
+      for (const which of order) cost[which].push(await (which === 'on' ? on : off).write(records));
+    }
+  };
+  await round('created', 0, 100);
+  for (let n = 1; n <= ROUNDS; n++) {
+    await round('tracked', 2 * n - 1, 100 + n);
+    await round('untracked', 2 * n, 100 + n);
+    await round('unchanged', 2 * n, 100 + n);
+  }
+  const verdicts: Verdict[] = [];
+  for (const [kind, cost] of costs) {
+    const of = (which: 'off' | 'on', what: keyof Cost) => median(cost[which].map((one) => one[what]));
+    const [ms, wal] = [
+      of('on', 'ms') / of('off', 'ms') - 1,
+      kind === 'unchanged' ? 0 : of('on', 'wal') / of('off', 'wal') - 1,
+    ];
+    const percent = (share: number) => `${share < 0 ? '' : '+'}${(share * 100).toFixed(1)} %`;
+    const value = `${of('off', 'ms').toFixed(1)} -> ${of('on', 'ms').toFixed(1)} ms a page (${percent(ms)}), ${Math.round(of('off', 'wal'))} -> ${Math.round(of('on', 'wal'))} bytes of WAL a row (${percent(wal)})`;
+    verdicts.push({ name: kind, value, isWell: ms < 0.15 && wal < 0.2, bound: 'time within 15 %, WAL within 20 %' });
+  }
+  if (VERSIONS > 0) {
+    const history = await openSession(on.url);
+    await history.query(
+      `insert into tiledesk.requests_history (connection_id, id, op, status, updated_at, changed_after, changed_before, seen_at, run_id)
+      select 'tiledesk:many', lpad((n % ($1::int / 5))::text, 24, '0'), 'u', 100 + n % 2, at, at, at, at, 1
+      from (select n, now() - interval '20 days' + n * interval '1 second' as at from generate_series(1, $1::int) n) v`,
+      [VERSIONS],
+    );
+    await history.query('vacuum analyze tiledesk.requests_history');
+    for (const by of ['seen', 'upstream']) {
+      const from = performance.now();
+      await history.query(
+        `select status, count(*) from tiledesk.requests_as_of(now() - interval '15 days', $1) where connection_id = 'tiledesk:many' group by 1`,
+        [by],
+      );
+      const ms = performance.now() - from;
+      verdicts.push({
+        name: `as_of, by ${by}`,
+        value: `${Math.round(ms)} ms for ${VERSIONS} versions`,
+        isWell: ms < 1000,
+        bound: 'under 1 s',
+      });
+    }
+    await history.end();
+  }
+  printVerdicts('History', verdicts);
+  await off.close();
+  await on.close();
+} finally {
+  await sql.end();
+  await postgres.close();
+  await rm(home, { recursive: true, force: true });
+}
