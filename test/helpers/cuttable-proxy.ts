@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { Transform } from 'node:stream';
+import { findClosedPort } from './closed-port.ts';
 
 export interface CuttableProxy {
   /** The given URL, by way of the proxy. */
@@ -22,7 +23,8 @@ export async function createCuttableProxy(target: string): Promise<CuttableProxy
   const { hostname, port } = new URL(target);
   const sockets = new Set<Socket>();
   let server: Server | null = null;
-  let ownPort = 0;
+  // Not one that another connection may be given while the server is away.
+  const ownPort = await findClosedPort();
 
   let bytesLeft = Number.POSITIVE_INFINITY;
   const waiting: (() => void)[] = [];
@@ -57,8 +59,6 @@ export async function createCuttableProxy(target: string): Promise<CuttableProxy
       near.pipe(createValve()).pipe(far).pipe(createValve()).pipe(near);
     }).listen(ownPort, '127.0.0.1');
     await once(server, 'listening');
-    const address = server.address();
-    if (typeof address === 'object' && address !== null) ownPort = address.port;
   }
 
   async function cut() {

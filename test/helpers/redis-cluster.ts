@@ -5,8 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
+import { findClosedPorts } from './closed-port.ts';
 import { type CuttableProxy, createCuttableProxy } from './cuttable-proxy.ts';
-import { freePorts, serverProgramForTests } from './redis.ts';
+import { serverProgramForTests } from './redis.ts';
 
 /** One master of the cluster, with its share of the slots. */
 export interface ClusterNode {
@@ -41,7 +42,7 @@ export async function startTestCluster(): Promise<TestCluster | null> {
   const program = await serverProgramForTests();
   if (program === null) return null;
   const directory = await mkdtemp(join(tmpdir(), 'leadmirror-cluster-'));
-  const ports = await freePorts(2 * NODES);
+  const ports = await findClosedPorts(2 * NODES);
   const started: StartedNode[] = [];
   for (let i = 0; i < NODES; i++) {
     const [port = 0, busPort = 0] = ports.slice(2 * i);

@@ -1,12 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { access, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createServer as createTlsServer, type Server } from 'node:tls';
 import { Redis } from 'ioredis';
+import { findClosedPort, findClosedPorts } from './closed-port.ts';
 
 /** A Redis for one test file. */
 export interface TestRedis {
@@ -72,7 +73,7 @@ function shared(url: string): TestRedis {
 
 async function startServer(program: string): Promise<TestRedis> {
   const directory = await mkdtemp(join(tmpdir(), 'leadmirror-redis-'));
-  const port = await freePort();
+  const port = await findClosedPort();
   const url = `redis://127.0.0.1:${port}`;
   let server: ChildProcess;
   const start = async () => {
@@ -134,7 +135,7 @@ export interface RedisOverTlsOptions {
 
 export async function startRedisOverTls(options: RedisOverTlsOptions): Promise<TestRedisOverTls> {
   const { program, directory, certificate } = options;
-  const [port = 0, plainPort = 0] = await freePorts(2);
+  const [port = 0, plainPort = 0] = await findClosedPorts(2);
   const [key, cert] = [join(directory, 'redis-key.pem'), join(directory, 'redis-cert.pem')];
   await writeFile(key, certificate.key, { mode: 0o600 });
   await writeFile(cert, certificate.cert);
@@ -211,26 +212,4 @@ async function findProgram(name: string): Promise<string | null> {
       return file;
   }
   return null;
-}
-
-async function freePort(): Promise<number> {
-  const [port = 0] = await freePorts(1);
-  return port;
-}
-
-/** All different: they are held until the last one is found. */
-export async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
-  const ports: number[] = [];
-  for (const server of servers) {
-    if (!server.listening) await once(server, 'listening');
-    const address = server.address();
-    if (address === null || typeof address === 'string') throw new Error('no free port');
-    ports.push(address.port);
-  }
-  for (const server of servers) {
-    server.close();
-    await once(server, 'close');
-  }
-  return ports;
 }
