@@ -1,5 +1,6 @@
 import { createConnector } from './app/connector.ts';
 import { type ConnectCustom, refuseSameIds, tablesOf } from './app/custom-sources.ts';
+import { createFieldPolicy } from './app/field-policy.ts';
 import { createLiveStreams, type ScheduledStream } from './app/live-streams.ts';
 import {
   assertKey,
@@ -108,13 +109,14 @@ async function assemble(
   });
   const custom = options.connect?.({ logger, clock, upstream: createUpstreams(config.http, parts) }) ?? [];
   refuseSameIds(custom, config);
+  const restrict = await createFieldPolicy(config, vaultsIn(config, database), options.signal);
   await whileUnreachable(options, () => ensureTables(database.url, tablesOf(custom)));
 
   const listeners = new Set<(changes: ConfigChanges) => void>();
   const running = new Set<StreamKey & { readonly stop: AbortController }>();
   let current = config;
   const createLive = () =>
-    createLiveStreams(current, [...connectConfigured(current.connections), ...custom], clock.now());
+    createLiveStreams(current, [...connectConfigured(current.connections), ...custom].map(restrict), clock.now());
   let live = createLive();
   /** A checkpoint is kept: if the stream is configured again, it goes on from there. */
   const endRemovedRuns = (): void => {

@@ -64,6 +64,24 @@ export interface Privacy {
   readonly storeLinks: boolean;
 }
 
+/** What becomes of one field before anything of a record is stored. */
+export interface FieldRule {
+  /** As in settings: `tiledesk.leads`. */
+  readonly stream: string;
+  /** Names inside the upstream record; lists on the way are entered by themselves. */
+  readonly path: readonly string[];
+  /** `keep` takes a preset back. */
+  readonly action: 'drop' | 'pseudonym' | 'keep';
+}
+
+export const PRIVACY_PRESETS = ['contact', 'texts', 'agents'] as const;
+
+/** Presets, and single fields, which win over them. */
+export interface FieldPolicy {
+  readonly presets: readonly (typeof PRIVACY_PRESETS)[number][];
+  readonly fields: readonly FieldRule[];
+}
+
 export type SortKey = 'id' | 'created_at' | 'updated_at';
 
 /** One question to a list. In sorted walks `offset` is a multiple of `limit`: some servers only know page × limit. */

@@ -79,7 +79,7 @@ describe('defaults', () => {
       metrics: { maxStreams: 1000 },
       alerts: { webhook: null, email: null, afterMs: 60_000 },
       tracing: null,
-      privacy: { storeVisitorPii: false, storeLinks: false },
+      privacy: { storeVisitorPii: false, storeLinks: false, policy: { presets: [], fields: [] } },
       secretKey: null,
       oldSecretKey: null,
       runRetentionDays: 90,
@@ -162,7 +162,15 @@ describe('values that are taken', () => {
     [
       { STORE_VISITOR_PII: 'true', TILKEE_STORE_LINKS: 'yes' },
       (c) => c.privacy,
-      { storeVisitorPii: true, storeLinks: true },
+      { storeVisitorPii: true, storeLinks: true, policy: { presets: [], fields: [] } },
+    ],
+    [
+      { PRIVACY_PRESET: 'texts, contact', PRIVACY_FIELDS: 'tiledesk.requests.snapshot.lead.email=drop' },
+      (c) => c.privacy.policy,
+      {
+        presets: ['texts', 'contact'],
+        fields: [{ stream: 'tiledesk.requests', path: ['snapshot', 'lead', 'email'], action: 'drop' }],
+      },
     ],
     [{ LEADMIRROR_SECRET_KEY: ' sixteen-letters- ' }, (c) => c.secretKey, 'sixteen-letters-'],
     [{ DATABASE_URL: '', TILEDESK_PAGE_SIZE: '  ' }, (c) => [c.databaseUrl, c.connections[0]?.pageSize], [null, 100]],

@@ -22,7 +22,7 @@ export function describeConfig(config: Config): readonly ConfigLine[] {
       requests: `time limit ${http.timeoutMs / 1000} s, ${http.retryAttempts} tries, waiting at most ${http.retryMaxMs / 1000} s${proxy}${http.allowInsecureHttp ? ', http:// allowed' : ''}`,
       workers: `${workers.concurrency} incremental, ${workers.bulkConcurrency} bulk, stop within ${workers.shutdownTimeoutMs / 1000} s`,
       'health and status': `http://${ops.host.includes(':') ? `[${ops.host}]` : ops.host}:${ops.port}, ${ops.token === null ? 'read-only' : 'actions with OPS_TOKEN'}`,
-      privacy: `IP addresses and user agents of visitors ${storedOrNot(privacy.storeVisitorPii)}, public links and previews ${storedOrNot(privacy.storeLinks)}`,
+      privacy: `IP addresses and user agents of visitors ${storedOrNot(privacy.storeVisitorPii)}, public links and previews ${storedOrNot(privacy.storeLinks)}${describePolicy(privacy.policy)}`,
       alerts: describeAlerts(config),
       traces: config.tracing === null ? 'none' : `to ${hostOf(config.tracing.endpoint)}, ${config.tracing.sampler}`,
       history: config.history.streams.length === 0 ? 'as switched on by command' : config.history.streams.join(', '),
@@ -49,6 +49,11 @@ function describeAlerts({ alerts: { webhook, email, afterMs } }: Config): string
     email === null ? [] : `e-mail to ${email.to.length} through ${hostOf(email.smtpUrl)}`,
   ].flat();
   return ways.length === 0 ? 'none' : `${ways.join(', ')}, after ${afterMs / 1000} s`;
+}
+
+function describePolicy({ presets, fields }: Config['privacy']['policy']): string {
+  const chosen = presets.length === 0 ? '' : `, presets ${presets.join(' ')}`;
+  return fields.length === 0 ? chosen : `${chosen}, ${fields.length} field${fields.length === 1 ? '' : 's'} by name`;
 }
 
 const storedOrNot = (isStored: boolean): string => (isStored ? 'stored' : 'left out');

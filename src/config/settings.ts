@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { isLoopback } from '../loopback.ts';
 import { databaseUrl, proxyUrl, redisUrls } from './address.ts';
 import { checkEmail, monitoringSettings, monitoringVariables } from './monitoring.ts';
+import { privacyFields, privacyPresets } from './privacy.ts';
 import {
   cron,
   eachOf,
@@ -71,6 +72,8 @@ export const settingsSchema = ({ cwd, isTerminal, timezone, hasOpsToken, isPubli
       ...monitoringVariables({ allowInsecureHttp }),
       STORE_VISITOR_PII: flag,
       TILKEE_STORE_LINKS: flag,
+      PRIVACY_PRESET: privacyPresets,
+      PRIVACY_FIELDS: privacyFields.optional(),
       // Only checked here: it decides about connections.
       TILKEE_ENABLED: flag,
       LEADMIRROR_SECRET_KEY: secretKey.optional(),
@@ -130,7 +133,11 @@ export const settingsSchema = ({ cwd, isTerminal, timezone, hasOpsToken, isPubli
           trustedProxies: variables.OPS_TRUSTED_PROXIES ?? [],
         },
         ...monitoringSettings(variables),
-        privacy: { storeVisitorPii: variables.STORE_VISITOR_PII, storeLinks: variables.TILKEE_STORE_LINKS },
+        privacy: {
+          storeVisitorPii: variables.STORE_VISITOR_PII,
+          storeLinks: variables.TILKEE_STORE_LINKS,
+          policy: { presets: variables.PRIVACY_PRESET, fields: variables.PRIVACY_FIELDS ?? [] },
+        },
         /** Encrypts what sign-ins leave behind. Null: nothing of them is kept beyond the process. */
         secretKey: variables.LEADMIRROR_SECRET_KEY ?? null,
         /** Only for `rekey`. */

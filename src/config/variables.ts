@@ -110,6 +110,8 @@ const TABLE = {
   // Privacy
   STORE_VISITOR_PII: preset('false'),
   TILKEE_STORE_LINKS: preset('false'),
+  PRIVACY_PRESET: preset('none'),
+  PRIVACY_FIELDS: unset,
 
   // Logging
   LOG_LEVEL: preset('info'),

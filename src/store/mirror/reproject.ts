@@ -43,14 +43,13 @@ export interface DerivedRow {
   readonly contentHash: string;
 }
 
-/** Writes the typed columns that differ; answers how many rows that were. */
+/** Writes what differs of the typed columns, and of `raw`, from which privacy settings may take something away; returns how many rows that were. */
 export async function writeDerived(
   prisma: PrismaClient,
   { connectionId, table }: { readonly connectionId: string; readonly table: TableSpec },
   derived: readonly DerivedRow[],
 ): Promise<number> {
-  // `raw` stays as it is stored and need not travel.
-  const rows = derived.map(({ row, contentHash }) => ({ ...row, raw: null, content_hash: contentHash }));
+  const rows = derived.map(({ row, contentHash }) => ({ ...row, content_hash: contentHash }));
   const written = await bindText(encodeRows(rows), (json) =>
     prisma.$queryRawUnsafe<{ count: number }[]>(reprojectSql(table), json, connectionId),
   );
@@ -67,7 +66,7 @@ export async function writeDerived(
 function reprojectSql(table: TableSpec): string {
   const target = tableName(table);
   const kept = { ...table, attributed: [...(table.attributed ?? []), 'deleted_at'] };
-  const names = [...Object.keys(table.columns), 'deleted_at'];
+  const names = [...Object.keys(table.columns), 'raw', 'deleted_at'];
   const isOther = names.map((name) => differs(kept, name, 'd')).join(' or ');
   const assigned = names.map(quoteName).map((column, index) => {
     const isKept = kept.attributed.includes(names[index] ?? '');
@@ -75,14 +74,14 @@ function reprojectSql(table: TableSpec): string {
   });
   return `
 with derived as materialized (
-  select * from jsonb_to_recordset($1::jsonb) as r(${recordsetOf(table, 'content_hash text')})
+  select * from jsonb_to_recordset($1::jsonb) as r(${recordsetOf(table, 'raw jsonb', 'content_hash text')})
 ), locked as materialized (
   select t.id
   from derived d join ${target} t on t.connection_id = $2 and t.id = d.id and t.content_hash = d.content_hash
   where ${isOther}
   order by t.id for update of t
 ), written as (
-  update ${target} t set ${assigned.join(', ')}, synced_at = now()
+  update ${target} t set ${assigned.join(', ')}, content_hash = md5(d.raw::text), synced_at = now()
   from derived d join locked l on l.id = d.id
   where t.connection_id = $2 and t.id = d.id
   returning 1

@@ -1,0 +1,22 @@
+import { z } from 'zod';
+import { type FieldRule, PRIVACY_PRESETS } from '../stream.ts';
+import { eachOf, someOf, text } from './values.ts';
+
+export const privacyPresets = someOf(PRIVACY_PRESETS, { noun: 'preset', none: true });
+
+const RULE = /^([a-z][\w-]*\.[a-z][\w-]*)\.([\w-]+(?:\.[\w-]+)*)=(drop|pseudonym|keep)$/i;
+
+/** `tiledesk.leads.note=drop`, several comma separated. */
+export const privacyFields = eachOf(
+  text.transform((given, context): FieldRule => {
+    const [, stream, path, action] = RULE.exec(given) ?? [];
+    if (stream === undefined || path === undefined || action === undefined) {
+      context.addIssue(
+        'must be a stream, a field and what to do with it, such as tiledesk.leads.note=drop; or =pseudonym, or =keep',
+      );
+      return z.NEVER;
+    }
+    return { stream, path: path.split('.'), action: action as FieldRule['action'] };
+  }),
+  'names no field',
+);
