@@ -19,9 +19,9 @@ import { poolConfig } from '../../src/store/session.ts';
 import fc, { seed } from '../helpers/property.ts';
 import { SECRET, valuesOf } from './values.ts';
 
-const VALUES = 10_000;
+const VALUES = Number(process.env.FUZZ ?? 2_500);
 /** The settings of an account are read by the same rules as its variables; reading the file takes longest. */
-const KEY_VALUES = Number(process.env.FUZZ_KEY_VALUES ?? 1_000);
+const KEY_VALUES = Number(process.env.FUZZ_KEY_VALUES ?? 500);
 const SOURCES: readonly AccountSource[] = [tiledeskAccounts, tilkeeAccounts];
 
 let cwd = '';
@@ -214,7 +214,7 @@ describe('settings of any kind give a configuration, or problems in words', () =
 
   it('the environment as a whole: all at once, one or a few alone, directly or by a file', () => {
     const faults = new Faults();
-    for (let at = 0; at < 600; at++) {
+    for (let at = 0; at < 300; at++) {
       const given = Object.entries(row(at * 7)).filter((_, index) => at % 3 === 0 || (index * 31 + at) % 24 === 0);
       const texts = Object.fromEntries(
         given.map(([name, value], index) => [(at + index) % 5 === 0 ? `${name}_FILE` : name, value]),
