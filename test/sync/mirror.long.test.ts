@@ -1,3 +1,3 @@
 import { describeSize } from './mirror-size.ts';
 
-describeSize({ leads: 10_000, requests: 25_000 });
+describeSize({ leads: 5_000, requests: 12_000 });
