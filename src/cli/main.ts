@@ -82,6 +82,10 @@ Exit codes: 0 done, 1 a stream failed, is blocked or has to wait, 2 usage or con
     .addOption(new Option('--pass <pass>', 'what to do').choices(PASSES))
     .option(...CONNECTION_OPTION)
     .option(...JSON_OPTION)
+    .option(
+      '--no-reports',
+      'leave the reporting tables as they are; without it sync refreshes them where no daemon does',
+    )
     .action(async (streams, options) => (await import('./sync.ts')).sync(streams, options, proc));
 
   add('check', 'try configuration, database, queue and every connection; changes nothing upstream')

@@ -101,7 +101,23 @@ describe('sync', () => {
         /^tiledesk:\w+ tiledesk\.leads backfill: succeeded, 250 created, 0 updated, \d+ unchanged \(\d+ requests, /,
       ),
       expect.stringMatching(/^tiledesk:\w+ tiledesk\.departments backfill: succeeded, \d+ created/),
+      expect.stringMatching(/^2 streams: 2 succeeded; 254 created, 0 updated, 0 deleted \(\d+ requests, .* s\)$/),
     ]);
+  });
+
+  it('refreshes the reports, unless a daemon does or they are not wanted', async () => {
+    const settings = { env: env({ TILEDESK_STREAMS: 'departments' }) };
+    const isRefreshed = async () =>
+      (await admin.query(`select from reporting.refreshes where refreshed_at > '-infinity'`)).rowCount === 1;
+    expect((await cli.run(['sync', '--no-reports'], settings)).code).toBe(0);
+    expect(await isRefreshed()).toBe(false);
+    await admin.query(`insert into sync.processes (id, host, pid, roles, version, is_leading, queue_ok, running_runs)
+      values (gen_random_uuid(), 'elsewhere', 1, '{worker}', '0', false, true, 0)`);
+    expect((await cli.run(['sync'], settings)).code).toBe(0);
+    expect(await isRefreshed()).toBe(false);
+    await admin.query('update sync.processes set beat_at = now() - interval $$1 hour$$');
+    expect((await cli.run(['sync'], settings)).code).toBe(0);
+    expect(await isRefreshed()).toBe(true);
   });
 
   it('that is partial ends with 0 and says why', async () => {
