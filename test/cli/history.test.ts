@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -5,6 +6,7 @@ import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { runInProcess } from '../helpers/in-process.ts';
 import { type MirrorSetup, setupMirror, variables } from '../helpers/mirror.ts';
 import { withClient } from '../helpers/postgres.ts';
+import { findRoot } from '../helpers/recipes.ts';
 
 let mirror: MirrorSetup;
 let cwd: string;
@@ -36,6 +38,17 @@ it('one variable keeps the versions of a stream, from the first page on', async 
   );
   const [alive] = await ask<{ count: number }>('select count(*)::int from tiledesk.requests where deleted_at is null');
   expect(line).toEqual({ now: alive?.count, certain: true });
+});
+
+it('the queries of the docs can be copied', async () => {
+  const past = readFileSync(join(findRoot(), 'docs/sql.md'), 'utf8')
+    .split('## Questions about the past')[1]
+    ?.split('\n## ')[0];
+  const page = `${past}\n${readFileSync(join(findRoot(), 'docs/history.md'), 'utf8')}`;
+  const queries = [...page.matchAll(/```sql\n([\s\S]+?);\n```/g)].map(([, text]) => text ?? '');
+  expect(queries).toHaveLength(6);
+  for (const query of queries) await ask(query);
+  expect(await ask(queries[2] ?? '')).not.toEqual([]);
 });
 
 it('a name that has no history is refused, with those that have', async () => {

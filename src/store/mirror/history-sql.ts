@@ -144,7 +144,8 @@ returns table (seq bigint, connection_id text, id text, op "char", ${typed.join(
     from sync.status s where s.stream = '${stream}') c using (connection_id)
   where v.deleted_at is null
 $read$;
-${commentsSql(table)}`;
+${commentsSql(table)}
+select reporting.make_history_views();`;
 }
 
 export function dropTriggersSql(table: Pick<TableSpec, 'schema' | 'name'>): string {
