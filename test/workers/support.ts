@@ -241,6 +241,7 @@ function stubConfig({
     sync: { incrementalCron, reconcileCron, timezone: 'UTC', lookbackSeconds: 300, deletionLimit: 0.1 },
     workers: { concurrency, bulkConcurrency, shutdownTimeoutMs },
     runRetentionDays: 90,
+    history: { streams: [], months: 24 },
     // The daemon reads nothing else.
   } as unknown as Config;
 }
