@@ -31,6 +31,8 @@ export class Faults {
   /** Called around each list answer, synchronously: before the rows are read, and after, before they are sent. */
   beforeAnswer: ((info: CallInfo) => void) | undefined;
   afterAnswer: ((info: AnswerInfo) => void) | undefined;
+  /** What a list of leads or requests reports instead of how many rows match. */
+  reportCount: ((count: number, info: CallInfo) => number) | undefined;
   /** Rows with equal sort keys change positions from query to query. */
   shuffleTies = false;
   /** Refuse every call of the project with a JSON 401, before authentication. */
@@ -62,6 +64,7 @@ export class Faults {
     this.#random = undefined;
     this.beforeAnswer = undefined;
     this.afterAnswer = undefined;
+    this.reportCount = undefined;
     this.shuffleTies = false;
     this.ipFilter = 'off';
     this.dateOffsetMs = 0;

@@ -53,7 +53,8 @@ function answerPage<D extends StoredDocument>(
   const ties = faults.shuffleTies ? input.ties : undefined;
   const found = docs.list(list.conditions, [[list.field, list.direction]], ties);
   const page = found.slice(list.skip, list.skip + list.take);
-  const answer = json({ perPage: list.perPage, count: list.hasCount ? found.length : 0, [name]: page.map(row) });
+  const matching = faults.reportCount?.(found.length, call) ?? found.length;
+  const answer = json({ perPage: list.perPage, count: list.hasCount ? matching : 0, [name]: page.map(row) });
   faults.afterAnswer?.({ ...call, status: 200, ids: page.map(({ _id }) => _id) });
   return answer;
 }

@@ -26,6 +26,7 @@ import { ensureHistory } from './store/mirror/history.ts';
 import { createRefusalStore } from './store/mirror/refusals.ts';
 import type { Connection, Stream } from './stream.ts';
 import { type PassJob, type RunResult, runPass } from './sync/run-pass.ts';
+import { runWithCounts } from './sync/run-with-counts.ts';
 import { type VerifyJob, type VerifyReport, verifyStream } from './sync/verify.ts';
 
 export interface App {
@@ -145,6 +146,19 @@ async function assemble(
     tracer: tracing?.tracer,
     onPageWritten: instruments.onPageWritten,
   });
+  const runOnce = async (job: PassJob): Promise<RunResult> => {
+    const stop = new AbortController();
+    const run = { connectionId: job.connection.id, stream: job.stream.name, stop };
+    running.add(run);
+    try {
+      // It may have been removed since the caller found it.
+      endRemovedRuns();
+      const signal = AbortSignal.any([job.signal, stop.signal]);
+      return await instruments.run(factsOf(job, job.pass), () => runPass(passParts(), { ...job, signal }));
+    } finally {
+      running.delete(run);
+    }
+  };
   return {
     get config() {
       return current;
@@ -162,18 +176,10 @@ async function assemble(
     tracing,
     findStream: (connectionId, name) => live.find(connectionId, name),
     scheduleOf: (connectionId, name) => live.scheduleOf(connectionId, name),
-    async runPass(job) {
-      const stop = new AbortController();
-      const run = { connectionId: job.connection.id, stream: job.stream.name, stop };
-      running.add(run);
-      try {
-        // It may have been removed since the caller found it.
-        endRemovedRuns();
-        const signal = AbortSignal.any([job.signal, stop.signal]);
-        return await instruments.run(factsOf(job, job.pass), () => runPass(passParts(), { ...job, signal }));
-      } finally {
-        running.delete(run);
-      }
+    runPass(job) {
+      const { prisma } = database;
+      const fullSyncMs = current.sync.fullSyncDays * 86_400_000;
+      return runWithCounts({ prisma, fullSyncMs, runPass: runOnce }, job);
     },
     verifyStream: (job) => instruments.verify(factsOf(job, 'verify'), () => verifyStream(passParts(), job)),
     assertStreams: () => register('always'),

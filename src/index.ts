@@ -70,6 +70,7 @@ export type {
   Capabilities,
   ColumnType,
   Connection,
+  CountedList,
   Deletions,
   Entry,
   FetchOptions,

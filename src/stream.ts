@@ -7,8 +7,11 @@ import type { AuthError } from './errors.ts';
  * The engine runs the loop and knows nothing of any product.
  */
 
-/** What a run does. Backfill, reconcile and verify are modes of the same full sync; verify only compares. */
-export type Pass = 'backfill' | 'incremental' | 'reconcile' | 'verify';
+/**
+ * What a run does. Backfill, reconcile and verify are modes of the same full sync; verify only compares. Count compares
+ * how many rows there are, and reads what differs.
+ */
+export type Pass = 'backfill' | 'incremental' | 'reconcile' | 'count' | 'verify';
 
 /** Passes that the queue knows: a verify is run by a person. */
 export type QueuedPass = Exclude<Pass, 'verify'>;
@@ -215,6 +218,22 @@ export interface List {
   fetchNewestChange?(options: FetchOptions): Promise<{ newest: number | null; serverTime: number | null }>;
 }
 
+/** A number of rows that the upstream reports, and which rows of the mirror have to be as many. */
+export interface CountedList {
+  /** As in `List`, where the stream has such a list; its watermark shows whether the mirror is current. */
+  readonly id: string;
+  /** Only the mirror's alive rows with this value in this column; absent: all alive rows. */
+  readonly rows?: { readonly column: string; readonly value: string | number };
+  /** How the rows of a window of `created_at` are read, both ends whole seconds and included. Absent: no windows. */
+  readonly walkWindow?: (window: ListWindow) => Walk;
+  /** The most rows of a page. */
+  readonly pageSize: number;
+  /** As in `List`; `total` is the count. It has to filter as the list of a full sync does. */
+  readonly fetchPage: List['fetchPage'];
+  /** A quarantined record as the walk sees it; null: it is not counted here. */
+  readonly entryOf: (record: unknown) => Entry | null;
+}
+
 /** Facts found out about a server once and remembered (`sync.streams.capabilities`). */
 export type Capabilities = { readonly [name: string]: boolean | number };
 
@@ -276,6 +295,11 @@ export interface Stream {
   mapRecord(record: unknown): Row;
   /** The lists that together hold every object of the stream, in the order in which they are to be read. */
   planLists(context: PlanContext): Promise<readonly List[]>;
+  /**
+   * The counts of the upstream that together cover every alive row. Empty: this server's cannot be used. Absent: the
+   * upstream reports none that can be trusted. Used only together with `deletions`.
+   */
+  readonly counts?: (context: PlanContext) => Promise<readonly CountedList[]>;
   /** What a full sync does with rows that it did not see. Absent: it does not find deletions. */
   readonly deletions?: Deletions;
   /** Why verify does not compare this stream, human-readable; absent: it does. */

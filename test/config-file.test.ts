@@ -90,7 +90,7 @@ describe('leadmirror.yaml', () => {
         maxPageSize: 1000,
         fullSyncKey: 'created_at',
         allowCustomRole: false,
-        schedule: { incremental: '*/2 * * * *', reconcile: '0 4 * * *', timezone: 'Europe/Paris' },
+        schedule: { incremental: '*/2 * * * *', reconcile: '0 4 * * *', count: '37 * * * *', timezone: 'Europe/Paris' },
         streamSchedules: { leads: { incremental: '* * * * *' }, requests: { reconcile: null } },
       },
       {
@@ -324,6 +324,7 @@ describe('leadmirror.yaml: problems', () => {
 
 describe('leadmirror.yaml: schedules', () => {
   const sync = { incrementalCron: '*/5 * * * *', reconcileCron: '0 3 * * *', timezone: 'UTC' };
+  const counted = { count: '7 * * * *' };
   const schedules = (yaml: string, env: ConfigSources['env'] = {}) => {
     const { connections, sync } = setup(yaml).load(env);
     return (stream: string) => scheduleOf(sync, connections[0] ?? {}, stream);
@@ -337,9 +338,14 @@ describe('leadmirror.yaml: schedules', () => {
       }),
       { ZONE: 'Europe/Paris', SYNC_RECONCILE_CRON: '0 1 * * *' },
     );
-    expect(of('departments')).toEqual({ incremental: '*/2 * * * *', reconcile: '0 1 * * *', timezone: 'Europe/Paris' });
-    expect(of('leads')).toEqual({ incremental: null, reconcile: '0 1 * * *', timezone: 'Europe/Paris' });
-    expect(of('requests')).toEqual({ incremental: '*/2 * * * *', reconcile: null, timezone: 'Asia/Tokyo' });
+    expect(of('departments')).toEqual({
+      ...counted,
+      incremental: '*/2 * * * *',
+      reconcile: '0 1 * * *',
+      timezone: 'Europe/Paris',
+    });
+    expect(of('leads')).toEqual({ ...counted, incremental: null, reconcile: '0 1 * * *', timezone: 'Europe/Paris' });
+    expect(of('requests')).toEqual({ ...counted, incremental: '*/2 * * * *', reconcile: null, timezone: 'Asia/Tokyo' });
   });
 
   test('empty ones say nothing', () => {
@@ -353,7 +359,7 @@ describe('leadmirror.yaml: schedules', () => {
     const yaml = entry({ schedule: '{ reconcile: off }', streamSchedules: '{ leads: { incremental: "* * * * *" } }' });
     const lines = describeConfig(setup(yaml).load());
     expect(lines.find(({ name }) => name === `tiledesk:${PROJECT} schedule`)?.value).toBe(
-      'changes */5 * * * *, everything off (UTC); leads: changes * * * * *, everything off (UTC)',
+      'changes */5 * * * *, everything off, counts 7 * * * * (UTC); leads: changes * * * * *, everything off, counts 7 * * * * (UTC)',
     );
   });
 

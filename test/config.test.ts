@@ -68,6 +68,8 @@ describe('defaults', () => {
       sync: {
         incrementalCron: '*/5 * * * *',
         reconcileCron: '0 3 * * *',
+        countCheckCron: '7 * * * *',
+        fullSyncDays: 7,
         timezone: 'UTC',
         lookbackSeconds: 300,
         deletionLimit: 0.1,

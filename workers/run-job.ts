@@ -8,7 +8,7 @@ export const QUEUE_NAMES: Readonly<Record<Lane, string>> = { fast: 'leadmirror-f
 export const RUN = 'run';
 export const TICK = 'tick';
 
-const passes = ['backfill', 'incremental', 'reconcile'] as const satisfies readonly QueuedPass[];
+const passes = ['backfill', 'incremental', 'reconcile', 'count'] as const satisfies readonly QueuedPass[];
 
 /** Plain text in Redis: ids and counters only, never a secret. */
 const runJobSchema = z.object({

@@ -11,7 +11,7 @@ export interface WantedSchedule extends Schedule {
   readonly job: RunJob;
 }
 
-const PASSES = ['incremental', 'reconcile'] as const;
+const PASSES = ['incremental', 'reconcile', 'count'] as const;
 
 /** What is switched off has no schedule. */
 export function wantedSchedules(

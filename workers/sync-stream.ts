@@ -72,7 +72,15 @@ async function processRun(parts: ProcessorParts, job: RunJob): Promise<RunResult
   if (job.continues !== undefined && (await isOver(app.database.prisma, BigInt(job.continues)))) return 'over';
   const fairness = fairnessIn(queues.lanes[laneOf(pass)], parts.sliceMs);
   const result = await app
-    .runPass({ ...found, pass, signal, maxWaitMs: MAX_WAIT_MS, leaseWaitMs: 0, fairness })
+    .runPass({
+      ...found,
+      pass,
+      signal,
+      isScheduled: job.trigger === 'schedule',
+      maxWaitMs: MAX_WAIT_MS,
+      leaseWaitMs: 0,
+      fairness,
+    })
     .catch((error: unknown) => {
       if (error instanceof LeaseBusyError) return 'busy' as const;
       if (error instanceof RunCancelledError) return 'paused' as const;

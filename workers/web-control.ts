@@ -116,4 +116,5 @@ const LABELS: Readonly<Record<QueuedPass, string>> = {
   backfill: 'A full read',
   incremental: 'A run',
   reconcile: 'A full sync',
+  count: 'A count check',
 };

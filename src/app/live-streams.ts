@@ -26,7 +26,8 @@ export function createLiveStreams(config: Config, connections: readonly Connecti
     for (const stream of connection.streams) {
       const key = keyOf(connection.id, stream.name);
       const kind = stream.name.slice(connection.source.length + 1);
-      const schedule = scheduleOf(config.sync, settings.get(connection.id) ?? {}, kind);
+      const configured = scheduleOf(config.sync, settings.get(connection.id) ?? {}, kind);
+      const schedule = stream.counts === undefined ? { ...configured, count: null } : configured;
       found.set(key, { connection, stream });
       schedules.set(key, schedule);
       streams.push({

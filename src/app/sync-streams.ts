@@ -97,6 +97,12 @@ async function syncStream(app: App, item: Selected, options: SyncStreamsOptions)
   let pass = options.pass ?? 'incremental';
   const startedAt = new Date();
   let following: RunObserver | undefined;
+  if (pass === 'count' && stream.counts === undefined) {
+    const message = `the upstream does not count ${stream.name}; full syncs find what was deleted`;
+    const named = { connection: connection.id, stream: stream.name, pass, outcome: 'succeeded' as const };
+    const error = { code: 'not_counted', message };
+    return { ...named, error, ...noCounts(), watermark: null, startedAt, endedAt: startedAt };
+  }
   try {
     if (options.pass === undefined && !(await isBackfillComplete(app.database.prisma, key))) pass = 'backfill';
     following = await options.follow?.(item, pass);

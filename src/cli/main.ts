@@ -5,7 +5,7 @@ import type { CommandProcess } from './command.ts';
 import { EXIT } from './exit-codes.ts';
 
 // Commands are loaded when they are run, so that `--help` answers at once.
-const PASSES: readonly QueuedPass[] = ['incremental', 'backfill', 'reconcile'];
+const PASSES: readonly QueuedPass[] = ['incremental', 'backfill', 'reconcile', 'count'];
 const MAX_RUNS = 100_000;
 const MAX_ROWS = 1_000_000;
 const MAX_SEED = 2_147_483_647;

@@ -70,6 +70,7 @@ function narrowColumns(paint: Paint, nowMs: number): TextColumn<StreamFacts>[] {
     { head: 'as of', cell: ({ as_of }) => formatAge(as_of, nowMs) },
     { head: 'next run', cell: (line) => nextRunOf(line, nowMs), yields: 3 },
     { head: 'verified', cell: (line) => briefVerification(line, nowMs), yields: 2 },
+    { head: 'evidence', cell: (line) => formatEvidence(line, nowMs), yields: 4 },
   ];
 }
 
@@ -86,6 +87,7 @@ function wideColumns(paint: Paint, nowMs: number): TextColumn<StreamFacts>[] {
     { head: 'rows', cell: ({ rows }) => formatCount(rows) },
     { head: 'last success', cell: ({ last_success_at }) => formatAge(last_success_at, nowMs) },
     { head: 'verified', cell: (line) => formatVerification(line, nowMs) },
+    { head: 'evidence', cell: (line) => formatEvidence(line, nowMs) },
     { head: 'why', cell: ({ reason, notice }) => (notice === null ? reason : `${reason}; ${notice}`) },
   ];
 }
@@ -233,6 +235,13 @@ function viewSchedule({ streams, processes }: StatusShown, { width }: Screen, no
       : `Next scheduled run ${formatUntil(at, nowMs)} (${at.toISOString()}), while the daemon (leadmirror start) is running.`;
   const daemon = describeProcesses(processes);
   return [...wrap(next, width), ...(daemon === null ? [] : wrap(`Daemon: ${daemon}`, width))];
+}
+
+/** `count, 10 min ago`: what showed last that the mirror is complete. */
+function formatEvidence({ proof_kind, proof_at, unlisted_rows }: StreamFacts, nowMs: number): string {
+  if (proof_kind === null) return 'none';
+  const unlisted = unlisted_rows === null ? '' : `, ${formatCount(unlisted_rows)} counted and not listed`;
+  return `${proof_kind}, ${formatAge(proof_at, nowMs)}${unlisted}`;
 }
 
 interface VerificationLine {

@@ -17,6 +17,8 @@ export interface ConfigChanges {
 const LIVE: readonly string[] = [
   'SYNC_INCREMENTAL_CRON',
   'SYNC_RECONCILE_CRON',
+  'SYNC_COUNT_CHECK_CRON',
+  'SYNC_FULL_SYNC_DAYS',
   'SYNC_TIMEZONE',
   'SYNC_LOOKBACK_SECONDS',
   'SYNC_DELETE_BRAKE',

@@ -18,7 +18,7 @@ export function describeConfig(config: Config): readonly ConfigLine[] {
       ...describeSchedules(connection, config),
     ]),
     ...linesOf({
-      schedule: `changes ${sync.incrementalCron}, everything ${sync.reconcileCron} (${sync.timezone}), lookback ${sync.lookbackSeconds} s, deletion guard ${sync.deletionLimit}`,
+      schedule: `changes ${sync.incrementalCron}, everything ${sync.reconcileCron}, counts ${sync.countCheckCron} (${sync.timezone}), a full sync after ${sync.fullSyncDays} days, lookback ${sync.lookbackSeconds} s, deletion guard ${sync.deletionLimit}`,
       requests: `time limit ${http.timeoutMs / 1000} s, ${http.retryAttempts} tries, waiting at most ${http.retryMaxMs / 1000} s${proxy}${http.allowInsecureHttp ? ', http:// allowed' : ''}`,
       workers: `${workers.concurrency} incremental, ${workers.bulkConcurrency} bulk, stop within ${workers.shutdownTimeoutMs / 1000} s`,
       'health and status': `http://${ops.host.includes(':') ? `[${ops.host}]` : ops.host}:${ops.port}, ${ops.token === null ? 'read-only' : 'actions with OPS_TOKEN'}`,
@@ -73,8 +73,8 @@ function describeSchedules(connection: ConnectionConfig, { sync }: Config): Conf
   return parts.length === 0 ? [] : [{ name: `${connection.id} schedule`, value: parts.join('; ') }];
 }
 
-const describeSchedule = ({ incremental, reconcile, timezone }: StreamSchedule): string =>
-  `changes ${incremental ?? 'off'}, everything ${reconcile ?? 'off'} (${timezone})`;
+const describeSchedule = ({ incremental, reconcile, count, timezone }: StreamSchedule): string =>
+  `changes ${incremental ?? 'off'}, everything ${reconcile ?? 'off'}, counts ${count ?? 'off'} (${timezone})`;
 
 function describeTiledesk(connection: TiledeskConnectionConfig): string {
   const { baseUrl, auth, streams, requestsPerMinute, pageSize, maxPageSize, fullSyncKey, allowCustomRole } = connection;

@@ -5,7 +5,7 @@ import type { Settings } from './types.ts';
 import { cron, timeZone } from './values.ts';
 
 /** The keys of `schedule`, and of each stream under `streamSchedules`. */
-export const SCHEDULE_KEYS = ['incremental', 'reconcile', 'timezone'] as const;
+export const SCHEDULE_KEYS = ['incremental', 'reconcile', 'count', 'timezone'] as const;
 
 /** When a stream is read. A pass of null is switched off: it is only run by hand. */
 export interface StreamSchedule {
@@ -13,7 +13,9 @@ export interface StreamSchedule {
   readonly incremental: string | null;
   /** Cron for the full sync. */
   readonly reconcile: string | null;
-  /** IANA name in which both are read. */
+  /** Cron for the comparison of counts; null also where the upstream reports none. */
+  readonly count: string | null;
+  /** IANA name in which they are read. */
   readonly timezone: string;
 }
 
@@ -29,11 +31,11 @@ export interface ConnectionSchedules {
 
 /** Returns when one stream is read: its own setting first, then its connection's, then the general one. */
 export function scheduleOf(
-  { incrementalCron, reconcileCron, timezone }: Settings['sync'],
+  { incrementalCron, reconcileCron, countCheckCron, timezone }: Settings['sync'],
   { schedule, streamSchedules = {} }: ConnectionSchedules,
   stream: string,
 ): StreamSchedule {
-  const general = { incremental: incrementalCron, reconcile: reconcileCron, timezone };
+  const general = { incremental: incrementalCron, reconcile: reconcileCron, count: countCheckCron, timezone };
   const own = Object.hasOwn(streamSchedules, stream) ? streamSchedules[stream] : undefined;
   return { ...general, ...schedule, ...own };
 }
@@ -64,7 +66,12 @@ export function createScheduleReader(findings: Findings) {
     const timezone = read('timezone', null);
     // Where the time zone is wrong, that is one problem and not three.
     const zone = timezone ?? 'UTC';
-    const change = { incremental: read('incremental', zone), reconcile: read('reconcile', zone), timezone };
+    const crons = {
+      incremental: read('incremental', zone),
+      reconcile: read('reconcile', zone),
+      count: read('count', zone),
+    };
+    const change = { ...crons, timezone };
     const entries = Object.entries(change).filter(([, value]) => value !== undefined);
     return entries.length === 0 ? undefined : Object.fromEntries(entries);
   }

@@ -47,6 +47,8 @@ export const settingsSchema = ({ cwd, isTerminal, timezone, hasOpsToken, isPubli
       LEADMIRROR_HOME: folder.transform((path) => resolve(cwd, path)),
       SYNC_INCREMENTAL_CRON: cron(timezone),
       SYNC_RECONCILE_CRON: cron(timezone),
+      SYNC_COUNT_CHECK_CRON: cron(timezone),
+      SYNC_FULL_SYNC_DAYS: integer(0, 365),
       SYNC_LOOKBACK_SECONDS: integer(0, 604_800),
       SYNC_DELETE_BRAKE: share,
       SYNC_HISTORY_STREAMS: streamNames.optional(),
@@ -105,6 +107,9 @@ export const settingsSchema = ({ cwd, isTerminal, timezone, hasOpsToken, isPubli
         sync: {
           incrementalCron: variables.SYNC_INCREMENTAL_CRON,
           reconcileCron: variables.SYNC_RECONCILE_CRON,
+          countCheckCron: variables.SYNC_COUNT_CHECK_CRON,
+          /** A scheduled full sync whose counts agree reads nothing while the last one is younger; 0: it always reads. */
+          fullSyncDays: variables.SYNC_FULL_SYNC_DAYS,
           timezone: variables.SYNC_TIMEZONE,
           lookbackSeconds: variables.SYNC_LOOKBACK_SECONDS,
           /** Share of a table, 0 to 1, that one reconcile may mark as deleted without a person. */

@@ -65,6 +65,8 @@ const TABLE = {
   // Schedule
   SYNC_INCREMENTAL_CRON: preset('*/5 * * * *'),
   SYNC_RECONCILE_CRON: preset('0 3 * * *'),
+  SYNC_COUNT_CHECK_CRON: preset('7 * * * *'),
+  SYNC_FULL_SYNC_DAYS: preset('7'),
   SYNC_TIMEZONE: preset('UTC'),
   SYNC_LOOKBACK_SECONDS: preset('300'),
   SYNC_DELETE_BRAKE: preset('0.1'),

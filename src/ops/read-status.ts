@@ -134,6 +134,7 @@ function toFacts({ verification_settled, ...line }: StreamStatus, known: StatusI
     ...line,
     lag_seconds: numberOf(line.lag_seconds),
     verified_rows: numberOf(line.verified_rows),
+    unlisted_rows: numberOf(line.unlisted_rows),
     open_quarantine: Number(line.open_quarantine),
     next_step: nextStep({ ...line, isRead, areDeletionsAccepted }),
     rows: alive,

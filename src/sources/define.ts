@@ -3,6 +3,7 @@ import type {
   AccountFacts,
   ColumnType,
   Connection,
+  CountedList,
   Deletions,
   FetchOptions,
   KnownFields,
@@ -56,11 +57,13 @@ export interface StreamDefinition<C extends Columns> {
   readonly tracked?: readonly (keyof C & string)[];
   /** Set: a reconcile marks rows that are gone, each asked for by `exists`, or missed by a second full sync. */
   readonly deletions?: Deletions;
+  /** Set: the upstream reports how many rows there are, so that a count check finds deletions without a full sync. */
+  readonly counts?: (context: PlanContext) => readonly CountedList[] | Promise<readonly CountedList[]>;
 }
 
 /** One kind of object of a source, as the engine reads it. @throws TypeError when a name or a column cannot be used */
 export function defineStream<const C extends Columns>(definition: StreamDefinition<C>): Stream {
-  const { name, map, lists, redact = redactSecrets, fields, tracked, deletions } = definition;
+  const { name, map, lists, redact = redactSecrets, fields, tracked, deletions, counts } = definition;
   const [schema = '', table = '', ...more] = name.split('.');
   if (more.length > 0 || !NAME.test(schema) || !NAME.test(table)) {
     throw new TypeError(`a stream is named schema.table in lower case, such as helpdesk.tickets, not ${name}`);
@@ -85,6 +88,7 @@ export function defineStream<const C extends Columns>(definition: StreamDefiniti
     mapRecord: (record) => toRow(record, { name, columns, map }),
     planLists: async (context) => lists(context),
     ...(deletions && { deletions }),
+    ...(counts && { counts: async (context: PlanContext) => counts(context) }),
   };
 }
 

@@ -6,11 +6,12 @@ import type { Run } from './run-pass.ts';
 
 export type Exists = NonNullable<Deletions['exists']>;
 
-/** The rows that a full sync was not shown, and that no run wrote since it began. */
-export const suspectsOf = ({ lease, job }: Run): SuspectQuery => ({
+/** The rows that a full sync, or the windows that a count check read, did not show, and that no run wrote since it began. */
+export const suspectsOf = ({ lease, job, scope }: Run): SuspectQuery => ({
   key: lease,
   table: job.stream.table,
   before: lease.checkpoint.startedAt,
+  ...scope,
 });
 
 /** The suspects by id, some at a time. Those that are settled meanwhile do not turn up again. */
@@ -27,10 +28,17 @@ export async function* readAllSuspects(
   }
 }
 
+interface GuardedDeletions {
+  readonly suspects: number;
+  readonly isNothingShown?: boolean;
+  /** Only the counts differ: no list was read. */
+  readonly isCounted?: boolean;
+}
+
 /** Why so many rows may not be marked as deleted; null: they may, or a person accepted it. */
 export async function guardDeletions(
   { parts, lease, job }: Run,
-  { suspects, isNothingShown }: { readonly suspects: number; readonly isNothingShown: boolean },
+  { suspects, isNothingShown = false, isCounted = false }: GuardedDeletions,
 ): Promise<Ending['error']> {
   const { prisma, deletionLimit } = parts;
   const { table, name } = job.stream;
@@ -48,9 +56,12 @@ export async function guardDeletions(
     job.pass === 'verify'
       ? 'let a reconcile find them'
       : `if they are really gone, run: leadmirror accept-deletions ${name}`;
+  const seen = isCounted
+    ? `the upstream counts ${suspects} rows fewer than the ${alive} of ${name} in the mirror`
+    : `${suspects} of ${alive} rows of ${name} were not in the upstream's list any more`;
   return {
     code: 'deletion_brake',
-    message: `${suspects} of ${alive} rows of ${name} were not in the upstream's list any more; that is more than SYNC_DELETE_BRAKE (${deletionLimit}) allows, so none was marked as deleted. Look at the upstream; ${next}`,
+    message: `${seen}; that is more than SYNC_DELETE_BRAKE (${deletionLimit}) allows, so none was marked as deleted. Look at the upstream; ${next}`,
   };
 }
 

@@ -2,7 +2,7 @@ import { learnCapabilities, noteOnStream, readCapabilities } from '../store/engi
 import { readProgress, seedIncremental } from '../store/engine/watermarks.ts';
 import { followMirrored, readIdsWhere, readMirroredIds } from '../store/mirror/mirrored.ts';
 import { countSeenIds, deleteSeenIds } from '../store/mirror/seen-ids.ts';
-import type { List, Pass } from '../stream.ts';
+import type { CountedList, List, Pass, PlanContext } from '../stream.ts';
 import { decodeCursor, type PassCursor } from './cursor.ts';
 import type { Run } from './run-pass.ts';
 import { advanceWatermark, seedWatermark, stopBefore, type Watermarks } from './watermark.ts';
@@ -10,11 +10,29 @@ import { advanceWatermark, seedWatermark, stopBefore, type Watermarks } from './
 /** The lists of the run's stream, laid out for a pass with what is known of the server. */
 export async function planLists(run: Run, pass: Pass = run.job.pass): Promise<readonly List[]> {
   const { stream } = run.job;
+  const { prisma } = run.parts;
+  let notice: string | null | undefined;
+  const lists = await stream.planLists(
+    await contextOf(run, pass, (text) => {
+      notice = text;
+    }),
+  );
+  if (notice !== undefined) await noteOnStream(prisma, keyOf(run), notice);
+  return lists;
+}
+
+/** What the upstream of the run's stream counts; empty: nothing that can be used. */
+export const planCounts = async (run: Run): Promise<readonly CountedList[]> =>
+  (await run.job.stream.counts?.(await contextOf(run, 'count', () => {}))) ?? [];
+
+const keyOf = ({ lease, job }: Run) => ({ connectionId: lease.connectionId, stream: job.stream.name });
+
+async function contextOf(run: Run, pass: Pass, notice: PlanContext['notice']): Promise<PlanContext> {
+  const { stream } = run.job;
   const { prisma, lookbackMs } = run.parts;
   const { connectionId } = run.lease;
-  const key = { connectionId, stream: stream.name };
-  let notice: string | null | undefined;
-  const lists = await stream.planLists({
+  const key = keyOf(run);
+  return {
     pass,
     capabilities: await readCapabilities(prisma, key),
     learn: (facts) => learnCapabilities(prisma, key, facts),
@@ -26,13 +44,9 @@ export async function planLists(run: Run, pass: Pass = run.job.pass): Promise<re
     mirroredIds: (of, limit) => readMirroredIds(prisma, { connectionId, stream: of }, limit),
     follow: (of) => followMirrored(prisma, { connectionId, stream: of }),
     ownIds: (column, values) => readIdsWhere(prisma, { connectionId, table: stream.table }, { column, values }),
-    notice: (text) => {
-      notice = text;
-    },
+    notice,
     fetch: run.fetch,
-  });
-  if (notice !== undefined) await noteOnStream(prisma, key, notice);
-  return lists;
+  };
 }
 
 /** One question per list before the first full read: the incremental passes find what changes meanwhile. */

@@ -52,14 +52,15 @@ const suspectsAfter = (walks: number): PassCursor => ({ listId: '@suspects', kin
 const isSuspects = (at: PassCursor, walks: number): boolean => at.kind === 'suspects' && at.walk.walks === walks;
 
 /** Null: all suspects were settled. */
-type Judgement = Ending['error'] | 'walk again' | 'yielded';
+export type Judgement = Ending['error'] | 'walk again' | 'yielded';
 
-async function judgeSuspects(run: Run, deletions: Deletions, walks: 1 | 2): Promise<Judgement> {
+export async function judgeSuspects(run: Run, deletions: Deletions, walks: 1 | 2): Promise<Judgement> {
   const { prisma } = run.parts;
   const { lease } = run;
   const suspects = await countSuspects(prisma, suspectsOf(run));
   if (suspects === 0) return null;
-  const isNothingShown = (await readSeenRows(prisma, suspectsOf(run))).length === 0;
+  // Windows in which nothing is left are no empty list.
+  const isNothingShown = run.scope === null && (await readSeenRows(prisma, suspectsOf(run))).length === 0;
   const blocked = await guardDeletions(run, { suspects, isNothingShown });
   if (blocked !== null) return blocked;
   if (walks === 1) return deletions.exists === undefined ? 'walk again' : settleById(run, deletions.exists);
@@ -88,7 +89,7 @@ async function settleById(run: Run, exists: Exists): Promise<Judgement> {
       else isSettled = false;
     }
     // Only while nothing is unconfirmed: the run that goes on asks for it anew.
-    const yields = isSettled && (await run.shouldYield());
+    const yields = isSettled && run.scope === null && (await run.shouldYield());
     await mark(run, { gone, there, walks: 1, yields });
     if (yields) return 'yielded';
   }
@@ -109,7 +110,8 @@ async function mark(run: Run, { gone, there, walks, yields }: Marked): Promise<v
     // Those that are there are not asked for again when this run is stopped and another goes on.
     seen: { list: '@asked', ids: there },
     tombstones: { table, before, ids: gone },
-    checkpoint: { cursor: encodeCursor(suspectsAfter(walks)) },
+    // What was missing in some windows must never be taken for what a full sync missed.
+    checkpoint: { cursor: run.scope === null ? encodeCursor(suspectsAfter(walks)) : null },
     end: null,
   }));
 }

@@ -8,9 +8,11 @@ import { databaseError, isRefusedContent } from '../store/faults.ts';
 import { bisectPage } from '../store/mirror/bisect-page.ts';
 import { type PageToWrite, type PageWrite, writePage } from '../store/mirror/pages.ts';
 import { deleteSeenIds } from '../store/mirror/seen-ids.ts';
+import type { SuspectQuery } from '../store/mirror/tombstones.ts';
 import { withRetry } from '../store/with-retry.ts';
 import { type Connection, type FetchOptions, laneOf, type Outcome, type Pass, type Stream } from '../stream.ts';
 import type { Tracer } from '../trace.ts';
+import { checkCounts } from './count-check.ts';
 import { type Ending, endingFor } from './ending.ts';
 import { withLease } from './lease-keeper.ts';
 import { findCursor, planLists, remembers, seedWatermarks } from './plan-lists.ts';
@@ -46,6 +48,10 @@ export interface PassJob {
   readonly maxWaitMs: number;
   /** How long to wait for a lease that another process holds. */
   readonly leaseWaitMs: number;
+  /** The schedule asked for it, not a person. */
+  readonly isScheduled?: boolean;
+  /** A count check looks again after an incremental pass, which this runs; false: it did not end complete. */
+  readonly refresh?: () => Promise<boolean>;
   /** Without it the run never yields to others. */
   readonly fairness?: Fairness;
   readonly onProgress?: (counts: RunCounts) => void;
@@ -101,6 +107,7 @@ async function execute(run: Run): Promise<Ending> {
   }
   // Sign-in and role check belong to the connection, not to this stream's count of requests.
   await connection.open({ ...run.fetch, lane: 'fast', onRequest: () => {} });
+  if (pass === 'count') return checkCounts(run);
   const lists = await planLists(run);
   if (pass === 'backfill') await seedWatermarks(run, lists);
   const from = await findCursor(run, lists);
@@ -159,6 +166,8 @@ export class Run {
   readonly startedAt: Date;
   watermark: Watermarks | null;
   walkedAt: Watermarks | null;
+  /** What a count check has read instead of the whole list: only there are missing rows suspects. */
+  scope: Required<Pick<SuspectQuery, 'before' | 'windows'>> | null = null;
   #written: RunCounts;
   /** Counted apart, because requests go out while a page is written. */
   #requests: number;

@@ -47,6 +47,7 @@ function stream(name: string, state: StreamState, overrides: Partial<StreamFacts
       verification_differences: 0,
       open_quarantine: 0,
     },
+    ...{ proof_kind: 'count', proof_at: ago(600), unlisted_rows: null },
     ...{ running_pass: null, running: null, paused_at: null, deletions: null, last_error: null },
     next_runs: [{ pass: 'incremental', at: new Date(NOW + 90_000) }],
     last_24h: { runs: 0, failed: 0, partial: 0, postponed: 0, changes: 0, slots: [] },
@@ -161,7 +162,7 @@ describe('status on a screen', () => {
 
 it('status in a pipe has one line for each stream, and no escape code', () => {
   const lines = view(MANY, PIPE);
-  expect(lines[0]).toMatch(/^connection +stream +state +as of +rows +last success +verified +why$/);
+  expect(lines[0]).toMatch(/^connection +stream +state +as of +rows +last success +verified +evidence +why$/);
   for (const { stream } of MANY)
     expect(lines.filter((line) => line.includes(` ${stream} `) && line.includes('2 h ago:'))).toHaveLength(1);
   // biome-ignore lint/suspicious/noControlCharactersInRegex: it is what must not be there

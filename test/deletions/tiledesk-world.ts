@@ -42,6 +42,7 @@ export async function openTiledesk(ground: Ground, random: Random): Promise<Worl
   return {
     source: 'tiledesk',
     streams: STREAMS.map((name) => `tiledesk.${name}`),
+    counted: ['tiledesk.leads', 'tiledesk.requests'],
     faults,
     log: sandbox.log,
     mirror,
@@ -129,7 +130,10 @@ const insertLead: Act = (data, random) => {
 };
 
 const insertRequest: Act = (data, random) => {
-  data.insertRequest(random.chance(0.7) ? { lead: pickId(data.leads.keys(), random) } : {});
+  const lead = random.chance(0.7) ? { lead: pickId(data.leads.keys(), random) } : {};
+  // Imported: created long before anybody could read it.
+  const createdAt = new Date(HISTORY_END - random.int(1, 90) * 86_400_000).toISOString();
+  data.insertRequest({ ...lead, ...(random.chance(0.15) && { createdAt }) });
   return ['inserts', 1];
 };
 

@@ -69,6 +69,7 @@ export async function openTilkee(ground: Ground, random: Random): Promise<World>
   return {
     source: 'tilkee',
     streams: TILKEE_STREAMS.map((name) => `tilkee.${name}`),
+    counted: [],
     faults,
     log: sandbox.log,
     mirror,

@@ -29,6 +29,8 @@ export interface World {
   readonly source: 'tiledesk' | 'tilkee';
   /** In the order in which they are synced. */
   readonly streams: readonly string[];
+  /** Those of which the upstream reports how many rows there are. */
+  readonly counted: readonly string[];
   readonly faults: Faults;
   readonly log: readonly RequestLogEntry[];
   readonly mirror: Mirror;

@@ -14,7 +14,11 @@ export interface MirrorSetup {
   readonly app: App;
   readonly url: string;
   /** One run of one stream (`leads`), in this process. */
-  run(stream: string, pass: Pass, options?: { signal?: AbortSignal; maxWaitMs?: number }): Promise<RunResult>;
+  run(
+    stream: string,
+    pass: Pass,
+    options?: { signal?: AbortSignal; maxWaitMs?: number; isScheduled?: boolean },
+  ): Promise<RunResult>;
   /** Every stream: a first full read where there was none, else what changed. */
   syncAll(pass?: Pass): Promise<RunResult[]>;
   close(): Promise<void>;
@@ -35,10 +39,14 @@ export async function setupMirror(
   const never = new AbortController();
   const app = await createApp(config, { logger: unheardLogger(), signal: never.signal });
   const connectionId = app.connections[0]?.id ?? '';
-  const run: MirrorSetup['run'] = (name, pass, { signal = never.signal, maxWaitMs = 120_000 } = {}) => {
+  const run: MirrorSetup['run'] = (
+    name,
+    pass,
+    { signal = never.signal, maxWaitMs = 120_000, isScheduled = false } = {},
+  ) => {
     const found = app.findStream(connectionId, `tiledesk.${name}`);
     if (found === undefined) throw new Error(`no stream ${name}`);
-    return app.runPass({ ...found, pass, signal, maxWaitMs, leaseWaitMs: 0 });
+    return app.runPass({ ...found, pass, signal, maxWaitMs, isScheduled, leaseWaitMs: 0 });
   };
   let isFirst = true;
   return {

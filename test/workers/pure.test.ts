@@ -62,7 +62,7 @@ describe('a payload', () => {
 
 describe('schedules', () => {
   const now = Date.UTC(2026, 9, 24, 12);
-  const general = { incremental: '*/5 * * * *', reconcile: '0 3 * * *', timezone: 'Europe/Rome' };
+  const general = { incremental: '*/5 * * * *', reconcile: '0 3 * * *', count: null, timezone: 'Europe/Rome' };
   const make = (changes: Partial<StreamSchedule> = {}, length = 100) => {
     const schedule = { ...general, ...changes };
     const streams = Array.from({ length }, (_, i) => ({
@@ -112,7 +112,7 @@ describe('schedules', () => {
         const schedule = { cron, timezone: 'UTC' };
         const from = now + after * 100;
         const limit = jitterLimitSeconds(cron, from);
-        const own = { incremental: cron, reconcile: null, timezone: 'UTC' };
+        const own = { incremental: cron, reconcile: null, count: null, timezone: 'UTC' };
         const [wanted] = wantedSchedules([{ connectionId: connection, stream: 's', schedule: own }], from);
         const base = nextTick(schedule, from);
         const spread = nextTick({ cron: wanted?.cron ?? '', timezone: 'UTC' }, base - 1) - base;
@@ -128,7 +128,7 @@ describe('schedules of streams', () => {
   const at = (connectionId: string, changes: Partial<StreamSchedule>) => ({
     connectionId,
     stream: 'tiledesk.leads',
-    schedule: { incremental: '*/5 * * * *', reconcile: '0 3 * * *', timezone: 'UTC', ...changes },
+    schedule: { incremental: '*/5 * * * *', reconcile: '0 3 * * *', count: null, timezone: 'UTC', ...changes },
   });
 
   it('are as each stream wants them; what is off has none', () => {

@@ -96,6 +96,7 @@ describe('an app whose configuration is read again', () => {
     expect(app.scheduleOf('one', 'tiledesk.departments')).toEqual({
       incremental: '*/2 * * * *',
       reconcile: null,
+      count: null,
       timezone: 'UTC',
     });
     // Nobody leads: this process alone decides what is configured.

@@ -191,7 +191,7 @@ export async function createStubApp(options: StubAppOptions): Promise<App> {
   const config = stubConfig(options);
   const connections = upstreams.map((upstream) => upstream.connection());
   const { incrementalCron, reconcileCron, timezone } = config.sync;
-  const schedule = { incremental: incrementalCron, reconcile: reconcileCron, timezone };
+  const schedule = { incremental: incrementalCron, reconcile: reconcileCron, count: null, timezone };
   const streams = connections.map(
     ({ id }): ScheduledStream => ({ connectionId: id, stream: STREAM, schedule, freshWithinSeconds: 900 }),
   );
@@ -238,7 +238,12 @@ function stubConfig({
 }: StubAppOptions) {
   return {
     redis: redisUrl === null ? null : { urls: redisUrl.split(',') },
-    sync: { incrementalCron, reconcileCron, timezone: 'UTC', lookbackSeconds: 300, deletionLimit: 0.1 },
+    sync: {
+      ...{ incrementalCron, reconcileCron, countCheckCron: NEVER, fullSyncDays: 7 },
+      timezone: 'UTC',
+      lookbackSeconds: 300,
+      deletionLimit: 0.1,
+    },
     workers: { concurrency, bulkConcurrency, shutdownTimeoutMs },
     runRetentionDays: 90,
     history: { streams: [], months: 24 },

@@ -155,7 +155,7 @@ function renderOverview({ streams, budgets, activeRuns, alerts, rows }: StoredFa
     }
   }
   const running = gauge('runs_active', 'Runs under way in any process.', 'pass');
-  for (const pass of ['backfill', 'incremental', 'reconcile', 'verify'])
+  for (const pass of ['backfill', 'incremental', 'reconcile', 'count', 'verify'])
     running.set({ pass }, activeRuns.get(pass) ?? 0);
   const rowSums = gauge('rows', 'Rows of the mirror, all connections together.', 'stream', 'state');
   for (const [stream, byConnection] of rows ?? []) {

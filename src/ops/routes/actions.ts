@@ -8,7 +8,7 @@ import { streamPath } from '../view/format.ts';
 import { badRequest } from './replies.ts';
 
 const body = z
-  .object({ pass: z.enum(['backfill', 'incremental', 'reconcile']).default('incremental') })
+  .object({ pass: z.enum(['backfill', 'incremental', 'reconcile', 'count']).default('incremental') })
   .default({ pass: 'incremental' });
 
 type Act = (control: Control, key: StreamKey, options: z.infer<typeof body>) => Promise<string> | undefined;

@@ -41,6 +41,7 @@ export const PASS_LABELS: Readonly<Record<string, string>> = {
   backfill: 'first full read',
   incremental: 'changes',
   reconcile: 'full sync',
+  count: 'count check',
   verify: 'verify',
 };
 

@@ -26,6 +26,7 @@ ${stream.state === 'fresh' && stream.deletions === null ? whatToDo(stream, nowMs
 <section><h2>Facts</h2><dl class="table">
 <dt>Last complete pass</dt><dd>${stream.last_success_at === null ? 'never' : ago(stream.last_success_at, nowMs)}</dd>
 <dt>First full read</dt><dd>${stream.backfill_completed_at === null ? 'not finished' : ago(stream.backfill_completed_at, nowMs)}</dd>
+<dt>Evidence</dt><dd>${evidence(stream, nowMs)}</dd>
 <dt>Watermark</dt><dd>${watermark(stream.watermark)}</dd>
 <dt>Scheduled</dt><dd>${stream.next_runs.length === 0 ? '–' : stream.next_runs.map(({ pass, at }) => html`<span class="item">${PASS_LABELS[pass] ?? pass} ${until(at, nowMs)}</span> `)}</dd>
 <dt>In quarantine</dt><dd>${stream.open_quarantine === 0 ? 'no record' : html`<b class="warn">${count(stream.open_quarantine)}</b> <code>leadmirror quarantine list ${name}</code>${quarantineReasons(quarantine)}`}</dd>
@@ -35,6 +36,18 @@ ${error === null ? null : html`<dt>Last error</dt><dd><code>${error.code}</code>
 <section><h2>By the hour</h2><div class="charts" data-history="/api/history/${streamPath(connection_id, name)}" data-name="${name}"></div>
 <details><summary>As a table</summary>${hoursTable(hours)}</details></section>
 <section><h2>Runs</h2>${runsTable(runs, { nowMs, isOfOneStream: true })}</section>`;
+}
+
+const EVIDENCE: Readonly<Record<string, string>> = {
+  count: 'the upstream counts as many rows',
+  ids: 'a full sync saw every id',
+  content: 'verify compared the content',
+};
+
+function evidence({ proof_kind, proof_at, unlisted_rows }: StreamFacts, nowMs: number): Html | string {
+  if (proof_kind === null || proof_at === null) return 'none yet';
+  const unlisted = unlisted_rows === null ? '' : `; it counts ${count(unlisted_rows)} rows that it does not list`;
+  return html`<b>${proof_kind}</b>: ${EVIDENCE[proof_kind] ?? proof_kind}${unlisted}, ${ago(proof_at, nowMs)}`;
 }
 
 export function quarantineReasons(reasons: readonly QuarantineReason[]): Html {

@@ -1,9 +1,9 @@
 import { TransientError } from '../../errors.ts';
 import type { FetchOptions, List, ListQuery, PlanContext, Stream } from '../../stream.ts';
 import { createStitchWalk } from '../../walks/stitch.ts';
-import { asInteger, asTime, firstOf } from '../coerce.ts';
+import { asInteger, asTime, firstOf, isObject } from '../coerce.ts';
 import { anything, integer, text, texts } from '../record-table.ts';
-import { existsById, fetchNewestChange, knows, pageParameters, readEnvelope } from './lists.ts';
+import { existsById, fetchNewestChange, knows, pageParameters, readEnvelope, toEntry } from './lists.ts';
 import { redacted, type TiledeskStreamParts, tiledeskTable } from './parts.ts';
 
 /**
@@ -13,6 +13,8 @@ import { redacted, type TiledeskStreamParts, tiledeskTable } from './parts.ts';
  */
 const STATUSES = [100, 50, 1000] as const;
 const DELETED = 1000;
+/** Those that are counted: a deleted lead that is removed for good would differ for ever. */
+const ALIVE = [100, 50] as const;
 /** The server has no upper limit for leads: a group of equal times larger than a page is read with a larger one. */
 const WIDE_LIMIT = 2000;
 const WEEK_MS = 7 * 86_400_000;
@@ -119,6 +121,14 @@ export function createLeadsStream(parts: TiledeskStreamParts): Stream {
     deletions: {
       exists: ({ id }, options) => existsById(api, 'leads', id, options),
     },
+    counts: async () =>
+      ALIVE.map((status) => ({
+        id: String(status),
+        rows: { column: 'status', value: status },
+        pageSize: maxPageSize,
+        fetchPage: (query, options) => fetchLeads([status], query, options),
+        entryOf: (record) => (isObject(record) && asInteger(record.status) === status ? toEntry(record) : null),
+      })),
     async planLists(context) {
       const isJoined = await knows(context, 'joinedLeadStatuses', () => probeJoinedStatuses(context.fetch));
       if (isJoined) return [{ ...listOf('all', STATUSES, context), holdsAll: true }];

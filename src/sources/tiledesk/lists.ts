@@ -57,7 +57,7 @@ export async function fetchArray(api: TiledeskApi, path: string, options: FetchO
 /** The server's own ids have a fixed length and lower case, so that text order is its order. */
 const OBJECT_ID = /^[0-9a-f]{24}$/;
 
-function toEntry(record: unknown): Entry {
+export function toEntry(record: unknown): Entry {
   if (!isObject(record)) return { id: null, sortId: null, createdAt: null, updatedAt: null };
   const id = asId(record._id);
   // The database sorts ids of another type apart: such a row shows nothing about the order of the rows around it.

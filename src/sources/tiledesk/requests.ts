@@ -4,7 +4,7 @@ import { createStitchWalk } from '../../walks/stitch.ts';
 import { asText, asTexts, isObject } from '../coerce.ts';
 import * as field from '../record-table.ts';
 import type { TiledeskGetOptions } from './api.ts';
-import { fetchNewestChange, formatDateTime, formatDay, knows, pageParameters, readEnvelope } from './lists.ts';
+import { fetchNewestChange, formatDateTime, formatDay, knows, pageParameters, readEnvelope, toEntry } from './lists.ts';
 import { channel, redacted, type TiledeskStreamParts, tiledeskTable } from './parts.ts';
 
 /**
@@ -90,8 +90,25 @@ export function createRequestsStream(parts: TiledeskStreamParts): Stream {
     return (await fetchRequests(ancient, true, { ...options, attempts: 1 })).total === 0;
   }
 
+  /** Do counts obey both ends of a window at once? A century from now, and in 1970, there must be nothing. */
+  async function probeCounts(options: FetchOptions): Promise<boolean> {
+    for (const year of [2100, 1970]) {
+      const window = { field: 'created_at', fromMs: Date.UTC(year, 0), toMs: Date.UTC(year + 1, 0) } as const;
+      const query: ListQuery = { sort: 'created_at', direction: 'desc', offset: 0, limit: 1, wantTotal: true, window };
+      if ((await fetchRequests(query, true, { ...options, attempts: 1 })).total !== 0) return false;
+    }
+    return true;
+  }
+
   return {
     ...redacted(REQUESTS, parts),
+    async counts(context) {
+      if (!(await knows(context, 'createdAtWindows', () => probeWindows(context.fetch)))) return [];
+      if (!(await knows(context, 'createdAtCounts', () => probeCounts(context.fetch)))) return [];
+      const walkWindow = (window: ListWindow) => createStitchWalk({ sort: 'id', pageSize, window });
+      const fetchPage: List['fetchPage'] = (query, options) => fetchRequests(query, true, options);
+      return [{ id: 'all', walkWindow, pageSize, fetchPage, entryOf: toEntry }];
+    },
     deletions: {
       // Single requests are found by request_id only; _id gives 404 (seen in server 2.19).
       async exists({ request_id }, options) {

@@ -19,7 +19,7 @@ export interface EndedRun {
   readonly isAlive: boolean;
 }
 
-const ALL_PASSES: readonly Pass[] = ['backfill', 'incremental', 'reconcile', 'verify'];
+const ALL_PASSES: readonly Pass[] = ['backfill', 'incremental', 'reconcile', 'count', 'verify'];
 const FULL_SYNCS: readonly Pass[] = ['backfill', 'reconcile'];
 
 /**

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { Prisma, type PrismaClient, type SyncQuarantine } from '../../generated/prisma/client.ts';
+import { databaseNow } from '../database-time.ts';
 import { repairText } from '../mirror/page-json.ts';
 import type { QuarantineDetail } from '../refusal-detail.ts';
 import type { Lease } from './leases.ts';
@@ -130,4 +131,17 @@ export async function hasFreshQuarantine(db: PrismaClient, key: StreamKey, since
     select: { id: true },
   });
   return found !== null;
+}
+
+/** Closes records that a complete read of what they were part of did not show any more. */
+export async function resolveGone(
+  prisma: PrismaClient,
+  key: StreamKey,
+  { ids, before }: { readonly ids: string[]; readonly before: Date },
+): Promise<void> {
+  if (ids.length === 0) return;
+  await prisma.syncQuarantine.updateMany({
+    where: { ...columnsOf(key), record_id: { in: ids }, resolved_at: null, last_seen_at: { lt: before } },
+    data: { resolved_at: await databaseNow(prisma) },
+  });
 }

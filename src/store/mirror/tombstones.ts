@@ -1,5 +1,5 @@
 import { Prisma, type PrismaClient } from '../../generated/prisma/client.ts';
-import type { MirroredRow, TableSpec } from '../../stream.ts';
+import type { ListWindow, MirroredRow, TableSpec } from '../../stream.ts';
 import type { CheckpointKey, Lease } from '../engine/leases.ts';
 import { tableName } from './table-sql.ts';
 
@@ -9,11 +9,13 @@ export interface SuspectQuery {
   readonly table: TableSpec;
   /** Rows written after this time are none: the database's clock at the walk's beginning. */
   readonly before: Date;
+  /** Only rows that were created inside of these, which do not overlap; absent: all. */
+  readonly windows?: readonly ListWindow[];
 }
 
 export async function countSuspects(prisma: PrismaClient, query: SuspectQuery): Promise<number> {
   const [row] = await prisma.$queryRawUnsafe<{ count: number }[]>(
-    `select count(*)::int as count ${suspectsOf(query.table)}`,
+    `select count(*)::int as count ${suspectsOf(query)}`,
     ...parameters(query),
   );
   return row?.count ?? 0;
@@ -26,7 +28,7 @@ export async function readSuspects(
   { after, limit }: { after: string; limit: number },
 ): Promise<readonly MirroredRow[]> {
   const rows = await prisma.$queryRawUnsafe<{ row: MirroredRow }[]>(
-    `select to_jsonb(t) - 'raw' as row ${suspectsOf(query.table)} and t.id > $5 order by t.id limit $6`,
+    `select to_jsonb(t) - 'raw' as row ${suspectsOf(query)} and t.id > $7 order by t.id limit $8`,
     ...parameters(query),
     after,
     limit,
@@ -40,12 +42,11 @@ export async function readSeenRows(
   { key, table }: SuspectQuery,
 ): Promise<readonly MirroredRow[]> {
   const found = await prisma.$queryRawUnsafe<{ row: MirroredRow }[]>(
-    `select to_jsonb(t) - 'raw' as row from ${tableName(table)} t
+    `select to_jsonb(t) - 'raw' as row from sync.seen_ids s
       cross join lateral (
-        select 1 from sync.seen_ids s
-        where s.connection_id = $1 and s.stream = $2 and s.pass = $3 and s.id = t.id and s.list <> '@asked' limit 1
-      ) seen
-      where t.connection_id = $1 and t.deleted_at is null limit 20`,
+        select * from ${tableName(table)} m where m.connection_id = $1 and m.id = s.id and m.deleted_at is null limit 1
+      ) t
+      where s.connection_id = $1 and s.stream = $2 and s.pass = $3 and s.list <> '@asked' limit 20`,
     key.connectionId,
     key.stream,
     key.pass,
@@ -53,18 +54,30 @@ export async function readSeenRows(
   return found.map(({ row }) => row);
 }
 
-function suspectsOf(table: TableSpec): string {
+function suspectsOf({ table, windows }: SuspectQuery): string {
+  // From the index, window by window; the planner would rather read the whole table.
+  const rows =
+    windows === undefined
+      ? `${tableName(table)} t`
+      : `unnest($5::timestamptz[], $6::timestamptz[]) as w(first, last) cross join lateral (
+          select * from ${tableName(table)} m
+          where m.connection_id = $1 and m.created_at >= w.first and m.created_at <= w.last offset 0
+        ) t`;
   // One look-up by key per row, whatever the planner believes about a table that fills and empties: see seen-ids.ts.
-  return `from ${tableName(table)} t
+  return `from ${rows}
     left join lateral (
       select true as is_seen from sync.seen_ids s
       where s.connection_id = $1 and s.stream = $2 and s.pass = $3 and s.id = t.id limit 1
     ) seen on true
-    where t.connection_id = $1 and t.deleted_at is null and t.synced_at < $4::timestamptz and seen.is_seen is null`;
+    where t.connection_id = $1 and t.deleted_at is null and t.synced_at < $4::timestamptz and seen.is_seen is null
+      and ($5::timestamptz[] is null) = ($6::timestamptz[] is null)`;
 }
 
-function parameters({ key, before }: SuspectQuery): [string, string, string, Date] {
-  return [key.connectionId, key.stream, key.pass, before];
+function parameters({ key, before, windows }: SuspectQuery) {
+  const times = (end: 'fromMs' | 'toMs', open: string) =>
+    windows?.map((window) => (window[end] === undefined ? open : new Date(window[end]).toISOString())) ?? null;
+  const bounds = [times('fromMs', '-infinity'), times('toMs', 'infinity')] as const;
+  return [key.connectionId, key.stream, key.pass, before, ...bounds] as const;
 }
 
 /** Alive rows, and how many were marked as deleted within the last day, for the deletion guard. */

@@ -57,7 +57,7 @@ export async function readPassErrors(prisma: PrismaClient): Promise<PassError[]>
   return prisma.$queryRaw<PassError[]>`
     select s.connection_id, s.stream, r.pass, r.outcome, r.error_code as code, coalesce(r.error_message, r.error_code) as message, r.ended_at as at
     from sync.streams s
-    cross join (values ('backfill'), ('incremental'), ('reconcile')) as p(pass)
+    cross join (values ('backfill'), ('incremental'), ('reconcile'), ('count')) as p(pass)
     cross join lateral (
       select * from sync.runs u
       where u.connection_id = s.connection_id and u.stream = s.stream and u.pass = p.pass
