@@ -18,5 +18,5 @@ export default {
   modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/.leadmirror/'],
   // The tests wait for other processes more than they compute: three workers on two cores, where jest alone would use one.
   maxWorkers: Math.ceil(availableParallelism() * 1.5),
-  testTimeout: 60_000,
+  testTimeout: 120_000,
 };

@@ -1,5 +1,5 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { access, cp, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -215,7 +215,7 @@ const OLD_MS = 3_600_000;
 
 /**
  * Compiles the sources as they are now, apart from `dist`, which may be older. The directory is named after their content: one build serves all test
- * files, and a changed source never meets an old one. Below `node_modules`, so that packages are found; `prisma/` is looked for upwards too.
+ * files, made by the first of them while the others wait, and a changed source never meets an old one. Below `node_modules`, so that packages are found; `prisma/` is looked for upwards too.
  */
 export async function buildProgram(): Promise<string> {
   const directory = join(CACHE, await digestOf(SOURCES));
@@ -224,8 +224,22 @@ export async function buildProgram(): Promise<string> {
     await utimes(directory, new Date(), new Date());
     return program;
   }
-  const draft = `${directory}.${randomBytes(4).toString('hex')}`;
-  await mkdir(draft, { recursive: true });
+  await mkdir(CACHE, { recursive: true });
+  const lock = `${directory}.lock`;
+  while (!(await take(lock))) await delay(100);
+  try {
+    if (!(await exists(program))) await build(directory);
+  } finally {
+    await rm(lock, { force: true });
+  }
+  await removeOldBuilds();
+  return program;
+}
+
+async function build(directory: string): Promise<void> {
+  const draft = `${directory}.draft`;
+  await rm(draft, { recursive: true, force: true });
+  await mkdir(draft);
   const compiler = join(ROOT, 'node_modules/typescript/bin/tsc');
   const settings = ['-p', join(ROOT, 'tsconfig.build.json'), '--outDir', join(draft, 'dist'), '--sourceMap', 'false'];
   await promisify(execFile)(process.execPath, [compiler, ...settings]).catch(async ({ stdout }: { stdout: string }) => {
@@ -235,10 +249,23 @@ export async function buildProgram(): Promise<string> {
   await writeFile(join(draft, 'package.json'), '{ "type": "module" }\n');
   await cp(join(ROOT, 'bin'), join(draft, 'bin'), { recursive: true });
   await cp(join(ROOT, 'src/ops/assets'), join(draft, 'dist/src/ops/assets'), { recursive: true });
-  // Another test file may have been faster: its build is the same.
-  await rename(draft, directory).catch(() => rm(draft, { recursive: true, force: true }));
-  await removeOldBuilds();
-  return program;
+  await rename(draft, directory);
+}
+
+/** False while another process has it; that of a process that was killed is removed. */
+async function take(lock: string): Promise<boolean> {
+  try {
+    await writeFile(lock, String(process.pid), { flag: 'wx' });
+    return true;
+  } catch {
+    const owner = Number(await readFile(lock, 'utf8').catch(() => ''));
+    try {
+      process.kill(owner, 0);
+    } catch {
+      await rm(lock, { force: true });
+    }
+    return false;
+  }
 }
 
 async function digestOf(paths: readonly string[]): Promise<string> {
