@@ -10,6 +10,7 @@ const { resolve } = createRequire(import.meta.url);
 const FILES = {
   css: './assets/page.css',
   icon: './assets/icon.svg',
+  iconBad: './assets/icon-bad.svg',
   plotCss: 'uplot/dist/uPlot.min.css',
   plotScript: 'uplot/dist/uPlot.iife.min.js',
   morphScript: 'idiomorph/dist/idiomorph.min.js',

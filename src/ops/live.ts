@@ -10,6 +10,12 @@ export interface LiveEvent {
   readonly id: string;
 }
 
+export interface Look {
+  readonly status: StatusDocument;
+  /** Null: the status is that of now. */
+  readonly away: { readonly error: unknown; readonly since: Date } | null;
+}
+
 type Listener = (event: LiveEvent) => void;
 
 interface LiveOptions {
@@ -32,6 +38,7 @@ export class LiveStatus {
   readonly #listeners = new Set<Listener>();
   #latest: { readonly status: StatusDocument; readonly at: number; version?: string } | null = null;
   #isSteady = true;
+  #awaySince: Date | null = null;
   #looking: Promise<StatusDocument> | null = null;
   #timer: NodeJS.Timeout | null = null;
   #isClosed = false;
@@ -48,6 +55,16 @@ export class LiveStatus {
 
   get listeners(): number {
     return this.#listeners.size;
+  }
+
+  /** While the database is away: the last state that it showed, and what it answers instead. @throws while none is known */
+  async lookOrRemember(): Promise<Look> {
+    try {
+      return { status: await this.current(), away: null };
+    } catch (error) {
+      if (this.#latest === null) throw error;
+      return { status: this.#latest.status, away: { error, since: this.#awaySince ?? new Date() } };
+    }
   }
 
   /** @throws what the database throws. */
@@ -89,8 +106,13 @@ export class LiveStatus {
         const isWatched = this.#listeners.size > 0;
         const before = isWatched && this.version;
         this.#latest = { status, at: performance.now() };
+        this.#awaySince = null;
         if (isWatched && this.version !== before) this.#send('changed');
         return status;
+      })
+      .catch((error: unknown) => {
+        this.#awaySince ??= new Date();
+        throw error;
       })
       .finally(() => {
         this.#looking = null;

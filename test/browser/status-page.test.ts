@@ -110,19 +110,20 @@ inBrowser('the status page', () => {
     faults = faults.filter((fault) => !fault.includes('Cross-Origin-Opener-Policy'));
   });
 
-  it('names the processes of the daemon, and who of them fell silent', async () => {
+  it('names the processes of the daemon, and never says fresh while no worker lives', async () => {
     await addFreshStream(setup.store, 'tiledesk.departments');
     const page = await newPage();
     await signIn(page, url);
     const line = page.locator('#processes');
-    expect(await line.textContent()).toMatch(/no process is known/);
-    await setup.store.query(
-      `insert into sync.processes (id, host, pid, roles, version, is_leading, queue_ok, running_runs, beat_at) values
-         (gen_random_uuid(), 'host-a', 4711, '{worker}', '1', true, true, 0, now()),
-         (gen_random_uuid(), 'host-b', 4712, '{worker}', '1', false, true, 0, now() - interval '1 hour')`,
-    );
-    await line.getByText(/^Daemon: 1 process, leader host-a:4711; 1 lost since /).waitFor();
-    await setup.store.query('truncate sync.processes');
+    const iconOf = () => page.locator('link[rel=icon]').getAttribute('href');
+    await line.getByText('Daemon: 1 process, leader host-a:4711').waitFor();
+    expect(await page.title()).toBe('The stream is fresh · leadmirror');
+    expect(await iconOf()).toMatch(/icon\.svg$/);
+    await setup.store.query(`update sync.processes set beat_at = now() - interval '1 hour'`);
+    await line.getByText(/^Daemon: no process alive; 1 lost since /).waitFor();
+    await page.getByRole('heading', { level: 1, name: 'No worker is running: nothing new is read' }).waitFor();
+    expect(await page.title()).toBe('No worker is running: nothing new is read · leadmirror');
+    expect(await iconOf()).toMatch(/icon-bad\.svg$/);
   });
 
   it('with fifty streams paints first within four times of what it takes with none', async () => {
@@ -161,8 +162,9 @@ inBrowser('the status page', () => {
     await addEveryState(setup.store);
     const page = await newPage();
     await signIn(page, url);
-    await page.getByRole('heading', { level: 1, name: '3 of 7 streams need attention' }).waitFor();
-    const seen = await page.locator('.stream').evaluateAll((rows) =>
+    await page.getByRole('heading', { level: 1, name: '2 accounts need you: 3 causes' }).waitFor();
+    // What is wrong stands with its cause; all else with its stream.
+    const seen = await page.locator('.cause, .stream:has(.why, .is-fresh)').evaluateAll((rows) =>
       rows.map((row) => ({
         state: row.querySelector('.chip')?.textContent?.trim(),
         reason: row.querySelector('.reason')?.textContent,
@@ -205,6 +207,10 @@ inBrowser('the status page', () => {
     await page.goto(`${url}/sign-in`);
     const found = await faultsOf(page);
     await signIn(page, url);
+    await page
+      .locator('.charts')
+      .first()
+      .evaluate((charts) => charts.scrollIntoView());
     await page.locator('.chart canvas').first().waitFor();
     // With a sheet over it, the page behind is looked at too.
     await page.getByRole('button', { name: 'More actions for tiledesk.departments' }).click();
@@ -212,8 +218,16 @@ inBrowser('the status page', () => {
     await page.goto(`${url}/streams/${ACCOUNT}/tiledesk.departments`);
     found.push(...(await faultsOf(page)));
     expect(found).toEqual([]);
-    // Nothing sticks out at the side.
-    expect(await page.evaluate('document.documentElement.scrollWidth <= innerWidth')).toBe(true);
+    // Nothing sticks out at the side, nor inside a table on a phone.
+    for (const path of ['/', '/report', `/streams/${ACCOUNT}/tiledesk.departments`]) {
+      await page.goto(url + path);
+      expect(await page.evaluate('document.documentElement.scrollWidth <= innerWidth')).toBe(true);
+      expect(
+        await page.evaluate(
+          '[...document.querySelectorAll(".scroll")].every((one) => one.scrollWidth <= one.clientWidth)',
+        ),
+      ).toBe(true);
+    }
   });
 
   it('is worked with the keyboard alone', async () => {
@@ -338,6 +352,7 @@ inBrowser('the status page', () => {
       .getByRole('alert')
       .getByText(/The queue in Redis does not answer.*connection refused/)
       .waitFor();
+    expect(await page.title()).toBe('The queue does not answer: nothing new is read · leadmirror');
   });
 
   async function faultsOf(page: Page): Promise<string[]> {

@@ -92,6 +92,24 @@ describe('the live page', () => {
     expect(names()).toEqual(['trouble', 'steady']);
   });
 
+  it('remembers the last state while the database is away, and since when', async () => {
+    const page = setup();
+    page.away(true);
+    await expect(page.live.lookOrRemember()).rejects.toThrow();
+    page.away(false);
+    const status = await page.live.current();
+    page.away(true);
+    const before = new Date();
+    await page.live.refresh();
+    await until('it is old', async () => (await page.live.lookOrRemember()).away !== null);
+    const look = await page.live.lookOrRemember();
+    expect(look).toEqual({ status, away: { error: expect.anything(), since: expect.any(Date) } });
+    expect(look.away?.since.getTime()).toBeGreaterThanOrEqual(before.getTime());
+    page.away(false);
+    await page.live.refresh();
+    expect((await page.live.lookOrRemember()).away).toBeNull();
+  });
+
   it('asks nothing while nobody listens', async () => {
     const page = setup();
     await page.live.current();

@@ -64,11 +64,16 @@ export async function setupOps(): Promise<OpsSetup> {
 
 export const ACCOUNT = 'tiledesk:agency';
 
-/** The tables that the status is made from, as if nothing had been configured. */
-export const clear = (store: Store): Promise<unknown> =>
-  store.query(
-    'truncate sync.streams, sync.checkpoints, sync.runs, sync.quarantine, sync.verifications, sync.budgets restart identity',
+/** The tables that the status is made from, as if nothing had been configured; a worker lives. */
+export async function clear(store: Store): Promise<void> {
+  await store.query(
+    'truncate sync.streams, sync.checkpoints, sync.runs, sync.quarantine, sync.verifications, sync.budgets, sync.processes restart identity',
   );
+  await store.query(
+    `insert into sync.processes (id, host, pid, roles, version, is_leading, queue_ok, running_runs, beat_at)
+     values (gen_random_uuid(), 'host-a', 4711, '{worker}', '1', true, true, 0, now() + interval '1 hour')`,
+  );
+}
 
 export const addStream = (store: Store, stream: string, connection = ACCOUNT): Promise<unknown> =>
   store.query(

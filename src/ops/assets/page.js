@@ -55,7 +55,8 @@ async function refresh() {
     while (isBehind) {
       const response = await fetch(location.href, { headers: { accept: 'text/html' } });
       if (response.redirected && new URL(response.url).pathname === '/sign-in') return location.assign('/sign-in');
-      if (!response.ok) return;
+      // With 503 the page shows what was known last.
+      if (!response.ok && response.status !== 503) return;
       isBehind = false;
       takePage(new DOMParser().parseFromString(await response.text(), 'text/html'));
     }
@@ -69,6 +70,8 @@ async function refresh() {
 /** @param {Document} page */
 function takePage(page) {
   document.title = page.title;
+  const icon = '[rel=icon]';
+  document.querySelector(icon)?.replaceWith(page.querySelector(icon) ?? '');
   Idiomorph.morph(byId('main'), page.getElementById('main'), {
     callbacks: {
       // Keeps charts, messages and the focused field.
@@ -97,12 +100,20 @@ function listen(since) {
     if (isBehind) void refresh();
   };
   events.addEventListener('open', catchUp);
-  events.addEventListener('steady', catchUp);
+  events.addEventListener('steady', () => {
+    isBehind = true;
+    catchUp();
+  });
   events.addEventListener('changed', () => void refresh());
-  events.addEventListener('trouble', () => show('lost', 'The database does not answer'));
+  events.addEventListener('trouble', () => {
+    show('lost', 'The database does not answer');
+    void refresh();
+  });
   events.addEventListener('error', () => {
     const isOver = events.readyState === EventSource.CLOSED;
     show('lost', isOver ? 'Not live any more: reload the page' : 'Connecting again …');
+    document.title = 'No answer · leadmirror';
+    isBehind = true;
   });
   document.addEventListener('visibilitychange', () => isBehind && void refresh());
   addEventListener('pagehide', () => events.close());

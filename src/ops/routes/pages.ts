@@ -1,5 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { DatabaseError } from '../../errors.ts';
 import { listQuarantineReasons } from '../../store/engine/quarantine.ts';
+import { databaseError } from '../../store/faults.ts';
 import { findRuns, readHours } from '../../store/reports/run-history.ts';
 import type { StreamState } from '../../store/reports/status.ts';
 import type { AssetUrls } from '../assets.ts';
@@ -9,7 +11,7 @@ import type { OpsParts } from '../parts.ts';
 import { toRunFacts } from '../read-status.ts';
 import { STATES_BY_URGENCY } from '../status-document.ts';
 import { type LayoutOptions, layout } from '../view/layout.ts';
-import { headline, overview } from '../view/overview.ts';
+import { AWAY, awayPage, headline, overview, toneOf } from '../view/overview.ts';
 import { streamPage } from '../view/stream-page.ts';
 import { sendHtml } from './replies.ts';
 
@@ -40,16 +42,30 @@ export function addPages(
   });
 
   server.get<{ Querystring: Record<string, string | undefined> }>('/', async (request, reply) => {
-    const status = await live.current();
+    const { status, away } = await live.lookOrRemember();
     const { q = '', state, page } = request.query;
     const query = {
       q: String(q),
       state: STATES_BY_URGENCY.find((one) => one === state) ?? (null as StreamState | null),
       page: Number.parseInt(page ?? '1', 10) || 1,
     };
+    if (away !== null) {
+      const fault = databaseError(away.error, 'of the mirror');
+      if (!(fault instanceof DatabaseError)) throw away.error;
+      reply.code(503);
+      const known = overview(status, query, { ...options(), canChange: false });
+      const main = awayPage(fault.message, { since: away.since, knownAt: status.generated_at, known });
+      return show(request, reply, {
+        tab: 'streams',
+        title: `${AWAY} · leadmirror`,
+        tone: 'bad',
+        main,
+        live: live.version,
+      });
+    }
     const main = overview(status, query, options());
-    const title = `${status.streams.length === 0 ? 'Nothing is mirrored yet' : headline(status.summary)} · leadmirror`;
-    return show(request, reply, { tab: 'streams', title, main, live: live.version });
+    const title = `${headline(status)} · leadmirror`;
+    return show(request, reply, { tab: 'streams', title, tone: toneOf(status), main, live: live.version });
   });
 
   server.get<{ Params: { connection: string; stream: string } }>(

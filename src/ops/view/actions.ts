@@ -43,6 +43,12 @@ function actionsFor(stream: StreamFacts, canCancel: boolean): readonly Action[] 
   ];
 }
 
+/** What helps most likely, beside a cause. */
+export function mainAction(stream: StreamFacts): Html | null {
+  const [first] = actionsFor(stream, false);
+  return first === undefined ? null : form(stream, first, 'cause');
+}
+
 /** The first as a button, all of them in a sheet with what comes of each. Forms: they work without the script too. */
 export function actionButtons(stream: StreamFacts, { canCancel }: { readonly canCancel: boolean }): Html {
   const { connection_id, stream: name } = stream;

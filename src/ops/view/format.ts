@@ -54,3 +54,8 @@ export const elementId = (prefix: string, ...names: readonly string[]): string =
 
 export const streamPath = (connection: string, stream: string): string =>
   `${encodeURIComponent(connection)}/${encodeURIComponent(stream)}`;
+
+export const sentence = (text: string): string => {
+  const begun = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?]$/.test(begun) ? begun : `${begun}.`;
+};

@@ -1,10 +1,14 @@
 import type { AssetUrls } from '../assets.ts';
 import { type Html, html } from './html.ts';
 
+/** The icon of the browser's tab: `bad`: something needs a look, or nothing can be known. */
+export type Tone = 'good' | 'bad';
+
 export interface LayoutOptions {
   readonly title: string;
   readonly assets: AssetUrls;
   readonly main: Html;
+  readonly tone?: Tone;
   /** True when the reader is signed in, and may sign out. */
   readonly isSignedIn?: boolean;
   readonly hasQueues?: boolean;
@@ -19,7 +23,7 @@ const TABS = [
   ['report', '/report', 'Report'],
 ] as const;
 
-export function layout({ title, assets, main, isSignedIn, hasQueues, live, tab }: LayoutOptions): Html {
+export function layout({ title, assets, main, isSignedIn, hasQueues, live, tab, tone = 'good' }: LayoutOptions): Html {
   return html`<!doctype html>
 <html lang="en">
 <head>
@@ -28,7 +32,7 @@ export function layout({ title, assets, main, isSignedIn, hasQueues, live, tab }
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <meta name="robots" content="noindex">
-<link rel="icon" type="image/svg+xml" href="${assets.icon}">
+<link rel="icon" type="image/svg+xml" href="${tone === 'good' ? assets.icon : assets.iconBad}">
 <link rel="stylesheet" href="${assets.css}">
 ${tab === undefined ? null : scripts(assets)}</head>
 <body${live === undefined ? null : html` data-live="${live}"`}>

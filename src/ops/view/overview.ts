@@ -1,6 +1,7 @@
 import { groupBy } from '../../group-by.ts';
 import { describeProcesses } from '../../store/engine/processes.ts';
 import type { StreamState } from '../../store/reports/status.ts';
+import { type Cause, findCauses, findOutage } from '../causes.ts';
 import type { QueueHealth } from '../parts.ts';
 import {
   type BudgetFacts,
@@ -9,14 +10,15 @@ import {
   STATES_BY_URGENCY,
   type StatusDocument,
   type StreamFacts,
-  type Summary,
   urgencyOf,
 } from '../status-document.ts';
-import { count, counted, elementId, until } from './format.ts';
+import { mainAction } from './actions.ts';
+import { ago, count, counted, elementId, sentence, streamPath, until } from './format.ts';
 import { type Html, html } from './html.ts';
+import type { Tone } from './layout.ts';
 import { runsTable } from './runs-table.ts';
 import { stateChip, stateIcon } from './state.ts';
-import { type RowOptions, streamRow } from './stream-row.ts';
+import { type RowOptions, streamRow, whatToDo } from './stream-row.ts';
 
 interface OverviewQuery {
   /** Part of a connection's or a stream's name. */
@@ -34,7 +36,8 @@ export function overview(status: StatusDocument, query: OverviewQuery, options: 
     return html`${queueLine(status.queue)}${emptyState()}${processesLine(status.processes)}`;
   const { shown, pages, page } = selectConnections(status, query);
   const isOpen = status.connections.length < ALWAYS_OPEN || query.q !== '' || query.state !== null;
-  return html`${summaryLine(status.summary)}
+  return html`${summaryLine(status)}
+${causesList(findCauses(status), options)}
 ${queueLine(status.queue)}
 ${filterForm(status, query)}
 ${shown.length === 0 ? html`<p class="soft">No stream matches. <a href="/">Show all</a></p>` : null}
@@ -44,27 +47,77 @@ ${pages > 1 ? pager(query, page, pages) : null}
 ${processesLine(status.processes)}`;
 }
 
-function summaryLine(summary: Summary): Html {
-  const { by_state: states } = summary;
+export const AWAY = 'The database does not answer';
+
+/** What was known last, without its colours, below what is wrong now. */
+export function awayPage(
+  message: string,
+  { since, knownAt, known }: { since: Date; knownAt: Date; known: Html },
+): Html {
+  return html`<section class="summary"><h1>${AWAY}</h1></section>
+<p class="banner" role="alert">${sentence(message)} Noticed ${ago(since)}. Runs go on by themselves when it answers; nothing is lost.</p>
+<p class="soft">Below: what was known ${ago(knownAt)}.</p>
+<div class="past">${known}</div>`;
+}
+
+function summaryLine(status: StatusDocument): Html {
+  const { by_state: states } = status.summary;
   const chips = STATES_BY_URGENCY.filter((state) => states[state] > 0);
-  return html`<section class="summary" id="summary"><h1>${headline(summary)}</h1>
+  return html`<section class="summary" id="summary"><h1>${headline(status)}</h1>
 <ul class="counts" aria-label="Streams by state">${chips.map(
     (state) =>
       html`<li><a class="chip is-${state}" href="/?state=${state}">${stateIcon(state)}${count(states[state])} ${state}</a></li>`,
   )}</ul></section>`;
 }
 
-export function headline({ streams, by_state: states }: Summary): string {
-  const problems = states.blocked + states.partial + states.stale;
-  if (problems > 0) {
-    return problems === streams
-      ? `${streams === 1 ? 'The stream needs' : `All ${count(streams)} streams need`} attention`
-      : `${count(problems)} of ${counted(streams, 'stream')} ${problems === 1 ? 'needs' : 'need'} attention`;
+/** The answer to "is everything all right?"; never yes while nothing new is read. */
+export function headline(status: StatusDocument): string {
+  const { streams, by_state: states } = status.summary;
+  if (streams === 0) return 'Nothing is mirrored yet';
+  const outage = findOutage(status);
+  if (outage !== null) return `${outage}: nothing new is read`;
+  const causes = findCauses(status);
+  const [first] = causes;
+  if (first !== undefined) {
+    const urgent = causes.filter(({ passes }) => !passes);
+    const accounts = new Set((urgent.length > 0 ? urgent : causes).flatMap((cause) => cause.accounts)).size;
+    const verb =
+      urgent.length === 0 ? (accounts === 1 ? 'is waiting' : 'are waiting') : accounts === 1 ? 'needs you' : 'need you';
+    const why =
+      causes.length === 1
+        ? `${first.text} (${counted(first.streams.length, 'stream')})`
+        : `${count(causes.length)} causes`;
+    return `${counted(accounts, 'account')} ${verb}: ${why}`;
   }
   if (states.never === streams) return 'Ready for the first full read';
   if (states.syncing + states.never > 0) return 'The first full read is under way';
   if (states.paused > 0) return `${counted(states.paused, 'stream')} paused, all others fresh`;
   return streams === 1 ? 'The stream is fresh' : `All ${count(streams)} streams are fresh`;
+}
+
+/** The icon of the tab says the same as the headline. */
+export const toneOf = (status: StatusDocument): Tone =>
+  findOutage(status) === null && !status.streams.some(({ state }) => isProblem(state)) ? 'good' : 'bad';
+
+const SHOWN_CAUSES = 12;
+
+/** Each cause once, with what to do about it; then its streams. */
+function causesList(causes: readonly Cause[], options: RowOptions): Html | null {
+  if (causes.length === 0) return null;
+  const more = causes.length - SHOWN_CAUSES;
+  return html`<section id="causes"><h2 class="hidden">What is wrong</h2><ul class="causes">${causes
+    .slice(0, SHOWN_CAUSES)
+    .map((cause) => {
+      const [first] = cause.streams;
+      return html`<li class="cause is-${cause.state}"><p class="what">${stateChip(cause.state)} <b>${sentence(cause.text)}</b></p>${whatToDo(first, options.nowMs)}${
+        options.canChange ? mainAction(first) : null
+      }<p class="soft">${counted(cause.streams.length, 'stream')}: ${cause.streams
+        .slice(0, SHOWN_CAUSES)
+        .map(
+          ({ connection_id, stream }) =>
+            html`<a class="item" href="/streams/${streamPath(connection_id, stream)}">${stream}${cause.accounts.length > 1 ? ` of ${connection_id}` : null}</a> `,
+        )}${cause.streams.length > SHOWN_CAUSES ? '…' : null}</p></li>`;
+    })}</ul>${more > 0 ? html`<p class="soft">and ${counted(more, 'more cause')}</p>` : null}</section>`;
 }
 
 function queueLine(queue: QueueHealth | null): Html {
@@ -89,6 +142,7 @@ function processesLine(processes: StatusDocument['processes']): Html {
 function connectionCard({ connection, streams, own, budget }: Shown, isOpen: boolean, options: RowOptions): Html {
   const { id, state } = connection;
   const rows = own.reduce((sum, stream) => sum + stream.rows, 0);
+  const notices = [...new Set(own.flatMap(({ notice }) => notice ?? []))];
   const worst = own.filter((stream) => stream.state === state).length;
   const all = counted(own.length, 'stream');
   return html`<details class="connection is-${state}" id="${elementId('c', id)}"${isOpen ? html` open` : null}>
@@ -96,7 +150,8 @@ function connectionCard({ connection, streams, own, budget }: Shown, isOpen: boo
 <div class="overhead">${budget === undefined ? html`<span class="soft">No request yet</span>` : budgetGauge(budget, options.nowMs)}
 <div class="charts" data-history="/api/history/${encodeURIComponent(id)}" data-name="${id}"></div></div>
 <div class="columns" aria-hidden="true"><span>Stream</span><span>State</span><span>As of</span><span>Rows</span><span>Verified</span><span>Next run</span><span>Last 24 hours</span></div>
-<ul class="streams">${streams.map((stream) => streamRow(stream, options))}</ul>
+<ul class="streams">${streams.map((stream) => streamRow(stream, { ...options, isPartOfAccount: true }))}</ul>
+${notices.map((text) => html`<p class="soft notice"><b>Good to know:</b> ${text}.</p>`)}
 </details>`;
 }
 

@@ -2,7 +2,18 @@ import { dayStrip } from '../day-strip.ts';
 import type { RunProgress } from '../progress.ts';
 import { isProblem, type StreamFacts } from '../status-document.ts';
 import { actionButtons } from './actions.ts';
-import { ago, count, counted, duration, elementId, PASS_LABELS, percent, streamPath, until } from './format.ts';
+import {
+  ago,
+  count,
+  counted,
+  duration,
+  elementId,
+  PASS_LABELS,
+  percent,
+  sentence,
+  streamPath,
+  until,
+} from './format.ts';
 import { type Html, html } from './html.ts';
 import { stateChip } from './state.ts';
 
@@ -12,6 +23,8 @@ export interface RowOptions {
   readonly canCancel: boolean;
   /** On a page of its own a stream has no link to itself. */
   readonly isLinked?: boolean;
+  /** Beside its account: what is wrong stands with its cause, and a notice once for all streams. */
+  readonly isPartOfAccount?: boolean;
 }
 
 export const rowId = ({ connection_id, stream }: Pick<StreamFacts, 'connection_id' | 'stream'>): string =>
@@ -19,7 +32,7 @@ export const rowId = ({ connection_id, stream }: Pick<StreamFacts, 'connection_i
 
 /** One stream: a line of facts, and below it what goes on or what to do. */
 export function streamRow(stream: StreamFacts, options: RowOptions): Html {
-  const { nowMs, canChange } = options;
+  const { nowMs, canChange, isPartOfAccount = false } = options;
   return html`<li class="stream is-${stream.state}" id="${rowId(stream)}" data-name="${`${stream.connection_id} ${stream.stream} ${stream.state}`.toLowerCase()}">
 <div class="facts">
 <h3 class="name">${nameOf(stream, options)}</h3>
@@ -34,8 +47,8 @@ export function streamRow(stream: StreamFacts, options: RowOptions): Html {
 ${canChange ? actionButtons(stream, options) : null}
 </div>
 ${stream.running !== null && isLong(stream.running, nowMs) ? progressLine(stream.running, nowMs) : null}
-${needsText(stream) ? whatToDo(stream, nowMs) : null}
-${stream.notice === null ? null : html`<p class="soft notice"><b>Good to know:</b> ${stream.notice}.</p>`}
+${needsText(stream) && !(isPartOfAccount && hasCause(stream)) ? whatToDo(stream, nowMs) : null}
+${stream.notice === null || isPartOfAccount ? null : html`<p class="soft notice"><b>Good to know:</b> ${stream.notice}.</p>`}
 </li>`;
 }
 
@@ -48,17 +61,14 @@ function nameOf({ connection_id, stream }: StreamFacts, { isLinked = true }: Row
 const needsText = ({ state, deletions }: StreamFacts): boolean =>
   isProblem(state) || state === 'never' || state === 'paused' || state === 'syncing' || deletions !== null;
 
+const hasCause = ({ state, deletions }: StreamFacts): boolean => isProblem(state) || deletions === 'blocked';
+
 /** The reason, since when, and the next step. */
 export function whatToDo(stream: StreamFacts, nowMs: number): Html {
   const { text, command } = stream.next_step;
   return html`<div class="why"><p class="reason">${sentence(stream.reason)}${stream.since === null ? null : html` <small>since ${ago(stream.since, nowMs)}</small>`}</p>
 <p class="step"><b>What to do:</b> ${text}${command === null ? null : html` <code>${command}</code><button type="button" class="link copy">Copy<span class="hidden"> ${command}</span></button>`}</p></div>`;
 }
-
-const sentence = (text: string): string => {
-  const begun = text.charAt(0).toUpperCase() + text.slice(1);
-  return /[.!?]$/.test(begun) ? begun : `${begun}.`;
-};
 
 function verificationOf(
   { verified_at, verified_rows, verified_share, verification_differences }: StreamFacts,

@@ -23,7 +23,7 @@ export function table<T>({ label, columns, rows, classOf = () => '', below = () 
 <thead><tr>${columns.map((column) => html`<th scope="col"${kind(column)}>${column.head}</th>`)}</tr></thead>
 <tbody>${rows.map((row) => {
     const more = below(row);
-    return html`<tr class="${classOf(row)}">${columns.map((column) => html`<td${kind(column)}>${column.cell(row)}</td>`)}</tr>${
+    return html`<tr class="${classOf(row)}">${columns.map((column) => html`<td${kind(column)} data-head="${column.head}">${column.cell(row)}</td>`)}</tr>${
       more === null ? null : html`<tr class="error"><td colspan="${columns.length}">${more}</td></tr>`
     }`;
   })}</tbody></table></div>`;
