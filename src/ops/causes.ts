@@ -17,7 +17,7 @@ type Scope = 'everything' | 'credential' | 'account' | 'stream';
 type Kind = readonly [scope: Scope, text: string, passes?: 'passes'];
 
 const SIGN_IN: Kind = ['credential', 'the sign-in of {account} was refused'];
-const GUARD: Kind = ['stream', 'deletions are held back in {stream}'];
+const GUARD: Kind = ['stream', 'the guard blocks deletions in {stream}'];
 const UPSTREAM: Kind = ['credential', 'the upstream of {account} does not answer', 'passes'];
 
 const BY_CODE: Readonly<Record<string, Kind>> = {

@@ -21,8 +21,8 @@ it('one cause stands once, whoever it stops: those for a person first', () => {
   });
   expect(causes.map(({ text, streams }) => [text, streams.length])).toEqual([
     ['the sign-in of tiledesk:shop was refused', 4],
-    ['deletions are held back in tiledesk.leads of tiledesk:c', 1],
-    ['deletions are held back in tiledesk.requests of tiledesk:c', 1],
+    ['the guard blocks deletions in tiledesk.leads of tiledesk:c', 1],
+    ['the guard blocks deletions in tiledesk.requests of tiledesk:c', 1],
     ['the upstream of 2 accounts does not answer', 2],
   ]);
 });

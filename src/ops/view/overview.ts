@@ -95,7 +95,7 @@ export function headline(status: StatusDocument): string {
   return streams === 1 ? 'The stream is fresh' : `All ${count(streams)} streams are fresh`;
 }
 
-/** The icon of the tab says the same as the headline. */
+/** The icon of the tab shows the same as the headline. */
 export const toneOf = (status: StatusDocument): Tone =>
   findOutage(status) === null && !status.streams.some(({ state }) => isProblem(state)) ? 'good' : 'bad';
 
