@@ -24,6 +24,7 @@ import { databaseError } from './store/faults.ts';
 import { ensureTables } from './store/mirror/custom-tables.ts';
 import { ensureHistory } from './store/mirror/history.ts';
 import { createRefusalStore } from './store/mirror/refusals.ts';
+import { createPrivacyGuard, type PrivacyGuard } from './store/privacy/guard.ts';
 import type { Connection, Stream } from './stream.ts';
 import { type PassJob, type RunResult, runPass } from './sync/run-pass.ts';
 import { runWithCounts } from './sync/run-with-counts.ts';
@@ -39,6 +40,8 @@ export interface App {
   readonly database: MirrorDatabase;
   findStream(connectionId: string, stream: string): { connection: Connection; stream: Stream } | undefined;
   scheduleOf(connectionId: string, stream: string): StreamSchedule | undefined;
+  /** What was erased stays erased. */
+  readonly privacy: PrivacyGuard;
   readonly metrics?: ProcessMetrics;
   /** Null: no traces are wanted. */
   readonly tracing?: Tracing | null;
@@ -136,8 +139,10 @@ async function assemble(
     await register('unless_led');
     await prepareHistory(config, database, live.connections);
   });
+  const privacy = createPrivacyGuard(prisma, { secretKey: config.secretKey, journal: config.privacyJournal });
   const passParts = () => ({
     prisma,
+    privacy,
     databaseAddress: database.address,
     clock,
     logger,
@@ -172,6 +177,7 @@ async function assemble(
     logger,
     clock,
     database,
+    privacy,
     metrics,
     tracing,
     findStream: (connectionId, name) => live.find(connectionId, name),

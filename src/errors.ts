@@ -105,6 +105,19 @@ export class RecordError extends LeadmirrorError {
 /** Another run took this checkpoint over; nothing of this run may be committed any more. */
 export class LeaseLostError extends errorOf('lease_lost') {}
 
+/** A person was erased since the run read whom to leave out: it reads that again, and goes on from its checkpoint. */
+export class ErasedMeanwhileError extends errorOf('erased_meanwhile') {}
+
+export type PrivacyCode =
+  | 'erasures_missing'
+  | 'erasures_journal_missing'
+  | 'journal_unusable'
+  | 'privacy_key_missing'
+  | 'erasure_unfinished';
+
+/** What was erased could come back, or an erasure cannot be recorded: nothing is written until a person has acted. */
+export class PrivacyError extends LeadmirrorError<PrivacyCode> {}
+
 /** Another run has locked the checkpoint. */
 export class LeaseBusyError extends errorOf('lease_busy') {}
 

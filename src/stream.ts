@@ -38,10 +38,34 @@ export interface TableSpec {
   readonly schema: string;
   readonly name: string;
   readonly columns: Readonly<Record<string, ColumnType>>;
+  /** What the erasure of a person has to know. Absent: keys and dates stay, and its rows are found by their text only. */
+  readonly personal?: PersonalColumns;
   /** Columns that the request may give instead (`ListPage.known`). The stored value stays when a response lacks one. */
   readonly attributed?: readonly string[];
   /** Columns of which history keeps each value, where it is switched on. Absent: the table has no history. */
   readonly tracked?: readonly string[];
+}
+
+/**
+ * Where a table has personal data. A path is a column, or leads into a column of JSON or into `raw`: `email`,
+ * `contact.email`, `raw.snapshot.lead.email`.
+ */
+export interface PersonalColumns {
+  /** Columns that stay in a row whose person was erased, beside keys and dates. */
+  readonly kept?: readonly string[];
+  /** The rows of an erased person are deleted: nothing would be left of them. */
+  readonly isDeleted?: boolean;
+  /** A row is one person: what its paths hold is theirs, and finds other rows. Else the paths only find the row. */
+  readonly isPerson?: boolean;
+  readonly addresses?: readonly string[];
+  readonly numbers?: readonly string[];
+  readonly names?: readonly string[];
+  /** Columns beside `id` under which other rows know the row. */
+  readonly keys?: readonly string[];
+  /** Path to the stream whose row it names, by id or key. */
+  readonly refersTo?: Readonly<Record<string, string>>;
+  /** Fields of the record that connect it with a person; it is written without them when it is newer than an erasure. */
+  readonly links?: readonly string[];
 }
 
 /** A mapped record: the typed columns of its table, and what every table has. Dates are ISO 8601 in UTC. */
@@ -53,6 +77,8 @@ export interface Row {
   readonly deleted_at: string | null;
   /** The upstream object as received, less what the privacy settings drop. */
   readonly raw: unknown;
+  /** Set in a row that keeps nothing personal, because its person was erased. */
+  readonly erased_at?: string;
   readonly [column: string]: unknown;
 }
 

@@ -34,8 +34,8 @@ const REPLACED = [
 
 /** Names that others gave, exactly as they are written. */
 const ALLOWED = [
-  // The contract: a code, a variable, a column of `tilkee.projects`, two of `sync.status`.
-  ...['deletion_brake', 'SYNC_DELETE_BRAKE', 'verdict', 'proof_kind', 'proof_at'],
+  // The contract: a code, a variable, a column of `tilkee.projects`, two of `sync.status`, a command.
+  ...['deletion_brake', 'SYNC_DELETE_BRAKE', 'verdict', 'proof_kind', 'proof_at', 'forget'],
   // BullMQ: an event and two options. An account of Unix.
   ...['stalled', 'stalledInterval', 'maxStalledCount', `["']nobody["']`],
 ].join('|');

@@ -188,6 +188,28 @@ Exit codes: 0 done, 1 a stream failed, is blocked or has to wait, 2 usage or con
     .option(...JSON_OPTION)
     .action(async (action, streams, options) => (await import('./history.ts')).history(action, streams, options, proc));
 
+  const repeated = (value: string, before: readonly string[] = []) => [...before, value];
+  add('forget', 'erase a person from the mirror, and keep it so; shows what it would erase unless --yes is given')
+    .option('--lead <id>', "a lead's id or lead_id; each of these may be repeated", repeated)
+    .option('--email <address>', 'an e-mail address', repeated)
+    .option('--phone <number>', 'a phone number', repeated)
+    .option('--link <id>', 'a Tilkee link', repeated)
+    .option('--request <id>', 'a conversation, by id or request_id', repeated)
+    .option('--include <stream:id>', 'this row as well', repeated)
+    .option(...CONNECTION_OPTION)
+    .addOption(new Option('--dry-run', 'only show what belongs to the person').conflicts('yes'))
+    .option('--yes', 'erase')
+    .option('--force', 'also more than one person has as a rule: 6 leads, or 1 % of a table')
+    .option('--also-future', 'also what is created later: the person objected')
+    .option('--delete-rows', 'delete the rows, where else rows without personal data stay')
+    .option('--reason <text>', 'why, for the log; request or objection unless given')
+    .option('--reference <text>', 'your own reference, for the log; no personal data')
+    .option('--resume <erasure>', 'go on with an erasure that was stopped')
+    .option('--lift <erasure>', 'let what was erased come back')
+    .option('--replay <journal>', 'after a restored backup: repeat all erasures of the journal')
+    .option(...JSON_OPTION)
+    .action(async (options) => (await import('./forget.ts')).forget(options, proc));
+
   add('migrate', "bring the database to this version's schema")
     .option('--status', 'only show what is applied and what is not')
     .option('--from-preview', 'take over a database that a preview of leadmirror made, with everything in it')

@@ -95,7 +95,7 @@ async function retry(
   proc: CommandProcess,
 ): Promise<void> {
   await runOnApp({ json, proc }, async (app, { signal, logger, printResult }) => {
-    const parts = { prisma: app.database.prisma, clock: app.clock, logger };
+    const parts = { prisma: app.database.prisma, clock: app.clock, logger, privacy: app.privacy };
     const reports: RetryReport[] = [];
     for (const { connection, stream } of selectStreams(app.connections, names, id)) {
       reports.push(await retryQuarantine(parts, { connection, stream, signal }));

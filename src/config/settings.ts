@@ -1,4 +1,4 @@
-import { resolve } from 'node:path';
+import { relative, resolve } from 'node:path';
 import { z } from 'zod';
 import { isLoopback } from '../loopback.ts';
 import { databaseUrl, proxyUrl, redisUrls } from './address.ts';
@@ -76,6 +76,7 @@ export const settingsSchema = ({ cwd, isTerminal, timezone, hasOpsToken, isPubli
       TILKEE_STORE_LINKS: flag,
       PRIVACY_PRESET: privacyPresets,
       PRIVACY_FIELDS: privacyFields.optional(),
+      PRIVACY_JOURNAL: folder.transform((path) => resolve(cwd, path)).optional(),
       // Only checked here: it decides about connections.
       TILKEE_ENABLED: flag,
       LEADMIRROR_SECRET_KEY: secretKey.optional(),
@@ -85,6 +86,12 @@ export const settingsSchema = ({ cwd, isTerminal, timezone, hasOpsToken, isPubli
       NO_COLOR: text.optional(),
     })
     .superRefine(checkEmail)
+    .superRefine(({ PRIVACY_JOURNAL: journal, LEADMIRROR_HOME: home }, context) => {
+      if (journal === undefined || relative(home, journal).startsWith('..')) return;
+      const message =
+        'lies in LEADMIRROR_HOME, whose backups would restore it together with the database; choose a file outside, which all processes reach';
+      context.addIssue({ code: 'custom', path: ['PRIVACY_JOURNAL'], message });
+    })
     .superRefine(({ OPS_TOKEN: token, OPS_READ_TOKEN: readToken }, context) => {
       if (readToken === undefined || (token !== undefined && token !== readToken)) return;
       const message =
@@ -143,6 +150,8 @@ export const settingsSchema = ({ cwd, isTerminal, timezone, hasOpsToken, isPubli
           storeLinks: variables.TILKEE_STORE_LINKS,
           policy: { presets: variables.PRIVACY_PRESET, fields: variables.PRIVACY_FIELDS ?? [] },
         },
+        /** Where erasures are noted; null: no person can be erased. */
+        privacyJournal: variables.PRIVACY_JOURNAL ?? null,
         /** Encrypts what sign-ins leave behind. Null: nothing of them is kept beyond the process. */
         secretKey: variables.LEADMIRROR_SECRET_KEY ?? null,
         /** Only for `rekey`. */

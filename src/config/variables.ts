@@ -114,6 +114,7 @@ const TABLE = {
   TILKEE_STORE_LINKS: preset('false'),
   PRIVACY_PRESET: preset('none'),
   PRIVACY_FIELDS: unset,
+  PRIVACY_JOURNAL: unset,
 
   // Logging
   LOG_LEVEL: preset('info'),

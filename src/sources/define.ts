@@ -8,6 +8,7 @@ import type {
   FetchOptions,
   KnownFields,
   List,
+  PersonalColumns,
   PlanContext,
   Row,
   Stream,
@@ -21,7 +22,8 @@ type Columns = Readonly<Record<string, ColumnType>>;
 const DATES = { created_at: 'timestamptz', updated_at: 'timestamptz' } as const;
 
 /** Columns that the store adds. */
-const STORED = 'connection_id id raw content_hash text_repaired first_seen_at synced_at deleted_at run_id'.split(' ');
+const STORED =
+  'connection_id id raw content_hash text_repaired first_seen_at synced_at deleted_at run_id erased_at'.split(' ');
 
 /** Schemas with another meaning: those of the program, and Postgres' own. */
 const TAKEN_SCHEMAS = ['sync', 'tiledesk', 'tilkee', 'reporting', 'bullmq', 'public', 'information_schema'];
@@ -55,6 +57,8 @@ export interface StreamDefinition<C extends Columns> {
   readonly fields?: KnownFields;
   /** Columns of which history keeps each value, where SYNC_HISTORY_STREAMS names the stream. Default: no history. */
   readonly tracked?: readonly (keyof C & string)[];
+  /** Where it has personal data. Default: of an erased person's row only keys and dates stay, and it is named to be erased. */
+  readonly personal?: PersonalColumns;
   /** Set: a reconcile marks rows that are gone, each asked for by `exists`, or missed by a second full sync. */
   readonly deletions?: Deletions;
   /** Set: the upstream reports how many rows there are, so that a count check finds deletions without a full sync. */
@@ -63,7 +67,7 @@ export interface StreamDefinition<C extends Columns> {
 
 /** One kind of object of a source, as the engine reads it. @throws TypeError when a name or a column cannot be used */
 export function defineStream<const C extends Columns>(definition: StreamDefinition<C>): Stream {
-  const { name, map, lists, redact = redactSecrets, fields, tracked, deletions, counts } = definition;
+  const { name, map, lists, redact = redactSecrets, fields, tracked, deletions, counts, personal } = definition;
   const [schema = '', table = '', ...more] = name.split('.');
   if (more.length > 0 || !NAME.test(schema) || !NAME.test(table)) {
     throw new TypeError(`a stream is named schema.table in lower case, such as helpdesk.tickets, not ${name}`);
@@ -82,7 +86,7 @@ export function defineStream<const C extends Columns>(definition: StreamDefiniti
   }
   return {
     name,
-    table: { schema, name: table, columns, ...(tracked && { tracked }) },
+    table: { schema, name: table, columns, ...(tracked && { tracked }), ...(personal && { personal }) },
     ...(fields && { fields }),
     redactRecord: (record) => (isObject(record) ? redact(record) : record),
     mapRecord: (record) => toRow(record, { name, columns, map }),

@@ -1,5 +1,5 @@
 import { RecordError } from '../errors.ts';
-import type { ColumnType, JsonType, KnownFields, Row, Stream } from '../stream.ts';
+import type { ColumnType, JsonType, KnownFields, PersonalColumns, Row, Stream } from '../stream.ts';
 import * as coerce from './coerce.ts';
 
 /**
@@ -43,6 +43,7 @@ export interface RecordTableOptions {
   readonly attributed?: readonly string[];
   /** Columns of which history keeps each value, separated by spaces; none of them personal but ids. */
   readonly tracked?: string;
+  readonly personal?: PersonalColumns;
   /** The deletion time that the record itself contains. */
   readonly deletedAt?: (record: coerce.JsonObject) => string | null;
 }
@@ -52,7 +53,7 @@ export type RecordTable = Pick<Stream, 'name' | 'table' | 'mapRecord'> & { reado
 export function defineTable(
   [schema, table, idField]: readonly [schema: string, table: string, idField: string],
   columns: Readonly<Record<string, Column>>,
-  { known = {}, attributed, tracked, deletedAt = () => null }: RecordTableOptions = {},
+  { known = {}, attributed, tracked, personal, deletedAt = () => null }: RecordTableOptions = {},
 ): RecordTable {
   const name = `${schema}.${table}`;
   const readers = Object.entries(columns).map(([column, one]) => [column, readerOf(column, one)] as const);
@@ -67,6 +68,7 @@ export function defineTable(
       columns: Object.fromEntries(Object.entries(columns).map(([column, { type }]) => [column, type])),
       ...(attributed && { attributed }),
       ...(tracked && { tracked: tracked.split(' ') }),
+      ...(personal && { personal }),
     },
     fields: fieldsOf(columns, known),
     mapRecord(record): Row {

@@ -1,4 +1,4 @@
-import { LeaseBusyError, LeaseLostError, RunCancelledError } from '../errors.ts';
+import { ErasedMeanwhileError, LeaseBusyError, LeaseLostError, RunCancelledError } from '../errors.ts';
 import {
   acquireLease,
   type CheckpointKey,
@@ -17,9 +17,25 @@ const POLL_MS = 250;
  * Does the work under the lease and releases it. The signal also fires with LeaseLostError when another run took the
  * lease, with RunCancelledError when the stream was paused or removed. A busy lease is waited for up to `waitMs`: a
  * process that was killed leaves its own behind for some seconds.
+ * After an erasure that the work could not know of, it is done again from the checkpoint.
  * @throws LeaseBusyError; RunCancelledError while the stream is paused; what the work throws
  */
 export async function withLease<T>(
+  parts: LeaseParts,
+  key: CheckpointKey,
+  options: { readonly waitMs: number; readonly signal: AbortSignal },
+  work: (lease: Lease, signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  for (;;) {
+    try {
+      return await withOneLease(parts, key, options, work);
+    } catch (error) {
+      if (!(error instanceof ErasedMeanwhileError)) throw error;
+    }
+  }
+}
+
+async function withOneLease<T>(
   parts: LeaseParts,
   key: CheckpointKey,
   options: { readonly waitMs: number; readonly signal: AbortSignal },

@@ -6,6 +6,7 @@ import { encodePage, joinPages, type PageWrite } from '../store/mirror/pages.ts'
 import type { QuarantineDetail } from '../store/refusal-detail.ts';
 import type { ListPage, Row, Stream } from '../stream.ts';
 import { type Drift, findDrift, jsonTypeOf } from './drift.ts';
+import { suppress } from './privacy/rules.ts';
 import type { Run } from './run-pass.ts';
 
 interface MappedPage {
@@ -73,6 +74,8 @@ export interface PreparedPage {
   /** What incremental passes are shown has to come as far, or they miss something. */
   readonly newestChange: Date | null;
   readonly gone: readonly string[];
+  /** Ids of records that are not written, because their person was erased. */
+  readonly left: readonly string[];
 }
 
 /** A list without pages may have thousands of rows: mapped in slices, so that signals are served in between. */
@@ -87,17 +90,20 @@ export async function preparePage(run: Run, page: ListPage, askedAt: number): Pr
   };
   const pages: PageWrite[] = [];
   const drift: Drift[] = [];
+  const left: string[] = [];
   for (let from = 0; from === 0 || from < page.records.length; from += SLICE) {
     if (from > 0) await nextTurn();
     const records = page.records.slice(from, from + SLICE);
-    const mapped = mapPage(stream, { ...page, records, entries: page.entries.slice(from) }, run.parts.logger);
+    const all = mapPage(stream, { ...page, records, entries: page.entries.slice(from) }, run.parts.logger);
+    const mapped = await suppress(run.suppressions, stream, all);
+    left.push(...mapped.left);
     // A single record of the largest answer takes half a second to map, and as long to write as text.
     await nextTurn();
-    pages.push(encodeMapped(mapped, target));
+    pages.push({ ...encodeMapped(mapped, target), suppressed: mapped.left.length });
     drift.push(...findDrift(stream, mapped.rows));
   }
   const newestChange = pass === 'incremental' ? null : newestChangeOn(page);
-  return { page: joinPages(pages), drift, newestChange, gone: page.gone ?? [] };
+  return { page: joinPages(pages), drift, newestChange, gone: page.gone ?? [], left };
 }
 
 function newestChangeOn({ entries, serverTime }: ListPage): Date | null {

@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.ts';
+import { ErasedMeanwhileError } from '../errors.ts';
 import type { PrismaClient } from '../generated/prisma/client.ts';
 import type { Logger } from '../logger.ts';
 import type { Lease } from '../store/engine/leases.ts';
@@ -9,6 +10,8 @@ import { bisectPage } from '../store/mirror/bisect-page.ts';
 import { type PageToWrite, type PageWrite, writePage } from '../store/mirror/pages.ts';
 import { deleteSeenIds } from '../store/mirror/seen-ids.ts';
 import type { SuspectQuery } from '../store/mirror/tombstones.ts';
+import type { PrivacyGuard } from '../store/privacy/guard.ts';
+import { NO_SUPPRESSIONS, type Suppressions } from '../store/privacy/suppressions.ts';
 import { withRetry } from '../store/with-retry.ts';
 import { type Connection, type FetchOptions, laneOf, type Outcome, type Pass, type Stream } from '../stream.ts';
 import type { Tracer } from '../trace.ts';
@@ -33,6 +36,8 @@ export interface PassParts {
   readonly lookbackMs: number;
   /** Share of a table, 0 to 1, that may vanish within a day before a person has to agree. */
   readonly deletionLimit: number;
+  /** What was erased stays erased. */
+  readonly privacy: PrivacyGuard;
   /** Set where traces are wanted. */
   readonly tracer?: Tracer;
   /** Called with every page that was written, and how long its transaction took, failed tries included. */
@@ -91,7 +96,11 @@ export async function runPass(parts: PassParts, job: PassJob): Promise<RunResult
     return await withLease(parts, key, { waitMs: job.leaseWaitMs, signal: job.signal }, async (lease, signal) => {
       const before = lease.isContinued ? await readCounts(parts.prisma, lease.runId) : noCounts();
       const run = new Run(parts, job, lease, { signal, counts: before });
-      const ending = await execute(run).catch((error) => endingFor(run, error));
+      const ending = await execute(run).catch((error) => {
+        // Not the end: the run begins again behind the erasure.
+        if (error instanceof ErasedMeanwhileError) throw error;
+        return endingFor(run, error);
+      });
       return close(run, ending, before);
     });
   } catch (error) {
@@ -101,6 +110,7 @@ export async function runPass(parts: PassParts, job: PassJob): Promise<RunResult
 
 async function execute(run: Run): Promise<Ending> {
   const { connection, stream, pass } = run.job;
+  await run.readSuppressions();
   if (!(await mayBegin(run))) {
     const message = `the ${pass} pass waits for the first full read (backfill) of ${stream.name}`;
     return run.ending('postponed', { code: 'backfill_first', message });
@@ -168,6 +178,7 @@ export class Run {
   walkedAt: Watermarks | null;
   /** What a count check has read instead of the whole list: only there are missing rows suspects. */
   scope: Required<Pick<SuspectQuery, 'before' | 'windows'>> | null = null;
+  #suppressions: Suppressions = NO_SUPPRESSIONS;
   #written: RunCounts;
   /** Counted apart, because requests go out while a page is written. */
   #requests: number;
@@ -193,6 +204,17 @@ export class Run {
       this.#requests += 1;
     };
     this.fetch = { signal, maxWaitMs: job.maxWaitMs, lane: laneOf(job.pass), onRequest };
+  }
+
+  /** What the account must not bring back. */
+  get suppressions(): Suppressions {
+    return this.#suppressions;
+  }
+
+  /** Behind the lease: its epoch is older than the list. @throws PrivacyError */
+  async readSuppressions(): Promise<void> {
+    const { connectionId, privacyEpoch } = this.lease;
+    this.#suppressions = await this.parts.privacy.load(connectionId, privacyEpoch);
   }
 
   /** A full sync that also looks for what is gone: all ids it is shown are kept. */

@@ -9,6 +9,7 @@ import { canBeAsked, guardDeletions, readAllSuspects, suspectsOf, unconfirmed } 
 import { isPlainName, ODD_NAME } from './drift.ts';
 import { mapPage } from './map-page.ts';
 import { planLists } from './plan-lists.ts';
+import { suppress } from './privacy/rules.ts';
 import type { Run } from './run-pass.ts';
 import type { Finding, VerifyJob, VerifyReport } from './verify.ts';
 import { idsOn, walkPages } from './walk-pages.ts';
@@ -43,6 +44,7 @@ export class Verifier {
   /** Null, or why nothing was verified. */
   async compare(): Promise<VerifyReport['error']> {
     const { before: since } = suspectsOf(this.#run);
+    await this.#run.readSuppressions();
     await this.#job.connection.open({ ...this.#run.fetch, onRequest: () => {} });
     this.#certainBefore = await this.#readCertainTime();
     const lists = await planLists(this.#run, 'reconcile');
@@ -83,7 +85,7 @@ export class Verifier {
         lookUp: (page) => readSeenIds(parts.prisma, lease, list.id, idsOn(page)),
         prepare: (page) => {
           this.#upstreamTime = Math.max(this.#upstreamTime, page.serverTime ?? 0);
-          return mapPage(this.#job.stream, page);
+          return suppress(this.#run.suppressions, this.#job.stream, mapPage(this.#job.stream, page));
         },
       });
       for await (const { prepared, ids, step } of pages) {

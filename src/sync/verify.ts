@@ -1,4 +1,4 @@
-import { isAbort, LeadmirrorError, LeaseLostError } from '../errors.ts';
+import { ErasedMeanwhileError, isAbort, LeadmirrorError, LeaseLostError } from '../errors.ts';
 import { readCancellation } from '../store/engine/control.ts';
 import { endRun } from '../store/engine/runs.ts';
 import { storeVerification } from '../store/engine/verifications.ts';
@@ -104,6 +104,7 @@ async function explain(thrown: unknown, { parts, lease, fetch, job }: Run): Prom
     const cancellation = await readCancellation(parts.prisma, lease.runId);
     if (cancellation !== null) return cancellation;
   }
+  if (error instanceof ErasedMeanwhileError) throw error;
   if (error instanceof LeadmirrorError && error === cause) return { code: error.code, message: error.message };
   throw error;
 }

@@ -95,7 +95,7 @@ async function writeWalked(
 
 /** Rows do not all go at once by themselves. A full sync that looks for deletions judges that at its end. */
 async function assertNotSuddenlyEmpty(run: Run, { page }: PreparedPage): Promise<void> {
-  if (run.findsDeletions || run.counts.read + page.rowCount + page.bad.length > 0) return;
+  if (run.findsDeletions || run.counts.read + page.rowCount + page.bad.length + (page.suppressed ?? 0) > 0) return;
   const { table, name } = run.job.stream;
   const { alive } = await readVanishing(run.parts.prisma, run.lease, table);
   if (alive > 0) throw suddenlyEmpty(name, alive);
@@ -114,7 +114,9 @@ async function lookUpIds(run: Run, list: List, page: ListPage, prepared: Prepare
   const { parts, lease, job } = run;
   if (list.walk.memory !== 'mirror') return readSeenIds(parts.prisma, lease, list.id, idsOn(page));
   try {
-    return await readUnchangedIds(parts.prisma, lease.connectionId, job.stream.table, prepared.page.json);
+    const known = await readUnchangedIds(parts.prisma, lease.connectionId, job.stream.table, prepared.page.json);
+    // What is not to be written need not be looked for further on.
+    return prepared.left.length === 0 ? known : new Set([...known, ...prepared.left]);
   } catch (error) {
     // A page that cannot even be compared is surely not in the mirror as it is.
     if (isRefusedContent(error)) return new Set();

@@ -213,7 +213,7 @@ describe('a column that the request may tell about instead of the record', () =>
     const columns = Object.keys(LEADS.columns).map((name) => `"${name}" = excluded."${name}"`);
     expect(textOf(LEADS)).toContain(columns.join(', '));
     expect(textOf(LEADS)).toContain(
-      'where (t."content_hash" is distinct from excluded."content_hash" or t."deleted_at" is distinct from excluded."deleted_at") and',
+      'where t.erased_at is null and (t."content_hash" is distinct from excluded."content_hash" or t."deleted_at" is distinct from excluded."deleted_at") and',
     );
   });
 });

@@ -31,7 +31,10 @@ const open = () =>
 const drift = () =>
   query(`select stream, path, kind, types, seen_count::int, cardinality(record_ids) as ids from sync.schema_drift
     order by stream, path, kind`);
-const parts = () => ({ prisma: setup.app.database.prisma, clock: setup.app.clock, logger: unheardLogger() });
+const parts = () => {
+  const { database, clock, privacy } = setup.app;
+  return { prisma: database.prisma, clock, privacy, logger: unheardLogger() };
+};
 const never = new AbortController().signal;
 
 function streamNamed(name: string) {

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { systemClock } from '../../src/clock.ts';
 import { createDatabase, type Database } from '../../src/store/database.ts';
 import { registerStreams } from '../../src/store/engine/streams.ts';
+import { createPrivacyGuard } from '../../src/store/privacy/guard.ts';
 import type { List, ListPage, ListQuery, Pass, Row, SortKey, Stream, Walk } from '../../src/stream.ts';
 import { type RunResult, runPass } from '../../src/sync/run-pass.ts';
 import { createStitchWalk } from '../../src/walks/stitch.ts';
@@ -75,6 +76,7 @@ class Account {
     };
     const parts = {
       prisma: database.prisma,
+      privacy: createPrivacyGuard(database.prisma, { secretKey: null, journal: null }),
       databaseAddress: database.address,
       clock: systemClock,
       logger: unheardLogger(),

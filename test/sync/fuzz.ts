@@ -8,6 +8,7 @@ import type { TiledeskStreamParts } from '../../src/sources/tiledesk/parts.ts';
 import { createRequestsStream } from '../../src/sources/tiledesk/requests.ts';
 import type { TilkeeStreamParts } from '../../src/sources/tilkee/parts.ts';
 import { createTokensStream } from '../../src/sources/tilkee/tokens.ts';
+import { createPrivacyGuard } from '../../src/store/privacy/guard.ts';
 import type { Connection, List, Stream } from '../../src/stream.ts';
 import { type PassParts, runPass } from '../../src/sync/run-pass.ts';
 import { createSnapshotWalk } from '../../src/walks/snapshot.ts';
@@ -199,6 +200,7 @@ function partsOf(logger: Logger): PassParts {
   return {
     ...{ prisma: store.prisma, databaseAddress: 'test', clock: systemClock, logger },
     ...{ lookbackMs: 0, deletionLimit: 0.1 },
+    privacy: createPrivacyGuard(store.prisma, { secretKey: null, journal: null }),
   };
 }
 

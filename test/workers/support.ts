@@ -8,6 +8,7 @@ import { type Config, compareConfigs } from '../../src/config.ts';
 import type { Logger } from '../../src/logger.ts';
 import { createDatabase } from '../../src/store/database.ts';
 import { registerStreams } from '../../src/store/engine/streams.ts';
+import { createPrivacyGuard } from '../../src/store/privacy/guard.ts';
 import type { Connection, FetchOptions, List, Pass, Row, Stream, Walk } from '../../src/stream.ts';
 import { runPass } from '../../src/sync/run-pass.ts';
 import { verifyStream } from '../../src/sync/verify.ts';
@@ -203,6 +204,7 @@ export async function createStubApp(options: StubAppOptions): Promise<App> {
   await registerStreams(prisma, streams, { retires: 'unless_led' });
   const parts = {
     prisma,
+    privacy: createPrivacyGuard(prisma, { secretKey: null, journal: null }),
     databaseAddress: address,
     clock: systemClock,
     logger,
@@ -213,6 +215,7 @@ export async function createStubApp(options: StubAppOptions): Promise<App> {
     config,
     logger,
     clock: systemClock,
+    privacy: parts.privacy,
     database: { prisma, url: databaseUrl, address, embedded: null, close, connections: CONNECTIONS },
     connections,
     streams,

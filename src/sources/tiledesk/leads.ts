@@ -42,6 +42,14 @@ export const LEADS = tiledeskTable(
   },
   {
     tracked: 'status tags company country',
+    personal: {
+      kept: ['status'],
+      isPerson: true,
+      addresses: ['email'],
+      numbers: ['phone'],
+      names: ['fullname'],
+      keys: ['lead_id'],
+    },
     // Status 1000 means deleted upstream; a lead without a date still has to be marked.
     deletedAt: ({ status, updatedAt, createdAt }) =>
       asInteger(status) === DELETED ? (firstOf(asTime, updatedAt, createdAt) ?? '1970-01-01T00:00:00.000Z') : null,

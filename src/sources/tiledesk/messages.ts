@@ -44,7 +44,14 @@ export const MESSAGES = tiledeskTable(
     attributes: anything(),
     metadata: anything(),
   },
-  { attributed: ['request_id'] },
+  {
+    attributed: ['request_id'],
+    personal: {
+      isDeleted: true,
+      refersTo: { request_id: 'tiledesk.requests', sender: 'tiledesk.leads' },
+      links: ['sender', 'senderFullname'],
+    },
+  },
 );
 
 const PARENT = 'tiledesk.requests';

@@ -58,6 +58,27 @@ export const REQUESTS = tiledeskTable(
   {
     tracked:
       'status department_id participants_agents participants_bots assignee priority working_status channel tags rating first_response_at assigned_at closed_at closed_by lead_id draft preflight',
+    personal: {
+      // Its request_id too: a request is asked for by it. Participants are colleagues.
+      kept: (
+        'request_id status channel department_id priority rating has_bot preflight draft first_response_at assigned_at ' +
+        'closed_at waiting_time_ms duration_ms participants participants_agents participants_bots'
+      ).split(' '),
+      addresses: ['contact.email', 'attributes.userEmail', 'raw.snapshot.lead.email'],
+      numbers: ['contact.phone', 'raw.snapshot.lead.phone'],
+      keys: ['request_id'],
+      refersTo: {
+        lead_id: 'tiledesk.leads',
+        requester_id: 'tiledesk.leads',
+        requester: 'tiledesk.project_users',
+        'raw.snapshot.lead._id': 'tiledesk.leads',
+        'raw.snapshot.lead.lead_id': 'tiledesk.leads',
+      },
+      links: (
+        'lead requester requester_id contact snapshot.lead snapshot.requester attributes.userEmail ' +
+        'attributes.userFullname'
+      ).split(' '),
+    },
     known: {
       string: 'lead requester department transcript',
       object: 'lead requester department snapshot',

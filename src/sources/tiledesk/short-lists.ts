@@ -50,6 +50,12 @@ export const PROJECT_USERS = tiledeskTable(
   },
   {
     tracked: 'role user_available status',
+    // Guests are members under their lead's key.
+    personal: {
+      kept: ['id_user', 'role', 'role_type', 'status', 'trashed'],
+      refersTo: { uuid_user: 'tiledesk.leads' },
+      links: ['uuid_user'],
+    },
     known: { string: 'last_ip id_user id_project', object: 'id_user id_project', anything: 'attributes settings' },
   },
 );

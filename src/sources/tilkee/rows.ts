@@ -182,6 +182,14 @@ export const TOKENS = tilkeeTable(
   {
     attributed: ['project_id'],
     tracked: 'won signed signed_status consulted interest nb_connections total_time percentage_read archived_at',
+    personal: {
+      kept: 'project_id won signed consulted first_access_at total_time nb_connections percentage_read'.split(' '),
+      isPerson: true,
+      addresses: ['external_id', 'name'],
+      numbers: ['external_id', 'name'],
+      refersTo: { external_id: 'tiledesk.leads' },
+      links: ['external_id'],
+    },
     known: {
       boolean: `won ${DATES_OR_FALSE} last_signin`,
       number: 'project_id external_id won percent_read',
@@ -218,6 +226,11 @@ export const CONNEXIONS = tilkeeTable(
   },
   {
     attributed: ['token_id', 'project_id'],
+    personal: {
+      kept: ['token_id', 'project_id', 'access_date', 'total_time', 'percentage_read'],
+      refersTo: { token_id: 'tilkee.tokens', 'raw.token.id': 'tilkee.tokens' },
+      links: ['token_id', 'token'],
+    },
     known: {
       boolean: 'company_geoloc_activated',
       number: 'token_id project_id platform_id',

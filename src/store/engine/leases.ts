@@ -33,6 +33,8 @@ export interface Lease extends CheckpointKey {
   readonly runId: bigint;
   /** The run yielded and goes on now, under the same id. */
   readonly isContinued: boolean;
+  /** Pages are written only while the checkpoint still has it: an erasure moves it. */
+  readonly privacyEpoch: bigint;
   /** The configuration that was read last, by any process, had the stream. */
   readonly isConfigured: boolean;
   readonly checkpoint: Checkpoint;
@@ -55,8 +57,16 @@ type LeaseRow = Omit<Lease, keyof CheckpointKey | 'checkpoint' | 'readAt'> &
  * @throws RunCancelledError (`paused`) while a person keeps the stream from running
  */
 export async function acquireLease(prisma: PrismaClient, key: CheckpointKey): Promise<Lease | null> {
+  const { pass } = key;
+  const row = { ...columnsOf(key), pass };
+  // Looked up first: making a row locks the epoch, for which an erasure waits.
+  const known = await prisma.syncCheckpoint.count({ where: row });
+  if (known === 0) await prisma.syncCheckpoint.createMany({ data: [row], skipDuplicates: true });
+  return takeLease(prisma, key);
+}
+
+async function takeLease(prisma: PrismaClient, key: CheckpointKey): Promise<Lease | null> {
   const { connectionId, stream, pass } = key;
-  await prisma.syncCheckpoint.createMany({ data: [{ ...columnsOf(key), pass }], skipDuplicates: true });
   const [row] = await prisma.$queryRaw<LeaseRow[]>`
     with locked as (
       select lease_until, run_id as previous_run_id, yielded_run_id is not distinct from run_id and run_id is not null as is_continued
@@ -81,7 +91,7 @@ export async function acquireLease(prisma: PrismaClient, key: CheckpointKey): Pr
         )
       returning c.lease_token as token, c.run_id as "runId", locked.is_continued as "isContinued",
         coalesce((select s.enabled from sync.streams s where s.connection_id = ${connectionId} and s.stream = ${stream}), true) as "isConfigured",
-        c.watermark, c.walked_at as "walkedAt", c.cursor, c.started_at as "startedAt", c.completed_at as "completedAt",
+        c.privacy_epoch as "privacyEpoch", c.watermark, c.walked_at as "walkedAt", c.cursor, c.started_at as "startedAt", c.completed_at as "completedAt",
         clock_timestamp() as "databaseNow",
         case when not locked.is_continued and (locked.lease_until is not null or exists (
           select 1 from sync.runs r where r.id = locked.previous_run_id and r.outcome is null
@@ -89,10 +99,10 @@ export async function acquireLease(prisma: PrismaClient, key: CheckpointKey): Pr
     )
     select * from taken`;
   if (row === undefined) return assertNotPaused(prisma, key).then(() => null);
-  const { token, runId, isContinued, isConfigured, databaseNow, previousRunId, ...checkpoint } = row;
+  const { token, runId, isContinued, isConfigured, privacyEpoch, databaseNow, previousRunId, ...checkpoint } = row;
   const readAt = performance.now();
   if (previousRunId !== null) await closeTakenOverRuns(prisma, key, row);
-  return { ...key, token, runId, isContinued, isConfigured, databaseNow, readAt, checkpoint };
+  return { ...key, token, runId, isContinued, isConfigured, privacyEpoch, databaseNow, readAt, checkpoint };
 }
 
 async function assertNotPaused(prisma: PrismaClient, key: CheckpointKey): Promise<void> {
@@ -114,6 +124,13 @@ export async function renewLease(prisma: PrismaClient, lease: Lease) {
     select s.paused_at is not null as "isPaused", coalesce(s.enabled, true) as "isConfigured"
     from renewed left join sync.streams s using (connection_id, stream)`;
   return renewed ?? null;
+}
+
+/** Whether the lease is still ours, so that only an erasure kept a page from being written. Its next holder then continues the run. */
+export async function goesOnAfterErasure(prisma: PrismaClient, lease: Lease): Promise<boolean> {
+  const where = { ...columnsOf(lease), pass: lease.pass, lease_token: lease.token, lease_until: { not: null } };
+  const { count } = await prisma.syncCheckpoint.updateMany({ where, data: { yielded_run_id: lease.runId } });
+  return count > 0;
 }
 
 /** Gives the lease back at once; harmless when it was lost. */

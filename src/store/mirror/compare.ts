@@ -84,6 +84,7 @@ with incoming as (
   left join lateral (
     select * from ${tableName(table)} s where s.connection_id = $2 and s.id = i.id limit 1
   ) t on true
+  where t.erased_at is null
 )
 select id, kind, is_fresh, case when kind = 'missing' then '{}' else columns end as columns,
   array(select name from jsonb_object_keys(case when kind <> 'missing'

@@ -24,6 +24,7 @@ const COMMON: Readonly<Record<string, readonly [type: string, comment: string]>>
   synced_at: ['timestamptz(3) not null default current_timestamp', 'Last time this row was written (UTC)'],
   deleted_at: ['timestamptz(3)', 'Found to be gone upstream (UTC); null while it is there'],
   run_id: ['bigint not null', 'sync.runs.id of the run that wrote it last'],
+  erased_at: ['timestamptz(3)', 'A person of the row was erased (UTC): only key and dates are left; null: it was not'],
 };
 
 /**
@@ -56,7 +57,9 @@ async function ensureTable(client: pg.Client, table: TableSpec): Promise<void> {
 
 function addStatements(table: TableSpec, present: Readonly<Record<string, string>>): string[] {
   assertOurs(table, present);
-  const missing = Object.entries(table.columns).filter(([name]) => !(name in present));
+  // Tables of earlier versions have no `erased_at`.
+  const wanted = Object.entries<ColumnType>({ ...table.columns, erased_at: 'timestamptz' });
+  const missing = wanted.filter(([name]) => !(name in present));
   return missing.map(
     ([name, type]) => `alter table ${tableName(table)} add column ${quoteName(name)} ${sqlType(type)}`,
   );
@@ -67,7 +70,7 @@ const formatted = (type: ColumnType): string => (type === 'timestamptz' ? 'times
 
 function assertOurs(table: TableSpec, present: Readonly<Record<string, string>>): void {
   const title = `${table.schema}.${table.name}`;
-  const missing = Object.keys(COMMON).filter((name) => !(name in present));
+  const missing = Object.keys(COMMON).filter((name) => !(name in present) && name !== 'erased_at');
   if (missing.length > 0) {
     const message = `the table ${title} exists and was not made by leadmirror (it has no ${missing.join(', ')}); rename it, or give the stream another name`;
     throw new DatabaseError('database_foreign', message);

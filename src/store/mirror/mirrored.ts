@@ -18,7 +18,7 @@ export async function readMirroredIds(
   if (!(await isBackfillComplete(prisma, { connectionId, stream }))) return null;
   const [schema = '', name = ''] = stream.split('.');
   const rows = await prisma.$queryRawUnsafe<{ id: string }[]>(
-    `select id from ${tableName({ schema, name })} where connection_id = $1 and deleted_at is null
+    `select id from ${tableName({ schema, name })} where connection_id = $1 and deleted_at is null and erased_at is null
       order by created_at desc nulls last, id desc limit $2::bigint`,
     connectionId,
     limit ?? null,
@@ -72,7 +72,7 @@ async function readFollowed(
         jsonb_build_object(${values}) as values
       from ${tableName({ schema, name })}
       where connection_id = $1 and (synced_at, id) > ($2::timestamptz, $3) and synced_at <= $4::timestamptz
-        ${onlyDeleted ? 'and deleted_at is not null' : ''}
+        and erased_at is null ${onlyDeleted ? 'and deleted_at is not null' : ''}
       order by synced_at, id limit $5::int`;
   const parameters = [connectionId, new Date(behind?.at ?? 0), behind?.id ?? '', new Date(untilMs), limit];
   type Found = Omit<FollowedRow, 'position'> & { readonly at: Date; readonly id: string };

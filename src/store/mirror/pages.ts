@@ -1,8 +1,8 @@
-import { LeaseLostError } from '../../errors.ts';
+import { ErasedMeanwhileError, LeaseLostError } from '../../errors.ts';
 import { Prisma, type PrismaClient } from '../../generated/prisma/client.ts';
 import type { Row, TableSpec } from '../../stream.ts';
 import { bindText } from '../driver-adapter.ts';
-import { LEASE_MS, type Lease } from '../engine/leases.ts';
+import { goesOnAfterErasure, LEASE_MS, type Lease } from '../engine/leases.ts';
 import { type BadRecord, quarantineSql, resolveWrittenSql } from '../engine/quarantine.ts';
 import { foldIdleRunSql, type RunCounts, type RunEnd, runLineSql } from '../engine/runs.ts';
 import { encodeRows } from './page-json.ts';
@@ -16,6 +16,8 @@ export interface PageWrite {
   readonly json: string | null;
   readonly rowCount: number;
   readonly bad: readonly BadRecord[];
+  /** Records that the upstream showed and that are not written, because their person was erased. */
+  readonly suppressed?: number;
   /** A stored row written before this time may be replaced by an older version; null: never. */
   readonly replaceWrittenBefore: Date | null;
   /** Written whatever is stored: rows that were found to be wrong. */
@@ -39,6 +41,7 @@ export function joinPages(pages: readonly PageWrite[]): PageWrite {
     json: texts.length === 0 ? null : `[${texts.join(',')}]`,
     rowCount: pages.reduce((sum, { rowCount }) => sum + rowCount, 0),
     bad: pages.flatMap(({ bad }) => bad),
+    suppressed: pages.reduce((sum, { suppressed = 0 }) => sum + suppressed, 0),
   };
 }
 
@@ -82,12 +85,14 @@ const LOCKED = Prisma.sql`exists (select from locked)`;
 /**
  * Writes a page and its progress in one statement, which is its own transaction: stored progress never claims a row
  * that is not there, and never omits one that is. Returns the run's counts after the page.
- * @throws LeaseLostError when another run took over; nothing of the page is kept then
+ * @throws LeaseLostError when another run took over, ErasedMeanwhileError when a person was erased since the run began;
+ * nothing of the page is kept then
  */
 export async function writePage(prisma: PrismaClient, write: PageToWrite): Promise<RunCounts> {
   const [counted] = await bindText(write.page?.json ?? '', (json) => prisma.$queryRaw<Counted[]>(pageSql(write, json)));
   if (counted === undefined) {
     const { stream, pass, connectionId } = write.lease;
+    if (await goesOnAfterErasure(prisma, write.lease)) throw new ErasedMeanwhileError(`${stream} of ${connectionId}`);
     throw new LeaseLostError(
       `${stream} ${pass} of ${connectionId} was taken over by another run; this one stops, nothing is lost`,
     );
@@ -106,11 +111,12 @@ export async function writePage(prisma: PrismaClient, write: PageToWrite): Promi
 /** The counts as far as they are known before the database has answered. */
 function countsBefore({ counts, page }: PageToWrite): RunCounts {
   if (page === null) return counts;
-  const { rowCount, bad } = page;
+  const { rowCount, bad, suppressed = 0 } = page;
   return {
     ...counts,
     pages: counts.pages + 1,
-    read: counts.read + rowCount + bad.length,
+    read: counts.read + rowCount + bad.length + suppressed,
+    unchanged: counts.unchanged + suppressed,
     quarantined: counts.quarantined + bad.length,
   };
 }
@@ -182,7 +188,7 @@ function lockedSql({ lease, checkpoint, end, yields = false }: PageToWrite): Pri
       lease_until = clock_timestamp() + make_interval(secs => ${leaseSeconds}::float8),
       yielded_run_id = case when ${yields} then run_id end, updated_at = now()
     where connection_id = ${lease.connectionId} and stream = ${lease.stream} and pass = ${lease.pass}
-      and lease_token = ${lease.token} and lease_until is not null`;
+      and lease_token = ${lease.token} and lease_until is not null and privacy_epoch = ${lease.privacyEpoch}`;
 }
 
 function isIdle(counts: RunCounts): boolean {
@@ -209,7 +215,7 @@ function incomingPart(table: TableSpec, json: string): Prisma.Sql {
   // The same id twice in one page is legal (keep the newer); by id, so that all writers take their locks in one order.
   return Prisma.sql`
 incoming as materialized (
-  select distinct on (r.id) ${incoming}, md5(r.raw::text) as content_hash,
+  select distinct on (r.id) ${incoming}, case when r.erased_at is null then md5(r.raw::text) else 'erased' end as content_hash,
     coalesce(r.text_repaired, false) as text_repaired
   from jsonb_to_recordset(${json}::jsonb) as r(${recordset})
   order by r.id, r.updated_at desc nulls last
@@ -227,9 +233,10 @@ function upsertParts(table: TableSpec, values: UpsertValues): Prisma.Sql {
   const isWanted = isForced
     ? Prisma.sql`true`
     : Prisma.sql`(t.id is null or (${isDifferent('i')} and ${mayReplace('i')}))`;
+  // What was erased meanwhile stays erased, whatever this page has of it.
   const isStillWanted = isForced
-    ? Prisma.sql`true`
-    : Prisma.sql`${isDifferent('excluded')} and ${mayReplace('excluded')}`;
+    ? Prisma.sql`t.erased_at is null`
+    : Prisma.sql`t.erased_at is null and ${isDifferent('excluded')} and ${mayReplace('excluded')}`;
   // The join leaves unchanged rows out, so that they are not even locked; the conflict clause repeats the test, because
   // another run may have written the row meanwhile. `lateral … limit 1` keeps the planner to one look-up by key per row:
   // without statistics it would read and sort all rows of the connection for every page.
@@ -240,7 +247,7 @@ changed as (
   left join lateral (
     select * from ${target} s where s.connection_id = ${connectionId} and s.id = i.id limit 1
   ) t on true
-  where ${condition} and ${isWanted}
+  where ${condition} and t.erased_at is null and ${isWanted}
 ), written as (
   insert into ${target} as t (connection_id, id, ${stored}, run_id, first_seen_at, synced_at)
   select ${connectionId}::text, id, ${stored}, ${runId}::bigint, now(), now() from changed order by id
@@ -264,7 +271,7 @@ with ${incomingPart(table, json)}, ${upsertParts(table, values)} select read, cr
 /** Builds the fragments that depend on the table only. */
 function fragmentsOf(table: TableSpec) {
   const typed = Object.keys(table.columns);
-  const stored = [...typed, 'raw', 'content_hash', 'text_repaired', 'deleted_at'];
+  const stored = [...typed, 'raw', 'content_hash', 'text_repaired', 'deleted_at', 'erased_at'];
   const list = (names: readonly string[], prefix = '') =>
     Prisma.raw(names.map((name) => `${prefix}${quoteName(name)}`).join(', '));
   const isDifferent = (given: string) => {
@@ -282,7 +289,7 @@ function fragmentsOf(table: TableSpec) {
   return {
     target: Prisma.raw(tableName(table)),
     recordset: Prisma.raw(recordsetOf(table, 'raw jsonb', 'text_repaired boolean')),
-    incoming: list(['id', ...typed, 'raw', 'deleted_at'], 'r.'),
+    incoming: list(['id', ...typed, 'raw', 'deleted_at', 'erased_at'], 'r.'),
     stored: list(stored),
     assignments: Prisma.raw(assignments.join(', ')),
     isDifferent,

@@ -19,7 +19,7 @@ export function readStoredRecords(
 ): Promise<StoredRecord[]> {
   return prisma.$queryRawUnsafe<StoredRecord[]>(
     `select id, content_hash, raw::text as raw from ${tableName(table)}
-      where connection_id = $1 and id > $2 order by id limit $3::bigint`,
+      where connection_id = $1 and id > $2 and erased_at is null order by id limit $3::bigint`,
     connectionId,
     after,
     limit,
@@ -31,7 +31,7 @@ export async function countStoredRecords(
   { connectionId, table }: { readonly connectionId: string; readonly table: TableSpec },
 ): Promise<number> {
   const [row] = await prisma.$queryRawUnsafe<{ count: number }[]>(
-    `select count(*)::int as count from ${tableName(table)} where connection_id = $1`,
+    `select count(*)::int as count from ${tableName(table)} where connection_id = $1 and erased_at is null`,
     connectionId,
   );
   return row?.count ?? 0;
@@ -78,7 +78,7 @@ with derived as materialized (
 ), locked as materialized (
   select t.id
   from derived d join ${target} t on t.connection_id = $2 and t.id = d.id and t.content_hash = d.content_hash
-  where ${isOther}
+  where t.erased_at is null and (${isOther})
   order by t.id for update of t
 ), written as (
   update ${target} t set ${assigned.join(', ')}, content_hash = md5(d.raw::text), synced_at = now()

@@ -80,7 +80,7 @@ export async function readUnchangedIds(
     cross join lateral (
       select * from ${tableName(table)} s where s.connection_id = $2 and s.id = r.id limit 1
     ) t
-    where t.deleted_at is null and t.content_hash = md5(r.raw::text)`;
+    where t.erased_at is not null or (t.deleted_at is null and t.content_hash = md5(r.raw::text))`;
   const rows = await bindText(json, (reference) =>
     prisma.$queryRawUnsafe<{ id: string }[]>(statement, reference, connectionId),
   );

@@ -16,7 +16,7 @@ export const sqlType = (type: ColumnType): string => (type === 'timestamptz' ? '
 /** The columns of rows that come as JSON, for `jsonb_to_recordset`; `more` are further ones. */
 export function recordsetOf({ columns }: TableSpec, ...more: readonly string[]): string {
   const typed = Object.entries(columns).map(([name, type]: [string, ColumnType]) => `${quoteName(name)} ${type}`);
-  return ['id text', ...typed, 'deleted_at timestamptz', ...more].join(', ');
+  return ['id text', ...typed, 'deleted_at timestamptz', 'erased_at timestamptz', ...more].join(', ');
 }
 
 /** Whether stored row `t` differs; a missing value of an attributed column is no difference. */

@@ -44,7 +44,7 @@ export async function readSeenRows(
   const found = await prisma.$queryRawUnsafe<{ row: MirroredRow }[]>(
     `select to_jsonb(t) - 'raw' as row from sync.seen_ids s
       cross join lateral (
-        select * from ${tableName(table)} m where m.connection_id = $1 and m.id = s.id and m.deleted_at is null limit 1
+        select * from ${tableName(table)} m where m.connection_id = $1 and m.id = s.id and m.deleted_at is null and m.erased_at is null limit 1
       ) t
       where s.connection_id = $1 and s.stream = $2 and s.pass = $3 and s.list <> '@asked' limit 20`,
     key.connectionId,
@@ -69,7 +69,7 @@ function suspectsOf({ table, windows }: SuspectQuery): string {
       select true as is_seen from sync.seen_ids s
       where s.connection_id = $1 and s.stream = $2 and s.pass = $3 and s.id = t.id limit 1
     ) seen on true
-    where t.connection_id = $1 and t.deleted_at is null and t.synced_at < $4::timestamptz and seen.is_seen is null
+    where t.connection_id = $1 and t.deleted_at is null and t.erased_at is null and t.synced_at < $4::timestamptz and seen.is_seen is null
       and ($5::timestamptz[] is null) = ($6::timestamptz[] is null)`;
 }
 
@@ -88,7 +88,7 @@ export async function readVanishing(
 ): Promise<{ alive: number; deletedToday: number }> {
   const [row] = await prisma.$queryRaw<{ alive: number; deletedToday: number }[]>`
     select (select count(*) from ${Prisma.raw(tableName(table))}
-        where connection_id = ${connectionId} and deleted_at is null)::int as alive,
+        where connection_id = ${connectionId} and deleted_at is null and erased_at is null)::int as alive,
       coalesce(sum(deleted), 0)::int as "deletedToday" from sync.runs
     where connection_id = ${connectionId} and stream = ${stream} and started_at > now() - interval '1 day'`;
   if (row === undefined) throw new Error('a sum answers one line');
@@ -103,5 +103,5 @@ export function tombstonesSql(
   return Prisma.sql`
     update ${Prisma.raw(tableName(table))} set deleted_at = now(), synced_at = now(), run_id = ${lease.runId}
     where connection_id = ${lease.connectionId} and id = any(${ids}::text[]) and deleted_at is null
-      and (synced_at < ${before}::timestamptz or ${before}::timestamptz is null)`;
+      and erased_at is null and (synced_at < ${before}::timestamptz or ${before}::timestamptz is null)`;
 }

@@ -1,0 +1,198 @@
+import { resolve } from 'node:path';
+import { erasureParts, erasureTargets } from '../app/erase-person.ts';
+import type { App } from '../app.ts';
+import { countStoredRecords } from '../store/mirror/reproject.ts';
+import type { ErasureTarget, Selectors } from '../sync/privacy/closure.ts';
+import {
+  type ErasureReport,
+  erasePerson,
+  lift,
+  type PlannedErasure,
+  planErasure,
+  replay,
+  resume,
+} from '../sync/privacy/erase.ts';
+import { type CommandContext, type CommandProcess, runOnApp, UsageError } from './command.ts';
+import { EXIT, type ExitCode } from './exit-codes.ts';
+import { formatCount } from './format.ts';
+
+export interface ErasureFlags {
+  readonly lead?: readonly string[];
+  readonly email?: readonly string[];
+  readonly phone?: readonly string[];
+  readonly link?: readonly string[];
+  readonly request?: readonly string[];
+  /** `tiledesk.users:5f…` */
+  readonly include?: readonly string[];
+  readonly connection?: string;
+  readonly dryRun?: boolean;
+  readonly yes?: boolean;
+  readonly force?: boolean;
+  readonly alsoFuture?: boolean;
+  readonly deleteRows?: boolean;
+  readonly reason?: string;
+  readonly reference?: string;
+  readonly resume?: string;
+  readonly replay?: string;
+  readonly lift?: string;
+  readonly json?: boolean;
+}
+
+/** Erases a person, or shows what that would take; after a restore, all persons that were erased. */
+export async function forget(options: ErasureFlags, proc: CommandProcess): Promise<void> {
+  await runOnApp({ json: options.json, proc }, async (app, context) => {
+    if (options.replay !== undefined) return replayJournal(app, context, options.replay, options);
+    if (options.lift !== undefined) return liftErasure(app, context, options.lift, options);
+    if (options.resume === undefined) return eraseSelected(app, context, options);
+    assertErasureId(options.resume);
+    const report = await resume(await erasureParts(app, context), options.resume);
+    return showReport(context, report, options);
+  });
+}
+
+async function eraseSelected(app: App, context: CommandContext, options: ErasureFlags): Promise<ExitCode> {
+  const selectors = readSelectors(options);
+  const isTerminal = context.proc.stdout.isTTY === true;
+  if (options.yes !== true && options.dryRun !== true && !isTerminal) {
+    throw new UsageError('Without a terminal, forget needs --dry-run (show what it would erase) or --yes (erase it)');
+  }
+  const { prisma } = app.database;
+  const targets = await erasureTargets(app);
+  const connectionIds = [...new Set(targets.map(({ connectionId }) => connectionId))].filter(
+    (id) => (options.connection ?? id) === id,
+  );
+  if (connectionIds.length === 0) throw new UsageError(`There is no connection ${options.connection ?? ''}`);
+  const planned = await planErasure({ prisma, targets }, connectionIds, selectors);
+  if (planned.plan.rows.length + planned.plan.quarantine.length === 0) {
+    throw new UsageError('Nothing in the mirror belongs to this person; nothing was erased');
+  }
+  assertOneAccount(planned, options);
+  if (options.dryRun === true || options.yes !== true) return showPlan(context, planned, options);
+  const parts = await erasureParts(app, context);
+  const tooMuch = options.force === true ? null : await whyTooMuch(planned, app, targets);
+  if (tooMuch !== null) throw new UsageError(tooMuch);
+  const { alsoFuture = false, deleteRows: deletesRows = false, reference = null } = options;
+  const reason = options.reason ?? (alsoFuture ? 'objection' : 'request');
+  return showReport(
+    context,
+    await erasePerson(parts, planned.plan, { reason, reference, alsoFuture, deletesRows }),
+    options,
+  );
+}
+
+/** @throws UsageError */
+function readSelectors(options: ErasureFlags): Selectors {
+  const { lead = [], email = [], phone = [], link = [], request = [], include = [] } = options;
+  const given = [...lead, ...email, ...phone, ...link, ...request, ...include];
+  if (given.length === 0 || given.some((value) => value.trim() === '')) {
+    throw new UsageError('Whom? Give --lead, --email, --phone, --link or --request; each may be repeated');
+  }
+  const rows = include.map((text) => {
+    const [, stream, id] = /^([a-z0-9_]+\.[a-z0-9_]+):(.+)$/.exec(text) ?? [];
+    if (stream === undefined || id === undefined) throw new UsageError(`--include takes stream:id, not ${text}`);
+    return { stream, id };
+  });
+  return { leads: lead, emails: email, phones: phone, links: link, requests: request, rows };
+}
+
+const MOST_LEADS = 5;
+const MOST_ROWS = 100;
+
+/** Tilkee's ids are numbers, which several accounts have. @throws UsageError */
+function assertOneAccount({ plan }: PlannedErasure, { link = [], connection }: ErasureFlags): void {
+  const accounts = plan.rows.filter(({ stream, id }) => stream === 'tilkee.tokens' && link.includes(id));
+  if (connection !== undefined || new Set(accounts.map(({ connectionId }) => connectionId)).size < 2) return;
+  throw new UsageError('Several accounts have a link of this id; name one with --connection');
+}
+
+/** More than one person has as a rule; null: it is not. */
+async function whyTooMuch(
+  { matched }: PlannedErasure,
+  app: App,
+  targets: readonly ErasureTarget[],
+): Promise<string | null> {
+  const leads = matched['tiledesk.leads'] ?? 0;
+  const again = 'Look at it with --dry-run; if it is one person all the same, add --force. Nothing was erased';
+  if (leads > MOST_LEADS) return `${leads} leads belong to this, more than one person has as a rule. ${again}`;
+  for (const [stream, count] of Object.entries(matched)) {
+    const tables = targets.filter((target) => target.stream.name === stream);
+    if (count <= MOST_ROWS || tables.length === 0) continue;
+    const rows = await Promise.all(
+      tables.map(({ connectionId, stream: { table } }) =>
+        countStoredRecords(app.database.prisma, { connectionId, table }),
+      ),
+    );
+    if (count > rows.reduce((sum, one) => sum + one, 0) / 100) {
+      return `${formatCount(count)} rows of ${stream} belong to this, more than 1 % of the table. ${again}`;
+    }
+  }
+  return null;
+}
+
+function assertErasureId(id: string): void {
+  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id)) {
+    throw new UsageError(`${id} is no id of an erasure; sync.erasures lists them`);
+  }
+}
+
+const lines = (counts: Readonly<Record<string, number>>): string[] =>
+  Object.entries(counts).map(([table, count]) => `  ${table}: ${formatCount(count)}`);
+
+function showPlan({ printResult }: CommandContext, planned: PlannedErasure, { json }: ErasureFlags): ExitCode {
+  const { matched, alike, sharedNames } = planned;
+  const document = { erasure: null, state: 'dry_run', matched, erased: {}, residue: {}, alike };
+  printResult(json, document, () => [
+    'Belongs to this person:',
+    ...lines(matched),
+    ...(Object.keys(alike).length === 0
+      ? []
+      : [
+          'Holds an address, number or name of theirs as well, and is not erased (--include stream:id adds a row):',
+          ...lines(alike),
+        ]),
+    ...(sharedNames === 0 ? [] : ['Another person has the same name: texts are not searched for it.']),
+    '',
+    'Nothing was erased. To erase it: the same command with --yes',
+  ]);
+  return EXIT.done;
+}
+
+function showReport({ printResult }: CommandContext, report: ErasureReport, options: ErasureFlags): ExitCode {
+  const { isVacuumed, ...document } = report;
+  printResult(options.json, document, () => describe(report, isVacuumed));
+  return report.state === 'done' ? EXIT.done : EXIT.failed;
+}
+
+function describe({ erasure, state, erased, residue }: ErasureReport, isVacuumed: boolean): string[] {
+  return [
+    `Erasure ${erasure}: ${state === 'done' ? 'done, and nothing of the person was found afterwards' : 'done, but the person was found in'}`,
+    ...(state === 'done' ? [] : [...lines(residue), 'Look at these rows; --include stream:id erases one as well.']),
+    'Erased:',
+    ...lines(erased),
+    ...(isVacuumed
+      ? []
+      : ['The tables could not be vacuumed: old versions of the rows stay in the files until Postgres does it.']),
+    'Not reached: Tiledesk and Tilkee themselves, backups and archived WAL until they expire, replicas until they have caught up, and exports.',
+  ];
+}
+
+async function liftErasure(app: App, context: CommandContext, id: string, { json }: ErasureFlags) {
+  assertErasureId(id);
+  const { freed } = await lift(await erasureParts(app, context), id);
+  context.printResult(json, { erasure: id, state: 'lifted', freed }, () => [
+    `Erasure ${id} is lifted; the next full sync writes what the upstream still has (${formatCount(freed)} rows are free to be written).`,
+  ]);
+  return EXIT.done;
+}
+
+async function replayJournal(app: App, context: CommandContext, path: string, { json }: ErasureFlags) {
+  const journal = resolve(context.proc.cwd(), path);
+  const reports = await replay(await erasureParts(app, { signal: context.signal, journal }));
+  const isDone = reports.every(({ state }) => state === 'done');
+  const documents = reports.map(({ isVacuumed, ...document }) => document);
+  context.printResult(json, { state: isDone ? 'done' : 'residue', erasures: documents }, () => [
+    `${formatCount(reports.length)} erasures repeated. Runs may begin again.`,
+    ...reports.filter(({ state }) => state !== 'done').flatMap((report) => describe(report, report.isVacuumed)),
+  ]);
+  return isDone ? EXIT.done : EXIT.failed;
+}

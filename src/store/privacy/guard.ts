@@ -1,0 +1,81 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { PrivacyError } from '../../errors.ts';
+import type { PrismaClient, SyncPrivacy } from '../../generated/prisma/client.ts';
+import { type Journal, journalStamp, lastDigest, readJournal } from './journal.ts';
+import { readPrivacySecret } from './key.ts';
+import { suppressionKey } from './marks.ts';
+import { readHashes, StoredSuppressions, type Suppressions } from './suppressions.ts';
+
+export interface PrivacySettings {
+  /** LEADMIRROR_SECRET_KEY */
+  readonly secretKey: string | null;
+  /** PRIVACY_JOURNAL */
+  readonly journal: string | null;
+}
+
+/** What every writer of rows asks before it begins. */
+export interface PrivacyGuard {
+  /**
+   * What the account must not bring back. `epoch`: that of the checkpoint, read before.
+   * @throws PrivacyError while the database lacks erasures that the journal has, or the key is lost
+   */
+  load(connectionId: string, epoch: bigint): Promise<Suppressions>;
+}
+
+/** An erasure writes its line before it commits: so long the journal may be ahead. */
+const AHEAD_MS = 10_000;
+const POLL_MS = 250;
+
+export function createPrivacyGuard(prisma: PrismaClient, settings: PrivacySettings): PrivacyGuard {
+  const kept = new Map<string, { readonly epoch: bigint; readonly list: Suppressions }>();
+  let checked = '';
+
+  async function assertComplete(): Promise<void> {
+    for (let waitedMs = 0; ; waitedMs += POLL_MS) {
+      const state = await prisma.syncPrivacy.findUniqueOrThrow({ where: { id: 1 } });
+      const stamp = `${settings.journal === null ? 'none' : await journalStamp(settings.journal)} ${state.journal_hash}`;
+      if (stamp === checked) return;
+      const problem = whatIsMissing(settings.journal === null ? null : await readJournal(settings.journal), state);
+      if (problem === null) {
+        checked = stamp;
+        return;
+      }
+      if (problem.code !== 'erasures_missing' || state.journal_id === null || waitedMs >= AHEAD_MS) throw problem;
+      await delay(POLL_MS);
+    }
+  }
+
+  return {
+    async load(connectionId, epoch) {
+      await assertComplete();
+      const known = kept.get(connectionId);
+      if (known?.epoch === epoch) return known.list;
+      const hashes = await readHashes(prisma, connectionId);
+      const secret = hashes.length === 0 ? null : await readPrivacySecret(prisma, settings.secretKey);
+      if (hashes.length > 0 && secret === null) throw new PrivacyError('privacy_key_missing', KEY_GONE);
+      const key = suppressionKey(secret ?? Buffer.alloc(32));
+      const list = new StoredSuppressions(prisma, { connectionId, key, hashes });
+      kept.set(connectionId, { epoch, list });
+      return list;
+    },
+  };
+}
+
+const KEY_GONE =
+  'persons were erased here, and the key that keeps them from coming back is no longer in sync.secrets; nothing is written. Restore that row, or bring the key back from the journal: leadmirror forget --replay <journal>';
+
+/** Null: the database has all that the journal has. */
+export function whatIsMissing(journal: Journal | null, state: SyncPrivacy): PrivacyError | null {
+  const { journal_id: id, journal_hash: hash } = state;
+  if (id === null && (journal === null || journal.entries.length === 0)) return null;
+  const isKnown = journal !== null && (id === null || (journal.head.journal === id && knows(journal, hash ?? id)));
+  if (!isKnown) return new PrivacyError('erasures_journal_missing', JOURNAL_MISSING);
+  return id !== null && lastDigest(journal) === hash ? null : new PrivacyError('erasures_missing', ERASURES_MISSING);
+}
+
+const knows = ({ head, digests }: Journal, hash: string): boolean => head.journal === hash || digests.includes(hash);
+
+const JOURNAL_MISSING =
+  'persons were erased here, and PRIVACY_JOURNAL does not name the journal of these erasures, so it is not known whether any is missing; nothing is written. Let PRIVACY_JOURNAL name that file, for every process';
+const ERASURES_MISSING =
+  'the journal of erasures is ahead of the database, as after a restored backup; nothing is written until they are repeated: leadmirror forget --replay <journal>';

@@ -1,0 +1,130 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { open, readFile, stat } from 'node:fs/promises';
+import { PrivacyError } from '../../errors.ts';
+import { replaceFile } from '../../replace-file.ts';
+
+/**
+ * The journal of erasures: a file outside the database and its backups, so that a restored database learns what was
+ * erased since. Each line is JSON; the first names the journal and holds the key of the hashes, encrypted with
+ * LEADMIRROR_SECRET_KEY, because a backup from before the first erasure has none. No line holds personal data.
+ */
+export interface JournalHead {
+  readonly journal: string;
+  /** base64 */
+  readonly key: string;
+}
+
+export interface JournalHash {
+  readonly connection: string;
+  /** base64 */
+  readonly hash: string;
+  readonly kind: string;
+  readonly stream: string | null;
+  readonly created: string | null;
+  readonly until: string | null;
+}
+
+export type JournalEntry =
+  | {
+      readonly erasure: string;
+      readonly at: string;
+      readonly reason: string;
+      readonly deletes: boolean;
+      readonly hashes: readonly JournalHash[];
+    }
+  | { readonly lifted: string; readonly at: string };
+
+export interface Journal {
+  readonly head: JournalHead;
+  readonly entries: readonly JournalEntry[];
+  /** The digest behind each entry: of the entry and of all before it. */
+  readonly digests: readonly string[];
+  /** Bytes of all whole lines. */
+  readonly size: number;
+}
+
+/** The digest of a journal without entries is its id. */
+export const lastDigest = ({ head, digests }: Journal): string => digests.at(-1) ?? head.journal;
+
+const digest = (before: string, line: string): string =>
+  createHash('sha256').update(`${before}\n${line}`).digest('hex');
+
+/** Null: there is no such file. A last line that was cut short counts as not written. @throws PrivacyError */
+export async function readJournal(path: string): Promise<Journal | null> {
+  const facts = await stat(path).catch(() => null);
+  if (facts !== null && !facts.isFile()) throw unusable(path, new Error('no file'));
+  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return null;
+    throw unusable(path, error);
+  });
+  if (text === null) return null;
+  const lines = text.split('\n').slice(0, -1);
+  try {
+    const head = JSON.parse(lines[0] ?? '') as JournalHead;
+    if (typeof head.journal !== 'string' || typeof head.key !== 'string') throw new SyntaxError('no head');
+    const digests: string[] = [];
+    const entries = lines.slice(1).map((line): JournalEntry => {
+      digests.push(digest(digests.at(-1) ?? head.journal, line));
+      return JSON.parse(line);
+    });
+    return { head, entries, digests, size: Buffer.byteLength(`${lines.join('\n')}\n`) };
+  } catch (error) {
+    throw unusable(path, error as Error);
+  }
+}
+
+/** @throws PrivacyError when it cannot be written; nothing is left of it then */
+export async function createJournal(path: string, sealedKey: Buffer): Promise<Journal> {
+  const head: JournalHead = { journal: randomUUID(), key: sealedKey.toString('base64') };
+  const line = `${JSON.stringify(head)}\n`;
+  await appendSafely(path, line, 0);
+  return { head, entries: [], digests: [], size: Buffer.byteLength(line) };
+}
+
+/** Returns the digest behind the new entry, which is on the disk by then. @throws PrivacyError, and nothing is written */
+export async function appendEntry(path: string, journal: Journal, entry: JournalEntry): Promise<string> {
+  const line = JSON.stringify(entry);
+  await appendSafely(path, `${line}\n`, journal.size);
+  return digest(lastDigest(journal), line);
+}
+
+/** Writes behind `size`: what a full disk or a kill left there is cut off. */
+async function appendSafely(path: string, text: string, size: number): Promise<void> {
+  try {
+    const file = await open(path, size === 0 ? 'wx' : 'r+', 0o600);
+    try {
+      await file.truncate(size);
+      try {
+        await file.write(text, size);
+        await file.sync();
+      } catch (error) {
+        await file.truncate(size).catch(() => {});
+        throw error;
+      }
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    throw unusable(path, error as NodeJS.ErrnoException);
+  }
+}
+
+/** Puts the key of another LEADMIRROR_SECRET_KEY into the first line. */
+export async function replaceHeadKey(path: string, { head, entries }: Journal, sealedKey: Buffer): Promise<void> {
+  const lines = [{ ...head, key: sealedKey.toString('base64') }, ...entries].map((line) => JSON.stringify(line));
+  await replaceFile(path, `${lines.join('\n')}\n`, { isPrivate: true });
+}
+
+/** Changes with every write. */
+export async function journalStamp(path: string): Promise<string> {
+  const facts = await stat(path, { bigint: true }).catch(() => null);
+  return facts === null ? 'none' : `${facts.ino} ${facts.size} ${facts.mtimeNs}`;
+}
+
+function unusable(path: string, error: NodeJS.ErrnoException | Error): PrivacyError {
+  const why = 'code' in error && error.code !== undefined ? ` (${error.code})` : '';
+  return new PrivacyError(
+    'journal_unusable',
+    `the journal of erasures, ${path}, cannot be read or written${why}; nothing was erased. PRIVACY_JOURNAL names it: it has to be in a folder that exists, with room, and be a journal that leadmirror wrote`,
+  );
+}

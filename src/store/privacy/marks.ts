@@ -1,0 +1,47 @@
+import { createHmac, hkdfSync } from 'node:crypto';
+
+/**
+ * What is suppressed, as a text that is hashed with the key of the database: a row by its stream and id, an e-mail
+ * address, a phone number. Only the hashes are stored.
+ */
+export type Mark = string;
+
+export const rowMark = (stream: string, id: string): Mark => `row ${stream} ${id}`;
+export const addressMark = (address: string): Mark => `address ${address}`;
+export const numberMark = (number: string): Mark => `number ${number}`;
+
+/** 128 bits: enough that no two of billions of marks share one. */
+export const HASH_BYTES = 16;
+
+/** The key under which marks are hashed; other uses of the database's key get others. */
+export const suppressionKey = (secret: Buffer): Buffer =>
+  Buffer.from(hkdfSync('sha256', secret, '', 'leadmirror suppress', 32));
+
+export const hashMark = (key: Buffer, mark: Mark): Buffer =>
+  createHmac('sha256', key).update(mark).digest().subarray(0, HASH_BYTES);
+
+/** As `reporting.email_of`: the first e-mail address in a text, in lower case; null: there is none. */
+export function addressOf(given: unknown): string | null {
+  if (typeof given !== 'string') return null;
+  return ADDRESS.exec(given.slice(0, 1000).toLowerCase())?.[0] ?? null;
+}
+
+const ADDRESS = /[a-z0-9._%+'-]+@[a-z0-9-]+(?:\.[a-z0-9-]+)+/;
+
+/** As `reporting.phone_of`: digits without 00 or + in front; null: not 7 to 15, or one digit repeated. */
+export function numberOf(given: unknown): string | null {
+  const text = typeof given === 'number' ? String(given) : given;
+  if (typeof text !== 'string') return null;
+  const digits = text
+    .slice(0, 100)
+    .replace(/[^0-9]/g, '')
+    .replace(/^00/, '');
+  return /^[0-9]{7,15}$/.test(digits) && !/^(.)\1*$/.test(digits) ? digits : null;
+}
+
+/** All addresses and numbers in a longer text, such as one in quarantine. */
+export function marksIn(text: string): Mark[] {
+  const addresses = text.toLowerCase().match(new RegExp(ADDRESS, 'g')) ?? [];
+  const numbers = (text.match(/\+?\d[\d ()./-]{5,30}\d/g) ?? []).flatMap((found) => numberOf(found) ?? []);
+  return [...addresses.map(addressMark), ...numbers.map(numberMark)];
+}

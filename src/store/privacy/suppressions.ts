@@ -1,0 +1,84 @@
+import type { PrismaClient } from '../../generated/prisma/client.ts';
+import { HASH_BYTES, hashMark, type Mark } from './marks.ts';
+
+/** What an account must not bring back, as it was read after the epoch of the run's checkpoint. */
+export interface Suppressions {
+  readonly isEmpty: boolean;
+  has(mark: Mark): boolean;
+  /** Until when (ms) what was created is covered, by mark; `Infinity`: for ever. Marks that were lifted are left out. */
+  limitsOf(marks: readonly Mark[]): Promise<ReadonlyMap<Mark, number>>;
+}
+
+export class StoredSuppressions implements Suppressions {
+  readonly #prisma: PrismaClient;
+  readonly #connectionId: string;
+  readonly #key: Buffer;
+  /** Hashes in order, one behind the other: 16 bytes of memory each, where a set takes 53. */
+  readonly #hashes: Buffer;
+
+  constructor(prisma: PrismaClient, { connectionId, key, hashes }: SuppressionParts) {
+    this.#prisma = prisma;
+    this.#connectionId = connectionId;
+    this.#key = key;
+    this.#hashes = hashes;
+  }
+
+  get isEmpty(): boolean {
+    return this.#hashes.length === 0;
+  }
+
+  has(mark: Mark): boolean {
+    const hash = hashMark(this.#key, mark);
+    let [low, high] = [0, this.#hashes.length / HASH_BYTES];
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const at = middle * HASH_BYTES;
+      const order = this.#hashes.compare(hash, 0, HASH_BYTES, at, at + HASH_BYTES);
+      if (order === 0) return true;
+      if (order < 0) low = middle + 1;
+      else high = middle;
+    }
+    return false;
+  }
+
+  async limitsOf(marks: readonly Mark[]): Promise<ReadonlyMap<Mark, number>> {
+    const limits = new Map<Mark, number>();
+    if (marks.length === 0) return limits;
+    const byHash = new Map(marks.map((mark) => [hashMark(this.#key, mark).toString('base64'), mark]));
+    const where = { connection_id: this.#connectionId };
+    const hashes = [...byHash.keys()].map((hash) => Buffer.from(hash, 'base64'));
+    const rows = await this.#prisma.syncSuppression.findMany({
+      where: { ...where, hash: { in: hashes } },
+      select: { hash: true, until: true },
+    });
+    for (const { hash, until } of rows) {
+      const mark = byHash.get(Buffer.from(hash).toString('base64')) ?? '';
+      limits.set(mark, Math.max(limits.get(mark) ?? 0, until?.getTime() ?? Number.POSITIVE_INFINITY));
+    }
+    return limits;
+  }
+}
+
+/** Of an account without any. */
+export const NO_SUPPRESSIONS: Suppressions = {
+  isEmpty: true,
+  has: () => false,
+  limitsOf: async () => new Map(),
+};
+
+export interface SuppressionParts {
+  readonly connectionId: string;
+  readonly key: Buffer;
+  readonly hashes: Buffer;
+}
+
+/** All hashes of an account in order; empty: there are none. */
+export async function readHashes(prisma: PrismaClient, connectionId: string): Promise<Buffer> {
+  const [row] = await prisma.$queryRaw<{ hashes: Uint8Array | null }[]>`
+    select string_agg(hash, ''::bytea order by hash) as hashes from sync.suppressions where connection_id = ${connectionId}`;
+  return Buffer.from(row?.hashes ?? []);
+}
+
+/** How many erasures there were, for a writer that has no checkpoint. */
+export const readPrivacyEpoch = async (prisma: PrismaClient): Promise<bigint> =>
+  (await prisma.syncPrivacy.findUniqueOrThrow({ where: { id: 1 } })).epoch;

@@ -1,0 +1,43 @@
+import { readFile, stat } from 'node:fs/promises';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { refreshReporting } from '../../src/store/reports/refresh.ts';
+import { erasePerson, type PrivacySetup, planFor, query, searchDump, setupPrivacy } from './support.ts';
+
+let setup: PrivacySetup;
+beforeAll(async () => {
+  setup = await setupPrivacy({ leads: 60, requests: 120, now: Date.now() - 3_600_000 });
+  await setup.syncAll();
+  await refreshReporting(setup.app.database);
+});
+afterAll(() => setup.close());
+
+describe('forget', () => {
+  it('leaves no trace of a person, and no later pass writes it again', async () => {
+    const { app, database } = setup;
+    const [lead] = await query<{ id: string; email: string; fullname: string }>(
+      database.url,
+      `select l.id, l.email, l.fullname from tiledesk.leads l join tiledesk.requests r on r.lead_id = l.id
+        where l.email is not null and l.fullname like '% %' limit 1`,
+    );
+    if (lead === undefined) throw new Error('no lead with a request');
+    const needles = [lead.email, lead.fullname];
+    expect((await searchDump(database.url, needles)).length).toBeGreaterThan(2);
+    const planned = await planFor(app, { emails: [lead.email] });
+    expect(planned).toMatchObject({ alike: {}, matched: { 'tiledesk.leads': 1 } });
+
+    const report = await erasePerson(app, { emails: [lead.email] });
+
+    expect(report).toMatchObject({ state: 'done', residue: {} });
+    expect(await searchDump(database.url, needles)).toEqual([]);
+    const [row] = await query(database.url, 'select * from tiledesk.leads where id = $1', [lead.id]);
+    expect(row).toMatchObject({ raw: { erased: true }, content_hash: 'erased', company: null, status: 100 });
+    for (const pass of ['incremental', 'reconcile'] as const) {
+      for (const result of await setup.syncAll(pass)) {
+        expect(result).toMatchObject({ outcome: 'succeeded', created: 0, updated: 0, deleted: 0 });
+      }
+    }
+    expect(await searchDump(database.url, needles)).toEqual([]);
+    expect(await readFile(setup.journal, 'utf8')).not.toContain(lead.email);
+    expect((await stat(setup.journal)).mode & 0o777).toBe(0o600);
+  });
+});
