@@ -1,6 +1,6 @@
 /**
  * A simulated Tiledesk server for the benchmarks: any number of projects, of any size, in no memory. Every row is made from its number when it is asked
- * for; a row's id, creation and change follow the same order, so that any page of any sort is arithmetic. Nobody edits or removes a row; a growing list
+ * for; a row's id, creation and change follow the same order, so that any page of any sort is arithmetic. Nobody edits a row; a growing list
  * gets one more row each `spacingMs`. Limit, faults and log are those of the sandbox, and so is the reading of the list parameters.
  */
 import { createHash } from 'node:crypto';
@@ -15,6 +15,8 @@ export interface EndlessList {
   /** Between the creation of two rows; whole milliseconds. */
   readonly spacingMs: number;
   readonly isGrowing?: boolean;
+  /** Numbers of rows that were removed for good. */
+  readonly gone?: ReadonlySet<number>;
   /** Each row is filled up to that many bytes: leads in their note, requests in their transcript. */
   readonly bytesEach?: number;
 }
@@ -83,6 +85,13 @@ function answer(call: Call, { project }: EndlessTiledeskOptions, startedAt: numb
       const query = readRequestList(call.query, { viewer: { userId: '', role: 'owner' }, serverVersion: 'new' });
       return page('requests', query, new NumberedList(found.requests, time), requestRow(id, found.requests));
     }
+    case `requests/${rest[0]}`: {
+      const n = Number(rest[0]?.split('-').at(-1));
+      const { gone, rows } = found.requests;
+      if (!(n < rows) || gone?.has(n)) return json({ success: false, msg: 'Object not found.' }, 404);
+      const row = requestRow(id, found.requests)(n, new NumberedList(found.requests, time).timeOf(n));
+      return { status: 200, body: row, type: 'json' };
+    }
     case 'departments/allstatus':
       return json([
         { _id: idOf(id, 0, 0), name: 'Default', default: true, status: 1, id_project: id, routing: 'assigned' },
@@ -110,15 +119,28 @@ class NumberedList {
   readonly count: number;
   readonly #first: number;
   readonly #spacingMs: number;
+  readonly #gone: ReadonlySet<number>;
 
-  constructor({ rows, spacingMs, isGrowing }: EndlessList, { startedAt, now }: { startedAt: number; now: number }) {
+  constructor(
+    { rows, spacingMs, isGrowing, gone = new Set() }: EndlessList,
+    { startedAt, now }: { startedAt: number; now: number },
+  ) {
     this.#spacingMs = spacingMs;
+    this.#gone = gone;
     this.#first = startedAt - rows * spacingMs;
     this.count = isGrowing === true ? rows + Math.floor((now - startedAt) / spacingMs) : rows;
   }
 
   timeOf(n: number): number {
     return this.#first + n * this.#spacingMs;
+  }
+
+  isGone(n: number): boolean {
+    return this.#gone.has(n);
+  }
+
+  goneBetween(low: number, high: number): number {
+    return [...this.#gone].filter((n) => low <= n && n < high).length;
   }
 
   /** The numbers of the rows in a range: from the first to before the second. */
@@ -138,13 +160,16 @@ function page<D>(
 ): Answer {
   if (!['_id', 'createdAt', 'updatedAt'].includes(query.field)) throw new Error(`no order by ${query.field} here`);
   const [low, high] = list.between(query.range);
-  const size = Math.max(0, Math.min(query.take, high - low - query.skip));
   const rows: string[] = [];
-  for (let i = query.skip; i < query.skip + size; i++) {
+  // Pages behind removed rows begin later: those are looked for from the front.
+  let skip = list.goneBetween(low, high) === 0 ? 0 : query.skip;
+  for (let i = query.skip - skip; i < high - low && rows.length < query.take; i++) {
     const n = query.direction === 1 ? low + i : high - 1 - i;
-    rows.push(row(n, list.timeOf(n)));
+    if (list.isGone(n)) continue;
+    if (skip > 0) skip -= 1;
+    else rows.push(row(n, list.timeOf(n)));
   }
-  const count = query.hasCount ? high - low : 0;
+  const count = query.hasCount ? high - low - list.goneBetween(low, high) : 0;
   const body = `{"perPage":${query.perPage},"count":${count},"${name}":[${rows.join(',')}]}`;
   return { status: 200, body, type: 'json' };
 }

@@ -21,7 +21,7 @@ describe('a count check', () => {
   let mirror: MirrorSetup;
   let created: [id: string, createdAt: string][];
   beforeAll(async () => {
-    mirror = await setupMirror({ leads: 200, requests: 3_000, months: 6 });
+    mirror = await setupMirror({ leads: 60, requests: 700, months: 6 }, { TILEDESK_PAGE_SIZE: '20' });
     await mirror.syncAll();
     // Finds out what the server can do.
     await mirror.run('requests', 'count');
@@ -62,16 +62,16 @@ describe('a count check', () => {
 
   it('finds rows that are gone and reads no more than their windows', async () => {
     const { data } = mirror.sandbox;
-    const gone = [0.1, 0.55, 0.9].map(idAt);
+    const gone = [0.1, 0.9].map(idAt);
     for (const id of gone) data.hardDeleteRequest(id);
     const calls = callsOf(mirror);
     const result = await mirror.run('requests', 'count');
-    expect(result).toMatchObject({ pass: 'count', outcome: 'succeeded', deleted: 3 });
+    expect(result).toMatchObject({ pass: 'count', outcome: 'succeeded', deleted: 2 });
     const left = await alive(mirror);
     expect(gone.filter((id) => left.has(id))).toEqual([]);
     expect(left.size).toBe(data.requests.size);
     // One row that is surely there is asked for first.
-    expect(calls('request')).toBe(4);
+    expect(calls('request')).toBe(3);
     expect(calls('requests')).toBeLessThan(30);
     expect(await mirror.run('requests', 'count')).toMatchObject({ outcome: 'succeeded', pages: 0 });
   });
@@ -95,6 +95,21 @@ describe('a count check', () => {
     expect((await alive(mirror)).size).toBe(data.requests.size);
   });
 
+  it('begins anew after a stop: what was missing in some windows is never taken for more', async () => {
+    const { data, faults } = mirror.sandbox;
+    data.hardDeleteRequest(idAt(0.35));
+    const stop = new AbortController();
+    faults.beforeAnswer = ({ query }) => {
+      if (query.has('end_date_time') && query.get('sort') === '_id') stop.abort();
+    };
+    expect(await mirror.run('requests', 'count', { signal: stop.signal })).toMatchObject({ outcome: 'cancelled' });
+    const { prisma } = mirror.app.database;
+    expect(await prisma.syncCheckpoint.findMany({ where: { pass: 'count', cursor: { not: {} } } })).toEqual([]);
+    expect(await prisma.syncSeenId.count({ where: { pass: 'count' } })).toBe(0);
+    faults.clear();
+    expect(await mirror.run('requests', 'count')).toMatchObject({ pass: 'count', deleted: 1 });
+  });
+
   it('reads a window in which the upstream has more', async () => {
     const id = idAt(0.4);
     await mirror.app.database.prisma.tiledeskRequest.deleteMany({ where: { id } });
@@ -107,7 +122,7 @@ describe('a count check', () => {
     mirror.sandbox.faults.reportCount = (count, info) => (isTotal(info) && times++ === 0 ? count - 1 : count);
     const calls = callsOf(mirror);
     expect(await mirror.run('requests', 'count')).toMatchObject({ outcome: 'succeeded', error: null, deleted: 0 });
-    expect(calls('requests')).toBe(3);
+    expect(calls('requests')).toBeLessThanOrEqual(4);
     // The older rows, too, have to differ twice.
     let [totals, windows] = [0, 0];
     mirror.sandbox.faults.reportCount = (count, info) => {
@@ -135,7 +150,7 @@ describe('a count check', () => {
 
   it('is blocked by the deletion guard before anything is read', async () => {
     const { data } = mirror.sandbox;
-    for (const [id] of created.slice(0, 600)) data.hardDeleteRequest(id);
+    for (const [id] of created.slice(0, 150)) data.hardDeleteRequest(id);
     const blocked = await mirror.run('requests', 'count');
     expect(blocked).toMatchObject({ pass: 'count', outcome: 'partial', error: { code: 'deletion_brake' }, pages: 0 });
     expect(await statusOf(mirror, 'requests')).toMatchObject({ state: 'partial', reason_code: 'deletion_brake' });
