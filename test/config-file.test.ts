@@ -323,7 +323,7 @@ describe('leadmirror.yaml: problems', () => {
 });
 
 describe('leadmirror.yaml: schedules', () => {
-  const sync = { incrementalCron: '*/5 * * * *', reconcileCron: '0 3 * * *', timezone: 'UTC' };
+  const sync = { incrementalCron: 'auto', reconcileCron: '0 3 * * *', timezone: 'UTC' };
   const counted = { count: '7 * * * *' };
   const schedules = (yaml: string, env: ConfigSources['env'] = {}) => {
     const { connections, sync } = setup(yaml).load(env);
@@ -348,6 +348,18 @@ describe('leadmirror.yaml: schedules', () => {
     expect(of('requests')).toEqual({ ...counted, incremental: '*/2 * * * *', reconcile: null, timezone: 'Asia/Tokyo' });
   });
 
+  test('an interval that follows the changes is asked for by name, and is every five minutes at the latest', () => {
+    const of = schedules(
+      entry({ schedule: '{ incremental: Auto }', streamSchedules: '{ leads: { incremental: "* * * * *" } }' }),
+      {
+        SYNC_INCREMENTAL_CRON: '0 * * * *',
+      },
+    );
+    const rest = { ...counted, reconcile: '0 3 * * *', timezone: 'UTC' };
+    expect(of('requests')).toEqual({ ...rest, incremental: '*/5 * * * *', isAdaptive: true });
+    expect(of('leads')).toEqual({ ...rest, incremental: '* * * * *' });
+  });
+
   test('empty ones say nothing', () => {
     const config = setup(`${entry()}    schedule:\n    streamSchedules:\n`).load();
     expect(config.connections[0]).not.toHaveProperty('schedule');
@@ -359,7 +371,7 @@ describe('leadmirror.yaml: schedules', () => {
     const yaml = entry({ schedule: '{ reconcile: off }', streamSchedules: '{ leads: { incremental: "* * * * *" } }' });
     const lines = describeConfig(setup(yaml).load());
     expect(lines.find(({ name }) => name === `tiledesk:${PROJECT} schedule`)?.value).toBe(
-      'changes */5 * * * *, everything off, counts 7 * * * * (UTC); leads: changes * * * * *, everything off, counts 7 * * * * (UTC)',
+      'changes auto, everything off, counts 7 * * * * (UTC); leads: changes * * * * *, everything off, counts 7 * * * * (UTC)',
     );
   });
 

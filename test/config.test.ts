@@ -66,7 +66,7 @@ describe('defaults', () => {
         },
       ],
       sync: {
-        incrementalCron: '*/5 * * * *',
+        incrementalCron: 'auto',
         reconcileCron: '0 3 * * *',
         countCheckCron: '7 * * * *',
         fullSyncDays: 7,
@@ -145,6 +145,7 @@ describe('values that are taken', () => {
     [{ REDIS_URL: 'rediss://u:p@a:1/2' }, (c) => c.redis, { urls: ['rediss://u:p@a:1/2'] }],
     [{ REDIS_URL: 'redis://a:1, redis://b:2' }, (c) => c.redis, { urls: ['redis://a:1', 'redis://b:2'] }],
     [{ LEADMIRROR_HOME: '/var/lib/leadmirror' }, (c) => c.home, '/var/lib/leadmirror'],
+    [{ SYNC_INCREMENTAL_CRON: 'AUTO' }, (c) => c.sync.incrementalCron, 'auto'],
     [{ SYNC_INCREMENTAL_CRON: '30  */2 * * * MON-FRI' }, (c) => c.sync.incrementalCron, '30 */2 * * * MON-FRI'],
     [{ SYNC_TIMEZONE: 'Europe/Rome' }, (c) => c.sync.timezone, 'Europe/Rome'],
     [{ SYNC_DELETE_BRAKE: '.25' }, (c) => c.sync.deletionLimit, 0.25],

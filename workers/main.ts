@@ -4,6 +4,7 @@ import type { Logger } from '../src/logger.ts';
 import type { Lane } from '../src/stream.ts';
 import { Cooldown } from './job-outcome.ts';
 import { LaneWorker } from './lane-worker.ts';
+import { Polling } from './polling.ts';
 import type { RunWorker } from './queue-backend.ts';
 import { createQueues, type QueueOverrides, type Queues } from './queues.ts';
 import { ReportRefresher } from './report-refresher.ts';
@@ -20,6 +21,8 @@ export interface DaemonOptions {
   readonly sliceMs?: number;
   /** Least time between two refreshes of the reporting tables. */
   readonly refreshGapMs?: number;
+  /** The shortest interval where it adapts; default: 15 seconds. */
+  readonly leastPollMs?: number;
   readonly schedulerOptions?: { readonly roundMs?: number; readonly standbyMs?: number };
   /** Called for every job that ended and every round of the scheduler. */
   readonly observer?: { readonly onJob?: (report: JobReport) => void; readonly onRound?: (round: RoundReport) => void };
@@ -63,10 +66,24 @@ export async function startDaemon(app: App, options: DaemonOptions): Promise<Dae
       observer.onJob?.(report);
     };
     const { sliceMs } = options;
-    const processor = createProcessor({ app, queues, logger, cooldown, sliceMs, signal: stopping.signal, onJob });
+    const polling = new Polling({ app, queues, logger, leastMs: options.leastPollMs });
+    const processor = createProcessor({
+      app,
+      queues,
+      logger,
+      cooldown,
+      polling,
+      sliceMs,
+      signal: stopping.signal,
+      onJob,
+    });
     const limits: Readonly<Record<Lane, number>> = { fast: concurrency, bulk: bulkConcurrency };
     for (const lane of ['fast', 'bulk'] as const) {
-      const create = () => watchWorker(queues.createWorker(lane, processor, limits[lane]), logger);
+      const create = () =>
+        watchWorker(queues.createWorker(lane, processor, limits[lane]), logger).on(
+          'completed',
+          (job) => void polling.follow(job),
+        );
       const { timeoutMs } = queueOptions ?? {};
       workers.push(new LaneWorker({ lane, create, ping: () => queues.ping(), logger, timeoutMs }));
     }

@@ -93,6 +93,7 @@ export async function enqueueRun(queues: Queues, job: RunJob): Promise<void> {
   const adding = queues.lanes[laneOf(job.pass)].add(RUN, job, {
     // `replace`: a postponed run is not waited for; a person asked for it now.
     deduplication: { id: deduplicationId(job), keepLastIfActive: isManual, replace: isManual },
+    ...(job.poll && { delay: job.poll.intervalMs }),
     // Only failures of our own database get here; what the upstream does is a run's outcome.
     attempts: 8,
     backoff: { type: 'exponential', delay: 2_000, jitter: 0.5 },

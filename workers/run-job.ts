@@ -20,6 +20,8 @@ const runJobSchema = z.object({
   postponed: z.object({ count: z.number().int().nonnegative(), since: z.number() }).optional(),
   /** The run that yielded and goes on with this job: sync.runs.id. */
   continues: z.string().regex(/^\d+$/).optional(),
+  /** Asked for by the pass before, without a tick: when it is due (ms since 1970), and how long after that pass. */
+  poll: z.object({ dueAt: z.number(), intervalMs: z.number().positive() }).optional(),
 });
 
 export type RunJob = z.infer<typeof runJobSchema>;

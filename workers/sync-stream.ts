@@ -9,6 +9,7 @@ import { laneOf } from '../src/stream.ts';
 import type { RunResult } from '../src/sync/run-pass.ts';
 import { delayJob, fairnessIn, handBack, sendToBack } from './fairness.ts';
 import { type Cooldown, jobOutcomeOf } from './job-outcome.ts';
+import type { Polling } from './polling.ts';
 import type { QueuedRun, RunProcessor } from './queue-backend.ts';
 import { describeError } from './queue-watch.ts';
 import { enqueueRun, type Queues } from './queues.ts';
@@ -27,6 +28,7 @@ export interface ProcessorParts {
   readonly queues: Queues;
   readonly logger: Logger;
   readonly cooldown: Cooldown;
+  readonly polling?: Pick<Polling, 'note'>;
   /** Aborts the waits of runs under way: this process stops. */
   readonly signal: AbortSignal;
   /** How long a run works before it yields to others; default: a minute. */
@@ -42,10 +44,11 @@ export function createProcessor(parts: ProcessorParts): RunProcessor {
   return async (job, token) => {
     const payload = parsePayload(job, parts.logger);
     if (job.name === TICK) return enqueueRun(parts.queues, payload);
+    const startedAt = parts.app.clock.now();
     const processed = await observe(parts, job, payload, token);
     const isSkipped = typeof processed === 'string';
     try {
-      await (isSkipped ? leave(job, processed, token) : settle(parts, job, payload, processed, token));
+      await (isSkipped ? leave(job, processed, token) : settle(parts, { job, payload, startedAt }, processed, token));
     } finally {
       const outcome = isSkipped ? { result: null, skipped: processed } : { result: processed, skipped: null };
       parts.onJob?.({ ...payload, ...outcome });
@@ -140,9 +143,8 @@ async function leave(job: QueuedRun, reason: SkipReason, token: string | undefin
 }
 
 async function settle(
-  { app, logger, queues, cooldown }: ProcessorParts,
-  job: QueuedRun,
-  payload: RunJob,
+  { app, logger, queues, cooldown, polling }: ProcessorParts,
+  { job, payload, startedAt }: { readonly job: QueuedRun; readonly payload: RunJob; readonly startedAt: number },
   result: RunResult,
   token: string | undefined,
 ): Promise<void> {
@@ -150,7 +152,7 @@ async function settle(
   const jobOutcome = jobOutcomeOf(result, payload, app.clock.now());
   switch (jobOutcome.kind) {
     case 'done':
-      return;
+      return isComplete(result) ? polling?.note(job, payload, result, startedAt) : undefined;
     case 'cool_down':
       cooldown.start(connection, app.clock.now());
       logger.warn({ connection, code: result.error?.code }, 'connection paused for 15 minutes: action required');
@@ -159,7 +161,7 @@ async function settle(
       logger.warn({ connection, stream, pass }, 'run postponed too often; the next tick goes on from the checkpoint');
       return;
     case 'yield': {
-      const { postponed: _, ...rest } = payload;
+      const { postponed: _, poll: _due, ...rest } = payload;
       await job.updateData({ ...rest, continues: String(result.runId) });
       return sendToBack(queues, job, token);
     }

@@ -2,8 +2,9 @@ import { createNextRuns } from '../../workers/next-runs.ts';
 import type { MirrorDatabase } from '../app/mirror-database.ts';
 import { scheduleOf } from '../config.ts';
 import type { OpsParts } from '../ops/parts.ts';
-import { afterPauses, StatusReader } from '../ops/read-status.ts';
+import { nextTries, StatusReader } from '../ops/read-status.ts';
 import type { StatusDocument } from '../ops/status-document.ts';
+import { readNextPolls } from '../store/engine/polls.ts';
 import { databaseError } from '../store/faults.ts';
 import { readPauses } from '../store/reports/budget-status.ts';
 import { countRows, readStatus, type StreamState } from '../store/reports/status.ts';
@@ -58,7 +59,7 @@ async function readForScripts({ prisma }: MirrorDatabase, nextRuns: NonNullable<
   const names = [...new Set(streams.map(({ stream }) => stream))];
   const counts = new Map(await Promise.all(names.map(async (name) => [name, await countRows(prisma, name)] as const)));
   const now = Date.now();
-  const nextTry = afterPauses(nextRuns, await readPauses(prisma));
+  const nextTry = nextTries(nextRuns, { pauses: await readPauses(prisma), polls: await readNextPolls(prisma) });
   return streams.map((line) => {
     const rows = counts.get(line.stream)?.get(line.connection_id);
     const ticks = nextTry({ connectionId: line.connection_id, stream: line.stream }, now).map(({ at }) => at.getTime());

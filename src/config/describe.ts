@@ -73,8 +73,8 @@ function describeSchedules(connection: ConnectionConfig, { sync }: Config): Conf
   return parts.length === 0 ? [] : [{ name: `${connection.id} schedule`, value: parts.join('; ') }];
 }
 
-const describeSchedule = ({ incremental, reconcile, count, timezone }: StreamSchedule): string =>
-  `changes ${incremental ?? 'off'}, everything ${reconcile ?? 'off'}, counts ${count ?? 'off'} (${timezone})`;
+const describeSchedule = ({ incremental, reconcile, count, timezone, isAdaptive }: StreamSchedule): string =>
+  `changes ${isAdaptive ? 'auto' : (incremental ?? 'off')}, everything ${reconcile ?? 'off'}, counts ${count ?? 'off'} (${timezone})`;
 
 function describeTiledesk(connection: TiledeskConnectionConfig): string {
   const { baseUrl, auth, streams, requestsPerMinute, pageSize, maxPageSize, fullSyncKey, allowCustomRole } = connection;

@@ -2,7 +2,7 @@ import type { z } from 'zod';
 import type { FileEntry } from './connections-file.ts';
 import type { Findings } from './findings.ts';
 import type { Settings } from './types.ts';
-import { cron, timeZone } from './values.ts';
+import { AUTO, cron, timeZone } from './values.ts';
 
 /** The keys of `schedule`, and of each stream under `streamSchedules`. */
 export const SCHEDULE_KEYS = ['incremental', 'reconcile', 'count', 'timezone'] as const;
@@ -17,10 +17,15 @@ export interface StreamSchedule {
   readonly count: string | null;
   /** IANA name in which they are read. */
   readonly timezone: string;
+  /** Polled as often as something changes; the cron of `incremental` is what happens at the latest. */
+  readonly isAdaptive?: boolean;
 }
 
+/** What happens at the latest where the interval follows the changes. */
+const LATEST = '*/5 * * * *';
+
 /** What an entry of leadmirror.yaml sets; the rest follows the more general settings. */
-type ScheduleChange = Partial<StreamSchedule>;
+type ScheduleChange = Partial<Omit<StreamSchedule, 'isAdaptive'>>;
 
 /** The schedules that a connection sets; empty where it follows the general settings. */
 export interface ConnectionSchedules {
@@ -37,7 +42,8 @@ export function scheduleOf(
 ): StreamSchedule {
   const general = { incremental: incrementalCron, reconcile: reconcileCron, count: countCheckCron, timezone };
   const own = Object.hasOwn(streamSchedules, stream) ? streamSchedules[stream] : undefined;
-  return { ...general, ...schedule, ...own };
+  const chosen = { ...general, ...schedule, ...own };
+  return chosen.incremental === AUTO ? { ...chosen, incremental: LATEST, isAdaptive: true } : chosen;
 }
 
 /** `off` for a pass that is not scheduled. */
@@ -55,10 +61,11 @@ export function createScheduleReader(findings: Findings) {
   };
 
   function readChange({ given, label }: FileEntry, path: readonly string[]): ScheduleChange | undefined {
-    const read = (key: keyof StreamSchedule, zone: string | null): string | null | undefined => {
+    const read = (key: keyof ScheduleChange, zone: string | null): string | null | undefined => {
       const text = given(...path, key)?.text ?? undefined;
       if (text === undefined) return undefined;
       if (zone !== null && text.toLowerCase() === OFF) return null;
+      if (key === 'incremental' && text.toLowerCase() === AUTO) return AUTO;
       const { data, error } = parse(text, zone);
       for (const { message } of error?.issues ?? []) findings.problem(label(...path, key), message);
       return data;

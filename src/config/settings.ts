@@ -5,6 +5,7 @@ import { databaseUrl, proxyUrl, redisUrls } from './address.ts';
 import { checkEmail, monitoringSettings, monitoringVariables } from './monitoring.ts';
 import { privacyFields, privacyPresets } from './privacy.ts';
 import {
+  autoOrCron,
   cron,
   eachOf,
   flag,
@@ -45,7 +46,7 @@ export const settingsSchema = ({ cwd, isTerminal, timezone, hasOpsToken, isPubli
       LOG_FORMAT: oneOf(['json', 'pretty']).default(isTerminal ? 'pretty' : 'json'),
       DATABASE_URL: databaseUrl.optional(),
       LEADMIRROR_HOME: folder.transform((path) => resolve(cwd, path)),
-      SYNC_INCREMENTAL_CRON: cron(timezone),
+      SYNC_INCREMENTAL_CRON: autoOrCron(timezone),
       SYNC_RECONCILE_CRON: cron(timezone),
       SYNC_COUNT_CHECK_CRON: cron(timezone),
       SYNC_FULL_SYNC_DAYS: integer(0, 365),

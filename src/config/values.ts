@@ -104,6 +104,20 @@ export function cron(timezone: string) {
     .transform((fields) => fields.join(' '));
 }
 
+/** Instead of a cron: as often as something changes. */
+export const AUTO = 'auto';
+
+/** A schedule as `cron` takes it, or `auto`. */
+export function autoOrCron(timezone: string) {
+  const schedule = cron(timezone);
+  return text.transform((given, context): string => {
+    if (given.toLowerCase() === AUTO) return AUTO;
+    const { data, error } = schedule.safeParse(given);
+    for (const { message } of error?.issues ?? []) context.addIssue(message);
+    return data ?? z.NEVER;
+  });
+}
+
 /** An address, or a network as `10.0.0.0/8`; never all addresses, since clients could then forge their own. */
 export const network = text.refine((given) => {
   const [address = '', bits, ...rest] = given.split('/');

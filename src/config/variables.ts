@@ -63,7 +63,7 @@ const TABLE = {
   LEADMIRROR_OLD_SECRET_KEY: secret,
 
   // Schedule
-  SYNC_INCREMENTAL_CRON: preset('*/5 * * * *'),
+  SYNC_INCREMENTAL_CRON: preset('auto'),
   SYNC_RECONCILE_CRON: preset('0 3 * * *'),
   SYNC_COUNT_CHECK_CRON: preset('7 * * * *'),
   SYNC_FULL_SYNC_DAYS: preset('7'),

@@ -1,5 +1,6 @@
 import type { SyncStream } from '../generated/prisma/client.ts';
 import { groupBy } from '../group-by.ts';
+import { readNextPolls } from '../store/engine/polls.ts';
 import { readProcesses } from '../store/engine/processes.ts';
 import type { RunRecord } from '../store/engine/runs.ts';
 import { type BudgetStatus, readBudgets, readPauses } from '../store/reports/budget-status.ts';
@@ -43,7 +44,7 @@ export class StatusReader {
   async read(): Promise<StatusDocument> {
     const { prisma, queue } = this.#parts;
     const connections = this.#parts.connections?.() ?? [];
-    const [lines, running, errors, decisions, budgets, byRuns, days, runs, processes, health, pauses] =
+    const [lines, running, errors, decisions, budgets, byRuns, days, runs, processes, health, pauses, polls] =
       await Promise.all([
         readStatus(prisma),
         history.readRunning(prisma),
@@ -56,6 +57,7 @@ export class StatusReader {
         readProcesses(prisma),
         queue?.health() ?? null,
         readPauses(prisma),
+        readNextPolls(prisma),
       ]);
     const names = [...new Set(lines.map(({ stream }) => stream))];
     const counts = new Map(await Promise.all(names.map(async (name) => [name, await this.#count(name)] as const)));
@@ -67,7 +69,7 @@ export class StatusReader {
       decisions: new Map(decisions.map((row) => [keyOf(row), row])),
       days,
       counts: ({ connection_id, stream }) => counts.get(stream)?.get(connection_id) ?? { alive: 0, deleted: 0 },
-      nextRuns: afterPauses(this.#parts.nextRuns ?? (() => []), pauses),
+      nextRuns: nextTries(this.#parts.nextRuns ?? (() => []), { pauses, polls }),
     };
     const streams = lines.map((line) => toFacts(line, known));
     return {
@@ -91,15 +93,18 @@ export class StatusReader {
   }
 }
 
-/** A tick during a pause of the account does nothing: the next try is at its end. */
-export function afterPauses(
+/** A pass may be due before the next tick; and during a pause of the account nothing is tried before its end. */
+export function nextTries(
   nextRuns: NonNullable<OpsParts['nextRuns']>,
-  pauses: ReadonlyMap<string, Date>,
+  { pauses, polls }: { readonly pauses: ReadonlyMap<string, Date>; readonly polls: ReadonlyMap<string, Date> },
 ): NonNullable<OpsParts['nextRuns']> {
   return (key, nowMs) => {
     const until = pauses.get(key.connectionId);
-    const runs = nextRuns(key, nowMs);
-    return until === undefined ? runs : runs.map((run) => (run.at < until ? { ...run, at: until } : run));
+    const due = polls.get(`${key.connectionId}/${key.stream}`);
+    return nextRuns(key, nowMs).map((run) => {
+      const at = run.pass === 'incremental' && due !== undefined && due < run.at ? due : run.at;
+      return { ...run, at: until !== undefined && at < until ? until : at };
+    });
   };
 }
 

@@ -5,7 +5,7 @@ import type { App } from '../../src/app.ts';
 import { CIRCUIT_FAILURES } from '../../src/http/budget.ts';
 import { parseRetryAfter } from '../../src/http/retry-after.ts';
 import { describeDay, summarizeDay } from '../../src/ops/day-strip.ts';
-import { afterPauses } from '../../src/ops/read-status.ts';
+import { nextTries } from '../../src/ops/read-status.ts';
 import { createDatabaseBudget } from '../../src/store/engine/budgets.ts';
 import { endManualWaits, liftServerPause, whyItWaits } from '../../src/store/engine/control.ts';
 import { readPauses } from '../../src/store/reports/budget-status.ts';
@@ -120,7 +120,8 @@ describe('a wait that the server asked for', () => {
         state: 'blocked',
         reason: expect.stringMatching(/asks to wait .*next try \d\d:\d\d UTC.*leadmirror resume/),
       });
-      const [next] = afterPauses(() => [{ pass: 'incremental', at: new Date() }], pauses)(key, Date.now());
+      const tick = () => [{ pass: 'incremental', at: new Date() }] as const;
+      const [next] = nextTries(tick, { pauses, polls: new Map() })(key, Date.now());
       expect(next?.at).toEqual(until);
       expect(await whyItWaits(prisma, key)).toContain('leadmirror resume');
 

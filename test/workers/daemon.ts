@@ -3,7 +3,7 @@ import type { App } from '../../src/app.ts';
 import { AuthError, RateLimitedError } from '../../src/errors.ts';
 import { type Daemon, type DaemonOptions, startDaemon } from '../../workers/main.ts';
 import { createQueues, enqueueRun } from '../../workers/queues.ts';
-import { scheduleId } from '../../workers/run-job.ts';
+import { RUN, scheduleId } from '../../workers/run-job.ts';
 import { unheardLogger } from '../helpers/unheard-logger.ts';
 import { countRuns, cutConnections, type QueueBackendPlace, type QueuePlace } from './queue-places.ts';
 import {
@@ -75,6 +75,38 @@ export function testDaemon(backend: QueueBackendPlace): void {
     expect(await countRows(app)).toBe(7);
     await until(async () => (await countRuns(daemon.queues)) === 0);
     expect(await daemon.queues.health()).toMatchObject({ ok: true, error: null });
+  });
+
+  it('polls a stream whose interval adapts without a tick, one job at a time, and a person still comes first', async () => {
+    const upstream = new StubUpstream(CONNECTION, 3);
+    const app = await createApp([upstream], { isAdaptive: true });
+    const { daemon, observer } = await start(app, { leastPollMs: 300 });
+    await observer.job({ pass: 'incremental', outcome: 'succeeded' });
+    upstream.add();
+    await until(async () => (await countRows(app)) === 4);
+    const { fast } = daemon.queues.lanes;
+    const others = async () => (await fast.getJobs(['delayed'])).filter(({ name }) => name === RUN);
+    await until(async () => (await others()).length === 1);
+    // A tick, which asks for what waits already.
+    const tick = { connection: CONNECTION, stream: STREAM, pass: 'incremental', trigger: 'schedule' } as const;
+    await enqueueRun(daemon.queues, tick);
+    expect((await others()).length).toBeLessThanOrEqual(1);
+    const { prisma } = app.database;
+    const [row] = await prisma.syncStream.findMany({ where: { connection_id: CONNECTION } });
+    expect(row?.interval_seconds).toBeGreaterThanOrEqual(0.3);
+    const seen = observer.jobs.length;
+    await manual(daemon, 'incremental');
+    await observer.job({ trigger: 'manual', outcome: 'succeeded' }, seen);
+    upstream.add();
+    await until(async () => (await countRows(app)) === 5);
+  });
+
+  it('leaves a stream with a cron to its ticks', async () => {
+    const { app, observer, daemon } = await setup(new StubUpstream(CONNECTION, 3));
+    await observer.job({ pass: 'incremental', outcome: 'succeeded' });
+    await until(async () => (await countRuns(daemon.queues)) === 0);
+    const [row] = await app.database.prisma.syncStream.findMany();
+    expect(row).toMatchObject({ next_due_at: null, interval_seconds: null });
   });
 
   it('works what a run brought into the reporting tables', async () => {

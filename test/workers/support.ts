@@ -176,6 +176,7 @@ export interface StubAppOptions {
   readonly redisUrl: string | null;
   readonly incrementalCron?: string;
   readonly reconcileCron?: string;
+  readonly isAdaptive?: boolean;
   readonly logger?: Logger;
   readonly shutdownTimeoutMs?: number;
   readonly concurrency?: number;
@@ -187,12 +188,12 @@ const CONNECTIONS = { room: null, wanted: SHARES, shares: SHARES };
 
 /** The real engine and the real database under stub connections. */
 export async function createStubApp(options: StubAppOptions): Promise<App> {
-  const { databaseUrl, upstreams, logger = unheardLogger() } = options;
+  const { databaseUrl, upstreams, isAdaptive = false, logger = unheardLogger() } = options;
   const { prisma, address, close } = createDatabase({ url: databaseUrl, logger, maxConnections: 8 });
   const config = stubConfig(options);
   const connections = upstreams.map((upstream) => upstream.connection());
   const { incrementalCron, reconcileCron, timezone } = config.sync;
-  const schedule = { incremental: incrementalCron, reconcile: reconcileCron, count: null, timezone };
+  const schedule = { incremental: incrementalCron, reconcile: reconcileCron, count: null, timezone, isAdaptive };
   const streams = connections.map(
     ({ id }): ScheduledStream => ({ connectionId: id, stream: STREAM, schedule, freshWithinSeconds: 900 }),
   );
@@ -250,6 +251,7 @@ function stubConfig({
     workers: { concurrency, bulkConcurrency, shutdownTimeoutMs },
     runRetentionDays: 90,
     history: { streams: [], months: 24 },
+    connections: [],
     // The daemon reads nothing else.
   } as unknown as Config;
 }
