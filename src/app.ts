@@ -22,6 +22,7 @@ import { createDatabaseBudget } from './store/engine/budgets.ts';
 import { registerStreams, type StreamKey } from './store/engine/streams.ts';
 import { databaseError } from './store/faults.ts';
 import { ensureTables } from './store/mirror/custom-tables.ts';
+import { ensureFeed } from './store/mirror/feed.ts';
 import { ensureHistory } from './store/mirror/history.ts';
 import { createRefusalStore } from './store/mirror/refusals.ts';
 import { createPrivacyGuard, type PrivacyGuard } from './store/privacy/guard.ts';
@@ -138,6 +139,11 @@ async function assemble(
     await assertKey(config, database, logger);
     await register('unless_led');
     await prepareHistory(config, database, live.connections);
+    await ensureFeed(
+      database,
+      live.connections.flatMap((one) => one.streams.map(({ table }) => table)),
+      config.feed,
+    );
   });
   const privacy = createPrivacyGuard(prisma, { secretKey: config.secretKey, journal: config.privacyJournal });
   const passParts = () => ({

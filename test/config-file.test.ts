@@ -474,6 +474,7 @@ describe('a configuration that is read again', () => {
       HTTPS_PROXY: 'http://proxy:3128',
       NO_PROXY: 'localhost',
       SYNC_HISTORY_STREAMS: 'tiledesk.requests',
+      SYNC_FEED_STREAMS: 'tiledesk.leads',
       PRIVACY_FIELDS: 'tiledesk.leads.note=drop',
       OPS_TOKEN: 'kX9vT2qLm8RzW4pY',
       OPS_READ_TOKEN: 'aX9vT2qLm8RzW4pY',

@@ -74,6 +74,7 @@ describe('defaults', () => {
         lookbackSeconds: 300,
         deletionLimit: 0.1,
       },
+      feed: null,
       history: { streams: [], months: 25 },
       http: { timeoutMs: 30_000, retryAttempts: 6, retryMaxMs: 120_000, allowInsecureHttp: false, proxy: null },
       workers: { concurrency: 4, bulkConcurrency: 2, shutdownTimeoutMs: 20_000 },

@@ -6,6 +6,7 @@ import type { Logger } from '../src/logger.ts';
 import { readConnectionsElsewhere, readLedConnections } from '../src/store/engine/processes.ts';
 import { pruneRuns } from '../src/store/engine/runs.ts';
 import { registerStreams } from '../src/store/engine/streams.ts';
+import { keepFeed } from '../src/store/mirror/feed.ts';
 import { keepHistory } from '../src/store/mirror/history.ts';
 import type { Lane, QueuedPass } from '../src/stream.ts';
 import { type Leadership, tryLead } from './leader.ts';
@@ -200,6 +201,7 @@ export class Scheduler {
     this.#prunedAt = now;
     if (removed > 0) logger.info({ removed }, 'old runs removed');
     await keepHistory(app.database, app.config.history.months);
+    await keepFeed(app.database);
   }
 
   /** Null when it failed: logged once, not every round. */

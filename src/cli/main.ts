@@ -210,6 +210,13 @@ Exit codes: 0 done, 1 a stream failed, is blocked or has to wait, 2 usage or con
     .option(...JSON_OPTION)
     .action(async (options) => (await import('./forget.ts')).forget(options, proc));
 
+  add('changes', 'the feed of changes, one JSON document a line; see docs/changes.md')
+    .requiredOption('--consumer <name>', 'who reads; a new one reads what changes from now on')
+    .option('--limit <n>', 'how many at a time', wholeNumber(10_000), 1000)
+    .option('--follow', 'go on until Ctrl-C')
+    .option('--ack <cursor>', 'everything up to this change was processed')
+    .action(async (options) => (await import('./changes.ts')).changes(options, proc));
+
   add('migrate', "bring the database to this version's schema")
     .option('--status', 'only show what is applied and what is not')
     .option('--from-preview', 'take over a database that a preview of leadmirror made, with everything in it')

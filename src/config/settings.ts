@@ -54,6 +54,7 @@ export const settingsSchema = ({ cwd, isTerminal, timezone, hasOpsToken, isPubli
       SYNC_DELETE_BRAKE: share,
       SYNC_HISTORY_STREAMS: streamNames.optional(),
       SYNC_HISTORY_MONTHS: integer(1, 1200),
+      SYNC_FEED_STREAMS: streamNames.optional(),
       HTTP_TIMEOUT_SECONDS: secondsAsMs(1, 600),
       RETRY_ATTEMPTS: integer(1, 20),
       RETRY_MAX_SECONDS: secondsAsMs(0, 3600),
@@ -123,6 +124,8 @@ export const settingsSchema = ({ cwd, isTerminal, timezone, hasOpsToken, isPubli
           /** Share of a table, 0 to 1, that one reconcile may mark as deleted without a person. */
           deletionLimit: variables.SYNC_DELETE_BRAKE,
         },
+        /** Streams whose changes are in the feed. Null: as they are. */
+        feed: variables.SYNC_FEED_STREAMS ?? null,
         history: { streams: variables.SYNC_HISTORY_STREAMS ?? [], months: variables.SYNC_HISTORY_MONTHS },
         http: {
           timeoutMs: variables.HTTP_TIMEOUT_SECONDS,

@@ -208,6 +208,6 @@ export const eachOf = <T>(value: z.ZodType<T, string>, missing: string) =>
     );
 
 export const streamNames = eachOf(
-  text.regex(/^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$/, 'must be the name of a stream, such as tiledesk.requests'),
+  text.regex(/^(none|[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*)$/, 'must be the name of a stream, such as tiledesk.requests'),
   'names no stream',
-);
+).transform((names) => names.filter((name) => name !== 'none'));

@@ -72,6 +72,7 @@ const TABLE = {
   SYNC_DELETE_BRAKE: preset('0.1'),
   SYNC_HISTORY_STREAMS: unset,
   SYNC_HISTORY_MONTHS: preset('25'),
+  SYNC_FEED_STREAMS: unset,
 
   // Requests
   HTTP_TIMEOUT_SECONDS: preset('30'),

@@ -3,6 +3,7 @@
  * kind of page (rows created, a tracked column of every row changed, another field of every row changed, nothing changed) it prints the median time of a
  * page and the bytes of WAL per row, and both as shares of off. Then what <stream>_as_of takes for one account with BENCH_VERSIONS versions.
  *
+ *   BENCH_WHAT=feed measures the feed of changes instead
  *   BENCH_PAGES pages of 100 (100), BENCH_ROUNDS rounds of each change (5), BENCH_VERSIONS (1000000; 0: not asked)
  */
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -15,6 +16,7 @@ import { startEmbeddedPostgres } from '../../src/store/embedded/embedded.ts';
 import { acquireLease } from '../../src/store/engine/leases.ts';
 import { noCounts } from '../../src/store/engine/runs.ts';
 import { migrate } from '../../src/store/migrate.ts';
+import { ensureFeed } from '../../src/store/mirror/feed.ts';
 import { ensureHistory } from '../../src/store/mirror/history.ts';
 import { encodePage, writePage } from '../../src/store/mirror/pages.ts';
 import { openSession } from '../../src/store/session.ts';
@@ -23,6 +25,7 @@ import { printVerdicts, type Verdict } from '../helpers/bench/print.ts';
 const PAGES = Number(process.env.BENCH_PAGES ?? 100);
 const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 5);
 const VERSIONS = Number(process.env.BENCH_VERSIONS ?? 1_000_000);
+const WHAT = process.env.BENCH_WHAT ?? 'history';
 const STREAM = 'tiledesk.requests';
 const DAY = 86_400_000;
 
@@ -75,7 +78,8 @@ async function open(name: string) {
   const url = postgres.url.replace(/\/[^/?]+(\?|$)/, `/${name}$1`);
   await migrate({ url });
   const { prisma, close } = createDatabase({ url, logger: silentLogger(), maxConnections: 1 });
-  if (name === 'history_on') await ensureHistory({ prisma, url }, [REQUESTS.table], [STREAM]);
+  if (name === 'history_on')
+    await (WHAT === 'feed' ? ensureFeed : ensureHistory)({ prisma, url }, [REQUESTS.table], [STREAM]);
   const lease = await acquireLease(prisma, { connectionId: 'tiledesk:bench', stream: STREAM, pass: 'incremental' });
   if (lease === null) throw new Error('the lease is busy');
   const checkpoint = { cursor: {} };
@@ -131,7 +135,7 @@ try {
     const value = `${of('off', 'ms').toFixed(1)} -> ${of('on', 'ms').toFixed(1)} ms a page (${percent(ms)}), ${Math.round(of('off', 'wal'))} -> ${Math.round(of('on', 'wal'))} bytes of WAL a row (${percent(wal)})`;
     verdicts.push({ name: kind, value, isWell: ms < 0.15 && wal < 0.2, bound: 'time within 15 %, WAL within 20 %' });
   }
-  if (VERSIONS > 0) {
+  if (VERSIONS > 0 && WHAT === 'history') {
     const history = await openSession(on.url);
     await history.query(
       `insert into tiledesk.requests_history (connection_id, id, op, status, updated_at, changed_after, changed_before, seen_at, run_id)
@@ -156,7 +160,7 @@ try {
     }
     await history.end();
   }
-  printVerdicts('History', verdicts);
+  printVerdicts(WHAT, verdicts);
   await off.close();
   await on.close();
 } finally {

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
+import { readChanges } from '../../store/mirror/feed.ts';
 import { findRuns, readHours } from '../../store/reports/run-history.ts';
 import type { LiveStatus } from '../live.ts';
 import type { OpsParts } from '../parts.ts';
@@ -21,6 +22,15 @@ const runsQuery = z.object({
     .optional(),
 });
 
+const consumer = z.string().min(1).max(200);
+const cursor = z.string().regex(/^\d{1,18}$/, 'must be the cursor of a change');
+const changesQuery = z.object({
+  consumer,
+  limit: z.coerce.number().int().min(1).max(10_000).default(1000),
+  behind: cursor.nullable().default(null),
+});
+const acknowledgement = z.object({ consumer, ack: cursor.nullable().default(null) });
+
 export function addApiRoutes(server: FastifyInstance, { prisma }: OpsParts, live: LiveStatus): void {
   server.get('/api/status', async () => live.current());
 
@@ -33,6 +43,19 @@ export function addApiRoutes(server: FastifyInstance, { prisma }: OpsParts, live
     // Hand it back as `before` for the next page.
     const next = last !== undefined && runs.length === limit ? Number(last.id) : null;
     return { version: STATUS_VERSION, runs: runs.map(toRunFacts), next_before: next };
+  });
+
+  server.get('/api/changes', async (request, reply) => {
+    const query = changesQuery.safeParse(request.query);
+    if (!query.success) return badRequest(reply, query.error);
+    return { version: STATUS_VERSION, changes: await readChanges(prisma, query.data) };
+  });
+
+  // Registers a consumer, and acknowledges what it has processed.
+  server.post('/api/changes', async (request, reply) => {
+    const body = acknowledgement.safeParse(request.body);
+    if (!body.success) return badRequest(reply, body.error);
+    return { version: STATUS_VERSION, changes: await readChanges(prisma, { ...body.data, limit: 0 }) };
   });
 
   server.get<{ Params: { connection: string; stream?: string } }>(

@@ -44,12 +44,14 @@ export function refuseUnreadable(server: FastifyInstance): void {
   });
 }
 
+const STATUSES: Readonly<Record<string, number>> = { stream_paused: 409, consumer_unknown: 404, consumer_behind: 410 };
+
 /** Returns errors as a message and a code; an unexpected one goes to the log only. */
 export function handleErrors(server: FastifyInstance, assets: AssetUrls): void {
   server.setErrorHandler((error: Error & { statusCode?: number }, request, reply) => {
     const named = databaseError(error, 'of the mirror');
     const known = named instanceof LeadmirrorError ? named : null;
-    const status = known === null ? (error.statusCode ?? 500) : known.code === 'stream_paused' ? 409 : 503;
+    const status = known === null ? (error.statusCode ?? 500) : (STATUSES[known.code] ?? 503);
     const isTheirs = known === null && status < 500;
     if (known === null && !isTheirs) request.log.error({ err: error }, 'the page could not be made');
     const message = known?.message ?? (isTheirs ? error.message : NOT_MADE);

@@ -96,7 +96,7 @@ begin
       case when p.seq is not null then p.changed_before when n.updated_at > o.updated_at then n.updated_at else clock_timestamp() end, n.run_id
     from new_rows n join old_rows o on o.connection_id = n.connection_id and o.id = n.id
     cross join lateral (select case when o.deleted_at is null and n.deleted_at is not null then 'd' when o.deleted_at is not null and n.deleted_at is null
-      then 'r' when o.content_hash = n.content_hash then 'm' else 'u' end::"char" as op) k
+      then 'r' when o.content_hash = n.content_hash or current_setting('leadmirror.cause', true) = 'm' then 'm' else 'u' end::"char" as op) k
     -- What was only mapped anew has been so since the version before it.
     left join lateral (select * from ${history} h where k.op = 'm' and h.connection_id = n.connection_id and h.id = n.id
       order by h.seq desc limit 1) p on true

@@ -6,20 +6,20 @@ import { withSession } from '../session.ts';
 import { dropTriggersSql, firstLookSql, historyNames, historySql } from './history-sql.ts';
 
 /** History is switched on and off here; no other file changes `sync.history`, but for the first look. */
-interface HistoryAccess {
+export interface HistoryAccess {
   readonly prisma: PrismaClient;
   readonly url: string;
 }
 
-const streamOf = ({ schema, name }: Pick<TableSpec, 'schema' | 'name'>): string => `${schema}.${name}`;
+export const streamOf = ({ schema, name }: Pick<TableSpec, 'schema' | 'name'>): string => `${schema}.${name}`;
 
 /** One round trip; what is no single statement is one transaction, unless it commits by itself. */
-const run = (url: string, statements: string) => withSession(url, (client) => client.query(statements));
+export const run = (url: string, statements: string) => withSession(url, (client) => client.query(statements));
 
-const locked = (statements: string): string =>
+export const locked = (statements: string): string =>
   `begin isolation level read committed read write; select pg_advisory_xact_lock(${LOCKS.history}); ${statements}; commit`;
 
-const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`;
+export const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`;
 
 /**
  * Switches history on for the tables that `wanted` names, and brings it up to date where it is on already: triggers

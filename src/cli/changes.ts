@@ -1,0 +1,31 @@
+import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
+import { readChanges } from '../store/mirror/feed.ts';
+import { type CommandProcess, runOnDatabase, UsageError } from './command.ts';
+import { EXIT } from './exit-codes.ts';
+
+interface ChangesOptions {
+  readonly consumer: string;
+  readonly limit: number;
+  readonly follow?: boolean;
+  readonly ack?: string;
+}
+
+const POLL_MS = 1_000;
+
+/** The changes that a consumer has not acknowledged, one JSON document a line. Reading acknowledges nothing: a line that was not processed comes again. */
+export async function changes({ consumer, limit, follow, ack }: ChangesOptions, proc: CommandProcess): Promise<void> {
+  if (ack !== undefined && !/^\d{1,18}$/.test(ack))
+    throw new UsageError('--ack takes the cursor of a change that was read');
+  await runOnDatabase({ proc }, async ({ prisma }, { signal }) => {
+    let behind: string | null = null;
+    for (let isFirst = true; ; isFirst = false) {
+      const lines = await readChanges(prisma, { consumer, limit, behind, ...(isFirst && { ack: ack ?? null }) });
+      const text = lines.map((line) => `${JSON.stringify(line)}\n`).join('');
+      if (text !== '' && !proc.stdout.write(text)) await once(proc.stdout, 'drain', { signal });
+      behind = lines.at(-1)?.cursor ?? behind;
+      if (!follow) return EXIT.done;
+      if (lines.length < limit) await delay(POLL_MS, undefined, { signal });
+    }
+  });
+}
