@@ -1,5 +1,7 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Verified, verifySelected } from '../src/app/verify-streams.ts';
 import type { App } from '../src/app.ts';
-import { errorOf } from '../src/errors.ts';
+import { ConfigError, errorOf } from '../src/errors.ts';
 import type { Control } from '../src/ops/parts.ts';
 import {
   cancelRuns,
@@ -13,6 +15,7 @@ import {
 import { acceptDeletions } from '../src/store/engine/deletions.ts';
 import type { StreamKey } from '../src/store/engine/streams.ts';
 import type { QueuedPass } from '../src/stream.ts';
+import { retryQuarantine } from '../src/sync/retry-quarantine.ts';
 import { enqueueRun, type Queues, QueueUnavailableError } from './queues.ts';
 import { findDue } from './unfinished.ts';
 
@@ -20,7 +23,21 @@ import { findDue } from './unfinished.ts';
 export class StreamPausedError extends errorOf('stream_paused') {}
 
 /** What the buttons of the status page do: the same as the commands of that name. Each answers within seconds, also while the queue is away. */
-export function createWebControl({ database: { prisma } }: Pick<App, 'database'>, queues: Queues): Control {
+export function createWebControl(app: App, queues: Queues): Control & { close(): Promise<void> } {
+  const { prisma } = app.database;
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  const underWay = new Set<Promise<unknown>>();
+  const find = ({ connectionId, stream }: StreamKey) => {
+    const found = app.findStream(connectionId, stream);
+    if (found !== undefined) return found;
+    throw new ConfigError([
+      {
+        variable: stream,
+        message: `is not configured for ${connectionId} in this process; do it where it is configured`,
+      },
+    ]);
+  };
   /** @throws QueueUnavailableError: commands to a Redis that is away would wait until it is back. */
   const ask = async ({ connectionId, stream }: StreamKey, passes: readonly QueuedPass[]): Promise<void> => {
     await queues.ping();
@@ -93,6 +110,31 @@ export function createWebControl({ database: { prisma } }: Pick<App, 'database'>
         ? 'Accepted: a full sync is requested, and marks as deleted the rows that the upstream no longer has.'
         : `Accepted. ${AWAY}: the next full sync ${until} marks as deleted the rows that the upstream no longer has; or now: ${command('sync', key, 'reconcile')}`;
     },
+    async verify(key, repair) {
+      const verifying = verifySelected(app, find(key), { signal, repair });
+      underWay.add(verifying);
+      const ended = verifying.finally(() => underWay.delete(verifying));
+      ended.catch((error: unknown) =>
+        app.logger.warn({ err: error, ...key }, 'a verify asked for on the status page failed'),
+      );
+      const verified = await Promise.race([ended, delay(ANSWER_MS, null, { ref: false })]);
+      return verified === null
+        ? `${key.stream} is being compared; what is found will stand at “Verified”.`
+        : describeVerified(key, verified);
+    },
+    async retryQuarantine(key) {
+      const { tried, resolved, left } = await retryQuarantine(
+        { prisma, clock: app.clock, logger: app.logger },
+        { ...find(key), signal },
+      );
+      return tried === 0
+        ? `No record of ${key.stream} is in quarantine.`
+        : `${key.stream}: ${resolved} of ${tried} records written, or known to be gone; ${left} still in quarantine.`;
+    },
+    async close() {
+      stopping.abort();
+      await Promise.allSettled(underWay);
+    },
     async cancel(key) {
       const ended = await cancelRuns(prisma, key, null);
       return ended.length === 0
@@ -100,6 +142,18 @@ export function createWebControl({ database: { prisma } }: Pick<App, 'database'>
         : 'The run is stopped; the next one goes on from its checkpoint.';
     },
   };
+}
+
+/** A verify of a few thousand rows ends within it. */
+const ANSWER_MS = 8_000;
+
+function describeVerified({ connectionId, stream }: StreamKey, { report, error }: Verified): string {
+  if (report === null || (error !== null && report.findings.length === 0)) {
+    return `${stream} was not verified: ${error?.message ?? 'no reason is known'}`;
+  }
+  const { findings, repaired, upstreamRows } = report;
+  if (findings.length === 0) return `${stream} of ${connectionId} is equal: ${upstreamRows} rows compared.`;
+  return `${stream} of ${connectionId}: ${findings.length} of ${upstreamRows} rows differ, ${repaired} of them repaired.`;
 }
 
 const AWAY = 'The queue cannot be reached';

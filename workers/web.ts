@@ -12,6 +12,7 @@ import { createWebControl } from './web-control.ts';
 export async function startWeb(app: App, daemon: Daemon, plugins: readonly OpsPlugin[] = []): Promise<OpsServer> {
   const { host, port, token, readToken, trustedProxies } = app.config.ops;
   const { queues } = daemon;
+  const control = createWebControl(app, queues);
   const parts: OpsParts = {
     prisma: app.database.prisma,
     logger: app.logger.child({ part: 'web' }),
@@ -20,7 +21,7 @@ export async function startWeb(app: App, daemon: Daemon, plugins: readonly OpsPl
       health: () => queues.health(),
       lanes: () => [queues.lanes.fast, queues.lanes.bulk] as unknown as Queue[],
     },
-    control: createWebControl(app, queues),
+    control,
     token,
     readToken,
     trustedProxies,
@@ -30,7 +31,14 @@ export async function startWeb(app: App, daemon: Daemon, plugins: readonly OpsPl
     plugins,
   };
   try {
-    return await startOpsServer(parts, { host, port });
+    const server = await startOpsServer(parts, { host, port });
+    return {
+      url: server.url,
+      async close() {
+        await server.close();
+        await control.close();
+      },
+    };
   } catch (cause) {
     const { code } = cause as { code?: unknown };
     if (code !== 'EADDRINUSE' && code !== 'EACCES' && code !== 'EADDRNOTAVAIL') throw cause;

@@ -71,6 +71,10 @@ export interface Control {
   /** A full read from zero; rows are kept. */
   resync(key: StreamKey): Promise<string>;
   acceptDeletions(key: StreamKey): Promise<string>;
+  /** Compares the stream with the upstream; with `repair`, reads again what differs. A long one goes on after the answer. */
+  verify(key: StreamKey, repair: boolean): Promise<string>;
+  /** Maps and writes its quarantined records again. */
+  retryQuarantine(key: StreamKey): Promise<string>;
   /** Stops the run under way; its checkpoint is kept. Absent where this process cannot. */
   cancel?(key: StreamKey): Promise<string>;
 }

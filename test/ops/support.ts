@@ -34,6 +34,8 @@ export function createRecorder() {
     resync: note('resync'),
     acceptDeletions: note('accept'),
     cancel: note('cancel'),
+    verify: (key, repair) => note(repair ? 'repair' : 'verify')(key),
+    retryQuarantine: note('retry'),
   };
   return { asked, control };
 }

@@ -20,7 +20,7 @@ beforeAll(async () => {
     config: { redis: { urls } } as Parameters<typeof createQueues>[0]['config'],
     ...{ databaseUrl: store.url, logger: unheardLogger(), retriesConnecting: true },
   });
-  control = createWebControl({ database: store as never }, queues);
+  control = createWebControl({ database: store } as never, queues);
 });
 afterAll(async () => {
   await queues.disconnect();
@@ -61,7 +61,7 @@ describe('a run that a person asks for', () => {
   const asked = async () => {
     const add = async () => ({});
     const there = { ping: async () => {}, lanes: { fast: { add }, bulk: { add } } } as unknown as Queues;
-    return createWebControl({ database: store as never }, there).trigger(key, 'incremental');
+    return createWebControl({ database: store } as never, there).trigger(key, 'incremental');
   };
 
   it('begins at once', async () => {

@@ -8,8 +8,11 @@ import { streamPath } from '../view/format.ts';
 import { badRequest } from './replies.ts';
 
 const body = z
-  .object({ pass: z.enum(['backfill', 'incremental', 'reconcile', 'count']).default('incremental') })
-  .default({ pass: 'incremental' });
+  .object({
+    pass: z.enum(['backfill', 'incremental', 'reconcile', 'count']).default('incremental'),
+    repair: z.enum(['yes', 'no']).default('no'),
+  })
+  .default({ pass: 'incremental', repair: 'no' });
 
 type Act = (control: Control, key: StreamKey, options: z.infer<typeof body>) => Promise<string> | undefined;
 
@@ -19,6 +22,8 @@ const ACTIONS: Readonly<Record<string, Act>> = {
   resume: (control, key) => control.resume(key),
   resync: (control, key) => control.resync(key),
   'accept-deletions': (control, key) => control.acceptDeletions(key),
+  verify: (control, key, { repair }) => control.verify(key, repair === 'yes'),
+  'retry-quarantine': (control, key) => control.retryQuarantine(key),
   cancel: (control, key) => control.cancel?.(key),
 };
 
@@ -39,7 +44,7 @@ export function addActionRoutes(server: FastifyInstance, { prisma, control }: Op
       const message = await act(control, key, options.data);
       if (message === undefined) return reply.callNotFound();
       request.log.info(
-        { address: request.ip, connection, stream, action, ...(action === 'trigger' && options.data) },
+        { address: request.ip, connection, stream, action, ...(action === 'trigger' && { pass: options.data.pass }) },
         'asked for on the status page',
       );
       await live.refresh();

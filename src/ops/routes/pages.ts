@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { z } from 'zod';
 import { DatabaseError } from '../../errors.ts';
-import { listQuarantineReasons } from '../../store/engine/quarantine.ts';
+import { listOpenQuarantine, listQuarantineReasons } from '../../store/engine/quarantine.ts';
 import { databaseError } from '../../store/faults.ts';
 import { findRuns, readHours } from '../../store/reports/run-history.ts';
 import type { StreamState } from '../../store/reports/status.ts';
@@ -10,13 +11,34 @@ import type { LiveStatus } from '../live.ts';
 import type { OpsParts } from '../parts.ts';
 import { toRunFacts } from '../read-status.ts';
 import { STATES_BY_URGENCY } from '../status-document.ts';
+import { decidePage } from '../view/decide-page.ts';
+import { isOrder } from '../view/fleet.ts';
 import { type LayoutOptions, layout } from '../view/layout.ts';
-import { AWAY, awayPage, headline, overview, toneOf } from '../view/overview.ts';
+import { AWAY, accountPage, awayPage, headline, overview, toneOf } from '../view/overview.ts';
+import { OUTCOMES, runsPage } from '../view/runs-page.ts';
 import { streamPage } from '../view/stream-page.ts';
 import { sendHtml } from './replies.ts';
 
 const RUNS_OF_STREAM = 50;
+const RUNS_OF_ACCOUNT = 20;
+const RUNS_PER_PAGE = 100;
+const RECORDS = 500;
 const REASONS = 10;
+const DAY_MS = 86_400_000;
+
+/** What makes no sense, or is left empty, filters nothing. */
+const given = z.string().min(1).optional().catch(undefined);
+const day = z.iso.date().optional().catch(undefined);
+const runsQuery = z.object({
+  ...{ connection: given, stream: given, from: day, to: day },
+  outcome: z.enum(OUTCOMES).optional().catch(undefined),
+  before: z.coerce
+    .bigint()
+    .positive()
+    .lt(2n ** 63n)
+    .optional()
+    .catch(undefined),
+});
 
 export type ShowPage = ReturnType<typeof createShowPage>;
 
@@ -43,11 +65,12 @@ export function addPages(
 
   server.get<{ Querystring: Record<string, string | undefined> }>('/', async (request, reply) => {
     const { status, away } = await live.lookOrRemember();
-    const { q = '', state, page } = request.query;
+    const { q = '', state, page, sort } = request.query;
     const query = {
       q: String(q),
       state: STATES_BY_URGENCY.find((one) => one === state) ?? (null as StreamState | null),
       page: Number.parseInt(page ?? '1', 10) || 1,
+      order: isOrder(sort) ? sort : 'state',
     };
     if (away !== null) {
       const fault = databaseError(away.error, 'of the mirror');
@@ -66,6 +89,50 @@ export function addPages(
     const main = overview(status, query, options());
     const title = `${headline(status)} · leadmirror`;
     return show(request, reply, { tab: 'streams', title, tone: toneOf(status), main, live: live.version });
+  });
+
+  server.get<{ Params: { connection: string } }>('/accounts/:connection', async (request, reply) => {
+    const { connection } = request.params;
+    const [status, runs] = await Promise.all([
+      live.current(),
+      findRuns(prisma, { connectionId: connection, limit: RUNS_OF_ACCOUNT }),
+    ]);
+    const main = accountPage(status, connection, runs.map(toRunFacts), options());
+    if (main === null) return reply.callNotFound();
+    const title = `${connection} · leadmirror`;
+    return show(request, reply, { tab: 'streams', title, main, tone: toneOf(status), live: live.version });
+  });
+
+  server.get('/runs', async (request, reply) => {
+    const { before, ...query } = runsQuery.parse(request.query);
+    const { connection: connectionId, stream, outcome, from, to } = query;
+    const { connections, streams } = await live.current();
+    const filter = {
+      ...{ connectionId, stream, limit: RUNS_PER_PAGE },
+      from: from === undefined ? undefined : new Date(from),
+      until: to === undefined ? undefined : new Date(Date.parse(to) + DAY_MS),
+    };
+    const areFailuresFirst = outcome === undefined && before === undefined;
+    const [failures, runs] = await Promise.all([
+      areFailuresFirst ? findRuns(prisma, { ...filter, outcome: ['failed', 'partial'] }) : null,
+      findRuns(prisma, { ...filter, outcome, before }),
+    ]);
+    const page = {
+      query,
+      accounts: connections.map(({ id }) => id),
+      streams: [...new Set(streams.map((one) => one.stream))],
+      failures: failures?.map(toRunFacts) ?? null,
+      runs: runs.map(toRunFacts),
+      before: runs.length < RUNS_PER_PAGE ? null : Number(runs.at(-1)?.id),
+    };
+    const main = runsPage(page, Date.now());
+    return show(request, reply, { tab: 'runs', title: 'Runs · leadmirror', main, live: live.version });
+  });
+
+  server.get('/decide', async (request, reply) => {
+    const [{ streams }, records] = await Promise.all([live.current(), listOpenQuarantine(prisma, { limit: RECORDS })]);
+    const main = decidePage({ streams, records }, options());
+    return show(request, reply, { tab: 'decide', title: 'To decide · leadmirror', main, live: live.version });
   });
 
   server.get<{ Params: { connection: string; stream: string } }>(

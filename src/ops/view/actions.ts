@@ -7,12 +7,30 @@ type Action = readonly [
   action: string,
   label: string,
   effect: string,
-  more?: { readonly pass?: string; readonly confirm?: string },
+  more?: { readonly fields?: Readonly<Record<string, string>>; readonly confirm?: string },
 ];
 
-const RUN: Action = ['trigger', 'Run now', 'Reads what changed.', { pass: 'incremental' }];
-const READ: Action = ['trigger', 'Read now', 'Begins the first full read, or goes on with it.', { pass: 'backfill' }];
-const WALK: Action = ['trigger', 'Full sync', 'Reads everything and finds deletions.', { pass: 'reconcile' }];
+const RUN: Action = ['trigger', 'Run now', 'Reads what changed.', { fields: { pass: 'incremental' } }];
+const READ: Action = [
+  'trigger',
+  'Read now',
+  'Begins the first full read, or goes on with it.',
+  { fields: { pass: 'backfill' } },
+];
+const WALK: Action = [
+  'trigger',
+  'Full sync',
+  'Reads everything and finds deletions.',
+  { fields: { pass: 'reconcile' } },
+];
+const VERIFY: Action = ['verify', 'Verify', 'Compares every row with the upstream; changes nothing.'];
+const REPAIR: Action = [
+  'verify',
+  'Verify and repair',
+  'Compares, and reads again just the rows that differ.',
+  { fields: { repair: 'yes' } },
+];
+const RETRY: Action = ['retry-quarantine', 'Retry quarantine', 'Maps and writes the quarantined records again.'];
 const PAUSE: Action = ['pause', 'Pause', 'No run begins until it is resumed.'];
 const RESUME: Action = ['resume', 'Resume', 'Runs go on as scheduled.'];
 const CANCEL: Action = ['cancel', 'Stop this run', 'Its checkpoint is kept.'];
@@ -35,10 +53,15 @@ function actionsFor(stream: StreamFacts, canCancel: boolean): readonly Action[] 
   const isRead = stream.backfill_completed_at !== null;
   return [
     ...(stream.deletions === 'blocked' ? [ACCEPT] : []),
+    ...((stream.verification_differences ?? 0) > 0 ? [REPAIR] : []),
+    ...(stream.reason_code === 'open_quarantine' ? [RETRY] : []),
     ...(isPaused ? [RESUME] : [isRead ? RUN : READ]),
     ...(canCancel && stream.running !== null ? [CANCEL] : []),
     ...(isPaused || !isRead ? [] : [WALK]),
     ...(isPaused ? [] : [PAUSE]),
+    ...(isRead ? [VERIFY] : []),
+    ...(isRead && (stream.verification_differences ?? 0) === 0 ? [REPAIR] : []),
+    ...(stream.open_quarantine > 0 && stream.reason_code !== 'open_quarantine' ? [RETRY] : []),
     ...(isRead ? [RESYNC] : []),
   ];
 }
@@ -48,6 +71,8 @@ export function mainAction(stream: StreamFacts): Html | null {
   const [first] = actionsFor(stream, false);
   return first === undefined ? null : form(stream, first, 'cause');
 }
+
+export const retryButton = (stream: StreamFacts): Html => form(stream, RETRY, 'decide');
 
 /** The first as a button, all of them in a sheet with what comes of each. Forms: they work without the script too. */
 export function actionButtons(stream: StreamFacts, { canCancel }: { readonly canCancel: boolean }): Html {
@@ -63,10 +88,12 @@ ${actions.map((action) => html`<div class="choice">${form(stream, action, 'sheet
 }
 
 function form(stream: StreamFacts, [action, label, effect, more]: Action, location: string): Html {
-  const { pass, confirm } = more ?? {};
+  const { fields = {}, confirm } = more ?? {};
   const { connection_id, stream: name } = stream;
-  const id = elementId(location, action, pass ?? '', connection_id, name);
-  return html`<form method="post" action="/api/streams/${streamPath(connection_id, name)}/${action}"${confirm === undefined ? null : html` data-confirm="${confirm}"`}>${
-    pass === undefined ? null : html`<input type="hidden" name="pass" value="${pass}">`
-  }<button id="${id}" title="${effect}">${label}<span class="hidden"> ${name} of ${connection_id}</span></button></form>`;
+  const id = elementId(location, action, ...Object.values(fields), connection_id, name);
+  return html`<form method="post" action="/api/streams/${streamPath(connection_id, name)}/${action}"${confirm === undefined ? null : html` data-confirm="${confirm}"`}>${Object.entries(
+    fields,
+  ).map(
+    ([field, value]) => html`<input type="hidden" name="${field}" value="${value}">`,
+  )}<button id="${id}" title="${effect}">${label}<span class="hidden"> ${name} of ${connection_id}</span></button></form>`;
 }

@@ -15,11 +15,13 @@ export interface LayoutOptions {
   /** Which state of the live page this is; absent: it does not change by itself. */
   readonly live?: string;
   /** Which of the page's parts this is; absent: none, and there is no way to them, as before the sign-in. */
-  readonly tab?: 'streams' | 'report';
+  readonly tab?: (typeof TABS)[number][0];
 }
 
 const TABS = [
   ['streams', '/', 'Streams'],
+  ['runs', '/runs', 'Runs'],
+  ['decide', '/decide', 'To decide'],
   ['report', '/report', 'Report'],
 ] as const;
 
@@ -36,7 +38,7 @@ export function layout({ title, assets, main, isSignedIn, hasQueues, live, tab, 
 <link rel="stylesheet" href="${assets.css}">
 ${tab === undefined ? null : scripts(assets)}</head>
 <body${live === undefined ? null : html` data-live="${live}"`}>
-<a class="skip" href="#main">Skip to the ${tab === 'report' ? 'report' : 'streams'}</a>
+<a class="skip" href="#main">Skip to the ${tab === 'streams' ? 'streams' : 'content'}</a>
 <header class="bar">
 <a class="brand" href="/"><svg viewBox="0 0 24 24" aria-hidden="true"><path d="M12 3v18"/><path class="left" d="M9 6.5 4 12l5 5.5z"/><path class="right" d="M15 6.5 20 12l-5 5.5z"/></svg>leadmirror</a>
 <span class="live soft" id="live" role="status">${live === undefined ? null : html`<noscript>reload to see what is new</noscript>`}</span>

@@ -7,12 +7,14 @@ import {
   type BudgetFacts,
   type ConnectionStatus,
   isProblem,
+  type RunFacts,
   STATES_BY_URGENCY,
   type StatusDocument,
   type StreamFacts,
   urgencyOf,
 } from '../status-document.ts';
 import { mainAction } from './actions.ts';
+import { accountPath, fleetTable, sortFleet } from './fleet.ts';
 import { ago, count, counted, elementId, sentence, streamPath, until } from './format.ts';
 import { type Html, html } from './html.ts';
 import type { Tone } from './layout.ts';
@@ -25,26 +27,67 @@ interface OverviewQuery {
   readonly q: string;
   readonly state: StreamState | null;
   readonly page: number;
+  readonly order: string;
 }
 
-/** Enough to see an agency at a glance, few enough for a phone. */
-const CONNECTIONS_PER_PAGE = 25;
-const ALWAYS_OPEN = 6;
+const ACCOUNTS_PER_PAGE = 200;
+/** With more accounts each is a line of a table, with a page of its own. */
+const SHOWN_WHOLE = 6;
 
 export function overview(status: StatusDocument, query: OverviewQuery, options: RowOptions): Html {
   if (status.streams.length === 0)
     return html`${queueLine(status.queue)}${emptyState()}${processesLine(status.processes)}`;
-  const { shown, pages, page } = selectConnections(status, query);
-  const isOpen = status.connections.length < ALWAYS_OPEN || query.q !== '' || query.state !== null;
+  const all = selectConnections(status, query);
+  const pages = Math.max(1, Math.ceil(all.length / ACCOUNTS_PER_PAGE));
+  const page = Math.min(Math.max(1, query.page), pages);
+  const isFleet = status.connections.length > SHOWN_WHOLE;
   return html`${summaryLine(status)}
 ${causesList(findCauses(status), options)}
 ${queueLine(status.queue)}
-${filterForm(status, query)}
-${shown.length === 0 ? html`<p class="soft">No stream matches. <a href="/">Show all</a></p>` : null}
-<div class="connections">${shown.map((one) => connectionCard(one, isOpen || isProblem(one.connection.state), options))}</div>
+${filterForm(status, query, isFleet)}
+${all.length === 0 ? html`<p class="soft">No stream matches. <a href="/">Show all</a></p>` : isFleet ? fleet(all, page, query, options) : html`<div class="connections">${all.map((one) => connectionCard(one, options))}</div>`}
 ${pages > 1 ? pager(query, page, pages) : null}
 <section id="runs"><h2>Last runs</h2>${runsTable(status.runs, { nowMs: options.nowMs, isOfOneStream: false })}</section>
 ${processesLine(status.processes)}`;
+}
+
+function fleet(all: readonly Shown[], page: number, query: OverviewQuery, { nowMs }: RowOptions): Html {
+  const lines = all.map(({ connection, own, budget }) => ({
+    connection,
+    streams: own,
+    usedPerMinute: budget?.used_per_minute ?? 0,
+  }));
+  const shown = sortFleet(lines, query.order).slice((page - 1) * ACCOUNTS_PER_PAGE, page * ACCOUNTS_PER_PAGE);
+  const linkTo = (order: string) => pathOf({ ...query, order, page: 1 });
+  return html`<section id="accounts"><h2>${counted(all.length, 'account')}, ${counted(
+    all.reduce((sum, { own }) => sum + own.length, 0),
+    'stream',
+  )}, ${counted(
+    all.reduce((sum, { own }) => sum + own.reduce((rows, stream) => rows + stream.rows, 0), 0),
+    'row',
+  )}</h2>${fleetTable(shown, { nowMs, order: query.order, linkTo })}</section>`;
+}
+
+function pathOf({ q, state, order, page }: OverviewQuery): string {
+  const given = { q, state: state ?? '', sort: order === 'state' ? '' : order, page: page === 1 ? '' : String(page) };
+  const query = String(new URLSearchParams(Object.entries(given).filter(([, value]) => value !== '')));
+  return query === '' ? '/' : `/?${query}`;
+}
+
+/** One account with all its streams. Null: it has none here. */
+export function accountPage(
+  status: StatusDocument,
+  id: string,
+  runs: readonly RunFacts[],
+  options: RowOptions,
+): Html | null {
+  const one = selectConnections(status, { q: '', state: null }).find(({ connection }) => connection.id === id);
+  if (one === undefined) return null;
+  const causes = findCauses({ ...status, streams: one.own });
+  return html`<p class="soft"><a href="/">All accounts</a></p><h1>${id}</h1>
+${causesList(causes, options)}
+${connectionCard(one, options)}
+<section id="runs"><h2>Last runs</h2>${runsTable(runs, { nowMs: options.nowMs, isOfOneStream: false })}</section>`;
 }
 
 export const AWAY = 'The database does not answer';
@@ -139,14 +182,14 @@ function processesLine(processes: StatusDocument['processes']): Html {
   return html`<p class="soft" id="processes">Daemon: ${describeProcesses(processes) ?? html`no process is known; <code>leadmirror start</code> runs one`}</p>`;
 }
 
-function connectionCard({ connection, streams, own, budget }: Shown, isOpen: boolean, options: RowOptions): Html {
+function connectionCard({ connection, streams, own, budget }: Shown, options: RowOptions): Html {
   const { id, state } = connection;
   const rows = own.reduce((sum, stream) => sum + stream.rows, 0);
   const notices = [...new Set(own.flatMap(({ notice }) => notice ?? []))];
   const worst = own.filter((stream) => stream.state === state).length;
   const all = counted(own.length, 'stream');
-  return html`<details class="connection is-${state}" id="${elementId('c', id)}"${isOpen ? html` open` : null}>
-<summary><span class="head"><h2>${id}</h2>${stateChip(state)}<span class="soft">${worst === own.length ? all : `${count(worst)} of ${all}`} · ${counted(rows, 'row')}</span></span></summary>
+  return html`<details class="connection is-${state}" id="${elementId('c', id)}" open>
+<summary><span class="head"><h2><a href="${accountPath(id)}">${id}</a></h2>${stateChip(state)}<span class="soft">${worst === own.length ? all : `${count(worst)} of ${all}`} · ${counted(rows, 'row')}</span></span></summary>
 <div class="overhead">${budget === undefined ? html`<span class="soft">No request yet</span>` : budgetGauge(budget, options.nowMs)}
 <div class="charts" data-history="/api/history/${encodeURIComponent(id)}" data-name="${id}"></div></div>
 <div class="columns" aria-hidden="true"><span>Stream</span><span>State</span><span>As of</span><span>Rows</span><span>Verified</span><span>Next run</span><span>Last 24 hours</span></div>
@@ -170,10 +213,9 @@ function budgetGauge(budget: BudgetFacts, nowMs: number): Html {
   }</div>`;
 }
 
-function filterForm({ connections, streams }: StatusDocument, { q, state }: OverviewQuery): Html | null {
+function filterForm({ streams }: StatusDocument, { q, state, order }: OverviewQuery, isFleet: boolean): Html | null {
   if (streams.length < 10 && q === '' && state === null) return null;
-  const isWhole = connections.length <= CONNECTIONS_PER_PAGE;
-  return html`<form class="filter" role="search" method="get" action="/" data-whole="${isWhole ? 'yes' : 'no'}">
+  return html`<form class="filter" role="search" method="get" action="/" data-whole="${isFleet ? 'no' : 'yes'}">${order === 'state' ? null : html`<input type="hidden" name="sort" value="${order}">`}
 <label for="q">Find</label><input id="q" name="q" type="search" value="${q}" placeholder="connection or stream" autocomplete="off">
 <label for="state">State</label><select id="state" name="state"><option value="">any</option>${STATES_BY_URGENCY.map(
     (one) => html`<option value="${one}"${one === state ? html` selected` : null}>${one}</option>`,
@@ -187,8 +229,11 @@ interface Shown {
   readonly budget: BudgetFacts | undefined;
 }
 
-/** Returns one page of the matching connections, those that require action first. */
-export function selectConnections(status: StatusDocument, { q, state, page }: OverviewQuery) {
+/** Returns the matching connections, those that require action first. */
+export function selectConnections(
+  status: StatusDocument,
+  { q, state }: Pick<OverviewQuery, 'q' | 'state'>,
+): readonly Shown[] {
   const term = q.trim().toLowerCase();
   const matches = (stream: StreamFacts) =>
     (state === null || stream.state === state) &&
@@ -196,7 +241,7 @@ export function selectConnections(status: StatusDocument, { q, state, page }: Ov
   // Put in order once: with thousands of connections nothing goes through all streams for each.
   const streamsOf = groupBy(status.streams, ({ connection_id }) => connection_id);
   const budgets = new Map(status.budgets.map((budget) => [budget.credential, budget]));
-  const all = status.connections
+  return status.connections
     .map((connection): Shown => {
       const own = streamsOf.get(connection.id) ?? [];
       const streams = own
@@ -205,13 +250,10 @@ export function selectConnections(status: StatusDocument, { q, state, page }: Ov
       return { connection, streams, own, budget: budgets.get(connection.credential ?? '') };
     })
     .filter(({ streams }) => streams.length > 0);
-  const pages = Math.max(1, Math.ceil(all.length / CONNECTIONS_PER_PAGE));
-  const at = Math.min(Math.max(1, page), pages);
-  return { shown: all.slice((at - 1) * CONNECTIONS_PER_PAGE, at * CONNECTIONS_PER_PAGE), pages, page: at };
 }
 
-function pager({ q, state }: OverviewQuery, page: number, pages: number): Html {
-  const link = (to: number) => `/?${new URLSearchParams({ q, state: state ?? '', page: String(to) })}`;
+function pager(query: OverviewQuery, page: number, pages: number): Html {
+  const link = (to: number) => pathOf({ ...query, page: to });
   return html`<nav class="pager" aria-label="Pages">${page > 1 ? html`<a href="${link(page - 1)}" rel="prev">Previous</a>` : null}<span>Page ${page} of ${pages}</span>${
     page < pages ? html`<a href="${link(page + 1)}" rel="next">Next</a>` : null
   }</nav>`;

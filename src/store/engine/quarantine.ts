@@ -78,8 +78,15 @@ export function resolveWrittenSql(
 }
 
 /** Returns open rows in the order in which they were seen first. */
-export function listOpenQuarantine(prisma: PrismaClient, filter: QuarantineFilter): Promise<QuarantineEntry[]> {
-  return prisma.syncQuarantine.findMany({ ...openRows(filter), omit: { raw_text: true, resolved_at: true } });
+export function listOpenQuarantine(
+  prisma: PrismaClient,
+  { limit, ...filter }: QuarantineFilter & { readonly limit?: number },
+): Promise<QuarantineEntry[]> {
+  return prisma.syncQuarantine.findMany({
+    ...openRows(filter),
+    take: limit,
+    omit: { raw_text: true, resolved_at: true },
+  });
 }
 
 /** Returns the same with the texts; only those behind `page.after`. */

@@ -157,17 +157,20 @@ export interface RunFilter {
   readonly limit: number;
   readonly connectionId?: string;
   readonly stream?: string;
-  readonly outcome?: Outcome | 'running';
+  readonly outcome?: Outcome | 'running' | readonly Outcome[];
+  readonly from?: Date;
+  readonly until?: Date;
   readonly before?: bigint;
 }
 
 export async function findRuns(prisma: PrismaClient, filter: RunFilter): Promise<RunRecord[]> {
-  const { limit, connectionId, stream, outcome, before } = filter;
+  const { limit, connectionId, stream, outcome, from, until, before } = filter;
   const rows = await prisma.syncRun.findMany({
     where: {
       connection_id: connectionId,
       stream,
-      outcome: outcome === 'running' ? null : outcome,
+      outcome: outcome === 'running' ? null : typeof outcome === 'object' ? { in: [...outcome] } : outcome,
+      started_at: { gte: from, lt: until },
       id: { lt: before },
     },
     orderBy: { id: 'desc' },

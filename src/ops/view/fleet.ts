@@ -1,0 +1,92 @@
+import { type ConnectionStatus, type StreamFacts, urgencyOf } from '../status-document.ts';
+import { ago, count, counted, elementId } from './format.ts';
+import { type Html, html } from './html.ts';
+import { stateChip } from './state.ts';
+import { type HtmlColumn, table } from './table.ts';
+
+export const accountPath = (id: string): string => `/accounts/${encodeURIComponent(id)}`;
+
+/** One account of many, summed up from its streams. */
+export interface FleetLine {
+  readonly connection: ConnectionStatus;
+  readonly streams: readonly StreamFacts[];
+  readonly usedPerMinute: number;
+}
+
+const sum = (streams: readonly StreamFacts[], of: (stream: StreamFacts) => number): number =>
+  streams.reduce((total, stream) => total + of(stream), 0);
+
+/** Null before every stream was read once. */
+function oldestAsOf(streams: readonly StreamFacts[]): Date | null {
+  let oldest: Date | null = null;
+  for (const { as_of } of streams) {
+    if (as_of === null) return null;
+    if (oldest === null || as_of < oldest) oldest = as_of;
+  }
+  return oldest;
+}
+
+const failedOf = ({ streams }: FleetLine): number => sum(streams, ({ last_24h }) => last_24h.failed);
+const rowsOf = ({ streams }: FleetLine): number => sum(streams, ({ rows }) => rows);
+
+/** What the table can be sorted by; the first is how it begins. */
+const ORDERS: Readonly<Record<string, (a: FleetLine, b: FleetLine) => number>> = {
+  state: (a, b) => urgencyOf(a.connection.state) - urgencyOf(b.connection.state),
+  account: () => 0,
+  as_of: (a, b) => (oldestAsOf(a.streams)?.getTime() ?? 0) - (oldestAsOf(b.streams)?.getTime() ?? 0),
+  rows: (a, b) => rowsOf(b) - rowsOf(a),
+  failed: (a, b) => failedOf(b) - failedOf(a),
+  requests: (a, b) => b.usedPerMinute - a.usedPerMinute,
+};
+
+export const isOrder = (name: unknown): name is string => typeof name === 'string' && Object.hasOwn(ORDERS, name);
+
+export const sortFleet = (lines: readonly FleetLine[], order: string): readonly FleetLine[] =>
+  lines.toSorted((a, b) => (ORDERS[order]?.(a, b) ?? 0) || a.connection.id.localeCompare(b.connection.id));
+
+interface FleetOptions {
+  readonly nowMs: number;
+  readonly order: string;
+  readonly linkTo: (order: string) => string;
+}
+
+/** All accounts, a line for each. */
+export function fleetTable(lines: readonly FleetLine[], { nowMs, order, linkTo }: FleetOptions): Html {
+  const sortable = (name: string) => ({ href: linkTo(name), isSorted: name === order });
+  const columns: readonly HtmlColumn<FleetLine>[] = [
+    {
+      head: 'Account',
+      sort: sortable('account'),
+      cell: ({ connection: { id } }) => html`<a id="${elementId('a', id)}" href="${accountPath(id)}">${id}</a>`,
+    },
+    { head: 'State', sort: sortable('state'), cell: ({ connection }) => stateChip(connection.state) },
+    { head: 'Streams', cell: ({ connection, streams }) => describeStreams(connection, streams) },
+    {
+      head: 'As of',
+      sort: sortable('as_of'),
+      cell: ({ streams }) => {
+        const oldest = oldestAsOf(streams);
+        return oldest === null ? '–' : ago(oldest, nowMs);
+      },
+    },
+    { head: 'Rows', sort: sortable('rows'), cell: (line) => count(rowsOf(line)), isNumber: true },
+    { head: 'Failed in 24 h', sort: sortable('failed'), cell: (line) => count(failedOf(line)), isNumber: true },
+    {
+      head: 'Requests a minute',
+      sort: sortable('requests'),
+      cell: ({ usedPerMinute }) => count(usedPerMinute),
+      isNumber: true,
+    },
+  ];
+  return table({
+    label: 'Accounts',
+    columns,
+    rows: lines,
+    classOf: ({ connection }) => `account is-${connection.state}`,
+  });
+}
+
+function describeStreams({ state }: ConnectionStatus, streams: readonly StreamFacts[]): string {
+  const like = streams.filter((stream) => stream.state === state).length;
+  return like === streams.length ? counted(like, 'stream') : `${count(like)} of ${counted(streams.length, 'stream')}`;
+}
