@@ -4,7 +4,7 @@ import { type Html, html } from './html.ts';
 import { stateChip } from './state.ts';
 import { type HtmlColumn, table } from './table.ts';
 
-export const accountPath = (id: string): string => `/accounts/${encodeURIComponent(id)}`;
+const accountPath = (id: string): string => `/accounts/${encodeURIComponent(id)}`;
 
 /** One account of many, summed up from its streams. */
 export interface FleetLine {

@@ -14,7 +14,7 @@ import {
   urgencyOf,
 } from '../status-document.ts';
 import { mainAction } from './actions.ts';
-import { accountPath, fleetTable, sortFleet } from './fleet.ts';
+import { fleetTable, sortFleet } from './fleet.ts';
 import { ago, count, counted, elementId, sentence, streamPath, until } from './format.ts';
 import { type Html, html } from './html.ts';
 import type { Tone } from './layout.ts';
@@ -189,7 +189,7 @@ function connectionCard({ connection, streams, own, budget }: Shown, options: Ro
   const worst = own.filter((stream) => stream.state === state).length;
   const all = counted(own.length, 'stream');
   return html`<details class="connection is-${state}" id="${elementId('c', id)}" open>
-<summary><span class="head"><h2><a href="${accountPath(id)}">${id}</a></h2>${stateChip(state)}<span class="soft">${worst === own.length ? all : `${count(worst)} of ${all}`} · ${counted(rows, 'row')}</span></span></summary>
+<summary><span class="head"><h2>${id}</h2>${stateChip(state)}<span class="soft">${worst === own.length ? all : `${count(worst)} of ${all}`} · ${counted(rows, 'row')}</span></span></summary>
 <div class="overhead">${budget === undefined ? html`<span class="soft">No request yet</span>` : budgetGauge(budget, options.nowMs)}
 <div class="charts" data-history="/api/history/${encodeURIComponent(id)}" data-name="${id}"></div></div>
 <div class="columns" aria-hidden="true"><span>Stream</span><span>State</span><span>As of</span><span>Rows</span><span>Verified</span><span>Next run</span><span>Last 24 hours</span></div>
