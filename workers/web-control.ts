@@ -124,7 +124,7 @@ export function createWebControl(app: App, queues: Queues): Control & { close():
     },
     async retryQuarantine(key) {
       const { tried, resolved, left } = await retryQuarantine(
-        { prisma, clock: app.clock, logger: app.logger },
+        { prisma, clock: app.clock, logger: app.logger, privacy: app.privacy },
         { ...find(key), signal },
       );
       return tried === 0
