@@ -114,7 +114,7 @@ async function assemble(
   });
   const custom = options.connect?.({ logger, clock, upstream: createUpstreams(config.http, parts) }) ?? [];
   refuseSameIds(custom, config);
-  const restrict = await createFieldPolicy(config, vaultsIn(config, database), options.signal);
+  const restrict = await createFieldPolicy(config, prisma, options.signal);
   await whileUnreachable(options, () => ensureTables(database.url, tablesOf(custom)));
 
   const listeners = new Set<(changes: ConfigChanges) => void>();

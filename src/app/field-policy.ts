@@ -1,16 +1,10 @@
-import { randomBytes } from 'node:crypto';
 import type { Config } from '../config.ts';
 import { ConfigError } from '../errors.ts';
+import type { PrismaClient } from '../generated/prisma/client.ts';
 import { createPseudonyms, rulesOf, withFieldPolicy } from '../sources/field-policy.ts';
+import { ensurePrivacySecret } from '../store/privacy/key.ts';
+import { pseudonymKey } from '../store/privacy/marks.ts';
 import type { Connection } from '../stream.ts';
-import type { VaultOf } from './connector.ts';
-
-/** In base64. Made once, for all processes: pseudonyms of one value have to be equal. */
-interface PrivacyKey {
-  readonly key: string;
-}
-
-const BUSY_MS = 30_000;
 
 /**
  * Returns how the configured policy changes a connection; the same connection gives the same object.
@@ -18,7 +12,7 @@ const BUSY_MS = 30_000;
  */
 export async function createFieldPolicy(
   { privacy, secretKey }: Pick<Config, 'privacy' | 'secretKey'>,
-  vaultOf: VaultOf,
+  prisma: PrismaClient,
   signal: AbortSignal,
 ): Promise<(connection: Connection) => Connection> {
   const rules = rulesOf(privacy.policy);
@@ -26,14 +20,8 @@ export async function createFieldPolicy(
   let pseudonymOf = (value: string): string => value;
   if (rules.some(({ action }) => action === 'pseudonym')) {
     if (secretKey === null) throw new ConfigError([{ variable: 'LEADMIRROR_SECRET_KEY', message: KEY_MISSING }]);
-    const key = await vaultOf<PrivacyKey>('privacy').exclusive(
-      async (stored) => {
-        const store = stored ?? { key: randomBytes(32).toString('base64') };
-        return { value: Buffer.from(store.key, 'base64'), ...(stored === null && { store }) };
-      },
-      { signal, maxWaitMs: BUSY_MS },
-    );
-    pseudonymOf = createPseudonyms(key);
+    const secret = await ensurePrivacySecret(prisma, secretKey, { given: null, signal });
+    pseudonymOf = createPseudonyms(pseudonymKey(secret));
   }
   const known = new WeakMap<Connection, Connection>();
   return (connection) => {

@@ -13,9 +13,14 @@ export const numberMark = (number: string): Mark => `number ${number}`;
 /** 128 bits: enough that no two of billions of marks share one. */
 export const HASH_BYTES = 16;
 
+const derived = (secret: Buffer, use: string): Buffer =>
+  Buffer.from(hkdfSync('sha256', secret, '', `leadmirror ${use}`, 32));
+
 /** The key under which marks are hashed; other uses of the database's key get others. */
-export const suppressionKey = (secret: Buffer): Buffer =>
-  Buffer.from(hkdfSync('sha256', secret, '', 'leadmirror suppress', 32));
+export const suppressionKey = (secret: Buffer): Buffer => derived(secret, 'suppress');
+
+/** The key of pseudonyms. */
+export const pseudonymKey = (secret: Buffer): Buffer => derived(secret, 'pseudonym');
 
 export const hashMark = (key: Buffer, mark: Mark): Buffer =>
   createHmac('sha256', key).update(mark).digest().subarray(0, HASH_BYTES);
