@@ -125,7 +125,7 @@ export class Ground {
 
 const USES_OF_A_DATABASE = 20;
 const TABLES = `select format('%I.%I', schemaname, tablename) as name from pg_tables
-  where schemaname in ('tiledesk', 'tilkee', 'sync') and tablename <> '_prisma_migrations'`;
+  where schemaname in ('tiledesk', 'tilkee', 'sync') and tablename not in ('_prisma_migrations', 'privacy')`;
 
 /** Does not sit out the backoff after a refusal: a thousand seeds have many, and what follows a wait does not depend on its length. */
 const hastyClock: Clock = {
