@@ -145,7 +145,11 @@ async function assemble(
       config.feed,
     );
   });
-  const privacy = createPrivacyGuard(prisma, { secretKey: config.secretKey, journal: config.privacyJournal });
+  const privacy = createPrivacyGuard(prisma, {
+    secretKey: config.secretKey,
+    journal: config.privacyJournal,
+    upstreamDeletedDays: config.retention.upstreamDeletedDays,
+  });
   const passParts = () => ({
     prisma,
     privacy,

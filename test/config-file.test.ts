@@ -476,6 +476,7 @@ describe('a configuration that is read again', () => {
       SYNC_HISTORY_STREAMS: 'tiledesk.requests',
       SYNC_FEED_STREAMS: 'tiledesk.leads',
       PRIVACY_FIELDS: 'tiledesk.leads.note=drop',
+      PRIVACY_JOURNAL: '/srv/journal/erasures.jsonl',
       OPS_TOKEN: 'kX9vT2qLm8RzW4pY',
       OPS_READ_TOKEN: 'aX9vT2qLm8RzW4pY',
       OPS_TRUSTED_PROXIES: '10.0.0.1',

@@ -86,6 +86,8 @@ describe('defaults', () => {
       secretKey: null,
       oldSecretKey: null,
       runRetentionDays: 90,
+      privacyJournal: null,
+      retention: { upstreamDeletedDays: null, quarantine: { resolvedDays: 7, openDays: 90 } },
       log: { level: 'info', format: 'json', colors: false },
       notes: [],
       openFiles: [],

@@ -8,7 +8,9 @@ import { pruneRuns } from '../src/store/engine/runs.ts';
 import { registerStreams } from '../src/store/engine/streams.ts';
 import { keepFeed } from '../src/store/mirror/feed.ts';
 import { keepHistory } from '../src/store/mirror/history.ts';
+import { pruneQuarantineTexts } from '../src/store/privacy/retention.ts';
 import type { Lane, QueuedPass } from '../src/stream.ts';
+import { removeGone } from '../src/sync/privacy/remove-gone.ts';
 import { type Leadership, tryLead } from './leader.ts';
 import type { RunQueue } from './queue-backend.ts';
 import { describeError } from './queue-watch.ts';
@@ -26,7 +28,10 @@ import { findUnfinished, isDue } from './unfinished.ts';
  * deduplication, would either run beside a slow predecessor or break the chain.
  */
 interface SchedulerParts {
-  readonly app: Pick<App, 'config' | 'streams' | 'database' | 'clock' | 'scheduleOf' | 'assertStreams' | 'onReload'>;
+  readonly app: Pick<
+    App,
+    'config' | 'connections' | 'streams' | 'database' | 'clock' | 'scheduleOf' | 'assertStreams' | 'onReload'
+  >;
   readonly queues: Queues;
   readonly logger: Logger;
   /** Between two rounds of the leader. */
@@ -200,6 +205,16 @@ export class Scheduler {
     const removed = await pruneRuns(app.database.prisma, app.config.runRetentionDays);
     this.#prunedAt = now;
     if (removed > 0) logger.info({ removed }, 'old runs removed');
+    const { quarantine, upstreamDeletedDays } = app.config.retention;
+    const { prisma } = app.database;
+    const texts = await pruneQuarantineTexts(prisma, quarantine);
+    if (texts > 0) logger.info({ texts }, 'texts removed from quarantine');
+    if (upstreamDeletedDays === null) return;
+    const tables = new Map(
+      app.connections.flatMap(({ streams }) => streams.map(({ name, table }) => [name, table] as const)),
+    );
+    const gone = await removeGone(prisma, [...tables.values()], upstreamDeletedDays);
+    if (Object.keys(gone).length > 0) logger.info({ gone }, 'rows that are gone upstream removed');
     await keepHistory(app.database, app.config.history.months);
     await keepFeed(app.database);
   }

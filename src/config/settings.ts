@@ -78,6 +78,11 @@ export const settingsSchema = ({ cwd, isTerminal, timezone, hasOpsToken, isPubli
       TILKEE_STORE_LINKS: flag,
       PRIVACY_PRESET: privacyPresets,
       PRIVACY_FIELDS: privacyFields.optional(),
+      PRIVACY_UPSTREAM_DELETED: text
+        .regex(/^(keep|[1-9]\d{0,3})$/, 'must be keep, or a number of days such as 30')
+        .transform((given) => (given === 'keep' ? null : Number(given))),
+      PRIVACY_QUARANTINE_RESOLVED_DAYS: integer(0, 3650),
+      PRIVACY_QUARANTINE_OPEN_DAYS: integer(1, 3650),
       PRIVACY_JOURNAL: folder.transform((path) => resolve(cwd, path)).optional(),
       // Only checked here: it decides about connections.
       TILKEE_ENABLED: flag,
@@ -153,6 +158,14 @@ export const settingsSchema = ({ cwd, isTerminal, timezone, hasOpsToken, isPubli
           storeVisitorPii: variables.STORE_VISITOR_PII,
           storeLinks: variables.TILKEE_STORE_LINKS,
           policy: { presets: variables.PRIVACY_PRESET, fields: variables.PRIVACY_FIELDS ?? [] },
+        },
+        retention: {
+          /** How long rows stay that are gone upstream; null: for ever. */
+          upstreamDeletedDays: variables.PRIVACY_UPSTREAM_DELETED,
+          quarantine: {
+            resolvedDays: variables.PRIVACY_QUARANTINE_RESOLVED_DAYS,
+            openDays: variables.PRIVACY_QUARANTINE_OPEN_DAYS,
+          },
         },
         /** Where erasures are noted; null: no person can be erased. */
         privacyJournal: variables.PRIVACY_JOURNAL ?? null,

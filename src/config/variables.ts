@@ -116,6 +116,9 @@ const TABLE = {
   PRIVACY_PRESET: preset('none'),
   PRIVACY_FIELDS: unset,
   PRIVACY_JOURNAL: unset,
+  PRIVACY_UPSTREAM_DELETED: preset('keep'),
+  PRIVACY_QUARANTINE_RESOLVED_DAYS: preset('7'),
+  PRIVACY_QUARANTINE_OPEN_DAYS: preset('90'),
 
   // Logging
   LOG_LEVEL: preset('info'),

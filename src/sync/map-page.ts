@@ -95,7 +95,7 @@ export async function preparePage(run: Run, page: ListPage, askedAt: number): Pr
     if (from > 0) await nextTurn();
     const records = page.records.slice(from, from + SLICE);
     const all = mapPage(stream, { ...page, records, entries: page.entries.slice(from) }, run.parts.logger);
-    const mapped = await suppress(run.suppressions, stream, all);
+    const mapped = await suppress(run.suppressions, stream, all, run.parts.privacy.upstreamDeletedDays);
     left.push(...mapped.left);
     // A single record of the largest answer takes half a second to map, and as long to write as text.
     await nextTurn();

@@ -85,7 +85,12 @@ export class Verifier {
         lookUp: (page) => readSeenIds(parts.prisma, lease, list.id, idsOn(page)),
         prepare: (page) => {
           this.#upstreamTime = Math.max(this.#upstreamTime, page.serverTime ?? 0);
-          return suppress(this.#run.suppressions, this.#job.stream, mapPage(this.#job.stream, page));
+          return suppress(
+            this.#run.suppressions,
+            this.#job.stream,
+            mapPage(this.#job.stream, page),
+            this.#run.parts.privacy.upstreamDeletedDays,
+          );
         },
       });
       for await (const { prepared, ids, step } of pages) {

@@ -11,6 +11,8 @@ export interface PrivacySettings {
   readonly secretKey: string | null;
   /** PRIVACY_JOURNAL */
   readonly journal: string | null;
+  /** PRIVACY_UPSTREAM_DELETED */
+  readonly upstreamDeletedDays?: number | null;
 }
 
 /** What every writer of rows asks before it begins. */
@@ -20,6 +22,8 @@ export interface PrivacyGuard {
    * @throws PrivacyError while the database lacks erasures that the journal has, or the key is lost
    */
   load(connectionId: string, epoch: bigint): Promise<Suppressions>;
+  /** For how many days rows stay that are gone upstream; null or absent: for ever. */
+  readonly upstreamDeletedDays?: number | null;
 }
 
 /** An erasure writes its line before it commits: so long the journal may be ahead. */
@@ -46,6 +50,7 @@ export function createPrivacyGuard(prisma: PrismaClient, settings: PrivacySettin
   }
 
   return {
+    upstreamDeletedDays: settings.upstreamDeletedDays ?? null,
     async load(connectionId, epoch) {
       await assertComplete();
       const known = kept.get(connectionId);

@@ -27,8 +27,14 @@ export interface Suppressed extends Mapped {
  * Leaves out rows that were erased. A row that names an erased person, or holds their address or number, is emptied
  * when it was created before the erasure; a newer one is written, without what connects it with the person.
  */
-export async function suppress(list: Suppressions, stream: Stream, { rows, bad }: Mapped): Promise<Suppressed> {
-  if (list.isEmpty) return { rows, bad, left: [] };
+export async function suppress(
+  list: Suppressions,
+  stream: Stream,
+  { rows: all, bad }: Mapped,
+  goneDays: number | null = null,
+): Promise<Suppressed> {
+  const rows = goneDays === null ? all : all.filter((row) => !isLongGone(row, goneDays));
+  if (list.isEmpty) return { rows, bad, left: leftOf(all, rows) };
   const isErased = ({ id }: Pick<Row, 'id'>) => list.has(rowMark(stream.name, id));
   const alive = rows.filter((row) => !isErased(row));
   const found = new Map(alive.map((row) => [row, linksOf(stream.table, row).filter((mark) => list.has(mark))]));
@@ -40,10 +46,19 @@ export async function suppress(list: Suppressions, stream: Stream, { rows, bad }
     if (isCreatedUntil(row, limit)) return stream.table.personal?.isDeleted ? [] : [huskOf(stream.table, row)];
     return withoutLinks(stream, row);
   });
-  const ids = new Set(kept.map(({ id }) => id));
-  const left = rows.filter(({ id }) => !ids.has(id)).map(({ id }) => id);
+  const left = leftOf(all, kept);
   const isAllowed = (record: BadRecord) => !isBadErased(list, stream, record);
   return { rows: kept, bad: bad.filter(isAllowed), left };
+}
+
+function leftOf(all: readonly Row[], kept: readonly Row[]): string[] {
+  const ids = new Set(kept.map(({ id }) => id));
+  return all.filter(({ id }) => !ids.has(id)).map(({ id }) => id);
+}
+
+/** Some lists show what is deleted upstream: it is not written again once it was removed here. */
+function isLongGone({ deleted_at }: Row, days: number): boolean {
+  return deleted_at !== null && Date.parse(deleted_at) < Date.now() - days * 86_400_000;
 }
 
 /** A row without a date counts as older than any erasure. */
