@@ -69,7 +69,8 @@ export class LiveStatus {
 
   /** @throws what the database throws. */
   async current(): Promise<StatusDocument> {
-    if (this.#latest !== null && performance.now() - this.#latest.at < FRESH_MS) return this.#latest.status;
+    const latest = this.#awaySince === null ? this.#latest : null;
+    if (latest !== null && performance.now() - latest.at < FRESH_MS) return latest.status;
     return this.#look();
   }
 
