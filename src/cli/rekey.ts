@@ -1,13 +1,16 @@
 import { ConfigError, type ConfigProblem } from '../errors.ts';
 import { readProcesses } from '../store/engine/processes.ts';
 import { rekey as changeKey } from '../store/engine/secret-key.ts';
+import { rewrapJournal } from '../store/privacy/rewrap-journal.ts';
 import { type CommandContext, type CommandProcess, runOnDatabase } from './command.ts';
 import { EXIT } from './exit-codes.ts';
 
 /** Encrypts the stored sign-ins with LEADMIRROR_SECRET_KEY, which so far were with LEADMIRROR_OLD_SECRET_KEY. */
 export async function rekey({ discard = false, json = false }, proc: CommandProcess): Promise<void> {
   await runOnDatabase({ json, proc }, async ({ prisma }, { config, signal, printResult }) => {
-    const changed = await changeKey(prisma, { ...readKeys(config, discard), discards: discard, signal });
+    const keys = readKeys(config, discard);
+    const changed = await changeKey(prisma, { ...keys, discards: discard, signal });
+    if (config.privacyJournal !== null) await rewrapJournal(config.privacyJournal, keys);
     const living = (await readProcesses(prisma)).filter((process) => process.is_alive);
     const running = living.map(({ host, pid }) => ({ host, pid }));
     const already = changed.unchanged === 0 ? '' : `, ${changed.unchanged} had it already`;

@@ -85,6 +85,19 @@ describe('leadmirror forget', () => {
     });
   });
 
+  it('goes on under another LEADMIRROR_SECRET_KEY, which the journal takes over', async () => {
+    const newKey = 'another-key-of-the-privacy-test-01234';
+    const given = { ...env, LEADMIRROR_SECRET_KEY: newKey, LEADMIRROR_OLD_SECRET_KEY: SECRET };
+    expect(await runInProcess(['rekey'], given, { cwd: setup.folder })).toMatchObject({ code: 0 });
+    const person = (await people()).at(-1);
+    const { code, stderr } = await run(['--email', person?.email ?? '', '--yes', '--force'], {
+      LEADMIRROR_SECRET_KEY: newKey,
+    });
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    const back = { ...env, LEADMIRROR_OLD_SECRET_KEY: newKey };
+    expect(await runInProcess(['rekey'], back, { cwd: setup.folder })).toMatchObject({ code: 0 });
+  });
+
   it('ends with 1 when a text of another one still holds the person, and says where', async () => {
     const [, , , person] = await people();
     const sql = `update tiledesk.departments set description = $1 where id = (select min(id) from tiledesk.departments)`;
