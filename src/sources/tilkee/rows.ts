@@ -228,8 +228,11 @@ export const CONNEXIONS = tilkeeTable(
     attributed: ['token_id', 'project_id'],
     personal: {
       kept: ['token_id', 'project_id', 'access_date', 'total_time', 'percentage_read'],
+      // The title of a visit is often the label of its link: the recipient.
+      addresses: ['title'],
+      numbers: ['title'],
       refersTo: { token_id: 'tilkee.tokens', 'raw.token.id': 'tilkee.tokens' },
-      links: ['token_id', 'token'],
+      links: ['token_id', 'token', 'title'],
     },
     known: {
       boolean: 'company_geoloc_activated',
