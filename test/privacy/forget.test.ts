@@ -1,5 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { ensureFeed } from '../../src/store/mirror/feed.ts';
+import { ensureHistory } from '../../src/store/mirror/history.ts';
 import { refreshReporting } from '../../src/store/reports/refresh.ts';
 import { erasePerson, type PrivacySetup, planFor, query, searchDump, setupPrivacy } from './support.ts';
 
@@ -39,5 +41,34 @@ describe('forget', () => {
     expect(await searchDump(database.url, needles)).toEqual([]);
     expect(await readFile(setup.journal, 'utf8')).not.toContain(lead.email);
     expect((await stat(setup.journal)).mode & 0o777).toBe(0o600);
+  });
+
+  it('empties the versions of the rows, writes none for that, and tells the feed', async () => {
+    const { app, database } = setup;
+    const access = { prisma: app.database.prisma, url: database.url };
+    const tables = app.connections.flatMap(({ streams }) => streams.map(({ table }) => table));
+    await ensureHistory(access, tables, ['tiledesk.leads']);
+    await ensureFeed(access, tables, ['tiledesk.leads']);
+    const [lead] = await query<{ id: string }>(
+      database.url,
+      `update tiledesk.leads set company = 'Made-up Shop' where id = (select id from tiledesk.leads
+        where erased_at is null and deleted_at is null and email is not null limit 1) returning id`,
+    );
+    const versions = () =>
+      query<{ op: string; company: string | null; status: number | null }>(
+        database.url,
+        'select op, company, status from tiledesk.leads_history where id = $1 order by seq',
+        [lead?.id],
+      );
+    const before = await versions();
+    expect(before.at(-1)?.company).toBe('Made-up Shop');
+
+    await erasePerson(app, { leads: [lead?.id ?? ''] });
+
+    expect(await versions()).toEqual(before.map((version) => ({ ...version, company: null })));
+    const told = await query<{ op: string }>(database.url, 'select op from sync.changes where id = $1 order by seq', [
+      lead?.id,
+    ]);
+    expect(told.map(({ op }) => op)).toEqual(['u', 'e']);
   });
 });

@@ -87,7 +87,8 @@ begin
     select ${literal(streamOf(table))}, n.connection_id, n.id, 'c', '{}', n.run_id from new_rows n order by n.id;
   else
     insert into sync.changes (stream, connection_id, id, op, changed, run_id)
-    select ${literal(streamOf(table))}, n.connection_id, n.id, case when o.deleted_at is null and n.deleted_at is not null then 'd'
+    select ${literal(streamOf(table))}, n.connection_id, n.id, case when current_setting('leadmirror.cause', true) = 'erasure' then 'e'
+      when o.deleted_at is null and n.deleted_at is not null then 'd'
       when o.deleted_at is not null and n.deleted_at is null then 'r' else 'u' end::"char", c.changed, n.run_id
     from new_rows n join old_rows o on o.connection_id = n.connection_id and o.id = n.id
     cross join lateral (select array_remove(array[${named.join(', ')}]::text[], null) as changed) c

@@ -89,7 +89,8 @@ begin
     insert into ${history} (${columns})
     select n.connection_id, n.id, 'c', ${list('n.')}, n.updated_at, n.deleted_at, n.created_at, coalesce(n.updated_at, clock_timestamp()), n.run_id
     from new_rows n order by n.id;
-  else
+  -- What an erasure empties did not change upstream.
+  elsif current_setting('leadmirror.cause', true) is distinct from 'erasure' then
     insert into ${history} (${columns})
     select n.connection_id, n.id, k.op, ${list('n.')}, n.updated_at, n.deleted_at,
       case when p.seq is null then o.updated_at else p.changed_after end,

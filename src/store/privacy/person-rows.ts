@@ -1,5 +1,6 @@
 import type { PrismaClient } from '../../generated/prisma/client.ts';
 import type { PersonalColumns, TableSpec } from '../../stream.ts';
+import { historyNames } from '../mirror/history-sql.ts';
 import { quoteName, tableName } from '../mirror/table-sql.ts';
 
 /** The statements that find, empty and search the rows of a person. All of a table at once. */
@@ -88,7 +89,7 @@ export function readRowKeys(
 /** How rows are changed: emptied, deleted, or (after a lift) free to be written again. */
 export type RowChange = 'empty' | 'delete' | 'free';
 
-/** Changes rows in the order of their ids, in which all writers lock them. Returns how many. */
+/** Changes rows in the order of their ids, in which all writers lock them, and their versions with them. Returns how many. */
 export async function changeRows(
   prisma: PrismaClient,
   table: TableSpec,
@@ -106,13 +107,32 @@ export async function changeRows(
     free: `update ${target} t set erased_at = null`,
   };
   const condition = { empty: 'and erased_at is null', delete: '', free: 'and erased_at is not null' }[change];
-  return prisma.$executeRawUnsafe(
-    `with locked as materialized (
-        select id from ${target} where connection_id = $1 and id = any($2::text[]) ${condition} order by id for update
-      ) ${statements[change]} ${change === 'delete' ? 'using' : 'from'} locked l where t.connection_id = $1 and t.id = l.id`,
-    connectionId,
-    ids,
-  );
+  const rows = `with cause as materialized (select set_config('leadmirror.cause', 'erasure', true)), locked as materialized (
+      select id from ${target}, cause where connection_id = $1 and id = any($2::text[]) ${condition} order by id for update of ${quoteName(table.name)}
+    ) ${statements[change]} ${change === 'delete' ? 'using' : 'from'} locked l where t.connection_id = $1 and t.id = l.id`;
+  const line = await prisma.syncHistory.findUnique({ where: { stream: `${table.schema}.${table.name}` } });
+  const versions =
+    line === null
+      ? null
+      : versionsSql(
+          table,
+          change,
+          line.columns.filter((name) => !kept.has(name)),
+        );
+  return prisma.$transaction(async (tx) => {
+    const count = await tx.$executeRawUnsafe(rows, connectionId, ids);
+    if (versions !== null) await tx.$executeRawUnsafe(versions, connectionId, ids);
+    return count;
+  });
+}
+
+/** Versions keep what an emptied row keeps, so that counts of past days stay. Null: nothing is to do. */
+function versionsSql(table: TableSpec, change: RowChange, emptied: readonly string[]): string | null {
+  const { history } = historyNames(table);
+  const own = 'where connection_id = $1 and id = any($2::text[])';
+  if (change === 'delete') return `delete from ${history} ${own}`;
+  if (change === 'free' || emptied.length === 0) return null;
+  return `update ${history} set ${emptied.map((name) => `${quoteName(name)} = null`).join(', ')} ${own}`;
 }
 
 interface ChangeOptions {
