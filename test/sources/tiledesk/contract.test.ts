@@ -43,6 +43,7 @@ const COMMON = [
   'first_seen_at',
   'synced_at',
   'deleted_at',
+  'erased_at',
   'run_id',
 ];
 
