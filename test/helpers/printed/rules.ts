@@ -60,6 +60,13 @@ export const PERMISSIONS: readonly Permission[] = [
     why: 'no command of ours: programs of the tests, which get what to do as their last word',
   },
   {
+    kind: 'command',
+    what: /^leadmirror forget\b/,
+    finds: ['e-mail', 'phone number'],
+    file: 'test/cli/forget.test.ts',
+    why: 'is told whom to erase',
+  },
+  {
     kind: 'output',
     what: /^leadmirror sandbox\b/,
     finds: ['secret', 'e-mail'],
