@@ -95,6 +95,23 @@ const WINDOW_TOLERANCE_MS = 86_400_000;
 export function createOffsetWalk(options: OffsetOptions): Walk<OffsetState> {
   const { pageSize, goal, window, sortedBy = 'createdAt', verifiesEnd = false } = options;
 
+  const begin = (): OffsetState => ({
+    ...UNTROUBLED,
+    offset: 0,
+    size: pageSize,
+    phase: 'down',
+    tail: [],
+    seen: 0,
+    withoutId: 0,
+    reached: 0,
+    head: '',
+    hasJumped: false,
+    length: 0,
+    isResumed: false,
+    newest: null,
+    serverTime: null,
+  });
+
   function next({ offset, size }: OffsetState): ListQuery {
     const query = { sort: 'created_at', direction: 'desc', offset, limit: size, wantTotal: false } as const;
     return window === undefined ? query : { ...query, window };
@@ -185,6 +202,8 @@ export function createOffsetWalk(options: OffsetOptions): Walk<OffsetState> {
     if (isBeyond) return atEnd({ ...state, noProgress: 0 }, query.offset, false);
     if (query.offset > 0) return stepBack(state);
     if (state.seen > 0 || state.tail.length > 0) {
+      // What the run before had read of a list of changes may be gone. To go on from there would end here each time.
+      if (goal !== 'all' && state.isResumed) return goOnWith(begin());
       throw new UpstreamContractError(
         'suddenly_empty',
         'the list became empty while it was read; nothing is concluded from that, and the next run goes on from here',
@@ -246,22 +265,7 @@ export function createOffsetWalk(options: OffsetOptions): Walk<OffsetState> {
     kind: `offset.${goal}`,
     ...(goal === 'all' ? { memory: 'walk' as const, memorized: ({ seen }: OffsetState) => seen } : {}),
     ...(goal === 'front' ? { memory: 'mirror' as const } : {}),
-    start: () => ({
-      ...UNTROUBLED,
-      offset: 0,
-      size: pageSize,
-      phase: 'down',
-      tail: [],
-      seen: 0,
-      withoutId: 0,
-      reached: 0,
-      head: '',
-      hasJumped: false,
-      length: 0,
-      isResumed: false,
-      newest: null,
-      serverTime: null,
-    }),
+    start: begin,
     resume: (state) => ({ ...state, ...UNTROUBLED, size: pageSize, isResumed: true }),
     next,
     accept,

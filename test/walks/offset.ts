@@ -251,6 +251,26 @@ export function describeOffsetWalks(seeds: number): void {
       expect(walkThrough(list, { between }).end).toEqual({ kind: 'gave_up', reason: 'suddenly_empty' });
     });
 
+    it('a list of changes that is empty when its walk is taken up again is read anew, and shown as empty', () => {
+      const list = filled(1, { order: 'newest', manner: 'v2' }, 300);
+      const walk = createOffsetWalk({ pageSize: PAGE, goal: 'front' });
+      const first = walk.next(walk.start());
+      const { state } = walk.accept(walk.start(), first, list.answer(first), new Set());
+      list.rows.clear();
+      const resumed = walk.resume(state);
+      const anew = walk.accept(
+        { ...resumed, offset: 0 },
+        { ...walk.next(resumed), offset: 0 },
+        list.answer(first),
+        new Set(),
+      );
+      expect(anew).toEqual({ state: walk.start(), end: null });
+      const { end, state: last } = walk.accept(anew.state, first, list.answer(first), new Set());
+      expect(end).toEqual({ kind: 'complete' });
+      // Nothing is known to be newer than what was known before.
+      expect(walk.beginning(last).newest).toBeNull();
+    });
+
     it('more rows promised and none sent is an error, not an endless loop', () => {
       const always = { order: 'newest' as const, manner: 'v3' as const, saysMore: () => true };
       for (const size of [0, 1, 12, 20, 60]) {
