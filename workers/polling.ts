@@ -48,6 +48,8 @@ interface PollingParts {
   readonly leastMs?: number | undefined;
 }
 
+const NEXT_TICK = 'the next pass comes with the next tick';
+
 /** Where the budget of an account is not known: of a source of one's own. */
 const CAUTIOUS_PER_MINUTE = 60;
 
@@ -95,7 +97,7 @@ export class Polling {
       const next = { dueAt: now + intervalMs, intervalMs };
       this.#following.set(job.id ?? '', { connection, stream, pass, trigger: 'schedule', poll: next });
     } catch (error) {
-      logger.warn({ connection, stream, reason: describeError(error) }, 'the next pass comes with the next tick');
+      logger.warn({ connection, stream, reason: describeError(error) }, NEXT_TICK);
     }
   }
 
@@ -104,7 +106,10 @@ export class Polling {
     const next = this.#following.get(job.id ?? '');
     if (next === undefined) return;
     this.#following.delete(job.id ?? '');
-    await enqueueRun(this.#parts.queues, next).catch(() => {});
+    await enqueueRun(this.#parts.queues, next).catch((error: unknown) => {
+      const { connection, stream } = next;
+      this.#parts.logger.warn({ connection, stream, reason: describeError(error) }, NEXT_TICK);
+    });
   }
 
   #streamsBeside(connectionId: string, stream: string): number {
