@@ -1,16 +1,12 @@
 import { once } from 'node:events';
+import { cleanUp } from '../src/app/clean-up.ts';
 import type { App } from '../src/app.ts';
 import type { ConfigChanges, StreamSchedule } from '../src/config.ts';
 import { isAbort } from '../src/errors.ts';
 import type { Logger } from '../src/logger.ts';
 import { readConnectionsElsewhere, readLedConnections } from '../src/store/engine/processes.ts';
-import { pruneRuns } from '../src/store/engine/runs.ts';
 import { registerStreams } from '../src/store/engine/streams.ts';
-import { keepFeed } from '../src/store/mirror/feed.ts';
-import { keepHistory } from '../src/store/mirror/history.ts';
-import { pruneQuarantineTexts } from '../src/store/privacy/retention.ts';
 import type { Lane, QueuedPass } from '../src/stream.ts';
-import { removeGone } from '../src/sync/privacy/remove-gone.ts';
 import { type Leadership, tryLead } from './leader.ts';
 import type { RunQueue } from './queue-backend.ts';
 import { describeError } from './queue-watch.ts';
@@ -50,7 +46,9 @@ export interface RoundReport {
 const ROUND_MS = 60_000;
 const STANDBY_MS = 5_000;
 const LANES: readonly Lane[] = ['fast', 'bulk'];
-const PRUNE_MS = 24 * 3_600_000;
+const CLEAN_UP_MS = 24 * 3_600_000;
+/** After one that failed. */
+const CLEAN_UP_RETRY_MS = 3_600_000;
 /** Fewer unfinished passes are simply asked for again. */
 const MANY = 200;
 
@@ -69,7 +67,7 @@ export class Scheduler {
   /** Connections that came or changed since the last round: what failed before may work now. */
   #fresh = new Set<string>();
   #trouble: string | null = null;
-  #prunedAt = Number.NEGATIVE_INFINITY;
+  #cleanedAt = Number.NEGATIVE_INFINITY;
   #assistAt = Number.NEGATIVE_INFINITY;
 
   constructor(parts: SchedulerParts) {
@@ -168,7 +166,7 @@ export class Scheduler {
     this.#compared = streams;
     report.enqueued = await this.#enqueueUnfinished(isFirst ? null : new Set(fresh), term);
     for (const id of fresh) this.#fresh.delete(id);
-    await this.#prune();
+    await this.#cleanUp();
     if (report.added + report.removed > 0) this.#parts.logger.info(report, 'schedules put right');
     onRound?.(report);
     return report;
@@ -198,25 +196,13 @@ export class Scheduler {
     return asked.length;
   }
 
-  async #prune(): Promise<void> {
+  async #cleanUp(): Promise<void> {
     const { app, logger } = this.#parts;
     const now = app.clock.now();
-    if (now - this.#prunedAt < PRUNE_MS) return;
-    const removed = await pruneRuns(app.database.prisma, app.config.runRetentionDays);
-    this.#prunedAt = now;
-    if (removed > 0) logger.info({ removed }, 'old runs removed');
-    const { quarantine, upstreamDeletedDays } = app.config.retention;
-    const { prisma } = app.database;
-    const texts = await pruneQuarantineTexts(prisma, quarantine);
-    if (texts > 0) logger.info({ texts }, 'texts removed from quarantine');
-    if (upstreamDeletedDays === null) return;
-    const tables = new Map(
-      app.connections.flatMap(({ streams }) => streams.map(({ name, table }) => [name, table] as const)),
-    );
-    const gone = await removeGone(prisma, [...tables.values()], upstreamDeletedDays);
-    if (Object.keys(gone).length > 0) logger.info({ gone }, 'rows that are gone upstream removed');
-    await keepHistory(app.database, app.config.history.months);
-    await keepFeed(app.database);
+    if (now - this.#cleanedAt < CLEAN_UP_MS) return;
+    this.#cleanedAt = now - CLEAN_UP_MS + CLEAN_UP_RETRY_MS;
+    await cleanUp(app, logger);
+    this.#cleanedAt = now;
   }
 
   /** Null when it failed: logged once, not every round. */
