@@ -235,7 +235,7 @@ async function prepareHistory(
   if (unable !== undefined) {
     const known = [...new Set(able.map(({ name }) => name))].join(', ');
     const message = `names ${unable}; of the streams configured, these have a history: ${known || 'none'}`;
-    throw new ConfigError([{ variable: 'SYNC_HISTORY_STREAMS', message }]);
+    throw new ConfigError([{ variable: history.label, message }]);
   }
   await ensureHistory(
     database,

@@ -1,6 +1,6 @@
 import { entryKeysOf, readConnections } from './config/connections.ts';
 import { readConnectionsFile } from './config/connections-file.ts';
-import { Environment, hintAtTypos, textOf } from './config/environment.ts';
+import { Environment, type Given, hintAtTypos, textOf } from './config/environment.ts';
 import { Findings, type Label } from './config/findings.ts';
 import { settingsSchema } from './config/settings.ts';
 import type { Config } from './config/types.ts';
@@ -46,7 +46,10 @@ export function loadConfig(sources: Partial<ConfigSources> = {}, options: LoadOp
   const findings = new Findings();
   const environment = new Environment({ env, cwd, findings });
 
-  const texts = Object.fromEntries(VARIABLES.map(({ name }) => [name, textOf(environment.given(name), name)]));
+  const file = readConnectionsFile(entryKeysOf, { cwd, environment, findings, onFile: options.onFile });
+  const given = (name: string): Given | null => file.settings.get(name) ?? environment.given(name);
+  const labelOf: Label = ([name]) => given(String(name))?.label ?? String(name);
+  const texts = Object.fromEntries(VARIABLES.map(({ name }) => [name, textOf(given(name), name)]));
   const allowInsecureHttp = flag.catch(false).parse(texts.ALLOW_INSECURE_HTTP);
   const schema = settingsSchema({
     cwd,
@@ -56,12 +59,11 @@ export function loadConfig(sources: Partial<ConfigSources> = {}, options: LoadOp
     timezone: timeZone.catch('UTC').parse(texts.SYNC_TIMEZONE),
     hasOpsToken: texts.OPS_TOKEN !== undefined,
     isPublic: !isLoopback(texts.OPS_HOST ?? ''),
+    historyLabel: labelOf(['SYNC_HISTORY_STREAMS']),
   });
-  const labelOf: Label = ([name]) => environment.given(String(name))?.label ?? String(name);
   const settings = findings.check(schema, texts, labelOf);
-  const entries = readConnectionsFile(entryKeysOf, { cwd, environment, findings, onFile: options.onFile });
   const isRequired = options.requireConnections !== false;
-  const connections = readConnections(entries, { environment, findings, allowInsecureHttp, isRequired });
+  const connections = readConnections(file.entries, { environment, findings, allowInsecureHttp, isRequired });
 
   if (settings?.ops.token && isShortSecret(settings.ops.token)) {
     findings.note('OPS_TOKEN is short; 16 characters or more are hard to guess');

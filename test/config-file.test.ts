@@ -287,6 +287,12 @@ describe('leadmirror.yaml: problems', () => {
       entry({ streamSchedules: '{ leads: { incremental: "* * * *" } }' }),
       `${at}.streamSchedules.leads.incremental: must have five cron fields`,
     ],
+    [`history: x\n${entry()}`, 'leadmirror.yaml: history: must be the name of a stream, such as tiledesk.requests'],
+    [`feed: [tiledesk.leads, x]\n${entry()}`, 'leadmirror.yaml: feed: entry 2 must be the name of a stream'],
+    [`feed: ","\n${entry()}`, 'leadmirror.yaml: feed: names no stream'],
+    [`history: { tiledesk.requests: {} }\n${entry()}`, 'leadmirror.yaml: history: must be a simple value'],
+    [`history: "\${NOWHERE}"\n${entry()}`, `leadmirror.yaml: history: refers to \${NOWHERE}, which is not set`],
+    [`histroy: x\n${entry()}`, 'leadmirror.yaml: histroy: is not a known key; did you mean history?'],
     [entry({ password: '*hunter2' }), 'leadmirror.yaml: has an alias (*name) without its anchor'],
     [entry({ password: '@hunter2' }), 'leadmirror.yaml: line 6, column 15: a text beginning with @'],
   ];
@@ -319,6 +325,45 @@ describe('leadmirror.yaml: problems', () => {
       'connections[1].source',
       'connections[2].source',
     ]);
+  });
+});
+
+describe('leadmirror.yaml: history and feed', () => {
+  const listed = `${entry()}history: [tiledesk.requests, tilkee.tokens]\nfeed: tiledesk.leads\n`;
+
+  test('are the streams of SYNC_HISTORY_STREAMS and SYNC_FEED_STREAMS', () => {
+    const { history, feed } = setup(listed).load({ SYNC_HISTORY_MONTHS: '3' });
+    expect(history).toEqual({
+      streams: ['tiledesk.requests', 'tilkee.tokens'],
+      label: 'leadmirror.yaml: history',
+      months: 3,
+    });
+    expect(feed).toEqual(['tiledesk.leads']);
+    expect(setup(`${entry()}feed: none\n`).load().feed).toEqual([]);
+    expect(setup(`${entry()}feed:\n`).load()).toMatchObject({
+      feed: null,
+      history: { streams: [], label: 'SYNC_HISTORY_STREAMS' },
+    });
+  });
+
+  test('without any connection in the file they count for those of the environment', () => {
+    const env = { TILEDESK_PROJECT_ID: PROJECT, TILEDESK_TOKEN: 'JWT x' };
+    expect(setup('history: [tiledesk.requests]\n').load(env).history.streams).toEqual(['tiledesk.requests']);
+  });
+
+  test('file and variable together are refused', () => {
+    const env = { SYNC_HISTORY_STREAMS: 'tiledesk.leads', SYNC_FEED_STREAMS: 'none' };
+    expect(setup(listed).problems(env)).toEqual([
+      'leadmirror.yaml: history: is set, and SYNC_HISTORY_STREAMS too; keep one of them',
+      'leadmirror.yaml: feed: is set, and SYNC_FEED_STREAMS too; keep one of them',
+    ]);
+  });
+
+  test('a change of them needs a restart, and is named', () => {
+    const [before, after] = [entry(), listed].map((yaml) => setup(yaml).load({ LEADMIRROR_HOME: '/srv/leadmirror' }));
+    if (before === undefined || after === undefined) throw new Error('not loaded');
+    const { changed, restart } = compareConfigs(before, after);
+    expect({ changed, restart }).toEqual({ changed: [], restart: ['SYNC_HISTORY_STREAMS', 'SYNC_FEED_STREAMS'] });
   });
 });
 

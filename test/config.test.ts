@@ -75,7 +75,7 @@ describe('defaults', () => {
         deletionLimit: 0.1,
       },
       feed: null,
-      history: { streams: [], months: 25 },
+      history: { streams: [], label: 'SYNC_HISTORY_STREAMS', months: 25 },
       http: { timeoutMs: 30_000, retryAttempts: 6, retryMaxMs: 120_000, allowInsecureHttp: false, proxy: null },
       workers: { concurrency: 4, bulkConcurrency: 2, shutdownTimeoutMs: 20_000 },
       ops: { host: '127.0.0.1', port: 8080, token: null, readToken: null, trustedProxies: [] },

@@ -5,6 +5,7 @@ import { type Findings, UNKNOWN_KEY } from './findings.ts';
 import { noteIfOpen, readOptionalText, readSecretFile } from './read-file.ts';
 import { SCHEDULE_KEYS } from './schedules.ts';
 import { tidy } from './tidy.ts';
+import type { VariableName } from './variables.ts';
 
 export const CONNECTIONS_FILE = 'leadmirror.yaml';
 
@@ -18,6 +19,18 @@ export interface FileEntry {
   readonly given: (...path: readonly string[]) => Given | null;
   /** `leadmirror.yaml: connections[1].projectId` */
   readonly label: (...path: readonly string[]) => string;
+}
+
+/** The keys beside `connections`, each another way to set a variable. */
+const SETTINGS = { history: 'SYNC_HISTORY_STREAMS', feed: 'SYNC_FEED_STREAMS' } as const satisfies Record<
+  string,
+  VariableName
+>;
+
+export interface ConnectionsFile {
+  readonly entries: readonly FileEntry[];
+  /** What the file sets of the variables, by their names. */
+  readonly settings: ReadonlyMap<string, Given>;
 }
 
 /** Ten thousand connections take two megabytes. */
@@ -34,7 +47,7 @@ interface FileContext {
   readonly onFile?: (path: string) => void;
 }
 
-export function readConnectionsFile(keysOf: EntryKeys, context: FileContext): readonly FileEntry[] {
+export function readConnectionsFile(keysOf: EntryKeys, context: FileContext): ConnectionsFile {
   const { cwd, findings, onFile = () => {} } = context;
   const path = join(cwd, CONNECTIONS_FILE);
   onFile(path);
@@ -43,33 +56,49 @@ export function readConnectionsFile(keysOf: EntryKeys, context: FileContext): re
     if (readOptionalText(join(cwd, 'leadmirror.yml')) !== null) {
       findings.note(`leadmirror.yml is not read; rename it to ${CONNECTIONS_FILE}`);
     }
-    return [];
+    return NOTHING;
   }
   if ('why' in read) {
     findings.problem(CONNECTIONS_FILE, read.why);
-    return [];
+    return NOTHING;
   }
   // One that only refers to secrets may be read by all.
   if (/^[^#\n]*(?:password|token|secret)(?!file)["']?[ \t]*:[ \t]*(?!["']?\$\{)\S/im.test(read.text)) {
     noteIfOpen(`${CONNECTIONS_FILE} is a file with secrets that`, path, read.mode, findings);
   }
   const content = parseYaml(read.text, findings);
-  if (content === null || content === '' || content === undefined) return [];
+  if (content === null || content === '' || content === undefined) return NOTHING;
+  if (!isMapping(content)) {
+    findings.problem(CONNECTIONS_FILE, 'must begin with "connections:"');
+    return NOTHING;
+  }
   // What fits of a file with problems is read all the same, so that the problems of its values are reported along with them.
-  return itemsOf(content, findings).flatMap((item, index) => {
+  const entries = itemsOf(content, findings).flatMap((item, index) => {
     if (isMapping(item)) return [readEntry(item, index, keysOf, context)];
     findings.problem(labelOf(['connections', index]), 'must have keys such as "source: tiledesk"');
     return [];
   });
+  return { entries, settings: readSettings(content, context) };
 }
 
-function itemsOf(content: unknown, findings: Findings): readonly unknown[] {
-  if (!isMapping(content)) {
-    findings.problem(CONNECTIONS_FILE, 'must begin with "connections:"');
-    return [];
+const NOTHING: ConnectionsFile = { entries: [], settings: new Map() };
+
+function readSettings(content: Mapping, context: FileContext): ReadonlyMap<string, Given> {
+  const settings = new Map<string, Given>();
+  for (const [key, name] of Object.entries(SETTINGS)) {
+    const given = readGiven(content[key] ?? '', labelOf([key]), context);
+    if (given.text === '') continue;
+    const other = context.environment.given(name);
+    if (other !== null) context.findings.problem(given.label, `is set, and ${other.label} too; keep one of them`);
+    settings.set(name, other === null ? given : { ...given, text: null });
   }
+  return settings;
+}
+
+function itemsOf(content: Mapping, findings: Findings): readonly unknown[] {
+  const known = ['connections', ...Object.keys(SETTINGS)];
   for (const key of Object.keys(content)) {
-    if (key !== 'connections') findings.unknownKey(key, ['connections'], (shown) => labelOf([shown]));
+    if (!known.includes(key)) findings.unknownKey(key, known, (shown) => labelOf([shown]));
   }
   const { connections = '' } = content;
   if (Array.isArray(connections)) return connections;
@@ -132,6 +161,20 @@ function simpleText(value: unknown): string | null {
   return typeof value === 'string' ? value : null;
 }
 
+type ValueContext = Pick<FileContext, 'environment' | 'findings'>;
+
+/** A value with its references resolved; the text is null where that is not possible, which is reported. */
+function readGiven(
+  value: unknown,
+  label: string,
+  { environment, findings, keepsSpaces = false }: ValueContext & { readonly keepsSpaces?: boolean },
+): Given {
+  const simple = simpleText(value);
+  if (simple === null) findings.problem(label, 'must be a simple value; a text with special characters needs quotes');
+  const resolved = simple && resolveReferences(simple, { label, environment, findings });
+  return { label, text: resolved && tidy(resolved, { label, keepsSpaces, findings }) };
+}
+
 /** Stands between the names of a path; no key of YAML text contains it. */
 const SEPARATOR = '\0';
 
@@ -144,15 +187,9 @@ function readEntry(
   const label = (...path: readonly string[]): string => labelOf(['connections', index, ...path]);
   const texts = new Map<string, Given>();
   const readText = (value: unknown, path: readonly string[]): void => {
-    const simple = simpleText(value);
-    if (simple === null) {
-      findings.problem(label(...path), 'must be a simple value; a text with special characters needs quotes');
-    }
-    const resolved = simple && resolveReferences(simple, { label: label(...path), environment, findings });
     // Passwords keep their spaces, as in the environment.
-    const rules = { label: label(...path), keepsSpaces: path[0] === 'password', findings };
-    const text = resolved && tidy(resolved, rules);
-    if (text !== '') texts.set(path.join(SEPARATOR), { label: label(...path), text });
+    const given = readGiven(value, label(...path), { environment, findings, keepsSpaces: path[0] === 'password' });
+    if (given.text !== '') texts.set(path.join(SEPARATOR), given);
   };
   /** A key without anything behind it is as good as not there. */
   const mappingOf = (value: unknown, path: readonly string[], expected: string): Mapping => {
@@ -200,7 +237,7 @@ function readEntry(
 /** Puts the values of `${NAME}` in. Null when one is missing, which is reported. */
 function resolveReferences(
   text: string,
-  { label, environment, findings }: Pick<FileContext, 'environment' | 'findings'> & { readonly label: string },
+  { label, environment, findings }: ValueContext & { readonly label: string },
 ): string | null {
   let isComplete = true;
   const resolved = text.replace(/\$\{([^}]*)\}/g, (_, name: string) => {

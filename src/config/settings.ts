@@ -35,10 +35,20 @@ interface Surroundings {
   /** The page is served beyond this machine. */
   readonly isPublic: boolean;
   readonly allowInsecureHttp: boolean;
+  /** Where the streams with history are set. */
+  readonly historyLabel: string;
 }
 
 /** All variables but those of a connection, by name and as text, to the settings of the program. */
-export const settingsSchema = ({ cwd, isTerminal, timezone, hasOpsToken, isPublic, allowInsecureHttp }: Surroundings) =>
+export const settingsSchema = ({
+  cwd,
+  isTerminal,
+  timezone,
+  hasOpsToken,
+  isPublic,
+  allowInsecureHttp,
+  historyLabel,
+}: Surroundings) =>
   z
     .object({
       REDIS_URL: redisUrls.optional(),
@@ -131,7 +141,12 @@ export const settingsSchema = ({ cwd, isTerminal, timezone, hasOpsToken, isPubli
         },
         /** Streams whose changes are in the feed. Null: as they are. */
         feed: variables.SYNC_FEED_STREAMS ?? null,
-        history: { streams: variables.SYNC_HISTORY_STREAMS ?? [], months: variables.SYNC_HISTORY_MONTHS },
+        history: {
+          streams: variables.SYNC_HISTORY_STREAMS ?? [],
+          /** Where they are set, for a problem with them. */
+          label: historyLabel,
+          months: variables.SYNC_HISTORY_MONTHS,
+        },
         http: {
           timeoutMs: variables.HTTP_TIMEOUT_SECONDS,
           /** Tries of one request in all: 1 means no retry. */

@@ -129,6 +129,7 @@ describe('settings of any kind give a configuration, or problems in words', () =
       hasOpsToken: true,
       isPublic: false,
       allowInsecureHttp: false,
+      historyLabel: 'SYNC_HISTORY_STREAMS',
     });
     const checkSettings = (texts: Texts) => {
       const findings = new Findings();
