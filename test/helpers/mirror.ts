@@ -78,7 +78,7 @@ export function variables(sandbox: TiledeskSandbox, url: string, databaseUrl: st
     TILEDESK_EMAIL: sandbox.email,
     TILEDESK_PASSWORD: sandbox.password,
     TILEDESK_REQUESTS_PER_MINUTE: '100000',
-    // Pages keep their size, so that a test knows how many there are; test/sync/wide-pages.test.ts lets them grow.
+    // Pages keep their size, so that a test knows how many there are; test/sync/wide-pages.long.test.ts lets them grow.
     TILEDESK_MAX_PAGE_SIZE: '10',
   };
 }

@@ -1,4 +1,4 @@
 import { shareCases } from '../helpers/share.ts';
 import { CASES, describeSwitches } from './tilkee-switches.ts';
 
-describeSwitches(shareCases(CASES, 9).some);
+describeSwitches(shareCases(CASES, 18).some);

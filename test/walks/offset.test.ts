@@ -1,3 +1,3 @@
 import { describeOffsetWalks } from './offset.ts';
 
-describeOffsetWalks(12);
+describeOffsetWalks(6);
