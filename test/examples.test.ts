@@ -12,8 +12,10 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import { createTiledeskSandbox, type TiledeskSandbox } from '../sandbox/tiledesk.ts';
 import { buildProgram } from './helpers/cli.ts';
-import { variables } from './helpers/mirror.ts';
-import { createTestDatabase, type TestDatabase } from './helpers/postgres.ts';
+import { runInProcess } from './helpers/in-process.ts';
+import { type MirrorSetup, setupMirror, variables } from './helpers/mirror.ts';
+import { createTestDatabase, type TestDatabase, withClient } from './helpers/postgres.ts';
+import { SECRET } from './privacy/support.ts';
 import { setupReporting } from './reporting/setup.ts';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
@@ -33,6 +35,8 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
+const install = (example: string) => copyFile(join(EXAMPLES, example), join(folder, example));
+
 /** In an empty folder, with nothing but the given environment. */
 async function run(command: string, words: readonly string[], env: Readonly<Record<string, string>>) {
   const { PATH = '' } = process.env;
@@ -50,7 +54,7 @@ async function run(command: string, words: readonly string[], env: Readonly<Reco
 it('examples/README.md names every example', () => {
   const page = readFileSync(join(EXAMPLES, 'README.md'), 'utf8');
   const names = readdirSync(EXAMPLES).filter((name) => name !== 'README.md');
-  expect(names).toHaveLength(3);
+  expect(names).toHaveLength(4);
   expect(names.filter((name) => !page.includes(`(${name})`))).toEqual([]);
 });
 
@@ -87,6 +91,67 @@ describe('cron-sync.sh', () => {
   });
 });
 
+describe('second-table.mjs', () => {
+  let mirror: MirrorSetup;
+  let copy: TestDatabase;
+  let env: Record<string, string>;
+  beforeAll(async () => {
+    mirror = await setupMirror({ leads: 30, requests: 5 }, { SYNC_FEED_STREAMS: 'tiledesk.leads' });
+    copy = await createTestDatabase();
+    const given = variables(mirror.sandbox, mirror.url, mirror.database.url);
+    const privacy = { LEADMIRROR_SECRET_KEY: SECRET, PRIVACY_JOURNAL: join(folder, 'journal.jsonl') };
+    env = { ...given, ...privacy, COPY_URL: copy.url, LEADMIRROR: program };
+    await install('second-table.mjs');
+    await mkdir(join(folder, 'node_modules'), { recursive: true });
+    await symlink(join(ROOT, 'node_modules/pg'), join(folder, 'node_modules/pg'));
+    await mirror.run('leads', 'backfill');
+  });
+  afterAll(async () => {
+    await mirror.close();
+    await copy.drop();
+  });
+
+  const follow = async () => {
+    const { code, stdout, stderr } = await run(process.execPath, ['second-table.mjs'], env);
+    return { code, stderr, ...(stdout === '' ? {} : JSON.parse(stdout)) };
+  };
+  const query = (url: string, statement: string) =>
+    withClient(url, async (client) => (await client.query(statement)).rows);
+  const expectInStep = async () => {
+    const all = 'select connection_id, id, fullname, email, status from';
+    const alive = `${all} tiledesk.leads where deleted_at is null and erased_at is null order by id`;
+    const rows = await query(mirror.database.url, alive);
+    expect(rows.length).toBeGreaterThan(15);
+    expect(await query(copy.url, `${all} leads_copy order by id`)).toEqual(rows);
+    return rows.map(({ id }) => id);
+  };
+
+  it('copies all leads, then what changes, and removes who was deleted or erased', async () => {
+    expect(await follow()).toEqual({ code: 0, stderr: '', isFirst: true, copied: 0 });
+    const [edited, erased, removed] = await expectInStep();
+    const added = mirror.sandbox.data.insertLead();
+    mirror.sandbox.data.editLead(edited, { company: 'Initech', status: 50 });
+    mirror.sandbox.data.editLead(removed, { status: 1000 });
+    await mirror.run('leads', 'incremental');
+    expect(await runInProcess(['forget', '--lead', erased, '--yes'], env, { cwd: folder })).toMatchObject({ code: 0 });
+    expect(await follow()).toEqual({ code: 0, stderr: '', isFirst: false, copied: 4 });
+    const ids = await expectInStep();
+    expect(ids).toEqual(expect.arrayContaining([edited, added._id]));
+    expect(ids).not.toEqual(expect.arrayContaining([erased]));
+    expect(ids).not.toEqual(expect.arrayContaining([removed]));
+  });
+
+  it('is refused when it is too far behind, and begins anew when its consumer was deleted', async () => {
+    await query(mirror.database.url, 'update sync.feed set dropped_seq = 1000000');
+    expect(await follow()).toMatchObject({ code: 1, stderr: expect.stringContaining('consumer_behind') });
+    await query(mirror.database.url, 'update sync.feed set dropped_seq = null; delete from sync.consumers');
+    mirror.sandbox.data.insertLead();
+    await mirror.run('leads', 'incremental');
+    expect(await follow()).toMatchObject({ code: 0, isFirst: true });
+    await expectInStep();
+  });
+});
+
 it('custom-source.mjs mirrors its list, and finds nothing new the second time', async () => {
   const products = [
     { id: 1, title: 'Chair', price: 49.5, changed: '2026-03-01T10:00:00Z' },
@@ -101,7 +166,7 @@ it('custom-source.mjs mirrors its list, and finds nothing new the second time', 
   await mkdir(installed, { recursive: true });
   await symlink(join(dirname(dirname(program)), 'dist'), join(installed, 'dist'));
   await writeFile(join(installed, 'package.json'), readFileSync(join(ROOT, 'package.json')));
-  await copyFile(join(EXAMPLES, 'custom-source.mjs'), join(folder, 'custom-source.mjs'));
+  await install('custom-source.mjs');
   const { port } = shop.address() as AddressInfo;
   const env = { DATABASE_URL: database.url, SHOP_URL: `http://127.0.0.1:${port}/products.json`, LOG_LEVEL: 'warn' };
   try {
