@@ -40,6 +40,8 @@ export interface TableSpec {
   readonly columns: Readonly<Record<string, ColumnType>>;
   /** What the erasure of a person has to know. Absent: keys and dates stay, and its rows are found by their text only. */
   readonly personal?: PersonalColumns;
+  /** Columns that hold nothing of a person, beside `personal.kept`: roles without personal data may read them. */
+  readonly impersonal?: readonly string[];
   /** Columns that the request may give instead (`ListPage.known`). The stored value stays when a response lacks one. */
   readonly attributed?: readonly string[];
   /** Columns of which history keeps each value, where it is switched on. Absent: the table has no history. */

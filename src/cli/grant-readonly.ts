@@ -1,33 +1,47 @@
+import { BUILT_IN_TABLES } from '../sources/tables.ts';
+import { grantImpersonal } from '../store/reports/impersonal-role.ts';
 import { type Granted, grantReadonly as grant } from '../store/reports/readonly-role.ts';
 import { type CommandProcess, runOnDatabase, UsageError } from './command.ts';
 import { EXIT } from './exit-codes.ts';
 
-/** Lets a database role read the mirror and the reports. Doing it twice changes nothing. */
+interface GrantOptions {
+  readonly json?: boolean;
+  readonly withoutPersonalData?: boolean;
+}
+
+/** Lets a database role read the mirror and the reports, or what of them holds no personal data. Doing it twice changes nothing. */
 export async function grantReadonly(
   role: string,
-  { json }: { readonly json?: boolean },
+  { json, withoutPersonalData = false }: GrantOptions,
   proc: CommandProcess,
 ): Promise<void> {
   await runOnDatabase({ json, proc }, async ({ prisma }, { printResult }) => {
-    const granted = await grant(prisma, role);
-    const { outcome, hidden, unreadable, closed } = granted;
-    if (outcome === 'no_such_role') {
-      throw new UsageError(`There is no role ${role}. Create it first: create role "${role}" login password '...'`);
-    }
-    if (outcome === 'may_write') {
-      throw new UsageError(
-        `${role} may write to the mirror already, as its owner or by a grant; give a role of its own`,
-      );
-    }
-    const may = 'read the schemas reporting, tiledesk and tilkee, and sync.status; it may write nothing';
+    const granted = withoutPersonalData
+      ? await grantImpersonal(prisma, role, BUILT_IN_TABLES)
+      : { ...(await grant(prisma, role)), open: [] };
+    const { outcome, hidden, unreadable, closed, open } = granted;
+    if (outcome !== 'granted') throw new UsageError(REFUSED[outcome](role, open));
+    const may = withoutPersonalData
+      ? 'read the columns of tiledesk, tilkee, reporting and sync that hold no personal data, and no others; it may write nothing'
+      : 'read the schemas reporting, tiledesk and tilkee, and sync.status; it may write nothing';
     const warnings = warningsOf(role, granted);
-    printResult(json, { role, outcome, hidden, unreadable, can_login: closed !== 'no_login', closed }, () => [
+    const document = { role, outcome, personal_data: !withoutPersonalData, hidden, unreadable };
+    printResult(json, { ...document, can_login: closed !== 'no_login', closed }, () => [
       warnings.length === 0 ? `${role} may now ${may}.` : `${role} was allowed to ${may}. But:`,
       ...warnings,
     ]);
     return EXIT.done;
   });
 }
+
+const REFUSED: Readonly<
+  Record<'no_such_role' | 'may_write' | 'reads_more', (role: string, open: readonly string[]) => string>
+> = {
+  no_such_role: (role) => `There is no role ${role}. Create it first: create role "${role}" login password '...'`,
+  may_write: (role) => `${role} may write to the mirror already, as its owner or by a grant; give a role of its own`,
+  reads_more: (role, open) =>
+    `${role} reads personal data by another grant (to public, to a role that it is a member of, or by another user), in ${open.join(', ')}; nothing was changed. Take that grant back first, or give a role of its own`,
+};
 
 const CLOSED: Readonly<Record<NonNullable<Granted['closed']>, (role: string) => string>> = {
   no_login: (role) => `${role} cannot log in: alter role "${role}" login, or grant it to a role that can.`,
@@ -36,7 +50,7 @@ const CLOSED: Readonly<Record<NonNullable<Granted['closed']>, (role: string) => 
 };
 
 /** What keeps the role from seeing rows, although it was granted what there is to grant. */
-function warningsOf(role: string, { hidden, unreadable, closed }: Granted): string[] {
+function warningsOf(role: string, { hidden, unreadable, closed }: Omit<Granted, 'outcome'>): string[] {
   const warnings: string[] = [];
   if (unreadable.length > 0) {
     warnings.push(

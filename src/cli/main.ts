@@ -224,6 +224,7 @@ Exit codes: 0 done, 1 a stream failed, is blocked or has to wait, 2 usage or con
 
   add('grant-readonly', 'let a database role read the mirror and the reports, and write nothing')
     .argument('<role>', 'a role that exists')
+    .option('--without-personal-data', 'only columns that hold no personal data; takes back what it was given before')
     .option(...JSON_OPTION)
     .action(async (role, options) => (await import('./grant-readonly.ts')).grantReadonly(role, options, proc));
 

@@ -44,16 +44,20 @@ export interface RecordTableOptions {
   /** Columns of which history keeps each value, separated by spaces; none of them personal but ids. */
   readonly tracked?: string;
   readonly personal?: PersonalColumns;
+  /** Texts that hold nothing of a person, separated by spaces. Numbers, flags and times never do. */
+  readonly impersonal?: string;
   /** The deletion time that the record itself contains. */
   readonly deletedAt?: (record: coerce.JsonObject) => string | null;
 }
+
+const HOLDS_TEXT: ReadonlySet<ColumnType> = new Set(['text', 'text[]', 'jsonb']);
 
 export type RecordTable = Pick<Stream, 'name' | 'table' | 'mapRecord'> & { readonly fields: KnownFields };
 
 export function defineTable(
   [schema, table, idField]: readonly [schema: string, table: string, idField: string],
   columns: Readonly<Record<string, Column>>,
-  { known = {}, attributed, tracked, personal, deletedAt = () => null }: RecordTableOptions = {},
+  { known = {}, attributed, tracked, personal, impersonal = '', deletedAt = () => null }: RecordTableOptions = {},
 ): RecordTable {
   const name = `${schema}.${table}`;
   const readers = Object.entries(columns).map(([column, one]) => [column, readerOf(column, one)] as const);
@@ -66,6 +70,9 @@ export function defineTable(
       schema,
       name: table,
       columns: Object.fromEntries(Object.entries(columns).map(([column, { type }]) => [column, type])),
+      impersonal: Object.keys(columns).filter(
+        (column) => !HOLDS_TEXT.has(columns[column]?.type ?? 'text') || impersonal.split(' ').includes(column),
+      ),
       ...(attributed && { attributed }),
       ...(tracked && { tracked: tracked.split(' ') }),
       ...(personal && { personal }),

@@ -42,6 +42,7 @@ export const LEADS = tiledeskTable(
   },
   {
     tracked: 'status tags company country',
+    impersonal: 'country',
     personal: {
       kept: ['status'],
       isPerson: true,

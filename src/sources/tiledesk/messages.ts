@@ -46,6 +46,7 @@ export const MESSAGES = tiledeskTable(
   },
   {
     attributed: ['request_id'],
+    impersonal: 'request_id type channel_type channel language subtype',
     personal: {
       isDeleted: true,
       refersTo: { request_id: 'tiledesk.requests', sender: 'tiledesk.leads' },

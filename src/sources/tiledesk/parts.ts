@@ -26,7 +26,7 @@ export interface TiledeskStreamParts {
 export function tiledeskTable(
   name: string,
   columns: Readonly<Record<string, Column>>,
-  { known = {}, ...options }: RecordTableOptions = {},
+  { known = {}, impersonal = '', ...options }: RecordTableOptions = {},
 ): RecordTable {
   const common = {
     id_project: text(),
@@ -36,7 +36,8 @@ export function tiledeskTable(
   };
   const everywhere = { string: `_id id ${known.string ?? ''}`.trim(), number: `__v ${known.number ?? ''}`.trim() };
   const all = { ...known, ...everywhere };
-  return defineTable(['tiledesk', name, '_id'], { ...common, ...columns }, { ...options, known: all });
+  const more = { known: all, impersonal: `id_project ${impersonal}` };
+  return defineTable(['tiledesk', name, '_id'], { ...common, ...columns }, { ...options, ...more });
 }
 
 export const channel = column('text', (value) => asText(isObject(value) ? value.name : value), 'object');

@@ -58,6 +58,7 @@ export const REQUESTS = tiledeskTable(
   {
     tracked:
       'status department_id participants_agents participants_bots assignee priority working_status channel tags rating first_response_at assigned_at closed_at closed_by lead_id draft preflight',
+    impersonal: 'channel_outbound language working_status',
     personal: {
       // Its request_id too: a request is asked for by it. Participants are colleagues.
       kept: (

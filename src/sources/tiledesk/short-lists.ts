@@ -7,21 +7,25 @@ import { redacted, type TiledeskStreamParts, tiledeskTable } from './parts.ts';
 
 /** Lists that are read whole at once: bare arrays without a count, so a cut one looks like a deletion. */
 
-export const DEPARTMENTS = tiledeskTable('departments', {
-  name: field.text(),
-  description: field.text(),
-  routing: field.text(),
-  is_default: field.flag('default'),
-  status: field.integer(),
-  id_bot: field.id(),
-  has_bot: field.flag('hasBot'),
-  bot_only: field.flag(),
-  id_group: field.id(),
-  groups: field.list(),
-  online_msg: field.text(),
-  offline_msg: field.text(),
-  tags: field.list(),
-});
+export const DEPARTMENTS = tiledeskTable(
+  'departments',
+  {
+    name: field.text(),
+    description: field.text(),
+    routing: field.text(),
+    is_default: field.flag('default'),
+    status: field.integer(),
+    id_bot: field.id(),
+    has_bot: field.flag('hasBot'),
+    bot_only: field.flag(),
+    id_group: field.id(),
+    groups: field.list(),
+    online_msg: field.text(),
+    offline_msg: field.text(),
+    tags: field.list(),
+  },
+  { impersonal: 'name routing id_bot id_group' },
+);
 
 export const PROJECT_USERS = tiledeskTable(
   'project_users',
@@ -50,6 +54,7 @@ export const PROJECT_USERS = tiledeskTable(
   },
   {
     tracked: 'role user_available status',
+    impersonal: 'profile_status',
     // Guests are members under their lead's key.
     personal: {
       kept: ['id_user', 'role', 'role_type', 'status', 'trashed'],
@@ -79,18 +84,29 @@ export const BOTS = tiledeskTable(
     trashed: field.flag(),
     agents_available: field.flag(),
   },
-  { known: { string: 'subtype url webhook_url', anything: 'attributes' } },
+  {
+    impersonal: 'name slug type language intents_engine',
+    known: { string: 'subtype url webhook_url', anything: 'attributes' },
+  },
 );
 
-export const GROUPS = tiledeskTable('groups', {
-  name: field.text(),
-  members: field.ids(),
-  enabled: field.flag(),
-  trashed: field.flag(),
-  attributes: field.anything(),
-});
+export const GROUPS = tiledeskTable(
+  'groups',
+  {
+    name: field.text(),
+    members: field.ids(),
+    enabled: field.flag(),
+    trashed: field.flag(),
+    attributes: field.anything(),
+  },
+  { impersonal: 'name members' },
+);
 
-export const TAGS = tiledeskTable('tags', { tag: field.text(), color: field.text(), attributes: field.anything() });
+export const TAGS = tiledeskTable(
+  'tags',
+  { tag: field.text(), color: field.text(), attributes: field.anything() },
+  { impersonal: 'tag color' },
+);
 
 interface ShortList {
   readonly path: string;

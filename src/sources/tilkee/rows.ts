@@ -101,6 +101,7 @@ export const projectsOf = (api: TilkeeApiName) =>
     },
     {
       tracked: 'verdict status archived_at owner_id',
+      impersonal: 'source_api verdict status owner_id theme_id workspace_id',
       known: {
         string:
           'url iframe preview preview_new token_url duration pt_note pt_accuracy pt_won leader_avatar leader_email leader_first_name leader_last_name',
@@ -139,6 +140,7 @@ export const itemsOf = (api: TilkeeApiName) =>
       replaced_at: field.time(),
     },
     {
+      impersonal: 'source_api owner_id element_type extension type',
       known: {
         string: 'url thumbnail_url thumbnail_page_url s3_url content_url',
         number: 'user_id external_id workspace_id',
@@ -182,6 +184,7 @@ export const TOKENS = tilkeeTable(
   {
     attributed: ['project_id'],
     tracked: 'won signed signed_status consulted interest nb_connections total_time percentage_read archived_at',
+    impersonal: 'signed_status creator_id',
     personal: {
       kept: 'project_id won signed consulted first_access_at total_time nb_connections percentage_read'.split(' '),
       isPerson: true,
@@ -226,6 +229,7 @@ export const CONNEXIONS = tilkeeTable(
   },
   {
     attributed: ['token_id', 'project_id'],
+    impersonal: 'device_type',
     personal: {
       kept: ['token_id', 'project_id', 'access_date', 'total_time', 'percentage_read'],
       // The title of a visit is often the label of its link: the recipient.
@@ -266,6 +270,7 @@ export const USERS = tilkeeTable(
     last_sign_in_at: field.column('timestamptz', asEpochSecondsTime, 'number')(),
   },
   {
+    impersonal: 'level_id locale company_id',
     deletedAt: ({ deleted_at }) => asTime(deleted_at),
     known: {
       string: 'deleted_at support_end_date avatar linkedin_account_url twitter_account_url facebook_account_url sf_id',

@@ -1,0 +1,103 @@
+import type { Prisma, PrismaClient } from '../../generated/prisma/client.ts';
+import type { TableSpec } from '../../stream.ts';
+import { quoteName, tableName } from '../mirror/table-sql.ts';
+import { OPEN_REPORTS, openColumns } from '../privacy/open-columns.ts';
+import { findRole, type Granted, readAccess } from './readonly-role.ts';
+
+interface Relation {
+  readonly schema: string;
+  readonly name: string;
+  readonly columns: readonly string[];
+}
+
+export interface GrantedImpersonal extends Omit<Granted, 'outcome'> {
+  /** `reads_more`: by a grant of another kind the role reads personal data, so that nothing was changed. */
+  readonly outcome: Granted['outcome'] | 'reads_more';
+  /** Tables with a column that the role should not read, and does. */
+  readonly open: readonly string[];
+}
+
+const NOTHING = { hidden: [], unreadable: [], closed: null, open: [] };
+
+/**
+ * Lets a role read what holds no personal data, and takes back what `grantReadonly` gave it. Columns are granted one by
+ * one: what a later version or another program adds stays closed. What the role can really do is asked afterwards.
+ */
+export async function grantImpersonal(
+  prisma: PrismaClient,
+  role: string,
+  tables: readonly TableSpec[],
+): Promise<GrantedImpersonal> {
+  const wanted: Relation[] = [
+    ...tables.map((table) => ({ schema: table.schema, name: table.name, columns: openColumns(table) })),
+    ...Object.entries(OPEN_REPORTS).map(([relation, columns]) => {
+      const [schema = '', name = ''] = relation.split('.');
+      return { schema, name, columns: columns.split(' ') };
+    }),
+  ];
+  try {
+    return await prisma.$transaction(async (tx) => {
+      const found = await findRole(tx, role);
+      if (found === null) return { outcome: 'no_such_role', ...NOTHING };
+      if (found.may_write) return { outcome: 'may_write', ...NOTHING };
+      await grantColumns(tx, role, wanted);
+      const open = await readOpen(tx, role, wanted);
+      if (open.length > 0) throw new ReadsMore(open);
+      return { outcome: 'granted', ...NOTHING, ...(await readAccess(tx, role, pairs(wanted))), closed: found.closed };
+    });
+  } catch (error) {
+    if (error instanceof ReadsMore) return { outcome: 'reads_more', ...NOTHING, open: error.open };
+    throw error;
+  }
+}
+
+/** Rolls the grants back. */
+class ReadsMore extends Error {
+  readonly open: readonly string[];
+  constructor(open: readonly string[]) {
+    super('the role reads personal data by another grant');
+    this.open = open;
+  }
+}
+
+async function grantColumns(tx: Prisma.TransactionClient, role: string, wanted: readonly Relation[]): Promise<void> {
+  const name = quoteName(role);
+  const schemas = [...new Set(wanted.map(({ schema }) => schema))];
+  const present = await tx.$queryRaw<Relation[]>`
+    select n.nspname::text as schema, c.relname::text as name, array_agg(a.attname::text) as columns
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+    where n.nspname = any(${schemas}) and c.relkind in ('r', 'p', 'v', 'm') group by 1, 2`;
+  const grants = wanted.flatMap((relation) => {
+    const there = present.find(({ schema, name }) => schema === relation.schema && name === relation.name)?.columns;
+    const columns = relation.columns.filter((column) => there?.includes(column)).map(quoteName);
+    return columns.length === 0 ? [] : [`grant select (${columns.join(', ')}) on ${tableName(relation)} to ${name}`];
+  });
+  const all = schemas.map(quoteName).join(', ');
+  await tx.$executeRawUnsafe(
+    [
+      `alter default privileges in schema ${all} revoke select on tables from ${name}`,
+      `revoke select on all tables in schema ${all} from ${name}`,
+      `grant usage on schema ${all} to ${name}`,
+      ...grants,
+    ].join(';\n'),
+  );
+}
+
+const pairs = (wanted: readonly Relation[]): string[] =>
+  wanted.flatMap(({ schema, name, columns }) => columns.map((column) => `${schema}.${name}.${column}`));
+
+/** Tables of the mirror, those of custom sources among them, of which the role reads a column that is not wanted. */
+function readOpen(tx: Prisma.TransactionClient, role: string, wanted: readonly Relation[]): Promise<string[]> {
+  return tx.$queryRaw<{ name: string }[]>`
+    with mirror as (
+      select c.oid, n.oid as schema, n.nspname || '.' || c.relname as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
+      where c.relkind in ('r', 'p', 'v', 'm') and (n.nspname in ('reporting', 'sync', 'tiledesk', 'tilkee', 'bullmq') or (
+        select count(*) = 3 from pg_attribute a where a.attrelid = c.oid and a.attname in ('connection_id', 'raw', 'content_hash')))
+    )
+    select distinct m.name from mirror m join pg_attribute a on a.attrelid = m.oid and a.attnum > 0 and not a.attisdropped
+      join pg_roles r on r.rolname = ${role}
+    where has_schema_privilege(r.oid, m.schema, 'USAGE') and has_column_privilege(r.oid, m.oid, a.attnum, 'SELECT')
+      and not (m.name || '.' || a.attname = any(${pairs(wanted)})) order by 1`.then((rows) =>
+    rows.map(({ name }) => name),
+  );
+}
