@@ -24,21 +24,21 @@ interface PollFacts {
 
 const LEAST_MS = 15_000;
 /** From here on the ticks of the schedule are enough. */
-const MOST_MS = 5 * 60_000;
+export const MOST_MS = 5 * 60_000;
 /** An eighth of the time since the last change: what changes every minute is seen within a quarter of that. */
 const PART_OF_QUIET = 8;
 /** Of the request budget, for all streams of a credential together. It limits how often passes begin, never how much one reads. */
 const PART_OF_BUDGET = 0.1;
 
-/** How long after a pass the next one begins, in ms; null: at the next tick. */
-export function pollAfterMs(facts: PollFacts): number | null {
+/** How long after a pass the next one begins, in ms; where it is {@link MOST_MS}, with the next tick. */
+export function pollAfterMs(facts: PollFacts): number {
   const { sinceChangeMs, requests, streams, requestsPerMinute, last, leastMs = LEAST_MS } = facts;
   const affordedMs = (60_000 * requests * streams) / (requestsPerMinute * PART_OF_BUDGET);
   const wantedMs = Math.max(leastMs, sinceChangeMs / PART_OF_QUIET, affordedMs);
   // Where the lane cannot keep up, all intervals grow instead of piling up.
   const isLate = last !== null && last.lateMs > last.intervalMs / 2;
   const intervalMs = Math.round(isLate ? Math.max(wantedMs, last.intervalMs * 2) : wantedMs);
-  return intervalMs < MOST_MS ? intervalMs : null;
+  return Math.min(intervalMs, MOST_MS);
 }
 
 interface PollingParts {
@@ -92,8 +92,9 @@ export class Polling {
         leastMs,
         last: poll === undefined ? null : { intervalMs: poll.intervalMs, lateMs: startedAt - poll.dueAt },
       });
-      await noteNextPoll(prisma, key, intervalMs);
-      if (intervalMs === null) return;
+      const isTick = intervalMs === MOST_MS;
+      await noteNextPoll(prisma, key, { intervalMs, isTick });
+      if (isTick) return;
       const next = { dueAt: now + intervalMs, intervalMs };
       this.#following.set(job.id ?? '', { connection, stream, pass, trigger: 'schedule', poll: next });
     } catch (error) {

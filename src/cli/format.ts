@@ -24,6 +24,10 @@ export function formatUntil(at: Date, nowMs: number): string {
   return seconds <= 0 ? 'now' : `in ${duration(seconds)}`;
 }
 
+/** `every 15 s`, `every 5 min`; nothing where the interval does not adapt. */
+export const formatInterval = (seconds: number | null): string =>
+  seconds === null ? '' : `every ${duration(seconds)}`;
+
 export function formatSeconds(ms: number): string {
   return ms < 10_000 ? `${(ms / 1000).toFixed(1)} s` : `${Math.round(ms / 1000)} s`;
 }

@@ -4,7 +4,7 @@ import { STATES_BY_URGENCY, urgencyOf } from '../ops/status-document.ts';
 import { describeProcesses } from '../store/engine/processes.ts';
 import type { StreamState } from '../store/reports/status.ts';
 import { layOut, type TextColumn } from './columns.ts';
-import { formatAge, formatCount, formatUntil } from './format.ts';
+import { formatAge, formatCount, formatInterval, formatUntil } from './format.ts';
 import { progressLine } from './progress.ts';
 import { type Paint, type Screen, wrap } from './terminal.ts';
 
@@ -68,8 +68,8 @@ function narrowColumns(paint: Paint, nowMs: number): TextColumn<StreamFacts>[] {
     { head: 'state', cell: ({ state }) => paintState(paint, state) },
     { head: 'rows', cell: ({ rows }) => formatCount(rows), align: 'right', yields: 1 },
     { head: 'as of', cell: ({ as_of }) => formatAge(as_of, nowMs) },
-    { head: 'next run', cell: (line) => nextRunOf(line, nowMs), yields: 3 },
-    { head: 'verified', cell: (line) => briefVerification(line, nowMs), yields: 2 },
+    { head: 'next run', cell: (line) => nextRunWithInterval(line, nowMs), yields: 2 },
+    { head: 'verified', cell: (line) => briefVerification(line, nowMs), yields: 3 },
     { head: 'evidence', cell: (line) => formatEvidence(line, nowMs), yields: 4 },
   ];
 }
@@ -88,8 +88,14 @@ function wideColumns(paint: Paint, nowMs: number): TextColumn<StreamFacts>[] {
     { head: 'last success', cell: ({ last_success_at }) => formatAge(last_success_at, nowMs) },
     { head: 'verified', cell: (line) => formatVerification(line, nowMs) },
     { head: 'evidence', cell: (line) => formatEvidence(line, nowMs) },
+    { head: 'interval', cell: ({ interval_seconds }) => formatInterval(interval_seconds) },
     { head: 'why', cell: ({ reason, notice }) => (notice === null ? reason : `${reason}; ${notice}`) },
   ];
+}
+
+/** `in 12 s, every 15 s`. */
+function nextRunWithInterval(line: StreamFacts, nowMs: number): string {
+  return [nextRunOf(line, nowMs), formatInterval(line.interval_seconds)].filter((text) => text !== '').join(', ');
 }
 
 function nextRunOf({ next_runs }: Pick<StreamFacts, 'next_runs'>, nowMs: number): string {

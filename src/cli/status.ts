@@ -4,7 +4,7 @@ import { scheduleOf } from '../config.ts';
 import type { OpsParts } from '../ops/parts.ts';
 import { nextTries, StatusReader } from '../ops/read-status.ts';
 import type { StatusDocument } from '../ops/status-document.ts';
-import { readNextPolls } from '../store/engine/polls.ts';
+import { readPolls } from '../store/engine/polls.ts';
 import { databaseError } from '../store/faults.ts';
 import { readPauses } from '../store/reports/budget-status.ts';
 import { countRows, readStatus, type StreamState } from '../store/reports/status.ts';
@@ -59,7 +59,8 @@ async function readForScripts({ prisma }: MirrorDatabase, nextRuns: NonNullable<
   const names = [...new Set(streams.map(({ stream }) => stream))];
   const counts = new Map(await Promise.all(names.map(async (name) => [name, await countRows(prisma, name)] as const)));
   const now = Date.now();
-  const nextTry = nextTries(nextRuns, { pauses: await readPauses(prisma), polls: await readNextPolls(prisma) });
+  const polls = await readPolls(prisma);
+  const nextTry = nextTries(nextRuns, { pauses: await readPauses(prisma), polls });
   return streams.map((line) => {
     const rows = counts.get(line.stream)?.get(line.connection_id);
     const ticks = nextTry({ connectionId: line.connection_id, stream: line.stream }, now).map(({ at }) => at.getTime());
@@ -69,6 +70,8 @@ async function readForScripts({ prisma }: MirrorDatabase, nextRuns: NonNullable<
       deleted_rows: rows?.deleted ?? 0,
       // By the schedule, null without one; a daemon has to be running for it to happen.
       next_run: ticks.length === 0 ? null : new Date(Math.min(...ticks)),
+      // Between two incremental passes where that follows what changes; null: a cron decides, or none ran yet.
+      interval_seconds: polls.get(`${line.connection_id}/${line.stream}`)?.intervalSeconds ?? null,
     };
   });
 }

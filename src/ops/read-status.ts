@@ -1,6 +1,6 @@
 import type { SyncStream } from '../generated/prisma/client.ts';
 import { groupBy } from '../group-by.ts';
-import { readNextPolls } from '../store/engine/polls.ts';
+import { type Poll, readPolls } from '../store/engine/polls.ts';
 import { readProcesses } from '../store/engine/processes.ts';
 import type { RunRecord } from '../store/engine/runs.ts';
 import { type BudgetStatus, readBudgets, readPauses } from '../store/reports/budget-status.ts';
@@ -57,7 +57,7 @@ export class StatusReader {
         readProcesses(prisma),
         queue?.health() ?? null,
         readPauses(prisma),
-        readNextPolls(prisma),
+        readPolls(prisma),
       ]);
     const names = [...new Set(lines.map(({ stream }) => stream))];
     const counts = new Map(await Promise.all(names.map(async (name) => [name, await this.#count(name)] as const)));
@@ -68,6 +68,7 @@ export class StatusReader {
       errors: groupBy(errors, keyOf),
       decisions: new Map(decisions.map((row) => [keyOf(row), row])),
       days,
+      intervalOf: (line) => polls.get(keyOf(line))?.intervalSeconds ?? null,
       counts: ({ connection_id, stream }) => counts.get(stream)?.get(connection_id) ?? { alive: 0, deleted: 0 },
       nextRuns: nextTries(this.#parts.nextRuns ?? (() => []), { pauses, polls }),
     };
@@ -96,13 +97,13 @@ export class StatusReader {
 /** A pass may be due before the next tick; and during a pause of the account nothing is tried before its end. */
 export function nextTries(
   nextRuns: NonNullable<OpsParts['nextRuns']>,
-  { pauses, polls }: { readonly pauses: ReadonlyMap<string, Date>; readonly polls: ReadonlyMap<string, Date> },
+  { pauses, polls }: { readonly pauses: ReadonlyMap<string, Date>; readonly polls: ReadonlyMap<string, Poll> },
 ): NonNullable<OpsParts['nextRuns']> {
   return (key, nowMs) => {
     const until = pauses.get(key.connectionId);
-    const due = polls.get(`${key.connectionId}/${key.stream}`);
+    const due = polls.get(`${key.connectionId}/${key.stream}`)?.dueAt ?? null;
     return nextRuns(key, nowMs).map((run) => {
-      const at = run.pass === 'incremental' && due !== undefined && due < run.at ? due : run.at;
+      const at = run.pass === 'incremental' && due !== null && due < run.at ? due : run.at;
       return { ...run, at: until !== undefined && at < until ? until : at };
     });
   };
@@ -120,6 +121,7 @@ interface StatusInput {
   readonly days: ReadonlyMap<string, readonly history.RunGroup[]>;
   readonly counts: (line: StreamName) => RowCounts;
   readonly nextRuns: NonNullable<OpsParts['nextRuns']>;
+  readonly intervalOf: (line: StreamName) => number | null;
 }
 
 const numberOf = (value: bigint | null): number | null => (value === null ? null : Number(value));
@@ -146,6 +148,7 @@ function toFacts({ verification_settled, ...line }: StreamStatus, known: StatusI
     deleted_rows: deleted,
     running: running && progressOf(running, { aliveRows: alive, isFirstRead: !isRead, nowMs: known.nowMs }),
     next_runs: known.nextRuns({ connectionId: connection_id, stream }, known.nowMs),
+    interval_seconds: known.intervalOf(line),
     paused_at: decided?.paused_at ?? null,
     deletions: areDeletionsAccepted ? 'accepted' : isBlocked ? 'blocked' : null,
     last_error:

@@ -58,6 +58,8 @@ export interface StreamFacts
   readonly deleted_rows: number;
   readonly running: RunProgress | null;
   readonly next_runs: readonly NextRun[];
+  /** Between two incremental passes where that follows what changes; null: a cron decides, or none ran yet. */
+  readonly interval_seconds: number | null;
   readonly paused_at: Date | null;
   /** `blocked`: the deletion guard blocks deletions; `accepted`: the next full sync marks them. */
   readonly deletions: 'blocked' | 'accepted' | null;

@@ -50,6 +50,7 @@ function stream(name: string, state: StreamState, overrides: Partial<StreamFacts
     ...{ proof_kind: 'count', proof_at: ago(600), unlisted_rows: null },
     ...{ running_pass: null, running: null, paused_at: null, deletions: null, last_error: null },
     next_runs: [{ pass: 'incremental', at: new Date(NOW + 90_000) }],
+    interval_seconds: null,
     last_24h: { runs: 0, failed: 0, partial: 0, postponed: 0, changes: 0, slots: [] },
     ...overrides,
   };
@@ -122,6 +123,13 @@ describe('status on a screen', () => {
     expect(lines.join('\n')).toMatch(/tiledesk\.departments +fresh +1,234,567 +75 s ago +in 90 s +2 h ago, 99 %/);
   });
 
+  it('shows how often a stream is read where that follows what changes', () => {
+    const lines = view([stream('tiledesk.leads', 'fresh', { interval_seconds: 300 })], screen(80));
+    expect(lines.join('\n')).toMatch(/tiledesk\.leads +fresh .* in 90 s, every 5 min/);
+    const piped = view([stream('tiledesk.leads', 'fresh', { interval_seconds: 15 })], screen(Number.POSITIVE_INFINITY));
+    expect(piped.join('\n')).toMatch(/fresh .* every 15 s +as it should be/);
+  });
+
   it('gives each of many accounts one line, and all streams where they are asked for', () => {
     const fleet = ['a', 'b', 'c', 'd'].flatMap((id) => [
       stream('tiledesk.requests', 'fresh', { connection_id: id, rows: 5 }),
@@ -162,7 +170,7 @@ describe('status on a screen', () => {
 
 it('status in a pipe has one line for each stream, and no escape code', () => {
   const lines = view(MANY, PIPE);
-  expect(lines[0]).toMatch(/^connection +stream +state +as of +rows +last success +verified +evidence +why$/);
+  expect(lines[0]).toMatch(/^connection +stream +state +as of +rows +last success +verified +evidence +interval +why$/);
   for (const { stream } of MANY)
     expect(lines.filter((line) => line.includes(` ${stream} `) && line.includes('2 h ago:'))).toHaveLength(1);
   // biome-ignore lint/suspicious/noControlCharactersInRegex: it is what must not be there

@@ -247,7 +247,9 @@ describe('status, runs and migrate', () => {
     );
     const alive = [...sandbox.data.leads.values()].filter((lead) => lead.status !== 1000).length;
     expect(streams.find(({ stream }) => stream === 'tiledesk.leads')?.rows).toBe(alive);
-    expect(status?.stdout).toMatch(/^connection +stream +state +as of +rows +last success +verified +evidence +why/);
+    expect(status?.stdout).toMatch(
+      /^connection +stream +state +as of +rows +last success +verified +evidence +interval +why/,
+    );
     expect(status?.stdout).toMatch(/tiledesk\.leads +fresh +\d+ s ago/);
     expect(status?.stdout).toContain('leadmirror start');
     expect((await cli.run(['status', '--exit-code'], { env: env() })).code).toBe(0);

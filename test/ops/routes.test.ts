@@ -72,6 +72,16 @@ describe('/api/status', () => {
     await until('the next look', async () => (await credentialNow()) === 'tiledesk:new');
   });
 
+  it('shows how often a stream is read whose interval follows what changes', async () => {
+    await addFreshStream(setup.store, 'tiledesk.departments');
+    await addFreshStream(setup.store, 'tiledesk.leads');
+    await setup.store.query("update sync.streams set interval_seconds = 15 where stream = 'tiledesk.leads'");
+    const server = setup.server({ nextRuns: () => [{ pass: 'incremental', at: new Date() }] });
+    const { streams } = (await server.inject('/api/status')).json();
+    expect(streams.map((line: { interval_seconds: number | null }) => line.interval_seconds)).toEqual([null, 15]);
+    expect((await server.inject('/')).body).toContain('<small>every 15 s</small>');
+  });
+
   it('says of an open circuit that it passes by itself', async () => {
     await addFreshStream(setup.store, 'tiledesk.departments');
     await setup.store.query(`update sync.streams set credential = 'tiledesk:x'`);

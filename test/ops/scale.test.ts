@@ -16,7 +16,7 @@ function createStatus() {
     },
     ...{ stream: 'tiledesk.leads', state: 'fresh', reason: 'as it should be', rows: 1, next_runs: [], running: null },
     ...{ next_step: { text: 'Nothing to do.', command: null }, last_24h: { runs: 0, slots: [] }, verified_at: null },
-    ...{ since: null, as_of: null, deletions: null, notice: null, paused_at: null },
+    ...{ since: null, as_of: null, deletions: null, notice: null, paused_at: null, interval_seconds: null },
   })) as unknown as StreamFacts[];
   const status = {
     ...{ version: 1, generated_at: new Date(), streams, queue: null, processes: [], runs: [] },

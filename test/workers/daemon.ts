@@ -109,6 +109,18 @@ export function testDaemon(backend: QueueBackendPlace): void {
     expect(row).toMatchObject({ next_due_at: null, interval_seconds: null });
   });
 
+  it('shows no interval any more where a stream has got a cron', async () => {
+    const upstream = new StubUpstream(CONNECTION, 3);
+    const adaptive = await createApp([upstream], { isAdaptive: true });
+    const { prisma } = adaptive.database;
+    await prisma.syncStream.updateMany({ data: { interval_seconds: 15 } });
+    await adaptive.assertStreams();
+    const intervals = async () => (await prisma.syncStream.findMany()).map((row) => row.interval_seconds);
+    expect(await intervals()).toEqual([15]);
+    await (await createApp([upstream])).assertStreams();
+    expect(await intervals()).toEqual([null]);
+  });
+
   it('works what a run brought into the reporting tables', async () => {
     const app = await createApp([new StubUpstream(CONNECTION, 7)]);
     await start(app, { refreshGapMs: 50 });

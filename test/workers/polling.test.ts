@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { Random } from '../../sandbox/random.ts';
-import { pollAfterMs } from '../../workers/polling.ts';
+import { MOST_MS, pollAfterMs } from '../../workers/polling.ts';
 
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
@@ -10,8 +10,8 @@ describe('the interval between two passes', () => {
   it.each([
     ['fifteen seconds where something just changed', {}, 15 * SECOND],
     ['an eighth of the quiet time', { sinceChangeMs: 8 * MINUTE }, MINUTE],
-    ['left to the ticks after forty quiet minutes', { sinceChangeMs: 40 * MINUTE }, null],
-    ['left to the ticks where nothing ever changed', { sinceChangeMs: Number.POSITIVE_INFINITY }, null],
+    ['left to the ticks after forty quiet minutes', { sinceChangeMs: 40 * MINUTE }, MOST_MS],
+    ['left to the ticks where nothing ever changed', { sinceChangeMs: Number.POSITIVE_INFINITY }, MOST_MS],
     ['what a tenth of the budget affords', { streams: 40 }, 2 * MINUTE],
     ['longer where a look costs more', { requests: 3 }, 36 * SECOND],
     ['twice as long where the lane is late', { last: { intervalMs: 20 * SECOND, lateMs: 11 * SECOND } }, 40 * SECOND],
@@ -37,9 +37,7 @@ function simulate(seed: number, everyMs: number) {
         [seen, changedAt] = [seen + 1, now];
       }
       const tick = Math.ceil((now + 1) / (5 * MINUTE)) * 5 * MINUTE;
-      next =
-        now +
-        Math.min(pollAfterMs({ ...facts, sinceChangeMs: now - changedAt }) ?? Number.POSITIVE_INFINITY, tick - now);
+      next = now + Math.min(pollAfterMs({ ...facts, sinceChangeMs: now - changedAt }), tick - now);
     }
   }
   lags.sort((one, other) => one - other);

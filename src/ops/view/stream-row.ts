@@ -83,11 +83,12 @@ function verificationOf(
   return html`<span title="${title}">${result} <small>${ago(verified_at, nowMs)}</small></span>`;
 }
 
-function nextRunOf({ paused_at, next_runs, running }: StreamFacts, nowMs: number): Html | string {
+function nextRunOf({ paused_at, next_runs, running, interval_seconds }: StreamFacts, nowMs: number): Html | string {
   if (running !== null) return html`<span class="now">reading</span>`;
   if (paused_at !== null) return 'paused';
   const [next] = [...next_runs].sort((a, b) => a.at.getTime() - b.at.getTime());
-  return next === undefined ? '–' : until(next.at, nowMs);
+  if (next === undefined) return '–';
+  return html`${until(next.at, nowMs)}${interval_seconds === null ? null : html` <small>every ${duration(interval_seconds)}</small>`}`;
 }
 
 /** Shorter runs get no line, which would only make the page jump. */

@@ -15,31 +15,45 @@ export async function readLastChange(prisma: PrismaClient, { connectionId, strea
   return run && (run.ended_at ?? run.started_at);
 }
 
-/** Notes when a stream is read next, for those who look; null: with the next tick of its schedule. */
+interface NextPoll {
+  readonly intervalMs: number;
+  /** The next pass comes with a tick of the schedule. */
+  readonly isTick: boolean;
+}
+
+/** Notes when a stream is read next, for those who look. */
 export async function noteNextPoll(
   prisma: PrismaClient,
   { connectionId, stream }: StreamKey,
-  intervalMs: number | null,
+  { intervalMs, isTick }: NextPoll,
 ): Promise<void> {
-  const where = { connection_id: connectionId, stream };
-  if (intervalMs === null) {
-    await prisma.syncStream.updateMany({
-      where: { ...where, next_due_at: { not: null } },
-      data: { next_due_at: null, interval_seconds: null },
-    });
-    return;
-  }
-  const data = { next_due_at: addMs(await databaseNow(prisma), intervalMs), interval_seconds: intervalMs / 1000 };
-  await prisma.syncStream.updateMany({ where, data });
+  const next_due_at = isTick ? null : addMs(await databaseNow(prisma), intervalMs);
+  await prisma.syncStream.updateMany({
+    where: { connection_id: connectionId, stream },
+    data: { next_due_at, interval_seconds: intervalMs / 1000 },
+  });
 }
 
-/** By `connection/stream`: when those are due that are read before the next tick of their schedule. */
-export async function readNextPolls(prisma: PrismaClient): Promise<ReadonlyMap<string, Date>> {
-  const rows = await prisma.syncStream.findMany({
-    where: { enabled: true, next_due_at: { gt: await databaseNow(prisma) } },
-    select: { connection_id: true, stream: true, next_due_at: true },
-  });
+/** How a stream is read whose interval adapts. */
+export interface Poll {
+  /** When it is read before the next tick of its schedule; null: with that tick. */
+  readonly dueAt: Date | null;
+  readonly intervalSeconds: number;
+}
+
+/** By `connection/stream`; the others are read by a cron, or were not read yet. */
+export async function readPolls(prisma: PrismaClient): Promise<ReadonlyMap<string, Poll>> {
+  const [now, rows] = await Promise.all([
+    databaseNow(prisma),
+    prisma.syncStream.findMany({
+      where: { enabled: true, interval_seconds: { not: null } },
+      select: { connection_id: true, stream: true, next_due_at: true, interval_seconds: true },
+    }),
+  ]);
   return new Map(
-    rows.flatMap((row) => (row.next_due_at ? [[`${row.connection_id}/${row.stream}`, row.next_due_at]] : [])),
+    rows.map(({ connection_id, stream, next_due_at, interval_seconds }) => [
+      `${connection_id}/${stream}`,
+      { dueAt: next_due_at !== null && next_due_at > now ? next_due_at : null, intervalSeconds: interval_seconds ?? 0 },
+    ]),
   );
 }

@@ -16,6 +16,7 @@ export interface ConfiguredStream extends StreamKey {
   readonly freshWithinSeconds: number;
   /** The budget that its requests are paid from. */
   readonly credential?: string;
+  readonly schedule?: { readonly isAdaptive?: boolean };
 }
 
 /**
@@ -31,25 +32,27 @@ export async function registerStreams(
   { retires }: { readonly retires: 'always' | 'unless_led' },
 ): Promise<void> {
   const json = JSON.stringify(
-    streams.map(({ connectionId, stream, freshWithinSeconds, credential }) => ({
+    streams.map(({ connectionId, stream, freshWithinSeconds, credential, schedule }) => ({
       connection_id: connectionId,
       stream,
       fresh: freshWithinSeconds,
       credential,
+      adaptive: schedule?.isAdaptive === true,
     })),
   );
   // Ordered, so that processes that start at once take the row locks in one order.
   await prisma.$executeRaw`
-    insert into sync.streams (connection_id, stream, enabled, fresh_within_seconds, credential)
-    select r.connection_id, r.stream, true, r.fresh, r.credential
-    from jsonb_to_recordset(${json}::jsonb) as r(connection_id text, stream text, fresh int, credential text)
+    insert into sync.streams (connection_id, stream, enabled, fresh_within_seconds, credential, next_due_at, interval_seconds)
+    select r.connection_id, r.stream, true, r.fresh, r.credential, case when r.adaptive then s.next_due_at end, case when r.adaptive then s.interval_seconds end
+    from jsonb_to_recordset(${json}::jsonb) as r(connection_id text, stream text, fresh int, credential text, adaptive boolean)
     left join sync.streams s using (connection_id, stream)
     where s.enabled is not true or s.fresh_within_seconds <> r.fresh or s.credential is distinct from r.credential
+      or (s.interval_seconds is not null and not r.adaptive)
     order by 1, 2
     on conflict (connection_id, stream) do update set enabled = true, fresh_within_seconds = excluded.fresh_within_seconds,
-      credential = excluded.credential, updated_at = now()
+      credential = excluded.credential, next_due_at = excluded.next_due_at, interval_seconds = excluded.interval_seconds, updated_at = now()
     where not sync.streams.enabled or sync.streams.fresh_within_seconds <> excluded.fresh_within_seconds
-      or sync.streams.credential is distinct from excluded.credential`;
+      or sync.streams.credential is distinct from excluded.credential or (sync.streams.interval_seconds is not null and excluded.interval_seconds is null)`;
   await prisma.$executeRaw`
     with strange as (
       select s.connection_id, s.stream from sync.streams s
