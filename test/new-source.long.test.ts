@@ -194,7 +194,7 @@ describe('docs/new-source.md', () => {
   });
 
   it('fills a new column from what is stored', async () => {
-    await client.query('alter table helpdesk.tickets drop column priority');
+    await client.query('alter table helpdesk.tickets drop column priority cascade');
     const { report, asked } = await call('reproject');
     expect(report).toEqual([expect.objectContaining({ stream: 'helpdesk.tickets', failed: 0 })]);
     expect(asked).toEqual([]);

@@ -121,6 +121,7 @@ async function apply(client: pg.Client, { name, script }: Migration, statements:
     );
     delete from sync._prisma_migrations where finished_at is null and rolled_back_at is null;
 ${statements}
+    ; do $views$ begin if to_regprocedure('sync.make_current_views()') is not null then perform sync.make_current_views(); end if; end $views$
     ; insert into sync._prisma_migrations (id, checksum, migration_name, finished_at, applied_steps_count)
       values ('${randomUUID()}', '${checksum}', ${pg.escapeLiteral(name)}, now(), 1)`);
 }

@@ -35,6 +35,20 @@ it('a column without a comment is found', async () => {
   await client.query('rollback');
 });
 
+it('every mirrored table has a view of the rows that are there, with its columns', async () => {
+  const tables = (await readCatalog(client)).filter(({ schema }) => ['tiledesk', 'tilkee'].includes(schema));
+  const columns = new Map(tables.map(({ name, schema, columns }) => [`${schema}.${name}`, columns]));
+  const mirrored = tables.filter((table) => !table.isView && table.columns.some(({ name }) => name === 'content_hash'));
+  expect(mirrored.length).toBeGreaterThan(12);
+  for (const { schema, name, columns: own } of mirrored) {
+    const shown = columns.get(`${schema}.${name}_current`)?.filter((column) => column.name !== 'status_name');
+    expect({ name, shown }).toEqual({
+      name,
+      shown: own.filter((column) => !/^(deleted|erased)_at$/.test(column.name)),
+    });
+  }
+});
+
 it('every function of schema reporting has a comment', async () => {
   const { rows } = await client.query(
     `select proname from pg_proc p join pg_namespace n on n.oid = p.pronamespace where n.nspname = 'reporting' and obj_description(p.oid, 'pg_proc') is null`,

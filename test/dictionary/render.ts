@@ -17,9 +17,15 @@ export function renderDictionary(tables: readonly CatalogTable[]): string {
   return `# Data dictionary\n\nGenerated from the comments of a migrated database, which are those of \`prisma/schema.prisma\`: \`npm run docs:dictionary\`.\n\n${parts.join('\n')}`;
 }
 
-function renderTable({ schema, name, isView, comment, columns }: CatalogTable): string {
-  const rows = columns.map((column) => `| \`${column.name}\` | ${column.type} | ${cell(column.comment)} |`);
+/** Of the views of what is there, the columns of the table are not listed again. */
+const listed = ({ name, isView, columns }: CatalogTable): CatalogTable['columns'] =>
+  isView && name.endsWith('_current') ? columns.filter((column) => column.name === 'status_name') : columns;
+
+function renderTable(table: CatalogTable): string {
+  const { schema, name, isView, comment } = table;
+  const rows = listed(table).map((column) => `| \`${column.name}\` | ${column.type} | ${cell(column.comment)} |`);
   const head = `### ${isView ? 'View' : 'Table'} \`${schema}.${name}\``;
+  if (rows.length === 0) return `${head}\n\n${comment ?? ''}\n`;
   return `${head}\n\n${comment ?? ''}\n\n| column | type | |\n| --- | --- | --- |\n${rows.join('\n')}\n`;
 }
 
@@ -32,8 +38,8 @@ const OFTEN_EMPTY = ['open_backlog', 'csat'];
 export function renderSources(tables: readonly CatalogTable[]): string {
   const oldest = (condition: string) =>
     `(select min(coalesce(f.as_of, timestamptz '1970-01-01')) from reporting.freshness f where ${condition})`;
-  const columnsOf = ({ columns }: CatalogTable) =>
-    columns.map(({ name, comment }) => ({ name, description: comment ?? '' }));
+  const columnsOf = (table: CatalogTable) =>
+    listed(table).map(({ name, comment }) => ({ name, description: comment ?? '' }));
   const views = tables.filter(({ schema, isView }) => schema === 'reporting' && isView);
   const mirrored = (wanted: string) =>
     tables

@@ -285,6 +285,7 @@ function openBacklog(
           department: nameIn(departments, department_id),
           channel,
           status,
+          status_name: ({ 100: 'unassigned', 200: 'assigned' } as Record<number, string>)[Number(status)],
           open: members.length,
         },
         unanswered: members.filter(({ isAnswered }) => !isAnswered).length,

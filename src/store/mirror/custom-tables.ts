@@ -43,16 +43,24 @@ export async function ensureTables(url: string, tables: readonly TableSpec[]): P
 
 async function ensureTable(client: pg.Client, table: TableSpec): Promise<void> {
   const { schema, name } = table;
-  const { rows } = await client.query<{ has_schema: boolean; columns: Readonly<Record<string, string>> | null }>(
-    `select to_regnamespace(quote_ident($1)) is not null as has_schema, (
+  const { rows } = await client.query<Found>(
+    `select to_regnamespace(quote_ident($1)) is not null as has_schema,
+      to_regclass(quote_ident($1) || '.' || quote_ident($2 || '_current')) is not null as has_view, (
         select json_object_agg(a.attname, format_type(a.atttypid, null))
         from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace
         where n.nspname = $1 and c.relname = $2 and a.attnum > 0 and not a.attisdropped) as columns`,
     [schema, name],
   );
-  const { has_schema: hasSchema = false, columns = null } = rows[0] ?? {};
+  const { has_schema: hasSchema = false, has_view: hasView = false, columns = null } = rows[0] ?? {};
   const statements = columns === null ? createStatements(table, hasSchema) : addStatements(table, columns);
   if (statements.length > 0) await client.query(statements.join(';\n'));
+  if (statements.length > 0 || !hasView) await client.query('select sync.make_current_view($1, $2)', [schema, name]);
+}
+
+interface Found {
+  readonly has_schema: boolean;
+  readonly has_view: boolean;
+  readonly columns: Readonly<Record<string, string>> | null;
 }
 
 function addStatements(table: TableSpec, present: Readonly<Record<string, string>>): string[] {
@@ -78,7 +86,7 @@ function assertOurs(table: TableSpec, present: Readonly<Record<string, string>>)
   for (const [name, type] of Object.entries(table.columns)) {
     const is = present[name];
     if (is === undefined || is === formatted(type)) continue;
-    const message = `the column ${title}.${name} is ${is}, and the stream declares ${type}; change one of them (a column that was dropped is made anew, and filled by a reproject)`;
+    const message = `the column ${title}.${name} is ${is}, and the stream declares ${type}; change one of them (drop the column with cascade: it is made anew, and filled by a reproject)`;
     throw new DatabaseError('database_foreign', message);
   }
 }
