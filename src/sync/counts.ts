@@ -1,0 +1,136 @@
+import type { CountOffset } from '../store/engine/count-checks.ts';
+import { readOpenQuarantine } from '../store/engine/quarantine.ts';
+import { readProgress } from '../store/engine/watermarks.ts';
+import { type CountQuery, countAlive, readBorders } from '../store/mirror/counts.ts';
+import { readIdsWhere } from '../store/mirror/mirrored.ts';
+import type { CountedList, ListWindow } from '../stream.ts';
+import { withExtras } from './bisect-counts.ts';
+import type { Run } from './run-pass.ts';
+
+/** The server contradicts its own count, which is therefore used for nothing. */
+export class WrongCount extends Error {}
+
+export interface Look {
+  readonly total: number;
+  readonly difference: number;
+  /** The mirror has the newest change that the list shows, or nothing came or went while it was brought up to date. */
+  readonly isCurrent: boolean;
+}
+
+export interface Extra {
+  /** When it was created; null: not known, or the list has no windows. */
+  readonly at: number | null;
+  readonly rows: number;
+  /** Of a quarantined record. */
+  readonly recordId?: string;
+}
+
+/** A window of so many pages' rows is read by two requests, overlap included. */
+const PAGES_EACH = 1.8;
+
+/** Asks the upstream for counts, and what the mirror makes of them. */
+export class Counts {
+  readonly #run: Run;
+  readonly #offsets: readonly CountOffset[];
+  #asked = 0;
+
+  /** `offsets`: rows that the upstream counts and never lists. */
+  constructor(run: Run, offsets: readonly CountOffset[]) {
+    this.#run = run;
+    this.#offsets = offsets;
+  }
+
+  /** How many counts were asked for. */
+  get asked(): number {
+    return this.#asked;
+  }
+
+  /** The mirror before the upstream: what is written meanwhile can only show a difference, never hide one. */
+  async look(list: CountedList): Promise<Look> {
+    const { prisma } = this.#run.parts;
+    const alive = await countAlive(prisma, this.#mirrored(list));
+    const expected = alive + sumOf(await this.#readExtras(list));
+    const watermark = await this.watermark(list);
+    const { total, newest } = await this.count(list, null);
+    if (total === 0 && expected > 0) throw new WrongCount();
+    return { total, difference: total - expected, isCurrent: newest === null || newest <= (watermark ?? 0) };
+  }
+
+  /** After an incremental pass: when the total is the same as before, nothing moves. */
+  async lookAgain(list: CountedList, before: Look): Promise<Look> {
+    const look = await this.look(list);
+    return { ...look, isCurrent: look.isCurrent || look.total === before.total };
+  }
+
+  async count(list: CountedList, window: ListWindow | null) {
+    const { fetch } = this.#run;
+    this.#asked += 1;
+    const sort = window === null ? 'updated_at' : 'created_at';
+    const query = { sort, direction: 'desc', offset: 0, limit: 1, wantTotal: true, ...(window && { window }) } as const;
+    const page = await list.fetchPage(query, fetch);
+    if (page.total === null || page.total < page.entries.length) throw new WrongCount();
+    // Shown, so it is there: an answer about it by id shows whether the server can be asked.
+    const seen = { list: '@counted', ids: page.entries.flatMap(({ id }) => id ?? []) };
+    if (window === null) await this.#run.write(null, () => ({ seen, checkpoint: { cursor: null }, end: null }));
+    return { total: page.total, newest: page.entries[0]?.updatedAt ?? null };
+  }
+
+  #mirrored({ rows }: CountedList): CountQuery {
+    const { lease, job } = this.#run;
+    return { connectionId: lease.connectionId, table: job.stream.table, ...(rows && { rows }) };
+  }
+
+  /** What the incremental pass brought of this list; of one that it reads as part of another, the oldest. */
+  async watermark({ id }: CountedList): Promise<number | null> {
+    const { watermark } = await readProgress(this.#run.parts.prisma, this.#run.lease, 'incremental');
+    const times = watermark?.[id] === undefined ? Object.values(watermark ?? {}) : [watermark[id]];
+    return times.length === 0 ? null : Math.min(...times.map((iso) => Date.parse(iso)));
+  }
+
+  /** What the upstream counts and the mirror has no row of: quarantined records, and what it never lists. */
+  async #readExtras(list: CountedList): Promise<Extra[]> {
+    const { parts, lease, job } = this.#run;
+    const filter = { connectionId: lease.connectionId, streams: [lease.stream] };
+    const open = await readOpenQuarantine(parts.prisma, filter);
+    const ids = open.map(({ record_id }) => record_id);
+    const table = { connectionId: lease.connectionId, table: job.stream.table };
+    const stored = new Set(await readIdsWhere(parts.prisma, table, { column: 'id', values: ids }));
+    const quarantined = open.flatMap(({ record_id: recordId, raw_text }): Extra[] => {
+      const entry = stored.has(recordId) ? null : list.entryOf(parsed(raw_text));
+      return entry === null ? [] : [{ at: entry.createdAt, rows: 1, recordId }];
+    });
+    const offsets = this.#offsets.filter((offset) => offset.list === list.id);
+    return [...quarantined, ...offsets.map(({ window, rows }) => ({ at: window?.toMs ?? null, rows }))];
+  }
+
+  async readOlder(list: CountedList, end: number) {
+    const { prisma } = this.#run.parts;
+    const extras = await this.#readExtras(list);
+    const by = { untilMs: end, step: Math.max(1, Math.floor(list.pageSize * PAGES_EACH)) };
+    const { borders, dateless } = await readBorders(prisma, this.#mirrored(list), by);
+    const dated = extras.flatMap(({ at, rows }) => (at === null ? [] : [{ at, rows }]));
+    const expected = withExtras(borders, dated);
+    const { total } = await this.count(list, { field: 'created_at', toMs: end });
+    const difference = total - (expected.at(-1)?.rows ?? 0);
+    return {
+      borders: expected,
+      dateless: dateless + sumOf(extras.filter((extra) => extra.at === null)),
+      difference,
+      extras,
+    };
+  }
+}
+
+export const isInside = ({ at }: Extra, { fromMs = -Infinity, toMs = Infinity }: ListWindow): boolean =>
+  at !== null && fromMs <= at && at <= toMs;
+
+export const sumOf = (some: readonly { readonly rows: number }[]): number =>
+  some.reduce((sum, { rows }) => sum + rows, 0);
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
