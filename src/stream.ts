@@ -68,6 +68,10 @@ export interface PersonalColumns {
   readonly refersTo?: Readonly<Record<string, string>>;
   /** Fields of the record that connect it with a person; it is written without them when it is newer than an erasure. */
   readonly links?: readonly string[];
+  /** Fields that colleagues write about a person for themselves: an export names them for a look before it is handed over. */
+  readonly notes?: readonly string[];
+  /** A row is a colleague: the columns that make up their name. */
+  readonly colleague?: readonly string[];
 }
 
 /** A mapped record: the typed columns of its table, and what every table has. Dates are ISO 8601 in UTC. */

@@ -2,29 +2,15 @@ import { resolve } from 'node:path';
 import { erasureParts, erasureTargets } from '../app/erase-person.ts';
 import type { App } from '../app.ts';
 import { countStoredRecords } from '../store/mirror/reproject.ts';
-import type { ErasureTarget, Selectors } from '../sync/privacy/closure.ts';
-import {
-  type ErasureReport,
-  erasePerson,
-  lift,
-  type PlannedErasure,
-  planErasure,
-  replay,
-  resume,
-} from '../sync/privacy/erase.ts';
+import type { ErasureTarget } from '../sync/privacy/closure.ts';
+import { type ErasureReport, erasePerson, lift, replay, resume } from '../sync/privacy/erase.ts';
+import { type PlannedErasure, planErasure } from '../sync/privacy/plan.ts';
 import { type CommandContext, type CommandProcess, runOnApp, UsageError } from './command.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import { formatCount } from './format.ts';
+import { assertOneAccount, connectionsOf, countLines, type PersonFlags, readSelectors } from './person.ts';
 
-export interface ErasureFlags {
-  readonly lead?: readonly string[];
-  readonly email?: readonly string[];
-  readonly phone?: readonly string[];
-  readonly link?: readonly string[];
-  readonly request?: readonly string[];
-  /** `tiledesk.users:5f…` */
-  readonly include?: readonly string[];
-  readonly connection?: string;
+export interface ErasureFlags extends PersonFlags {
   readonly dryRun?: boolean;
   readonly yes?: boolean;
   readonly force?: boolean;
@@ -58,15 +44,12 @@ async function eraseSelected(app: App, context: CommandContext, options: Erasure
   }
   const { prisma } = app.database;
   const targets = await erasureTargets(app);
-  const connectionIds = [...new Set(targets.map(({ connectionId }) => connectionId))].filter(
-    (id) => (options.connection ?? id) === id,
-  );
-  if (connectionIds.length === 0) throw new UsageError(`There is no connection ${options.connection ?? ''}`);
+  const connectionIds = connectionsOf(targets, options);
   const planned = await planErasure({ prisma, targets }, connectionIds, selectors);
-  if (planned.plan.rows.length + planned.plan.quarantine.length === 0) {
+  if (Object.keys(planned.matched).length === 0) {
     throw new UsageError('Nothing in the mirror belongs to this person; nothing was erased');
   }
-  assertOneAccount(planned, options);
+  assertOneAccount(planned.plan, options);
   if (options.dryRun === true || options.yes !== true) return showPlan(context, planned, options);
   const parts = await erasureParts(app, context);
   const tooMuch = options.force === true ? null : await whyTooMuch(planned, app, targets);
@@ -80,30 +63,8 @@ async function eraseSelected(app: App, context: CommandContext, options: Erasure
   );
 }
 
-/** @throws UsageError */
-function readSelectors(options: ErasureFlags): Selectors {
-  const { lead = [], email = [], phone = [], link = [], request = [], include = [] } = options;
-  const given = [...lead, ...email, ...phone, ...link, ...request, ...include];
-  if (given.length === 0 || given.some((value) => value.trim() === '')) {
-    throw new UsageError('Whom? Give --lead, --email, --phone, --link or --request; each may be repeated');
-  }
-  const rows = include.map((text) => {
-    const [, stream, id] = /^([a-z0-9_]+\.[a-z0-9_]+):(.+)$/.exec(text) ?? [];
-    if (stream === undefined || id === undefined) throw new UsageError(`--include takes stream:id, not ${text}`);
-    return { stream, id };
-  });
-  return { leads: lead, emails: email, phones: phone, links: link, requests: request, rows };
-}
-
 const MOST_LEADS = 5;
 const MOST_ROWS = 100;
-
-/** Tilkee's ids are numbers, which several accounts have. @throws UsageError */
-function assertOneAccount({ plan }: PlannedErasure, { link = [], connection }: ErasureFlags): void {
-  const accounts = plan.rows.filter(({ stream, id }) => stream === 'tilkee.tokens' && link.includes(id));
-  if (connection !== undefined || new Set(accounts.map(({ connectionId }) => connectionId)).size < 2) return;
-  throw new UsageError('Several accounts have a link of this id; name one with --connection');
-}
 
 /** More than one person has as a rule; null: it is not. */
 async function whyTooMuch(
@@ -135,20 +96,17 @@ function assertErasureId(id: string): void {
   }
 }
 
-const lines = (counts: Readonly<Record<string, number>>): string[] =>
-  Object.entries(counts).map(([table, count]) => `  ${table}: ${formatCount(count)}`);
-
 function showPlan({ printResult }: CommandContext, planned: PlannedErasure, { json }: ErasureFlags): ExitCode {
   const { matched, alike, sharedNames } = planned;
   const document = { erasure: null, state: 'dry_run', matched, erased: {}, residue: {}, alike };
   printResult(json, document, () => [
     'Belongs to this person:',
-    ...lines(matched),
+    ...countLines(matched),
     ...(Object.keys(alike).length === 0
       ? []
       : [
           'Holds an address, number or name of theirs as well, and is not erased (--include stream:id adds a row):',
-          ...lines(alike),
+          ...countLines(alike),
         ]),
     ...(sharedNames === 0 ? [] : ['Another person has the same name: texts are not searched for it.']),
     '',
@@ -166,9 +124,11 @@ function showReport({ printResult }: CommandContext, report: ErasureReport, opti
 function describe({ erasure, state, erased, residue }: ErasureReport, isVacuumed: boolean): string[] {
   return [
     `Erasure ${erasure}: ${state === 'done' ? 'done, and nothing of the person was found afterwards' : 'done, but the person was found in'}`,
-    ...(state === 'done' ? [] : [...lines(residue), 'Look at these rows; --include stream:id erases one as well.']),
+    ...(state === 'done'
+      ? []
+      : [...countLines(residue), 'Look at these rows; --include stream:id erases one as well.']),
     'Erased:',
-    ...lines(erased),
+    ...countLines(erased),
     ...(isVacuumed
       ? []
       : ['The tables could not be vacuumed: old versions of the rows stay in the files until Postgres does it.']),

@@ -189,14 +189,18 @@ Exit codes: 0 done, 1 a stream failed, is blocked or has to wait, 2 usage or con
     .action(async (action, streams, options) => (await import('./history.ts')).history(action, streams, options, proc));
 
   const repeated = (value: string, before: readonly string[] = []) => [...before, value];
-  add('forget', 'erase a person from the mirror, and keep it so; shows what it would erase unless --yes is given')
-    .option('--lead <id>', "a lead's id or lead_id; each of these may be repeated", repeated)
-    .option('--email <address>', 'an e-mail address', repeated)
-    .option('--phone <number>', 'a phone number', repeated)
-    .option('--link <id>', 'a Tilkee link', repeated)
-    .option('--request <id>', 'a conversation, by id or request_id', repeated)
-    .option('--include <stream:id>', 'this row as well', repeated)
-    .option(...CONNECTION_OPTION)
+  const onPerson = (name: string, description: string): Command =>
+    add(name, description)
+      .option('--lead <id>', "a lead's id or lead_id; each of these may be repeated", repeated)
+      .option('--email <address>', 'an e-mail address', repeated)
+      .option('--phone <number>', 'a phone number', repeated)
+      .option('--link <id>', 'a Tilkee link', repeated)
+      .option('--request <id>', 'a conversation, by id or request_id', repeated)
+      .option('--include <stream:id>', 'this row as well', repeated)
+      .option(...CONNECTION_OPTION)
+      .option(...JSON_OPTION);
+
+  onPerson('forget', 'erase a person from the mirror, and keep it so; shows what it would erase unless --yes is given')
     .addOption(new Option('--dry-run', 'only show what belongs to the person').conflicts('yes'))
     .option('--yes', 'erase')
     .option('--force', 'also more than one person has as a rule: 6 leads, or 1 % of a table')
@@ -207,8 +211,11 @@ Exit codes: 0 done, 1 a stream failed, is blocked or has to wait, 2 usage or con
     .option('--resume <erasure>', 'go on with an erasure that was stopped')
     .option('--lift <erasure>', 'let what was erased come back')
     .option('--replay <journal>', 'after a restored backup: repeat all erasures of the journal')
-    .option(...JSON_OPTION)
     .action(async (options) => (await import('./forget.ts')).forget(options, proc));
+
+  onPerson('export-person', 'write all that the mirror holds of a person into one file: what forget would erase')
+    .option('--output <file>', 'a new file, which only you can read; - for the output of the command')
+    .action(async (options) => (await import('./export-person.ts')).exportPerson(options, proc));
 
   add('changes', 'the feed of changes, one JSON document a line; see docs/changes.md')
     .requiredOption('--consumer <name>', 'who reads; a new one reads what changes from now on')

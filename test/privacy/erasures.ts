@@ -1,22 +1,15 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { Random } from '../../sandbox/random.ts';
-import { createTiledeskSandbox } from '../../sandbox/tiledesk.ts';
-import { createTilkeeSandbox } from '../../sandbox/tilkee.ts';
+import type { TiledeskSandbox } from '../../sandbox/tiledesk.ts';
 import { verifySelected } from '../../src/app/verify-streams.ts';
-import { type App, createApp } from '../../src/app.ts';
-import { loadConfig } from '../../src/config.ts';
+import type { App } from '../../src/app.ts';
 import { isBackfillComplete } from '../../src/store/engine/watermarks.ts';
 import { refreshReporting } from '../../src/store/reports/refresh.ts';
 import type { Pass } from '../../src/stream.ts';
 import { reproject } from '../../src/sync/reproject.ts';
 import { retryQuarantine } from '../../src/sync/retry-quarantine.ts';
-import { variables } from '../helpers/mirror.ts';
-import { createTestDatabase } from '../helpers/postgres.ts';
-import { tilkeeVariables } from '../helpers/tilkee-mirror.ts';
 import { unheardLogger } from '../helpers/unheard-logger.ts';
-import { erasePerson, planFor, query, SECRET, searchDump } from './support.ts';
+import { setupBoth } from './both-products.ts';
+import { erasePerson, planFor, query, searchDump } from './support.ts';
 
 /** Random accounts of both products whose people are erased between, and during, random passes. */
 
@@ -31,26 +24,7 @@ export interface Simulated {
 
 export async function simulateErasures(seed: number): Promise<Simulated> {
   const random = new Random(seed);
-  const now = Date.now() - 3_600_000;
-  const tiledesk = createTiledeskSandbox({ seed, leads: 30, requests: 40, now });
-  const leads = [...tiledesk.data.leads.values()].map((lead) => ({ ...lead, id: lead._id }));
-  const tilkee = createTilkeeSandbox({ seed, projects: 5, items: 5, tokens: 20, visits: 30, users: 3, leads });
-  const [{ url }, address] = [await tiledesk.listen(), await tilkee.listen()];
-  const database = await createTestDatabase();
-  const folder = await mkdtemp(join(tmpdir(), 'erasures-'));
-  const env = {
-    ...tilkeeVariables(tilkee, address, database.url),
-    ...variables(tiledesk, url, database.url),
-    TILEDESK_STREAMS: 'leads,requests,messages,departments,project_users',
-    TILEDESK_PAGE_SIZE: '10',
-    TILKEE_PAGE_SIZE: '10',
-    LEADMIRROR_SECRET_KEY: SECRET,
-    PRIVACY_JOURNAL: join(folder, 'journal'),
-  };
-  const app = await createApp(loadConfig({ env, cwd: '/', isTerminal: false }), {
-    logger: unheardLogger(),
-    signal: new AbortController().signal,
-  });
+  const { app, tiledesk, database, close } = await setupBoth({ seed });
   const world = { app, random, tiledesk, url: database.url, erased: new Set<string>() };
   const steps: Record<string, number> = {};
   const found: string[] = [];
@@ -64,18 +38,14 @@ export async function simulateErasures(seed: number): Promise<Simulated> {
     }
     return { erased: world.erased.size, steps, found };
   } finally {
-    await app.close();
-    await database.drop();
-    await tiledesk.close();
-    await tilkee.close();
-    await rm(folder, { recursive: true, force: true });
+    await close();
   }
 }
 
 interface World {
   readonly app: App;
   readonly random: Random;
-  readonly tiledesk: ReturnType<typeof createTiledeskSandbox>;
+  readonly tiledesk: TiledeskSandbox;
   readonly url: string;
   /** Addresses of people who are erased. */
   readonly erased: Set<string>;

@@ -10,9 +10,8 @@ import {
   type ErasureParts,
   type ErasureReport,
   erasePerson as erase,
-  type PlannedErasure,
-  planErasure,
 } from '../../src/sync/privacy/erase.ts';
+import { type PlannedErasure, planErasure } from '../../src/sync/privacy/plan.ts';
 import { type MirrorSetup, setupMirror } from '../helpers/mirror.ts';
 
 export const SECRET = 'privacy-test-key-0123456789abcdef';

@@ -50,6 +50,7 @@ export const LEADS = tiledeskTable(
       numbers: ['phone'],
       names: ['fullname'],
       keys: ['lead_id'],
+      notes: ['note'],
     },
     // Status 1000 means deleted upstream; a lead without a date still has to be marked.
     deletedAt: ({ status, updatedAt, createdAt }) =>

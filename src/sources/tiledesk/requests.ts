@@ -79,6 +79,7 @@ export const REQUESTS = tiledeskTable(
         'lead requester requester_id contact snapshot.lead snapshot.requester attributes.userEmail ' +
         'attributes.userFullname'
       ).split(' '),
+      notes: ['notes'],
     },
     known: {
       string: 'lead requester department transcript',

@@ -60,6 +60,7 @@ export const PROJECT_USERS = tiledeskTable(
       kept: ['id_user', 'role', 'role_type', 'status', 'trashed'],
       refersTo: { uuid_user: 'tiledesk.leads' },
       links: ['uuid_user'],
+      colleague: ['firstname', 'lastname'],
     },
     known: { string: 'last_ip id_user id_project', object: 'id_user id_project', anything: 'attributes settings' },
   },

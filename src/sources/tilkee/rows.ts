@@ -272,6 +272,7 @@ export const USERS = tilkeeTable(
   {
     impersonal: 'level_id locale company_id',
     deletedAt: ({ deleted_at }) => asTime(deleted_at),
+    personal: { colleague: ['first_name', 'last_name'] },
     known: {
       string: 'deleted_at support_end_date avatar linkedin_account_url twitter_account_url facebook_account_url sf_id',
       boolean: 'should_receive_emails',

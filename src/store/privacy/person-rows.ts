@@ -1,9 +1,12 @@
-import type { PrismaClient } from '../../generated/prisma/client.ts';
+import type { Prisma, PrismaClient } from '../../generated/prisma/client.ts';
 import type { PersonalColumns, TableSpec } from '../../stream.ts';
 import { historyNames } from '../mirror/history-sql.ts';
 import { quoteName, tableName } from '../mirror/table-sql.ts';
 
 /** The statements that find, empty and search the rows of a person. All of a table at once. */
+
+/** The database, or a transaction of it. */
+export type Reader = Pick<Prisma.TransactionClient, '$queryRawUnsafe' | 'syncHistory' | 'syncQuarantine'>;
 
 export interface RowQuery {
   readonly connectionId: string;
@@ -31,7 +34,7 @@ function expressionOf(path: string): string {
 }
 
 /** The rows of an account that were not erased yet, and that one of the conditions finds. */
-export async function findRows(prisma: PrismaClient, table: TableSpec, query: RowQuery): Promise<FoundRow[]> {
+export async function findRows(prisma: Reader, table: TableSpec, query: RowQuery): Promise<FoundRow[]> {
   const { personal = {} } = table;
   const parameters: unknown[] = [query.connectionId];
   const conditions: string[] = [];
@@ -89,12 +92,12 @@ export function readRowKeys(
 /** How rows are changed: emptied, deleted, or (after a lift) free to be written again. */
 export type RowChange = 'empty' | 'delete' | 'free';
 
-/** Changes rows in the order of their ids, in which all writers lock them, and their versions with them. Returns how many. */
+/** Changes rows in the order of their ids, in which all writers lock them, and their versions with them. */
 export async function changeRows(
   prisma: PrismaClient,
   table: TableSpec,
   { connectionId, ids, change, kept }: ChangeOptions,
-): Promise<number> {
+): Promise<ChangedRows> {
   const target = tableName(table);
   const emptied = Object.keys(table.columns).filter((column) => !kept.has(column));
   const assignments = [
@@ -120,10 +123,28 @@ export async function changeRows(
           line.columns.filter((name) => !kept.has(name)),
         );
   return prisma.$transaction(async (tx) => {
-    const count = await tx.$executeRawUnsafe(rows, connectionId, ids);
-    if (versions !== null) await tx.$executeRawUnsafe(versions, connectionId, ids);
-    return count;
+    const changed = await tx.$executeRawUnsafe(rows, connectionId, ids);
+    return { rows: changed, versions: versions === null ? 0 : await tx.$executeRawUnsafe(versions, connectionId, ids) };
   });
+}
+
+/** How many. */
+interface ChangedRows {
+  readonly rows: number;
+  readonly versions: number;
+}
+
+/** How many versions history keeps of these rows. */
+export async function countVersions(
+  prisma: Reader,
+  table: TableSpec,
+  { connectionId, ids }: { readonly connectionId: string; readonly ids: readonly string[] },
+): Promise<number> {
+  if ((await prisma.syncHistory.findUnique({ where: { stream: `${table.schema}.${table.name}` } })) === null) return 0;
+  const { history } = historyNames(table);
+  const sql = `select count(*)::int as count from ${history} where connection_id = $1 and id = any($2::text[])`;
+  const [row] = await prisma.$queryRawUnsafe<{ count: number }[]>(sql, connectionId, ids);
+  return row?.count ?? 0;
 }
 
 /** Versions keep what an emptied row keeps, so that counts of past days stay. Null: nothing is to do. */

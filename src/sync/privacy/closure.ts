@@ -1,6 +1,6 @@
-import type { PrismaClient } from '../../generated/prisma/client.ts';
+import { groupBy } from '../../group-by.ts';
 import { addressMark, addressOf, numberMark, numberOf, rowMark } from '../../store/privacy/marks.ts';
-import { findRows, type RowQuery } from '../../store/privacy/person-rows.ts';
+import { countVersions, findRows, type Reader, type RowQuery } from '../../store/privacy/person-rows.ts';
 import type { Stream, TableSpec } from '../../stream.ts';
 import { marksOfText } from './rules.ts';
 
@@ -28,7 +28,12 @@ export interface PlannedRow {
   readonly createdAt: string | null;
   /** Under which other rows know it, beside its id. */
   readonly keys: readonly string[];
+  /** Only a text in quarantine has it so far. */
+  readonly isMissing?: boolean;
 }
+
+/** Rows by table. */
+export type Counts = Readonly<Record<string, number>>;
 
 /** What an erasure takes. Plain JSON: it is kept, encrypted, until the erasure has ended. */
 export interface ErasurePlan {
@@ -39,14 +44,19 @@ export interface ErasurePlan {
   readonly addresses: readonly string[];
   readonly numbers: readonly string[];
   readonly names: readonly string[];
+  /** How many versions history keeps of the rows, by the table that they are in. */
+  readonly versions: Counts;
 }
+
+/** The table of the versions of a stream. */
+export const versionsOf = (stream: string): string => `${stream}_history`;
 
 /** Any account. */
 const ANY = '*';
 
 export const emptyPlan = (connectionIds: readonly string[]): ErasurePlan => ({
   connectionIds,
-  ...{ rows: [], quarantine: [], addresses: [], numbers: [], names: [] },
+  ...{ rows: [], quarantine: [], addresses: [], numbers: [], names: [], versions: {} },
 });
 
 const sourceOf = (connectionId: string, targets: readonly ErasureTarget[]): string =>
@@ -65,7 +75,7 @@ export function nameOf(given: string | null | undefined): string | null {
  * looks for what the one before made known, until a round finds nothing.
  */
 export class Closure {
-  readonly #prisma: PrismaClient;
+  readonly #prisma: Reader;
   readonly #targets: readonly ErasureTarget[];
   readonly #rows = new Map<string, PlannedRow>();
   readonly #quarantine = new Set<string>();
@@ -81,7 +91,7 @@ export class Closure {
   readonly #until: number;
 
   constructor(
-    prisma: PrismaClient,
+    prisma: Reader,
     targets: readonly ErasureTarget[],
     { taken, until = null }: { readonly taken: ErasurePlan; readonly until?: Date | null },
   ) {
@@ -122,6 +132,7 @@ export class Closure {
       for (const target of this.#targets) await this.#look(target);
     }
     await this.#lookIntoQuarantine();
+    await this.#lookForMissing();
     return {
       connectionIds: this.#taken.connectionIds,
       rows: [...this.#rows.values()],
@@ -129,6 +140,7 @@ export class Closure {
       addresses: [...this.#addresses],
       numbers: [...this.#numbers],
       names: [...this.#names],
+      versions: await this.#countVersions(),
     };
   }
 
@@ -225,8 +237,36 @@ export class Closure {
     if (!isTheirs) return;
     this.#quarantine.add(String(id));
     // A retry may write the row before its text is deleted.
-    const row = { connectionId, stream: name, id: record_id, createdAt: null, keys: [] };
+    const row = { connectionId, stream: name, id: record_id, createdAt: null, keys: [], isMissing: true };
     if (!this.#rows.has(keyOf(row))) this.#rows.set(keyOf(row), row);
+  }
+
+  /** A record in quarantine may have a row, whose older content did not lead to the person. */
+  async #lookForMissing(): Promise<void> {
+    const missing = [...this.#rows.values()].filter(({ isMissing }) => isMissing);
+    for (const { connectionId, stream, rows } of this.#byTarget(missing)) {
+      const nothing = { addresses: [], numbers: [], names: [], references: new Map() };
+      const query = { ...nothing, connectionId, ids: rows.map(({ id }) => id) };
+      for (const { id } of await findRows(this.#prisma, stream.table, query)) {
+        const row = rows.find((one) => one.id === id);
+        if (row !== undefined) this.#rows.set(keyOf(row), { ...row, isMissing: false });
+      }
+    }
+  }
+
+  async #countVersions(): Promise<Counts> {
+    const counts: Record<string, number> = {};
+    for (const { connectionId, stream, rows } of this.#byTarget([...this.#rows.values()])) {
+      const ids = rows.map(({ id }) => id);
+      const count = await countVersions(this.#prisma, stream.table, { connectionId, ids });
+      const name = versionsOf(stream.name);
+      if (count > 0) counts[name] = (counts[name] ?? 0) + count;
+    }
+    return counts;
+  }
+
+  #byTarget(rows: readonly PlannedRow[]): RowsOfTarget[] {
+    return rowsByTarget(this.#targets, rows);
   }
 }
 
@@ -238,30 +278,54 @@ interface QuarantinedText {
   readonly raw_text: string;
 }
 
+/** The rows of a plan that one table of an account has. */
+export interface RowsOfTarget extends ErasureTarget {
+  readonly rows: readonly PlannedRow[];
+}
+
+/** In the order of the targets. */
+export function rowsByTarget(targets: readonly ErasureTarget[], rows: readonly PlannedRow[]): RowsOfTarget[] {
+  const groups = groupBy(rows, ({ connectionId, stream }) => `${connectionId} ${stream}`);
+  return targets.flatMap((target) => {
+    const own = groups.get(`${target.connectionId} ${target.stream.name}`);
+    return own === undefined ? [] : [{ ...target, rows: own }];
+  });
+}
+
 function add(set: Set<string>, value: string | null): void {
   if (value !== null) set.add(value);
 }
 
 /** One plan with what a later round found. */
 export function joinPlans(one: ErasurePlan, other: ErasurePlan): ErasurePlan {
-  const rows = new Map([...one.rows, ...other.rows].map((row) => [keyOf(row), row]));
-  const all = (name: 'quarantine' | 'addresses' | 'numbers' | 'names') => [...new Set([...one[name], ...other[name]])];
+  const all = [...one.rows, ...other.rows];
+  const isStored = ({ isMissing }: PlannedRow) => isMissing !== true;
+  // A row that either has seen wins over one that is only known from quarantine.
+  const sorted = [...all.filter((row) => !isStored(row)), ...all.filter(isStored)];
+  const rows = new Map(sorted.map((row) => [keyOf(row), row]));
+  const both = (name: 'quarantine' | 'addresses' | 'numbers' | 'names') => [...new Set([...one[name], ...other[name]])];
   return {
     connectionIds: one.connectionIds,
     rows: [...rows.values()],
-    quarantine: all('quarantine'),
-    addresses: all('addresses'),
-    numbers: all('numbers'),
-    names: all('names'),
+    quarantine: both('quarantine'),
+    addresses: both('addresses'),
+    numbers: both('numbers'),
+    names: both('names'),
+    versions: addCounts(one.versions, other.versions),
   };
 }
 
+function addCounts(one: Counts, other: Counts): Counts {
+  const sums = Object.entries(other).map(([name, count]) => [name, count + (one[name] ?? 0)] as const);
+  return { ...one, ...Object.fromEntries(sums) };
+}
+
 /** How many rows of each table. */
-export function countRows({ rows, quarantine }: ErasurePlan): Record<string, number> {
+export function countRows({ rows, quarantine, versions }: ErasurePlan): Counts {
   const counts: Record<string, number> = {};
-  for (const { stream } of rows) counts[stream] = (counts[stream] ?? 0) + 1;
+  for (const { stream, isMissing } of rows) if (!isMissing) counts[stream] = (counts[stream] ?? 0) + 1;
   if (quarantine.length > 0) counts['sync.quarantine'] = quarantine.length;
-  return counts;
+  return { ...counts, ...versions };
 }
 
 /** What may find a person in a text, in lower case; null: nothing is known. */

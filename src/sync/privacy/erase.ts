@@ -18,28 +18,20 @@ import {
 } from '../../store/privacy/journal.ts';
 import { ensurePrivacySecret, seal, unseal } from '../../store/privacy/key.ts';
 import { addressMark, hashMark, type Mark, numberMark, rowMark, suppressionKey } from '../../store/privacy/marks.ts';
-import {
-  changeRows,
-  countMatches,
-  findRows,
-  listTables,
-  type RowChange,
-  readRowKeys,
-  vacuum,
-} from '../../store/privacy/person-rows.ts';
+import { changeRows, type RowChange, readRowKeys, vacuum } from '../../store/privacy/person-rows.ts';
 import { readHashes, StoredSuppressions, type Suppressions } from '../../store/privacy/suppressions.ts';
 import { withRetry } from '../../store/with-retry.ts';
 import {
   Closure,
+  type Counts,
   countRows,
   type ErasurePlan,
   type ErasureTarget,
   emptyPlan,
   joinPlans,
-  nameOf,
-  patternOf,
-  type Selectors,
+  versionsOf,
 } from './closure.ts';
+import { namesOfOthers, type PlanParts, search } from './plan.ts';
 import { keptColumns } from './rules.ts';
 
 /**
@@ -76,8 +68,6 @@ export interface ErasureOptions {
   readonly deletesRows: boolean;
 }
 
-type Counts = Readonly<Record<string, number>>;
-
 export interface ErasureReport {
   readonly erasure: string;
   readonly state: 'done' | 'residue';
@@ -98,69 +88,6 @@ interface Erasure extends ErasureOptions {
 interface Kept {
   readonly plan: ErasurePlan;
   readonly options: ErasureOptions;
-}
-
-export interface PlannedErasure {
-  readonly plan: ErasurePlan;
-  readonly matched: Counts;
-  /** Names of the person that others have too: they are not searched for. */
-  readonly sharedNames: number;
-  /** Rows outside of the plan that hold an address, number or name of the person, by table. */
-  readonly alike: Counts;
-}
-
-type PlanParts = Pick<ErasureParts, 'prisma' | 'targets'>;
-
-/** Finds what belongs to a person, and changes nothing. */
-export async function planErasure(
-  parts: PlanParts,
-  connectionIds: readonly string[],
-  selectors: Selectors,
-): Promise<PlannedErasure> {
-  const { prisma, targets } = parts;
-  const found = await new Closure(prisma, targets, { taken: emptyPlan(connectionIds) }).select(selectors).find();
-  const shared = await namesOfOthers(parts, found);
-  const plan = { ...found, names: found.names.filter((name) => !shared.has(name)) };
-  const except = plan.rows.map(({ id }) => id);
-  const alike = plan.rows.length === 0 ? {} : await search(parts, plan, except);
-  return { plan, matched: countRows(plan), sharedNames: shared.size, alike: withoutReports(alike) };
-}
-
-/** The reports hold what the mirror holds. */
-const withoutReports = (counts: Counts): Counts =>
-  Object.fromEntries(Object.entries(counts).filter(([table]) => !table.startsWith('reporting.')));
-
-/** Of the names in the plan, those that another person has too. */
-async function namesOfOthers({ prisma, targets }: PlanParts, plan: ErasurePlan): Promise<ReadonlySet<string>> {
-  const planned = new Set(plan.rows.map(({ stream, id }) => rowMark(stream, id)));
-  const shared = new Set<string>();
-  const nothing = { ids: [], addresses: [], numbers: [], references: new Map() };
-  for (const { connectionId, stream } of targets) {
-    const query = { ...nothing, connectionId, names: plan.names };
-    for (const { id, values } of await findRows(prisma, stream.table, query)) {
-      if (planned.has(rowMark(stream.name, id))) continue;
-      for (const path of stream.table.personal?.names ?? []) {
-        const name = nameOf(values[path]);
-        if (name !== null) shared.add(name);
-      }
-    }
-  }
-  return shared;
-}
-
-/** How many rows of each table hold the person. */
-async function search({ prisma, targets }: PlanParts, plan: ErasurePlan, except: readonly string[]): Promise<Counts> {
-  const pattern = patternOf(plan);
-  if (pattern === null) return {};
-  const isAll = targets.every(({ connectionId }) => plan.connectionIds.includes(connectionId));
-  const schemas = new Set(['sync', 'reporting', ...targets.map(({ stream }) => stream.table.schema)]);
-  const counts: Record<string, number> = {};
-  for (const table of await listTables(prisma, [...schemas])) {
-    const options = { pattern, connectionIds: isAll ? null : plan.connectionIds, except };
-    const count = await countMatches(prisma, table, options);
-    if (count > 0) counts[table.name] = count;
-  }
-  return counts;
 }
 
 /** @throws PrivacyError when the erasure cannot be recorded, and nothing is changed */
@@ -396,7 +323,9 @@ async function change(
       const ids = group.slice(from, from + BATCH).map(({ id }) => id);
       const options = { connectionId, ids, change: deletes ? ('delete' as const) : change, kept };
       const work = () => changeRows(prisma, table, options);
-      add?.(stream, await withRetry({ clock, logger, stream, signal }, work));
+      const { rows, versions } = await withRetry({ clock, logger, stream, signal }, work);
+      add?.(stream, rows);
+      add?.(versionsOf(stream), versions);
     }
   }
 }

@@ -28,8 +28,8 @@ export async function removeGone(
       for (const [connectionId, group] of groupBy(rows, ({ connection_id }) => connection_id)) {
         const change = isEmptied ? ('delete' as const) : ('empty' as const);
         const ids = group.map(({ id }) => id);
-        const count = await changeRows(prisma, table, { connectionId, ids, change, kept: keptColumns(table) });
-        if (!isEmptied && count > 0) counts[name] = (counts[name] ?? 0) + count;
+        const changed = await changeRows(prisma, table, { connectionId, ids, change, kept: keptColumns(table) });
+        if (!isEmptied && changed.rows > 0) counts[name] = (counts[name] ?? 0) + changed.rows;
       }
     }
   }

@@ -67,6 +67,20 @@ export const PERMISSIONS: readonly Permission[] = [
     why: 'is told whom to erase',
   },
   {
+    kind: 'command',
+    what: /^leadmirror export-person\b/,
+    finds: ['e-mail'],
+    file: 'test/cli/export-person.test.ts',
+    why: 'is told whom to export',
+  },
+  {
+    kind: 'output',
+    what: /^leadmirror export-person .*--output -/,
+    finds: ['e-mail', 'phone number', 'person'],
+    file: 'test/cli/export-person.test.ts',
+    why: 'prints what is stored of a person to whom asked for that',
+  },
+  {
     kind: 'output',
     what: /^leadmirror sandbox\b/,
     finds: ['secret', 'e-mail'],
