@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { createConnector } from './app/connector.ts';
 import { type ConnectCustom, refuseSameIds, tablesOf } from './app/custom-sources.ts';
 import { createFieldPolicy } from './app/field-policy.ts';
@@ -10,6 +11,7 @@ import {
   vaultsIn,
   whileUnreachable,
 } from './app/mirror-database.ts';
+import { type LoadStored, loadWithStored, noteClashes, warnOfUnusable } from './app/stored-connections.ts';
 import { createHttpClient, createUpstreams, type UpstreamParts } from './app/upstreams.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { type Config, type ConfigChanges, compareConfigs, type StreamSchedule, withLiveChanges } from './config.ts';
@@ -65,6 +67,8 @@ export interface App {
 export interface AppOptions extends DatabaseAccess {
   /** Accounts of sources that are not built in, beside those of the configuration. Their tables are made where they are missing. */
   readonly connect?: ConnectCustom;
+  /** Loads the configuration again, with the accounts that the database keeps; without it they are left to other processes. */
+  readonly stored?: LoadStored;
 }
 
 /** Composition root: every part is made here and handed to the others as an argument. */
@@ -86,17 +90,23 @@ export async function createApp(config: Config, options: AppOptions): Promise<Ap
 }
 
 async function assemble(
-  config: Config,
+  given: Config,
   options: AppOptions & { readonly closers: (() => Promise<void> | undefined)[]; readonly close: () => Promise<void> },
 ): Promise<App> {
   const { logger, clock = systemClock, closers, close } = options;
   const metrics = createProcessMetrics();
-  const tracing = await startTracing(config.tracing, logger);
+  const tracing = await startTracing(given.tracing, logger);
   closers.push(() => tracing?.close());
   const instruments = new Instruments(metrics, tracing?.tracer ?? null);
-  const database = await openMirrorDatabase(config, { ...options, tracer: tracing?.tracer });
+  const database = await openMirrorDatabase(given, { ...options, tracer: tracing?.tracer });
   const { prisma } = database;
   closers.push(database.close);
+  const { stored } = options;
+  const config = await whileUnreachable(options, async () => {
+    await assertKey(given, database, logger);
+    return stored === undefined ? given : loadWithStored(stored, database, given.secretKey);
+  });
+  warnOfUnusable(config, logger);
   const client = createHttpClient(config, clock);
   closers.push(() => client.close());
   const parts: UpstreamParts = {
@@ -136,7 +146,7 @@ async function assemble(
       throw databaseError(error, database.address);
     });
   await whileUnreachable(options, async () => {
-    await assertKey(config, database, logger);
+    await noteClashes(config, database);
     await register('unless_led');
     await prepareHistory(config, database, live.connections);
     await ensureFeed(
@@ -202,10 +212,12 @@ async function assemble(
     async reload(next) {
       refuseSameIds(custom, next);
       const changes = compareConfigs(current, next);
+      if (!isDeepStrictEqual(current.unusable, next.unusable)) warnOfUnusable(next, logger);
       current = withLiveChanges(current, next);
       live = createLive();
       endRemovedRuns();
-      await register('unless_led').catch((error: Error) =>
+      const noted = noteClashes(next, database).then(() => register('unless_led'));
+      await noted.catch((error: Error) =>
         logger.warn(`${error.message} The leading scheduler stores what is configured as soon as it can.`),
       );
       for (const listener of listeners) listener(changes);

@@ -1,8 +1,10 @@
-import { entryKeysOf, readConnections } from './config/connections.ts';
+import { entryKeysOf } from './config/account-sources.ts';
+import { readConnections } from './config/connections.ts';
 import { readConnectionsFile } from './config/connections-file.ts';
 import { Environment, type Given, hintAtTypos, textOf } from './config/environment.ts';
 import { Findings, type Label } from './config/findings.ts';
 import { settingsSchema } from './config/settings.ts';
+import type { StoredEntry } from './config/stored.ts';
 import type { Config } from './config/types.ts';
 import { flag, isShortSecret, timeZone } from './config/values.ts';
 import { VARIABLES } from './config/variables.ts';
@@ -13,6 +15,7 @@ export { type ConfigChanges, compareConfigs, isSameAccount, withLiveChanges } fr
 export { describeConfig } from './config/describe.ts';
 export { readOptionalText } from './config/read-file.ts';
 export { type StreamSchedule, scheduleOf } from './config/schedules.ts';
+export type { StoredEntry, UnusableConnection } from './config/stored.ts';
 export { TILKEE_STREAM_NAMES } from './config/tilkee.ts';
 export type {
   Config,
@@ -31,8 +34,10 @@ export interface ConfigSources {
 }
 
 export interface LoadOptions {
-  /** False for commands that only need the database. What is configured has to be right all the same. */
-  readonly requireConnections?: boolean;
+  /** False for commands that only need the database. `without_key`: with LEADMIRROR_SECRET_KEY, accounts may be in the database. What is configured has to be right all the same. */
+  readonly requireConnections?: boolean | 'without_key';
+  /** The accounts that the database keeps, when it was asked for them. */
+  readonly stored?: readonly StoredEntry[];
   /** Called with the absolute path of leadmirror.yaml and of every file that it names, also of a missing one. */
   readonly onFile?: (path: string) => void;
 }
@@ -62,8 +67,11 @@ export function loadConfig(sources: Partial<ConfigSources> = {}, options: LoadOp
     historyLabel: labelOf(['SYNC_HISTORY_STREAMS']),
   });
   const settings = findings.check(schema, texts, labelOf);
-  const isRequired = options.requireConnections !== false;
-  const connections = readConnections(file.entries, { environment, findings, allowInsecureHttp, isRequired });
+  const { requireConnections = true, stored = [] } = options;
+  const isRequired =
+    requireConnections === 'without_key' ? texts.LEADMIRROR_SECRET_KEY === undefined : requireConnections;
+  const context = { environment, findings, allowInsecureHttp, isRequired };
+  const accounts = readConnections({ entries: file.entries, stored }, context);
 
   if (settings?.ops.token && isShortSecret(settings.ops.token)) {
     findings.note('OPS_TOKEN is short; 16 characters or more are hard to guess');
@@ -76,7 +84,7 @@ export function loadConfig(sources: Partial<ConfigSources> = {}, options: LoadOp
   }
   const hints = findings.hints.map(({ variable, message }) => `${variable} ${message}`);
   const { openFiles } = findings;
-  return deepFreeze({ ...settings, connections, notes: [...hints, ...findings.notes], openFiles });
+  return deepFreeze({ ...settings, ...accounts, notes: [...hints, ...findings.notes], openFiles });
 }
 
 function deepFreeze<T>(value: T): T {

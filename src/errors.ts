@@ -118,6 +118,17 @@ export type PrivacyCode =
 /** What was erased could come back, or an erasure cannot be recorded: nothing is written until a person has acted. */
 export class PrivacyError extends LeadmirrorError<PrivacyCode> {}
 
+export type ConnectionCode =
+  | 'connection_exists'
+  | 'connection_unknown'
+  | 'connection_changed'
+  | 'connection_clash'
+  | 'connection_locked'
+  | 'connection_invalid';
+
+/** An account that the database keeps cannot be used, or not be changed in this way. */
+export class ConnectionError extends LeadmirrorError<ConnectionCode> {}
+
 /** Another run has locked the checkpoint. */
 export class LeaseBusyError extends errorOf('lease_busy') {}
 

@@ -47,6 +47,8 @@ describe('defaults', () => {
     expect(Object.keys(variables).every((name) => VARIABLES.some((variable) => variable.name === name))).toBe(true);
     expect(settings).toEqual({
       databaseUrl: null,
+      stored: [],
+      unusable: [],
       heartbeatUrl: null,
       redis: null,
       home: join(cwd, '.leadmirror'),

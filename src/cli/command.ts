@@ -1,4 +1,5 @@
 import { type MirrorDatabase, openMirrorDatabase } from '../app/mirror-database.ts';
+import type { LoadStored } from '../app/stored-connections.ts';
 import { type App, createApp } from '../app.ts';
 import { type Config, type ConfigSources, type LoadOptions, loadConfig } from '../config.ts';
 import { ConfigError, errorCode, isAbort, LeadmirrorError } from '../errors.ts';
@@ -22,6 +23,8 @@ export interface CommandContext extends Printer {
   readonly proc: CommandProcess;
   readonly config: Config;
   readonly logger: Logger;
+  /** The configuration with the accounts that the database keeps. @throws ConfigError */
+  readonly stored: LoadStored;
   /** Fires on SIGINT and SIGTERM. */
   readonly signal: AbortSignal;
 }
@@ -51,7 +54,10 @@ export async function runCommand(
   proc.on('SIGINT', onSignal).on('SIGTERM', onSignal);
   let shutdownMs = 20_000;
   try {
-    const config = options.config ?? loadConfig(sourcesOf(proc), options);
+    const load = (more: LoadOptions) => options.config ?? loadConfig(sourcesOf(proc), { ...options, ...more });
+    // What is required may be in the database.
+    const config = load(options.requireConnections !== undefined ? {} : { requireConnections: 'without_key' });
+    const stored: LoadStored = (entries) => load({ stored: entries });
     shutdownMs = config.workers.shutdownTimeoutMs;
     const level = options.isDaemon || config.log.level !== 'info' ? config.log.level : 'warn';
     const logger = await createLogger({ ...config.log, level, output: proc.stderr });
@@ -59,7 +65,7 @@ export async function runCommand(
       if (options.isDaemon) logger.warn(note);
       else if (logger.isLevelEnabled('warn')) proc.stderr.write(`Note: ${note}\n`);
     }
-    proc.exitCode = await work({ proc, config, logger, signal: stop.signal, ...createPrinter(proc.stdout) });
+    proc.exitCode = await work({ proc, config, stored, logger, signal: stop.signal, ...createPrinter(proc.stdout) });
   } catch (error) {
     // To be stopped is how a daemon ends well, also while it still waits for its database.
     const stopped = options.isDaemon ? EXIT.done : EXIT.stoppedBySignal;

@@ -2,6 +2,7 @@ import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 
 import type { QueuedPass } from '../stream.ts';
 import { readVersion } from '../version.ts';
 import type { CommandProcess } from './command.ts';
+import { addConnectionCommands } from './connection-commands.ts';
 import { EXIT } from './exit-codes.ts';
 
 // Commands are loaded when they are run, so that `--help` answers at once.
@@ -243,6 +244,9 @@ Exit codes: 0 done, 1 a stream failed, is blocked or has to wait, 2 usage or con
     .option(...JSON_OPTION)
     .action(async (options) => (await import('./rekey.ts')).rekey(options, proc));
 
+  const connection = add('connection', 'accounts that are kept in the database, beside those of leadmirror.yaml');
+  addConnectionCommands(connection, proc);
+
   add('alerts', 'messages to people when something is wrong, by webhook and e-mail')
     .command('test')
     .description('send a test message on every configured channel, and show the results')
@@ -279,7 +283,8 @@ Exit codes: 0 done, 1 a stream failed, is blocked or has to wait, 2 usage or con
     .option('--once', 'mirror everything, print the summary and some queries, exit')
     .action(async (options) => (await import('./demo.ts')).demo(options, proc));
 
-  for (const command of [...program.commands, ...report.commands]) command.exitOverride().showSuggestionAfterError();
+  for (const command of [...program.commands, ...report.commands, ...connection.commands])
+    command.exitOverride().showSuggestionAfterError();
   return program;
 }
 

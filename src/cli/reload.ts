@@ -1,10 +1,13 @@
 import { type BigIntStats, statSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { isatty } from 'node:tty';
+import type { MirrorDatabase } from '../app/mirror-database.ts';
+import { type LoadStored, loadWithStored } from '../app/stored-connections.ts';
 import type { App } from '../app.ts';
 import { type ConfigChanges, type ConfigSources, loadConfig } from '../config.ts';
-import { ConfigError } from '../errors.ts';
+import { ConfigError, DatabaseError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
+import { readConnectionsState, stateOf } from '../store/engine/connections.ts';
 import type { CommandProcess } from './command.ts';
 
 /** Between two looks at the files. */
@@ -12,16 +15,22 @@ const LOOK_MS = 2_000;
 /** Thousands of secret files on a slow disk: looking takes at most this share of the time. */
 const LOOK_SHARE = 0.1;
 const LONGEST_MS = 30_000;
+/** Between two looks at the accounts that the database keeps. */
+const LOOK_AT_DATABASE_MS = 10_000;
 
 /** Differs between one state of a file and the next, by path: which file it is behind all links, its size, its times. Also that there is none. */
 type FileStamps = ReadonlyMap<string, string>;
 
 interface ReloaderParts {
-  readonly app: Pick<App, 'config' | 'reload' | 'clock'>;
+  readonly app: Pick<App, 'config' | 'reload' | 'clock'> & {
+    readonly database: Pick<MirrorDatabase, 'prisma' | 'address'>;
+  };
   readonly logger: Logger;
   readonly signal: AbortSignal;
   /** The files that the configuration in force was read from, as they were before it was read. */
   readonly files: FileStamps;
+  /** Of the accounts that the database keeps, as they were read. */
+  readonly state: string;
   readonly requests: ReloadRequests;
   readonly sources: ConfigSources;
 }
@@ -35,28 +44,62 @@ export async function followConfig(parts: ReloaderParts): Promise<void> {
   const { app, signal, requests } = parts;
   let known = parts.files;
   let before = known;
+  let { state } = parts;
+  let isChanged = false;
+  let lookedAt = app.clock.now();
   while (!signal.aborted) {
     const startedAt = performance.now();
     const now = await stampsOf(known.keys());
     const lookedMs = performance.now() - startedAt;
     const isStill = isSameState(now, before);
     before = now;
-    if (requests.take() || (isStill && !isSameState(now, known))) {
-      before = known = await reload(parts);
+    // Without a key nothing of them can be read.
+    if (app.config.secretKey !== null && app.clock.now() - lookedAt >= LOOK_AT_DATABASE_MS) {
+      lookedAt = app.clock.now();
+      // A database that is away is looked at again later.
+      isChanged = (await readConnectionsState(app.database.prisma).catch(() => state)) !== state;
+    }
+    if (requests.take() || isChanged || (isStill && !isSameState(now, known))) {
+      const read = await reload(parts);
+      // Without the database the accounts are not known: the next look tries again.
+      isChanged = read === null;
+      if (read !== null) {
+        before = known = read.files;
+        state = read.state;
+      }
     }
     const pauseMs = Math.min(LONGEST_MS, Math.max(LOOK_MS, lookedMs / LOOK_SHARE));
     await app.clock.sleep(pauseMs, AbortSignal.any([signal, requests.next])).catch(() => {});
   }
 }
 
-/** Reads and takes over; every problem is logged. Returns the files to look at from now on, as they were before they were read. */
-async function reload({ app, logger, sources }: ReloaderParts): Promise<FileStamps> {
+interface WhatWasRead {
+  /** To look at from now on, as they were before they were read. */
+  readonly files: FileStamps;
+  readonly state: string;
+}
+
+/** Reads and takes over; every problem is logged. Null when the database was not reached. */
+async function reload({ app, logger, sources }: ReloaderParts): Promise<WhatWasRead | null> {
   const files = new Map<string, string>();
+  let state = '';
+  const load: LoadStored = (stored) => {
+    state = stateOf(stored);
+    return loadConfig(sources, {
+      onFile: (path) => noteStamp(files, path),
+      requireConnections: 'without_key',
+      stored,
+    });
+  };
   try {
-    const config = loadConfig(sources, { onFile: (path) => noteStamp(files, path) });
+    const config = await loadWithStored(load, app.database, app.config.secretKey);
     for (const note of config.notes.filter((each) => !app.config.notes.includes(each))) logger.warn(note);
     logChanges(logger, await app.reload(config));
   } catch (error) {
+    if (error instanceof DatabaseError) {
+      logger.warn(`${error.message} The configuration is read again when it answers.`);
+      return null;
+    }
     if (error instanceof ConfigError) {
       for (const { variable, message } of error.problems) logger.error({ setting: variable }, message);
       logger.error({ problems: error.problems.length }, 'configuration not reloaded; the one before stays in force');
@@ -64,7 +107,7 @@ async function reload({ app, logger, sources }: ReloaderParts): Promise<FileStam
       logger.error({ err: error }, 'unexpected error while the configuration was reloaded: please report it');
     }
   }
-  return files;
+  return { files, state };
 }
 
 const SHOWN = 20;

@@ -1,5 +1,7 @@
 import { ROLES, type Role, runDaemon } from '../../workers/run-daemon.ts';
+import type { LoadStored } from '../app/stored-connections.ts';
 import { createApp } from '../app.ts';
+import { stateOf } from '../store/engine/connections.ts';
 import { type CommandProcess, runCommand, sourcesOf, UsageError } from './command.ts';
 import { EXIT } from './exit-codes.ts';
 import { followConfig, noteStamp, ReloadRequests } from './reload.ts';
@@ -7,15 +9,22 @@ import { followConfig, noteStamp, ReloadRequests } from './reload.ts';
 export async function start(options: { readonly role: string }, proc: CommandProcess): Promise<void> {
   const files = new Map<string, string>();
   const onFile = (path: string) => noteStamp(files, path);
-  await runCommand({ proc, isDaemon: true, onFile }, async ({ config, logger, signal }) => {
+  // Accounts may all be in the database, and the last one may be removed there.
+  const requireConnections = 'without_key';
+  await runCommand({ proc, isDaemon: true, onFile, requireConnections }, async ({ config, stored, logger, signal }) => {
+    let state = '';
+    const load: LoadStored = (entries) => {
+      state = stateOf(entries);
+      return stored(entries);
+    };
     const roles = parseRoles(options.role);
     const requests = new ReloadRequests(proc);
-    const app = await createApp(config, { logger, signal, waitForDatabase: true });
+    const app = await createApp(config, { logger, signal, waitForDatabase: true, stored: load });
     try {
       await runDaemon(app, {
         roles,
         signal,
-        onRunning: () => void followConfig({ app, logger, signal, files, requests, sources: sourcesOf(proc) }),
+        onRunning: () => void followConfig({ app, logger, signal, files, state, requests, sources: sourcesOf(proc) }),
       });
       return EXIT.done;
     } finally {

@@ -1,5 +1,6 @@
 import { createNextRuns } from '../../workers/next-runs.ts';
 import type { MirrorDatabase } from '../app/mirror-database.ts';
+import { loadWithStored } from '../app/stored-connections.ts';
 import { scheduleOf } from '../config.ts';
 import type { OpsParts } from '../ops/parts.ts';
 import { nextTries, StatusReader } from '../ops/read-status.ts';
@@ -20,7 +21,9 @@ export async function status(
   options: { readonly json?: boolean; readonly watch?: boolean; readonly all?: boolean; readonly exitCode?: boolean },
   proc: CommandProcess,
 ): Promise<void> {
-  await runOnDatabase({ json: options.json, proc }, async (database, { config, signal, print, printJson }) => {
+  await runOnDatabase({ json: options.json, proc }, async (database, context) => {
+    const { signal, print, printJson } = context;
+    const config = await loadWithStored(context.stored, database, context.config.secretKey);
     const streams = config.connections.flatMap((connection) =>
       connection.streams.map((name) => ({
         connectionId: connection.id,

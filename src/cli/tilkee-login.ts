@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { createInterface } from 'node:readline';
 import { assertKey, openMirrorDatabase } from '../app/mirror-database.ts';
+import { loadWithStored } from '../app/stored-connections.ts';
 import { createHttpClient } from '../app/upstreams.ts';
 import { systemClock } from '../clock.ts';
 import type { Config, TilkeeConnectionConfig } from '../config.ts';
@@ -40,11 +41,14 @@ export async function tilkeeLogin(options: TilkeeLoginOptions, proc: CommandProc
     // Sent as it was given: Tilkee compares letter by letter, and the parsed address may gain a slash.
     const { redirectUri } = options;
     assertRedirectUri(redirectUri);
-    const settings = findAccount(config, options.connection);
-    const { auth, clientId, secretKey } = readKeys(config, settings);
+    // Without a key no account of the database can be used, and none has to be opened to see that there is none.
+    if (config.secretKey === null) readKeys(config, findAccount(config, options.connection));
     const database = await openMirrorDatabase(config, { logger, signal });
     const client = createHttpClient(config, systemClock);
     try {
+      const all = await loadWithStored(context.stored, database, config.secretKey);
+      const settings = findAccount(all, options.connection);
+      const { auth, clientId, secretKey } = readKeys(all, settings);
       // Before a person signs in, which works once.
       await assertKey(config, database, logger);
       const state = randomBytes(24).toString('base64url');

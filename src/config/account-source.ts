@@ -33,6 +33,8 @@ export interface AccountSource {
   readonly anchors: readonly string[];
   /** Those that an entry may also have in a file: `password` as `passwordFile`. */
   readonly secrets: readonly string[];
+  /** Those that decide to which host a secret is sent. */
+  readonly addresses: readonly string[];
   /** The key that distinguishes accounts without an id. */
   readonly identity: string;
   /** The variable that switches the whole source off. */

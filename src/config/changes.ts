@@ -46,10 +46,10 @@ export function compareConfigs(before: Config, after: Config): ConfigChanges {
 
 /** The configuration to work with from now on: what takes effect after a restart stays as it was. */
 export function withLiveChanges(before: Config, after: Config): Config {
-  const { sync, runRetentionDays, connections, notes } = after;
+  const { sync, runRetentionDays, connections, stored, unusable, notes } = after;
   const live = Object.fromEntries(LIVE.map((name) => [name, after.variables[name]]));
   const variables = { ...before.variables, ...live };
-  return Object.freeze({ ...before, sync, runRetentionDays, connections, notes, variables });
+  return Object.freeze({ ...before, sync, runRetentionDays, connections, stored, unusable, notes, variables });
 }
 
 /** The same account, address, pace and streams: only schedules may differ. */

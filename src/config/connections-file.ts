@@ -1,25 +1,20 @@
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { LineCounter, parseDocument } from 'yaml';
+import {
+  type EntryContext,
+  type EntryKeys,
+  type FileEntry,
+  isMapping,
+  type Mapping,
+  readEntry,
+  readGiven,
+} from './entry.ts';
 import type { Environment, Given } from './environment.ts';
 import { type Findings, UNKNOWN_KEY } from './findings.ts';
-import { noteIfOpen, readOptionalText, readSecretFile } from './read-file.ts';
-import { SCHEDULE_KEYS } from './schedules.ts';
-import { tidy } from './tidy.ts';
+import { noteIfOpen, readOptionalText } from './read-file.ts';
 import type { VariableName } from './variables.ts';
 
 export const CONNECTIONS_FILE = 'leadmirror.yaml';
-
-/** One item of `connections`, references resolved. */
-export interface FileEntry {
-  /** The keys as written, of those that any entry may have. */
-  readonly keys: readonly string[];
-  /** The names under `streamSchedules`, as written. */
-  readonly scheduledStreams: readonly string[];
-  /** The text of a key; of one inside another by both names: `schedule`, `timezone`. */
-  readonly given: (...path: readonly string[]) => Given | null;
-  /** `leadmirror.yaml: connections[1].projectId` */
-  readonly label: (...path: readonly string[]) => string;
-}
 
 /** The keys beside `connections`, each another way to set a variable. */
 const SETTINGS = { history: 'SYNC_HISTORY_STREAMS', feed: 'SYNC_FEED_STREAMS' } as const satisfies Record<
@@ -35,9 +30,6 @@ export interface ConnectionsFile {
 
 /** Ten thousand connections take two megabytes. */
 const MAX_BYTES = 16 * 1024 * 1024;
-
-/** The keys that an entry may have: of one source, or of any when the source is not known. */
-type EntryKeys = (source?: unknown) => readonly string[];
 
 interface FileContext {
   readonly cwd: string;
@@ -72,18 +64,23 @@ export function readConnectionsFile(keysOf: EntryKeys, context: FileContext): Co
     findings.problem(CONNECTIONS_FILE, 'must begin with "connections:"');
     return NOTHING;
   }
+  const resolveReferences = (text: string, label: string) => resolveIn(text, { ...context, label });
   // What fits of a file with problems is read all the same, so that the problems of its values are reported along with them.
   const entries = itemsOf(content, findings).flatMap((item, index) => {
-    if (isMapping(item)) return [readEntry(item, index, keysOf, context)];
+    const label = (...keys: readonly string[]): string => labelOf(['connections', index, ...keys]);
+    if (isMapping(item)) return [readEntry(item, { ...context, keysOf, label, resolveReferences })];
     findings.problem(labelOf(['connections', index]), 'must have keys such as "source: tiledesk"');
     return [];
   });
-  return { entries, settings: readSettings(content, context) };
+  return { entries, settings: readSettings(content, { ...context, resolveReferences }) };
 }
 
 const NOTHING: ConnectionsFile = { entries: [], settings: new Map() };
 
-function readSettings(content: Mapping, context: FileContext): ReadonlyMap<string, Given> {
+function readSettings(
+  content: Mapping,
+  context: FileContext & Pick<EntryContext, 'resolveReferences'>,
+): ReadonlyMap<string, Given> {
   const settings = new Map<string, Given>();
   for (const [key, name] of Object.entries(SETTINGS)) {
     const given = readGiven(content[key] ?? '', labelOf([key]), context);
@@ -150,94 +147,10 @@ function parseYaml(text: string, findings: Findings): unknown {
   }
 }
 
-type Mapping = Readonly<Record<string, unknown>>;
-
-const isMapping = (value: unknown): value is Mapping =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
-
-/** A text, or a list of texts as if comma separated; null for anything else. */
-function simpleText(value: unknown): string | null {
-  if (Array.isArray(value)) return value.every((each) => typeof each === 'string') ? value.join(',') : null;
-  return typeof value === 'string' ? value : null;
-}
-
-type ValueContext = Pick<FileContext, 'environment' | 'findings'>;
-
-/** A value with its references resolved; the text is null where that is not possible, which is reported. */
-function readGiven(
-  value: unknown,
-  label: string,
-  { environment, findings, keepsSpaces = false }: ValueContext & { readonly keepsSpaces?: boolean },
-): Given {
-  const simple = simpleText(value);
-  if (simple === null) findings.problem(label, 'must be a simple value; a text with special characters needs quotes');
-  const resolved = simple && resolveReferences(simple, { label, environment, findings });
-  return { label, text: resolved && tidy(resolved, { label, keepsSpaces, findings }) };
-}
-
-/** Stands between the names of a path; no key of YAML text contains it. */
-const SEPARATOR = '\0';
-
-function readEntry(
-  item: Mapping,
-  index: number,
-  keysOf: EntryKeys,
-  { cwd, environment, findings, onFile = () => {} }: FileContext,
-): FileEntry {
-  const label = (...path: readonly string[]): string => labelOf(['connections', index, ...path]);
-  const texts = new Map<string, Given>();
-  const readText = (value: unknown, path: readonly string[]): void => {
-    // Passwords keep their spaces, as in the environment.
-    const given = readGiven(value, label(...path), { environment, findings, keepsSpaces: path[0] === 'password' });
-    if (given.text !== '') texts.set(path.join(SEPARATOR), given);
-  };
-  /** A key without anything behind it is as good as not there. */
-  const mappingOf = (value: unknown, path: readonly string[], expected: string): Mapping => {
-    if (isMapping(value)) return value;
-    if (value !== undefined && value !== '') findings.problem(label(...path), expected);
-    return {};
-  };
-  const readSchedule = (value: unknown, path: readonly string[]): void => {
-    const expected = 'must have keys of its own, such as "incremental: off" or "timezone: Europe/Paris"';
-    for (const [key, text] of Object.entries(mappingOf(value, path, expected))) {
-      if ((SCHEDULE_KEYS as readonly string[]).includes(key)) readText(text, [...path, key]);
-      else findings.unknownKey(key, SCHEDULE_KEYS, (shown) => label(...path, shown));
-    }
-  };
-
-  const anyKeys = keysOf();
-  const keys = Object.keys(item).filter((key) => anyKeys.includes(key));
-  for (const [key, value] of Object.entries(item)) {
-    if (!keys.includes(key)) findings.unknownKey(key, keysOf(item.source), (shown) => label(shown));
-    else if (key !== 'schedule' && key !== 'streamSchedules') readText(value, [key]);
-  }
-  readSchedule(item.schedule, ['schedule']);
-  const expected = 'must have streams as keys, such as "leads: { reconcile: off }"';
-  const streamSchedules = mappingOf(item.streamSchedules, ['streamSchedules'], expected);
-  for (const [name, value] of Object.entries(streamSchedules)) readSchedule(value, ['streamSchedules', name]);
-  for (const fileKey of keys.filter((name) => name.endsWith('File'))) {
-    const file = texts.get(fileKey);
-    if (file === undefined) continue;
-    const key = fileKey.slice(0, -'File'.length);
-    const isGivenToo = texts.has(key);
-    if (isGivenToo) findings.problem(file.label, `is set, and ${key} too; keep one of them`);
-    const path = isGivenToo || file.text === null ? null : resolve(cwd, file.text);
-    if (path !== null) onFile(path);
-    const rules = { label: file.label, keepsSpaces: key === 'password', findings };
-    texts.set(key, { ...file, text: path === null ? null : readSecretFile(path, rules) });
-  }
-  return {
-    keys,
-    scheduledStreams: Object.keys(streamSchedules),
-    label,
-    given: (...path) => texts.get(path.join(SEPARATOR)) ?? null,
-  };
-}
-
 /** Puts the values of `${NAME}` in. Null when one is missing, which is reported. */
-function resolveReferences(
+function resolveIn(
   text: string,
-  { label, environment, findings }: ValueContext & { readonly label: string },
+  { label, environment, findings }: Pick<FileContext, 'environment' | 'findings'> & { readonly label: string },
 ): string | null {
   let isComplete = true;
   const resolved = text.replace(/\$\{([^}]*)\}/g, (_, name: string) => {

@@ -1,24 +1,13 @@
 import type { AccountRules, AccountSource } from './account-source.ts';
-import { CONNECTIONS_FILE, type FileEntry } from './connections-file.ts';
+import { entryKeysOf, SOURCES } from './account-sources.ts';
+import { CONNECTIONS_FILE } from './connections-file.ts';
+import type { FileEntry } from './entry.ts';
 import { type Environment, type Given, textOf } from './environment.ts';
 import type { Findings, Label } from './findings.ts';
 import { createScheduleReader } from './schedules.ts';
-import { tiledeskAccounts } from './tiledesk.ts';
-import { tilkeeAccounts } from './tilkee.ts';
+import { readStored, type StoredEntry, type UnusableConnection } from './stored.ts';
 import type { ConnectionConfig } from './types.ts';
 import { flag } from './values.ts';
-
-const SOURCES: readonly AccountSource[] = [tiledeskAccounts, tilkeeAccounts];
-
-/** The keys of an entry of leadmirror.yaml: of one source, or of any when the source is not known. */
-export function entryKeysOf(source?: unknown): readonly string[] {
-  const named = SOURCES.filter((each) => each.source === source);
-  const keys = (named.length > 0 ? named : SOURCES).flatMap(({ settings, secrets }) => [
-    ...Object.keys(settings),
-    ...secrets.map((key) => `${key}File`),
-  ]);
-  return [...new Set(['id', 'source', 'enabled', 'schedule', 'streamSchedules', ...keys])];
-}
 
 interface ConnectionContext {
   readonly environment: Environment;
@@ -39,15 +28,25 @@ interface DescribedAccount {
   readonly offBy: string | null;
 }
 
-/** All connections of environment and file. `entries` must be read before, so that variables used by the file are known. */
+export interface ReadConnections {
+  readonly connections: readonly ConnectionConfig[];
+  /** Of the accounts of the database, those that are read, also where they are switched off. */
+  readonly stored: readonly string[];
+  readonly unusable: readonly UnusableConnection[];
+}
+
+/** All connections of environment, file and database. `entries` must be read before, so that variables used by the file are known. */
 export function readConnections(
-  entries: readonly FileEntry[],
+  { entries, stored }: { readonly entries: readonly FileEntry[]; readonly stored: readonly StoredEntry[] },
   context: ConnectionContext,
-): readonly ConnectionConfig[] {
+): ReadConnections {
   const { findings } = context;
   const described = SOURCES.map((source) => fromEnvironment(source, context));
-  const accounts = [...described.flatMap(({ account }) => account ?? []), ...entries.map(createEntryReader(context))];
-  refuseDuplicates(accounts, findings);
+  const read = createEntryReader(context);
+  const configured = [...described.flatMap(({ account }) => account ?? []), ...entries.map(read)];
+  refuseDuplicates(configured, findings);
+  const kept = readStored(stored, { accounts: configured, findings, read });
+  const accounts = [...configured, ...kept.accounts];
   // Where nothing is configured at all, another message explains how to begin.
   if (accounts.length > 0) for (const { source, idle } of described) noteIdle(source, idle, entries, findings);
 
@@ -60,7 +59,11 @@ export function readConnections(
   const mirrored = accounts.filter(({ offBy }) => offBy === null);
   for (const note of mirrored.flatMap(({ notes }) => notes)) findings.note(note);
   if (mirrored.length === 0 && context.isRequired) explainNoConnection(accounts, findings);
-  return mirrored.flatMap(({ connections }) => connections);
+  return {
+    connections: mirrored.flatMap(({ connections }) => connections),
+    stored: kept.accounts.flatMap(({ connections }) => connections.map(({ id }) => id)),
+    unusable: kept.unusable,
+  };
 }
 
 const SHOWN_OFF = 5;

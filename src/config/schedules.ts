@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import type { FileEntry } from './connections-file.ts';
+import type { FileEntry } from './entry.ts';
 import type { Findings } from './findings.ts';
 import type { Settings } from './types.ts';
 import { AUTO, cron, timeZone } from './values.ts';

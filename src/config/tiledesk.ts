@@ -143,6 +143,7 @@ export const tiledeskAccounts: AccountSource = {
   ]),
   anchors: ['projectId', ...CREDENTIALS],
   secrets: ['password', 'token'],
+  addresses: ['baseUrl'],
   identity: 'projectId',
   idle: (rules) => z.object(manners(rules)),
   environment: tiledeskEnvironment,

@@ -156,6 +156,7 @@ export const tilkeeAccounts: AccountSource = {
   settings: settingsOf('TILKEE', [...Object.keys(manners(NO_RULES)), ...OAUTH, 'accessToken']),
   anchors: [...OAUTH, 'accessToken'],
   secrets: SECRETS,
+  addresses: ['env', 'v3Url', 'v2Url', 'authUrl', 'appUrl'],
   identity: 'id',
   enabledBy: 'TILKEE_ENABLED',
   idle: (rules) => z.object(manners(rules)),

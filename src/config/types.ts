@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import type { ConnectionSchedules } from './schedules.ts';
 import type { settingsSchema } from './settings.ts';
+import type { UnusableConnection } from './stored.ts';
 import type { tiledeskEntry } from './tiledesk.ts';
 import type { tilkeeEntry } from './tilkee.ts';
 
@@ -19,6 +20,10 @@ export type Settings = Frozen<z.output<ReturnType<typeof settingsSchema>>>;
 /** Everything an operator can decide, checked and deeply frozen. It holds secrets: print `describeConfig(config)` instead. */
 export interface Config extends Settings {
   readonly connections: readonly ConnectionConfig[];
+  /** Those of `connections` that the database keeps, and such that are switched off. */
+  readonly stored: readonly string[];
+  /** What the database keeps, and this process does not mirror. */
+  readonly unusable: readonly UnusableConnection[];
   /** Notes for the operator that are no errors. Without values, so they may be logged. */
   readonly notes: readonly string[];
   /** Files with secrets that others may read or change, and how to close them. */

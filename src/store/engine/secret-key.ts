@@ -61,6 +61,31 @@ export async function assertSecretKey(prisma: PrismaClient, secretKey: string): 
   await refuseOtherKey(prisma, secretKey);
 }
 
+/**
+ * Stores a value under a name, in a transaction of the caller. All that is stored so shares one salt, so that a process derives one key for thousands of them.
+ * A change of the key at the same time comes wholly before or wholly after. @throws ConfigError when the database knows another key
+ */
+export async function storeSecret(
+  tx: Prisma.TransactionClient,
+  { name, secretKey, value }: { readonly name: string; readonly secretKey: string; readonly value: unknown },
+): Promise<void> {
+  // First: it waits for a change of the key, which locks the table.
+  await tx.syncSecret.upsert({ where: { name }, create: { name }, update: { lock_token: { increment: 1 } } });
+  const [check] = await readStored(tx, { name: CHECK_NAME });
+  await refuseOtherKey(tx, secretKey);
+  const payload = await createCipher({ name, secretKey }).seal(value, check?.payload ?? null);
+  await tx.syncSecret.update({ where: { name }, data: { payload, updated_at: await databaseNow(tx) } });
+}
+
+/** What is stored under these names. A value that this key does not open is undefined; a name without one is not in the answer. */
+export async function readSecrets(
+  prisma: Client,
+  { prefix, secretKey }: { readonly prefix: string; readonly secretKey: string },
+): Promise<ReadonlyMap<string, unknown>> {
+  const rows = await readStored(prisma, { name: { startsWith: prefix } });
+  return new Map(await Promise.all(rows.map(async (row) => [row.name, await tryOpen(row, secretKey)] as const)));
+}
+
 function otherKey(): ConfigError {
   const message =
     'is not the key that the sign-ins in the database are encrypted with. Put that one back, change it with `leadmirror rekey`, or, when it is lost, ' +

@@ -1,0 +1,115 @@
+import { createConnector } from '../app/connector.ts';
+import { type MirrorDatabase, vaultsIn } from '../app/mirror-database.ts';
+import type { Selected } from '../app/sync-streams.ts';
+import { withUpstreams } from '../app/upstreams.ts';
+import { systemClock } from '../clock.ts';
+import type { Config, ConnectionConfig } from '../config.ts';
+import { ConnectionError, RateLimitedError } from '../errors.ts';
+import { tiledeskCredential } from '../sources/tiledesk/index.ts';
+import { vaultName } from '../sources/tilkee/index.ts';
+import { readServerPause } from '../store/engine/control.ts';
+import { followMirrored, readMirroredIds } from '../store/mirror/mirrored.ts';
+import { createRefusalStore, type RefusedCredential } from '../store/mirror/refusals.ts';
+import type { Capabilities, Connection, FetchOptions } from '../stream.ts';
+import type { Attempt } from './check-results.ts';
+import type { CommandContext } from './command.ts';
+
+/** The vault of an account whose password can be tried beside a kept session, without using up a refresh token. */
+function triedVault(settings: ConnectionConfig): string | [] {
+  if (settings.source === 'tiledesk') return tiledeskCredential(settings);
+  const { auth } = settings;
+  return auth.kind === 'oauth' && auth.password !== null && auth.refreshToken === null ? vaultName(settings) : [];
+}
+
+/** Tries each account of the configuration, with a page of each of its streams. Accounts that cannot be used are findings. */
+export async function checkConnections(
+  config: Config,
+  { logger, signal }: Pick<CommandContext, 'logger' | 'signal'>,
+  database: MirrorDatabase | null,
+  attempt: Attempt,
+): Promise<void> {
+  for (const { id, code, message } of config.unusable) {
+    await attempt(id, () => Promise.reject(new ConnectionError(code, message)));
+  }
+  // The password itself is on trial, not a session that was got with it once. A refresh token of Tilkee's works once: that one comes from the vault.
+  const [kept, fresh] = [vaultsIn(config, database), vaultsIn(config, null)];
+  const tried = new Set(config.connections.flatMap(triedVault));
+  const vaultOf = <T>(name: string) => (tried.has(name) ? fresh : kept)<T>(name);
+  // Always tried; what comes of it holds for every process.
+  const refusals =
+    database && ((of: RefusedCredential) => ({ ...createRefusalStore(database.prisma, of), find: async () => null }));
+  await withUpstreams(config, { logger, signal }, async (parts, fetch) => {
+    for (const connection of createConnector(config, { ...parts, vaultOf, ...(refusals && { refusals }) })(
+      config.connections,
+    )) {
+      const isOpen = await attempt(connection.id, async () => {
+        if (database !== null) await assertNotPaused(connection, database);
+        return (await connection.open(fetch)).summary;
+      });
+      for (const { name, check } of connection.healthChecks ?? []) {
+        await attempt(`${connection.id} ${name}`, () => check(fetch));
+      }
+      if (!isOpen) continue;
+      for (const stream of connection.streams) {
+        await attempt(`${connection.id} ${stream.name}`, () =>
+          tryLists({ connection, stream, database }, fetch).catch(parentFirst),
+        );
+      }
+    }
+  });
+}
+
+async function assertNotPaused({ id, credential, streams }: Connection, { prisma }: MirrorDatabase): Promise<void> {
+  const pause = await readServerPause(prisma, credential);
+  if (pause === null) return;
+  const message = `the server asked to wait until ${pause.until.toISOString()} (${pause.reason}), so nothing was sent; to try at once: leadmirror resume ${streams[0]?.name} --connection ${id}`;
+  throw new RateLimitedError(message, { waitMs: pause.until.getTime() - systemClock.now() });
+}
+
+/** A stream that is read parent by parent may have thousands of lists: a few of them show enough. */
+const LISTS_TO_TRY = 3;
+
+/** A stream that can only be tried after another one was read. */
+function parentFirst(error: unknown): string {
+  if (error instanceof RateLimitedError && error.code === 'parent_first') return error.message;
+  throw error;
+}
+
+/** Probes what the server can do, and reads one page of each list. */
+async function tryLists(
+  { connection, stream, database }: Selected & { readonly database: MirrorDatabase | null },
+  fetch: FetchOptions,
+): Promise<string> {
+  const keyOf = (of: string) => ({ connectionId: connection.id, stream: of });
+  let learnt: Capabilities = {};
+  let notice: string | null = null;
+  const lists = await stream.planLists({
+    pass: 'incremental',
+    capabilities: {},
+    learn: async (facts) => {
+      learnt = { ...learnt, ...facts };
+    },
+    stopBefore: () => null,
+    watermark: () => null,
+    mirroredIds: async (of, limit) => database && readMirroredIds(database.prisma, keyOf(of), limit ?? LISTS_TO_TRY),
+    follow: async (of) => database && followMirrored(database.prisma, keyOf(of)),
+    ownIds: async () => [],
+    notice: (text) => {
+      notice = text;
+    },
+    fetch,
+  });
+  let total = 0;
+  let isWhole = lists.length <= LISTS_TO_TRY;
+  for (const { walk, fetchPage } of lists.slice(0, LISTS_TO_TRY)) {
+    const page = await fetchPage(walk.next(walk.start()), fetch);
+    total += page.total ?? page.records.length;
+    isWhole &&= page.total !== null;
+  }
+  const facts = Object.entries(learnt).map(([name, value]) => `${name}: ${describeFact(value)}`);
+  const count = `${isWhole ? '' : 'at least '}${total.toLocaleString('en-US')} upstream`;
+  return [count, ...facts, ...(notice === null ? [] : [notice])].join(', ');
+}
+
+const describeFact = (value: boolean | number): string =>
+  typeof value === 'number' ? String(value) : value ? 'yes' : 'no';

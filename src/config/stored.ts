@@ -1,0 +1,78 @@
+import type { ConnectionCode } from '../errors.ts';
+import { storedKeysOf } from './account-sources.ts';
+import { type FileEntry, type Mapping, readEntry } from './entry.ts';
+import type { Findings } from './findings.ts';
+
+/** An account that the database keeps. */
+export interface StoredEntry {
+  /** Null: the one that its source gives it. */
+  readonly id: string | null;
+  /** Another one after every change. */
+  readonly version?: string;
+  /** An entry of leadmirror.yaml, without what is encrypted. */
+  readonly entry: Mapping;
+  /** What is encrypted, by key; null when `refusal` explains why it is not there. */
+  readonly secrets: Readonly<Record<string, string>> | null;
+  /** Why the account cannot be used, whatever its settings are. */
+  readonly refusal?: Omit<UnusableConnection, 'id'>;
+}
+
+/** An account of the database that is not mirrored by this process. The message has no secret. */
+export interface UnusableConnection {
+  readonly id: string;
+  readonly code: Extract<ConnectionCode, 'connection_clash' | 'connection_locked' | 'connection_invalid'>;
+  readonly message: string;
+}
+
+interface DescribedConnection {
+  readonly connections: readonly { readonly id: string }[];
+  readonly label: string;
+}
+
+/**
+ * Reads the accounts of the database by the rules of leadmirror.yaml, except that no text refers to a variable or a file of this process. The file and the
+ * environment win; and what is wrong with one account is a finding of that account, so that the others are mirrored all the same.
+ */
+export function readStored<Account extends DescribedConnection>(
+  stored: readonly StoredEntry[],
+  {
+    accounts,
+    findings,
+    read,
+  }: { accounts: readonly Account[]; findings: Findings; read: (entry: FileEntry) => Account },
+): { readonly accounts: readonly Account[]; readonly unusable: readonly UnusableConnection[] } {
+  const configured = new Map(accounts.flatMap(({ connections, label }) => connections.map(({ id }) => [id, label])));
+  const usable: Account[] = [];
+  const unusable: UnusableConnection[] = [];
+  for (const one of stored) {
+    const name = one.id ?? '';
+    const refuse = (code: UnusableConnection['code'], message: string, id = name) =>
+      unusable.push({ id, code, message });
+    const refuseAsConfigured = (id: string) =>
+      refuse(
+        'connection_clash',
+        `is also configured, by ${configured.get(id)}: that one counts, and this one rests`,
+        id,
+      );
+    if (configured.has(name)) refuseAsConfigured(name);
+    else if (one.refusal !== undefined) refuse(one.refusal.code, one.refusal.message);
+    else {
+      const before = findings.problems.length;
+      const account = read(readStoredEntry(one, findings));
+      const problems = findings.problems.splice(before);
+      const id = account.connections[0]?.id ?? name;
+      if (problems.length > 0) {
+        const message = problems.map(({ variable, message }) => `${variable} ${message}`).join('; ');
+        refuse('connection_invalid', message, id);
+      } else if (configured.has(id)) refuseAsConfigured(id);
+      else usable.push(account);
+    }
+  }
+  return { accounts: usable, unusable };
+}
+
+function readStoredEntry({ id, entry, secrets }: StoredEntry, findings: Findings): FileEntry {
+  const label = (...path: readonly string[]): string => [id ?? [], path.join('.')].flat().join(' ');
+  const item = { ...entry, ...secrets, ...(id !== null && { id }) };
+  return readEntry(item, { keysOf: storedKeysOf, label, findings, cwd: '' });
+}
