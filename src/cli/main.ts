@@ -236,6 +236,12 @@ Exit codes: 0 done, 1 a stream failed, is blocked or has to wait, 2 usage or con
     .option(...JSON_OPTION)
     .action(async (role, options) => (await import('./grant-readonly.ts')).grantReadonly(role, options, proc));
 
+  add('privacy', 'what a data protection officer asks for')
+    .command('record')
+    .description('the record of processing activities, as Markdown, from the configuration and the database')
+    .option(...JSON_OPTION)
+    .action(async (options) => (await import('./privacy-record.ts')).privacyRecord(options, proc));
+
   add(
     'rekey',
     'encrypt the stored sign-ins with another LEADMIRROR_SECRET_KEY; LEADMIRROR_OLD_SECRET_KEY is the one so far',

@@ -28,13 +28,7 @@ export async function grantImpersonal(
   role: string,
   tables: readonly TableSpec[],
 ): Promise<GrantedImpersonal> {
-  const wanted: Relation[] = [
-    ...tables.map((table) => ({ schema: table.schema, name: table.name, columns: openColumns(table) })),
-    ...Object.entries(OPEN_REPORTS).map(([relation, columns]) => {
-      const [schema = '', name = ''] = relation.split('.');
-      return { schema, name, columns: columns.split(' ') };
-    }),
-  ];
+  const wanted = relationsOf(tables);
   try {
     return await prisma.$transaction(async (tx) => {
       const found = await findRole(tx, role);
@@ -50,6 +44,17 @@ export async function grantImpersonal(
     throw error;
   }
 }
+
+const relationsOf = (tables: readonly TableSpec[]): Relation[] => [
+  ...tables.map((table) => ({ schema: table.schema, name: table.name, columns: openColumns(table) })),
+  ...Object.entries(OPEN_REPORTS).map(([relation, columns]) => {
+    const [schema = '', name = ''] = relation.split('.');
+    return { schema, name, columns: columns.split(' ') };
+  }),
+];
+
+/** As `schema.table.column`. */
+export const impersonalColumns = (tables: readonly TableSpec[]): string[] => pairs(relationsOf(tables));
 
 /** Rolls the grants back. */
 class ReadsMore extends Error {

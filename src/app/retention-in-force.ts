@@ -1,0 +1,36 @@
+import type { Config } from '../config.ts';
+import { FEED_DAYS } from '../store/mirror/feed.ts';
+
+export interface KeptFor {
+  readonly what: string;
+  readonly rule: string;
+  /** Null: for ever. */
+  readonly days: number | null;
+}
+
+/** What is removed when, as configured. */
+export function retentionInForce({ retention, history, runRetentionDays }: Config): readonly KeptFor[] {
+  const { upstreamDeletedDays, quarantine } = retention;
+  const daysAfter = (days: number, event: string) => ({ days, rule: `removed ${days} days after ${event}` });
+  return [
+    { what: 'rows of the mirror', days: null, rule: 'kept as long as the upstream has them' },
+    {
+      what: 'rows that are gone upstream',
+      ...(upstreamDeletedDays === null
+        ? { days: null, rule: 'kept for ever' }
+        : daysAfter(upstreamDeletedDays, 'they were found to be gone')),
+    },
+    {
+      what: 'quarantined texts of records that were written after all',
+      ...daysAfter(quarantine.resolvedDays, 'the record was written'),
+    },
+    { what: 'other quarantined texts', ...daysAfter(quarantine.openDays, 'the record was last seen') },
+    {
+      what: 'versions of rows (history)',
+      days: history.months * 30,
+      rule: `removed after ${history.months} months, by the month`,
+    },
+    { what: 'feed of changes (ids and names of columns)', ...daysAfter(FEED_DAYS, 'the change') },
+    { what: 'log of runs (counts)', ...daysAfter(runRetentionDays, 'their end') },
+  ];
+}
