@@ -67,6 +67,7 @@ describe('leadmirror.yaml', () => {
     expect(connections).toEqual([
       {
         id: `tiledesk:${PROJECT}`,
+        configuredIn: 'leadmirror.yaml: connections[0]',
         source: 'tiledesk',
         baseUrl: 'https://api.tiledesk.com/v3',
         projectId: PROJECT,
@@ -80,6 +81,8 @@ describe('leadmirror.yaml', () => {
       },
       {
         id: 'tiledesk:support',
+        configuredIn: 'leadmirror.yaml: connections[1]',
+        label: 'Support desk',
         source: 'tiledesk',
         baseUrl: 'https://chat.example.com/api',
         projectId: '60a1b2c3d4e5f60718293a4b',
@@ -95,6 +98,7 @@ describe('leadmirror.yaml', () => {
       },
       {
         id: 'tilkee:default',
+        configuredIn: 'leadmirror.yaml: connections[2]',
         source: 'tilkee',
         auth: {
           kind: 'oauth',
@@ -124,6 +128,7 @@ describe('leadmirror.yaml', () => {
       },
       {
         id: 'tilkee:staging',
+        configuredIn: 'leadmirror.yaml: connections[3]',
         source: 'tilkee',
         auth: {
           kind: 'oauth',
@@ -230,7 +235,7 @@ describe('leadmirror.yaml: problems', () => {
     [entry({ projectId: 'x' }), `${at}.projectId: must be a Tiledesk project id`],
     [entry({ projectId: `${PROJECT},${PROJECT}` }), `${at}.projectId: must be a Tiledesk project id`],
     [entry({ project_id: 'x' }), `${at}.project_id: is not a known key; did you mean projectId?`],
-    [entry({ colour: 'x' }), `${at}.colour: is not a known key; known keys are id, source,`],
+    [entry({ colour: 'x' }), `${at}.colour: is not a known key; known keys are id, label, source,`],
     [entry({ 'hunter2 x': 'x' }), `${at}.(unknown key): is not a known key`],
     [entry({ id: 'a.b' }), `${at}.id: must be up to 64 letters`],
     [entry({ email: null }), `${at}.email: is missing; it goes with password`],
@@ -506,6 +511,23 @@ describe('a configuration that is read again', () => {
     const live = withLiveChanges(one, after);
     expect([live.sync.timezone, live.ops.port, live.databaseUrl]).toEqual(['Europe/Rome', 8080, null]);
     const [was, is] = [one.connections[0], after.connections[0]];
+    expect(was !== undefined && is !== undefined && isSameAccount(was, is)).toBe(true);
+  });
+
+  test('an entry that moves in the file, or gets a label, is the same account', () => {
+    const labelled = '  - { id: two, label: Shop Milano, source: tiledesk, projectId: twelve-chars, token: JWT x }\n';
+    const plain = labelled.replace('label: Shop Milano, ', '');
+    const first = '  - { id: one, source: tiledesk, projectId: eleven-chars, token: JWT x }\n';
+    const load = (yaml: string) => setup(`connections:\n${yaml}`).load();
+    const [before, moved, named] = [load(first + plain), load(plain + first), load(first + labelled)];
+    expect(moved.connections.map(({ configuredIn }) => configuredIn)).toEqual([
+      'leadmirror.yaml: connections[0]',
+      'leadmirror.yaml: connections[1]',
+    ]);
+    expect(compareConfigs(before, inHomeOf(before, moved)).changed).toEqual([]);
+    expect(compareConfigs(before, inHomeOf(before, named)).changed).toEqual(['two']);
+    const [was, is] = [before.connections[1], named.connections[1]];
+    expect(is?.label).toBe('Shop Milano');
     expect(was !== undefined && is !== undefined && isSameAccount(was, is)).toBe(true);
   });
 

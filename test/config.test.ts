@@ -55,6 +55,7 @@ describe('defaults', () => {
       connections: [
         {
           id: `tiledesk:${PROJECT}`,
+          configuredIn: 'TILEDESK_PROJECT_ID',
           source: 'tiledesk',
           baseUrl: 'https://api.tiledesk.com/v3',
           projectId: PROJECT,

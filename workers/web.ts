@@ -26,6 +26,7 @@ export async function startWeb(app: App, daemon: Daemon, plugins: readonly OpsPl
     readToken,
     trustedProxies,
     connections: () => connectionsOf(app),
+    names: () => app.config.connections,
     nextRuns: createNextRuns(() => app.streams),
     migrations: (await readMigrations()).map(({ name }) => name),
     plugins,

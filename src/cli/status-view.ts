@@ -145,6 +145,10 @@ function describeStates(streams: readonly StreamFacts[], paint: Paint): string {
   return `${paintState(paint, worst)}${count === streams.length ? '' : ` (${count} of ${streams.length})`}`;
 }
 
+/** The label, and the id that commands take. */
+const titleOf = ({ id, label }: StatusShown['connections'][number]): string =>
+  label === null ? id : `${label} (${id})`;
+
 function viewAccounts(
   { connections, summary }: StatusShown,
   streams: readonly StreamFacts[],
@@ -152,7 +156,7 @@ function viewAccounts(
   nowMs: number,
 ): string[] {
   const streamsOf = groupBy(streams, ({ connection_id }) => connection_id);
-  const accounts = connections.map(({ id }) => ({ id, streams: streamsOf.get(id) ?? [] }));
+  const accounts = connections.map((one) => ({ id: titleOf(one), streams: streamsOf.get(one.id) ?? [] }));
   const [head = '', ...rows] = layOut(accountColumns(paint, nowMs), accounts, width);
   const more = 'Each stream on a line of its own: leadmirror status --all';
   return [...viewCounts(connections.length, summary, { width, paint }), '', paint('dim', head), ...rows, '', more];
@@ -169,8 +173,8 @@ function viewStreams(
   const rowsOf = groupBy([...streams.entries()], ([, { connection_id }]) => connection_id);
   const lines = connections.length > 1 ? [...viewCounts(connections.length, summary, { width, paint }), ''] : [];
   lines.push(paint('dim', head));
-  for (const { id } of connections) {
-    lines.push(paint('bold', id), ...(rowsOf.get(id) ?? []).map(([index]) => rows[index] ?? ''));
+  for (const one of connections) {
+    lines.push(paint('bold', titleOf(one)), ...(rowsOf.get(one.id) ?? []).map(([index]) => rows[index] ?? ''));
   }
   return lines;
 }

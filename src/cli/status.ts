@@ -41,7 +41,7 @@ export async function status(
       printJson({ streams: lines });
       return exitCode(lines);
     }
-    const reader = new StatusReader({ prisma: database.prisma, nextRuns });
+    const reader = new StatusReader({ prisma: database.prisma, nextRuns, names: () => config.connections });
     const look = () =>
       reader.read().catch((error: unknown) => {
         throw databaseError(error, database.address);

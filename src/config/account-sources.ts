@@ -13,7 +13,7 @@ const sourcesNamed = (source: unknown): readonly AccountSource[] => {
 /** The keys of an entry that the database keeps: of one source, or of any when the source is not known. */
 export function storedKeysOf(source?: unknown): readonly string[] {
   const keys = sourcesNamed(source).flatMap(({ settings }) => Object.keys(settings));
-  return [...new Set(['id', 'source', 'enabled', 'schedule', 'streamSchedules', ...keys])];
+  return [...new Set(['id', 'label', 'source', 'enabled', 'schedule', 'streamSchedules', ...keys])];
 }
 
 /** The keys of an entry of leadmirror.yaml, where a secret may be in a file of its own. */

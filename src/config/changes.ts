@@ -30,7 +30,7 @@ export function compareConfigs(before: Config, after: Config): ConfigChanges {
   const ids = new Set(after.connections.map(({ id }) => id));
   const changed = after.connections.filter((connection) => {
     const known = old.get(connection.id);
-    return known !== undefined && !isDeepStrictEqual(known, connection);
+    return known !== undefined && !isDeepStrictEqual(withoutPosition(known), withoutPosition(connection));
   });
   const names = VARIABLES.map(({ name }) => name).filter(
     (name) => !isDeepStrictEqual(before.variables[name], after.variables[name]),
@@ -52,9 +52,12 @@ export function withLiveChanges(before: Config, after: Config): Config {
   return Object.freeze({ ...before, sync, runRetentionDays, connections, stored, unusable, notes, variables });
 }
 
-/** The same account, address, pace and streams: only schedules may differ. */
+/** The same account, address, pace and streams: only schedules and the label may differ. */
 export function isSameAccount(one: ConnectionConfig, other: ConnectionConfig): boolean {
   return isDeepStrictEqual(withoutSchedules(one), withoutSchedules(other));
 }
 
-const withoutSchedules = ({ schedule, streamSchedules, ...account }: ConnectionConfig) => account;
+const withoutSchedules = ({ schedule, streamSchedules, label, configuredIn, ...account }: ConnectionConfig) => account;
+
+/** An entry that moved within its file is the same. */
+const withoutPosition = ({ configuredIn, ...connection }: ConnectionConfig) => connection;

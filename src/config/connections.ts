@@ -7,7 +7,7 @@ import type { Findings, Label } from './findings.ts';
 import { createScheduleReader } from './schedules.ts';
 import { readStored, type StoredEntry, type UnusableConnection } from './stored.ts';
 import type { ConnectionConfig } from './types.ts';
-import { flag } from './values.ts';
+import { flag, text } from './values.ts';
 
 interface ConnectionContext {
   readonly environment: Environment;
@@ -46,7 +46,7 @@ export function readConnections(
   const configured = [...described.flatMap(({ account }) => account ?? []), ...entries.map(read)];
   refuseDuplicates(configured, findings);
   const kept = readStored(stored, { accounts: configured, findings, read });
-  const accounts = [...configured, ...kept.accounts];
+  const accounts = [...configured, ...kept.accounts.map(inDatabase)];
   // Where nothing is configured at all, another message explains how to begin.
   if (accounts.length > 0) for (const { source, idle } of described) noteIdle(source, idle, entries, findings);
 
@@ -66,6 +66,14 @@ export function readConnections(
   };
 }
 
+const inDatabase = (account: DescribedAccount): DescribedAccount => ({
+  ...account,
+  connections: account.connections.map((one) => ({
+    ...one,
+    configuredIn: `the database: leadmirror connection edit ${one.id}`,
+  })),
+});
+
 const SHOWN_OFF = 5;
 
 /** The account of a source that the variables describe, or those that are set and do nothing without one. */
@@ -83,7 +91,9 @@ function fromEnvironment(source: AccountSource, context: ConnectionContext) {
   if (isOwn) {
     const connections = findings.check(source.environment(rules), texts, label) ?? [];
     const offBy = switchOf(source, environment);
-    const account = { connections, label: label([source.identity]), notes: notesOf(source, rules, label), offBy };
+    const configuredIn = label([source.identity]);
+    const named = connections.map((each) => ({ ...each, configuredIn }));
+    const account = { connections: named, label: configuredIn, notes: notesOf(source, rules, label), offBy };
     return { source, account, idle: [] };
   }
   // Settings without an account do nothing, which is never what the operator wanted. They are checked all the same.
@@ -93,6 +103,8 @@ function fromEnvironment(source: AccountSource, context: ConnectionContext) {
 }
 
 const enabled = flag.default(true);
+
+const accountLabel = text.regex(/^[^\p{C}]{1,80}$/u, 'must be up to 80 characters on one line').optional();
 
 function noteIdle({ source, title }: AccountSource, idle: string[], entries: readonly FileEntry[], findings: Findings) {
   if (idle.length === 0) return;
@@ -114,8 +126,8 @@ function createEntryReader(context: ConnectionContext): (entry: FileEntry) => De
   return (entry) => {
     const { keys, given, label } = entry;
     atHand = given;
-    const name = given('source')?.text;
-    const reader = readers.find(({ source }) => source.source === name);
+    const sourceName = given('source')?.text;
+    const reader = readers.find(({ source }) => source.source === sourceName);
     if (reader === undefined) {
       explainUnknownSource(entry, findings);
       return { connections: [], label: label('source'), notes: [], offBy: null };
@@ -128,9 +140,11 @@ function createEntryReader(context: ConnectionContext): (entry: FileEntry) => De
     const connection = findings.check(schema, { id: given('id')?.text, ...textsOf(source, given) }, location);
     const schedules = readSchedules(entry, source.streams);
     refuseStrangeStreams(entry, { source, mirrored: connection?.streams, findings });
+    const name = findings.check(accountLabel, given('label')?.text, () => label('label'));
+    const names = { ...(name !== undefined && { label: name }), configuredIn: label() };
     const isEnabled = findings.check(enabled, given('enabled')?.text, () => label('enabled'));
     return {
-      connections: connection === undefined ? [] : [{ ...connection, ...schedules }],
+      connections: connection === undefined ? [] : [{ ...connection, ...schedules, ...names }],
       label: location([given('id') === null ? source.identity : 'id']),
       notes: notesOf(source, rules, location),
       offBy: isEnabled === false ? label('enabled') : reader.offBy,

@@ -12,8 +12,16 @@ export type TiledeskConnectionConfig = Frozen<z.output<ReturnType<typeof tiledes
 
 export type TilkeeConnectionConfig = Frozen<z.output<ReturnType<typeof tilkeeEntry>>>;
 
-/** One account to mirror. Schedules of its own come from leadmirror.yaml only. */
-export type ConnectionConfig = (TiledeskConnectionConfig | TilkeeConnectionConfig) & ConnectionSchedules;
+/** How people know an account. */
+export interface AccountName {
+  /** From leadmirror.yaml; shown instead of the id. */
+  readonly label?: string;
+  /** The entry of the file, or the variable: `leadmirror.yaml: connections[2]`. */
+  readonly configuredIn?: string;
+}
+
+/** One account to mirror. Schedules of its own and a label come from leadmirror.yaml only. */
+export type ConnectionConfig = (TiledeskConnectionConfig | TilkeeConnectionConfig) & ConnectionSchedules & AccountName;
 
 export type Settings = Frozen<z.output<ReturnType<typeof settingsSchema>>>;
 

@@ -1,5 +1,5 @@
 import type { StreamState } from '../store/reports/status.ts';
-import { isProblem, type StatusDocument, type StreamFacts, urgencyOf } from './status-document.ts';
+import { isProblem, nameOf, type StatusDocument, type StreamFacts, urgencyOf } from './status-document.ts';
 
 /** What keeps streams from being fresh: one thing, however many streams it stops. */
 export interface Cause {
@@ -54,6 +54,7 @@ export function findCauses({
   connections,
 }: Pick<StatusDocument, 'streams' | 'connections'>): readonly Cause[] {
   const credentials = new Map(connections.map(({ id, credential }) => [id, credential]));
+  const names = new Map(connections.map((one) => [one.id, nameOf(one)]));
   const groups = new Map<string, { kind: Kind; streams: [StreamFacts, ...StreamFacts[]] }>();
   for (const stream of streams) {
     if (!isProblem(stream.state) && stream.deletions !== 'blocked') continue;
@@ -70,15 +71,18 @@ export function findCauses({
     if (group === undefined) groups.set(key, { kind, streams: [stream] });
     else group.streams.push(stream);
   }
-  const causes = [...groups.values()].map(toCause);
+  const causes = [...groups.values()].map((group) => toCause(group, (id) => names.get(id) ?? id));
   const rank = ({ passes, state }: Cause) => (passes ? 100 : 0) + urgencyOf(state);
   return causes.sort((a, b) => rank(a) - rank(b) || b.streams.length - a.streams.length);
 }
 
-function toCause({ kind: [, text, passes], streams }: { kind: Kind; streams: [StreamFacts, ...StreamFacts[]] }): Cause {
+function toCause(
+  { kind: [, text, passes], streams }: { kind: Kind; streams: [StreamFacts, ...StreamFacts[]] },
+  nameOfAccount: (id: string) => string,
+): Cause {
   const [first] = streams;
   const accounts = [...new Set(streams.map(({ connection_id }) => connection_id))];
-  const account = accounts.length === 1 ? first.connection_id : `${accounts.length} accounts`;
+  const account = accounts.length === 1 ? nameOfAccount(first.connection_id) : `${accounts.length} accounts`;
   const named = text.replace('{account}', account).replace('{stream}', `${first.stream} of ${account}`);
   return { state: first.state, text: named, accounts, streams, passes: passes !== undefined };
 }

@@ -10,6 +10,8 @@ export interface StreamSituation extends Pick<StreamStatus, 'connection_id' | 's
   /** Its first full read, or the last one asked for from zero, is complete. */
   readonly isRead: boolean;
   readonly areDeletionsAccepted: boolean;
+  /** The entry of the file, or the variable; null: not known here. */
+  readonly configuredIn?: string | null;
 }
 
 type Command = 'check' | 'sync' | 'walk' | 'accept' | 'resume' | 'repair' | 'login' | 'migrate' | 'quarantine';
@@ -32,10 +34,7 @@ const INTERFACE_CHANGED: Advice = [
 const TAKEN_OVER =
   'A running daemon follows leadmirror.yaml by itself and .env after kill -HUP; variables of its own environment need a restart.';
 
-const SIGN_IN: Advice = [
-  `Correct the account’s credentials (TILEDESK_EMAIL and TILEDESK_PASSWORD, or TILEDESK_TOKEN). ${TAKEN_OVER}`,
-  'check',
-];
+const SIGN_IN: Advice = [`Correct the account’s credentials {where}. ${TAKEN_OVER}`, 'check'];
 const TILKEE_SIGN_IN: Advice = [
   'Sign in again; a running daemon finds the new sign-in within 15 minutes. Or sync it by hand then.',
   'login',
@@ -47,11 +46,14 @@ const BY_CODE: Readonly<Record<string, Advice>> = {
   auth_refused: SIGN_IN,
   auth_role: ['Give the account a role that may read everything (admin or owner), then run it again.', 'check'],
   auth_not_member: [
-    `Invite the account into the project: a running daemon tries again within 15 minutes. Or correct the project’s id. ${TAKEN_OVER}`,
+    `Invite the account into the project: a running daemon tries again within 15 minutes. Or correct the project’s id {where}. ${TAKEN_OVER}`,
     'check',
   ],
-  project_not_found: [`Correct the project’s id (TILEDESK_PROJECT_ID). ${TAKEN_OVER}`, 'check'],
-  wrong_base_url: [`Correct the base URL: its path (/v3, /v2, /v1 or none) is part of it. ${TAKEN_OVER}`, 'check'],
+  project_not_found: [`Correct the project’s id {where}. ${TAKEN_OVER}`, 'check'],
+  wrong_base_url: [
+    `Correct the base URL: its path (/v3, /v2, /v1 or none) is part of it {where}. ${TAKEN_OVER}`,
+    'check',
+  ],
   deletion_brake: ACCEPT_OR_WAIT,
   suddenly_empty: ACCEPT_OR_WAIT,
   deletions_unconfirmed: ['Nothing: the next full sync asks again. To have it sooner, run one now.', 'walk'],
@@ -102,7 +104,13 @@ const ACCEPTED: Advice = ['The deletions are accepted: the next full sync marks 
 /** Returns what to do about a stream in this state. */
 export function nextStep(situation: StreamSituation): NextStep {
   const [text, command] = adviceOn(situation);
-  return { text, command: command === undefined ? null : `leadmirror ${argumentsOf(command, situation)}` };
+  const where = situation.configuredIn
+    ? `(configured in ${situation.configuredIn})`
+    : '(in the environment, .env or leadmirror.yaml)';
+  return {
+    text: text.replace('{where}', where),
+    command: command === undefined ? null : `leadmirror ${argumentsOf(command, situation)}`,
+  };
 }
 
 function adviceOn({ connection_id, state, reason_code, areDeletionsAccepted }: StreamSituation): Advice {

@@ -23,6 +23,8 @@ export interface OpsParts {
   readonly host?: string;
   /** The configured accounts, as they are now: a reload changes them. */
   readonly connections?: () => readonly OpsConnection[];
+  /** How people know the accounts. */
+  readonly names?: () => readonly NamedAccount[];
   /** When the schedule next asks for a run of this stream; a daemon has to be running for it to happen. */
   readonly nextRuns?: (key: StreamKey, nowMs: number) => readonly NextRun[];
   /** Names of the migrations that this program needs. */
@@ -34,6 +36,14 @@ export interface OpsParts {
 }
 
 export type OpsPlugin = (server: FastifyInstance) => void | Promise<void>;
+
+export interface NamedAccount {
+  readonly id: string;
+  /** Shown instead of the id. */
+  readonly label?: string;
+  /** The entry of the file, or the variable. */
+  readonly configuredIn?: string;
+}
 
 export interface OpsConnection {
   readonly id: string;

@@ -9,7 +9,7 @@ import { countRows, type RowCounts, readStatus, type StreamState, type StreamSta
 import { laneOf } from '../stream.ts';
 import { summarizeDay } from './day-strip.ts';
 import { nextStep } from './next-step.ts';
-import type { OpsConnection, OpsParts } from './parts.ts';
+import type { NamedAccount, OpsConnection, OpsParts } from './parts.ts';
 import { progressOf } from './progress.ts';
 import { Remembered } from './remembered.ts';
 import { RequestRates } from './request-rates.ts';
@@ -59,15 +59,17 @@ export class StatusReader {
         readPauses(prisma),
         readPolls(prisma),
       ]);
-    const names = [...new Set(lines.map(({ stream }) => stream))];
-    const counts = new Map(await Promise.all(names.map(async (name) => [name, await this.#count(name)] as const)));
+    const kinds = [...new Set(lines.map(({ stream }) => stream))];
+    const counts = new Map(await Promise.all(kinds.map(async (name) => [name, await this.#count(name)] as const)));
     const nowMs = Date.now();
+    const names = new Map(this.#parts.names?.().map((each) => [each.id, each]));
     const known: StatusInput = {
       nowMs,
       running: groupBy(running, keyOf),
       errors: groupBy(errors, keyOf),
       decisions: new Map(decisions.map((row) => [keyOf(row), row])),
       days,
+      configuredIn: ({ connection_id }) => names.get(connection_id)?.configuredIn ?? null,
       intervalOf: (line) => polls.get(keyOf(line))?.intervalSeconds ?? null,
       counts: ({ connection_id, stream }) => counts.get(stream)?.get(connection_id) ?? { alive: 0, deleted: 0 },
       nextRuns: nextTries(this.#parts.nextRuns ?? (() => []), { pauses, polls }),
@@ -77,7 +79,7 @@ export class StatusReader {
       version: STATUS_VERSION,
       generated_at: new Date(nowMs),
       summary: summarize(streams),
-      connections: toConnections(streams, connections),
+      connections: toConnections(streams, connections, names),
       streams,
       budgets: toBudgets(budgets, connections, this.#rates.note(budgets, nowMs), byRuns),
       queue: health,
@@ -122,6 +124,7 @@ interface StatusInput {
   readonly counts: (line: StreamName) => RowCounts;
   readonly nextRuns: NonNullable<OpsParts['nextRuns']>;
   readonly intervalOf: (line: StreamName) => number | null;
+  readonly configuredIn: (line: StreamName) => string | null;
 }
 
 const numberOf = (value: bigint | null): number | null => (value === null ? null : Number(value));
@@ -143,7 +146,7 @@ function toFacts({ verification_settled, ...line }: StreamStatus, known: StatusI
     verified_rows: numberOf(line.verified_rows),
     unlisted_rows: numberOf(line.unlisted_rows),
     open_quarantine: Number(line.open_quarantine),
-    next_step: nextStep({ ...line, isRead, areDeletionsAccepted }),
+    next_step: nextStep({ ...line, isRead, areDeletionsAccepted, configuredIn: known.configuredIn(line) }),
     rows: alive,
     deleted_rows: deleted,
     running: running && progressOf(running, { aliveRows: alive, isFirstRead: !isRead, nowMs: known.nowMs }),
@@ -173,11 +176,13 @@ function summarize(streams: readonly StreamFacts[]): Summary {
 function toConnections(
   streams: readonly StreamFacts[],
   configured: readonly OpsConnection[],
+  names: ReadonlyMap<string, NamedAccount>,
 ): readonly ConnectionStatus[] {
   const credentials = new Map(configured.map(({ id, credential }) => [id, credential]));
   const byId = groupBy(streams, ({ connection_id }) => connection_id);
   const connections = [...byId].map(([id, own]) => ({
     id,
+    label: names.get(id)?.label ?? null,
     source: own[0]?.stream.split('.')[0] ?? '',
     state: STATES_BY_URGENCY.find((state) => own.some((stream) => stream.state === state)) ?? ('never' as const),
     credential: credentials.get(id) ?? null,

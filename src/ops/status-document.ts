@@ -37,6 +37,8 @@ export interface Summary {
 
 export interface ConnectionStatus {
   readonly id: string;
+  /** How people call it; null: as its id. */
+  readonly label: string | null;
   readonly source: string;
   readonly state: StreamState;
   /** Whose budget it takes its requests from; null when it is not configured in this process. */
@@ -87,6 +89,9 @@ export interface RunFacts extends Omit<RunRecord, 'id' | 'outcome' | 'watermark'
   readonly outcome: Outcome | 'running';
   readonly error: { readonly code: string; readonly message: string } | null;
 }
+
+/** What an account is called. */
+export const nameOf = ({ id, label }: Pick<ConnectionStatus, 'id' | 'label'>): string => label ?? id;
 
 /** From the one that most needs a person to the one that needs none. */
 export const STATES_BY_URGENCY: readonly StreamState[] = [

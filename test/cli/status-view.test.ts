@@ -61,7 +61,13 @@ function view(streams: readonly StreamFacts[], on: Screen, isWhole = false): str
   const count = (state: StreamState) => streams.filter((one) => one.state === state).length;
   const states = ['blocked', 'partial', 'stale', 'never', 'syncing', 'paused', 'fresh'] as const;
   const by_state = Object.fromEntries(states.map((state) => [state, count(state)])) as Record<StreamState, number>;
-  const connections = ids.map((id) => ({ id, source: 'tiledesk', state: 'fresh' as const, credential: null }));
+  const connections = ids.map((id) => ({
+    id,
+    label: null,
+    source: 'tiledesk',
+    state: 'fresh' as const,
+    credential: null,
+  }));
   return viewStatus(
     { streams, connections, processes: [], summary: { streams: streams.length, worst: null, by_state } },
     on,

@@ -14,7 +14,7 @@ it('one cause stands once, whoever it stops: those for a person first', () => {
     stream('tiledesk:c', name, { state: 'partial', reason_code: 'deletion_brake', deletions: 'blocked' }),
   );
   const fresh = stream('tiledesk:d', 'leads', { state: 'fresh', reason_code: '' });
-  const connections = ['a', 'b'].map((id) => ({ id: `tiledesk:${id}`, credential: 'shared' }));
+  const connections = ['a', 'b'].map((id) => ({ id: `tiledesk:${id}`, label: null, credential: 'shared' }));
   const causes = findCauses({
     streams: [...away, ...refused, ...held, fresh],
     connections: connections as unknown as StatusDocument['connections'],
@@ -25,6 +25,13 @@ it('one cause stands once, whoever it stops: those for a person first', () => {
     ['the guard blocks deletions in tiledesk.requests of tiledesk:c', 1],
     ['the upstream of 2 accounts does not answer', 2],
   ]);
+});
+
+it('accounts are called by their labels', () => {
+  const streams = [stream('tiledesk:shop', 'leads', { reason_code: 'auth_refused' })];
+  const connections = [{ id: 'tiledesk:shop', label: 'Shop Milano', credential: null }];
+  const [cause] = findCauses({ streams, connections: connections as unknown as StatusDocument['connections'] });
+  expect(cause?.text).toBe('the sign-in of Shop Milano was refused');
 });
 
 it('nothing is sure without a queue that answers and a worker that lives', () => {

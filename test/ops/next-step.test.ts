@@ -37,6 +37,14 @@ describe('the next step', () => {
     expect(stepOf({ state: 'stale', reason_code: 'circuit_open' }).command).toBe('leadmirror check');
   });
 
+  it('names where the account is configured', () => {
+    const configuredIn = 'leadmirror.yaml: connections[2]';
+    for (const reason_code of ['auth_failed', 'auth_not_member', 'project_not_found', 'wrong_base_url']) {
+      expect(stepOf({ state: 'blocked', reason_code, configuredIn }).text).toContain(`(configured in ${configuredIn})`);
+      expect(stepOf({ state: 'blocked', reason_code }).text).toContain('(in the environment, .env or leadmirror.yaml)');
+    }
+  });
+
   it('asks for a restart only where a running daemon does not take a change over', () => {
     for (const reason_code of ['auth_failed', 'auth_not_member', 'project_not_found', 'wrong_base_url']) {
       expect(stepOf({ state: 'blocked', reason_code }).text).toMatch(/follows leadmirror.yaml by itself/);

@@ -1,10 +1,14 @@
-import { type ConnectionStatus, type StreamFacts, urgencyOf } from '../status-document.ts';
+import { type ConnectionStatus, nameOf, type StreamFacts, urgencyOf } from '../status-document.ts';
 import { ago, count, counted, elementId } from './format.ts';
 import { type Html, html } from './html.ts';
 import { stateChip } from './state.ts';
 import { type HtmlColumn, table } from './table.ts';
 
 const accountPath = (id: string): string => `/accounts/${encodeURIComponent(id)}`;
+
+/** Its label with the id small beside it, or its id. */
+export const accountName = ({ id, label }: Pick<ConnectionStatus, 'id' | 'label'>): Html | string =>
+  label === null ? id : html`${label} <small class="soft">${id}</small>`;
 
 /** One account of many, summed up from its streams. */
 export interface FleetLine {
@@ -42,7 +46,7 @@ const ORDERS: Readonly<Record<string, (a: FleetLine, b: FleetLine) => number>> =
 export const isOrder = (name: unknown): name is string => typeof name === 'string' && Object.hasOwn(ORDERS, name);
 
 export const sortFleet = (lines: readonly FleetLine[], order: string): readonly FleetLine[] =>
-  lines.toSorted((a, b) => (ORDERS[order]?.(a, b) ?? 0) || a.connection.id.localeCompare(b.connection.id));
+  lines.toSorted((a, b) => (ORDERS[order]?.(a, b) ?? 0) || nameOf(a.connection).localeCompare(nameOf(b.connection)));
 
 interface FleetOptions {
   readonly nowMs: number;
@@ -57,7 +61,8 @@ export function fleetTable(lines: readonly FleetLine[], { nowMs, order, linkTo }
     {
       head: 'Account',
       sort: sortable('account'),
-      cell: ({ connection: { id } }) => html`<a id="${elementId('a', id)}" href="${accountPath(id)}">${id}</a>`,
+      cell: ({ connection }) =>
+        html`<a id="${elementId('a', connection.id)}" href="${accountPath(connection.id)}">${accountName(connection)}</a>`,
     },
     { head: 'State', sort: sortable('state'), cell: ({ connection }) => stateChip(connection.state) },
     { head: 'Streams', cell: ({ connection, streams }) => describeStreams(connection, streams) },

@@ -7,6 +7,7 @@ import {
   type BudgetFacts,
   type ConnectionStatus,
   isProblem,
+  nameOf,
   type RunFacts,
   STATES_BY_URGENCY,
   type StatusDocument,
@@ -14,7 +15,7 @@ import {
   urgencyOf,
 } from '../status-document.ts';
 import { mainAction } from './actions.ts';
-import { fleetTable, sortFleet } from './fleet.ts';
+import { accountName, fleetTable, sortFleet } from './fleet.ts';
 import { ago, count, counted, elementId, sentence, streamPath, until } from './format.ts';
 import { type Html, html } from './html.ts';
 import type { Tone } from './layout.ts';
@@ -84,7 +85,7 @@ export function accountPage(
   const one = selectConnections(status, { q: '', state: null }).find(({ connection }) => connection.id === id);
   if (one === undefined) return null;
   const causes = findCauses({ ...status, streams: one.own });
-  return html`<p class="soft"><a href="/">All accounts</a></p><h1>${id}</h1>
+  return html`<p class="soft"><a href="/">All accounts</a></p><h1>${accountName(one.connection)}</h1>
 ${causesList(causes, options)}
 ${connectionCard(one, options)}
 <section id="runs"><h2>Last runs</h2>${runsTable(runs, { nowMs: options.nowMs, isOfOneStream: false })}</section>`;
@@ -189,11 +190,11 @@ function connectionCard({ connection, streams, own, budget }: Shown, options: Ro
   const worst = own.filter((stream) => stream.state === state).length;
   const all = counted(own.length, 'stream');
   return html`<details class="connection is-${state}" id="${elementId('c', id)}" open>
-<summary><span class="head"><h2>${id}</h2>${stateChip(state)}<span class="soft">${worst === own.length ? all : `${count(worst)} of ${all}`} · ${counted(rows, 'row')}</span></span></summary>
+<summary><span class="head"><h2>${accountName(connection)}</h2>${stateChip(state)}<span class="soft">${worst === own.length ? all : `${count(worst)} of ${all}`} · ${counted(rows, 'row')}</span></span></summary>
 <div class="overhead">${budget === undefined ? html`<span class="soft">No request yet</span>` : budgetGauge(budget, options.nowMs)}
-<div class="charts" data-history="/api/history/${encodeURIComponent(id)}" data-name="${id}"></div></div>
+<div class="charts" data-history="/api/history/${encodeURIComponent(id)}" data-name="${nameOf(connection)}"></div></div>
 <div class="columns" aria-hidden="true"><span>Stream</span><span>State</span><span>As of</span><span>Rows</span><span>Verified</span><span>Next run</span><span>Last 24 hours</span></div>
-<ul class="streams">${streams.map((stream) => streamRow(stream, { ...options, isPartOfAccount: true }))}</ul>
+<ul class="streams">${streams.map((stream) => streamRow(stream, { ...options, isPartOfAccount: true, label: connection.label }))}</ul>
 ${notices.map((text) => html`<p class="soft notice"><b>Good to know:</b> ${text}.</p>`)}
 </details>`;
 }
@@ -235,9 +236,11 @@ export function selectConnections(
   { q, state }: Pick<OverviewQuery, 'q' | 'state'>,
 ): readonly Shown[] {
   const term = q.trim().toLowerCase();
+  const labels = new Map(status.connections.map(({ id, label }) => [id, label ?? '']));
+  const textOf = ({ connection_id, stream, state }: StreamFacts) =>
+    `${connection_id} ${labels.get(connection_id)} ${stream} ${state}`.toLowerCase();
   const matches = (stream: StreamFacts) =>
-    (state === null || stream.state === state) &&
-    (term === '' || `${stream.connection_id} ${stream.stream} ${stream.state}`.toLowerCase().includes(term));
+    (state === null || stream.state === state) && (term === '' || textOf(stream).includes(term));
   // Put in order once: with thousands of connections nothing goes through all streams for each.
   const streamsOf = groupBy(status.streams, ({ connection_id }) => connection_id);
   const budgets = new Map(status.budgets.map((budget) => [budget.credential, budget]));

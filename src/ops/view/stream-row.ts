@@ -25,6 +25,8 @@ export interface RowOptions {
   readonly isLinked?: boolean;
   /** Beside its account: what is wrong stands with its cause, and a notice once for all streams. */
   readonly isPartOfAccount?: boolean;
+  /** Of its account, to be found by. */
+  readonly label?: string | null;
 }
 
 export const rowId = ({ connection_id, stream }: Pick<StreamFacts, 'connection_id' | 'stream'>): string =>
@@ -33,7 +35,8 @@ export const rowId = ({ connection_id, stream }: Pick<StreamFacts, 'connection_i
 /** One stream: a line of facts, and below it what goes on or what to do. */
 export function streamRow(stream: StreamFacts, options: RowOptions): Html {
   const { nowMs, canChange, isPartOfAccount = false } = options;
-  return html`<li class="stream is-${stream.state}" id="${rowId(stream)}" data-name="${`${stream.connection_id} ${stream.stream} ${stream.state}`.toLowerCase()}">
+  const searched = `${options.label ?? ''} ${stream.connection_id} ${stream.stream} ${stream.state}`.toLowerCase();
+  return html`<li class="stream is-${stream.state}" id="${rowId(stream)}" data-name="${searched}">
 <div class="facts">
 <h3 class="name">${nameOf(stream, options)}</h3>
 <div class="state">${stateChip(stream.state)}</div>
