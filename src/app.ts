@@ -106,8 +106,9 @@ async function assemble(
     await assertKey(given, database, logger);
     return stored === undefined ? given : loadWithStored(stored, database, given.secretKey);
   });
+  let current = config;
   warnOfUnusable(config, logger);
-  const client = createHttpClient(config, clock);
+  const client = createHttpClient(() => current, clock);
   closers.push(() => client.close());
   const parts: UpstreamParts = {
     logger,
@@ -129,7 +130,6 @@ async function assemble(
 
   const listeners = new Set<(changes: ConfigChanges) => void>();
   const running = new Set<StreamKey & { readonly stop: AbortController }>();
-  let current = config;
   const createLive = () =>
     createLiveStreams(current, [...connectConfigured(current.connections), ...custom].map(restrict), clock.now());
   let live = createLive();

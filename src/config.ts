@@ -15,7 +15,7 @@ export { type ConfigChanges, compareConfigs, isSameAccount, withLiveChanges } fr
 export { describeConfig } from './config/describe.ts';
 export { readOptionalText } from './config/read-file.ts';
 export { type StreamSchedule, scheduleOf } from './config/schedules.ts';
-export type { StoredEntry, UnusableConnection } from './config/stored.ts';
+export { hostsOf, type StoredEntry, type UnusableConnection } from './config/stored.ts';
 export { TILKEE_STREAM_NAMES } from './config/tilkee.ts';
 export type {
   Config,
@@ -70,7 +70,8 @@ export function loadConfig(sources: Partial<ConfigSources> = {}, options: LoadOp
   const { requireConnections = true, stored = [] } = options;
   const isRequired =
     requireConnections === 'without_key' ? texts.LEADMIRROR_SECRET_KEY === undefined : requireConnections;
-  const context = { environment, findings, allowInsecureHttp, isRequired };
+  const { connectionHosts: privateHosts = [] } = settings ?? {};
+  const context = { environment, findings, allowInsecureHttp, isRequired, privateHosts };
   const accounts = readConnections({ entries: file.entries, stored }, context);
 
   if (settings?.ops.token && isShortSecret(settings.ops.token)) {

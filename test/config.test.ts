@@ -47,6 +47,7 @@ describe('defaults', () => {
     expect(Object.keys(variables).every((name) => VARIABLES.some((variable) => variable.name === name))).toBe(true);
     expect(settings).toEqual({
       databaseUrl: null,
+      connectionHosts: [],
       stored: [],
       unusable: [],
       heartbeatUrl: null,

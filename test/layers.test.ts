@@ -24,9 +24,18 @@ type Part =
   | 'generated'
   | 'leaf';
 
-const LEAVES = ['stream', 'errors', 'logger', 'clock', 'loopback', 'trace', 'version', 'replace-file', 'group-by'].map(
-  (name) => `src/${name}.ts`,
-);
+const LEAVES = [
+  'stream',
+  'errors',
+  'logger',
+  'clock',
+  'loopback',
+  'trace',
+  'version',
+  'replace-file',
+  'group-by',
+  'private-address',
+].map((name) => `src/${name}.ts`);
 /** Helpers of all sources, below each of them. */
 const SHARED_BY_SOURCES = [
   'src/sources/coerce.ts',

@@ -1,5 +1,5 @@
 import { type Clock, systemClock } from '../clock.ts';
-import type { Config } from '../config.ts';
+import { type Config, hostsOf } from '../config.ts';
 import { createLocalBudget, type RequestBudget } from '../http/budget.ts';
 import { HttpClient } from '../http/client.ts';
 import { createUpstream, type Upstream } from '../http/upstream.ts';
@@ -42,9 +42,29 @@ export function createUpstreams({ retryAttempts, retryMaxMs }: Config['http'], p
     });
 }
 
-export function createHttpClient({ http }: Pick<Config, 'http'>, clock: Clock): HttpClient {
-  const { timeoutMs, allowInsecureHttp, proxy } = http;
-  return new HttpClient({ timeoutMs, allowInsecureHttp, proxy, clock });
+type HttpConfig = Pick<Config, 'http' | 'connections' | 'stored' | 'connectionHosts'>;
+
+/** Takes the configuration as it is at each request. */
+export function createHttpClient(current: () => HttpConfig, clock: Clock): HttpClient {
+  const { timeoutMs, allowInsecureHttp, proxy } = current().http;
+  const guarded = new WeakMap<HttpConfig, ReadonlySet<string>>();
+  const isGuarded = (host: string): boolean => {
+    const config = current();
+    const hosts = guarded.get(config) ?? guardedHosts(config);
+    guarded.set(config, hosts);
+    return hosts.has(host);
+  };
+  return new HttpClient({ timeoutMs, allowInsecureHttp, proxy, clock, isGuarded });
+}
+
+/** Hosts that only accounts of the database name, and no operator. */
+function guardedHosts({ connections, stored, connectionHosts }: HttpConfig): ReadonlySet<string> {
+  const kept = new Set(stored);
+  const [unsure, trusted] = [true, false].map((isKept) =>
+    connections.filter(({ id }) => kept.has(id) === isKept).flatMap(hostsOf),
+  ) as [string[], string[]];
+  const known = new Set([...trusted, ...connectionHosts]);
+  return new Set(unsure.filter((host) => !known.has(host)));
 }
 
 /** Works with the servers of a configuration without the database: a budget of its own for a handful of requests, and nothing is kept afterwards. */
@@ -54,7 +74,7 @@ export async function withUpstreams<T>(
   work: (parts: UpstreamParts, fetch: FetchOptions) => Promise<T>,
 ): Promise<T> {
   const { timeoutMs, retryMaxMs } = config.http;
-  const client = createHttpClient(config, systemClock);
+  const client = createHttpClient(() => config, systemClock);
   const budgetOf = (_credential: string, perMinute: number) =>
     createLocalBudget(perMinute, systemClock, { requestTimeoutMs: timeoutMs });
   const fetch = { signal, maxWaitMs: retryMaxMs, onRequest: () => {} };

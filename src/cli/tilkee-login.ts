@@ -44,9 +44,10 @@ export async function tilkeeLogin(options: TilkeeLoginOptions, proc: CommandProc
     // Without a key no account of the database can be used, and none has to be opened to see that there is none.
     if (config.secretKey === null) readKeys(config, findAccount(config, options.connection));
     const database = await openMirrorDatabase(config, { logger, signal });
-    const client = createHttpClient(config, systemClock);
+    let all = config;
+    const client = createHttpClient(() => all, systemClock);
     try {
-      const all = await loadWithStored(context.stored, database, config.secretKey);
+      all = await loadWithStored(context.stored, database, config.secretKey);
       const settings = findAccount(all, options.connection);
       const { auth, clientId, secretKey } = readKeys(all, settings);
       // Before a person signs in, which works once.

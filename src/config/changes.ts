@@ -23,6 +23,7 @@ const LIVE: readonly string[] = [
   'SYNC_LOOKBACK_SECONDS',
   'SYNC_DELETE_BRAKE',
   'RUN_RETENTION_DAYS',
+  'CONNECTION_HOSTS',
 ] satisfies VariableName[];
 
 export function compareConfigs(before: Config, after: Config): ConfigChanges {
@@ -46,10 +47,11 @@ export function compareConfigs(before: Config, after: Config): ConfigChanges {
 
 /** The configuration to work with from now on: what takes effect after a restart stays as it was. */
 export function withLiveChanges(before: Config, after: Config): Config {
-  const { sync, runRetentionDays, connections, stored, unusable, notes } = after;
+  const { sync, runRetentionDays, connections, stored, unusable, connectionHosts, notes } = after;
   const live = Object.fromEntries(LIVE.map((name) => [name, after.variables[name]]));
   const variables = { ...before.variables, ...live };
-  return Object.freeze({ ...before, sync, runRetentionDays, connections, stored, unusable, notes, variables });
+  const accounts = { connections, stored, unusable, connectionHosts };
+  return Object.freeze({ ...before, sync, runRetentionDays, ...accounts, notes, variables });
 }
 
 /** The same account, address, pace and streams: only schedules and the label may differ. */

@@ -13,6 +13,8 @@ interface ConnectionContext {
   readonly environment: Environment;
   readonly findings: Findings;
   readonly allowInsecureHttp: boolean;
+  /** Hosts of private networks that accounts of the database may name. */
+  readonly privateHosts: readonly string[];
   /** Whether it is a problem when there is nothing to mirror. */
   readonly isRequired: boolean;
 }
@@ -45,7 +47,7 @@ export function readConnections(
   const read = createEntryReader(context);
   const configured = [...described.flatMap(({ account }) => account ?? []), ...entries.map(read)];
   refuseDuplicates(configured, findings);
-  const kept = readStored(stored, { accounts: configured, findings, read });
+  const kept = readStored(stored, { accounts: configured, findings, read, privateHosts: context.privateHosts });
   const accounts = [...configured, ...kept.accounts.map(inDatabase)];
   // Where nothing is configured at all, another message explains how to begin.
   if (accounts.length > 0) for (const { source, idle } of described) noteIdle(source, idle, entries, findings);

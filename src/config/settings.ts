@@ -10,6 +10,7 @@ import {
   eachOf,
   flag,
   folder,
+  hostName,
   integer,
   listenHost,
   network,
@@ -69,6 +70,7 @@ export const settingsSchema = ({
       RETRY_ATTEMPTS: integer(1, 20),
       RETRY_MAX_SECONDS: secondsAsMs(0, 3600),
       ALLOW_INSECURE_HTTP: flag,
+      CONNECTION_HOSTS: eachOf(hostName, 'names no host').optional(),
       HTTP_PROXY: proxyUrl.optional(),
       HTTPS_PROXY: proxyUrl.optional(),
       NO_PROXY: text.optional(),
@@ -155,6 +157,8 @@ export const settingsSchema = ({
           allowInsecureHttp: variables.ALLOW_INSECURE_HTTP,
           proxy: httpProxy === undefined && httpsProxy === undefined ? null : proxy,
         },
+        /** Of private networks: those that accounts of the database may be mirrored from. */
+        connectionHosts: variables.CONNECTION_HOSTS ?? [],
         workers: {
           concurrency: variables.WORKER_CONCURRENCY,
           bulkConcurrency: variables.BULK_CONCURRENCY,

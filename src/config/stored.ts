@@ -1,7 +1,9 @@
 import type { ConnectionCode } from '../errors.ts';
+import { isPrivateHost } from '../private-address.ts';
 import { storedKeysOf } from './account-sources.ts';
 import { type FileEntry, type Mapping, readEntry } from './entry.ts';
 import type { Findings } from './findings.ts';
+import type { ConnectionConfig } from './types.ts';
 
 /** An account that the database keeps. */
 export interface StoredEntry {
@@ -25,7 +27,7 @@ export interface UnusableConnection {
 }
 
 interface DescribedConnection {
-  readonly connections: readonly { readonly id: string }[];
+  readonly connections: readonly ConnectionConfig[];
   readonly label: string;
 }
 
@@ -39,7 +41,14 @@ export function readStored<Account extends DescribedConnection>(
     accounts,
     findings,
     read,
-  }: { accounts: readonly Account[]; findings: Findings; read: (entry: FileEntry) => Account },
+    privateHosts,
+  }: {
+    accounts: readonly Account[];
+    findings: Findings;
+    read: (entry: FileEntry) => Account;
+    /** Those that are allowed. */
+    privateHosts: readonly string[];
+  },
 ): { readonly accounts: readonly Account[]; readonly unusable: readonly UnusableConnection[] } {
   const configured = new Map(accounts.flatMap(({ connections, label }) => connections.map(({ id }) => [id, label])));
   const usable: Account[] = [];
@@ -61,14 +70,30 @@ export function readStored<Account extends DescribedConnection>(
       const account = read(readStoredEntry(one, findings));
       const problems = findings.problems.splice(before);
       const id = account.connections[0]?.id ?? name;
+      const strange = account.connections
+        .flatMap(hostsOf)
+        .find((host) => isPrivateHost(host) && !privateHosts.includes(host));
       if (problems.length > 0) {
         const message = problems.map(({ variable, message }) => `${variable} ${message}`).join('; ');
         refuse('connection_invalid', message, id);
-      } else if (configured.has(id)) refuseAsConfigured(id);
+      } else if (strange !== undefined) refuse('connection_invalid', `names ${strange}, ${PRIVATE_HOST}`, id);
+      else if (configured.has(id)) refuseAsConfigured(id);
       else usable.push(account);
     }
   }
   return { accounts: usable, unusable };
+}
+
+const PRIVATE_HOST =
+  'which is on this machine or in a private network; to allow that, name the host in CONNECTION_HOSTS of every process';
+
+/** The hosts that an account is mirrored from. */
+export function hostsOf(connection: ConnectionConfig): readonly string[] {
+  const urls =
+    connection.source === 'tiledesk'
+      ? [connection.baseUrl]
+      : [connection.v3Url, connection.v2Url, connection.authUrl, connection.appUrl];
+  return urls.map((url) => new URL(url).hostname);
 }
 
 function readStoredEntry({ id, entry, secrets }: StoredEntry, findings: Findings): FileEntry {

@@ -156,6 +156,15 @@ export const secretKey = text
   .refine((key) => !isShortSecret(key), first(`must be at least 16 characters; ${MAKE_ONE}`))
   .refine((key) => !isGuessable(key), GUESSABLE);
 
+/** A host as an address names it, without port: `tiledesk.internal`, `10.1.2.3`, `[fd00::1]`. */
+export const hostName = text
+  .transform((given) => attempt(() => new URL(`https://${isIP(given) === 6 ? `[${given}]` : given}`)))
+  .refine(
+    (url) => url !== null && url.href === `https://${url.hostname}/`,
+    'must be the name or address of a host, without port and path',
+  )
+  .transform((url) => url?.hostname ?? '');
+
 /** A text that names us in a header. */
 export const headerValue = text.regex(
   /^[\x21-\x7e]([\x20-\x7e]{0,98}[\x21-\x7e])?$/,

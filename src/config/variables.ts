@@ -79,6 +79,7 @@ const TABLE = {
   RETRY_ATTEMPTS: preset('6'),
   RETRY_MAX_SECONDS: preset('120'),
   ALLOW_INSECURE_HTTP: preset('false'),
+  CONNECTION_HOSTS: unset,
   HTTPS_PROXY: secret,
   HTTP_PROXY: secret,
   NO_PROXY: unset,

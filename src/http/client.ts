@@ -4,6 +4,7 @@ import { type Clock, systemClock } from '../clock.ts';
 import { abortError, ConfigError, LeadmirrorError, TransientError } from '../errors.ts';
 import { isLoopback } from '../loopback.ts';
 import { ACCEPT_ENCODING, isDecodeFailure, readBody } from './body.ts';
+import { createGuardedLookup } from './guarded-lookup.ts';
 import { bareCause, networkCode, networkFailure } from './network-failure.ts';
 import { parseHttpDate } from './retry-after.ts';
 import { assertSecureUrl, hostAndPort, isRedirect, redactedPath, redirectTarget } from './secure-url.ts';
@@ -31,6 +32,8 @@ export interface HttpClientOptions {
   readonly proxy?: ProxySettings | null;
   readonly userAgent?: string;
   readonly clock?: Clock;
+  /** Hosts that must not be in a private network. A proxy resolves names by itself. */
+  readonly isGuarded?: (host: string) => boolean;
 }
 
 export interface HttpRequest {
@@ -68,7 +71,9 @@ export class HttpClient {
   #closed = false;
 
   constructor(options: HttpClientOptions) {
-    const connect = { timeout: Math.min(CONNECT_TIMEOUT_MS, options.timeoutMs) };
+    const timeout = Math.min(CONNECT_TIMEOUT_MS, options.timeoutMs);
+    const { isGuarded } = options;
+    const connect = { timeout, ...(isGuarded && { lookup: createGuardedLookup(isGuarded) }) };
     // undici's own limits are off: the one time limit of `send` covers headers and body together.
     const settings = { headersTimeout: 0, bodyTimeout: 0 };
     this.#options = options;

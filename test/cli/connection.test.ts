@@ -128,6 +128,21 @@ it('no text of a stored account refers to a variable or a file of the process', 
   expect(file).toMatchObject({ code: 2, stderr: expect.stringContaining('tokenFile is not a known key') });
 });
 
+it('a host of a private network has to be allowed', async () => {
+  const env = { CONNECTION_HOSTS: '' };
+  const refused = await run(['connection', 'add', 'tiledesk', ...settings()], { ...signIn(), env });
+  expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining('CONNECTION_HOSTS of every process') });
+  await addShop();
+  const checked = await run(['connection', 'check'], { env });
+  expect(checked).toMatchObject({ code: 1, stdout: expect.stringContaining('FAILED  shop: names 127.0.0.1') });
+  expect(await run(['connection', 'check', 'shop'])).toMatchObject({
+    code: 0,
+    stdout: expect.stringContaining('ok      shop'),
+  });
+  const wrong = await run(['connection', 'list'], { env: { CONNECTION_HOSTS: 'http://x' } });
+  expect(wrong).toMatchObject({ code: 2, stderr: expect.stringContaining('CONNECTION_HOSTS: must be the name') });
+});
+
 it('an id lives in one place', async () => {
   await writeFile(join(cwd, 'leadmirror.yaml'), yaml('shop'));
   const secret = { ...signIn(), env: { SHOP_PASSWORD: sandbox.password } };

@@ -49,7 +49,11 @@ function hurriedClock(): Clock {
 }
 
 const sourcesOf = (key: string) => ({
-  env: { DATABASE_URL: database.url, CONNECTION_HOSTS: '127.0.0.1', ...(key !== '' && { LEADMIRROR_SECRET_KEY: key }) },
+  env: {
+    DATABASE_URL: database.url,
+    CONNECTION_HOSTS: '127.0.0.1,localhost',
+    ...(key !== '' && { LEADMIRROR_SECRET_KEY: key }),
+  },
   cwd: tmpdir(),
   isTerminal: false,
 });
