@@ -154,6 +154,37 @@ describe('a refresh', () => {
     expect(await places()).toEqual(before);
   });
 
+  it('makes the secondary indexes with the first rows, and holds up no reader meanwhile', async () => {
+    const { reader, writer, test } = setup;
+    const indexes = async () =>
+      (
+        await writer.query(
+          "select indexname from pg_indexes where tablename = 'request_facts' and indexname <> 'request_facts_pkey'",
+        )
+      ).rowCount;
+    await refresh();
+    expect(await indexes()).toBe(0);
+    await insertPage(writer, 'a');
+    await reader.query('begin');
+    await refresh();
+    const other = await connect(test.url);
+    await other.query("set statement_timeout = '5s'");
+    expect((await other.query('select * from reporting.requests')).rows).toEqual([]);
+    await reader.query('commit');
+    expect(await indexes()).toBe(3);
+  });
+
+  it('reads all rows again when most of them are new', async () => {
+    const { writer } = setup;
+    await insertPage(writer, 'a');
+    expect(await refresh()).toBe('rebuilt');
+    await insertPage(writer, 'b', 500);
+    expect(await refresh()).toBe('refreshed');
+    await insertPage(writer, 'c', 1_500);
+    expect(await refresh()).toBe('rebuilt');
+    expect(await opens()).toBe(2_050);
+  });
+
   it('is refused where all statements share one snapshot', async () => {
     await setup.reader.query('begin isolation level repeatable read');
     await expect(refresh()).rejects.toThrow('read committed');
