@@ -21,46 +21,46 @@ export async function sync(
   proc: CommandProcess,
 ): Promise<void> {
   const { pass, json } = options;
-  await runOnApp({ json, proc }, async (app, { signal, print, printResult }) => {
+  await runOnApp({ json, proc }, async (app, { signal, print, printJson }) => {
     const selected = selectStreams(app.connections, names, options.connection);
     const progress = await createProgress({ isQuiet: json === true }, proc.stderr);
     const startedAt = performance.now();
     const reports = await syncAll(app, selected, { pass, signal, progress });
     progress.stop();
-    printResult(json, { runs: reports.map(toJson) }, () => [
-      ...reports.map(summaryLine),
-      ...(reports.length > 1 ? [totalLine(reports, performance.now() - startedAt)] : []),
-      ...helpLines(reports.map(({ error }) => error?.code)),
-    ]);
-    if (options.reports !== false && !(await isRefreshedByDaemon(app))) {
-      const refreshedFrom = performance.now();
-      const isDone = await refreshAfter(app, signal);
-      const tookMs = performance.now() - refreshedFrom;
-      if (isDone && !json && tookMs > WORTH_A_LINE_MS) print(`reports refreshed (${formatSeconds(tookMs)})`);
+    if (!json) {
+      for (const report of reports) print(summaryLine(report));
+      if (reports.length > 1) print(totalLine(reports, performance.now() - startedAt));
+      for (const line of helpLines(reports.map(({ error }) => error?.code))) print(line);
     }
+    const refreshedFrom = performance.now();
+    const isLeft = options.reports === false || (await isRefreshedByDaemon(app));
+    const reportsDoneAt = isLeft ? null : await refreshAfter(app, signal);
+    const tookMs = performance.now() - refreshedFrom;
+    if (json) printJson(toDocument(reports, reportsDoneAt));
+    else if (reportsDoneAt !== null && tookMs > WORTH_A_LINE_MS) print(`reports refreshed (${formatSeconds(tookMs)})`);
     return exitCodeOf(reports, signal);
   });
 }
 
-/** A daemon that is alive refreshes after each of its own runs, at most once a minute. */
+/** A daemon that is alive refreshes after each of its own runs, at most once a minute. Where the database is gone, the refresh reports it. */
 async function isRefreshedByDaemon({ database }: App): Promise<boolean> {
-  const processes = await readProcesses(database.prisma);
+  const processes = await readProcesses(database.prisma).catch(() => []);
   return processes.some(({ is_alive, roles }) => is_alive && roles.includes('worker'));
 }
 
-/** Brings the reporting tables up to the mirror. False where they stay as they were: that fails no run. */
+/** Brings the reporting tables up to the mirror. Returns when that was done; null where they stay as they were, which fails no run. */
 export async function refreshAfter(
   { database, logger }: Pick<App, 'database' | 'logger'>,
   signal: AbortSignal,
-): Promise<boolean> {
+): Promise<Date | null> {
   const timer = setTimeout(() => logger.info(LONG_REFRESH), LONG_REFRESH_MS);
   try {
     const outcome = await refreshReporting(database, { signal });
-    return outcome === 'refreshed' || outcome === 'rebuilt';
+    return outcome === 'refreshed' || outcome === 'rebuilt' ? new Date() : null;
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     logger.warn({ reason }, 'the reporting tables stay as they were; leadmirror report refresh tries again');
-    return false;
+    return null;
   } finally {
     clearTimeout(timer);
   }
@@ -69,7 +69,7 @@ export async function refreshAfter(
 const LONG_REFRESH_MS = 3_000;
 const WORTH_A_LINE_MS = 1_000;
 const LONG_REFRESH =
-  'bringing the reporting tables up to the mirror; the first time, with a million requests, that takes minutes, and may be stopped';
+  'bringing the reporting tables up to the mirror; the first time, with a million requests, that takes half a minute, and may be stopped';
 
 /** Runs the selected streams once and shows them while they run. */
 export function syncAll(
@@ -147,6 +147,14 @@ export function summaryLine(report: SyncReport): string {
 }
 
 /** The names are a contract. */
+function toDocument(reports: readonly SyncReport[], reportsDoneAt: Date | null) {
+  const rowsDoneAt = reports.reduce<Date | null>(
+    (last, { endedAt }) => (last && last > endedAt ? last : endedAt),
+    null,
+  );
+  return { runs: reports.map(toJson), rows_done_at: rowsDoneAt, reports_done_at: reportsDoneAt };
+}
+
 function toJson(report: SyncReport) {
   const { connection, stream, pass, outcome, watermark, error, startedAt, endedAt } = report;
   const { requests, pages, read, created, updated, unchanged, deleted, quarantined } = report;
