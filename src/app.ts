@@ -18,7 +18,7 @@ import { type Config, type ConfigChanges, compareConfigs, type StreamSchedule, w
 import { ConfigError, RunCancelledError } from './errors.ts';
 import type { Logger } from './logger.ts';
 import { Instruments, type RunKey } from './ops/instruments.ts';
-import { createProcessMetrics, type ProcessMetrics } from './ops/metrics/process-metrics.ts';
+import type { ProcessMetrics } from './ops/metrics/process-metrics.ts';
 import { startTracing, type Tracing } from './ops/tracing.ts';
 import { createDatabaseBudget } from './store/engine/budgets.ts';
 import { registerStreams, type StreamKey } from './store/engine/streams.ts';
@@ -69,6 +69,8 @@ export interface AppOptions extends DatabaseAccess {
   readonly connect?: ConnectCustom;
   /** Loads the configuration again, with the accounts that the database keeps; without it they are left to other processes. */
   readonly stored?: LoadStored;
+  /** False: nothing is counted for `/metrics`, and its library is not loaded. */
+  readonly hasMetrics?: boolean;
 }
 
 /** Composition root: every part is made here and handed to the others as an argument. */
@@ -94,10 +96,10 @@ async function assemble(
   options: AppOptions & { readonly closers: (() => Promise<void> | undefined)[]; readonly close: () => Promise<void> },
 ): Promise<App> {
   const { logger, clock = systemClock, closers, close } = options;
-  const metrics = createProcessMetrics();
+  const metrics = options.hasMetrics === false ? undefined : await loadMetrics();
   const tracing = await startTracing(given.tracing, logger);
   closers.push(() => tracing?.close());
-  const instruments = new Instruments(metrics, tracing?.tracer ?? null);
+  const instruments = new Instruments(metrics ?? null, tracing?.tracer ?? null);
   const database = await openMirrorDatabase(given, { ...options, tracer: tracing?.tracer });
   const { prisma } = database;
   closers.push(database.close);
@@ -198,7 +200,7 @@ async function assemble(
     clock,
     database,
     privacy,
-    metrics,
+    ...(metrics && { metrics }),
     tracing,
     findStream: (connectionId, name) => live.find(connectionId, name),
     scheduleOf: (connectionId, name) => live.scheduleOf(connectionId, name),
@@ -229,6 +231,11 @@ async function assemble(
     },
     close,
   };
+}
+
+async function loadMetrics(): Promise<ProcessMetrics> {
+  const { createProcessMetrics } = await import('./ops/metrics/process-metrics.ts');
+  return createProcessMetrics();
 }
 
 /** Versions are kept from before the first page of this process on. @throws ConfigError when a stream has no history */

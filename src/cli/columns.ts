@@ -54,3 +54,12 @@ export function layOut<T>(columns: readonly TextColumn<T>[], rows: readonly T[],
     .split('\n')
     .map((line) => line.trimEnd());
 }
+
+/** A plain table: columns set off by two spaces, no frame, readable in a pipe. */
+export function formatTable(head: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
+  const columns = head.map((name, index) => ({
+    head: name,
+    cell: (row: readonly (string | number)[]) => String(row[index] ?? ''),
+  }));
+  return layOut(columns, rows, Number.POSITIVE_INFINITY).join('\n');
+}

@@ -84,7 +84,7 @@ export function runOnApp(
   work: (app: App, context: CommandContext) => Promise<ExitCode>,
 ): Promise<void> {
   return runCommand(options, async (context) => {
-    const app = await createApp(context.config, context);
+    const app = await createApp(context.config, { ...context, hasMetrics: false });
     try {
       return await work(app, context);
     } finally {

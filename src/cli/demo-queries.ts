@@ -1,5 +1,6 @@
 import type { PrismaClient } from '../generated/prisma/client.ts';
-import { formatTable, type Printer } from './format.ts';
+import { formatTable } from './columns.ts';
+import type { Printer } from './format.ts';
 
 const QUERIES: readonly { readonly title: string; readonly sql: string }[] = [
   {

@@ -1,14 +1,4 @@
 import { duration } from '../ops/view/format.ts';
-import { layOut } from './columns.ts';
-
-/** A plain table: columns set off by two spaces, no frame, readable in a pipe. */
-export function formatTable(head: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
-  const columns = head.map((name, index) => ({
-    head: name,
-    cell: (row: readonly (string | number)[]) => String(row[index] ?? ''),
-  }));
-  return layOut(columns, rows, Number.POSITIVE_INFINITY).join('\n');
-}
 
 export const formatCount = (count: number | bigint): string => count.toLocaleString('en-US');
 

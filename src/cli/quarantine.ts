@@ -7,9 +7,10 @@ import {
 import { listStreams } from '../store/engine/streams.ts';
 import { describeDetail } from '../store/refusal-detail.ts';
 import { type RetryReport, retryQuarantine } from '../sync/retry-quarantine.ts';
+import { formatTable } from './columns.ts';
 import { type CommandProcess, runOnApp, runOnDatabase, type StreamOptions } from './command.ts';
 import { EXIT } from './exit-codes.ts';
-import { formatAge, formatCount, formatTable } from './format.ts';
+import { formatAge, formatCount } from './format.ts';
 import { selectKnown, selectStreams } from './selection.ts';
 
 export interface QuarantineOptions extends StreamOptions {

@@ -29,10 +29,10 @@ type VerifyCounts = { readonly error: unknown; readonly findings: readonly unkno
 
 /** Puts metrics and traces around the parts of the app, from outside: the parts themselves know of neither. */
 export class Instruments {
-  readonly #metrics: ProcessMetrics;
+  readonly #metrics: ProcessMetrics | null;
   readonly #tracer: Tracer | null;
 
-  constructor(metrics: ProcessMetrics, tracer: Tracer | null) {
+  constructor(metrics: ProcessMetrics | null, tracer: Tracer | null) {
     this.#metrics = metrics;
     this.#tracer = tracer;
   }
@@ -42,11 +42,11 @@ export class Instruments {
     source: string,
     inner: Sender<Q, R>,
   ): Sender<Q, R> {
-    const { requests, requestSeconds } = this.#metrics;
+    const metrics = this.#metrics;
     return {
       send: (request) =>
         within(this.#openRequest(request), async (span) => {
-          const end = requestSeconds.startTimer({ source });
+          const end = metrics?.requestSeconds.startTimer({ source });
           let status = 'aborted';
           try {
             const response = await inner.send(request);
@@ -57,8 +57,8 @@ export class Instruments {
             if (!isAbort(error)) status = errorCode(error);
             throw error;
           } finally {
-            end();
-            requests.inc({ source, status });
+            end?.();
+            metrics?.requests.inc({ source, status });
           }
         }),
     };
@@ -66,6 +66,7 @@ export class Instruments {
 
   /** Its waits are what requests waited for. */
   clock(source: string, inner: Clock): Clock {
+    if (this.#metrics === null) return inner;
     const { waitSeconds } = this.#metrics;
     return {
       now: () => inner.now(),
@@ -85,19 +86,19 @@ export class Instruments {
    * that there was no run, or that it could not end.
    */
   run<T extends RunOutcome>(facts: RunKey, work: () => Promise<T>): Promise<T> {
-    const { runs, runSeconds, rows } = this.#metrics;
+    const metrics = this.#metrics;
     const { connection, stream, pass } = facts;
     const attributes = { 'leadmirror.connection': connection, 'leadmirror.stream': stream, 'leadmirror.pass': pass };
     return within(this.#tracer?.open(`run ${stream}`, attributes), async (span) => {
-      const end = runSeconds.startTimer({ stream, pass });
+      const end = metrics?.runSeconds.startTimer({ stream, pass });
       const result = await work();
       if (result.error?.code !== 'yielded') {
-        end();
-        runs.inc({ stream, pass, outcome: result.outcome });
+        end?.();
+        metrics?.runs.inc({ stream, pass, outcome: result.outcome });
       }
       for (const action of COUNTED) {
         const count = result.slice?.[action] ?? 0;
-        if (count > 0) rows.inc({ stream, action }, count);
+        if (count > 0) metrics?.rows.inc({ stream, action }, count);
       }
       span?.set({
         'leadmirror.outcome': result.outcome,
@@ -119,7 +120,7 @@ export class Instruments {
   }
 
   readonly onPageWritten = ({ stream, durationMs }: { readonly stream: string; readonly durationMs: number }): void => {
-    this.#metrics.pageWriteSeconds.observe({ stream }, durationMs / 1000);
+    this.#metrics?.pageWriteSeconds.observe({ stream }, durationMs / 1000);
   };
 
   #openRequest({ method, url }: { readonly method: string; readonly url: string }): Span | null {
