@@ -7,7 +7,7 @@ import type { SandboxAccount, Team } from './tiledesk-team.ts';
 const rolesUpwards = ['guest', 'user', 'teammate', 'agent', 'supervisor', 'admin', 'owner'];
 
 /** What a call needs: a role in the project, only an account, or nothing. */
-export type Need = 'guest' | 'agent' | 'owner' | 'account' | null;
+export type Need = 'guest' | 'agent' | 'admin' | 'owner' | 'account' | null;
 
 const anonymous: SandboxAccount = { email: '', password: '', userId: '', role: null, isSuperAdmin: false };
 const failed = (msg: string, status: number): Answer => json({ success: false, msg }, status);

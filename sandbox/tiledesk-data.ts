@@ -4,6 +4,7 @@
  */
 import { Collection, createStamp, type StoredDocument } from './collection.ts';
 import { Random } from './random.ts';
+import { Activities } from './tiledesk-activities.ts';
 import { makeRandomChange } from './tiledesk-changes.ts';
 import { IdFactory, iso, type Lead, type ProjectUser, type Request } from './tiledesk-documents.ts';
 import { writeHistory } from './tiledesk-generate.ts';
@@ -17,6 +18,8 @@ export interface TiledeskDataOptions extends TeamOptions {
   readonly months: number;
   /** End of the generated history; when given, time stands there and only changes move it. */
   readonly now?: number;
+  /** The server notes who did what; most do not (source of server 2.19). */
+  readonly activities?: boolean;
 }
 
 export type Listable = ReturnType<TiledeskData['listable']>;
@@ -49,6 +52,8 @@ export class TiledeskData {
   readonly requests: ReadonlyMap<string, Request> = this.collections.requests.docs;
   /** Visitors' project users by id; not in the default list of members. */
   readonly guests = new Map<string, ProjectUser>();
+  /** Null: this server keeps none, and its list is empty. */
+  readonly activities: Activities | null = null;
   /** The time of the next change; an explicit one is taken as it is, and later changes never come before it. */
   readonly stamp: (at?: number) => number;
   readonly #tools: HistoryTools;
@@ -68,6 +73,9 @@ export class TiledeskData {
     this.#messageIds = new IdFactory(new Random(seed ^ 0x3e55));
     this.stamp = createStamp(now, options.now !== undefined);
     writeHistory(this, this.#tools, { ...options, from, to: now });
+    if (options.activities !== true) return;
+    this.activities = new Activities(this, new Random(seed ^ 0xac71));
+    this.activities.writeHistory(now);
   }
 
   requestIdsOf(leadId: string): ReadonlySet<string> {
@@ -112,12 +120,16 @@ export class TiledeskData {
     const fresh = { at: time, until: time, ticketId: this.nextTicket(), lead, requester, isFresh: true };
     const request = applyPatch(createRequest(this.#tools, fresh), partial);
     this.collections.requests.put(request);
+    this.activities?.opened(request, time);
     return request;
   }
 
   touchRequest(id: string, patch: Patch = {}, at?: number): Request {
-    const request = applyPatch(this.#request(id), { updatedAt: iso(this.stamp(at)), ...patch });
+    const before = this.#request(id);
+    const time = this.stamp(at);
+    const request = applyPatch(before, { updatedAt: iso(time), ...patch });
     this.collections.requests.put(request);
+    if (patch.participantsAgents !== undefined) this.activities?.assigned(request, before, time);
     return request;
   }
 
@@ -135,7 +147,9 @@ export class TiledeskData {
     const closedAt = this.stamp(at);
     const closedBy = options.closedBy ?? participants[0] ?? 'system';
     const ending = { closed_at: iso(closedAt), closed_by: closedBy, duration: Math.max(0, closedAt - openedAt) };
-    return this.touchRequest(id, ending, at);
+    const request = this.touchRequest(id, ending, at);
+    this.activities?.closed(request, closedAt);
+    return request;
   }
 
   /** Leaves closed_at, closed_by, duration and transcript as they are, like the server. */
@@ -191,6 +205,7 @@ export class TiledeskData {
       leads: once(() => copyOf(leads)),
       requests: once(() => copyOf(requests.map(plainRow))),
       messages: once(() => copyOf(requests.flatMap((request) => this.messagesOf(request)))),
+      activities: once(() => copyOf([...(this.activities?.collection.docs.values() ?? [])])),
     };
     return {
       ...small,
@@ -202,6 +217,9 @@ export class TiledeskData {
       },
       get messages() {
         return lazy.messages();
+      },
+      get activities() {
+        return lazy.activities();
       },
     };
   }

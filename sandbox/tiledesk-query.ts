@@ -153,6 +153,40 @@ function inRange({ field, from = '', to = '~' }: Range): Condition<StoredDocumen
   ];
 }
 
+/** A start alone, or with the last day, whose midnight is included; an end alone counts for nothing. */
+function readDays(query: URLSearchParams): Range | undefined {
+  const [start, end] = [query.get('start_date'), query.get('end_date')];
+  if (!start) return undefined;
+  const from = iso(parseOldDay(start));
+  return { field: 'createdAt', from, ...(end && { to: iso(parseOldDay(end) + 24 * 3600_000) }) };
+}
+
+/** Servers before 2.19 send 40 a page, whatever is asked for; later ones up to 100. Another value is no number of a page. */
+export function readActivityList(
+  query: URLSearchParams,
+  { serverVersion }: { serverVersion: 'new' | 'old' },
+): ListRequest<StoredDocument> {
+  const asked = serverVersion === 'old' ? 40 : Number.parseInt(query.get('limit') || '40', 10) || 40;
+  const perPage = Math.min(Math.max(asked, 1), 100);
+  const page = Number(query.get('page') || 0);
+  if (!(page >= 0)) throw new QueryFailure('Skip value must be non-negative');
+  const verbs = query.get('activities')?.split(',');
+  const range = readDays(query);
+  return {
+    conditions: [
+      ...(verbs === undefined
+        ? []
+        : [[`verbs=${verbs}`, (doc: StoredDocument) => verbs.includes(String(doc.verb))] as const]),
+      ...(range ? [inRange(range)] : []),
+    ],
+    ...{ perPage, skip: page * perPage, take: perPage },
+    field: query.get('sort') || 'createdAt',
+    direction: readDirection(query),
+    range,
+    hasCount: true,
+  };
+}
+
 export function readRequestList(
   query: URLSearchParams,
   { viewer, serverVersion }: { viewer: Viewer; serverVersion: 'new' | 'old' },

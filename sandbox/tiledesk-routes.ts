@@ -1,6 +1,6 @@
 /** What each path answers, and what it needs of the caller. */
 import { type Answer, type Call, json, readBody, type SandboxReply } from './answer.ts';
-import { type Collection, compareValues, type StoredDocument } from './collection.ts';
+import { Collection, compareValues, type StoredDocument } from './collection.ts';
 import { DateParameterError } from './dates.ts';
 import type { Faults } from './faults.ts';
 import type { Random } from './random.ts';
@@ -8,7 +8,14 @@ import { type Params, type Pattern, pathPattern } from './routes.ts';
 import type { Gatekeeper, Need } from './tiledesk-auth.ts';
 import type { TiledeskData } from './tiledesk-data.ts';
 import { idForm, type Request } from './tiledesk-documents.ts';
-import { type ListRequest, QueryFailure, RouteFailure, readLeadList, readRequestList } from './tiledesk-query.ts';
+import {
+  type ListRequest,
+  QueryFailure,
+  RouteFailure,
+  readActivityList,
+  readLeadList,
+  readRequestList,
+} from './tiledesk-query.ts';
 import { findIn, isShown, plainRow, populatedRow, projectUserRow, type TiledeskRow } from './tiledesk-rows.ts';
 import type { SandboxAccount } from './tiledesk-team.ts';
 
@@ -38,7 +45,7 @@ export interface Route extends Pattern {
 const notFound = (): Answer => json({ success: false, msg: 'Object not found.' }, 404);
 
 interface PageRequest<D extends StoredDocument> {
-  readonly name: 'leads' | 'requests';
+  readonly name: 'leads' | 'requests' | 'activities';
   readonly docs: Collection<D>;
   readonly list: ListRequest<D>;
   readonly row: (doc: D) => object;
@@ -91,6 +98,22 @@ function listRequests(input: TiledeskRouteInput): SandboxReply {
       const err = { message: error.message, name: 'CastError' };
       return json({ success: false, msg: 'Error getting requests.', err }, 500);
     }
+    if (error instanceof RouteFailure || error instanceof RangeError) return json({ err: 'error' }, 500);
+    throw error;
+  }
+}
+
+const none = new Collection<StoredDocument>();
+
+/** Where the server keeps none, the list is there, and empty. A failing query is never answered (source of server 2.19). */
+function listActivities(input: TiledeskRouteInput): SandboxReply {
+  const { call, data, serverVersion } = input;
+  try {
+    const list = readActivityList(call.query, { serverVersion });
+    const docs = data.activities?.collection ?? none;
+    return answerPage(input, { name: 'activities', docs, list, row: (activity) => activity });
+  } catch (error) {
+    if (error instanceof QueryFailure) return 'hang';
     if (error instanceof RouteFailure || error instanceof RangeError) return json({ err: 'error' }, 500);
     throw error;
   }
@@ -230,6 +253,7 @@ const rows: readonly RouteRow[] = [
   ['PUT', '/:project/requests/:id/reopen', 'request', 'agent', reopenRequest],
   ['DELETE', '/:project/requests/:id', 'request', 'owner', (input) => removeRequest(input.data, requestOf(input)?._id)],
   ['DELETE', '/:project/requests/id/:id', 'request', 'owner', ({ data, params }) => removeRequest(data, params.id)],
+  ['GET', '/:project/activities', 'activities', 'admin', listActivities],
   ['GET', '/:project/departments', 'departments', null, departmentsWith((status) => status === 1)],
   ['GET', '/:project/departments/allstatus', 'departments', 'agent', departmentsWith((status) => status >= 0)],
   // Open to all, as the list without the hidden ones is (source of server 2.19). Hidden ones too, which no list shows.

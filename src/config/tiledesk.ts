@@ -16,6 +16,7 @@ export const TILEDESK_STREAM_NAMES = [
   'groups',
   'tags',
   'messages',
+  'activities',
 ] as const;
 
 const HEX_ID = /^[0-9a-f]{24}$/i;

@@ -14,7 +14,7 @@ export interface Client {
   readonly url: string;
   /** Path below the project; authenticated as the main account unless headers say otherwise. */
   call(path: string, init?: RequestInit): Promise<Response>;
-  list(name: 'leads' | 'requests', query?: string): Promise<ListBody>;
+  list(name: 'leads' | 'requests' | 'activities', query?: string): Promise<ListBody>;
   json(path: string): Promise<unknown>;
   close(): Promise<void>;
 }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Upstream } from '../../http/upstream.ts';
 import type { AccountFacts, Connection, Privacy, Stream } from '../../stream.ts';
+import { createActivitiesStream } from './activities.ts';
 import { createTiledeskApi } from './api.ts';
 import { createLeadsStream } from './leads.ts';
 import { createMessagesStream } from './messages.ts';
@@ -19,6 +20,7 @@ const STREAMS = {
   ...SHORT_LISTS,
   // Behind requests, which it follows.
   messages: createMessagesStream,
+  activities: createActivitiesStream,
 } satisfies Record<string, (parts: TiledeskStreamParts) => Stream>;
 
 export type TiledeskStreamName = keyof typeof STREAMS;

@@ -103,14 +103,15 @@ describe.each(NAMES)('tiledesk.%s', (name: Name) => {
     },
   );
 
-  it('maps a record to the same row each time, changes nothing in it, and keeps it as raw', () => {
+  it('maps a record to the same row each time, changes nothing in it, and keeps as raw what is stored of it', () => {
     const stream = upstream.reach({ storeVisitorPii: true }).stream(name);
     for (const record of fixtures(name)) {
       const before = structuredClone(record);
       const row = stream.mapRecord(stream.redactRecord(record));
       expect(stream.mapRecord(stream.redactRecord(record))).toEqual(row);
       expect(record).toEqual(before);
-      expect(row.raw).toEqual(before);
+      // Of an activity, all but the copies of what it is about.
+      expect(row.raw).toEqual(name === 'activities' ? stream.redactRecord(record) : before);
     }
   });
 

@@ -10,6 +10,7 @@ import {
   asTexts,
   asTime,
 } from '../../../src/sources/coerce.ts';
+import { ACTIVITIES, withoutCopies } from '../../../src/sources/tiledesk/activities.ts';
 import { LEADS } from '../../../src/sources/tiledesk/leads.ts';
 import { MESSAGES } from '../../../src/sources/tiledesk/messages.ts';
 import { REQUESTS } from '../../../src/sources/tiledesk/requests.ts';
@@ -367,6 +368,75 @@ describe('the short lists, as captured from a server', () => {
       created_by: OWNER,
       created_at: '2026-11-21T19:57:42.759Z',
     });
+  });
+});
+
+describe('an activity', () => {
+  const rows = new Map(
+    fixtures('activities').map((record) => [String(record._id).slice(-2), ACTIVITIES.mapRecord(withoutCopies(record))]),
+  );
+  const of = (number: string) => rows.get(number);
+  const conversation_id = '6a0000000000000000000e10';
+  const [andy, zoe, sue] = [1, 2, 3].map((number) => `5f0000000000000000000${String(number).padStart(3, '0')}`);
+
+  it('of a conversation names who did what, with whom', () => {
+    expect(of('03')).toEqual({
+      id: '6b0000000000000000000003',
+      verb: 'REQUEST_ASSIGNED_MANUAL',
+      actor_type: 'user',
+      actor_id: sue,
+      target_type: 'request',
+      target_id: conversation_id,
+      conversation_id,
+      user_id: null,
+      assignee_id: zoe,
+      assignee_type: 'user',
+      previous_assignee_id: andy,
+      source: 'api',
+      action: of('03')?.action,
+      id_project: '600000000000000000000001',
+      created_by: null,
+      created_at: '2026-11-02T09:10:00.000Z',
+      updated_at: '2026-11-02T09:10:00.000Z',
+      deleted_at: null,
+      raw: of('03')?.raw,
+    });
+    expect(of('02')).toMatchObject({ actor_type: 'system', actor_id: 'system', assignee_id: andy, source: 'queue' });
+    expect(of('06')).toMatchObject({
+      verb: 'REQUEST_UNASSIGNED',
+      assignee_id: zoe,
+      action: { removedParticipants: [zoe] },
+    });
+    expect(of('07')).toMatchObject({
+      verb: 'REQUEST_CLOSE',
+      actor_id: andy,
+      conversation_id,
+      assignee_id: null,
+      action: {},
+    });
+  });
+
+  it('names the same in the form of later servers, whose target is the agent', () => {
+    expect(of('04')).toMatchObject({ conversation_id, target_type: 'user', user_id: andy, previous_assignee_id: zoe });
+    expect(of('04')).toMatchObject({ assignee_id: andy, assignee_type: 'user' });
+    expect(of('05')).toMatchObject({ conversation_id, actor_id: zoe, assignee_id: zoe, assignee_type: 'user' });
+  });
+
+  it('of a member, an invitation or a bot is about no conversation', () => {
+    expect(of('08')).toMatchObject({ conversation_id: null, user_id: zoe, assignee_id: null, source: 'api' });
+    expect(of('09')).toMatchObject({ target_type: 'pendinginvitation', user_id: null, action: { role: 'agent' } });
+    expect(of('10')).toMatchObject({ target_type: 'chatbot', target_id: '6a0000000000000000000b01', action: {} });
+  });
+
+  it('keeps nothing of what it is about but ids and states, and stays as it is when it is reduced again', () => {
+    for (const row of rows.values()) {
+      expect(JSON.stringify(row)).not.toMatch(/@|Vera|Andy|Zoë|Sue|order|Made-up/);
+      expect(withoutCopies(row.raw)).toEqual(row.raw);
+    }
+    for (const broken of [{ _id: 'a', target: '/x', actor: 7, actionObj: [] }, { _id: 'a' }]) {
+      const row = ACTIVITIES.mapRecord(withoutCopies(broken));
+      expect(row).toMatchObject({ id: 'a', actor_id: null, target_id: null, conversation_id: null, assignee_id: null });
+    }
   });
 });
 

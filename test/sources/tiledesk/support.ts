@@ -32,6 +32,7 @@ export const NAMES = [
   'groups',
   'tags',
   'messages',
+  'activities',
 ] as const;
 export type Name = (typeof NAMES)[number];
 
@@ -70,7 +71,13 @@ export const fetchOptions = (): FetchOptions => ({
 
 /** A simulated Tiledesk, and accounts on it through the real client. */
 export async function setupUpstream(options: TiledeskSandboxOptions = {}): Promise<Upstream> {
-  const sandbox = createTiledeskSandbox({ leads: 45, requests: 65, now: Date.now() - 3_600_000, ...options });
+  const sandbox = createTiledeskSandbox({
+    leads: 45,
+    requests: 65,
+    activities: true,
+    now: Date.now() - 3_600_000,
+    ...options,
+  });
   const { url } = await sandbox.listen();
   const client = new HttpClient({ timeoutMs: 5000 });
   return {
@@ -196,6 +203,7 @@ const FIXTURES: Record<Name, readonly string[]> = {
   groups: ['groups'],
   tags: ['tags'],
   messages: ['request-messages'],
+  activities: ['activities'],
 };
 
 /** Captured records of a stream. */
