@@ -219,7 +219,7 @@ inBrowser('the status page', () => {
     found.push(...(await faultsOf(page)));
     expect(found).toEqual([]);
     // Nothing sticks out at the side, nor inside a table on a phone.
-    for (const path of ['/', '/runs', '/decide', '/report', `/streams/${ACCOUNT}/tiledesk.departments`]) {
+    for (const path of ['/', '/runs', '/decide', '/data', '/report', `/streams/${ACCOUNT}/tiledesk.departments`]) {
       await page.goto(url + path);
       expect(await page.evaluate('document.documentElement.scrollWidth <= innerWidth')).toBe(true);
       expect(

@@ -5,6 +5,7 @@ import { Ajv } from 'ajv';
 import formats from 'ajv-formats';
 import { readMigrations } from '../../src/store/migrate.ts';
 import { until } from '../helpers/cli.ts';
+import { readRecipes } from '../helpers/recipes.ts';
 import {
   ACCOUNT,
   addEveryState,
@@ -236,6 +237,21 @@ describe('/readyz', () => {
     expect((await away.inject('/healthz')).statusCode).toBe(200);
   });
 });
+
+describe('/data', () => {
+  it('has every question of the guide, and every table with its columns and how fresh it is', async () => {
+    await addFreshStream(setup.store, 'tiledesk.leads', 'tiledesk:shop');
+    const page = (await setup.server().inject('/data')).body;
+    for (const { question } of readRecipes()) expect(page).toContain(escaped(question));
+    const box = (name: string) => page.slice(page.indexOf(`<code>${name}</code>`)).split('</details>', 1)[0];
+    expect(box('tiledesk.leads')).toMatch(/tiledesk:shop <small class="soft">as of/);
+    expect(box('tiledesk.leads')).toContain('<code>fullname</code>');
+    expect(box('sync.runs')).toContain('<code>outcome</code>');
+    expect(page).not.toContain('_prisma');
+  });
+});
+
+const escaped = (text: string) => text.replaceAll('&', '&amp;').replaceAll("'", '&#39;').replaceAll('"', '&quot;');
 
 describe('more routes', () => {
   it('can be added, behind the same gate', async () => {

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { DatabaseError } from '../../errors.ts';
 import { listOpenQuarantine, listQuarantineReasons } from '../../store/engine/quarantine.ts';
 import { databaseError } from '../../store/faults.ts';
+import { readCatalog } from '../../store/reports/catalog.ts';
 import { findRuns, readHours } from '../../store/reports/run-history.ts';
 import type { StreamState } from '../../store/reports/status.ts';
 import type { AssetUrls } from '../assets.ts';
@@ -10,7 +11,9 @@ import type { Gate } from '../guard/gate.ts';
 import type { LiveStatus } from '../live.ts';
 import type { OpsParts } from '../parts.ts';
 import { toRunFacts } from '../read-status.ts';
+import { readRecipes } from '../recipes.ts';
 import { STATES_BY_URGENCY } from '../status-document.ts';
+import { dataPage } from '../view/data-page.ts';
 import { decidePage } from '../view/decide-page.ts';
 import { isOrder } from '../view/fleet.ts';
 import { type LayoutOptions, layout } from '../view/layout.ts';
@@ -133,6 +136,15 @@ export function addPages(
     const [{ streams }, records] = await Promise.all([live.current(), listOpenQuarantine(prisma, { limit: RECORDS })]);
     const main = decidePage({ streams, records }, options());
     return show(request, reply, { tab: 'decide', title: 'To decide · leadmirror', main, live: live.version });
+  });
+
+  const recipes = readRecipes();
+  server.get('/data', async (request, reply) => {
+    const { streams } = await live.current();
+    const mirrored = new Set(streams.map(({ stream }) => stream.split('.', 1)[0] ?? ''));
+    const tables = await readCatalog(prisma, ['reporting', ...mirrored]);
+    const main = dataPage({ tables, streams, recipes }, Date.now());
+    return show(request, reply, { tab: 'data', title: 'Data · leadmirror', main });
   });
 
   server.get<{ Params: { connection: string; stream: string } }>(

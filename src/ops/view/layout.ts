@@ -22,6 +22,7 @@ const TABS = [
   ['streams', '/', 'Streams'],
   ['runs', '/runs', 'Runs'],
   ['decide', '/decide', 'To decide'],
+  ['data', '/data', 'Data'],
   ['report', '/report', 'Report'],
 ] as const;
 

@@ -54,6 +54,13 @@ export interface Permission {
 /** What is meant to be said. */
 export const PERMISSIONS: readonly Permission[] = [
   {
+    kind: 'answer',
+    what: /^GET \/data/,
+    finds: ['e-mail'],
+    match: /^Anna@Example\.com$/,
+    why: 'the guide asks about her in its example',
+  },
+  {
     kind: 'command',
     what: /^--import .*\btest\/workers\/(victim|redis-child)\.ts$/,
     finds: ['secret'],
