@@ -27,7 +27,7 @@ import { ensureTables } from './store/mirror/custom-tables.ts';
 import { ensureFeed } from './store/mirror/feed.ts';
 import { ensureHistory } from './store/mirror/history.ts';
 import { createRefusalStore } from './store/mirror/refusals.ts';
-import { createPrivacyGuard, type PrivacyGuard } from './store/privacy/guard.ts';
+import { createPrivacyGuard, type PrivacyGuard, type PrivacyWatch } from './store/privacy/guard.ts';
 import type { Connection, Stream } from './stream.ts';
 import { type PassJob, type RunResult, runPass } from './sync/run-pass.ts';
 import { runWithCounts } from './sync/run-with-counts.ts';
@@ -44,7 +44,7 @@ export interface App {
   findStream(connectionId: string, stream: string): { connection: Connection; stream: Stream } | undefined;
   scheduleOf(connectionId: string, stream: string): StreamSchedule | undefined;
   /** What was erased stays erased. */
-  readonly privacy: PrivacyGuard;
+  readonly privacy: PrivacyGuard & PrivacyWatch;
   readonly metrics?: ProcessMetrics;
   /** Null: no traces are wanted. */
   readonly tracing?: Tracing | null;

@@ -22,6 +22,7 @@ export async function startWeb(app: App, daemon: Daemon, plugins: readonly OpsPl
       lanes: () => [queues.lanes.fast, queues.lanes.bulk] as unknown as Queue[],
     },
     control,
+    privacy: app.privacy,
     token,
     readToken,
     trustedProxies,

@@ -39,6 +39,8 @@ const BY_CODE: Readonly<Record<string, Kind>> = {
   rate_limited: ['credential', 'the upstream of {account} asked for a pause', 'passes'],
   deletions_unconfirmed: ['account', 'deletions of {account} are not confirmed yet', 'passes'],
   walk_gave_up: ['account', 'a list of {account} changed too fast to be read', 'passes'],
+  erasures_missing: ['everything', 'the database lacks erasures that the journal has'],
+  erasures_journal_missing: ['everything', 'the journal of erasures is not to be found'],
   database_disk_full: ['everything', 'the disk of the database is full'],
 };
 
@@ -88,7 +90,12 @@ function toCause(
 }
 
 /** What makes every state on the page unsure: nothing new is read while it lasts. Null: nothing does. */
-export function findOutage({ queue, processes }: Pick<StatusDocument, 'queue' | 'processes'>): string | null {
+export function findOutage({
+  queue,
+  processes,
+  erasures,
+}: Pick<StatusDocument, 'queue' | 'processes'> & Partial<Pick<StatusDocument, 'erasures'>>): string | null {
+  if (erasures?.problem) return 'Erasures are missing';
   if (queue !== null && !queue.ok) return 'The queue does not answer';
   const hasWorker = processes.some(({ is_alive, roles }) => is_alive && roles.includes('worker'));
   return hasWorker ? null : 'No worker is running';

@@ -73,6 +73,13 @@ const BY_CODE: Readonly<Record<string, Advice>> = {
   backfill_first: ['Nothing: it begins by itself when the first full read is done.'],
   verify_differences: ['Let verify read just these rows again.', 'repair'],
   open_quarantine: ['See what is wrong with these records; the rest is mirrored.', 'quarantine'],
+  erasures_missing: [
+    'Repeat the erasures of the journal: leadmirror forget --replay, with the file that PRIVACY_JOURNAL names. Runs begin by themselves then.',
+  ],
+  erasures_journal_missing: [
+    'Let PRIVACY_JOURNAL name the file in which the erasures of this database are noted, for every process, and restart it.',
+    'check',
+  ],
   network: KEEPS_TRYING,
   timeout: KEEPS_TRYING,
   upstream_unavailable: KEEPS_TRYING,

@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import type { PrismaClient } from '../generated/prisma/client.ts';
 import type { Logger } from '../logger.ts';
 import type { StreamKey } from '../store/engine/streams.ts';
+import type { PrivacyWatch } from '../store/privacy/guard.ts';
 import type { Lane, QueuedPass } from '../stream.ts';
 
 /** The parts of the web role. All but the database may be missing: then the page shows that. */
@@ -13,6 +14,8 @@ export interface OpsParts {
   readonly queue?: OpsQueue;
   /** What the buttons do; without it (or without a token) the page is read-only. */
   readonly control?: Control;
+  /** Whether erasures are missing here. */
+  readonly privacy?: PrivacyWatch;
   /** Null or absent: read-only, and only for who reaches it under a loopback name. */
   readonly token?: string | null;
   /** Allows reading everything, and no changes. */

@@ -3,6 +3,7 @@ import { groupBy } from '../group-by.ts';
 import { type Poll, readPolls } from '../store/engine/polls.ts';
 import { readProcesses } from '../store/engine/processes.ts';
 import type { RunRecord } from '../store/engine/runs.ts';
+import { readErasureDays } from '../store/privacy/erasure-counts.ts';
 import { type BudgetStatus, readBudgets, readPauses } from '../store/reports/budget-status.ts';
 import * as history from '../store/reports/run-history.ts';
 import { countRows, type RowCounts, readStatus, type StreamState, type StreamStatus } from '../store/reports/status.ts';
@@ -16,6 +17,7 @@ import { RequestRates } from './request-rates.ts';
 import {
   type BudgetFacts,
   type ConnectionStatus,
+  type ErasureFacts,
   type RunFacts,
   STATES_BY_URGENCY,
   STATUS_VERSION,
@@ -28,6 +30,7 @@ import {
 /** Not asked more often than that: whole tables are counted, and the runs of a day are gone through. */
 const COSTLY = { minAgeMs: 5_000, restShare: 20 };
 const LAST_RUNS = 20;
+const ERASURE_DAYS = 10;
 
 /** Reads the whole status: a handful of set-based questions, whatever the number of streams. */
 export class StatusReader {
@@ -44,7 +47,7 @@ export class StatusReader {
   async read(): Promise<StatusDocument> {
     const { prisma, queue } = this.#parts;
     const connections = this.#parts.connections?.() ?? [];
-    const [lines, running, errors, decisions, budgets, byRuns, days, runs, processes, health, pauses, polls] =
+    const [lines, running, errors, decisions, budgets, byRuns, days, runs, processes, health, pauses, polls, erasures] =
       await Promise.all([
         readStatus(prisma),
         history.readRunning(prisma),
@@ -58,6 +61,7 @@ export class StatusReader {
         queue?.health() ?? null,
         readPauses(prisma),
         readPolls(prisma),
+        this.#readErasures(),
       ]);
     const kinds = [...new Set(lines.map(({ stream }) => stream))];
     const counts = new Map(await Promise.all(kinds.map(async (name) => [name, await this.#count(name)] as const)));
@@ -85,6 +89,18 @@ export class StatusReader {
       queue: health,
       processes,
       runs: runs.map(toRunFacts),
+      erasures,
+    };
+  }
+
+  async #readErasures(): Promise<ErasureFacts> {
+    const { prisma, privacy } = this.#parts;
+    const { days, ...counts } = await readErasureDays(prisma);
+    const problem = await privacy?.problem();
+    return {
+      ...counts,
+      days: days.slice(0, ERASURE_DAYS),
+      problem: problem ? { code: problem.code, message: problem.message } : null,
     };
   }
 

@@ -1,5 +1,6 @@
 import type { ProcessRecord } from '../store/engine/processes.ts';
 import type { RunRecord } from '../store/engine/runs.ts';
+import type { ErasureDay } from '../store/privacy/erasure-counts.ts';
 import type { PassError } from '../store/reports/run-history.ts';
 import type { StreamState, StreamStatus } from '../store/reports/status.ts';
 import type { Lane, Outcome } from '../stream.ts';
@@ -26,6 +27,18 @@ export interface StatusDocument {
   /** Daemon processes that showed a sign of life within a day, living ones first. */
   readonly processes: readonly ProcessRecord[];
   readonly runs: readonly RunFacts[];
+  readonly erasures: ErasureFacts;
+}
+
+/** How many persons were erased; of whom is not known. */
+export interface ErasureFacts {
+  readonly total: number;
+  /** Stopped, or something of the person was found afterwards. */
+  readonly unfinished: number;
+  /** The newest days on which erasures were asked for. */
+  readonly days: readonly ErasureDay[];
+  /** Why no run begins: the journal has erasures that the database lacks, or is not to be found. Null: nothing is missing. */
+  readonly problem: { readonly code: string; readonly message: string } | null;
 }
 
 export interface Summary {

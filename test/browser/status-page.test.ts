@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import { networkInterfaces } from 'node:os';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Browser, BrowserContext, BrowserContextOptions, Locator, Page } from 'playwright-core';
+import { PrivacyError } from '../../src/errors.ts';
 import type { OpsServer } from '../../src/ops/server.ts';
 import { type Daemon, startDaemon } from '../../workers/main.ts';
 import { startWeb } from '../../workers/web.ts';
@@ -12,6 +13,7 @@ import { type MirrorSetup, setupMirror } from '../helpers/mirror.ts';
 import { unheardLogger } from '../helpers/unheard-logger.ts';
 import {
   ACCOUNT,
+  addErasures,
   addEveryState,
   addFreshStream,
   addRun,
@@ -124,6 +126,28 @@ inBrowser('the status page', () => {
     await page.getByRole('heading', { level: 1, name: 'No worker is running: nothing new is read' }).waitFor();
     expect(await page.title()).toBe('No worker is running: nothing new is read · leadmirror');
     expect(await iconOf()).toMatch(/icon-bad\.svg$/);
+  });
+
+  it('shows erasures, and that some are missing, on a desk and on a phone', async () => {
+    await addFreshStream(setup.store, 'tiledesk.departments');
+    await addErasures(setup.store, [
+      [0, 'done'],
+      [2, 'done'],
+      [2, 'residue'],
+    ]);
+    const message = 'the journal of erasures is ahead; to repeat them: leadmirror forget --replay <journal>';
+    const problem = new PrivacyError('erasures_missing', message);
+    const page = await newPage({ viewport: { width: 1280, height: 900 } });
+    await signIn(page, await serve({ privacy: { problem: async () => problem } }));
+    await page.getByRole('heading', { level: 1, name: 'Erasures are missing: nothing new is read' }).waitFor();
+    for (const width of [1280, PHONE.viewport.width]) {
+      await page.setViewportSize({ width, height: 900 });
+      await page.locator('#journal', { hasText: 'forget --replay' }).waitFor();
+      await page.locator('#erasures tbody tr', { hasText: /2$/ }).waitFor();
+      // The charts are drawn anew.
+      await until('it fits', () => page.evaluate('document.documentElement.scrollWidth <= innerWidth'));
+    }
+    expect(await faultsOf(page)).toEqual([]);
   });
 
   it('with fifty streams paints first within four times of what it takes with none', async () => {

@@ -69,7 +69,7 @@ export const ACCOUNT = 'tiledesk:agency';
 /** The tables that the status is made from, as if nothing had been configured; a worker lives. */
 export async function clear(store: Store): Promise<void> {
   await store.query(
-    'truncate sync.streams, sync.checkpoints, sync.runs, sync.quarantine, sync.verifications, sync.budgets, sync.processes restart identity',
+    'truncate sync.streams, sync.checkpoints, sync.runs, sync.quarantine, sync.verifications, sync.budgets, sync.processes, sync.erasures restart identity',
   );
   await store.query(
     `insert into sync.processes (id, host, pid, roles, version, is_leading, queue_ok, running_runs, beat_at)
@@ -137,6 +137,17 @@ export async function addRunning(store: Store, stream: string, pass: string, rea
      on conflict (connection_id, stream, pass) do update set run_id = excluded.run_id, lease_until = excluded.lease_until, started_at = excluded.started_at`,
     [ACCOUNT, stream, pass, read],
   );
+}
+
+/** Erasures, by how many days ago they were asked for. */
+export async function addErasures(store: Store, erasures: readonly (readonly [daysAgo: number, state: string])[]) {
+  for (const [daysAgo, state] of erasures) {
+    await store.query(
+      `insert into sync.erasures (id, reason, reference, actor, state, requested_at)
+       values (gen_random_uuid(), 'asked by Jane Canary', 'T-1', 'host', $2, date_trunc('day', now(), 'UTC') - make_interval(days => $1))`,
+      [daysAgo, state],
+    );
+  }
 }
 
 export const pause = (store: Store, stream: string): Promise<unknown> =>

@@ -1,11 +1,13 @@
 import { groupBy } from '../../group-by.ts';
 import { describeProcesses } from '../../store/engine/processes.ts';
+import type { ErasureDay } from '../../store/privacy/erasure-counts.ts';
 import type { StreamState } from '../../store/reports/status.ts';
 import { type Cause, findCauses, findOutage } from '../causes.ts';
 import type { QueueHealth } from '../parts.ts';
 import {
   type BudgetFacts,
   type ConnectionStatus,
+  type ErasureFacts,
   isProblem,
   nameOf,
   type RunFacts,
@@ -22,6 +24,7 @@ import type { Tone } from './layout.ts';
 import { runsTable } from './runs-table.ts';
 import { stateChip, stateIcon } from './state.ts';
 import { type RowOptions, streamRow, whatToDo } from './stream-row.ts';
+import { table } from './table.ts';
 
 interface OverviewQuery {
   /** Part of a connection's or a stream's name. */
@@ -37,18 +40,20 @@ const SHOWN_WHOLE = 6;
 
 export function overview(status: StatusDocument, query: OverviewQuery, options: RowOptions): Html {
   if (status.streams.length === 0)
-    return html`${queueLine(status.queue)}${emptyState()}${processesLine(status.processes)}`;
+    return html`${journalLine(status.erasures)}${queueLine(status.queue)}${emptyState()}${processesLine(status.processes)}`;
   const all = selectConnections(status, query);
   const pages = Math.max(1, Math.ceil(all.length / ACCOUNTS_PER_PAGE));
   const page = Math.min(Math.max(1, query.page), pages);
   const isFleet = status.connections.length > SHOWN_WHOLE;
   return html`${summaryLine(status)}
+${journalLine(status.erasures)}
 ${causesList(findCauses(status), options)}
 ${queueLine(status.queue)}
 ${filterForm(status, query, isFleet)}
 ${all.length === 0 ? html`<p class="soft">No stream matches. <a href="/">Show all</a></p>` : isFleet ? fleet(all, page, query, options) : html`<div class="connections">${all.map((one) => connectionCard(one, options))}</div>`}
 ${pages > 1 ? pager(query, page, pages) : null}
 <section id="runs"><h2>Last runs</h2>${runsTable(status.runs, { nowMs: options.nowMs, isOfOneStream: false })}</section>
+${erasuresList(status.erasures)}
 ${processesLine(status.processes)}`;
 }
 
@@ -181,6 +186,25 @@ function queueLine(queue: QueueHealth | null): Html {
 /** `3 processes, leader host-a:4711; 1 lost since …`: the daemon on all machines. */
 function processesLine(processes: StatusDocument['processes']): Html {
   return html`<p class="soft" id="processes">Daemon: ${describeProcesses(processes) ?? html`no process is known; <code>leadmirror start</code> runs one`}</p>`;
+}
+
+function journalLine({ problem }: ErasureFacts): Html | null {
+  if (problem === null) return null;
+  return html`<p class="banner" id="journal" role="alert"><b>No run begins.</b> ${sentence(problem.message)}</p>`;
+}
+
+/** By count and day: names are not kept. */
+function erasuresList({ total, unfinished, days }: ErasureFacts): Html | null {
+  if (total === 0) return null;
+  const columns = [
+    { head: 'Day (UTC)', cell: ({ day }: ErasureDay) => html`<time datetime="${day}">${day}</time>` },
+    { head: 'Erasures', cell: (row: ErasureDay) => count(row.count), isNumber: true },
+  ];
+  return html`<section id="erasures"><h2>${counted(total, 'erasure')}</h2>${
+    unfinished === 0
+      ? null
+      : html`<p><b class="warn">${count(unfinished)} not finished:</b> <code>sync.erasures</code> has their ids; <code>leadmirror forget --resume</code> continues one.</p>`
+  }${table({ label: 'Erasures by day', columns, rows: days })}</section>`;
 }
 
 function connectionCard({ connection, streams, own, budget }: Shown, options: RowOptions): Html {

@@ -28,3 +28,24 @@ export async function readErasureCounts(prisma: PrismaClient): Promise<ErasureCo
   }
   return [...counts.values()];
 }
+
+export interface ErasureDay {
+  /** When they were asked for, in UTC: `2026-11-28` */
+  readonly day: string;
+  readonly count: number;
+}
+
+/** Erasures by day, the newest first; lifted ones are left out. `unfinished`: stopped, or something was found afterwards. */
+export async function readErasureDays(
+  prisma: PrismaClient,
+): Promise<{ readonly total: number; readonly unfinished: number; readonly days: readonly ErasureDay[] }> {
+  const rows = await prisma.$queryRaw<(ErasureDay & { unfinished: number })[]>`
+    select to_char(requested_at at time zone 'UTC', 'YYYY-MM-DD') as day, count(*)::int as count,
+      count(*) filter (where state <> 'done')::int as unfinished
+    from sync.erasures where state <> 'lifted' group by 1 order by 1 desc`;
+  return {
+    total: rows.reduce((sum, { count }) => sum + count, 0),
+    unfinished: rows.reduce((sum, { unfinished }) => sum + unfinished, 0),
+    days: rows.map(({ day, count }) => ({ day, count })),
+  };
+}

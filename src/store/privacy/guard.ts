@@ -26,30 +26,51 @@ export interface PrivacyGuard {
   readonly upstreamDeletedDays?: number | null;
 }
 
+export interface PrivacyWatch {
+  /** Why nothing is written now: what `load` would throw, without waiting. Null: nothing is missing. */
+  problem(): Promise<PrivacyError | null>;
+}
+
 /** An erasure writes its line before it commits: so long the journal may be ahead. */
 const AHEAD_MS = 10_000;
 const POLL_MS = 250;
 
-export function createPrivacyGuard(prisma: PrismaClient, settings: PrivacySettings): PrivacyGuard {
+export function createPrivacyGuard(prisma: PrismaClient, settings: PrivacySettings): PrivacyGuard & PrivacyWatch {
   const kept = new Map<string, { readonly epoch: bigint; readonly list: Suppressions }>();
   let checked = '';
 
+  async function look(): Promise<{ readonly problem: PrivacyError | null; readonly mayPass: boolean }> {
+    const state = await prisma.syncPrivacy.findUniqueOrThrow({ where: { id: 1 } });
+    const stamp = `${settings.journal === null ? 'none' : await journalStamp(settings.journal)} ${state.journal_hash}`;
+    if (stamp === checked) return { problem: null, mayPass: false };
+    const problem = whatIsMissing(settings.journal === null ? null : await readJournal(settings.journal), state);
+    if (problem === null) checked = stamp;
+    return { problem, mayPass: problem?.code === 'erasures_missing' && state.journal_id !== null };
+  }
+
   async function assertComplete(): Promise<void> {
     for (let waitedMs = 0; ; waitedMs += POLL_MS) {
-      const state = await prisma.syncPrivacy.findUniqueOrThrow({ where: { id: 1 } });
-      const stamp = `${settings.journal === null ? 'none' : await journalStamp(settings.journal)} ${state.journal_hash}`;
-      if (stamp === checked) return;
-      const problem = whatIsMissing(settings.journal === null ? null : await readJournal(settings.journal), state);
-      if (problem === null) {
-        checked = stamp;
-        return;
-      }
-      if (problem.code !== 'erasures_missing' || state.journal_id === null || waitedMs >= AHEAD_MS) throw problem;
+      const { problem, mayPass } = await look();
+      if (problem === null) return;
+      if (!mayPass || waitedMs >= AHEAD_MS) throw problem;
       await delay(POLL_MS);
     }
   }
 
+  let aheadSince: number | null = null;
+  async function findProblem(): Promise<PrivacyError | null> {
+    const { problem, mayPass } = await look();
+    if (!mayPass) aheadSince = null;
+    else aheadSince ??= performance.now();
+    return aheadSince !== null && performance.now() - aheadSince < AHEAD_MS ? null : problem;
+  }
+
   return {
+    problem: () =>
+      findProblem().catch((error: unknown) => {
+        if (error instanceof PrivacyError) return error;
+        throw error;
+      }),
     upstreamDeletedDays: settings.upstreamDeletedDays ?? null,
     async load(connectionId, epoch) {
       await assertComplete();
