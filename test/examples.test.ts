@@ -54,7 +54,7 @@ async function run(command: string, words: readonly string[], env: Readonly<Reco
 it('examples/README.md names every example', () => {
   const page = readFileSync(join(EXAMPLES, 'README.md'), 'utf8');
   const names = readdirSync(EXAMPLES).filter((name) => name !== 'README.md');
-  expect(names).toHaveLength(4);
+  expect(names).toHaveLength(5);
   expect(names.filter((name) => !page.includes(`(${name})`))).toEqual([]);
 });
 

@@ -6,6 +6,7 @@ import type { App } from '../src/app.ts';
 import type { PrismaClient } from '../src/generated/prisma/client.ts';
 import { registerMetrics } from '../src/ops/metrics.ts';
 import type { OpsPlugin } from '../src/ops/parts.ts';
+import { addConnectionRoutes, type KeptAccounts } from '../src/ops/routes/connections.ts';
 import { assertWritable, describeProcesses, disagreeing, readProcesses } from '../src/store/engine/processes.ts';
 import { databaseError } from '../src/store/faults.ts';
 import { startHeartbeat } from './heartbeat.ts';
@@ -24,6 +25,8 @@ export interface RunDaemonOptions {
   /** Called when everything runs, with the address of the status page; null without role web. */
   readonly onRunning?: (pageUrl: string | null) => void;
   readonly onJob?: (report: JobReport) => void;
+  /** The accounts that the database keeps, for `/api/connections`; without it there is no such route. */
+  readonly accounts?: KeptAccounts;
 }
 
 /**
@@ -31,7 +34,7 @@ export interface RunDaemonOptions {
  * @throws ConfigError when the port cannot be had
  */
 export async function runDaemon(app: App, options: RunDaemonOptions): Promise<void> {
-  const { roles = ROLES, signal, onRunning, onJob } = options;
+  const { roles = ROLES, signal, onRunning, onJob, accounts } = options;
   const { config, logger } = app;
   const closers: (() => Promise<void>)[] = [];
   try {
@@ -89,6 +92,10 @@ export async function runDaemon(app: App, options: RunDaemonOptions): Promise<vo
       if (processMetrics !== undefined) {
         const metrics = { prisma, logger, processMetrics, maxStreams, readQueue };
         plugins.push((server) => registerMetrics(server, metrics));
+      }
+      // Without a token all who reach the page could list them.
+      if (accounts !== undefined && config.ops.token !== null) {
+        plugins.push((server) => addConnectionRoutes(server, accounts));
       }
       const ops = await startWeb(app, daemon, plugins);
       closers.push(() => ops.close());

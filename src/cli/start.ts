@@ -1,6 +1,8 @@
 import { ROLES, type Role, runDaemon } from '../../workers/run-daemon.ts';
+import { createConnectionStore } from '../app/connection-store.ts';
 import type { LoadStored } from '../app/stored-connections.ts';
 import { createApp } from '../app.ts';
+import { loadConfig } from '../config.ts';
 import { stateOf } from '../store/engine/connections.ts';
 import { type CommandProcess, runCommand, sourcesOf, UsageError } from './command.ts';
 import { EXIT } from './exit-codes.ts';
@@ -21,9 +23,14 @@ export async function start(options: { readonly role: string }, proc: CommandPro
     const requests = new ReloadRequests(proc);
     const app = await createApp(config, { logger, signal, waitForDatabase: true, stored: load });
     try {
+      // Files are noted by the reload only: one that changed is not to be taken for one that was read.
+      const fresh: LoadStored = (entries) =>
+        loadConfig(sourcesOf(proc), { stored: entries, requireConnections: false });
+      const accounts = createConnectionStore({ database: app.database, secretKey: config.secretKey, load: fresh });
       await runDaemon(app, {
         roles,
         signal,
+        accounts,
         onRunning: () => void followConfig({ app, logger, signal, files, state, requests, sources: sourcesOf(proc) }),
       });
       return EXIT.done;

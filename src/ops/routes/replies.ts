@@ -44,7 +44,14 @@ export function refuseUnreadable(server: FastifyInstance): void {
   });
 }
 
-const STATUSES: Readonly<Record<string, number>> = { stream_paused: 409, consumer_unknown: 404, consumer_behind: 410 };
+const STATUSES: Readonly<Record<string, number>> = {
+  stream_paused: 409,
+  consumer_unknown: 404,
+  consumer_behind: 410,
+  connection_exists: 409,
+  connection_changed: 409,
+  connection_unknown: 404,
+};
 
 /** Returns errors as a message and a code; an unexpected one goes to the log only. */
 export function handleErrors(server: FastifyInstance, assets: AssetUrls): void {
