@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
-import { promisify } from 'node:util';
+import { parseEnv, promisify } from 'node:util';
 import { type Answers, decidedByProcess, loadAnswers } from '../config/answers.ts';
 import { loadConfig } from '../config.ts';
 import { ConfigError, isAbort } from '../errors.ts';
@@ -12,6 +12,7 @@ import { type CommandProcess, runCommand, UsageError } from './command.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import { type Asker, Cancelled, createAsker } from './init/ask.ts';
 import { type Changes, mergeDotEnv, readIfThere, UnwritableError } from './init/dot-env.ts';
+import { askMore } from './init/more.ts';
 import { askStorage } from './init/storage.ts';
 import { askTiledesk } from './init/tiledesk.ts';
 import { askTilkee } from './init/tilkee.ts';
@@ -26,15 +27,22 @@ export async function init(proc: CommandProcess): Promise<void> {
   }
   const { stdin: input, stdout: output, env } = proc;
   const cwd = proc.cwd();
+  let isSyncWanted = false;
+  const onSyncWanted = () => {
+    isSyncWanted = true;
+  };
   await runCommand({ proc, config: loadAnswers({}, { env, cwd }) }, ({ logger, signal }) =>
-    runInit({ input, output, logger, signal, cwd, env }),
+    runInit({ input, output, logger, signal, cwd, env, onSyncWanted }),
   );
+  if (isSyncWanted) await (await import('./sync.ts')).sync([], {}, proc);
 }
 
 export interface InitParts extends TrialParts {
   readonly input: Readable;
   readonly output: Writable;
   readonly logger: Logger;
+  /** A person asked for the first sync, which follows. */
+  readonly onSyncWanted: () => void;
 }
 
 export async function runInit(parts: InitParts): Promise<ExitCode> {
@@ -61,9 +69,15 @@ async function setUp(ask: Asker, parts: InitParts): Promise<ExitCode> {
   const tiledesk = sources.includes('tiledesk') ? await askTiledesk(ask, parts) : {};
   const tilkee = sources.includes('tilkee') ? await askTilkee(ask, parts) : { answers: {}, needsLogin: false };
   const storage = await askStorage(ask, parts);
-  const changes = { ...withoutFiles({ ...tiledesk, ...tilkee.answers, ...storage.answers }), ...storage.forCompose };
+  const known = { ...parseEnv(readIfThere(join(parts.cwd, '.env')) ?? ''), ...parts.env };
+  const hasSecretKey = 'LEADMIRROR_SECRET_KEY' in known || 'LEADMIRROR_SECRET_KEY_FILE' in known;
+  const more = await askMore(ask, parts, { hasTiledesk: sources.includes('tiledesk'), hasSecretKey });
+  const answers = { ...tiledesk, ...tilkee.answers, ...storage.answers, ...more };
+  const changes = { ...withoutFiles(answers), ...storage.forCompose };
   if (!(await write(ask, parts, changes))) return EXIT.stoppedBySignal;
   await warn(ask, parts, Object.keys(changes));
+  const maySync = !tilkee.needsLogin && !storage.isCompose;
+  if (maySync && (await ask.confirm('Read everything now, once?'))) parts.onSyncWanted();
   ask.end(nextSteps({ needsLogin: tilkee.needsLogin, isCompose: storage.isCompose }));
   return EXIT.done;
 }

@@ -6,11 +6,13 @@ import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { parseEnv } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import pg from 'pg';
 import { createTiledeskSandbox, type TiledeskSandbox } from '../../sandbox/tiledesk.ts';
 import { createTilkeeSandbox, type TilkeeSandbox } from '../../sandbox/tilkee.ts';
 import { formatEntry, mergeDotEnv } from '../../src/cli/init/dot-env.ts';
 import { runInit } from '../../src/cli/init.ts';
 import { loadConfig } from '../../src/config.ts';
+import { withSession } from '../../src/store/session.ts';
 import { createCli } from '../helpers/cli.ts';
 import { findClosedPort } from '../helpers/closed-port.ts';
 import { FakeTerminal, pretendTerminal } from '../helpers/fake-terminal.ts';
@@ -47,6 +49,8 @@ let tilkee: TilkeeSandbox;
 let address: { v2Url: string; v3Url: string };
 let database: TestDatabase;
 let restore: () => void;
+/** How often the first sync was asked for. */
+let wanted = 0;
 
 beforeAll(async () => {
   restore = pretendTerminal();
@@ -74,7 +78,15 @@ function begin(environment: Record<string, string> = env()): Session {
   const output = new FakeTerminal({ columns: 120, rows: 50 });
   const input = new Keyboard();
   const { signal } = new AbortController();
-  const ended = runInit({ input, output, logger: unheardLogger(), signal, cwd, env: environment });
+  const ended = runInit({
+    input,
+    output,
+    logger: unheardLogger(),
+    signal,
+    cwd,
+    env: environment,
+    onSyncWanted: () => wanted++,
+  });
   let from = 0;
   const sees = async (text: string) => {
     while (!output.text.slice(from).includes(text)) {
@@ -112,6 +124,7 @@ async function answerStorage(session: Session) {
   await session.answer('DATABASE_URL:', database.url, ENTER);
   await session.sees('Database ');
   await session.answer('Where should the queue be?', ENTER);
+  await session.answer('What else?', ENTER);
 }
 
 function expectNoSecret({ output }: Session): void {
@@ -132,6 +145,7 @@ describe('init', () => {
     await session.sees(`tiledesk:${tiledesk.projectId}: role owner`);
     await answerStorage(session);
     await session.answer('Write ', ENTER);
+    await session.answer('Read everything now', DOWN, ENTER);
     await session.sees('npx leadmirror check');
     expect(await session.ended).toBe(0);
     expectNoSecret(session);
@@ -164,6 +178,7 @@ describe('init', () => {
     await session.answer('There is a ', ENTER);
     await session.sees('git does not ignore .env here');
     await session.sees('The environment wins over .env, and it has: TILKEE_PASSWORD');
+    await session.answer('Read everything now', DOWN, ENTER);
     expect(await session.ended).toBe(0);
     expectNoSecret(session);
     expect(await readFile(join(cwd, '.env.bak'), 'utf8')).toBe(before);
@@ -212,11 +227,43 @@ describe('init', () => {
     await database.answer('DATABASE_URL:', `postgres://me:not-shown@127.0.0.1:${await findClosedPort()}/mirror`, ENTER);
     await database.answer('It could not be tried.', DOWN, DOWN, ENTER);
     await database.answer('Where should the queue be?', ENTER);
+    await database.answer('What else?', ENTER);
     await database.answer('Write ', CTRL_C);
     await database.sees('Nothing was written');
     expect(await database.ended).toBe(130);
     expect(database.output.text).not.toContain('not-shown');
     expect(await readdir(cwd)).toEqual([]);
+  });
+
+  it('creates the database that is missing, offers what a mirror works without, and the first sync', async () => {
+    const missing = new URL(database.url);
+    missing.pathname = `${missing.pathname}-"new"`;
+    const session = begin();
+    const before = wanted;
+    await session.answer('What should be mirrored?', ENTER);
+    await answerTiledesk(session);
+    await session.answer('Where should the mirror be?', DOWN, ENTER);
+    await session.answer('DATABASE_URL:', missing.href, ENTER);
+    await session.answer('Create it?', ENTER);
+    await session.sees('Database ');
+    await session.answer('Where should the queue be?', ENTER);
+    await session.answer('What else?', SPACE, DOWN, SPACE, DOWN, SPACE, DOWN, SPACE, ENTER);
+    await session.answer('Time zone of the schedule', ...Array<string>(40).fill('\u007f'), 'Europe/Rome', ENTER);
+    await session.answer('ALERT_WEBHOOK_URL', 'https://hooks.example.com/T0SECRET', ENTER);
+    await session.answer('What takes it?', DOWN, ENTER);
+    await session.answer('Write ', ENTER);
+    await session.answer('Read everything now', ENTER);
+    expect(await session.ended).toBe(0);
+    expect(wanted).toBe(before + 1);
+    expect(session.output.text).not.toContain('T0SECRET');
+    const config = loadConfig({ cwd, env: {}, isTerminal: false });
+    expect(config.sync.timezone).toBe('Europe/Rome');
+    expect(config.alerts.webhook).toMatchObject({ format: 'slack' });
+    expect(config.connections[0]?.streams).toContain('messages');
+    expect(parseEnv(await written()).LEADMIRROR_SECRET_KEY).toMatch(/^[\da-f]{64}$/);
+    await withSession(database.url, (client) =>
+      client.query(`drop database ${pg.escapeIdentifier(decodeURIComponent(missing.pathname.slice(1)))}`),
+    );
   });
 
   it('for Docker makes the secrets once', async () => {
@@ -225,6 +272,7 @@ describe('init', () => {
       await session.answer('What should be mirrored?', ENTER);
       await answerTiledesk(session);
       await session.answer('Where should the mirror be?', DOWN, DOWN, ENTER);
+      await session.answer('What else?', ENTER);
       await session.answer(isFirst ? 'Write ' : 'There is a ', ENTER);
       await session.sees('docker compose up -d');
       expect(await session.ended).toBe(0);

@@ -45,6 +45,9 @@ export function createAsker({ input, output, signal }: { input: Readable; output
       answered(
         clack.multiselect<string>({ message, options: toOptions(choices), initialValues, required: true, ...io() }),
       ),
+    /** Also none. */
+    chooseAny: (message: string, choices: readonly Choice<string>[]) =>
+      answered(clack.multiselect<string>({ message, options: toOptions(choices), required: false, ...io() })),
     confirm: (message: string) => answered(clack.confirm({ message, initialValue: true, ...io() })),
     begin: (title: string) => clack.intro(title, { output }),
     print: (kind: 'step' | 'success' | 'warn' | 'error' | 'info', text: string) => clack.log[kind](text, { output }),

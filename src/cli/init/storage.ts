@@ -3,11 +3,13 @@ import { chmod, mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseEnv } from 'node:util';
+import pg from 'pg';
 import { createQueues } from '../../../workers/queues.ts';
 import { type Answers, loadAnswers } from '../../config/answers.ts';
 import { DatabaseError, LeadmirrorError } from '../../errors.ts';
 import { startEmbeddedPostgres } from '../../store/embedded/embedded.ts';
 import { removeBase } from '../../store/embedded/initialize.ts';
+import { stateOf } from '../../store/faults.ts';
 import { assertReachable, withSession } from '../../store/session.ts';
 import type { Asker } from './ask.ts';
 import { readIfThere } from './dot-env.ts';
@@ -72,7 +74,26 @@ async function askUrl(
 
 function askDatabase(ask: Asker, parts: TrialParts): Promise<string> {
   const form = 'postgres://user:password@host:5432/database';
-  return askUrl(ask, { name: 'DATABASE_URL', parts, form, doing: 'Connecting to the database …' }, tryDatabase);
+  return askUrl(ask, { name: 'DATABASE_URL', parts, form, doing: 'Connecting to the database …' }, (url) =>
+    tryOrCreate(ask, url),
+  );
+}
+
+const NO_SUCH_DATABASE = '3D000';
+
+/** A database that is missing is created, if a person agrees. */
+async function tryOrCreate(ask: Asker, url: string): Promise<string> {
+  try {
+    return await tryDatabase(url);
+  } catch (error) {
+    if (stateOf(error) !== NO_SUCH_DATABASE) throw error;
+    const address = new URL(url);
+    const name = decodeURIComponent(address.pathname.slice(1));
+    if (!(await ask.confirm(`There is no database "${name}" on that server. Create it?`))) throw error;
+    address.pathname = '/postgres';
+    await withSession(address.href, (client) => client.query(`create database ${pg.escapeIdentifier(name)}`));
+    return tryDatabase(url);
+  }
 }
 
 /** Only looked at: the tables are made when leadmirror starts. */
