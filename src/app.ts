@@ -12,7 +12,7 @@ import {
   whileUnreachable,
 } from './app/mirror-database.ts';
 import { type LoadStored, loadWithStored, noteClashes, warnOfUnusable } from './app/stored-connections.ts';
-import { createHttpClient, createUpstreams, type UpstreamParts } from './app/upstreams.ts';
+import { createHttpClient, createUpstreams, dayLimit, type UpstreamParts } from './app/upstreams.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { type Config, type ConfigChanges, compareConfigs, type StreamSchedule, withLiveChanges } from './config.ts';
 import { ConfigError, RunCancelledError } from './errors.ts';
@@ -117,8 +117,11 @@ async function assemble(
     clock,
     client,
     instruments,
-    budgetOf: (credential, requestsPerMinute) =>
-      createDatabaseBudget(prisma, credential, requestsPerMinute, { requestTimeoutMs: config.http.timeoutMs }),
+    budgetOf: ({ credential, requestsPerMinute, requestsPerDay }) =>
+      createDatabaseBudget(prisma, credential, requestsPerMinute, {
+        requestTimeoutMs: config.http.timeoutMs,
+        day: dayLimit(requestsPerDay, config.sync.timezone),
+      }),
   };
   const connectConfigured = createConnector(config, {
     ...parts,

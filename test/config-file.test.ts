@@ -89,6 +89,7 @@ describe('leadmirror.yaml', () => {
         auth: { kind: 'token', token: 'JWT x.y.z' },
         streams: ['leads', 'requests'],
         requestsPerMinute: 120,
+        requestsPerDay: 20_000,
         pageSize: 50,
         maxPageSize: 1000,
         fullSyncKey: 'created_at',

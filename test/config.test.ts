@@ -245,6 +245,7 @@ describe('values that are refused', () => {
     [{ TILEDESK_PAGE_SIZE: '5e1' }, 'TILEDESK_PAGE_SIZE: must be'],
     [{ TILEDESK_PAGE_SIZE: '50x' }, 'TILEDESK_PAGE_SIZE: must be'],
     [{ TILEDESK_REQUESTS_PER_MINUTE: '5' }, 'TILEDESK_REQUESTS_PER_MINUTE: must be'],
+    [{ TILEDESK_REQUESTS_PER_DAY: '5' }, 'TILEDESK_REQUESTS_PER_DAY: must be a whole number from 10'],
     [{ TILEDESK_SCAN_KEY: 'updatedAt' }, 'TILEDESK_SCAN_KEY: must be _id or createdAt'],
     [{ TILEDESK_ALLOW_CUSTOM_ROLE: 'maybe' }, 'TILEDESK_ALLOW_CUSTOM_ROLE: must be true or false'],
     [{ DATABASE_URL: 'mysql://x' }, 'DATABASE_URL: must be a full address such as postgres://'],

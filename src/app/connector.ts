@@ -19,11 +19,13 @@ export type VaultOf = <T>(name: string) => Vault<T>;
 interface Made {
   readonly settings: ConnectionConfig;
   readonly connection: Connection;
-  /** Requests per minute of its credential, which another account's settings may have decided. */
-  readonly limit: number;
+  /** Of its credential, which another account's settings may have decided. */
+  readonly limits: RequestLimits;
   /** What it shares with others. */
   readonly keys: readonly string[];
 }
+
+type RequestLimits = Pick<ConnectionConfig, 'requestsPerMinute' | 'requestsPerDay'>;
 
 /**
  * Makes the connections of a configuration, and of the next one again: an account that stays as it is keeps its objects. Accounts that share a credential
@@ -40,10 +42,11 @@ export function createConnector(
   const tilkeeSignIns = new Shared<ReturnType<typeof createTilkeeSignIn>>();
   let made: ReadonlyMap<string, Made> = new Map();
 
-  function make(settings: ConnectionConfig, credential: string, requestsPerMinute: number): Made {
-    const upstreamKey = JSON.stringify([credential, requestsPerMinute]);
+  function make(settings: ConnectionConfig, credential: string, limits: RequestLimits): Made {
+    const { requestsPerMinute, requestsPerDay } = limits;
+    const upstreamKey = JSON.stringify([credential, requestsPerMinute, requestsPerDay]);
     const upstream = upstreams.of(upstreamKey, () =>
-      upstreamOf({ source: settings.source, credential, requestsPerMinute }),
+      upstreamOf({ source: settings.source, credential, requestsPerMinute, requestsPerDay }),
     );
     const guard = () =>
       createRefusalGuard(parts.refusals?.({ credential, secret: JSON.stringify(settings.auth) }) ?? null);
@@ -55,26 +58,30 @@ export function createConnector(
         createTilkeeSignIn({ settings, upstream, vault: vaultOf(vaultName(settings)), clock, logger, guard: guard() }),
       );
       const connection = createTilkeeConnection({ settings, upstream, signIn, privacy });
-      return { settings, connection, limit: requestsPerMinute, keys };
+      return { settings, connection, limits, keys };
     }
     const signIn = tiledeskSignIns.of(signInKey, () =>
       createTiledeskSignIn({ settings, upstream, vault: vaultOf(credential), guard: guard() }),
     );
     const connection = createTiledeskConnection({ settings, upstream, signIn, privacy });
-    return { settings, connection, limit: requestsPerMinute, keys };
+    return { settings, connection, limits, keys };
   }
 
   return (connections) => {
     // Where accounts of one credential are configured with several limits, the first one counts.
-    const limits = new Map<string, number>();
+    const limits = new Map<string, RequestLimits>();
     const next = new Map<string, Made>();
     for (const settings of connections) {
       const credential = credentialOf(settings);
-      const limit = limits.get(credential) ?? settings.requestsPerMinute;
-      limits.set(credential, limit);
+      const own = limits.get(credential) ?? settings;
+      limits.set(credential, own);
       const known = made.get(settings.id);
-      const isSame = known !== undefined && known.limit === limit && isSameAccount(known.settings, settings);
-      next.set(settings.id, isSame ? known : make(settings, credential, limit));
+      const isSame =
+        known !== undefined &&
+        known.limits.requestsPerMinute === own.requestsPerMinute &&
+        known.limits.requestsPerDay === own.requestsPerDay &&
+        isSameAccount(known.settings, settings);
+      next.set(settings.id, isSame ? known : make(settings, credential, own));
     }
     made = next;
     const inUse = new Set([...next.values()].flatMap(({ keys }) => keys));

@@ -1,11 +1,12 @@
 import { type Clock, systemClock } from '../clock.ts';
 import { type Config, hostsOf } from '../config.ts';
-import { createLocalBudget, type RequestBudget } from '../http/budget.ts';
+import { createLocalBudget, type DayLimit, type RequestBudget } from '../http/budget.ts';
 import { HttpClient } from '../http/client.ts';
 import { createUpstream, type Upstream } from '../http/upstream.ts';
 import type { Logger } from '../logger.ts';
 import type { Instruments } from '../ops/instruments.ts';
 import type { FetchOptions } from '../stream.ts';
+import { nextTick } from '../sync/schedule.ts';
 
 export interface UpstreamParts {
   readonly logger: Logger;
@@ -13,29 +14,35 @@ export interface UpstreamParts {
   readonly client: HttpClient;
   /** Counts, times and traces requests; a command that ends at once needs none. */
   readonly instruments?: Instruments;
-  readonly budgetOf: (credential: string, requestsPerMinute: number) => RequestBudget;
+  readonly budgetOf: (account: Account) => RequestBudget;
 }
 
-/** Whose requests they are, and how many of them a minute may have. */
+/** Whose requests they are, and how many of them a minute and a day may have. */
 export interface Account {
   /** What the requests are counted under: `tiledesk`. */
   readonly source: string;
   /** Names the budget, which all connections with the same name share, on all machines. Not a secret: it is stored, logged and shown. */
   readonly credential: string;
   readonly requestsPerMinute: number;
+  /** Default: no limit of a day. */
+  readonly requestsPerDay?: number | undefined;
 }
+
+/** The limit of a calendar day in this time zone. */
+export const dayLimit = (requests: number | undefined, timezone: string): DayLimit | undefined =>
+  requests === undefined ? undefined : { requests, endOf: (nowMs) => nextTick({ cron: '0 0 * * *', timezone }, nowMs) };
 
 /** The way to one account's server: each request within the account's budget, tried again where that helps. */
 export type UpstreamOf = (account: Account) => Upstream;
 
 export function createUpstreams({ retryAttempts, retryMaxMs }: Config['http'], parts: UpstreamParts): UpstreamOf {
   const { client, clock, logger, instruments } = parts;
-  return ({ source, credential, requestsPerMinute }) =>
+  return (account) =>
     createUpstream({
-      client: instruments?.sender(source, client) ?? client,
-      budget: parts.budgetOf(credential, requestsPerMinute),
-      credential,
-      clock: instruments?.clock(source, clock) ?? clock,
+      client: instruments?.sender(account.source, client) ?? client,
+      budget: parts.budgetOf(account),
+      credential: account.credential,
+      clock: instruments?.clock(account.source, clock) ?? clock,
       logger,
       attempts: retryAttempts,
       maxTotalMs: retryMaxMs,
@@ -75,8 +82,8 @@ export async function withUpstreams<T>(
 ): Promise<T> {
   const { timeoutMs, retryMaxMs } = config.http;
   const client = createHttpClient(() => config, systemClock);
-  const budgetOf = (_credential: string, perMinute: number) =>
-    createLocalBudget(perMinute, systemClock, { requestTimeoutMs: timeoutMs });
+  const budgetOf = ({ requestsPerMinute }: Account) =>
+    createLocalBudget(requestsPerMinute, systemClock, { requestTimeoutMs: timeoutMs });
   const fetch = { signal, maxWaitMs: retryMaxMs, onRequest: () => {} };
   return work({ logger, clock: systemClock, client, budgetOf }, fetch).finally(() => client.close());
 }

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { createInterface } from 'node:readline';
 import { assertKey, openMirrorDatabase } from '../app/mirror-database.ts';
 import { loadWithStored } from '../app/stored-connections.ts';
-import { createHttpClient } from '../app/upstreams.ts';
+import { createHttpClient, dayLimit } from '../app/upstreams.ts';
 import { systemClock } from '../clock.ts';
 import type { Config, TilkeeConnectionConfig } from '../config.ts';
 import { AuthError, abortError, ConfigError } from '../errors.ts';
@@ -58,7 +58,9 @@ export async function tilkeeLogin(options: TilkeeLoginOptions, proc: CommandProc
       const code = await receiveCode(options, { address, state, context });
       const upstream = createUpstream({
         client,
-        budget: createDatabaseBudget(database.prisma, tilkeeCredential(settings), settings.requestsPerMinute),
+        budget: createDatabaseBudget(database.prisma, tilkeeCredential(settings), settings.requestsPerMinute, {
+          day: dayLimit(settings.requestsPerDay, config.sync.timezone),
+        }),
         clock: systemClock,
         logger,
         attempts: config.http.retryAttempts,

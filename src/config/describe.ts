@@ -77,18 +77,22 @@ const describeSchedule = ({ incremental, reconcile, count, timezone, isAdaptive 
   `changes ${isAdaptive ? 'auto' : (incremental ?? 'off')}, everything ${reconcile ?? 'off'}, counts ${count ?? 'off'} (${timezone})`;
 
 function describeTiledesk(connection: TiledeskConnectionConfig): string {
-  const { baseUrl, auth, streams, requestsPerMinute, pageSize, maxPageSize, fullSyncKey, allowCustomRole } = connection;
+  const { baseUrl, auth, streams, pageSize, maxPageSize, fullSyncKey, allowCustomRole } = connection;
   const account = auth.kind === 'token' ? 'token' : `e-mail and password (${auth.kind})`;
-  const pace = `${requestsPerMinute} requests a minute, pages of ${pageSize}, of leads up to ${Math.max(pageSize, maxPageSize)}, full syncs by ${fullSyncKey}`;
+  const pace = `${describeLimits(connection)}, pages of ${pageSize}, of leads up to ${Math.max(pageSize, maxPageSize)}, full syncs by ${fullSyncKey}`;
   return `${baseUrl}, ${account}, ${streams.join(' ')}, ${pace}${allowCustomRole ? ', any role accepted' : ''}`;
 }
 
+function describeLimits({ requestsPerMinute, requestsPerDay }: ConnectionConfig): string {
+  return `${requestsPerMinute} requests a minute${requestsPerDay === undefined ? '' : ` and ${requestsPerDay} a day`}`;
+}
+
 function describeTilkee(connection: TilkeeConnectionConfig): string {
-  const { auth, v3Url, v2Url, authUrl, streams, projectsApi, requestsPerMinute, pageSize, extras, actAs } = connection;
+  const { auth, v3Url, v2Url, authUrl, streams, projectsApi, pageSize, extras, actAs } = connection;
   // A static key opens V2 only, and signs in nowhere.
   const urls = auth.kind === 'key' ? [v2Url] : [v3Url, v2Url, authUrl];
   const hosts = [...new Set(urls.map(hostOf))].join(' ');
-  const pace = `${requestsPerMinute} requests a minute, pages of ${pageSize}`;
+  const pace = `${describeLimits(connection)}, pages of ${pageSize}`;
   const also = extras.length === 0 ? '' : `, also ${extras.join(' ')}`;
   const colleagues = actAs.length === 0 ? '' : `, also as ${actAs.length} colleague${actAs.length === 1 ? '' : 's'}`;
   return `${hosts}, ${describeSignIn(auth)}, ${streams.join(' ')}, projects by ${projectsApi}, ${pace}${also}${colleagues}`;

@@ -89,6 +89,8 @@ const manners = ({ allowInsecureHttp }: Pick<AccountRules, 'allowInsecureHttp'>)
     'names messages without requests; messages are read conversation by conversation, so add requests',
   ),
   requestsPerMinute: integer(10, 100_000),
+  /** Of a calendar day, for an account whose plan counts; absent: no limit. */
+  requestsPerDay: integer(10, 100_000_000).optional(),
   pageSize: integer(10, 100),
   maxPageSize: integer(10, 1_500),
   scanKey: oneOf(['_id', 'createdAt']),

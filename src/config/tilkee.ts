@@ -111,6 +111,8 @@ function manners({ allowInsecureHttp, name, isGiven }: AccountRules<TilkeeKey>) 
         `v3 does not work with ${name('accessToken')}, which opens the V2 API only; set v2, or leave it out`,
       ),
     requestsPerMinute: integer(10, 100_000),
+    /** Of a calendar day, for an account whose plan counts; absent: no limit. */
+    requestsPerDay: integer(10, 100_000_000).optional(),
     pageSize: integer(2, 100),
     ref: headerValue,
     include: someOf(EXTRAS, { noun: 'list', none: true }),

@@ -11,6 +11,7 @@ import {
   withFailure,
   withProbe,
 } from './circuit.ts';
+import { type DayLimit, type DayUse, isUsedUp, useNow } from './day-limit.ts';
 import {
   type AnnouncedLimit,
   burstOf,
@@ -26,6 +27,7 @@ import {
 } from './pace.ts';
 
 export * from './circuit.ts';
+export * from './day-limit.ts';
 export * from './pace.ts';
 
 /** Limits how often one credential may ask, and whether it may ask at all. It returns how long to wait; the caller waits. */
@@ -55,6 +57,8 @@ export interface Taken {
   readonly probe?: number;
   /** Not granted because the circuit is open. */
   readonly open?: OpenCircuit;
+  /** Not granted because the requests of the day are used up, or those that the lane may have of them. */
+  readonly day?: { readonly used: number; readonly limit: number };
 }
 
 interface Circuit {
@@ -78,6 +82,8 @@ export interface BudgetOptions {
   /** Time limit of one request: a probe is not given up before. Default 30 s. */
   readonly requestTimeoutMs?: number;
   readonly random?: () => number;
+  /** Absent: no limit of a day. */
+  readonly day?: DayLimit | undefined;
 }
 
 /** The state of one credential, in ms of one clock. */
@@ -91,6 +97,8 @@ export interface BudgetState {
   readonly learnt: { readonly spacingMs: number; readonly requests: number; readonly at: number } | null;
   readonly circuit: CircuitState;
   readonly requests: number;
+  /** Null where no limit of a day counts. */
+  readonly day: DayUse | null;
 }
 
 export interface BudgetStorage {
@@ -109,7 +117,7 @@ export function createBudget(
   requestsPerMinute: number,
   options: BudgetOptions = {},
 ): RequestBudget {
-  const { requestTimeoutMs = DEFAULT_REQUEST_TIMEOUT_MS, random = Math.random } = options;
+  const { requestTimeoutMs = DEFAULT_REQUEST_TIMEOUT_MS, random = Math.random, day: limit } = options;
   const configured = spacingMs(requestsPerMinute);
 
   function paceOf({ learnt, slowedMs }: BudgetState, now: number): Pace {
@@ -128,12 +136,24 @@ export function createBudget(
       const open = describeOpen(state.circuit, now);
       const closedForMs = circuitWaitMs(state.circuit, now);
       if (closedForMs > 0 && open !== null) return [state, { granted: false, waitMs: closedForMs, open, ...slower }];
+      const day = lane === null || limit === undefined ? state.day : useNow(state.day, limit, now);
+      if (lane !== null && limit !== undefined && day !== null && isUsedUp(day, limit, lane)) {
+        const used = { used: day.requests, limit: limit.requests };
+        return [state, { granted: false, waitMs: day.endsAt - now, day: used, ...slower }];
+      }
       const slot = lane === null ? null : takeSlot(state.line, pace, { now, lane, maxWaitMs });
+      // A slot of the next day is counted there, so it is taken then.
+      if (slot?.granted && limit !== undefined && day !== null && now + slot.waitMs >= day.endsAt)
+        return [state, { granted: false, waitMs: day.endsAt - now, ...slower }];
       const { granted, waitMs } = slot ?? { granted: true, waitMs: 0 };
       const isProbe = granted && open !== null;
       const circuit = isProbe ? withProbe(state.circuit, now, waitMs, requestTimeoutMs) : state.circuit;
       const requests = state.requests + (granted && lane !== null ? 1 : 0);
-      const next = slot === null && !isProbe ? state : { ...state, line: slot?.line ?? state.line, circuit, requests };
+      const taken = granted && lane !== null && day !== null ? { ...day, requests: day.requests + 1 } : day;
+      const next =
+        slot === null && !isProbe
+          ? state
+          : { ...state, line: slot?.line ?? state.line, circuit, requests, day: limit === undefined ? null : taken };
       return [next, { granted, waitMs, ...(isProbe && { probe: circuit.probes }), ...slower }];
     });
 
@@ -205,7 +225,7 @@ export function createBudget(
 /** A budget inside one process, for commands that run without a database: one for each credential and process. */
 export function createLocalBudget(requestsPerMinute: number, clock: Clock, options: BudgetOptions = {}): RequestBudget {
   const slowedMs = spacingMs(requestsPerMinute);
-  const start = { line: EMPTY_LINE, blockedReason: null, learnt: null, circuit: CLOSED, requests: 0 };
+  const start = { line: EMPTY_LINE, blockedReason: null, learnt: null, circuit: CLOSED, requests: 0, day: null };
   let state: BudgetState = { ...start, slowedMs };
   const storage: BudgetStorage = {
     get last() {

@@ -108,8 +108,7 @@ export function createUpstream(parts: UpstreamOptions): Upstream {
             waitedMs += entry.waitMs;
             continue;
           }
-          if (entry.open === undefined) throw usedUpError(entry.waitMs);
-          if (entry.waitMs > mayWaitMs) throw circuitOpenError(host, entry.open, clock.now());
+          if (entry.waitMs > mayWaitMs) throw notGrantedError(entry, host, clock.now());
           await sleep(entry.waitMs, signal);
           waitedMs += entry.waitMs;
         }
@@ -160,10 +159,18 @@ export function createUpstream(parts: UpstreamOptions): Upstream {
   };
 }
 
-const usedUpError = (waitMs: number): RateLimitedError => {
+function notGrantedError({ open, day, waitMs }: Taken, host: string, nowMs: number): RateLimitedError {
+  if (open !== undefined) return circuitOpenError(host, open, nowMs);
+  if (day !== undefined) {
+    const until = formatTime(new Date(nowMs + waitMs), new Date(nowMs));
+    return new RateLimitedError(
+      `the requests of this day are used up (${day.used} of ${day.limit} sent; full syncs stop at four fifths); the next are sent at ${until}, or as soon as requestsPerDay is raised`,
+      { code: 'day_limit', waitMs },
+    );
+  }
   const seconds = Math.ceil(waitMs / 1000);
   return new RateLimitedError(`the request budget is used up; the next free slot is in ${seconds} s`, { waitMs });
-};
+}
 
 /** Postpones the work: since when the upstream does not answer, why, and when it is asked again. */
 function circuitOpenError(host: string, open: OpenCircuit, nowMs: number, cause?: unknown): RateLimitedError {

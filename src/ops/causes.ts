@@ -37,6 +37,7 @@ const BY_CODE: Readonly<Record<string, Kind>> = {
   upstream_unavailable: UPSTREAM,
   upstream_garbled: UPSTREAM,
   rate_limited: ['credential', 'the upstream of {account} asked for a pause', 'passes'],
+  day_limit: ['credential', 'the requests of {account} for today are used up', 'passes'],
   deletions_unconfirmed: ['account', 'deletions of {account} are not confirmed yet', 'passes'],
   walk_gave_up: ['account', 'a list of {account} changed too fast to be read', 'passes'],
   erasures_missing: ['everything', 'the database lacks erasures that the journal has'],

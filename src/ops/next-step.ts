@@ -66,6 +66,7 @@ const BY_CODE: Readonly<Record<string, Advice>> = {
     'check',
   ],
   rate_limited: ['Nothing: the upstream asked for a pause, and the run goes on by itself after it.'],
+  day_limit: ['Nothing: it goes on by itself when the day is over, or when the account’s limit of a day is raised.'],
   backfill_unfinished: [
     'The full read is not complete: its next run goes on from the checkpoint. To have it now:',
     'walk',

@@ -214,7 +214,7 @@ function toBudgets(
   byRuns: ReadonlyMap<string, number>,
 ): BudgetFacts[] {
   const byCredential = groupBy(configured, ({ credential }) => credential);
-  return rows.flatMap(({ credential, base_spacing_ms, spacing_ms, blocked_until, blocked_reason }) => {
+  return rows.flatMap(({ credential, base_spacing_ms, spacing_ms, blocked_until, blocked_reason, day }) => {
     const sharers = byCredential.get(credential) ?? [];
     // A row that is no longer used is left out.
     if (configured.length > 0 && sharers.length === 0) return [];
@@ -228,6 +228,8 @@ function toBudgets(
         configured_per_minute: limit,
         blocked_until,
         blocked_reason,
+        used_today: day?.used ?? null,
+        allowed_per_day: day?.limit ?? null,
       },
     ];
   });

@@ -93,6 +93,9 @@ export interface BudgetFacts {
   readonly configured_per_minute: number;
   readonly blocked_until: Date | null;
   readonly blocked_reason: string | null;
+  /** Requests of this day, where the account has a limit of a day; null: it has none. */
+  readonly used_today: number | null;
+  readonly allowed_per_day: number | null;
 }
 
 export interface RunFacts extends Omit<RunRecord, 'id' | 'outcome' | 'watermark' | 'error_code' | 'error_message'> {

@@ -43,8 +43,8 @@ describe('/api/status', () => {
     expect(problemsOf(empty.json())).toEqual([]);
     await addEveryState(setup.store);
     await setup.store.query(
-      `insert into sync.budgets (credential, base_spacing_ms, spacing_ms, blocked_until, blocked_reason)
-       values ('tiledesk:x', 307, 614, now() + interval '1 hour', 'rate_limited')`,
+      `insert into sync.budgets (credential, base_spacing_ms, spacing_ms, blocked_until, blocked_reason, day_limit, day_requests, day_ends_at)
+       values ('tiledesk:x', 307, 614, now() + interval '1 hour', 'rate_limited', 5000, 1234, now() + interval '1 hour')`,
     );
     const server = setup.server({
       connections: () => [{ id: ACCOUNT, source: 'tiledesk', credential: 'tiledesk:x', requestsPerMinute: 200 }],
@@ -58,6 +58,8 @@ describe('/api/status', () => {
     expect(full.budgets).toMatchObject([
       { connections: [ACCOUNT], configured_per_minute: 200, allowed_per_minute: 98, blocked_reason: 'rate_limited' },
     ]);
+    expect(full.budgets).toMatchObject([{ used_today: 1_234, allowed_per_day: 5_000 }]);
+    expect((await server.inject('/')).body).toContain('1,234 of 5,000 today');
     expect(full.summary).toMatchObject({ streams: 7, worst: 'blocked' });
   });
 

@@ -288,7 +288,8 @@ describe('every stream', () => {
   it.each([false, true])('of both sources keeps to the rules, STORE_VISITOR_PII=%s', async (storesPii) => {
     const config = loadConfig({ env: { ...env, STORE_VISITOR_PII: String(storesPii) }, cwd: '/', isTerminal: false });
     const client = createHttpClient(() => config, systemClock);
-    const budgetOf = (_: string, perMinute: number) => createLocalBudget(perMinute, systemClock);
+    const budgetOf = ({ requestsPerMinute }: { requestsPerMinute: number }) =>
+      createLocalBudget(requestsPerMinute, systemClock);
     const vaultOf = vaultsIn(config, null);
     const connect = createConnector(config, { logger: silentLogger(), clock: systemClock, client, budgetOf, vaultOf });
     const connections = connect(config.connections);

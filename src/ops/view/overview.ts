@@ -231,6 +231,10 @@ function budgetGauge(budget: BudgetFacts, nowMs: number): Html {
 <meter max="${allowed}" value="${used}" aria-label="Requests per minute">${used}</meter>
 <span class="soft">${count(used)} of ${count(allowed)} used${isSlowed ? html` · <b class="warn">slowed from ${count(configured)}</b>` : null}${
     others > 0 ? html` · shared by ${count(others + 1)} accounts` : null
+  }${
+    budget.allowed_per_day === null
+      ? null
+      : html` · ${count(budget.used_today ?? 0)} of ${count(budget.allowed_per_day)} today`
   }</span>${
     budget.blocked_until === null
       ? null

@@ -36,6 +36,9 @@ interface StateRow {
   readonly probe: number | null;
   readonly probes: number;
   readonly requests: number;
+  readonly day_requests: number;
+  readonly day_ends: number | null;
+  readonly day_limit: number | null;
 }
 
 /**
@@ -59,10 +62,11 @@ function createStorage(
   options: DatabaseBudgetOptions,
 ): BudgetStorage {
   const base = spacingMs(requestsPerMinute);
+  const dayLimit = options.day?.requests ?? null;
   const clock = () => options.now?.() ?? null;
   let last: BudgetState | null = null;
 
-  /** Makes the row, or takes over another limit. */
+  /** Makes the row, or takes over other limits. */
   const ensureRow = async () => {
     const spacing = { base_spacing_ms: base, spacing_ms: base };
     const row = { credential, ...spacing, ...(options.now && { next_free_at: options.now() }) };
@@ -71,12 +75,18 @@ function createStorage(
       where: { credential, base_spacing_ms: { not: base } },
       data: { ...spacing, version: { increment: 1 } },
     });
+    const others = dayLimit === null ? [] : [{ day_limit: null }];
+    await prisma.syncBudget.updateMany({
+      where: { credential, OR: [{ day_limit: { not: dayLimit } }, ...others] },
+      data: { day_limit: dayLimit, version: { increment: 1 } },
+    });
   };
 
   const readRow = async (): Promise<StateRow | undefined> => {
     const [row] = await prisma.$queryRaw<StateRow[]>`
       select (extract(epoch from coalesce(${clock()}::timestamptz, clock_timestamp())) * 1000)::float8 as now, version,
         base_spacing_ms, spacing_ms, blocked_reason, learnt_spacing_ms, learnt_limit, failures, failure_reason, probes, requests::float8 as requests,
+        day_requests, day_limit, (extract(epoch from day_ends_at) * 1000)::float8 as day_ends,
         (extract(epoch from next_free_at) * 1000)::float8 as next_free, (extract(epoch from fast_free_at) * 1000)::float8 as fast_free,
         (extract(epoch from blocked_until) * 1000)::float8 as blocked, (extract(epoch from fast_busy_until) * 1000)::float8 as fast_busy,
         (extract(epoch from bulk_busy_until) * 1000)::float8 as bulk_busy, (extract(epoch from learnt_at) * 1000)::float8 as learnt,
@@ -105,7 +115,7 @@ function createStorage(
         learnt_at = to_timestamp(${learnt?.at ?? null}::float8 / 1000), failures = ${circuit.failures}::int, failure_reason = ${circuit.reason},
         failing_since = to_timestamp(${circuit.failingSince}::float8 / 1000), opened_at = to_timestamp(${circuit.openedAt}::float8 / 1000),
         wake_at = to_timestamp(${circuit.wakeAt}::float8 / 1000), probe_until = to_timestamp(${circuit.probeUntil}::float8 / 1000),
-        probes = ${circuit.probes}::int
+        probes = ${circuit.probes}::int, day_requests = ${state.day?.requests ?? 0}::int, day_ends_at = to_timestamp(${state.day?.endsAt ?? null}::float8 / 1000)
       from quick where credential = ${credential} and version = ${version}
       returning (extract(epoch from coalesce(${clock()}::timestamptz, clock_timestamp())) * 1000)::float8 as now`;
     return written?.now ?? null;
@@ -114,7 +124,7 @@ function createStorage(
   const read = async (): Promise<KnownBudget> => {
     for (;;) {
       const row = await readRow();
-      if (row?.base_spacing_ms === base)
+      if (row?.base_spacing_ms === base && row.day_limit === dayLimit)
         return { version: row.version, state: stateOf(row), now: row.now, at: performance.now() };
       await ensureRow();
     }
@@ -203,5 +213,6 @@ function stateOf(row: StateRow): BudgetState {
       probes: row.probes,
     },
     requests: row.requests,
+    day: row.day_ends === null ? null : { requests: row.day_requests, endsAt: row.day_ends },
   };
 }
