@@ -1,21 +1,28 @@
 import type { App } from '../src/app.ts';
 import type { Logger } from '../src/logger.ts';
-import { noteNextPoll, readLastChange } from '../src/store/engine/polls.ts';
+import { noteNextPoll, readLastChange, readPollDemands } from '../src/store/engine/polls.ts';
+import { readDayLeft } from '../src/store/reports/budget-status.ts';
 import type { RunResult } from '../src/sync/run-pass.ts';
 import type { QueuedRun } from './queue-backend.ts';
 import { describeError } from './queue-watch.ts';
 import { enqueueRun, type Queues } from './queues.ts';
 import type { RunJob } from './run-job.ts';
 
-/** What the next interval depends on. */
-interface PollFacts {
+/** What a stream asks of the requests of its credential. */
+export interface Demand {
   /** Since the last change that was seen, in ms. */
   readonly sinceChangeMs: number;
-  /** Requests that a look costs when nothing is new. */
+  /** Requests that a pass costs, as {@link costAfter} counts them. */
   readonly requests: number;
-  /** Streams of the same credential whose intervals adapt. */
-  readonly streams: number;
+}
+
+/** What the next interval depends on. */
+interface PollFacts extends Demand {
+  /** The other streams of the credential whose intervals adapt. */
+  readonly others: readonly Demand[];
   readonly requestsPerMinute: number;
+  /** Requests that are left of a limited day, and for how long; null: no limit of a day. */
+  readonly dayLeft?: { readonly requests: number; readonly forMs: number } | null;
   /** The interval that this pass was asked for with, and how late it began; null: a tick asked for it. */
   readonly last: { readonly intervalMs: number; readonly lateMs: number } | null;
   /** Default: 15 seconds. */
@@ -27,22 +34,39 @@ const LEAST_MS = 15_000;
 export const MOST_MS = 5 * 60_000;
 /** An eighth of the time since the last change: what changes every minute is seen within a quarter of that. */
 const PART_OF_QUIET = 8;
-/** Of the request budget, for all streams of a credential together. It limits how often passes begin, never how much one reads. */
+/** Of the request budget, for the passes of all streams of a credential together. It limits how often they begin, never how much one reads. */
 const PART_OF_BUDGET = 0.1;
+/** What a pass that brings something reads after its first request counts this part: it is reading, not looking. */
+const PART_OF_READING = 0.25;
 
-/** How long after a pass the next one begins, in ms; where it is {@link MOST_MS}, with the next tick. */
+/** How long after the start of a pass the next one begins, in ms; where it is {@link MOST_MS}, with the next tick. Longer only where a limited day has to last. */
 export function pollAfterMs(facts: PollFacts): number {
-  const { sinceChangeMs, requests, streams, requestsPerMinute, last, leastMs = LEAST_MS } = facts;
-  const affordedMs = (60_000 * requests * streams) / (requestsPerMinute * PART_OF_BUDGET);
-  const wantedMs = Math.max(leastMs, sinceChangeMs / PART_OF_QUIET, affordedMs);
+  const { others, requestsPerMinute, dayLeft = null, last, leastMs = LEAST_MS } = facts;
+  const wantedOf = ({ sinceChangeMs }: Demand) => Math.min(MOST_MS, Math.max(leastMs, sinceChangeMs / PART_OF_QUIET));
+  const wantedPerMinute = [facts, ...others].reduce((sum, one) => sum + (60_000 * one.requests) / wantedOf(one), 0);
+  // Where all together want more than there is, each waits longer by the same factor: a quiet stream, which wants little, takes little from a busy one.
+  // Of a limited day the polls plan with a part of what is left, so that it lasts until the end where all of them have much to read.
+  const dayPerMinute =
+    dayLeft === null ? Number.POSITIVE_INFINITY : (dayLeft.requests * PART_OF_READING * 60_000) / dayLeft.forMs;
+  const perMinute = Math.min(requestsPerMinute * PART_OF_BUDGET, dayPerMinute);
+  const affordedMs = wantedOf(facts) * Math.max(1, wantedPerMinute / perMinute);
+  const mostMs = dayLeft === null ? MOST_MS : Math.max(MOST_MS, dayLeft.forMs);
   // Where the lane cannot keep up, all intervals grow instead of piling up.
   const isLate = last !== null && last.lateMs > last.intervalMs / 2;
-  const intervalMs = Math.round(isLate ? Math.max(wantedMs, last.intervalMs * 2) : wantedMs);
-  return Math.min(intervalMs, MOST_MS);
+  return Math.min(mostMs, Math.round(isLate ? Math.max(affordedMs, last.intervalMs * 2) : affordedMs));
+}
+
+/**
+ * What the next pass will cost, by what this one did. At most twice what was known: a pass that had much to read, or asked about the server first, does not
+ * make the next ones rare.
+ */
+export function costAfter({ requests, hasNews }: { requests: number; hasNews: boolean }, known: number | null): number {
+  const more = Math.max(0, requests - 1) * (hasNews ? PART_OF_READING : 1);
+  return Math.min(1 + more, 2 * (known ?? 1));
 }
 
 interface PollingParts {
-  readonly app: Pick<App, 'config' | 'streams' | 'scheduleOf' | 'database' | 'clock'>;
+  readonly app: Pick<App, 'config' | 'findStream' | 'scheduleOf' | 'database' | 'clock'>;
   readonly queues: Queues;
   readonly logger: Logger;
   readonly leastMs?: number | undefined;
@@ -61,9 +85,6 @@ export class Polling {
   readonly #parts: PollingParts;
   /** By job: what follows once it is completed; before, it would count as the same run. */
   readonly #following = new Map<string, RunJob>();
-  /** By stream: the fewest requests of a pass. */
-  readonly #costs = new Map<string, number>();
-  #counted: { readonly streams: App['streams']; readonly byCredential: ReadonlyMap<string, number> } | null = null;
 
   constructor(parts: PollingParts) {
     this.#parts = parts;
@@ -77,25 +98,33 @@ export class Polling {
     try {
       const { prisma } = app.database;
       const key = { connectionId: connection, stream };
-      const changedAt = await readLastChange(prisma, key);
+      const credential = app.findStream(connection, stream)?.connection.credential;
+      const settings = app.config.connections.find(({ id }) => id === connection);
+      const isDayLimited = settings?.requestsPerDay !== undefined && credential !== undefined;
+      const [changedAt, { own, others }, dayLeft] = await Promise.all([
+        readLastChange(prisma, key),
+        readPollDemands(prisma, key, credential),
+        isDayLimited ? readDayLeft(prisma, credential) : null,
+      ]);
       const now = app.clock.now();
-      const name = `${connection} ${stream}`;
-      const cost = Math.max(1, Math.min(result.requests, this.#costs.get(name) ?? Number.POSITIVE_INFINITY));
-      this.#costs.set(name, cost);
+      const sinceChange = (at: Date | null) => (at === null ? Number.POSITIVE_INFINITY : now - at.getTime());
+      const hasNews = result.created + result.updated + result.deleted > 0;
+      const requests = costAfter({ requests: result.requests, hasNews }, own?.requests ?? null);
       const { poll } = payload;
       const intervalMs = pollAfterMs({
-        sinceChangeMs: changedAt === null ? Number.POSITIVE_INFINITY : now - changedAt.getTime(),
-        requests: cost,
-        streams: this.#streamsBeside(connection, stream),
-        requestsPerMinute:
-          app.config.connections.find(({ id }) => id === connection)?.requestsPerMinute ?? CAUTIOUS_PER_MINUTE,
-        leastMs,
+        ...{ sinceChangeMs: sinceChange(changedAt), requests },
+        others: others.map((one) => ({ sinceChangeMs: sinceChange(one.changedAt), requests: one.requests })),
+        requestsPerMinute: settings?.requestsPerMinute ?? CAUTIOUS_PER_MINUTE,
+        ...{ dayLeft, leastMs },
         last: poll === undefined ? null : { intervalMs: poll.intervalMs, lateMs: startedAt - poll.dueAt },
       });
-      const isTick = intervalMs === MOST_MS;
-      await noteNextPoll(prisma, key, { intervalMs, isTick });
+      // A tick does nothing while a pass waits: an interval that is longer than the pause between two ticks is kept to.
+      const isTick = intervalMs === MOST_MS && dayLeft === null;
+      await noteNextPoll(prisma, key, { intervalMs, isTick, changedAt, requests });
       if (isTick) return;
-      const next = { dueAt: now + intervalMs, intervalMs };
+      // From start to start, but with a pause in any case.
+      const delayMs = Math.round(Math.max(intervalMs / 2, startedAt + intervalMs - now));
+      const next = { dueAt: now + delayMs, intervalMs: delayMs };
       this.#following.set(job.id ?? '', { connection, stream, pass, trigger: 'schedule', poll: next });
     } catch (error) {
       logger.warn({ connection, stream, reason: describeError(error) }, NEXT_TICK);
@@ -111,18 +140,5 @@ export class Polling {
       const { connection, stream } = next;
       this.#parts.logger.warn({ connection, stream, reason: describeError(error) }, NEXT_TICK);
     });
-  }
-
-  #streamsBeside(connectionId: string, stream: string): number {
-    const { streams } = this.#parts.app;
-    if (this.#counted?.streams !== streams) {
-      const byCredential = new Map<string, number>();
-      for (const { credential = '', schedule } of streams) {
-        if (schedule.isAdaptive) byCredential.set(credential, (byCredential.get(credential) ?? 0) + 1);
-      }
-      this.#counted = { streams, byCredential };
-    }
-    const own = streams.find((one) => one.connectionId === connectionId && one.stream === stream);
-    return this.#counted.byCredential.get(own?.credential ?? '') ?? 1;
   }
 }

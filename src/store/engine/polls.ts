@@ -1,6 +1,6 @@
 import type { PrismaClient } from '../../generated/prisma/client.ts';
 import { addMs, databaseNow } from '../database-time.ts';
-import type { StreamKey } from './streams.ts';
+import { columnsOf, type StreamKey } from './streams.ts';
 
 /** When something last changed in a stream, by its runs that are kept; null: they saw no change. */
 export async function readLastChange(prisma: PrismaClient, { connectionId, stream }: StreamKey): Promise<Date | null> {
@@ -15,7 +15,34 @@ export async function readLastChange(prisma: PrismaClient, { connectionId, strea
   return run && (run.ended_at ?? run.started_at);
 }
 
-interface NextPoll {
+/** What is known of a stream whose interval adapts. */
+export interface PollDemand {
+  /** When something last changed in it, as far as was seen; null: never. */
+  readonly changedAt: Date | null;
+  /** Requests that a pass costs. */
+  readonly requests: number;
+}
+
+/** The stream itself, null before its first pass, and the others whose requests are paid from the same budget. */
+export async function readPollDemands(
+  prisma: PrismaClient,
+  key: StreamKey,
+  credential: string | undefined,
+): Promise<{ readonly own: PollDemand | null; readonly others: readonly PollDemand[] }> {
+  const rows = await prisma.syncStream.findMany({
+    where: {
+      ...{ enabled: true, paused_at: null, pass_requests: { not: null }, interval_seconds: { not: null } },
+      ...(credential === undefined ? columnsOf(key) : { credential }),
+    },
+    select: { connection_id: true, stream: true, changed_at: true, pass_requests: true },
+  });
+  const isOwn = (row: (typeof rows)[number]) => row.connection_id === key.connectionId && row.stream === key.stream;
+  const demandOf = (row: (typeof rows)[number]) => ({ changedAt: row.changed_at, requests: row.pass_requests ?? 1 });
+  const own = rows.find(isOwn);
+  return { own: own ? demandOf(own) : null, others: rows.filter((row) => !isOwn(row)).map(demandOf) };
+}
+
+interface NextPoll extends PollDemand {
   readonly intervalMs: number;
   /** The next pass comes with a tick of the schedule. */
   readonly isTick: boolean;
@@ -24,13 +51,13 @@ interface NextPoll {
 /** Notes when a stream is read next, for those who look. */
 export async function noteNextPoll(
   prisma: PrismaClient,
-  { connectionId, stream }: StreamKey,
-  { intervalMs, isTick }: NextPoll,
+  key: StreamKey,
+  { intervalMs, isTick, changedAt, requests }: NextPoll,
 ): Promise<void> {
   const next_due_at = isTick ? null : addMs(await databaseNow(prisma), intervalMs);
   await prisma.syncStream.updateMany({
-    where: { connection_id: connectionId, stream },
-    data: { next_due_at, interval_seconds: intervalMs / 1000 },
+    where: columnsOf(key),
+    data: { next_due_at, interval_seconds: intervalMs / 1000, changed_at: changedAt, pass_requests: requests },
   });
 }
 
