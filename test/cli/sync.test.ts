@@ -1,4 +1,6 @@
-import { readFile } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
@@ -89,6 +91,20 @@ describe('sync', () => {
     expect(leads).toMatchObject({ pass: 'incremental', created: 0, updated: 1, watermark: expect.any(Object) });
     expect(requests).toMatchObject({ pass: 'incremental', created: 0 });
     expect(await differences()).toEqual(ALL_EQUAL);
+  });
+
+  it('loads no library that it does not use', async () => {
+    const file = join(tmpdir(), `leadmirror-loaded-${randomUUID()}.json`);
+    const program = `import { createRequire } from 'node:module'; import { writeFileSync } from 'node:fs';
+      process.on('exit', () => writeFileSync(${JSON.stringify(file)}, JSON.stringify(
+        Object.keys(createRequire('/').cache))))`;
+    const NODE_OPTIONS = `--import=data:text/javascript,${encodeURIComponent(program)}`;
+    const { code } = await cli.runProcess(['sync', 'tiledesk.departments'], { env: env({ NODE_OPTIONS }) });
+    expect(code).toBe(0);
+    const loaded = await readFile(file, 'utf8').finally(() => rm(file, { force: true }));
+    expect(loaded).toContain('node_modules/undici/');
+    for (const name of ['prom-client', '@opentelemetry/api', 'yaml', 'cli-table3', 'fastify', 'bullmq'])
+      expect(loaded).not.toContain(`node_modules/${name}/`);
   });
 
   it('prints one line a stream for people', async () => {
