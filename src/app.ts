@@ -120,7 +120,7 @@ async function assemble(
     budgetOf: ({ credential, requestsPerMinute, requestsPerDay }) =>
       createDatabaseBudget(prisma, credential, requestsPerMinute, {
         requestTimeoutMs: config.http.timeoutMs,
-        day: dayLimit(requestsPerDay, config.sync.timezone),
+        day: dayLimit(requestsPerDay, () => current.sync.timezone),
       }),
   };
   const connectConfigured = createConnector(config, {

@@ -28,9 +28,11 @@ export interface Account {
   readonly requestsPerDay?: number | undefined;
 }
 
-/** The limit of a calendar day in this time zone. */
-export const dayLimit = (requests: number | undefined, timezone: string): DayLimit | undefined =>
-  requests === undefined ? undefined : { requests, endOf: (nowMs) => nextTick({ cron: '0 0 * * *', timezone }, nowMs) };
+/** The limit of a calendar day in a time zone, which a reload of the configuration may change. */
+export const dayLimit = (requests: number | undefined, timezone: () => string): DayLimit | undefined =>
+  requests === undefined
+    ? undefined
+    : { requests, endOf: (nowMs) => nextTick({ cron: '0 0 * * *', timezone: timezone() }, nowMs) };
 
 /** The way to one account's server: each request within the account's budget, tried again where that helps. */
 export type UpstreamOf = (account: Account) => Upstream;

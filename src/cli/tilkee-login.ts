@@ -59,7 +59,7 @@ export async function tilkeeLogin(options: TilkeeLoginOptions, proc: CommandProc
       const upstream = createUpstream({
         client,
         budget: createDatabaseBudget(database.prisma, tilkeeCredential(settings), settings.requestsPerMinute, {
-          day: dayLimit(settings.requestsPerDay, config.sync.timezone),
+          day: dayLimit(settings.requestsPerDay, () => config.sync.timezone),
         }),
         clock: systemClock,
         logger,

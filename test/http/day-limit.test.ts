@@ -11,7 +11,7 @@ const HOUR = 3_600_000;
 
 function setup(requests: number, timezone = 'UTC') {
   const clock = createTestClock();
-  const day = dayLimit(requests, timezone);
+  const day = dayLimit(requests, () => timezone);
   const startsAt = day?.endOf(clock.now()) ?? 0;
   // The day begins at midnight.
   clock.advance(startsAt - clock.now());
@@ -56,10 +56,10 @@ it('counts a slot after midnight for the day in which the request is sent', asyn
 });
 
 it('counts the day of the time zone, also where one has 25 hours', () => {
-  const rome = dayLimit(100, 'Europe/Rome');
+  const rome = dayLimit(100, () => 'Europe/Rome');
   expect(rome?.endOf(Date.UTC(2026, 0, 5, 12))).toBe(Date.UTC(2026, 0, 5, 23));
   expect(rome?.endOf(Date.UTC(2026, 9, 24, 22))).toBe(Date.UTC(2026, 9, 25, 23));
-  expect(dayLimit(undefined, 'UTC')).toBeUndefined();
+  expect(dayLimit(undefined, () => 'UTC')).toBeUndefined();
 });
 
 it('postpones a request that the day has no room for, with its own code and until the end of the day', async () => {

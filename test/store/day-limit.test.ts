@@ -26,7 +26,7 @@ const HOUR = 3_600_000;
 it('never grants three workers more than the day may have, at whatever moment and in whatever lane they ask', async () => {
   const LIMIT = 60;
   let now = Date.UTC(2026, 10, 22, 2, 10);
-  const day = dayLimit(LIMIT, 'UTC');
+  const day = dayLimit(LIMIT, () => 'UTC');
   const workers = [store, ...others].map(({ prisma }) =>
     createDatabaseBudget(prisma, 'three workers', 100_000, { now: () => new Date(now), day }),
   );
@@ -49,7 +49,7 @@ it('shows that the day is used up and until when, and goes on when the limit is 
   const stream = { connectionId: CONNECTION, stream: 'tiledesk.leads', freshWithinSeconds: 900, credential };
   await registerStreams(store.prisma, [stream], { retires: 'always' });
   const create = (requests: number) =>
-    createDatabaseBudget(store.prisma, credential, 100_000, { day: dayLimit(requests, 'UTC') });
+    createDatabaseBudget(store.prisma, credential, 100_000, { day: dayLimit(requests, () => 'UTC') });
   const small = create(3);
   const take = async (count: number, budget = small) => {
     const taken = [];
@@ -63,7 +63,7 @@ it('shows that the day is used up and until when, and goes on when the limit is 
 
   const own = async () => (await readBudgets(store.prisma)).find((one) => one.credential === credential);
   const endsAt = (await own())?.day?.endsAt;
-  expect(endsAt?.getTime()).toBe(dayLimit(3, 'UTC')?.endOf(Date.now()));
+  expect(endsAt?.getTime()).toBe(dayLimit(3, () => 'UTC')?.endOf(Date.now()));
   expect(await own()).toMatchObject({ blocked_until: endsAt, blocked_reason: 'day_limit', day: { used: 3, limit: 3 } });
   expect((await readStatus(store.prisma))[0]).toMatchObject({
     ...{ state: 'blocked', reason_code: 'day_limit' },
