@@ -67,6 +67,7 @@ const CONTENT: Readonly<Record<string, readonly [people: string, data: string]>>
   ],
   'tiledesk.requests': [CONVERSATIONS, 'first text, subject, rating, notes, contact data, who took part and when'],
   'tiledesk.messages': [CONVERSATIONS, 'what they wrote, names of senders'],
+  'tiledesk.activities': ['colleagues; visitors who opened a conversation', 'who did what and when, by ids'],
   'tiledesk.project_users': ['colleagues; guests', 'name, e-mail address, role, availability'],
   'tilkee.projects': ['customers, where a project is named after one; colleagues', 'name of the project, owner'],
   'tilkee.items': ['colleagues', 'name of the document, owner'],
