@@ -5,9 +5,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
+import { reportView } from '../../src/ops/report/view.ts';
 import { createOpsServer } from '../../src/ops/server.ts';
+import { ensureHistory } from '../../src/store/mirror/history.ts';
 import { type Report, type ReportQuery, readReport } from '../../src/store/reports/report.ts';
 import { bucketsOf, parseDay, unitOf } from '../../src/store/reports/report-days.ts';
+import { type PastFigures, readPast as readPastOf } from '../../src/store/reports/report-past.ts';
 import { startChromium } from '../helpers/chromium.ts';
 import { type Cli, createCli } from '../helpers/cli.ts';
 import fc from '../helpers/property.ts';
@@ -23,6 +26,10 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'leadmirror-report-'));
   await setup.sync('backfill');
   await setup.client.query("update reporting.settings set time_zone = 'Europe/Rome'");
+  const requests = setup.app.connections.flatMap(({ streams }) => streams.map(({ table }) => table));
+  await ensureHistory(setup.app.database, requests, ['tiledesk.requests']);
+  // As if it had been on for long.
+  await setup.client.query(`update sync.history set on_since = '${HISTORY_SINCE}'`);
   await setup.refresh();
 }, 180_000);
 afterAll(async () => {
@@ -33,6 +40,7 @@ afterAll(async () => {
 });
 
 const read = (query: ReportQuery): Promise<Report> => readReport(setup.app.database.prisma, query);
+const HISTORY_SINCE = '2026-03-10T09:00:00Z';
 const RANGE = { from: '2026-03-01', to: '2026-04-20' } as const;
 
 describe('days, weeks and months', () => {
@@ -140,6 +148,12 @@ async function expected({ from, to }: { from: string; to: string }, connection?:
   };
 }
 
+async function readPast(query: ReportQuery): Promise<PastFigures> {
+  const { past } = await read(query);
+  if (past === null || past === 'too_slow') throw new Error(`the past is ${past}`);
+  return past;
+}
+
 describe('the figures', () => {
   it.each([
     ['of all accounts', undefined],
@@ -178,6 +192,63 @@ describe('the figures', () => {
     }
   });
 
+  it('of the past are those of the versions, from the day on which history was switched on', async () => {
+    const past = await readPast(RANGE);
+    const days = new Map<unknown, { open: number; least: number; most: number }>();
+    for (const row of await setup.rows('select day, open, open_least, open_most from reporting.backlog_daily')) {
+      const { open, least, most } = days.get(row.day) ?? { open: 0, least: 0, most: 0 };
+      const more = { least: least + Number(row.open_least), most: most + Number(row.open_most) };
+      days.set(row.day, { open: open + Number(row.open), ...more });
+    }
+    const shown = past.backlog;
+    expect([shown[0]?.at, shown.at(-1)?.at, shown.length]).toEqual(['2026-03-10', '2026-04-20', 42]);
+    for (const { at, ...values } of shown) expect({ at, ...values }).toEqual({ at, ...days.get(at) });
+    expect(shown.every(({ open, least, most }) => least <= open && open <= most && open > 0)).toBe(true);
+
+    const closed = await setup.rows(
+      `select r.opened_on, t.unassigned_ms_least + t.assigned_ms_least as least, t.unassigned_ms_most + t.assigned_ms_least as most from reporting.status_times t join reporting.requests r using (id)
+       where r.status = 1000 and r.opened_at >= '${HISTORY_SINCE}' and r.opened_on <= '${RANGE.to}'`,
+    );
+    const weeks = past.closings;
+    expect(weeks[0]?.at).toBe('2026-03-09');
+    expect(weeks.reduce((sum, week) => sum + week.closed, 0)).toBe(closed.length);
+    for (const { at, least, most } of weeks) {
+      const end = new Date(Date.parse(at) + 7 * 86_400_000).toISOString().slice(0, 10);
+      const own = closed.filter(({ opened_on: day }) => String(day) >= at && String(day) < end);
+      for (const [name, median] of Object.entries({ least, most })) {
+        const seconds = own.map((row) => Number(row[name]) / 1000);
+        expect(seconds.filter((one) => one <= median).length).toBeGreaterThanOrEqual(own.length / 2);
+        expect(seconds.filter((one) => one >= median).length).toBeGreaterThanOrEqual(own.length / 2);
+      }
+    }
+  });
+
+  it('of the past count by the last known day of each week', async () => {
+    const days = await readPast(RANGE);
+    const weeks = await readPast({ from: '2025-09-01', to: '2026-04-20' });
+    const ends = new Map(days.backlog.map((day) => [day.at, day.open]));
+    expect(weeks.backlog.find(({ at }) => at === '2026-03-16')?.open).toBe(ends.get('2026-03-22'));
+    expect(weeks.backlog.at(-1)).toMatchObject({ at: '2026-04-20', open: ends.get('2026-04-20') });
+  });
+
+  it('of the past are given up where they take too long, and the page says where they are', async () => {
+    const report = await read(RANGE);
+    await setup.client.query('begin; lock table tiledesk.requests_history in access exclusive mode');
+    try {
+      const past = await readPastOf(setup.app.database.prisma, report, 50);
+      expect(past).toBe('too_slow');
+      expect(reportView({ ...report, past: 'too_slow' }, Date.now()).text).toContain('reporting.backlog_daily');
+    } finally {
+      await setup.client.query('rollback');
+    }
+  });
+
+  it('of the past are left out while history is off', async () => {
+    await setup.client.query('update sync.history set off_since = now()');
+    expect((await read(RANGE)).past).toBeNull();
+    await setup.client.query('update sync.history set off_since = null');
+  });
+
   it('of no day are zero and null, not an error', async () => {
     const report = await read({ from: '2001-01-01', to: '2001-01-02' });
     expect(report.requests).toMatchObject({ opened: 0, closed: 0, by_channel: [] });
@@ -206,6 +277,8 @@ describe('the command', () => {
     const [, path = ''] = /With charts: (.*)\n$/.exec(stdout) ?? [];
     const text = await readFile(path, 'utf8');
     expect(text).toContain('<title>leadmirror report, 2026-03-01 to 2026-04-20</title>');
+    expect(text).toMatch(/aria-label="Open at the end of each day: \d+ at the last of them, between \d+ and \d+"/);
+    expect(text).toContain('<h2>Time open until closed, median by week</h2>');
     // Sums only.
     for (const { fullname, email } of setup.tiledesk.data.leads.values()) {
       for (const personal of [fullname, email]) if (personal) expect(text).not.toContain(personal);

@@ -1,4 +1,5 @@
 import type { Report } from '../../store/reports/report.ts';
+import type { PastFigures } from '../../store/reports/report-past.ts';
 
 /** `chart.js` draws it, and the table below it shows the same. */
 export interface TimeChart {
@@ -18,6 +19,46 @@ interface TimeSeries {
   readonly values: readonly (number | null)[];
 }
 
+const line = (label: string, color: TimeSeries['color'], values: TimeSeries['values']): TimeSeries => {
+  return { label, kind: 'line', color, values };
+};
+
+/** Returns the charts that the history of requests gives; null: nothing is known of these days. */
+export function pastCharts({ backlog, closings }: PastFigures, unit: Report['unit']) {
+  const last = backlog.at(-1);
+  const closed = closings.reduce((sum, week) => sum + week.closed, 0);
+  const between = (figures: readonly { readonly least: number; readonly most: number }[]) => [
+    line(
+      'at least',
+      'rest',
+      figures.map(({ least }) => least),
+    ),
+    line(
+      'at most',
+      'partial',
+      figures.map(({ most }) => most),
+    ),
+  ];
+  const open = backlog.map((day) => day.open);
+  const charts: Readonly<Record<'open' | 'closing', TimeChart>> = {
+    open: {
+      title: `Open at the end of each ${unit}`,
+      summary: `${last?.open} at the last of them, between ${last?.least} and ${last?.most}`,
+      write: 'count',
+      at: backlog.map(({ at }) => at),
+      series: [line('open', 'accent', open), ...between(backlog)],
+    },
+    closing: {
+      title: 'Time open until closed, median by week',
+      summary: `the least and the most that it can be, of ${closed} closed requests by the week in which they were opened`,
+      write: 'duration',
+      at: closings.map(({ at }) => at),
+      series: between(closings),
+    },
+  };
+  return { open: backlog.length === 0 ? null : charts.open, closing: closings.length === 0 ? null : charts.closing };
+}
+
 /** Returns the charts over time. */
 export function timeCharts({ requests, response_times: times, satisfaction, links, unit }: Report) {
   const at = requests.by_time.map((point) => point.at);
@@ -26,9 +67,6 @@ export function timeCharts({ requests, response_times: times, satisfaction, link
   };
   const bars = (label: string, values: TimeSeries['values']): TimeSeries => {
     return { label, kind: 'bars', color: 'accent', values };
-  };
-  const line = (label: string, color: TimeSeries['color'], values: TimeSeries['values']): TimeSeries => {
-    return { label, kind: 'line', color, values };
   };
   const spread = (title: string, whose: string, part: 'first_response' | 'resolution') => {
     const median = times.by_time.map((point) => point[`${part}_median_seconds`]);

@@ -2,7 +2,7 @@ import type { Report, Share } from '../../store/reports/report.ts';
 import { ago, count, counted, span, utc } from '../view/format.ts';
 import { type Html, html } from '../view/html.ts';
 import { table } from '../view/table.ts';
-import { type TimeChart, timeCharts } from './charts.ts';
+import { pastCharts, type TimeChart, timeCharts } from './charts.ts';
 
 /** The figures of a report as a page part: whole without a script, which only draws the charts over time. Used by the page's tab and by the file. */
 export function reportView(report: Report, nowMs: number): Html {
@@ -14,6 +14,7 @@ ${tiles(report, nowMs)}
 <div class="figures">
 ${requestFigures(requests, charts.volume)}
 ${funnel.leads === 0 ? null : bars('What became of new leads', 'Step', barsOf(funnel, STEPS), { whole: funnel.leads })}
+${pastFigures(report)}
 ${times.answered === 0 ? null : timeChart(charts.answers)}
 ${times.resolved === 0 ? null : timeChart(charts.resolutions)}
 ${satisfaction.rated === 0 ? null : timeChart(charts.ratings)}
@@ -21,6 +22,15 @@ ${links.sent === 0 ? null : timeChart(charts.links)}
 ${links.sent === 0 ? null : bars('What became of the links', 'Step', barsOf(links, LINK_STEPS), { whole: links.sent })}
 ${backlog.open === 0 ? null : bars('Open now, by age', 'Age', barsOf(backlog, AGES))}
 </div>`;
+}
+
+function pastFigures({ past, unit }: Report): Html | null {
+  if (past === null) return null;
+  if (past === 'too_slow') {
+    return html`<section class="figure wide"><h2>Open at the end of each ${unit}</h2><p class="soft">There are too many versions to count them here within ten seconds. The views <code>reporting.backlog_daily</code> and <code>reporting.status_times</code> have the numbers.</p></section>`;
+  }
+  const { open, closing } = pastCharts(past, unit);
+  return html`${open && timeChart(open)}${closing && timeChart(closing)}`;
 }
 
 function requestFigures(requests: Report['requests'], volume: TimeChart): Html {

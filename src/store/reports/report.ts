@@ -1,10 +1,11 @@
 import { Prisma, type PrismaClient } from '../../generated/prisma/client.ts';
 import { bucketsOf, DAY_MS, dayOf, msOf, type ReportUnit, unitOf } from './report-days.ts';
+import { type PastFigures, readPast } from './report-past.ts';
 
 /**
  * The main figures of schema `reporting` over some days. Sums and percentiles only: no name, address or text of a person.
  *
- * Days are those of each account's own time zone (`reporting.settings`), both ends included. All figures come from one snapshot of the database, so they
+ * Days are those of each account's own time zone (`reporting.settings`), both ends included. All figures but those of the past come from one snapshot of the database, so they
  * agree with each other while syncs go on.
  */
 export interface Report {
@@ -59,6 +60,8 @@ export interface Report {
     readonly percent_read: number | null;
     readonly by_time: readonly { readonly at: string; readonly sent: number; readonly opened: number }[];
   };
+  /** Null: `tiledesk.requests` has no history. */
+  readonly past: PastFigures | 'too_slow' | null;
 }
 
 /** Part of all opened requests; `name` null: none, or the sum of the small rest when `isRest`. */
@@ -96,8 +99,8 @@ const DEFAULT_DAYS = 30;
 const SHARES = 8;
 
 /** Reads the precomputed tables as they are; who wants them newer refreshes them first (`refreshReporting`). */
-export async function readReport(prisma: PrismaClient, query: ReportQuery = {}): Promise<Report> {
-  return prisma.$transaction(
+export async function readReport(prisma: PrismaClient, asked: ReportQuery = {}): Promise<Report> {
+  const report = await prisma.$transaction(
     async (tx) => {
       const [basis] = await tx.$queryRaw<Basis[]>`
         with own as (
@@ -105,7 +108,7 @@ export async function readReport(prisma: PrismaClient, query: ReportQuery = {}):
           from reporting.sources s
           cross join (select time_zone from reporting.settings where connection_id = '*') d
           left join reporting.settings z on z.connection_id = s.connection_id
-          where s.is_enabled and (${query.connection ?? null}::text is null or s.connection_id = ${query.connection ?? null}::text))
+          where s.is_enabled and (${asked.connection ?? null}::text is null or s.connection_id = ${asked.connection ?? null}::text))
         select to_char(now() at time zone (select time_zone from reporting.settings where connection_id = '*'), 'YYYY-MM-DD') as today,
           (select refreshed_at from reporting.refreshes) as refreshed_at,
           coalesce((select array_agg(distinct connection_id) from own), '{}') as connections,
@@ -113,14 +116,15 @@ export async function readReport(prisma: PrismaClient, query: ReportQuery = {}):
           (select case when bool_and(as_of is not null) then min(as_of) end from own) as as_of`;
       if (basis === undefined) throw new Error('the reporting tables hold no settings');
       const { today, ...rest } = basis;
-      const to = query.to ?? later(query.from ?? today, today);
-      const from = query.from ?? dayOf(msOf(to) - (DEFAULT_DAYS - 1) * DAY_MS);
+      const to = asked.to ?? later(asked.from ?? today, today);
+      const from = asked.from ?? dayOf(msOf(to) - (DEFAULT_DAYS - 1) * DAY_MS);
       const range = { from, to, unit: unitOf(from, to) };
       const figures = await readFigures(tx, { ...range, connections: basis.connections });
       return { ...range, ...rest, ...arrange(figures, bucketsOf(from, to, range.unit)) };
     },
     { isolationLevel: 'RepeatableRead', maxWait: 10_000, timeout: 60_000 },
   );
+  return { ...report, past: await readPast(prisma, report) };
 }
 
 const later = (one: string, other: string): string => (one > other ? one : other);
