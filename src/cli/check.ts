@@ -1,7 +1,7 @@
 import { createQueues } from '../../workers/queues.ts';
 import { assertKey, type MirrorDatabase, openMirrorDatabase } from '../app/mirror-database.ts';
 import { loadWithStored } from '../app/stored-connections.ts';
-import { describeConfig } from '../config.ts';
+import { describeConfig, privacyAdvice } from '../config.ts';
 import { DatabaseError } from '../errors.ts';
 import { connectionsOf, lackOfRoom, leastOf } from '../store/connection-room.ts';
 import { checkConnections } from './check-connections.ts';
@@ -38,7 +38,9 @@ export async function check({ json = false }: { readonly json?: boolean }, proc:
     } finally {
       await (database as MirrorDatabase | null)?.close();
     }
-    return list.end({ settings: describeConfig(config), notes: [...notes, ...openFiles] });
+    const privacy = privacyAdvice(config);
+    if (!json) for (const { line, because } of privacy) print(`Privacy ${line} (by default ${because})`);
+    return list.end({ settings: describeConfig(config), notes: [...notes, ...openFiles], privacy });
   });
 }
 

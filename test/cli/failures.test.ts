@@ -287,6 +287,27 @@ it('check names a file with secrets that others may read, and the command that c
   }
 });
 
+it('check lists the defaults that a data protection officer would change, which is no error', async () => {
+  const plain = await cli.run(['check'], { env: environment() });
+  const lines = plain.stdout.split('\n').filter((line) => line.startsWith('Privacy '));
+  expect(lines).toEqual([
+    expect.stringContaining('PRIVACY_PRESET=contact,texts (by default names, addresses'),
+    expect.stringContaining('PRIVACY_UPSTREAM_DELETED=30 (by default rows that are gone upstream are kept for ever)'),
+    expect.stringContaining('PRIVACY_JOURNAL=/'),
+    expect.stringContaining('LEADMIRROR_SECRET_KEY='),
+  ]);
+  const set = {
+    PRIVACY_PRESET: 'texts',
+    PRIVACY_UPSTREAM_DELETED: '30',
+    LEADMIRROR_SECRET_KEY: 'a-key-that-is-long-enough-0123456789',
+  };
+  const json = await cli.run(['check', '--json'], { env: { ...environment(), ...set } });
+  expect((readJson(json) as { privacy: unknown[] }).privacy).toEqual([
+    { variable: 'PRIVACY_JOURNAL', because: expect.any(String), line: expect.any(String) },
+  ]);
+  expect([plain.code, json.code]).toEqual([0, 0]);
+});
+
 describe("the mirror's database", () => {
   it.each([
     {
