@@ -538,6 +538,7 @@ describe('a configuration that is read again', () => {
       REDIS_URL: 'redis://h',
       LEADMIRROR_SECRET_KEY: 'kX9vT2qLm8RzW4pY',
       LEADMIRROR_OLD_SECRET_KEY: 'old',
+      CONNECTION_HOSTS: 'tiledesk.internal',
       HTTP_PROXY: 'http://proxy:3128',
       HTTPS_PROXY: 'http://proxy:3128',
       NO_PROXY: 'localhost',

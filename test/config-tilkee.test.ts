@@ -73,6 +73,7 @@ describe('Tilkee in the environment', () => {
     const settings: TilkeeSettings & { readonly source: 'tilkee' } = only(config);
     expect(settings).toEqual({
       id: 'tilkee:default',
+      configuredIn: 'TILKEE_USERNAME',
       source: 'tilkee',
       auth: {
         kind: 'oauth',
@@ -374,7 +375,7 @@ describe('Tilkee in leadmirror.yaml', () => {
     [{ ...ACCOUNT_KEYS, user_name: 'x' }, `${at}.user_name: is not a known key; did you mean username?`],
     [
       { ...ACCOUNT_KEYS, isEnabled: 'false' },
-      `${at}.isEnabled: is not a known key; known keys are id, source, enabled, schedule, streamSchedules, env, v3Url,`,
+      `${at}.isEnabled: is not a known key; known keys are id, label, source, enabled, schedule, streamSchedules, env, v3Url,`,
     ],
     [{ ...ACCOUNT_KEYS, include: '[none, templates]' }, `${at}.include: has "none" beside other names`],
     [{ ...ACCOUNT_KEYS, v3Url: 'http://x.example' }, `${at}.v3Url: must begin with https://`],

@@ -93,9 +93,17 @@ function fromEnvironment(source: AccountSource, context: ConnectionContext) {
   if (isOwn) {
     const connections = findings.check(source.environment(rules), texts, label) ?? [];
     const offBy = switchOf(source, environment);
-    const configuredIn = label([source.identity]);
+    // The id of a Tilkee account is no variable: then its credential names where it is.
+    const configuredIn = label([
+      [source.identity, ...source.anchors].find((key) => given(key) !== null) ?? source.identity,
+    ]);
     const named = connections.map((each) => ({ ...each, configuredIn }));
-    const account = { connections: named, label: configuredIn, notes: notesOf(source, rules, label), offBy };
+    const account = {
+      connections: named,
+      label: label([source.identity]),
+      notes: notesOf(source, rules, label),
+      offBy,
+    };
     return { source, account, idle: [] };
   }
   // Settings without an account do nothing, which is never what the operator wanted. They are checked all the same.
