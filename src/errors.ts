@@ -124,7 +124,8 @@ export type ConnectionCode =
   | 'connection_changed'
   | 'connection_clash'
   | 'connection_locked'
-  | 'connection_invalid';
+  | 'connection_invalid'
+  | 'connection_busy';
 
 /** An account that the database keeps cannot be used, or not be changed in this way. */
 export class ConnectionError extends LeadmirrorError<ConnectionCode> {}

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { type Clock, systemClock } from '../clock.ts';
 import { privateKeysOf, secretKeysOf } from '../config/account-sources.ts';
 import { isMapping, type Mapping } from '../config/entry.ts';
 import { ConfigError, ConnectionError } from '../errors.ts';
@@ -9,6 +10,13 @@ import {
   removeKeptConnection,
   writeKeptConnection,
 } from '../store/engine/connections.ts';
+import {
+  beginErasure,
+  type ErasedRows,
+  endErasure,
+  eraseRows,
+  isKnownElsewhere,
+} from '../store/engine/erase-connection.ts';
 import { assertSecretKey } from '../store/engine/secret-key.ts';
 import { listStreams } from '../store/engine/streams.ts';
 import type { MirrorDatabase } from './mirror-database.ts';
@@ -93,6 +101,7 @@ export function createConnectionStore({ database: { prisma }, secretKey, load }:
     async edit(id: string, changes: Mapping): Promise<void> {
       const key = await requireKey();
       const row = await read(id);
+      if (row.erasing_at !== null) throw new ConnectionError('connection_busy', `${id} ${ERASING}`);
       const before = row.entry as Mapping;
       for (const fixed of ['id', 'source']) {
         if (fixed in changes && changes[fixed] !== { ...before, id }[fixed]) {
@@ -116,15 +125,61 @@ export function createConnectionStore({ database: { prisma }, secretKey, load }:
 
     /** Ends the mirroring of an account; returns the streams whose rows and runs stay. @throws ConnectionError */
     async remove(id: string): Promise<string[]> {
+      if ((await read(id)).erasing_at !== null) throw new ConnectionError('connection_busy', `${id} ${ERASING}`);
       if (!(await removeKeptConnection(prisma, id))) throw unknownConnection(id);
       const streams = await listStreams(prisma, 'all');
       return streams.flatMap(({ connectionId, stream }) => (connectionId === id ? [stream] : []));
     },
+    /**
+     * Erases everything of an account, also of one that was removed before; goes on where it was stopped. Returns the rows by table.
+     * @throws ConnectionError: `connection_busy` while another process still has the account
+     */
+    async erase(id: string, { signal, clock = systemClock }: EraseOptions): Promise<ErasedRows> {
+      const { unusable } = load([{ id, entry: {}, secrets: {} }]);
+      if (unusable.some(({ code }) => code === 'connection_clash')) {
+        throw new ConnectionError(
+          'connection_clash',
+          `${id} is configured, and would be mirrored again: remove it there first`,
+        );
+      }
+      if (!(await beginErasure(prisma, id))) throw unknownConnection(id);
+      const before = await eraseRows(prisma, id, signal);
+      // Runs are ended and none begins; but the scheduler that leads would list the streams again.
+      const until = clock.now() + GIVEN_UP_MS;
+      while (await isKnownElsewhere(prisma, id)) {
+        if (clock.now() > until)
+          throw new ConnectionError('connection_busy', `The rows of ${id} are erased. ${STILL_KNOWN}`);
+        await clock.sleep(NOTICED_MS, signal);
+      }
+      const after = await eraseRows(prisma, id, signal);
+      await endErasure(prisma, id);
+      return sumOf(before, after);
+    },
   };
+}
+
+interface EraseOptions {
+  readonly signal: AbortSignal;
+  readonly clock?: Clock;
+}
+
+const NOTICED_MS = 1_000;
+/** Processes notice within ten seconds, and report it within ten more. */
+const GIVEN_UP_MS = 120_000;
+
+const STILL_KNOWN =
+  'Another process still has it in its configuration, so it is not finished: remove it from its leadmirror.yaml, or stop it, and repeat the command';
+
+function sumOf(...parts: readonly ErasedRows[]): ErasedRows {
+  const sum: ErasedRows = {};
+  for (const [table, count] of parts.flatMap((part) => Object.entries(part))) sum[table] = (sum[table] ?? 0) + count;
+  return sum;
 }
 
 const NO_KEY =
   'is not set; what is secret of an account is kept in the database only encrypted. Make one with: openssl rand -hex 32, and give it to every process';
+
+const ERASING = 'is being erased: `leadmirror connection remove <id> --erase` goes on with it';
 
 const unknownConnection = (id: string): ConnectionError =>
   new ConnectionError(

@@ -48,8 +48,10 @@ export function addConnectionCommands(group: Command, proc: CommandProcess): voi
 
   group
     .command('remove')
-    .description('end the mirroring of an account; its rows and runs stay')
+    .description('end the mirroring of an account; its rows and runs stay, unless --erase is given')
     .argument('<id>', 'as connection list shows it')
+    .option('--erase', 'delete everything of it: rows, history, quarantine, runs, secrets')
+    .option('--yes', 'erase without a question')
     .option(...JSON_OPTION)
     .action(async (id, options) => (await load()).removeConnection(id, options, proc));
 }

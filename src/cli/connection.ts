@@ -7,6 +7,8 @@ import { createCheckList } from './check-results.ts';
 import { type CommandContext, type CommandProcess, runOnDatabase, UsageError } from './command.ts';
 import { readSecrets, type SecretOptions, splitPair } from './connection-secrets.ts';
 import { EXIT } from './exit-codes.ts';
+import { formatCount } from './format.ts';
+import { createAsker } from './init/ask.ts';
 
 interface ConnectionOptions extends SecretOptions {
   readonly id?: string;
@@ -64,9 +66,11 @@ export async function listConnections(options: { readonly json?: boolean }, proc
 
 export async function removeConnection(
   id: string,
-  options: { readonly json?: boolean },
+  options: { readonly json?: boolean; readonly erase?: boolean; readonly yes?: boolean },
   proc: CommandProcess,
 ): Promise<void> {
+  if (options.erase) return eraseConnection(id, options, proc);
+  if (options.yes) throw new UsageError('--yes goes with --erase');
   await withStore(options, proc, async (store, { printResult }) => {
     const kept = await store.remove(id);
     printResult(options.json, { removed: id, kept }, () => [
@@ -75,6 +79,32 @@ export async function removeConnection(
     ]);
   });
 }
+
+/** Takes everything of an account, after a question. */
+async function eraseConnection(
+  id: string,
+  options: { readonly json?: boolean; readonly yes?: boolean },
+  proc: CommandProcess,
+): Promise<void> {
+  await withStore(options, proc, async (store, { printResult, signal }) => {
+    if (!options.yes) {
+      if (proc.stdin.isTTY !== true) throw new UsageError('Without a terminal, --erase needs --yes');
+      const ask = createAsker({ input: proc.stdin, output: proc.stderr, signal });
+      const typed = await ask.text({
+        message: `Everything of ${id} will be deleted: rows, history, runs, secrets. Type its id:`,
+      });
+      if (typed !== id) throw new UsageError('That is not its id; nothing was erased');
+    }
+    const erased = await store.erase(id, { signal });
+    printResult(options.json, { erased: id, rows: erased }, () => [
+      ...Object.entries(erased).map(([table, count]) => `  ${table}: ${formatCount(count)}`),
+      `${id} is erased, with its secrets. ${NOT_REACHED}`,
+    ]);
+  });
+}
+
+const NOT_REACHED =
+  'Not reached: the upstream itself, backups, replicas until they have caught up, exports, and old versions of rows in the files until Postgres vacuums them. Hashes that keep erased persons from coming back stay.';
 
 /** Tries one account of the database, or all of them; changes nothing. */
 export async function checkKept(

@@ -50,6 +50,7 @@ const STATUSES: Readonly<Record<string, number>> = {
   consumer_behind: 410,
   connection_exists: 409,
   connection_changed: 409,
+  connection_busy: 409,
   connection_unknown: 404,
 };
 
