@@ -4,16 +4,34 @@ import { FEED_DAYS } from '../store/mirror/feed.ts';
 export interface KeptFor {
   readonly what: string;
   readonly rule: string;
-  /** Null: for ever. */
+  /** Null: for ever, or as the rule names it. */
   readonly days: number | null;
+}
+
+/** A rule that removes rows or texts some time after an event. */
+interface Rule {
+  readonly stream: string;
+  readonly since: string;
+  readonly after: string;
+  readonly do: string;
 }
 
 /** What is removed when, as configured. */
 export function retentionInForce({ retention, history, runRetentionDays }: Config): readonly KeptFor[] {
   const { upstreamDeletedDays, quarantine } = retention;
+  const rules = 'rules' in retention ? (retention.rules as readonly Rule[]) : [];
   const daysAfter = (days: number, event: string) => ({ days, rule: `removed ${days} days after ${event}` });
   return [
-    { what: 'rows of the mirror', days: null, rule: 'kept as long as the upstream has them' },
+    ...rules.map((rule) => ({
+      what: rule.do === 'texts' ? `texts in ${rule.stream}` : `rows of ${rule.stream}`,
+      days: null,
+      rule: `removed ${rule.after} after: ${rule.since.replaceAll('_', ' ')}`,
+    })),
+    {
+      what: rules.length === 0 ? 'rows of the mirror' : 'all other rows of the mirror',
+      days: null,
+      rule: 'kept as long as the upstream has them',
+    },
     {
       what: 'rows that are gone upstream',
       ...(upstreamDeletedDays === null
