@@ -1,7 +1,7 @@
 /**
  * How fast questions are answered: 1,000,000 requests, 300,000 leads, 100,000 links and 300,000 visits, written straight into the mirrored tables.
  * Tells how long the first computation, a refresh after a minute's changes and one after none take; then the time of every view, read to its last row, and of
- * every recipe of docs/sql.md, the slowest of three. A second is the bound; a recipe may scan no mirrored table.
+ * every recipe of docs/sql.md, the slowest of three. A second is the bound, of the first fifteen recipes a tenth of it; a recipe may scan no mirrored table.
  *
  * DATABASE_URL: an empty database of yours, left as it is filled; without it a Postgres of its own. BENCH_REQUESTS changes the size of everything.
  */
@@ -24,6 +24,10 @@ const VOLUME = {
   visits: Math.ceil(REQUESTS * 0.3),
 };
 const BOUND_MS = 1_000;
+/** What the leads of support and of sales ask. */
+const QUESTIONS = { count: 15, boundMs: 100 } as const;
+/** One row per request or link: to hand out all of them takes its time, a question about a period does not. */
+const LONG_VIEWS: Readonly<Record<string, string>> = { requests: 'opened_on', link_journeys: 'sent_on' };
 const MIRRORED = /"Node Type": ?"Seq Scan"[^{}]*?"Schema": ?"(?:tiledesk|tilkee)"/;
 
 interface Plan {
@@ -50,12 +54,12 @@ try {
     const [plan] = rows[0]['QUERY PLAN'] as [Plan];
     return { ms: plan['Execution Time'] + plan['Planning Time'], plan: JSON.stringify(plan) };
   };
-  const verdictOf = async (name: string, query: string): Promise<Verdict> => {
+  const verdictOf = async (name: string, query: string, boundMs = BOUND_MS): Promise<Verdict> => {
     const runs = [await explain(query), await explain(query), await explain(query)];
     const ms = Math.max(...runs.map((run) => run.ms));
     const scans = runs.some(({ plan }) => MIRRORED.test(plan));
     const value = `${Math.round(ms)} ms${scans ? ', scans a mirrored table' : ''}`;
-    return { name, value, isWell: ms < BOUND_MS && !scans, bound: 'under 1 s' };
+    return { name, value, isWell: ms < boundMs && !scans, bound: `under ${boundMs} ms` };
   };
 
   const filled = await timed(() => fillMirror(sql, VOLUME));
@@ -77,16 +81,18 @@ try {
   );
   for (const { name } of views) {
     const query = `select * from reporting.${name}`;
-    if (name !== 'requests') verdicts.push(await verdictOf(`reporting.${name}`, query));
+    const day = LONG_VIEWS[name];
+    if (day === undefined) verdicts.push(await verdictOf(`reporting.${name}`, query));
     else {
-      // One row per request: to hand out a million rows takes its time, a question about them does not.
-      verdicts.push({ name: 'reporting.requests, every row', value: `${Math.round((await explain(query)).ms)} ms` });
-      const month = `${query} where opened_on > current_date - 30`;
-      verdicts.push(await verdictOf('reporting.requests, the last thirty days', month));
+      verdicts.push({ name: `reporting.${name}, every row`, value: `${Math.round((await explain(query)).ms)} ms` });
+      const month = `${query} where ${day} > current_date - 30`;
+      verdicts.push(await verdictOf(`reporting.${name}, the last thirty days`, month));
     }
   }
   for (const { number, question, sql: query } of readRecipes()) {
-    verdicts.push(await verdictOf(`${number}. ${question}`, query));
+    verdicts.push(
+      await verdictOf(`${number}. ${question}`, query, number > QUESTIONS.count ? BOUND_MS : QUESTIONS.boundMs),
+    );
   }
   printVerdicts(`${REQUESTS} requests`, verdicts);
   await saveReport('reporting', verdicts);

@@ -283,6 +283,7 @@ describe('init', () => {
       POSTGRES_PASSWORD: expect.stringMatching(/^\w{48}$/),
       REDIS_PASSWORD: expect.stringMatching(/^\w{48}$/),
       GRAFANA_PASSWORD: expect.stringMatching(/^\w{48}$/),
+      GRAFANA_DB_PASSWORD: expect.stringMatching(/^\w{48}$/),
       OPS_TOKEN: expect.stringMatching(/^\w{48}$/),
     });
     expect(await makeEnv(false)).toEqual(first);

@@ -69,8 +69,8 @@ it('and names every model of schema.prisma', () => {
   ).toEqual([]);
 });
 
-it('deploy/dbt/sources.yml is current: npm run docs:dictionary', async () => {
-  expect(read('deploy/dbt/sources.yml')).toBe(renderSources(await readCatalog(client)));
+it('deploy/dbt/models/sources.yml is current: npm run docs:dictionary', async () => {
+  expect(read('deploy/dbt/models/sources.yml')).toBe(renderSources(await readCatalog(client)));
 });
 
 interface Source {
@@ -87,7 +87,7 @@ it('its freshness tests ask as dbt does, and get the age of the oldest account',
     insert into tiledesk.requests (connection_id, id, status, created_at, raw, content_hash, run_id)
       select 'tiledesk:' || c, c, 100, now(), '{}', '', 1 from unnest(array['a', 'b']) c`);
   await client.query('select reporting.refresh()');
-  const { sources } = parse(read('deploy/dbt/sources.yml')) as { sources: Source[] };
+  const { sources } = parse(read('deploy/dbt/models/sources.yml')) as { sources: Source[] };
   const asked: Record<string, unknown> = {};
   for (const { schema, tables } of sources) {
     for (const { name, config } of tables) {

@@ -1,4 +1,4 @@
-/** Writes docs/data-dictionary.md and deploy/dbt/sources.yml anew, from a database that is migrated for it. */
+/** Writes docs/data-dictionary.md and deploy/dbt/models/sources.yml anew, from a database that is migrated for it. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import pg from 'pg';
@@ -21,7 +21,7 @@ try {
     process.stdout.write(`${path} written\n`);
   };
   await write('docs/data-dictionary.md', renderDictionary(tables));
-  await write('deploy/dbt/sources.yml', renderSources(tables));
+  await write('deploy/dbt/models/sources.yml', renderSources(tables));
 } finally {
   await server.stop();
 }

@@ -31,10 +31,10 @@ function renderTable(table: CatalogTable): string {
 
 const cell = (text: string | null): string => (text ?? '').replaceAll('|', '\\|').replaceAll('\n', ' ');
 
-/** Often empty: nothing is open, nobody rated. What an empty table tells of its age is nothing. */
-const OFTEN_EMPTY = ['open_backlog', 'csat'];
+/** Often empty, so that they have no age (nothing is open, nobody rated), or as old as another one that is asked. */
+const WITHOUT_AGE = ['open_backlog', 'csat', 'link_journeys'];
 
-/** deploy/dbt/sources.yml. The age of a view is the age of its oldest account, not the newest. */
+/** deploy/dbt/models/sources.yml. The age of a view is the age of its oldest account, not the newest. */
 export function renderSources(tables: readonly CatalogTable[]): string {
   const oldest = (condition: string) =>
     `(select min(coalesce(f.as_of, timestamptz '1970-01-01')) from reporting.freshness f where ${condition})`;
@@ -57,7 +57,7 @@ export function renderSources(tables: readonly CatalogTable[]): string {
         },
         tables: views.map((view) => {
           const own = view.name === 'freshness' ? "f.reads = 'itself'" : `f.relation = 'reporting.${view.name}'`;
-          const config = OFTEN_EMPTY.includes(view.name) ? { freshness: null } : { loaded_at_field: oldest(own) };
+          const config = WITHOUT_AGE.includes(view.name) ? { freshness: null } : { loaded_at_field: oldest(own) };
           return { name: view.name, description: view.comment ?? '', config, columns: columnsOf(view) };
         }),
       },

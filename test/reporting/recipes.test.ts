@@ -18,64 +18,113 @@ import { type ReportingSetup, setupReporting } from './setup.ts';
  */
 const ANSWERS: Readonly<Record<number, readonly unknown[]>> = {
   1: [
+    {
+      ...{ department: 'Default Department', status_name: 'assigned', open: 1, unanswered: 0, over_a_week: 1 },
+      oldest: '2026-04-01T07:00:00+00:00',
+    },
+    {
+      ...{ department: 'Sales', status_name: 'assigned', open: 1, unanswered: 0, over_a_week: 1 },
+      oldest: '2026-03-03T23:30:00+00:00',
+    },
+    {
+      ...{ department: 'Sales', status_name: 'unassigned', open: 1, unanswered: 1, over_a_week: 1 },
+      oldest: '2026-03-09T08:00:00+00:00',
+    },
+  ],
+  2: [{ id: 'r5', department: 'Sales', opened_at: '2026-03-09T08:00:00+00:00', first_text: 'Is anybody there?' }],
+  // 30 60 120 240 600: the middle one, and 0.6 of the way from the fourth to the fifth.
+  3: [
+    { month: '2026-03-01', answered: 5, median: 120, p90: 456 },
+    { month: '2026-04-01', answered: 1, median: 300, p90: 300 },
+  ],
+  // Ada 60 120 240, Ben 30 600
+  4: [
+    { agent: 'Ada', requests: 3, median: 120, closed: 2 },
+    { agent: 'Ben', requests: 2, median: 315, closed: 1 },
+  ],
+  // Default 60 120 240 600 and 1, 1, 3, 24 hours; Sales 30
+  5: [
+    { department: 'Default Department', requests: 4, median: 180, resolved: 4, median_hours: 2 },
+    { department: 'Sales', requests: 3, median: 30, resolved: 0, median_hours: null },
+  ],
+  6: [
+    { channel: 'chat21', opened: 5, abandoned_percent: 20 },
+    { channel: 'email', opened: 1, abandoned_percent: 0 },
+    { channel: 'whatsapp', opened: 1, abandoned_percent: 0 },
+  ],
+  7: [
+    { dimension: 'hour', label: '00:00', requests: 2 },
+    { dimension: 'hour', label: '09:00', requests: 2 },
+    { dimension: 'hour', label: '10:00', requests: 2 },
+    { dimension: 'hour', label: '15:00', requests: 1 },
+    { dimension: 'weekday', label: 'Monday', requests: 4 },
+    { dimension: 'weekday', label: 'Tuesday', requests: 2 },
+    { dimension: 'weekday', label: 'Wednesday', requests: 1 },
+  ],
+  8: [
+    {
+      ...{ id: 'r4', department: 'Sales', agents: ['Ben'], opened_at: '2026-03-03T23:30:00+00:00' },
+      closed_before: '2026-03-04T08:00:00+00:00',
+    },
+  ],
+  // Anna and Dario have; Bruno and Carla wrote once, Elena in April
+  9: [{ people: 4, returning: 2 }],
+  // Anna, Bruno, Carla, Dario, Franco; the last two got none, Carla did not open hers.
+  10: [{ leads: 5, wrote: 4, got_a_link: 3, opened_it: 2, signed: 1 }],
+  11: [{ name: 'Carla', project: 'Renewal', sent_on: '2026-03-12' }],
+  // Half of the visits' time: 60 and 15 seconds, 30 seconds
+  12: [
+    { document: 'Price list', visits: 2, minutes: 1.3 },
+    { document: 'Contract', visits: 1, minutes: 0.5 },
+  ],
+  // 97 and 144.5 hours; 121 hours
+  13: [{ opened: 2, signed: 1, to_visit: 5, to_signature: 5 }],
+  14: [
+    {
+      ...{ name: 'Bruno', email: 'bruno@example.com', requests: 1, last_chat_at: '2026-03-02T09:30:00+00:00' },
+      ...{ visits: 1, last_visit_at: '2026-03-08T10:00:00+00:00', outcome: 'lost' },
+    },
+    {
+      ...{ name: 'Anna', email: 'anna@example.com', requests: 3, last_chat_at: '2026-03-03T23:30:00+00:00' },
+      ...{ visits: 2, last_visit_at: '2026-03-07T10:00:00+00:00', outcome: 'signed' },
+    },
+  ],
+  // Carla's project is won.
+  15: [{ name: 'Elena', email: 'elena@example.com', last_contact: '2026-04-01T07:00:00+00:00' }],
+  16: [
     { day: '2026-03-02', opened: 2, closed: 1 },
     { day: '2026-03-03', opened: 1, closed: 2 },
     { day: '2026-03-04', opened: 1, closed: 0 },
   ],
-  2: [
-    { channel: 'chat21', opened: 5 },
-    { channel: 'email', opened: 1 },
-    { channel: 'whatsapp', opened: 1 },
-  ],
-  3: [
+  17: [
     { department: 'Default Department', opened: 4, abandoned_percent: 0 },
     { department: 'Sales', opened: 3, abandoned_percent: 33.3 },
   ],
-  // 30 60 120 240 600: the middle one, and 0.6 of the way from the fourth to the fifth.
-  4: [
-    { month: '2026-03-01', answered: 5, median: 120, p90: 456 },
-    { month: '2026-04-01', answered: 1, median: 300, p90: 300 },
-  ],
   // 30 60 120 600
-  5: [{ median: 90 }],
-  6: [
+  18: [{ median: 90 }],
+  19: [
     { hour: '15:00', median: 600 },
     { hour: '09:00', median: 300 },
     { hour: '00:00', median: 135 },
     { hour: '10:00', median: 90 },
   ],
-  // 1, 1, 3 and 24 hours
-  7: [
-    { department: 'Default Department', resolved: 4, median_hours: 2 },
-    { department: 'Sales', resolved: 0, median_hours: null },
-  ],
-  8: [
-    { agent: 'Ada', closed: 2 },
-    { agent: 'Ben', closed: 1 },
-  ],
-  9: [
+  20: [
     { agent: 'Ada', rated: 2, average: 4 },
     { agent: 'Ben', rated: 1, average: 4 },
   ],
-  10: [{ month: '2026-03-01', rated: 3, average: 4, satisfied_percent: 66.7 }],
-  11: [
-    { department: 'Default Department', open: 1, unanswered: 0, oldest: '2026-04-01T07:00:00+00:00' },
-    { department: 'Sales', open: 2, unanswered: 1, oldest: '2026-03-03T23:30:00+00:00' },
-  ],
-  12: [{ id: 'r5', opened_at: '2026-03-09T08:00:00+00:00', first_text: 'Is anybody there?' }],
+  21: [{ month: '2026-03-01', rated: 3, average: 4, satisfied_percent: 66.7 }],
   // Anna twice, Bruno, Carla, Dario, Franco; Franco never wrote, Carla was not answered, the second Anna and Carla are open, Dario did not rate.
-  13: [{ leads: 6, with_request: 5, answered: 4, closed: 3, rated: 2 }],
-  14: [{ name: 'Carla', project: 'Renewal', sent_on: '2026-03-12' }],
-  15: [
+  22: [{ leads: 6, with_request: 5, answered: 4, closed: 3, rated: 2 }],
+  23: [
     { project: 'Renewal', links: 2, visits: 1, minutes: 5 },
-    { project: 'Offer', links: 2, visits: 3, minutes: 3.5 },
+    { project: 'Offer', links: 3, visits: 3, minutes: 3.5 },
   ],
-  16: [
+  24: [
     { verdict: 'lost', links: 1, signed: 0 },
-    { verdict: 'unset', links: 1, signed: 1 },
+    { verdict: 'unset', links: 2, signed: 1 },
     { verdict: 'won', links: 2, signed: 0 },
   ],
-  17: [
+  25: [
     {
       ...{
         name: 'Anna',
@@ -94,12 +143,12 @@ const ANSWERS: Readonly<Record<number, readonly unknown[]>> = {
       },
     },
   ],
-  18: [
+  26: [
     { name: 'Bruno', last_chat_at: '2026-03-02T09:30:00+00:00', last_visit_at: '2026-03-08T10:00:00+00:00' },
     { name: 'Anna', last_chat_at: '2026-03-03T23:30:00+00:00', last_visit_at: '2026-03-07T10:00:00+00:00' },
   ],
-  19: [{ name: 'Franco', email: 'franco@example.com', first_seen_at: '2026-03-15T10:00:00+00:00' }],
-  20: [],
+  27: [{ name: 'Franco', email: 'franco@example.com', first_seen_at: '2026-03-15T10:00:00+00:00' }],
+  28: [],
 };
 
 let setup: ReportingSetup;
@@ -231,20 +280,19 @@ function writeMonth({ tiledesk, tilkee }: ReportingSetup): string {
   const renewal = tilkee.data.add('project', { name: 'Renewal', verdict: 'won' }, at + 1000).id;
   const link = (project_id: number, name: string, sent: string, fields: object = {}) =>
     tilkee.data.add('token', { project_id, name, external_id: null, won: 'na', ...fields }, Date.parse(sent)).id;
-  const visit = (token_id: number, began: string, total_time: number, percentage_read: number, signed = false) => {
+  const [list, contract] = ['Price list', 'Contract'].map((name) => tilkee.data.add('item', { name }, at).id);
+  const visit = (token_id: number, began: string, total_time: number, percentage_read: number, more: object = {}) => {
     const time = Date.parse(began);
-    tilkee.data.add(
-      'connexion',
-      { token_id, access_date: time, total_time, percentage_read, signed, is_open: false },
-      time,
-    );
+    const visited = { token_id, access_date: time, total_time, percentage_read, signed: false, is_open: false };
+    tilkee.data.add('connexion', { ...visited, most_visited_item_id: null, ...more }, time);
   };
   const toAnna = link(offer, 'Anna', '2026-03-05T10:00:00Z', { external_id: ids.get('Anna') });
-  visit(toAnna, '2026-03-06T10:00:00Z', 120_000, 80);
-  visit(toAnna, '2026-03-07T10:00:00Z', 60_000, 40, true);
+  visit(toAnna, '2026-03-06T10:00:00Z', 120_000, 80, { most_visited_item_id: list });
+  visit(toAnna, '2026-03-07T10:00:00Z', 60_000, 40, { most_visited_item_id: contract, signed: true });
   const toBruno = link(offer, 'Bruno <Bruno@example.com>', '2026-03-05T11:00:00Z', { won: 'lost' });
-  visit(toBruno, '2026-03-08T10:00:00Z', 30_000, 10);
+  visit(toBruno, '2026-03-08T10:00:00Z', 30_000, 10, { most_visited_item_id: list });
   link(renewal, 'Carla', '2026-03-12T10:00:00Z', { external_id: ids.get('Carla') });
+  link(offer, 'Elena', '2026-04-02T10:00:00Z', { external_id: ids.get('Elena') });
   visit(link(renewal, 'Somebody', '2026-04-02T10:00:00Z'), '2026-04-03T10:00:00Z', 300_000, 100);
   return 'x4';
 }
@@ -252,9 +300,9 @@ function writeMonth({ tiledesk, tilkee }: ReportingSetup): string {
 describe('docs/sql.md', () => {
   const recipes = readRecipes();
 
-  it('answers twenty questions', () => {
+  it('has an answer to each question', () => {
     expect(recipes.map(({ number }) => number)).toEqual(Object.keys(ANSWERS).map(Number));
-    expect(recipes).toHaveLength(20);
+    expect(recipes).toHaveLength(28);
   });
 
   it.each(recipes.map(({ number, question, sql }) => [number, question, sql] as const))(
@@ -273,7 +321,11 @@ describe('on a mirror of fifty thousand requests', () => {
       from generate_series(1, 50000) g;
       insert into tiledesk.leads (connection_id, id, status, email, created_at, raw, content_hash, run_id)
       select 'tiledesk:large', 'l' || g, 100, 'l' || g || '@example.com', now(), '{}', md5(g::text), 1 from generate_series(1, 9000) g;
-      analyze tiledesk.requests; analyze tiledesk.leads`);
+      insert into tilkee.tokens (connection_id, id, name, created_at, raw, content_hash, run_id)
+      select 'tilkee:large', g::text, 'Person', now() - g * interval '1 hour', '{}', md5(g::text), 1 from generate_series(1, 9000) g;
+      insert into tilkee.connexions (connection_id, id, token_id, access_date, created_at, raw, content_hash, run_id)
+      select 'tilkee:large', g::text, g::text, now() - g * interval '1 hour', now(), '{}', md5(g::text), 1 from generate_series(1, 9000) g;
+      analyze`);
     await setup.refresh();
     await setup.client.query('analyze');
   }, 60_000);
@@ -300,4 +352,16 @@ describe('on a mirror of fifty thousand requests', () => {
       expect(scans.filter((table) => mirrored.includes(String(table)))).toEqual([]);
     },
   );
+
+  it('what is left of an erased person is in the counts, and is no person', async () => {
+    const counts = () =>
+      setup.rows(`select (select count(*) from reporting.lead_360 where person_key like '%@example.com' or 'l1' = any(lead_ids)) as people,
+        (select sum(leads) from reporting.lead_funnel where connection_id = 'tiledesk:large') as leads`);
+    const [before] = await counts();
+    await setup.client.query(
+      `update tiledesk.leads set email = null, erased_at = now(), synced_at = now() where id = 'l1'`,
+    );
+    await setup.refresh();
+    expect(await counts()).toEqual([{ people: Number(before?.people) - 1, leads: before?.leads }]);
+  });
 });

@@ -16,7 +16,7 @@ import { readIfThere } from './dot-env.ts';
 import { checkFor, messageOf, type TrialParts, tryUntilClear } from './trial.ts';
 
 /** What docker-compose.yml asks for besides, which reads the same `.env`; leadmirror itself knows no such variable. */
-const COMPOSE_SECRETS = ['POSTGRES_PASSWORD', 'REDIS_PASSWORD', 'GRAFANA_PASSWORD'];
+const COMPOSE_SECRETS = ['POSTGRES_PASSWORD', 'REDIS_PASSWORD', 'GRAFANA_PASSWORD', 'GRAFANA_DB_PASSWORD'];
 
 /** Asks where the mirror and its queue are, and tries both. */
 export async function askStorage(ask: Asker, parts: TrialParts) {

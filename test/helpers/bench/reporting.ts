@@ -30,7 +30,7 @@ export async function fillMirror(sql: pg.Client, { requests, leads, links, visit
         array['agent' || a], array['agent' || a], (array['chat21', 'chat21', 'chat21', 'email', 'form', 'whatsapp'])[1 + g % 6],
         case when s = 1000 and g % 4 = 0 then 1 + g / 4 % 5 end,
         case when s in (200, 1000) then t + (g::bigint * 7919 % 90000) * interval '1 ms' + interval '1 s' end,
-        case when s = 1000 then t + (g::bigint * 104729 % 18000000) * interval '1 ms' + interval '2 minutes' end,
+        case when s = 1000 or g % 100 = 80 then t + (g::bigint * 104729 % 18000000) * interval '1 ms' + interval '2 minutes' end,
         case when s = 1000 then 'agent' || a end, t, t, jsonb_build_object('filler', repeat('x', 900)), md5(g::text), 1
       from generate_series(0, ${requests - 1}) g, lateral (select now() - g * interval '2 years' / ${requests}, g::bigint * 31 % 30,
         case when g % 100 < 78 then 1000 when g % 100 < 87 then 200 when g % 100 < 91 then 100 when g % 100 < 96 then 150 else 50 end) x(t, a, s)`,
@@ -43,8 +43,10 @@ export async function fillMirror(sql: pg.Client, { requests, leads, links, visit
         g % 3 <> 0, g % 17 = 0, g * 1000::bigint, g % 9, g % 100, g % 10, now() - g * interval '2 years' / ${links},
         jsonb_build_object('filler', repeat('x', 500)), md5(g::text), 1
       from generate_series(1, ${links}) g`,
-    `insert into tilkee.connexions (connection_id, id, token_id, access_date, created_at, total_time, percentage_read, signed, raw, content_hash, run_id)
-      select 'tilkee:bench', g::text, (1 + g::bigint * 7 % ${links})::text, t, t, g % 600000, g % 100, g % 50 = 0,
+    `insert into tilkee.connexions (connection_id, id, token_id, access_date, created_at, total_time, percentage_read, signed, most_visited_id, most_visited_title,
+        most_visited_time, raw, content_hash, run_id)
+      select 'tilkee:bench', g::text, (1 + g::bigint * 7 % ${links})::text, t, t, g % 600000, g % 100, g % 50 = 0, (g % 2000)::text, 'Document ' || g % 2000,
+        g % 600000 / 2,
         jsonb_build_object('filler', repeat('x', 300)), md5(g::text), 1
       from generate_series(1, ${visits}) g, lateral (select now() - g * interval '2 years' / ${visits}) x(t)`,
     'vacuum analyze',
