@@ -171,7 +171,7 @@ describe('a refresh', () => {
     await other.query("set statement_timeout = '5s'");
     expect((await other.query('select * from reporting.requests')).rows).toEqual([]);
     await reader.query('commit');
-    expect(await indexes()).toBe(3);
+    expect(await indexes()).toBe(4);
   });
 
   it('reads all rows again when most of them are new', async () => {
