@@ -72,6 +72,20 @@ export interface PersonalColumns {
   readonly notes?: readonly string[];
   /** A row is a colleague: the columns that make up their name. */
   readonly colleague?: readonly string[];
+  /** A row is a contact that came from the person whom this path (of `refersTo`) names, at the time of this column. */
+  readonly contact?: { readonly by: string; readonly at: string; readonly isVisit?: boolean };
+}
+
+/** For how long rows stay, counted from one of their times. */
+export interface RetentionRule {
+  /** As in settings: `tiledesk.leads`. */
+  readonly stream: string;
+  /** `last_contact`: the newest time at which the person wrote or, where visits count, opened a link. */
+  readonly since: 'created' | 'closed' | 'last_contact' | 'deleted_upstream';
+  /** An interval: `36 months`. */
+  readonly after: string;
+  /** `erase`: the rows and what belongs to them. `texts`: what was written in them. */
+  readonly do: 'erase' | 'texts';
 }
 
 /** A mapped record: the typed columns of its table, and what every table has. Dates are ISO 8601 in UTC. */
@@ -323,6 +337,8 @@ export interface Stream {
   readonly fields?: KnownFields;
   /** What the privacy settings leave of a record. Nothing else of it is ever stored, quarantine included. */
   redactRecord(record: unknown): unknown;
+  /** Takes what people wrote out of a record, once it was kept for long enough. Absent: it holds no such texts. */
+  dropTexts?(record: unknown): unknown;
   /** Redacted record to row. @throws RecordError when the record has no usable id. */
   mapRecord(record: unknown): Row;
   /** The lists that together hold every object of the stream, in the order in which they are to be read. */

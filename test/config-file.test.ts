@@ -373,6 +373,39 @@ describe('leadmirror.yaml: history and feed', () => {
   });
 });
 
+describe('leadmirror.yaml: privacy', () => {
+  const rules = 'retention:\n    - { stream: tiledesk.leads, since: last_contact, after: 36 months, do: erase }\n';
+
+  test('has the rules of PRIVACY_RETENTION, and whether visits count', () => {
+    const { retention } = setup(
+      `${entry()}privacy:\n  ${rules}    - tiledesk.requests closed 1 year texts\n  visitsCount: true\n`,
+    ).load();
+    expect(retention).toMatchObject({
+      rules: [
+        { stream: 'tiledesk.leads', since: 'last_contact', after: '36 months', do: 'erase' },
+        { stream: 'tiledesk.requests', since: 'closed', after: '1 year', do: 'texts' },
+      ],
+      visitsCount: true,
+    });
+    expect(setup(entry()).load().retention).toMatchObject({ rules: [], visitsCount: false });
+  });
+
+  test('names what cannot be', () => {
+    const problems = (yaml: string, env = {}) => setup(`${entry()}${yaml}`).problems(env);
+    expect(problems('privacy: none\n')).toEqual([
+      'leadmirror.yaml: privacy: must have keys of its own, such as "retention:"',
+    ]);
+    expect(problems(`privacy:\n  ${rules}`, { PRIVACY_RETENTION: 'tiledesk.leads created 1 year erase' })).toEqual([
+      'leadmirror.yaml: privacy.retention: is set, and PRIVACY_RETENTION too; keep one of them',
+    ]);
+    expect(problems('privacy:\n  retention: [{ stream: tiledesk.leads, since: never }]\n')).toEqual([
+      expect.stringMatching(/^leadmirror\.yaml: privacy\.retention: must be a stream, since when, how long/),
+    ]);
+    expect(problems('privacy:\n  retention: [{ strean: tiledesk.leads }]\n').join()).toMatch(/retention\[0\]/);
+    expect(problems('privacy:\n  visits: true\n').join()).toMatch(/privacy\.visits/);
+  });
+});
+
 describe('leadmirror.yaml: schedules', () => {
   const sync = { incrementalCron: 'auto', reconcileCron: '0 3 * * *', timezone: 'UTC' };
   const counted = { count: '7 * * * *' };
@@ -545,6 +578,7 @@ describe('a configuration that is read again', () => {
       SYNC_HISTORY_STREAMS: 'tiledesk.requests',
       SYNC_FEED_STREAMS: 'tiledesk.leads',
       PRIVACY_FIELDS: 'tiledesk.leads.note=drop',
+      PRIVACY_RETENTION: 'tiledesk.leads created 1 year erase',
       PRIVACY_JOURNAL: '/srv/journal/erasures.jsonl',
       OPS_TOKEN: 'kX9vT2qLm8RzW4pY',
       OPS_READ_TOKEN: 'aX9vT2qLm8RzW4pY',

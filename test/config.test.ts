@@ -91,7 +91,12 @@ describe('defaults', () => {
       oldSecretKey: null,
       runRetentionDays: 90,
       privacyJournal: null,
-      retention: { upstreamDeletedDays: null, quarantine: { resolvedDays: 7, openDays: 90 } },
+      retention: {
+        upstreamDeletedDays: null,
+        rules: [],
+        visitsCount: false,
+        quarantine: { resolvedDays: 7, openDays: 90 },
+      },
       log: { level: 'info', format: 'json', colors: false },
       notes: [],
       openFiles: [],

@@ -26,7 +26,15 @@ import { findUnfinished, isDue } from './unfinished.ts';
 interface SchedulerParts {
   readonly app: Pick<
     App,
-    'config' | 'connections' | 'streams' | 'database' | 'clock' | 'scheduleOf' | 'assertStreams' | 'onReload'
+    | 'config'
+    | 'connections'
+    | 'streams'
+    | 'database'
+    | 'clock'
+    | 'privacy'
+    | 'scheduleOf'
+    | 'assertStreams'
+    | 'onReload'
   >;
   readonly queues: Queues;
   readonly logger: Logger;
@@ -47,7 +55,7 @@ const ROUND_MS = 60_000;
 const STANDBY_MS = 5_000;
 const LANES: readonly Lane[] = ['fast', 'bulk'];
 const CLEAN_UP_MS = 24 * 3_600_000;
-/** After one that failed. */
+/** After one that failed, or left something. */
 const CLEAN_UP_RETRY_MS = 3_600_000;
 /** Fewer unfinished passes are simply asked for again. */
 const MANY = 200;
@@ -201,8 +209,8 @@ export class Scheduler {
     const now = app.clock.now();
     if (now - this.#cleanedAt < CLEAN_UP_MS) return;
     this.#cleanedAt = now - CLEAN_UP_MS + CLEAN_UP_RETRY_MS;
-    await cleanUp(app, logger);
-    this.#cleanedAt = now;
+    const hasMore = await cleanUp(app, { logger, signal: this.#signal });
+    if (!hasMore) this.#cleanedAt = now;
   }
 
   /** Null when it failed: logged once, not every round. */

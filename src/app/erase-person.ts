@@ -3,11 +3,12 @@ import { ConfigError, type ConfigProblem } from '../errors.ts';
 import { listStreams } from '../store/engine/streams.ts';
 import { refreshReporting } from '../store/reports/refresh.ts';
 import type { Stream } from '../stream.ts';
-import type { ErasureTarget } from '../sync/privacy/closure.ts';
 import type { ErasureParts } from '../sync/privacy/erase.ts';
 
 /** Every stream of every account that was ever configured, as far as this configuration knows its table. */
-export async function erasureTargets(app: App): Promise<ErasureTarget[]> {
+export async function erasureTargets(
+  app: Pick<App, 'connections' | 'database'>,
+): Promise<{ readonly connectionId: string; readonly stream: Stream }[]> {
   const known = new Map<string, Stream>();
   for (const { streams } of app.connections) for (const stream of streams) known.set(stream.name, stream);
   return (await listStreams(app.database.prisma, 'all')).flatMap(({ connectionId, stream: name }) => {

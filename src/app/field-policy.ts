@@ -1,7 +1,7 @@
 import type { Config } from '../config.ts';
 import { ConfigError } from '../errors.ts';
 import type { PrismaClient } from '../generated/prisma/client.ts';
-import { createPseudonyms, rulesOf, withFieldPolicy } from '../sources/field-policy.ts';
+import { createPseudonyms, rulesOf, withDroppedTexts, withFieldPolicy } from '../sources/field-policy.ts';
 import { ensurePrivacySecret } from '../store/privacy/key.ts';
 import { pseudonymKey } from '../store/privacy/marks.ts';
 import type { Connection } from '../stream.ts';
@@ -16,7 +16,6 @@ export async function createFieldPolicy(
   signal: AbortSignal,
 ): Promise<(connection: Connection) => Connection> {
   const rules = rulesOf(privacy.policy);
-  if (rules.length === 0) return (connection) => connection;
   let pseudonymOf = (value: string): string => value;
   if (rules.some(({ action }) => action === 'pseudonym')) {
     if (secretKey === null) throw new ConfigError([{ variable: 'LEADMIRROR_SECRET_KEY', message: KEY_MISSING }]);
@@ -25,7 +24,7 @@ export async function createFieldPolicy(
   }
   const known = new WeakMap<Connection, Connection>();
   return (connection) => {
-    const restricted = known.get(connection) ?? withFieldPolicy(connection, rules, pseudonymOf);
+    const restricted = known.get(connection) ?? withDroppedTexts(withFieldPolicy(connection, rules, pseudonymOf));
     known.set(connection, restricted);
     return restricted;
   };

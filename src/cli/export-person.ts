@@ -77,6 +77,8 @@ function settingsOf({ config: { privacy, retention, history } }: App) {
     store_links: storeLinks,
     upstream_deleted_days: retention.upstreamDeletedDays,
     quarantine_days: retention.quarantine,
+    retention: retention.rules,
+    visits_count: retention.visitsCount,
     history_months: history.months,
   };
 }

@@ -218,6 +218,12 @@ Exit codes: 0 done, 1 a stream failed, is blocked or has to wait, 2 usage or con
     .option('--output <file>', 'a new file, which only you can read; - for the output of the command')
     .action(async (options) => (await import('./export-person.ts')).exportPerson(options, proc));
 
+  add('retention', 'apply the rules of PRIVACY_RETENTION now, as the daemon does once a day')
+    .option('--dry-run', 'only show how many rows of each table would go')
+    .option('--force', 'also a rule that is due for a large share of its table (SYNC_DELETE_BRAKE)')
+    .option(...JSON_OPTION)
+    .action(async (options) => (await import('./retention.ts')).retention(options, proc));
+
   add('changes', 'the feed of changes, one JSON document a line; see docs/changes.md')
     .requiredOption('--consumer <name>', 'who reads; a new one reads what changes from now on')
     .option('--limit <n>', 'how many at a time', wholeNumber(10_000), 1000)

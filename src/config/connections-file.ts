@@ -77,13 +77,38 @@ export function readConnectionsFile(keysOf: EntryKeys, context: FileContext): Co
 
 const NOTHING: ConnectionsFile = { entries: [], settings: new Map() };
 
+/** The keys below `privacy`. */
+const PRIVACY = { retention: 'PRIVACY_RETENTION', visitsCount: 'PRIVACY_VISITS_COUNT' } as const satisfies Record<
+  string,
+  VariableName
+>;
+
+const RULE_KEYS = ['stream', 'since', 'after', 'do'] as const;
+
 function readSettings(
   content: Mapping,
   context: FileContext & Pick<EntryContext, 'resolveReferences'>,
 ): ReadonlyMap<string, Given> {
   const settings = new Map<string, Given>();
-  for (const [key, name] of Object.entries(SETTINGS)) {
-    const given = readGiven(content[key] ?? '', labelOf([key]), context);
+  const privacy = isMapping(content.privacy) ? content.privacy : {};
+  if (privacy !== content.privacy && (content.privacy ?? '') !== '') {
+    context.findings.problem(labelOf(['privacy']), 'must have keys of its own, such as "retention:"');
+  }
+  for (const key of Object.keys(privacy)) {
+    if (!(key in PRIVACY))
+      context.findings.unknownKey(key, Object.keys(PRIVACY), (shown) => labelOf(['privacy', shown]));
+  }
+  const given = [
+    ...Object.entries(SETTINGS).map(
+      ([key, name]) => [name, readGiven(content[key] ?? '', labelOf([key]), context)] as const,
+    ),
+    ...Object.entries(PRIVACY).map(([key, name]) => {
+      const label = labelOf(['privacy', key]);
+      return [name, readGiven(rulesAsText(privacy[key], label, context) ?? '', label, context)] as const;
+    }),
+  ];
+  for (const [name, { label, text }] of given) {
+    const given = { label, text };
     if (given.text === '') continue;
     const other = context.environment.given(name);
     if (other !== null) context.findings.problem(given.label, `is set, and ${other.label} too; keep one of them`);
@@ -92,8 +117,24 @@ function readSettings(
   return settings;
 }
 
+/** A rule may be written with a key for each of its parts. */
+function rulesAsText(value: unknown, label: string, { findings }: FileContext): unknown {
+  if (!Array.isArray(value)) return value;
+  return value.map((rule: unknown, index) => {
+    if (!isMapping(rule)) return rule;
+    for (const key of Object.keys(rule)) {
+      if (!(RULE_KEYS as readonly string[]).includes(key)) {
+        findings.unknownKey(key, RULE_KEYS, (shown) => `${label}[${index}].${shown}`);
+      }
+    }
+    return RULE_KEYS.map((key) => rule[key] ?? '')
+      .join(' ')
+      .trim();
+  });
+}
+
 function itemsOf(content: Mapping, findings: Findings): readonly unknown[] {
-  const known = ['connections', ...Object.keys(SETTINGS)];
+  const known = ['connections', ...Object.keys(SETTINGS), 'privacy'];
   for (const key of Object.keys(content)) {
     if (!known.includes(key)) findings.unknownKey(key, known, (shown) => labelOf([shown]));
   }

@@ -23,6 +23,7 @@ export function describeConfig(config: Config): readonly ConfigLine[] {
       workers: `${workers.concurrency} incremental, ${workers.bulkConcurrency} bulk, stop within ${workers.shutdownTimeoutMs / 1000} s`,
       'health and status': `http://${ops.host.includes(':') ? `[${ops.host}]` : ops.host}:${ops.port}, ${ops.token === null ? 'read-only' : 'actions with OPS_TOKEN'}`,
       privacy: `IP addresses and user agents of visitors ${storedOrNot(privacy.storeVisitorPii)}, public links and previews ${storedOrNot(privacy.storeLinks)}${describePolicy(privacy.policy)}`,
+      retention: describeRetention(config),
       alerts: describeAlerts(config),
       traces: config.tracing === null ? 'none' : `to ${hostOf(config.tracing.endpoint)}, ${config.tracing.sampler}`,
       history: config.history.streams.length === 0 ? 'as switched on by command' : config.history.streams.join(', '),
@@ -49,6 +50,12 @@ function describeAlerts({ alerts: { webhook, email, afterMs } }: Config): string
     email === null ? [] : `e-mail to ${email.to.length} through ${hostOf(email.smtpUrl)}`,
   ].flat();
   return ways.length === 0 ? 'none' : `${ways.join(', ')}, after ${afterMs / 1000} s`;
+}
+
+function describeRetention({ retention: { rules, upstreamDeletedDays } }: Config): string {
+  const gone = upstreamDeletedDays === null ? [] : [`gone upstream ${upstreamDeletedDays} days`];
+  const all = [...rules.map((rule) => `${rule.stream} ${rule.since} ${rule.after} ${rule.do}`), ...gone];
+  return all.length === 0 ? 'rows stay for ever' : all.join(', ');
 }
 
 function describePolicy({ presets, fields }: Config['privacy']['policy']): string {

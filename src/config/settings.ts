@@ -4,6 +4,7 @@ import { isLoopback } from '../loopback.ts';
 import { databaseUrl, proxyUrl, redisUrls } from './address.ts';
 import { checkEmail, monitoringSettings, monitoringVariables } from './monitoring.ts';
 import { privacyFields, privacyPresets } from './privacy.ts';
+import { retentionRules } from './retention.ts';
 import {
   autoOrCron,
   cron,
@@ -93,6 +94,8 @@ export const settingsSchema = ({
       PRIVACY_UPSTREAM_DELETED: text
         .regex(/^(keep|[1-9]\d{0,3})$/, 'must be keep, or a number of days such as 30')
         .transform((given) => (given === 'keep' ? null : Number(given))),
+      PRIVACY_RETENTION: retentionRules.optional(),
+      PRIVACY_VISITS_COUNT: flag,
       PRIVACY_QUARANTINE_RESOLVED_DAYS: integer(0, 3650),
       PRIVACY_QUARANTINE_OPEN_DAYS: integer(1, 3650),
       PRIVACY_JOURNAL: folder.transform((path) => resolve(cwd, path)).optional(),
@@ -181,6 +184,9 @@ export const settingsSchema = ({
         retention: {
           /** How long rows stay that are gone upstream; null: for ever. */
           upstreamDeletedDays: variables.PRIVACY_UPSTREAM_DELETED,
+          rules: variables.PRIVACY_RETENTION ?? [],
+          /** Whether a visit is a contact that came from the person. */
+          visitsCount: variables.PRIVACY_VISITS_COUNT,
           quarantine: {
             resolvedDays: variables.PRIVACY_QUARANTINE_RESOLVED_DAYS,
             openDays: variables.PRIVACY_QUARANTINE_OPEN_DAYS,

@@ -87,6 +87,16 @@ export function withFieldPolicy(
     : connection;
 }
 
+/** The same connection, whose streams with free texts can leave them out. */
+export function withDroppedTexts(connection: Connection): Connection {
+  const streams = connection.streams.map((stream): Stream => {
+    const own = PRESETS.texts.filter((rule) => rule.stream === stream.name);
+    if (own.length === 0) return stream;
+    return { ...stream, dropTexts: (record) => own.reduce((kept, rule) => applyRule(kept, rule, String), record) };
+  });
+  return { ...connection, streams };
+}
+
 function applyRule(record: unknown, { path, action, isContactOnly }: Rule, pseudonymOf: (value: string) => string) {
   return changeAt(record, path, (value) => {
     if (value === null) return null;

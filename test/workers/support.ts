@@ -250,7 +250,12 @@ function stubConfig({
     },
     workers: { concurrency, bulkConcurrency, shutdownTimeoutMs },
     runRetentionDays: 90,
-    retention: { upstreamDeletedDays: null, quarantine: { resolvedDays: 7, openDays: 90 } },
+    retention: {
+      upstreamDeletedDays: null,
+      rules: [],
+      visitsCount: false,
+      quarantine: { resolvedDays: 7, openDays: 90 },
+    },
     history: { streams: [], months: 24 },
     connections: [],
     // The daemon reads nothing else.

@@ -51,6 +51,7 @@ export const MESSAGES = tiledeskTable(
       isDeleted: true,
       refersTo: { request_id: 'tiledesk.requests', sender: 'tiledesk.leads' },
       links: ['sender', 'senderFullname'],
+      contact: { by: 'sender', at: 'created_at' },
     },
   },
 );

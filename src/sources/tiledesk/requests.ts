@@ -80,6 +80,7 @@ export const REQUESTS = tiledeskTable(
         'attributes.userFullname'
       ).split(' '),
       notes: ['notes'],
+      contact: { by: 'lead_id', at: 'created_at' },
     },
     known: {
       string: 'lead requester department transcript',

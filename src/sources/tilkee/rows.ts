@@ -237,6 +237,7 @@ export const CONNEXIONS = tilkeeTable(
       numbers: ['title'],
       refersTo: { token_id: 'tilkee.tokens', 'raw.token.id': 'tilkee.tokens' },
       links: ['token_id', 'token', 'title'],
+      contact: { by: 'token_id', at: 'access_date', isVisit: true },
     },
     known: {
       boolean: 'company_geoloc_activated',

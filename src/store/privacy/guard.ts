@@ -4,7 +4,7 @@ import type { PrismaClient, SyncPrivacy } from '../../generated/prisma/client.ts
 import { type Journal, journalStamp, lastDigest, readJournal } from './journal.ts';
 import { readPrivacySecret } from './key.ts';
 import { suppressionKey } from './marks.ts';
-import { readHashes, StoredSuppressions, type Suppressions } from './suppressions.ts';
+import { readErasedTexts, readHashes, StoredSuppressions, type Suppressions } from './suppressions.ts';
 
 export interface PrivacySettings {
   /** LEADMIRROR_SECRET_KEY */
@@ -77,10 +77,11 @@ export function createPrivacyGuard(prisma: PrismaClient, settings: PrivacySettin
       const known = kept.get(connectionId);
       if (known?.epoch === epoch) return known.list;
       const hashes = await readHashes(prisma, connectionId);
+      const erasedTexts = await readErasedTexts(prisma, connectionId);
       const secret = hashes.length === 0 ? null : await readPrivacySecret(prisma, settings.secretKey);
       if (hashes.length > 0 && secret === null) throw new PrivacyError('privacy_key_missing', KEY_GONE);
       const key = suppressionKey(secret ?? Buffer.alloc(32));
-      const list = new StoredSuppressions(prisma, { connectionId, key, hashes });
+      const list = new StoredSuppressions(prisma, { connectionId, key, hashes, erasedTexts });
       kept.set(connectionId, { epoch, list });
       return list;
     },

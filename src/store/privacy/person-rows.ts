@@ -27,7 +27,7 @@ export interface FoundRow {
 }
 
 /** A path as an expression of type text. */
-function expressionOf(path: string): string {
+export function expressionOf(path: string): string {
   const [column = '', ...rest] = path.split('.');
   if (rest.length === 0) return `t.${quoteName(column)}::text`;
   return `(t.${quoteName(column)} #>> '{${rest.map((step) => step.replaceAll("'", "''")).join(',')}}')`;

@@ -7,20 +7,33 @@ export interface Suppressions {
   has(mark: Mark): boolean;
   /** Until when (ms) what was created is covered, by mark; `Infinity`: for ever. Marks that were lifted are left out. */
   limitsOf(marks: readonly Mark[]): Promise<ReadonlyMap<Mark, number>>;
+  /** Rows whose texts were removed, and until when (ms) what refers to them was created. Null: the account has none. */
+  readonly erasedTexts: ErasedTexts | null;
+}
+
+/** Those of the rows, by `stream id`. */
+export type ErasedTexts = (rows: readonly RowName[]) => Promise<ReadonlyMap<string, number>>;
+
+/** A row by its id, or by a key under which others refer to it. */
+export interface RowName {
+  readonly stream: string;
+  readonly id: string;
 }
 
 export class StoredSuppressions implements Suppressions {
   readonly #prisma: PrismaClient;
   readonly #connectionId: string;
   readonly #key: Buffer;
+  readonly erasedTexts: ErasedTexts | null;
   /** Hashes in order, one behind the other: 16 bytes of memory each, where a set takes 53. */
   readonly #hashes: Buffer;
 
-  constructor(prisma: PrismaClient, { connectionId, key, hashes }: SuppressionParts) {
+  constructor(prisma: PrismaClient, { connectionId, key, hashes, erasedTexts = null }: SuppressionParts) {
     this.#prisma = prisma;
     this.#connectionId = connectionId;
     this.#key = key;
     this.#hashes = hashes;
+    this.erasedTexts = erasedTexts;
   }
 
   get isEmpty(): boolean {
@@ -64,12 +77,14 @@ export const NO_SUPPRESSIONS: Suppressions = {
   isEmpty: true,
   has: () => false,
   limitsOf: async () => new Map(),
+  erasedTexts: null,
 };
 
 export interface SuppressionParts {
   readonly connectionId: string;
   readonly key: Buffer;
   readonly hashes: Buffer;
+  readonly erasedTexts?: ErasedTexts | null;
 }
 
 /** All hashes of an account in order; empty: there are none. */
@@ -82,3 +97,13 @@ export async function readHashes(prisma: PrismaClient, connectionId: string): Pr
 /** How many erasures there were, for a writer that has no checkpoint. */
 export const readPrivacyEpoch = async (prisma: PrismaClient): Promise<bigint> =>
   (await prisma.syncPrivacy.findUniqueOrThrow({ where: { id: 1 } })).epoch;
+
+/** Null: no text of the account was removed yet. */
+export async function readErasedTexts(prisma: PrismaClient, connection_id: string): Promise<ErasedTexts | null> {
+  if ((await prisma.syncErasedText.findFirst({ where: { connection_id } })) === null) return null;
+  return async (rows) => {
+    const where = { connection_id, id: { in: [...new Set(rows.map(({ id }) => id))] } };
+    const found = rows.length === 0 ? [] : await prisma.syncErasedText.findMany({ where });
+    return new Map(found.map(({ stream, id, until }) => [`${stream} ${id}`, until.getTime()]));
+  };
+}

@@ -89,12 +89,14 @@ export class Closure {
 
   /** What was created later stays (ms). */
   readonly #until: number;
+  readonly #byIdOnly: boolean;
 
   constructor(
     prisma: Reader,
     targets: readonly ErasureTarget[],
-    { taken, until = null }: { readonly taken: ErasurePlan; readonly until?: Date | null },
+    { taken, until = null, byIdOnly = false }: ClosureOptions,
   ) {
+    this.#byIdOnly = byIdOnly;
     this.#prisma = prisma;
     this.#until = until?.getTime() ?? Number.POSITIVE_INFINITY;
     this.#targets = targets.filter(({ connectionId }) => taken.connectionIds.includes(connectionId));
@@ -178,6 +180,7 @@ export class Closure {
       const known = keys.flatMap((path) => values[path] ?? []);
       const row = { connectionId, stream: name, id, createdAt: createdAt?.toISOString() ?? null, keys: known };
       this.#rows.set(keyOf(row), row);
+      if (this.#byIdOnly) continue;
       if (isPerson) {
         for (const path of addresses) add(this.#addresses, addressOf(values[path]));
         for (const path of numbers) add(this.#numbers, numberOf(values[path]));
@@ -268,6 +271,15 @@ export class Closure {
   #byTarget(rows: readonly PlannedRow[]): RowsOfTarget[] {
     return rowsByTarget(this.#targets, rows);
   }
+}
+
+export interface ClosureOptions {
+  /** What an earlier round of the same erasure took. */
+  readonly taken: ErasurePlan;
+  /** What was created later stays. */
+  readonly until?: Date | null;
+  /** Only what refers to the rows asked for: neither the persons that they are about, nor others with the same address. */
+  readonly byIdOnly?: boolean;
 }
 
 interface QuarantinedText {

@@ -163,7 +163,7 @@ async function record(parts: ErasureParts, erasure: Erasure, plan: ErasurePlan):
 const RECORD_MS = 120_000;
 
 /** Locks the row: of two erasures one waits here, and checkpoints that are being made are waited for. */
-const moveEpoch = (tx: Prisma.TransactionClient) =>
+export const moveEpoch = (tx: Prisma.TransactionClient) =>
   tx.syncPrivacy.update({ where: { id: 1 }, data: { epoch: { increment: 1 } } });
 
 interface KnownJournal {
@@ -286,9 +286,18 @@ async function empty(parts: ErasureParts, plan: ErasurePlan, counts: Record<stri
   const add = (table: string, count: number) => {
     if (count > 0) counts[table] = (counts[table] ?? 0) + count;
   };
+  add('sync.quarantine', await removeRecords(prisma, plan));
+  await parts.onStep?.('quarantine');
+  await change(parts, plan, { change: 'empty', add });
+}
+
+/** Deletes the texts in quarantine, and the ids that are noted where a record looked different. Returns how many texts. */
+export async function removeRecords(
+  prisma: PrismaClient,
+  plan: Pick<ErasurePlan, 'quarantine' | 'rows'>,
+): Promise<number> {
   const ids = plan.quarantine.map(BigInt);
   const { count } = await prisma.syncQuarantine.deleteMany({ where: { id: { in: ids } } });
-  add('sync.quarantine', count);
   const named = plan.rows.map(({ id }) => id);
   for (const row of await prisma.syncSchemaDrift.findMany({ where: { record_ids: { hasSome: named } } })) {
     const { connection_id, stream, path, kind, record_ids } = row;
@@ -298,8 +307,7 @@ async function empty(parts: ErasureParts, plan: ErasurePlan, counts: Record<stri
       data: { record_ids: record_ids.filter((id) => !named.includes(id)) },
     });
   }
-  await parts.onStep?.('quarantine');
-  await change(parts, plan, { change: 'empty', add });
+  return count;
 }
 
 const BATCH = 500;

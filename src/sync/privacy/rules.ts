@@ -33,7 +33,8 @@ export async function suppress(
   { rows: all, bad }: Mapped,
   goneDays: number | null = null,
 ): Promise<Suppressed> {
-  const rows = goneDays === null ? all : all.filter((row) => !isLongGone(row, goneDays));
+  const present = goneDays === null ? all : all.filter((row) => !isLongGone(row, goneDays));
+  const rows = await withoutErasedTexts(list.erasedTexts, stream, present);
   if (list.isEmpty) return { rows, bad, left: leftOf(all, rows) };
   const isErased = ({ id }: Pick<Row, 'id'>) => list.has(rowMark(stream.name, id));
   const alive = rows.filter((row) => !isErased(row));
@@ -49,6 +50,34 @@ export async function suppress(
   const left = leftOf(all, kept);
   const isAllowed = (record: BadRecord) => !isBadErased(list, stream, record);
   return { rows: kept, bad: bad.filter(isAllowed), left };
+}
+
+/** Texts that were kept for long enough stay away: of the row itself, and of what refers to it and is no newer. */
+async function withoutErasedTexts(
+  erasedTexts: Suppressions['erasedTexts'],
+  stream: Stream,
+  rows: readonly Row[],
+): Promise<readonly Row[]> {
+  const { dropTexts, table } = stream;
+  if (erasedTexts === null || dropTexts === undefined) return rows;
+  const references = Object.entries(table.personal?.refersTo ?? {});
+  const parentsOf = (row: Row) =>
+    references.flatMap(([path, name]) => {
+      const id = textOf(valueAt(row, path));
+      return id === null ? [] : [{ stream: name, id }];
+    });
+  const names = rows.flatMap((row) => [{ stream: stream.name, id: row.id }, ...parentsOf(row)]);
+  const erased = await erasedTexts(names);
+  if (erased.size === 0) return rows;
+  return rows.map((row) => {
+    const limits = parentsOf(row).map(({ stream: of, id }) => erased.get(`${of} ${id}`) ?? 0);
+    const isOld = limits.some((limit) => limit > 0 && isCreatedUntil(row, limit));
+    if (!isOld && !erased.has(`${stream.name} ${row.id}`)) return row;
+    const short = stream.mapRecord(dropTexts(row.raw));
+    // What only the request determined.
+    const known = (table.attributed ?? []).map((name) => [name, short[name] ?? row[name]]);
+    return { ...short, ...Object.fromEntries(known) };
+  });
 }
 
 function leftOf(all: readonly Row[], kept: readonly Row[]): string[] {
