@@ -8,18 +8,9 @@ export interface KeptFor {
   readonly days: number | null;
 }
 
-/** A rule that removes rows or texts some time after an event. */
-interface Rule {
-  readonly stream: string;
-  readonly since: string;
-  readonly after: string;
-  readonly do: string;
-}
-
 /** What is removed when, as configured. */
 export function retentionInForce({ retention, history, runRetentionDays }: Config): readonly KeptFor[] {
-  const { upstreamDeletedDays, quarantine } = retention;
-  const rules = 'rules' in retention ? (retention.rules as readonly Rule[]) : [];
+  const { upstreamDeletedDays, quarantine, rules } = retention;
   const daysAfter = (days: number, event: string) => ({ days, rule: `removed ${days} days after ${event}` });
   return [
     ...rules.map((rule) => ({

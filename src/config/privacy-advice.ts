@@ -32,6 +32,12 @@ export function privacyAdvice({
       isDue: retention.upstreamDeletedDays === null,
     },
     {
+      variable: 'PRIVACY_RETENTION',
+      because: 'rows stay however long ago the last contact was',
+      line: 'PRIVACY_RETENTION=tiledesk.leads last_contact 36 months erase',
+      isDue: retention.rules.length === 0,
+    },
+    {
       variable: 'PRIVACY_JOURNAL',
       because: 'no person can be erased, as erasures have no journal',
       line: 'PRIVACY_JOURNAL=/var/lib/leadmirror-journal/erasures.jsonl',

@@ -293,12 +293,14 @@ it('check lists the defaults that a data protection officer would change, which 
   expect(lines).toEqual([
     expect.stringContaining('PRIVACY_PRESET=contact,texts (by default names, addresses'),
     expect.stringContaining('PRIVACY_UPSTREAM_DELETED=30 (by default rows that are gone upstream are kept for ever)'),
+    expect.stringContaining('PRIVACY_RETENTION=tiledesk.leads last_contact 36 months erase'),
     expect.stringContaining('PRIVACY_JOURNAL=/'),
     expect.stringContaining('LEADMIRROR_SECRET_KEY='),
   ]);
   const set = {
     PRIVACY_PRESET: 'texts',
     PRIVACY_UPSTREAM_DELETED: '30',
+    PRIVACY_RETENTION: 'tiledesk.leads last_contact 36 months erase',
     LEADMIRROR_SECRET_KEY: 'a-key-that-is-long-enough-0123456789',
   };
   const json = await cli.run(['check', '--json'], { env: { ...environment(), ...set } });
