@@ -166,10 +166,12 @@ const YAML_ADVICE: Readonly<Record<string, string>> = {
   TAB_AS_INDENT: 'indent with spaces, not with tabs',
 };
 
+const require = createRequire(import.meta.url);
+
 /** Reads everything as text (YAML's `failsafe` schema): to YAML, the project id 600000000000000000000e10 is a number, and the password 0123 loses its zero. */
 function parseYaml(text: string, findings: Findings): unknown {
   // Loaded here: most mirrors have no such file, and the library takes 30 ms and 5 MB of every start.
-  const { LineCounter, parseDocument } = createRequire(import.meta.url)('yaml') as typeof import('yaml');
+  const { LineCounter, parseDocument } = require('yaml') as typeof import('yaml');
   const lines = new LineCounter();
   const document = parseDocument(text, {
     schema: 'failsafe',

@@ -159,10 +159,14 @@ export function createUpstream(parts: UpstreamOptions): Upstream {
   };
 }
 
+const MINUTE_MS = 60_000;
+
 function notGrantedError({ open, day, waitMs }: Taken, host: string, nowMs: number): RateLimitedError {
   if (open !== undefined) return circuitOpenError(host, open, nowMs);
   if (day !== undefined) {
-    const until = formatTime(new Date(nowMs + waitMs), new Date(nowMs));
+    // The day ends at a whole minute; the wait was counted some milliseconds before.
+    const endsAt = Math.round((nowMs + waitMs) / MINUTE_MS) * MINUTE_MS;
+    const until = formatTime(new Date(endsAt), new Date(nowMs));
     return new RateLimitedError(
       `the requests of this day are used up (${day.used} of ${day.limit} sent; full syncs stop at four fifths); the next are sent at ${until}, or as soon as requestsPerDay is raised`,
       { code: 'day_limit', waitMs },

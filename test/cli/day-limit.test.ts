@@ -42,7 +42,7 @@ it('a sync is postponed when the requests of the day are used up, says so, and g
   // Four fifths: it is a full read.
   expect(sandbox.log).toHaveLength(16);
   expect((await run(20, 'status')).stdout).toMatch(
-    /the requests of this day are used up \(16 of 20 sent; .*\); the next are sent at \d\d:00 UTC/,
+    /the requests of this day are used up \(16 of 20 sent; .*\); the next are sent at (\d{4}-\d\d-\d\d )?\d\d:00 UTC/,
   );
   const { streams } = JSON.parse((await run(20, 'status', '--json')).stdout);
   expect(streams).toMatchObject([{ state: 'partial', reason_code: 'day_limit' }]);

@@ -442,7 +442,11 @@ describe('words on the command line', () => {
   });
 
   it('are an error document for scripts', async () => {
-    const json = await cli.run(['sync', 'nosuch.stream', '--json'], { env: environment() });
+    // What a test before has encrypted.
+    const LEADMIRROR_SECRET_KEY = 'a-key-that-is-long-enough-0123456789';
+    const json = await cli.run(['sync', 'nosuch.stream', '--json'], {
+      env: { ...environment(), LEADMIRROR_SECRET_KEY },
+    });
     expect(json.code).toBe(2);
     expect(readJson(json)).toEqual({ error: { code: 'usage', message: expect.stringContaining('nosuch.stream') } });
   });

@@ -20,8 +20,9 @@ function createStatus() {
   })) as unknown as StreamFacts[];
   const status = {
     ...{ version: 1, generated_at: new Date(), streams, queue: null, processes: [], runs: [] },
+    erasures: { total: 0, unfinished: 0, days: [], problem: null },
     summary: { streams: ACCOUNTS, worst: 'fresh', by_state: { fresh: ACCOUNTS } },
-    connections: ids.map((id) => ({ id, source: 'tiledesk', state: 'fresh', credential: 'shared' })),
+    connections: ids.map((id) => ({ id, label: null, source: 'tiledesk', state: 'fresh', credential: 'shared' })),
     budgets: [
       { credential: 'shared', connections: ids, used_per_minute: 1, allowed_per_minute: 2, blocked_until: null },
     ],

@@ -239,6 +239,7 @@ function stubConfig({
   shutdownTimeoutMs = 10_000,
   concurrency = 4,
   bulkConcurrency = 2,
+  upstreams,
 }: StubAppOptions) {
   return {
     redis: redisUrl === null ? null : { urls: redisUrl.split(',') },
@@ -257,7 +258,8 @@ function stubConfig({
       quarantine: { resolvedDays: 7, openDays: 90 },
     },
     history: { streams: [], months: 24 },
-    connections: [],
+    // Many: their polls wait for nothing but what changes.
+    connections: upstreams.map(({ id }) => ({ id, requestsPerMinute: 6_000 })),
     // The daemon reads nothing else.
   } as unknown as Config;
 }
