@@ -18,7 +18,8 @@ interface HeartbeatParts {
   readonly intervalMs?: number;
 }
 
-const FAREWELL_MS = 2_000;
+/** How long a process waits for its first heartbeat, and for its removal, when the database does not answer. */
+const WAIT_MS = 2_000;
 
 /** Stores a heartbeat every few seconds. An unreachable database is no reason to stop: the next beat tries again. */
 export function startHeartbeat(parts: HeartbeatParts) {
@@ -48,21 +49,29 @@ export function startHeartbeat(parts: HeartbeatParts) {
     });
   }
 
+  const tryBeat = () =>
+    beat().catch((error: unknown) => logger.debug({ reason: describeError(error) }, 'no sign of life written'));
+
   async function run(): Promise<void> {
+    await first;
     while (!stopping.signal.aborted) {
-      await beat().catch((error: unknown) => logger.debug({ reason: describeError(error) }, 'no sign of life written'));
       await delay(intervalMs, undefined, { signal: stopping.signal, ref: false }).catch(() => {});
+      if (!stopping.signal.aborted) await tryBeat();
     }
   }
 
+  const first = tryBeat();
   const running = run();
+  const soon = () => delay(WAIT_MS, undefined, { ref: false });
   return {
     id,
+    /** The first heartbeat is stored, or has failed, or the database is slow. Never rejects. */
+    begun: Promise.race([first, soon()]),
     /** Takes the process off the list, if the database answers soon. Never throws. */
     async stop() {
       stopping.abort();
       const farewell = running.then(() => removeProcess(prisma, id)).catch(() => {});
-      await Promise.race([farewell, delay(FAREWELL_MS, undefined, { ref: false })]);
+      await Promise.race([farewell, soon()]);
     },
   };
 }

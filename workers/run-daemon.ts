@@ -97,6 +97,8 @@ export async function runDaemon(app: App, options: RunDaemonOptions): Promise<vo
       if (accounts !== undefined && config.ops.token !== null) {
         plugins.push((server) => addConnectionRoutes(server, accounts));
       }
+      // The page knows its own process from its first answer on; otherwise it would say that no worker is running.
+      await heartbeat.begun;
       const ops = await startWeb(app, daemon, plugins);
       closers.push(() => ops.close());
       pageUrl = ops.url;

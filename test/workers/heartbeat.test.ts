@@ -91,6 +91,16 @@ describe('a heartbeat', () => {
     expect(await digestOf(LEADS, { ...LEADS, stream: 'tiledesk.requests' })).not.toBe(both);
   });
 
+  it('is stored once it has begun, so that a page that is shown then knows its worker', async () => {
+    await heartbeat.begun;
+    expect(await read()).toMatchObject({ id: heartbeat.id, is_alive: true });
+  });
+
+  it('begins although the database is away', async () => {
+    await proxy.cut();
+    await heartbeat.begun;
+  });
+
   it('ends with a farewell', async () => {
     await until(async () => (await read()) !== undefined);
     await heartbeat.stop();
