@@ -97,7 +97,7 @@ export async function runDaemon(app: App, options: RunDaemonOptions): Promise<vo
       if (accounts !== undefined && config.ops.token !== null) {
         plugins.push((server) => addConnectionRoutes(server, accounts));
       }
-      // The page knows its own process from its first answer on; otherwise it would say that no worker is running.
+      // The first answer of the page shows the worker of this process already.
       await heartbeat.begun;
       const ops = await startWeb(app, daemon, plugins);
       closers.push(() => ops.close());
