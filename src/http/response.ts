@@ -17,7 +17,9 @@ export function interpret(
     readonly usedUpForMs: number | null;
   },
 ): UpstreamResponse {
-  const { status, headers, serverTime, text } = response;
+  const { text, ...answer } = response;
+  const { status, headers, serverTime } = answer;
+  const { length } = text;
   const unavailable = (what: string, ifUntoldMs: number | null = null) => {
     const retryAfterMs = parseRetryAfter(headers['retry-after'], options.nowMs, serverTime) ?? ifUntoldMs;
     return new TransientError('upstream_unavailable', `${where()} with status ${status}${what}`, {
@@ -29,20 +31,20 @@ export function interpret(
   // For a refused request with nothing left, the reset gives the time as well as Retry-After.
   if (isTransientStatus(status)) throw unavailable('', status === 429 ? options.usedUpForMs : null);
   if (!isSuccess(status)) {
-    const refusal = { ...response, body: parseJson(text)?.value ?? text };
+    const refusal = { ...answer, length, body: parseJson(text)?.value ?? text };
     if (options.isOwnRefusal?.(refusal) !== false) return refusal;
     const type = /^[\w.+-]+\/[\w.+-]+/.exec(headers['content-type'] ?? '')?.[0] ?? 'no type';
     throw unavailable(
-      `, but not in the server's own form (${text.length} characters, ${type}): something in between has answered, such as a gateway, a firewall or a proxy; if it lasts, check the base URL`,
+      `, but not in the server's own form (${length} characters, ${type}): something in between has answered, such as a gateway, a firewall or a proxy; if it lasts, check the base URL`,
     );
   }
-  if (status === 204) return { ...response, body: null };
-  if (options.expectJson === false) return { ...response, body: text };
+  if (status === 204) return { ...answer, length, body: null };
+  if (options.expectJson === false) return { ...answer, length, body: text };
   const parsed = parseJson(text);
-  if (parsed !== null) return { ...response, body: parsed.value };
+  if (parsed !== null) return { ...answer, length, body: parsed.value };
   throw new TransientError(
     'upstream_garbled',
-    `${where()} with status ${status} but without JSON (${text.length} characters); it may be cut off, or a gateway's own page; check the base URL`,
+    `${where()} with status ${status} but without JSON (${length} characters); it may be cut off, or a gateway's own page; check the base URL`,
     { status },
   );
 }

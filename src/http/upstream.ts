@@ -52,7 +52,10 @@ export interface RequestOptions {
   readonly onRequest?: () => void;
 }
 
-export interface UpstreamResponse extends HttpResponse {
+/** Without the text of the body, which would be kept as long as what was read from it. */
+export interface UpstreamResponse extends Omit<HttpResponse, 'text'> {
+  /** Characters of the body. */
+  readonly length: number;
   /** The parsed JSON; the text where JSON was not asked for, or a refusal is none; null for no body (204). */
   readonly body: unknown;
 }

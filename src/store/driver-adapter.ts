@@ -22,7 +22,7 @@ interface AdapterParts {
   };
 }
 
-/** Prisma's adapter for node-postgres, with large texts bound by reference, and with a span around each statement where traces are wanted. */
+/** Prisma's adapter for node-postgres, with large values bound by reference, and with a span around each statement where traces are wanted. */
 export function createDriverAdapter(
   { tracer, state }: AdapterParts,
   ...options: ConstructorParameters<typeof PrismaPg>
@@ -86,28 +86,29 @@ async function bringSettings(transaction: Transaction, isolationLevel?: Isolatio
 const statement = (sql: string): SqlQuery => ({ sql, args: [], argTypes: [] });
 
 /** Random, so that no text from upstream can be taken for a reference. */
-const PREFIX = `text ${randomUUID()} `;
+const PREFIX = `bytes ${randomUUID()} `;
 const bound = new Map<string, object>();
 let last = 0;
 
 /**
- * Runs `work` with a reference that stands for the text as a parameter of what returns rows (of nothing else), and releases the text afterwards.
+ * Runs `work` with a reference that stands for the value, in the binary form of its type, as a parameter of what returns rows (of nothing else),
+ * and releases the value afterwards.
  *
  * Prisma writes the parameters of a raw query as JSON, reads them back, and passes them to its debug log, which keeps the last hundred statements whether or
  * not they are read (7.10). By reference, a page costs a tenth less CPU and the process 90 MB less (60,000 leads of 600 bytes: 3.3 s and 275 MB
  * without); with pages of 5 MB the log alone would hold 500 MB.
  */
-export async function bindText<T>(text: string, work: (reference: string) => Promise<T>): Promise<T> {
+export async function bindBytes<T>(bytes: Buffer | null, work: (reference: string) => Promise<T>): Promise<T> {
   last += 1;
   const reference = `${PREFIX}${last}`;
   // node-postgres calls `toPostgres` on any object that is a parameter.
-  const value = { text, toPostgres: () => value.text };
+  const value = { bytes, toPostgres: () => value.bytes };
   bound.set(reference, value);
   try {
     return await work(reference);
   } finally {
     bound.delete(reference);
-    value.text = '';
+    value.bytes = null;
   }
 }
 

@@ -55,9 +55,11 @@ export async function* walkPages<T>(
   let isAwaited = false;
   const fetch = (state: WalkState): Promise<Fetched<T>> => {
     const arriving = fetchTraced(list, state, { ...options, signal }).then(async (fetched) => {
-      // The consumer is busy: there is time. Otherwise the request behind this page is sent first.
-      if (!isAwaited) await fetched.prepare();
-      return fetched;
+      // Otherwise the request behind this page is sent first.
+      if (isAwaited) return fetched;
+      // The consumer is busy: there is time, and the records are garbage while the page waits.
+      await fetched.prepare();
+      return { ...fetched, page: { ...fetched.page, records: [] } };
     });
     // It is awaited after the page before it is written; until then a failure must not count as unhandled.
     arriving.catch(() => {});
@@ -157,10 +159,13 @@ function assertBounded({ limit, following }: ListQuery, { records }: ListPage): 
   );
 }
 
+/** Runs `work` at the first call, and lets go of it: what it holds is garbage then. */
 function once<T>(work: () => T | Promise<T>): () => Promise<T> {
-  let done: Promise<T> | null = null;
+  let todo: typeof work | null = work;
+  let done: Promise<T>;
   return () => {
-    done ??= (async () => work())();
+    if (todo !== null) done = (async (run) => run())(todo);
+    todo = null;
     return done;
   };
 }

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import { ErasedMeanwhileError } from '../../src/errors.ts';
+import { bindBytes } from '../../src/store/driver-adapter.ts';
 import { acquireLease, releaseLease } from '../../src/store/engine/leases.ts';
 import { noCounts } from '../../src/store/engine/runs.ts';
 import { encodeRows } from '../../src/store/mirror/page-json.ts';
@@ -93,7 +94,9 @@ describe('an erasure', () => {
     const husk = `update tiledesk.leads set email = null, raw = '{"erased": true}', content_hash = 'erased', erased_at = now() where id = $1`;
     await session.query(husk, [lead.id]);
     const values = { connectionId: connection.id, runId: 1n, replaceWrittenBefore: null, isForced: true };
-    const upsert = prisma.$queryRaw(upsertSql(stream.table, encodeRows([changed(stream)]), values));
+    const upsert = bindBytes(encodeRows([changed(stream)]), (json) =>
+      prisma.$queryRaw(upsertSql(stream.table, json, values)),
+    );
     const done = upsert.then(() => true);
     await waitsForLock();
     await session.query('commit');

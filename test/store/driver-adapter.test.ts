@@ -2,7 +2,7 @@ import v8 from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createDatabase, type Database } from '../../src/store/database.ts';
-import { bindText } from '../../src/store/driver-adapter.ts';
+import { bindBytes } from '../../src/store/driver-adapter.ts';
 import { createTestDatabase, type TestDatabase } from '../helpers/postgres.ts';
 import { unheardLogger } from '../helpers/unheard-logger.ts';
 
@@ -23,10 +23,10 @@ describe('a large parameter by reference', () => {
   it('reaches the database whole, inside a transaction and outside', async () => {
     const { prisma } = database;
 
-    const inside = await bindText(text, (reference) =>
+    const inside = await bindBytes(Buffer.from(text), (reference) =>
       prisma.$transaction((tx) => tx.$queryRawUnsafe<{ value: string }[]>('select $1::text as value', reference)),
     );
-    const outside = await bindText(text, (reference) =>
+    const outside = await bindBytes(Buffer.from(text), (reference) =>
       prisma.$queryRawUnsafe<{ value: string }[]>('select $1::text as value', reference),
     );
 
@@ -38,7 +38,7 @@ describe('a large parameter by reference', () => {
     const { prisma } = database;
     const answers = await Promise.all(
       ['one', 'two', 'three'].map((word) =>
-        bindText(word, (reference) =>
+        bindBytes(Buffer.from(word), (reference) =>
           prisma.$queryRawUnsafe<{ value: string }[]>('select $1::text as value', reference),
         ),
       ),
@@ -50,7 +50,7 @@ describe('a large parameter by reference', () => {
   it('stands for nothing afterwards, also when the work failed', async () => {
     const { prisma } = database;
     let kept = '';
-    const failing = bindText('text', async (reference) => {
+    const failing = bindBytes(Buffer.from('text'), async (reference) => {
       kept = reference;
       throw new Error('broken');
     });
@@ -65,12 +65,12 @@ describe('a large parameter by reference', () => {
     v8.setFlagsFromString('--expose-gc');
     const collect = runInNewContext('gc') as () => void;
     collect();
-    const before = process.memoryUsage().heapUsed;
+    const before = process.memoryUsage().arrayBuffers;
     for (let page = 0; page < 20; page++) {
-      const large = `${page}`.padEnd(megabytes * 2 ** 20, 'x');
-      await bindText(large, (reference) => prisma.$queryRawUnsafe('select length($1::text)', reference));
+      const large = Buffer.alloc(megabytes * 2 ** 20, `${page}`);
+      await bindBytes(large, (reference) => prisma.$queryRawUnsafe('select length($1::text)', reference));
     }
     collect();
-    expect(process.memoryUsage().heapUsed / 2 ** 20).toBeLessThan(before / 2 ** 20 + 3 * megabytes);
+    expect(process.memoryUsage().arrayBuffers / 2 ** 20).toBeLessThan(before / 2 ** 20 + 3 * megabytes);
   });
 });

@@ -4,6 +4,7 @@ import type { Lease } from '../../src/store/engine/leases.ts';
 import { hasFreshQuarantine, readOpenQuarantine } from '../../src/store/engine/quarantine.ts';
 import { isRefusedContent, isRetryableDatabaseError } from '../../src/store/faults.ts';
 import { bisectPage, findRefused } from '../../src/store/mirror/bisect-page.ts';
+import { decodeRows } from '../../src/store/mirror/page-json.ts';
 import { encodePage } from '../../src/store/mirror/pages.ts';
 import { writeQuarantined } from '../../src/store/mirror/write-quarantined.ts';
 import type { Row } from '../../src/stream.ts';
@@ -58,7 +59,7 @@ describe('a page that the database refuses because of what is in it', () => {
         detail: expect.objectContaining({ sqlstate: expect.any(String), table: 'tiledesk.leads' }),
       },
     ]);
-    await store.save(lease, JSON.parse(accepted.json ?? '[]'), { bad: accepted.bad });
+    await store.save(lease, accepted.json === null ? [] : decodeRows(accepted.json), { bad: accepted.bad });
     expect(await ids()).toHaveLength(21);
     expect((await open()).map(({ record_id }) => record_id)).toEqual([
       row.id.length > 256 ? expect.stringMatching(/^sha256:/) : 'guilty',
@@ -86,7 +87,7 @@ describe('a page that the database refuses because of what is in it', () => {
 
   it('keeps the mark of repaired text in the rest', async () => {
     const accepted = await bisect([lead('guilty', 1, { status: 'x' }), lead('odd', 1, { raw: { text: '\0' } })]);
-    await store.save(lease, JSON.parse(accepted.json ?? '[]'));
+    await store.save(lease, accepted.json === null ? [] : decodeRows(accepted.json));
     expect(await store.query('select id, text_repaired from tiledesk.leads')).toEqual([
       { id: 'odd', text_repaired: true },
     ]);

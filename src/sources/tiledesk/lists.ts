@@ -19,7 +19,7 @@ export function pageParameters(query: ListQuery): URLSearchParams {
 
 /** `{perPage, count, <name>: [...]}`. `count` is 0, not absent, when it was not asked for. */
 export function readEnvelope(response: UpstreamResponse, name: string, isCounted: boolean): ListPage {
-  const { body, serverTime, durationMs, text } = response;
+  const { body, serverTime, durationMs, length } = response;
   const records = isObject(body) ? body[name] : null;
   if (!isObject(body) || !Array.isArray(records)) {
     throw new UpstreamContractError(
@@ -33,7 +33,7 @@ export function readEnvelope(response: UpstreamResponse, name: string, isCounted
     pageSize: asNumber(body.perPage),
     total: isCounted ? asNumber(body.count) : null,
     serverTime,
-    cost: { ms: durationMs, length: text.length },
+    cost: { ms: durationMs, length },
   };
 }
 

@@ -1,11 +1,11 @@
 import type { PrismaClient } from '../../generated/prisma/client.ts';
 import type { Row } from '../../stream.ts';
-import { bindText } from '../driver-adapter.ts';
+import { bindBytes } from '../driver-adapter.ts';
 import type { Lease } from '../engine/leases.ts';
 import type { BadRecord } from '../engine/quarantine.ts';
 import { isRefusedContent } from '../faults.ts';
 import { describeRefusal } from '../refusal-detail.ts';
-import { encodeRows } from './page-json.ts';
+import { decodeRows, encodeRows } from './page-json.ts';
 import { type PageWrite, upsertSql } from './pages.ts';
 
 /** A record that maps, but that Postgres does not take: a text too long for an index, nesting too deep for it. */
@@ -22,10 +22,10 @@ export async function bisectPage(
 ): Promise<PageWrite> {
   if (page.json === null) return page;
   const { table, isForced, replaceWrittenBefore } = page;
-  const rows = JSON.parse(page.json) as Row[];
+  const rows = decodeRows(page.json);
   const attempt = async (some: readonly Row[]) => {
     const values = { connectionId, runId, isForced, replaceWrittenBefore };
-    const trial = bindText(encodeRows(some), (json) =>
+    const trial = bindBytes(encodeRows(some), (json) =>
       prisma.$transaction(async (tx) => {
         await tx.$queryRaw(upsertSql(table, json, values));
         throw new RolledBack();

@@ -1,6 +1,6 @@
 import type { PrismaClient } from '../../generated/prisma/client.ts';
 import type { Row, TableSpec } from '../../stream.ts';
-import { bindText } from '../driver-adapter.ts';
+import { bindBytes } from '../driver-adapter.ts';
 import { encodeRows } from './page-json.ts';
 import { differs, recordsetOf, tableName } from './table-sql.ts';
 
@@ -38,7 +38,7 @@ export async function compareRows(
   { connectionId, table, rows, byContent, since }: Comparison,
 ): Promise<readonly RowDifference[]> {
   if (rows.length === 0) return [];
-  return bindText(encodeRows(rows), (json) =>
+  return bindBytes(encodeRows(rows), (json) =>
     prisma.$queryRawUnsafe<RowDifference[]>(compareSql(table), json, connectionId, byContent, since),
   );
 }

@@ -1,19 +1,19 @@
 import { ErasedMeanwhileError, LeaseLostError } from '../../errors.ts';
 import { Prisma, type PrismaClient } from '../../generated/prisma/client.ts';
 import type { Row, TableSpec } from '../../stream.ts';
-import { bindText } from '../driver-adapter.ts';
+import { bindBytes } from '../driver-adapter.ts';
 import { goesOnAfterErasure, LEASE_MS, type Lease } from '../engine/leases.ts';
 import { type BadRecord, quarantineSql, resolveWrittenSql } from '../engine/quarantine.ts';
 import { foldIdleRunSql, type RunCounts, type RunEnd, runLineSql } from '../engine/runs.ts';
-import { encodeRows } from './page-json.ts';
+import { encodeRows, joinRows } from './page-json.ts';
 import { seenIdsSql } from './seen-ids.ts';
 import { differs, quoteName, recordsetOf, tableName } from './table-sql.ts';
 import { tombstonesSql } from './tombstones.ts';
 
 export interface PageWrite {
   readonly table: TableSpec;
-  /** The rows as the statement takes them; null when there are none. */
-  readonly json: string | null;
+  /** The rows as `encodeRows` returns them; null when there are none. */
+  readonly json: Buffer | null;
   readonly rowCount: number;
   readonly bad: readonly BadRecord[];
   /** Records that the upstream showed and that are not written, because their person was erased. */
@@ -35,10 +35,10 @@ export function joinPages(pages: readonly PageWrite[]): PageWrite {
   const [first, ...others] = pages;
   if (first === undefined) throw new Error('there is no page');
   if (others.length === 0) return first;
-  const texts = pages.flatMap(({ json }) => (json === null ? [] : json.slice(1, -1)));
+  const texts = pages.flatMap(({ json }) => json ?? []);
   return {
     ...first,
-    json: texts.length === 0 ? null : `[${texts.join(',')}]`,
+    json: texts.length === 0 ? null : joinRows(texts),
     rowCount: pages.reduce((sum, { rowCount }) => sum + rowCount, 0),
     bad: pages.flatMap(({ bad }) => bad),
     suppressed: pages.reduce((sum, { suppressed = 0 }) => sum + suppressed, 0),
@@ -89,7 +89,9 @@ const LOCKED = Prisma.sql`exists (select from locked)`;
  * nothing of the page is kept then
  */
 export async function writePage(prisma: PrismaClient, write: PageToWrite): Promise<RunCounts> {
-  const [counted] = await bindText(write.page?.json ?? '', (json) => prisma.$queryRaw<Counted[]>(pageSql(write, json)));
+  const [counted] = await bindBytes(write.page?.json ?? null, (json) =>
+    prisma.$queryRaw<Counted[]>(pageSql(write, json)),
+  );
   if (counted === undefined) {
     const { stream, pass, connectionId } = write.lease;
     if (await goesOnAfterErasure(prisma, write.lease)) throw new ErasedMeanwhileError(`${stream} of ${connectionId}`);
@@ -121,7 +123,7 @@ function countsBefore({ counts, page }: PageToWrite): RunCounts {
   };
 }
 
-/** `json`: stands for the page's rows. */
+/** `json`: stands for the page's rows, by reference. */
 function pageSql(write: PageToWrite, json: string): Prisma.Sql {
   const { lease, page, seen, tombstones, end } = write;
   const parts = [Prisma.sql`locked as (${lockedSql(write)} returning true)`];
@@ -210,7 +212,7 @@ interface UpsertValues {
 /**
  * The rows of a page as the common table expression `incoming`. `json` is one bind parameter: a statement takes 65,535.
  */
-function incomingPart(table: TableSpec, json: string): Prisma.Sql {
+function incomingPart(table: TableSpec, json: string | Buffer): Prisma.Sql {
   const { recordset, incoming } = fragmentsOf(table);
   // The same id twice in one page is legal (keep the newer); by id, so that all writers take their locks in one order.
   return Prisma.sql`
@@ -263,7 +265,7 @@ changed as (
 )`;
 }
 
-export function upsertSql(table: TableSpec, json: string, values: UpsertValues): Prisma.Sql {
+export function upsertSql(table: TableSpec, json: string | Buffer, values: UpsertValues): Prisma.Sql {
   return Prisma.sql`
 with ${incomingPart(table, json)}, ${upsertParts(table, values)} select read, created, updated from counted`;
 }

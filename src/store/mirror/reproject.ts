@@ -1,6 +1,6 @@
 import type { PrismaClient } from '../../generated/prisma/client.ts';
 import type { Row, TableSpec } from '../../stream.ts';
-import { bindText } from '../driver-adapter.ts';
+import { bindBytes } from '../driver-adapter.ts';
 import { encodeRows } from './page-json.ts';
 import { differs, quoteName, recordsetOf, tableName } from './table-sql.ts';
 
@@ -50,7 +50,7 @@ export async function writeDerived(
   derived: readonly DerivedRow[],
 ): Promise<number> {
   const rows = derived.map(({ row, contentHash }) => ({ ...row, content_hash: contentHash }));
-  const written = await bindText(encodeRows(rows), (json) =>
+  const written = await bindBytes(encodeRows(rows), (json) =>
     prisma.$queryRawUnsafe<{ count: number }[]>(reprojectSql(table), json, connectionId),
   );
   return written[0]?.count ?? 0;

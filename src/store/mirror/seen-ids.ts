@@ -1,6 +1,6 @@
 import { Prisma, type PrismaClient } from '../../generated/prisma/client.ts';
 import type { TableSpec } from '../../stream.ts';
-import { bindText } from '../driver-adapter.ts';
+import { bindBytes } from '../driver-adapter.ts';
 import type { CheckpointKey } from '../engine/leases.ts';
 import { tableName } from './table-sql.ts';
 
@@ -67,12 +67,12 @@ export async function deleteSeenIds(
   await prisma.syncSeenId.deleteMany({ where: { connection_id: connectionId, stream, pass } });
 }
 
-/** Those of the rows (a page's JSON) that the mirror holds, alive, in exactly this version. */
+/** Those of the rows (of a page, encoded) that the mirror holds, alive, in exactly this version. */
 export async function readUnchangedIds(
   prisma: PrismaClient,
   connectionId: string,
   table: TableSpec,
-  json: string | null,
+  json: Buffer | null,
 ): Promise<ReadonlySet<string>> {
   if (json === null) return new Set();
   const statement = `
@@ -81,7 +81,7 @@ export async function readUnchangedIds(
       select * from ${tableName(table)} s where s.connection_id = $2 and s.id = r.id limit 1
     ) t
     where t.erased_at is not null or (t.deleted_at is null and t.content_hash = md5(r.raw::text))`;
-  const rows = await bindText(json, (reference) =>
+  const rows = await bindBytes(json, (reference) =>
     prisma.$queryRawUnsafe<{ id: string }[]>(statement, reference, connectionId),
   );
   return new Set(rows.map(({ id }) => id));

@@ -1,6 +1,7 @@
 import type { Prisma, PrismaClient } from '../../generated/prisma/client.ts';
 import type { Row, TableSpec } from '../../stream.ts';
 import { databaseNow } from '../database-time.ts';
+import { bindBytes } from '../driver-adapter.ts';
 import type { QuarantineEntry } from '../engine/quarantine.ts';
 import { isRefusedContent } from '../faults.ts';
 import { encodeRows } from './page-json.ts';
@@ -30,7 +31,9 @@ export async function writeQuarantined(
       if (!isGone) {
         // Null: the version guard holds.
         const { connection_id: connectionId, run_id: runId } = entry;
-        await tx.$queryRaw(upsertSql(table, encodeRows([row]), { connectionId, runId, replaceWrittenBefore: null }));
+        await bindBytes(encodeRows([row]), (json) =>
+          tx.$queryRaw(upsertSql(table, json, { connectionId, runId, replaceWrittenBefore: null })),
+        );
       }
       return isGone ? 'gone' : 'written';
     });

@@ -77,7 +77,7 @@ export async function measurePipeline(options: PipelineOptions): Promise<Pipelin
   try {
     const mapping = createMapping(stream);
     // Mapped and encoded outside of the time: the limit is what the database can do.
-    const pages: string[] = [];
+    const pages: Buffer[] = [];
     const some: Row[] = [];
     let bytes = 0;
     const keep = (records: readonly unknown[]) => {
@@ -235,7 +235,7 @@ export async function onDatabase<T>(work: (url: string) => Promise<T>): Promise<
 }
 
 /** One transaction a page, with its checkpoint: what the mirror promises, and nothing else. */
-export async function write(url: string, pages: readonly string[], { table, name }: Stream): Promise<number> {
+export async function write(url: string, pages: readonly Buffer[], { table, name }: Stream): Promise<number> {
   const client = await openSession(url);
   try {
     await client.query(`insert into sync.checkpoints (connection_id, stream, pass) values ($1, $2, 'backfill')`, [

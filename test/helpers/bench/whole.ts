@@ -68,7 +68,7 @@ export async function measureWhole(options: WholeOptions): Promise<WholeMeasured
   const empty = await startUpstream(cli, {});
   try {
     const mapping = createMapping('leads');
-    const pages: string[] = [];
+    const pages: Buffer[] = [];
     const keep = (records: readonly unknown[]) =>
       void pages.push(encodeRows(records.map((each) => mapping.mapRecord(each))));
     await drain(upstream, { stream: 'leads', rows, pageSize: PAGE, keep });
