@@ -1,10 +1,9 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
-import { closest, editDistance } from '../src/config/suggest.ts';
+import { closest } from '../src/config/suggest.ts';
 import { describeConfig, loadConfig } from '../src/config.ts';
 import { CANARY, cwd, describeJunk, good, PROJECT, shapes, testPasted, visible } from './config-safety.ts';
-import fc from './helpers/property.ts';
 
 describe('secrets', () => {
   test('are in no summary and no note', () => {
@@ -37,17 +36,6 @@ describe('secrets', () => {
 describeJunk(150);
 
 describe('suggestions', () => {
-  test('the distance is a metric', () => {
-    const word = fc.string({ maxLength: 8 });
-    fc.assert(
-      fc.property(word, word, word, (a, b, c) => {
-        expect(editDistance(a, a)).toBe(0);
-        expect(editDistance(a, b)).toBe(editDistance(b, a));
-        expect(editDistance(a, c)).toBeLessThanOrEqual(editDistance(a, b) + editDistance(b, c));
-      }),
-    );
-  });
-
   test.each([
     ['page_size', 'pageSize'],
     ['PAGE-SIZE', 'pageSize'],
