@@ -7,6 +7,7 @@ export default {
   testPathIgnorePatterns: ['/node_modules/', '\\.long\\.test\\.ts$'],
   globalSetup: '<rootDir>/test/helpers/global-setup.js',
   globalTeardown: '<rootDir>/test/helpers/global-teardown.js',
+  testSequencer: '<rootDir>/test/helpers/slowest-first.js',
   testEnvironment: '<rootDir>/test/helpers/recorded-environment.js',
   extensionsToTreatAsEsm: ['.ts'],
   transform: {
