@@ -90,6 +90,16 @@ export function describeScale(scale: number): void {
       patienceMs,
     );
 
+    it('leave a link that was archived before a pass has read it to the full sync', async () => {
+      const { data } = setup.sandbox;
+      const { id } = data.add('token');
+      data.archive('token', id);
+
+      await setup.run('tokens', 'incremental');
+
+      expect((await compareTilkee(setup, 'tokens')).missing).toEqual([String(id)]);
+    });
+
     it(
       'are equal again after edits without a time stamp and removals, by the next full sync',
       async () => {

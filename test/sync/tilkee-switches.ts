@@ -121,6 +121,7 @@ function change({ sandbox: { data } }: TilkeeSetup): void {
   if (item) data.remove('item', item.id);
   if (archived) data.archive('token', archived.id);
   for (let i = 0; i < 12; i++) data.add('token');
+  data.archive('token', data.add('token').id);
   data.add('project');
   data.add('connexion');
 }

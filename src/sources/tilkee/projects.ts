@@ -50,7 +50,7 @@ export function createProjectsStream(parts: TilkeeStreamParts): Stream {
     ];
   }
 
-  /** Archived ones are old: nothing new arrives at the front of that list. */
+  /** A project is archived long after it was made, so not at the front of that list: see the links. */
   const isRead = (context: PlanContext) => (one: NamedAddress) =>
     context.pass !== 'incremental' || !one.id.startsWith('archived');
 

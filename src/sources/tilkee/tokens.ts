@@ -15,7 +15,7 @@ const ARCHIVED = [['archived_tokens', 'true']] as const;
 export function createTokensStream(parts: TilkeeStreamParts): Stream {
   const { settings } = parts;
 
-  /** New links are not archived: the front of that list shows no new ones. */
+  /** A link is archived long after it was made, so not at the front of that list. One archived within an interval waits for the full sync. */
   const wantsArchived = (context: PlanContext) =>
     settings.extras.includes('archived_tokens') && context.pass !== 'incremental';
 
