@@ -61,6 +61,13 @@ it('a missing erasure is the headline, with the way out of it', async () => {
   expect(page).toContain('<h1>Erasures are missing: nothing new is read</h1>');
   expect(page).toMatch(/id="journal" role="alert"><b>No run begins\.<\/b> The journal of erasures is ahead/);
   expect(page).toContain('forget --replay &lt;journal&gt;');
+  // No state is sure while it lasts, so none is shown in the colour of a good one.
+  for (const path of ['/', '/accounts/tiledesk:agency', '/streams/tiledesk:agency/tiledesk.leads']) {
+    expect({ path, page: (await server.inject(path)).body }).toEqual({
+      path,
+      page: expect.stringMatching(/<main id="main" class="unsure">.*Erasures are missing:/s),
+    });
+  }
 });
 
 it('a journal with an erasure that the database never had is a problem, and so is a lost or a spoilt one', async () => {

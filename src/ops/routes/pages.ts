@@ -7,6 +7,7 @@ import { readCatalog } from '../../store/reports/catalog.ts';
 import { findRuns, readHours } from '../../store/reports/run-history.ts';
 import type { StreamState } from '../../store/reports/status.ts';
 import type { AssetUrls } from '../assets.ts';
+import { findOutage } from '../causes.ts';
 import type { Gate } from '../guard/gate.ts';
 import type { LiveStatus } from '../live.ts';
 import type { OpsParts } from '../parts.ts';
@@ -90,8 +91,8 @@ export function addPages(
       });
     }
     const main = overview(status, query, options());
-    const title = `${headline(status)} · leadmirror`;
-    return show(request, reply, { tab: 'streams', title, tone: toneOf(status), main, live: live.version });
+    const facts = { title: `${headline(status)} · leadmirror`, tone: toneOf(status), outage: findOutage(status), main };
+    return show(request, reply, { tab: 'streams', live: live.version, ...facts });
   });
 
   server.get<{ Params: { connection: string } }>('/accounts/:connection', async (request, reply) => {
@@ -102,8 +103,8 @@ export function addPages(
     ]);
     const main = accountPage(status, connection, runs.map(toRunFacts), options());
     if (main === null) return reply.callNotFound();
-    const title = `${connection} · leadmirror`;
-    return show(request, reply, { tab: 'streams', title, main, tone: toneOf(status), live: live.version });
+    const facts = { title: `${connection} · leadmirror`, tone: toneOf(status), outage: findOutage(status), main };
+    return show(request, reply, { tab: 'streams', live: live.version, ...facts });
   });
 
   server.get('/runs', async (request, reply) => {
@@ -160,9 +161,10 @@ export function addPages(
         findRuns(prisma, { ...key, limit: RUNS_OF_STREAM }),
         listQuarantineReasons(prisma, { ...key, limit: REASONS }),
       ]);
-      const main = streamPage({ stream, hours, runs: runs.map(toRunFacts), quarantine }, options());
+      const outage = findOutage(status);
+      const main = streamPage({ stream, outage, hours, runs: runs.map(toRunFacts), quarantine }, options());
       const title = `${stream.state}: ${name} · leadmirror`;
-      return show(request, reply, { tab: 'streams', title, main, live: live.version });
+      return show(request, reply, { tab: 'streams', title, main, outage, live: live.version });
     },
   );
 }

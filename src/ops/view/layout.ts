@@ -9,6 +9,8 @@ export interface LayoutOptions {
   readonly assets: AssetUrls;
   readonly main: Html;
   readonly tone?: Tone;
+  /** Why no state on the page is sure; null or absent: all are. */
+  readonly outage?: string | null;
   /** True when the reader is signed in, and may sign out. */
   readonly isSignedIn?: boolean;
   readonly hasQueues?: boolean;
@@ -26,7 +28,17 @@ const TABS = [
   ['report', '/report', 'Report'],
 ] as const;
 
-export function layout({ title, assets, main, isSignedIn, hasQueues, live, tab, tone = 'good' }: LayoutOptions): Html {
+export function layout({
+  title,
+  assets,
+  main,
+  isSignedIn,
+  hasQueues,
+  live,
+  tab,
+  tone = 'good',
+  outage = null,
+}: LayoutOptions): Html {
   return html`<!doctype html>
 <html lang="en">
 <head>
@@ -47,7 +59,7 @@ ${tab === undefined ? null : scripts(assets)}</head>
     isSignedIn ? html`<form method="post" action="/sign-out"><button class="link">Sign out</button></form>` : null
   }</nav>
 </header>
-<main id="main">${main}</main>
+<main id="main"${outage === null ? null : html` class="unsure"`}>${main}</main>
 <div class="toast" id="toast" role="status" aria-live="polite"></div>
 </body>
 </html>

@@ -22,7 +22,7 @@ import { ago, count, counted, elementId, sentence, streamPath, until } from './f
 import { type Html, html } from './html.ts';
 import type { Tone } from './layout.ts';
 import { runsTable } from './runs-table.ts';
-import { stateChip, stateIcon } from './state.ts';
+import { outageLine, stateChip, stateIcon } from './state.ts';
 import { type RowOptions, streamRow, whatToDo } from './stream-row.ts';
 import { table } from './table.ts';
 
@@ -91,6 +91,7 @@ export function accountPage(
   if (one === undefined) return null;
   const causes = findCauses({ ...status, streams: one.own });
   return html`<p class="soft"><a href="/">All accounts</a></p><h1>${accountName(one.connection)}</h1>
+${outageLine(findOutage(status))}
 ${causesList(causes, options)}
 ${connectionCard(one, options)}
 <section id="runs"><h2>Last runs</h2>${runsTable(runs, { nowMs: options.nowMs, isOfOneStream: false })}</section>`;

@@ -27,3 +27,7 @@ export const stateIcon = (state: StreamState): Html =>
 
 export const stateChip = (state: StreamState): Html =>
   html`<span class="chip is-${state}" title="${STATE_MEANINGS[state]}">${stateIcon(state)}${state}</span>`;
+
+/** Why the states on a page are not sure. */
+export const outageLine = (outage: string | null): Html | null =>
+  outage === null ? null : html`<p class="banner" role="alert"><b>${outage}:</b> nothing new is read.</p>`;

@@ -6,21 +6,25 @@ import type { RunFacts, StreamFacts } from '../status-document.ts';
 import { ago, count, duration, PASS_LABELS, streamPath, until, utc } from './format.ts';
 import { type Html, html } from './html.ts';
 import { runsTable } from './runs-table.ts';
+import { outageLine } from './state.ts';
 import { type RowOptions, streamRow, whatToDo } from './stream-row.ts';
 import { table } from './table.ts';
 
 export interface StreamPage {
   readonly stream: StreamFacts;
+  /** Why its state is not sure. */
+  readonly outage: string | null;
   readonly hours: readonly Hour[];
   readonly runs: readonly RunFacts[];
   readonly quarantine: readonly QuarantineReason[];
 }
 
-export function streamPage({ stream, hours, runs, quarantine }: StreamPage, options: RowOptions): Html {
+export function streamPage({ stream, outage, hours, runs, quarantine }: StreamPage, options: RowOptions): Html {
   const { nowMs } = options;
   const { connection_id, stream: name, last_error: error } = stream;
   return html`<p class="soft"><a href="/">All streams</a> / ${connection_id}</p>
 <h1>${name}</h1>
+${outageLine(outage)}
 <ul class="streams single">${streamRow(stream, { ...options, isLinked: false })}</ul>
 ${stream.state === 'fresh' && stream.deletions === null ? whatToDo(stream, nowMs) : null}
 <section><h2>Facts</h2><dl class="table">
