@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { open, readFile, stat } from 'node:fs/promises';
+import { constants, open, readFile, stat } from 'node:fs/promises';
 import { PrivacyError } from '../../errors.ts';
 import { replaceFile } from '../../replace-file.ts';
 
@@ -91,11 +91,12 @@ export async function appendEntry(path: string, journal: Journal, entry: Journal
 /** Writes behind `size`: what a full disk or a kill left there is cut off. */
 async function appendSafely(path: string, text: string, size: number): Promise<void> {
   try {
-    const file = await open(path, size === 0 ? 'wx' : 'r+', 0o600);
+    const file = await open(path, size === 0 ? 'ax' : constants.O_WRONLY | constants.O_APPEND, 0o600);
     try {
       await file.truncate(size);
       try {
-        await file.write(text, size);
+        // Until all of it is written: where room ends, the last write fails, not the first, which is cut short.
+        await file.appendFile(text);
         await file.sync();
       } catch (error) {
         await file.truncate(size).catch(() => {});
