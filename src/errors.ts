@@ -113,7 +113,8 @@ export type PrivacyCode =
   | 'erasures_journal_missing'
   | 'journal_unusable'
   | 'privacy_key_missing'
-  | 'erasure_unfinished';
+  | 'erasure_unfinished'
+  | 'clocks_differ';
 
 /** What was erased could come back, or an erasure cannot be recorded: nothing is written until a person has acted. */
 export class PrivacyError extends LeadmirrorError<PrivacyCode> {}

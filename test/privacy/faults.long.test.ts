@@ -88,6 +88,16 @@ describe('an erasure', () => {
     expect(await searchDump(url, [person.email])).toEqual([]);
   });
 
+  it.each([-1, 1])('erases nothing while one of the clocks is %i hours off', async (hours) => {
+    const { clock } = setup.app;
+    const parts = { clock: { ...clock, now: () => clock.now() + hours * 3_600_000 } };
+    await expect(erasePerson(setup.app, { leads: [person.id] }, { parts })).rejects.toMatchObject({
+      code: 'clocks_differ',
+      message: expect.stringMatching(/differ by 60 minutes.*nothing was erased/),
+    });
+    expect(await state()).toEqual(before);
+  });
+
   it.each([-400, 400])('stays when the clock of a process jumps by %i days afterwards', async (days) => {
     await erasePerson(setup.app, { emails: [person.email] });
     const rows = () => query(setup.database.url, 'select id from tiledesk.leads where erased_at is null order by id');

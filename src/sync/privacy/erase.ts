@@ -96,10 +96,22 @@ export async function erasePerson(
   plan: ErasurePlan,
   options: ErasureOptions,
 ): Promise<ErasureReport> {
-  const erasure = { ...options, id: randomUUID(), requestedAt: await databaseNow(parts.prisma) };
+  const requestedAt = await databaseNow(parts.prisma);
+  assertClock(parts.clock, requestedAt);
+  const erasure = { ...options, id: randomUUID(), requestedAt };
   await record(parts, erasure, plan);
   await parts.onStep?.('recorded');
   return erase(parts, erasure, plan);
+}
+
+const CLOCKS_MS = 600_000;
+
+/** The time decides what counts as written before the erasure, for ever. @throws PrivacyError */
+function assertClock(clock: Clock, databaseTime: Date): void {
+  const minutes = Math.round(Math.abs(clock.now() - databaseTime.getTime()) / 60_000);
+  if (minutes * 60_000 <= CLOCKS_MS) return;
+  const message = `the clocks of this machine and of the database differ by ${minutes} minutes, so it is not sure what was written before now; nothing was erased. Set them right, then repeat the command`;
+  throw new PrivacyError('clocks_differ', message);
 }
 
 /** Goes on with an erasure that was stopped. @throws PrivacyError when there is none of this id */
