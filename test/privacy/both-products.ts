@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createTiledeskSandbox, type TiledeskSandbox } from '../../sandbox/tiledesk.ts';
-import { createTilkeeSandbox } from '../../sandbox/tilkee.ts';
+import { createTilkeeSandbox, type TilkeeSandbox } from '../../sandbox/tilkee.ts';
 import { type App, createApp } from '../../src/app.ts';
 import { loadConfig } from '../../src/config.ts';
 import { variables } from '../helpers/mirror.ts';
@@ -15,6 +15,7 @@ import { query, SECRET } from './support.ts';
 export interface BothProducts {
   readonly app: App;
   readonly tiledesk: TiledeskSandbox;
+  readonly tilkee: TilkeeSandbox;
   readonly database: TestDatabase;
   /** What a user would write into `.env`. */
   readonly env: Readonly<Record<string, string>>;
@@ -60,7 +61,7 @@ export async function setupBoth({
   const signal = new AbortController().signal;
   const app = await createApp(loadConfig({ env, cwd: '/', isTerminal: false }), { logger: unheardLogger(), signal });
   return {
-    ...{ app, tiledesk, database, env, folder },
+    ...{ app, tiledesk, tilkee, database, env, folder },
     async syncAll() {
       for (const connection of app.connections) {
         for (const stream of connection.streams) {

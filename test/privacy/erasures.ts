@@ -1,19 +1,28 @@
+import { readFile } from 'node:fs/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { Random } from '../../sandbox/random.ts';
-import type { TiledeskSandbox } from '../../sandbox/tiledesk.ts';
+import { erasureParts } from '../../src/app/erase-person.ts';
+import { retain } from '../../src/app/retain.ts';
 import { verifySelected } from '../../src/app/verify-streams.ts';
 import type { App } from '../../src/app.ts';
 import { isBackfillComplete } from '../../src/store/engine/watermarks.ts';
+import { ensureFeed, readChanges } from '../../src/store/mirror/feed.ts';
+import { ensureHistory, stopHistory } from '../../src/store/mirror/history.ts';
 import { refreshReporting } from '../../src/store/reports/refresh.ts';
 import type { Pass } from '../../src/stream.ts';
+import { replay } from '../../src/sync/privacy/erase.ts';
 import { reproject } from '../../src/sync/reproject.ts';
 import { retryQuarantine } from '../../src/sync/retry-quarantine.ts';
+import type { TestDatabase } from '../helpers/postgres.ts';
 import { unheardLogger } from '../helpers/unheard-logger.ts';
-import { setupBoth } from './both-products.ts';
-import { erasePerson, planFor, query, searchDump } from './support.ts';
+import { type BothProducts, setupBoth } from './both-products.ts';
+import { backUp, erasePerson, openApp, planFor, query, searchDump } from './support.ts';
 
 /** Random accounts of both products whose people are erased between, and during, random passes. */
 
-const STEPS = 14;
+const STEPS = 16;
+const RULES = 'tiledesk.leads last_contact 100 days erase, tiledesk.requests created 60 days texts';
+const never = new AbortController().signal;
 
 export interface Simulated {
   readonly erased: number;
@@ -24,31 +33,65 @@ export interface Simulated {
 
 export async function simulateErasures(seed: number): Promise<Simulated> {
   const random = new Random(seed);
-  const { app, tiledesk, database, close } = await setupBoth({ seed });
-  const world = { app, random, tiledesk, url: database.url, erased: new Set<string>() };
+  const setup = await setupBoth({ seed, env: { PRIVACY_RETENTION: RULES } });
+  const { database } = setup;
+  const world: World = { ...setup, random, url: database.url, erased: new Set(), backup: null };
   const steps: Record<string, number> = {};
   const found: string[] = [];
+  const look = async (name: string) => {
+    if (world.erased.size === 0) return;
+    for (const text of await searchDump(database.url, [...world.erased])) found.push(`${name}: ${text}`);
+    const journal = (await readFile(setup.env.PRIVACY_JOURNAL ?? '', 'utf8')).toLowerCase();
+    if ([...world.erased].some((text) => journal.includes(text.toLowerCase()))) found.push(`${name}: the journal`);
+  };
   try {
     for (let step = 0; step < STEPS && found.length === 0; step += 1) {
       const [name, work] = random.pick(STEP_LIST);
       steps[name] = (steps[name] ?? 0) + 1;
       await work(world);
-      if (world.erased.size === 0) continue;
-      for (const text of await searchDump(database.url, [...world.erased])) found.push(`${step} ${name}: ${text}`);
+      await look(`${step} ${name}`);
     }
+    if (world.backup !== null && world.erased.size > 0) found.push(...(await restore(world, world.backup)));
+    const sent = [...setup.tiledesk.log, ...setup.tilkee.log].filter(
+      ({ method, path }) => method !== 'GET' && !/signin|oauth/.test(path),
+    );
+    found.push(...sent.map(({ method, path }) => `sent upstream: ${method} ${path}`));
     return { erased: world.erased.size, steps, found };
   } finally {
-    await close();
+    await world.backup?.drop();
+    await setup.close();
   }
 }
 
-interface World {
-  readonly app: App;
+interface World extends BothProducts {
   readonly random: Random;
-  readonly tiledesk: TiledeskSandbox;
   readonly url: string;
-  /** Addresses of people who are erased. */
+  /** Addresses and numbers of people who are erased. */
   readonly erased: Set<string>;
+  backup: TestDatabase | null;
+}
+
+/** Nothing runs on an older backup until the journal is replayed, and then it holds nothing of the erased people. */
+async function restore({ env, erased }: World, backup: TestDatabase): Promise<string[]> {
+  const app = await openApp({ ...env, DATABASE_URL: backup.url });
+  try {
+    const problem = await app.privacy.problem();
+    const [connection] = app.connections;
+    const [stream] = connection?.streams ?? [];
+    if (connection === undefined || stream === undefined) throw new Error('no stream');
+    const run = () =>
+      app.runPass({ connection, stream, pass: 'reconcile', signal: never, maxWaitMs: 1_000, leaseWaitMs: 0 });
+    const early = problem === null ? null : await run();
+    await replay(await erasureParts(app, { signal: never }));
+    const late = await run();
+    return [
+      ...(await searchDump(backup.url, [...erased])).map((text) => `restored: ${text}`),
+      ...(early === null || (early.error?.code === problem?.code && early.read === 0) ? [] : ['restored: it ran']),
+      ...(late.outcome === 'failed' ? [`restored: ${late.error?.code}`] : []),
+    ];
+  } finally {
+    await app.close();
+  }
 }
 
 /** One pass of a random stream; killed behind a random page now and then. */
@@ -73,21 +116,65 @@ function pickStream(app: App, random: Random) {
   return { connection, stream: random.pick([...connection.streams]) };
 }
 
-async function eraseSome(world: World): Promise<void> {
+/** Returns whether rows stay as they are counted. */
+async function eraseSome(world: World): Promise<boolean> {
   const { app, random, url, erased } = world;
-  const sql = `select id, lower(email) as email from tiledesk.leads where email is not null and erased_at is null order by id`;
-  const people = await query<{ id: string; email: string }>(url, sql);
-  if (people.length === 0) return;
+  const sql = `select id, lower(email) as email, phone from tiledesk.leads where email is not null and erased_at is null order by id`;
+  const people = await query<{ id: string; email: string; phone: string | null }>(url, sql);
+  if (people.length === 0) return true;
   const person = random.pick(people);
   const selectors = random.pick([{ leads: [person.id] }, { emails: [person.email] }]);
   const options = { alsoFuture: random.chance(0.3), deletesRows: random.chance(0.2) };
-  if ((await planFor(app, selectors)).plan.rows.length === 0) return;
+  if ((await planFor(app, selectors)).plan.rows.length === 0) return true;
   const { state, residue } = await erasePerson(app, selectors, options);
   // Another one of the same name stays, and is reported. Nothing else may.
   const left = await searchDump(url, [person.email]);
   if (state !== 'done' && left.length > 0) throw new Error(`residue: ${JSON.stringify(residue)}`);
   erased.add(person.email);
+  if (person.phone !== null) erased.add(person.phone);
+  return !options.deletesRows;
 }
+
+const TABLES = ['tiledesk.leads', 'tiledesk.requests', 'tilkee.tokens', 'tilkee.connexions'];
+
+/** How many rows and versions there are of each day. */
+async function countDays({ url }: World): Promise<unknown[]> {
+  const kept = await query<{ stream: string }>(url, 'select stream from sync.history');
+  const days = [
+    ...TABLES.map((name) => [name, 'created_at']),
+    ...kept.map(({ stream }) => [`${stream}_history`, 'seen_at']),
+  ];
+  const counts = days.map(
+    ([name, day]) =>
+      `select '${name}' as name, ${day}::date::text as day, count(*)::int as count from ${name} group by 2`,
+  );
+  return query(url, `${counts.join(' union all ')} order by 1, 2`);
+}
+
+/** Rows that were emptied, of streams in the feed, and that the feed has no line for. */
+async function findUntold({ url }: World, since: Date): Promise<unknown[]> {
+  const fed = await query<{ stream: string }>(url, 'select stream from sync.feed');
+  const emptied = fed.map(
+    ({ stream }) => `select '${stream}' as stream, connection_id, id from ${stream} where erased_at >= $1`,
+  );
+  if (emptied.length === 0) return [];
+  const isTold = `select from sync.changes c where (c.stream, c.connection_id, c.id) = (r.stream, r.connection_id, r.id) and c.op = 'e'`;
+  return query(url, `select * from (${emptied.join(' union all ')}) r where not exists (${isTold})`, [since]);
+}
+
+async function eraseAlone(world: World): Promise<void> {
+  const [now] = await query<{ now: Date }>(world.url, 'select clock_timestamp() as now');
+  const before = await countDays(world);
+  const requests = () => world.tiledesk.log.length + world.tilkee.log.length;
+  const sent = requests();
+  const isSame = await eraseSome(world);
+  if (requests() !== sent) throw new Error('an erasure sent a request');
+  if (isSame && !isDeepStrictEqual(before, await countDays(world))) throw new Error('counts of past days changed');
+  if ((await findUntold(world, now?.now ?? new Date())).length > 0) throw new Error('the feed has no line for a row');
+}
+
+const tablesOf = ({ app }: World) => app.connections.flatMap(({ streams }) => streams.map(({ table }) => table));
+const accessOf = ({ app, url }: World) => ({ prisma: app.database.prisma, url });
 
 const STEP_LIST: readonly (readonly [string, (world: World) => Promise<void>])[] = [
   ['run', (world) => runSome(world)],
@@ -99,7 +186,7 @@ const STEP_LIST: readonly (readonly [string, (world: World) => Promise<void>])[]
       await Promise.all([runSome(world), runSome(world), runSome(world)]);
     },
   ],
-  ['erase', eraseSome],
+  ['erase', eraseAlone],
   [
     'erase during runs',
     async (world) => {
@@ -116,7 +203,7 @@ const STEP_LIST: readonly (readonly [string, (world: World) => Promise<void>])[]
     'verify',
     async ({ app, random }) => {
       const selected = pickStream(app, random);
-      await verifySelected(app, selected, { signal: new AbortController().signal, repair: true });
+      await verifySelected(app, selected, { signal: never, repair: true });
     },
   ],
   [
@@ -144,16 +231,42 @@ const STEP_LIST: readonly (readonly [string, (world: World) => Promise<void>])[]
       });
 
       const parts = { prisma: app.database.prisma, clock: app.clock, privacy: app.privacy, logger: unheardLogger() };
-      await retryQuarantine(parts, { connection, stream, signal: new AbortController().signal });
+      await retryQuarantine(parts, { connection, stream, signal: never });
     },
   ],
   [
     'reproject',
     async ({ app, random }) => {
       const parts = { prisma: app.database.prisma, clock: app.clock, logger: unheardLogger() };
-      await reproject(parts, { ...pickStream(app, random), signal: new AbortController().signal });
+      await reproject(parts, { ...pickStream(app, random), signal: never });
     },
   ],
   ['reports', async ({ app }) => void (await refreshReporting(app.database))],
+  [
+    'history',
+    async (world) => {
+      const streams = world.random.pick([TABLES, TABLES.slice(0, 2), TABLES.slice(1)]);
+      if (world.random.chance(0.3)) await stopHistory(accessOf(world), streams);
+      else await ensureHistory(accessOf(world), tablesOf(world), streams);
+    },
+  ],
+  [
+    'feed',
+    async (world) => {
+      const streams = world.random.pick([[...TABLES, 'tiledesk.messages'], TABLES.slice(0, 2), []]);
+      await ensureFeed(accessOf(world), tablesOf(world), streams);
+      await readChanges(world.app.database.prisma, { consumer: 'test', limit: 100, ack: null });
+    },
+  ],
+  [
+    'retention',
+    async ({ app }) => void (await retain(app, { logger: unheardLogger(), signal: never, isForced: true })),
+  ],
+  [
+    'backup',
+    async (world) => {
+      world.backup ??= await backUp(world);
+    },
+  ],
   ['edits', async ({ tiledesk }) => tiledesk.data.randomEdits(10, { hardDeletes: false })],
 ];

@@ -1,14 +1,21 @@
 import { appendFile, readFile, rename } from 'node:fs/promises';
 import { describe, expect, it } from '@jest/globals';
 import { erasureParts } from '../../src/app/erase-person.ts';
-import { type App, createApp } from '../../src/app.ts';
-import { loadConfig } from '../../src/config.ts';
+import type { App } from '../../src/app.ts';
 import { refreshReporting } from '../../src/store/reports/refresh.ts';
 import { erasePerson as erase, lift, replay, resume } from '../../src/sync/privacy/erase.ts';
 import { variables } from '../helpers/mirror.ts';
-import { ADMIN_URL_VARIABLE, databaseUrl } from '../helpers/postgres.ts';
-import { unheardLogger } from '../helpers/unheard-logger.ts';
-import { erasePerson, type PrivacySetup, planFor, query, SECRET, searchDump, setupPrivacy } from './support.ts';
+import {
+  backUp,
+  erasePerson,
+  openApp,
+  type PrivacySetup,
+  planFor,
+  query,
+  SECRET,
+  searchDump,
+  setupPrivacy,
+} from './support.ts';
 
 const never = new AbortController().signal;
 const OPTIONS = { reason: 'request', reference: null, alsoFuture: false, deletesRows: false };
@@ -24,28 +31,11 @@ async function setupPeople() {
   return { setup, people };
 }
 
-const admin = (sql: string) => query(process.env[ADMIN_URL_VARIABLE] ?? '', sql);
-
-/** A copy of the mirror's database, as a backup of this moment would restore it, and an app on it. */
-async function backUp(
-  setup: PrivacySetup,
-): Promise<{ url: string; open: () => Promise<App>; drop: () => Promise<void> }> {
-  const name = new URL(setup.database.url).pathname.slice(1);
-  const copy = `${name}_copy${Math.random().toString(36).slice(2, 8)}`;
-  await setup.app.database.prisma.$disconnect();
-  await admin(`create database ${copy} template ${name}`);
-  const url = databaseUrl(setup.database.url, copy);
-  const env = {
-    ...variables(setup.sandbox, setup.url, url),
-    LEADMIRROR_SECRET_KEY: SECRET,
-    PRIVACY_JOURNAL: setup.journal,
-  };
-  return {
-    url,
-    open: () => createApp(loadConfig({ env, cwd: '/', isTerminal: false }), { logger: unheardLogger(), signal: never }),
-    drop: async () => void (await admin(`drop database ${copy} with (force)`)),
-  };
-}
+const envOf = (setup: PrivacySetup, url: string) => ({
+  ...variables(setup.sandbox, setup.url, url),
+  LEADMIRROR_SECRET_KEY: SECRET,
+  PRIVACY_JOURNAL: setup.journal,
+});
 
 const runLeads = async (app: App) => {
   const found = app.findStream(app.connections[0]?.id ?? '', 'tiledesk.leads');
@@ -64,7 +54,7 @@ describe('a restored backup', () => {
       const backup = await backUp(setup);
       if (when === 'before the first erasure') await erasePerson(setup.app, { emails: [first.email] });
       await erasePerson(setup.app, { emails: [second.email] });
-      const app = await backup.open();
+      const app = await openApp(envOf(setup, backup.url));
       try {
         expect((await searchDump(backup.url, [second.email])).length).toBeGreaterThan(0);
         expect(await runLeads(app)).toMatchObject({ outcome: 'failed', error: { code: 'erasures_missing' }, read: 0 });
@@ -186,11 +176,8 @@ describe('an erasure', () => {
   it('with a lost key lets nothing run', async () => {
     const { setup, people } = await setupPeople();
     await erasePerson(setup.app, { leads: [people[0]?.id ?? ''] });
-    const env = { ...variables(setup.sandbox, setup.url, setup.database.url), PRIVACY_JOURNAL: setup.journal };
-    const app = await createApp(loadConfig({ env, cwd: '/', isTerminal: false }), {
-      logger: unheardLogger(),
-      signal: never,
-    });
+    const { LEADMIRROR_SECRET_KEY, ...env } = envOf(setup, setup.database.url);
+    const app = await openApp(env);
     try {
       expect(await runLeads(app)).toMatchObject({ error: { code: 'privacy_key_missing' }, read: 0 });
     } finally {

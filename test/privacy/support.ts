@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import { erasureParts, erasureTargets } from '../../src/app/erase-person.ts';
-import type { App } from '../../src/app.ts';
+import { type App, createApp } from '../../src/app.ts';
+import { loadConfig } from '../../src/config.ts';
 import type { Selectors } from '../../src/sync/privacy/closure.ts';
 import {
   type ErasureOptions,
@@ -13,6 +14,8 @@ import {
 } from '../../src/sync/privacy/erase.ts';
 import { type PlannedErasure, planErasure } from '../../src/sync/privacy/plan.ts';
 import { type MirrorSetup, setupMirror } from '../helpers/mirror.ts';
+import { ADMIN_URL_VARIABLE, databaseUrl, type TestDatabase } from '../helpers/postgres.ts';
+import { unheardLogger } from '../helpers/unheard-logger.ts';
 
 export const SECRET = 'privacy-test-key-0123456789abcdef';
 
@@ -51,6 +54,26 @@ export async function erasePerson(
   const { plan } = await planFor(app, selectors);
   return erase({ ...(await erasureParts(app, { signal: never })), ...parts }, plan, { ...REQUEST, ...options });
 }
+
+/** A copy of the database, as a backup of this moment would restore it. */
+export async function backUp({
+  app,
+  database,
+}: {
+  readonly app: App;
+  readonly database: TestDatabase;
+}): Promise<TestDatabase> {
+  const name = new URL(database.url).pathname.slice(1);
+  const copy = `${name}_copy${Math.random().toString(36).slice(2, 8)}`;
+  await app.database.prisma.$disconnect();
+  const admin = (sql: string) => query(process.env[ADMIN_URL_VARIABLE] ?? '', sql);
+  await admin(`create database ${copy} template ${name}`);
+  const drop = async () => void (await admin(`drop database ${copy} with (force)`));
+  return { url: databaseUrl(database.url, copy), drop };
+}
+
+export const openApp = (env: Readonly<Record<string, string>>): Promise<App> =>
+  createApp(loadConfig({ env, cwd: '/', isTerminal: false }), { logger: unheardLogger(), signal: never });
 
 /** Every text in the database that holds one of the needles, as `table: text`. */
 export async function searchDump(url: string, needles: readonly string[]): Promise<string[]> {
