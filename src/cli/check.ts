@@ -1,11 +1,11 @@
 import { createQueues } from '../../workers/queues.ts';
+import { type Attempt, checkConnections } from '../app/check-connections.ts';
 import { assertKey, type MirrorDatabase, openMirrorDatabase } from '../app/mirror-database.ts';
 import { loadWithStored } from '../app/stored-connections.ts';
 import { describeConfig, privacyAdvice } from '../config.ts';
 import { DatabaseError } from '../errors.ts';
 import { connectionsOf, lackOfRoom, leastOf } from '../store/connection-room.ts';
-import { checkConnections } from './check-connections.ts';
-import { type Attempt, createCheckList } from './check-results.ts';
+import { createCheckList } from './check-results.ts';
 import { type CommandContext, type CommandProcess, runCommand } from './command.ts';
 
 export async function check({ json = false }: { readonly json?: boolean }, proc: CommandProcess): Promise<void> {

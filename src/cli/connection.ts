@@ -1,8 +1,8 @@
+import { checkConnections } from '../app/check-connections.ts';
 import { type ConnectionStore, createConnectionStore, type ListedConnection } from '../app/connection-store.ts';
 import { loadWithStored } from '../app/stored-connections.ts';
 import { privateKeysOf, secretKeysOf } from '../config/account-sources.ts';
 import type { Mapping } from '../config/entry.ts';
-import { checkConnections } from './check-connections.ts';
 import { createCheckList } from './check-results.ts';
 import { type CommandContext, type CommandProcess, runOnDatabase, UsageError } from './command.ts';
 import { readSecrets, type SecretOptions, splitPair } from './connection-secrets.ts';

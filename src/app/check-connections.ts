@@ -1,18 +1,49 @@
-import { createConnector } from '../app/connector.ts';
-import { type MirrorDatabase, vaultsIn } from '../app/mirror-database.ts';
-import type { Selected } from '../app/sync-streams.ts';
-import { withUpstreams } from '../app/upstreams.ts';
 import { systemClock } from '../clock.ts';
 import type { Config, ConnectionConfig } from '../config.ts';
-import { ConnectionError, RateLimitedError } from '../errors.ts';
+import { ConnectionError, errorCode, isAbort, LeadmirrorError, RateLimitedError } from '../errors.ts';
+import type { Logger } from '../logger.ts';
 import { tiledeskCredential } from '../sources/tiledesk/index.ts';
 import { vaultName } from '../sources/tilkee/index.ts';
 import { readServerPause } from '../store/engine/control.ts';
+import { databaseError } from '../store/faults.ts';
 import { followMirrored, readMirroredIds } from '../store/mirror/mirrored.ts';
 import { createRefusalStore, type RefusedCredential } from '../store/mirror/refusals.ts';
 import type { Capabilities, Connection, FetchOptions } from '../stream.ts';
-import type { Attempt } from './check-results.ts';
-import type { CommandContext } from './command.ts';
+import { createConnector } from './connector.ts';
+import { type MirrorDatabase, vaultsIn } from './mirror-database.ts';
+import type { Selected } from './sync-streams.ts';
+import { withUpstreams } from './upstreams.ts';
+
+export interface CheckResult {
+  /** `database`, `queue`, `tiledesk:<project>`, `tiledesk:<project> tiledesk.leads`. */
+  readonly name: string;
+  readonly ok: boolean;
+  readonly detail: string;
+  readonly error: { readonly code: string; readonly message: string } | null;
+}
+
+/** Runs one check; what it throws becomes its result, so that the others still run. Returns true when it passed. */
+export type Attempt = (name: string, work: () => Promise<string>) => Promise<boolean>;
+
+/** Hands each result on as it comes. */
+export const createAttempt =
+  (onResult: (result: CheckResult) => void): Attempt =>
+  async (name, work) => {
+    const result = await work().then((detail) => ({ name, ok: true, detail, error: null }), failureOf(name));
+    onResult(result);
+    return result.ok;
+  };
+
+const failureOf =
+  (name: string) =>
+  (thrown: unknown): CheckResult => {
+    if (isAbort(thrown)) throw thrown;
+    const error = databaseError(thrown, 'of DATABASE_URL');
+    const message = error instanceof Error ? error.message : String(error);
+    const isOurs = error instanceof LeadmirrorError;
+    const reported = { code: errorCode(error), message: isOurs ? message : `unexpected: ${message}` };
+    return { name, ok: false, detail: '', error: reported };
+  };
 
 /** The vault of an account whose password can be tried beside a kept session, without using up a refresh token. */
 function triedVault(settings: ConnectionConfig): string | [] {
@@ -24,7 +55,7 @@ function triedVault(settings: ConnectionConfig): string | [] {
 /** Tries each account of the configuration, with a page of each of its streams. Accounts that cannot be used are findings. */
 export async function checkConnections(
   config: Config,
-  { logger, signal }: Pick<CommandContext, 'logger' | 'signal'>,
+  { logger, signal }: { readonly logger: Logger; readonly signal: AbortSignal },
   database: MirrorDatabase | null,
   attempt: Attempt,
 ): Promise<void> {
