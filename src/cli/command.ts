@@ -41,7 +41,7 @@ export interface CommandOptions extends LoadOptions {
 /** The frame of every command: configuration, logger, signals, and the conversion of an error to a message and an exit code. */
 export async function runCommand(
   options: CommandOptions,
-  work: (context: CommandContext) => Promise<ExitCode>,
+  work: (context: CommandContext) => Promise<ExitCode | undefined>,
 ): Promise<void> {
   const { proc } = options;
   const stop = new AbortController();
@@ -65,7 +65,8 @@ export async function runCommand(
       if (options.isDaemon) logger.warn(note);
       else if (logger.isLevelEnabled('warn')) proc.stderr.write(`Note: ${note}\n`);
     }
-    proc.exitCode = await work({ proc, config, stored, logger, signal: stop.signal, ...createPrinter(proc.stdout) });
+    const context = { proc, config, stored, logger, signal: stop.signal, ...createPrinter(proc.stdout) };
+    proc.exitCode = (await work(context)) ?? EXIT.done;
   } catch (error) {
     // To be stopped is how a daemon ends well, also while it still waits for its database.
     const stopped = options.isDaemon ? EXIT.done : EXIT.stoppedBySignal;
@@ -81,7 +82,7 @@ export function sourcesOf({ env, cwd, stderr }: CommandProcess): ConfigSources {
 
 export function runOnApp(
   options: CommandOptions,
-  work: (app: App, context: CommandContext) => Promise<ExitCode>,
+  work: (app: App, context: CommandContext) => Promise<ExitCode | undefined>,
 ): Promise<void> {
   return runCommand(options, async (context) => {
     const app = await createApp(context.config, { ...context, hasMetrics: false });
@@ -96,7 +97,7 @@ export function runOnApp(
 /** A command that needs the mirror's database only: no account has to be configured for it. */
 export function runOnDatabase(
   { json, proc }: Pick<CommandOptions, 'json' | 'proc'>,
-  work: (database: MirrorDatabase, context: CommandContext) => Promise<ExitCode>,
+  work: (database: MirrorDatabase, context: CommandContext) => Promise<ExitCode | undefined>,
 ): Promise<void> {
   return runCommand({ json, proc, requireConnections: false }, async (context) => {
     const database = await openMirrorDatabase(context.config, context);

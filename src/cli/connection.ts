@@ -6,7 +6,6 @@ import type { Mapping } from '../config/entry.ts';
 import { createCheckList } from './check-results.ts';
 import { type CommandContext, type CommandProcess, runOnDatabase, UsageError } from './command.ts';
 import { readSecrets, type SecretOptions, splitPair } from './connection-secrets.ts';
-import { EXIT } from './exit-codes.ts';
 import { formatCount } from './format.ts';
 import { createAsker } from './init/ask.ts';
 
@@ -139,7 +138,6 @@ function withStore(
   return runOnDatabase({ json, proc }, async (database, context) => {
     const { config, stored: load } = context;
     await work(createConnectionStore({ database, secretKey: config.secretKey, load }), context);
-    return EXIT.done;
   });
 }
 

@@ -4,7 +4,6 @@ import type { PrismaClient } from '../generated/prisma/client.ts';
 import { listStreams, type StreamKey } from '../store/engine/streams.ts';
 import type { QueuedPass } from '../stream.ts';
 import { type CommandProcess, runOnDatabase, type StreamOptions, UsageError } from './command.ts';
-import { EXIT } from './exit-codes.ts';
 import { selectKnown } from './selection.ts';
 
 export interface StreamControl {
@@ -64,7 +63,6 @@ export async function controlStreams(
       printResult(json, { streams: documents }, () =>
         done.map(({ key, lines }) => `${key.connectionId} ${key.stream}: ${lines.join('\n  ')}`),
       );
-      return EXIT.done;
     } finally {
       const opened = await (queues as Promise<Queues> | null)?.catch(() => null);
       await opened?.close();

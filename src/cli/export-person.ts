@@ -7,7 +7,6 @@ import { listStreams } from '../store/engine/streams.ts';
 import type { ErasureTarget } from '../sync/privacy/closure.ts';
 import { exportPerson as readPerson } from '../sync/privacy/export-person.ts';
 import { type CommandProcess, runOnApp, UsageError } from './command.ts';
-import { EXIT } from './exit-codes.ts';
 import { formatCount } from './format.ts';
 import { assertOneAccount, connectionsOf, countLines, type PersonFlags, readSelectors } from './person.ts';
 
@@ -36,7 +35,7 @@ export async function exportPerson(options: ExportFlags, proc: CommandProcess): 
     const { document, counts, review } = found;
     if (file === null) {
       proc.stdout.write(document);
-      return EXIT.done;
+      return;
     }
     await writeNew(file, document);
     printResult(options.json, { file, matched: counts, review, unread }, () => [
@@ -48,7 +47,6 @@ export async function exportPerson(options: ExportFlags, proc: CommandProcess): 
       `Before you hand it over: the list "review" in it names ${formatCount(review)} fields that may be about another person.`,
       'Texts may name others in ways that no program recognises. Make sure that all of it belongs to one person.',
     ]);
-    return EXIT.done;
   });
 }
 

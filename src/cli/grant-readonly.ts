@@ -2,7 +2,6 @@ import { BUILT_IN_TABLES } from '../sources/tables.ts';
 import { grantImpersonal } from '../store/reports/impersonal-role.ts';
 import { type Granted, grantReadonly as grant } from '../store/reports/readonly-role.ts';
 import { type CommandProcess, runOnDatabase, UsageError } from './command.ts';
-import { EXIT } from './exit-codes.ts';
 
 interface GrantOptions {
   readonly json?: boolean;
@@ -30,7 +29,6 @@ export async function grantReadonly(
       warnings.length === 0 ? `${role} may now ${may}.` : `${role} was allowed to ${may}. But:`,
       ...warnings,
     ]);
-    return EXIT.done;
   });
 }
 

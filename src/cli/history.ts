@@ -1,7 +1,6 @@
 import type { SyncHistoryStatus } from '../generated/prisma/client.ts';
 import { ensureHistory, readHistory, stopHistory } from '../store/mirror/history.ts';
 import { type CommandProcess, runOnApp, runOnDatabase, UsageError } from './command.ts';
-import { EXIT } from './exit-codes.ts';
 import { formatCount } from './format.ts';
 import { selectKnown, selectStreams } from './selection.ts';
 
@@ -39,7 +38,6 @@ async function switchOn(names: readonly string[], { json }: HistoryOptions, proc
         (stream) => `${stream}: versions are kept from now on; ask ${stream}_versions and ${stream}_as_of(moment)`,
       ),
     );
-    return EXIT.done;
   });
 }
 
@@ -55,7 +53,6 @@ async function switchOff(names: readonly string[], { json }: HistoryOptions, pro
         ? ['It was off already.']
         : off.map((stream) => `${stream}: no versions are kept from now on; those of before stay`),
     );
-    return EXIT.done;
   });
 }
 
@@ -67,7 +64,6 @@ async function showStatus({ json }: HistoryOptions, proc: CommandProcess): Promi
         ? ['No stream has a history. Switch it on: leadmirror history on tiledesk.requests']
         : lines.map(statusLine),
     );
-    return EXIT.done;
   });
 }
 

@@ -2,7 +2,6 @@ import { createDatabase } from '../store/database.ts';
 import { startEmbeddedPostgres } from '../store/embedded/embedded.ts';
 import { adoptPreview, migrate, migrationStatus } from '../store/migrate.ts';
 import { type CommandProcess, runCommand } from './command.ts';
-import { EXIT } from './exit-codes.ts';
 
 export async function migrateCommand(
   options: { readonly status?: boolean; readonly fromPreview?: boolean },
@@ -18,7 +17,7 @@ export async function migrateCommand(
         const { applied, pending } = await migrationStatus({ url });
         for (const name of applied) print(`applied  ${name}`);
         for (const name of pending) print(`pending  ${name}`);
-        return EXIT.done;
+        return;
       }
       if (options.fromPreview) {
         const isTaken = await adoptPreview({ url });
@@ -28,7 +27,6 @@ export async function migrateCommand(
       }
       const names = await migrate({ url });
       print(names.length === 0 ? `${address} is up to date` : `${address}: applied ${names.join(', ')}`);
-      return EXIT.done;
     } finally {
       await embedded?.close();
     }

@@ -2,14 +2,12 @@ import { type PrivacyRecord, readPrivacyRecord } from '../app/privacy-record.ts'
 import { loadWithStored } from '../app/stored-connections.ts';
 import type { Reader } from '../store/reports/readers.ts';
 import { type CommandProcess, runOnDatabase } from './command.ts';
-import { EXIT } from './exit-codes.ts';
 
 /** Prints the record of processing activities as Markdown: what leadmirror knows, and lines to fill in. */
 export async function privacyRecord({ json }: { readonly json?: boolean }, proc: CommandProcess): Promise<void> {
   await runOnDatabase({ json, proc }, async (database, { config, stored, printResult }) => {
     const record = await readPrivacyRecord(await loadWithStored(stored, database, config.secretKey), database);
     printResult(json, record, () => markdownOf(record));
-    return EXIT.done;
   });
 }
 

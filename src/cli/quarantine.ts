@@ -9,7 +9,6 @@ import { describeDetail } from '../store/refusal-detail.ts';
 import { type RetryReport, retryQuarantine } from '../sync/retry-quarantine.ts';
 import { formatTable } from './columns.ts';
 import { type CommandProcess, runOnApp, runOnDatabase, type StreamOptions } from './command.ts';
-import { EXIT } from './exit-codes.ts';
 import { formatAge, formatCount } from './format.ts';
 import { selectKnown, selectStreams } from './selection.ts';
 
@@ -48,7 +47,6 @@ async function list(
     const read = raw ? readOpenQuarantine : listOpenQuarantine;
     const entries: readonly ListedRecord[] = await read(prisma, filter);
     printResult(json, { quarantine: entries.map(toJson) }, () => describe(entries));
-    return EXIT.done;
   });
 }
 
@@ -102,7 +100,6 @@ async function retry(
       reports.push(await retryQuarantine(parts, { connection, stream, signal }));
     }
     printResult(json, { streams: reports }, () => summarise(reports));
-    return EXIT.done;
   });
 }
 

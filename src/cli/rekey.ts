@@ -3,7 +3,6 @@ import { readProcesses } from '../store/engine/processes.ts';
 import { rekey as changeKey } from '../store/engine/secret-key.ts';
 import { rewrapJournal } from '../store/privacy/rewrap-journal.ts';
 import { type CommandContext, type CommandProcess, runOnDatabase } from './command.ts';
-import { EXIT } from './exit-codes.ts';
 
 /** Encrypts the stored sign-ins with LEADMIRROR_SECRET_KEY, which so far were with LEADMIRROR_OLD_SECRET_KEY. */
 export async function rekey({ discard = false, json = false }, proc: CommandProcess): Promise<void> {
@@ -23,7 +22,6 @@ export async function rekey({ discard = false, json = false }, proc: CommandProc
         ? 'Start leadmirror with the new LEADMIRROR_SECRET_KEY from now on, and remove LEADMIRROR_OLD_SECRET_KEY.'
         : `Give ${processes} the new LEADMIRROR_SECRET_KEY and restart: with the old one no sign-in works any more.`,
     ]);
-    return EXIT.done;
   });
 }
 

@@ -37,7 +37,6 @@ export async function report(options: ReportOptions, proc: CommandProcess): Prom
       ...viewReport(found, screenOf(proc.stdout), Date.now()),
       ...(file === null ? [] : [`\nWith charts: ${file}`]),
     ]);
-    return EXIT.done;
   });
 }
 

@@ -1,6 +1,5 @@
 import { type ReprojectReport, reproject as reprojectStream } from '../sync/reproject.ts';
 import { type CommandProcess, runOnApp, type StreamOptions } from './command.ts';
-import { EXIT } from './exit-codes.ts';
 import { formatCount } from './format.ts';
 import { createProgress } from './progress.ts';
 import { selectStreams } from './selection.ts';
@@ -23,7 +22,6 @@ export async function reproject(
       }
       progress.stop();
       printResult(json, { streams: reports }, () => reports.map(summaryLine));
-      return EXIT.done;
     } finally {
       progress.stop();
     }

@@ -2,7 +2,6 @@ import type { RunRecord } from '../store/engine/runs.ts';
 import { findRuns } from '../store/reports/run-history.ts';
 import { layOut, type TextColumn } from './columns.ts';
 import { type CommandProcess, runOnDatabase } from './command.ts';
-import { EXIT } from './exit-codes.ts';
 import { formatAge, formatCount, formatSeconds } from './format.ts';
 import { type Paint, type Screen, screenOf, wrap } from './terminal.ts';
 
@@ -13,7 +12,6 @@ export async function runs(
   await runOnDatabase({ json, proc }, async ({ prisma }, { printResult }) => {
     const list = await findRuns(prisma, { limit });
     printResult(json, { runs: list }, () => viewRuns(list, screenOf(proc.stdout), Date.now()));
-    return EXIT.done;
   });
 }
 

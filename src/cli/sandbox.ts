@@ -3,7 +3,6 @@ import { FAULT_KINDS, type FaultKind, type FaultRule } from '../../sandbox/fault
 import { createTiledeskSandbox } from '../../sandbox/tiledesk.ts';
 import { createTilkeeSandbox } from '../../sandbox/tilkee.ts';
 import { type CommandProcess, runCommand, UsageError } from './command.ts';
-import { EXIT } from './exit-codes.ts';
 
 export interface UpstreamsOptions {
   /** Tiledesk is here, Tilkee on the next one; 0: any free ones. */
@@ -68,7 +67,6 @@ export async function sandbox(
     } finally {
       await upstreams.close();
     }
-    return EXIT.done;
   });
 }
 

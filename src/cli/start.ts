@@ -5,7 +5,6 @@ import { createApp } from '../app.ts';
 import { loadConfig } from '../config.ts';
 import { stateOf } from '../store/engine/connections.ts';
 import { type CommandProcess, runCommand, sourcesOf, UsageError } from './command.ts';
-import { EXIT } from './exit-codes.ts';
 import { followConfig, noteStamp, ReloadRequests } from './reload.ts';
 
 export async function start(options: { readonly role: string }, proc: CommandProcess): Promise<void> {
@@ -33,7 +32,6 @@ export async function start(options: { readonly role: string }, proc: CommandPro
         accounts,
         onRunning: () => void followConfig({ app, logger, signal, files, state, requests, sources: sourcesOf(proc) }),
       });
-      return EXIT.done;
     } finally {
       await app.close();
       requests.close();

@@ -15,7 +15,6 @@ import { createDatabaseBudget } from '../store/engine/budgets.ts';
 import { createDatabaseVault } from '../store/engine/vault.ts';
 import { answerBrowser, FOREIGN, listen, type Reply, readPasted } from './browser-reply.ts';
 import { type CommandContext, type CommandProcess, runCommand, UsageError } from './command.ts';
-import { EXIT } from './exit-codes.ts';
 
 /** How many foreign answers are reported; a flood of them must not scroll the address away. */
 const MAX_SHOWN = 3;
@@ -75,7 +74,6 @@ export async function tilkeeLogin(options: TilkeeLoginOptions, proc: CommandProc
       const limits = { signal, maxWaitMs: VAULT_WAIT_MS, overwriteUnreadable: true };
       await vault.exclusive(async () => ({ value: null, store: kept }), limits);
       report(kept, { connection: settings.id, address: database.address, print: context.print });
-      return EXIT.done;
     } finally {
       await client.close();
       await database.close();
