@@ -80,10 +80,10 @@ it('once: mirrors, answers questions, follows a change, whatever is configured a
     expect(stdout).toMatch(new RegExp(`tilkee\\.${stream} backfill: succeeded, ${rows} created`));
   }
   expect(stdout).toMatch(/tiledesk\.leads incremental: succeeded, 0 created, 1 updated/);
-  expect(stdout).toMatch(/^status +requests\n(\d+ +\d+\n){2,}/m);
-  expect(stdout).toMatch(/^month +leads\n(\d{4}-\d\d +\d+\n){2,}/m);
-  expect(stdout).toMatch(/^project +links +visits +hours\n(\S.* +\d+ +\d+ +\d+(\.\d)?\n){8}/m);
-  expect(stdout).toMatch(/^person +conversations +visits +minutes\n(\S.* +[1-9]\d* +[1-9]\d* +\d+\n){8}/m);
+  expect(stdout).toMatch(/^department +status_name +open .*\n(\S.* (un)?assigned +[1-9].*\n){8}and \d+ more rows\n/m);
+  expect(stdout).toMatch(/^month +answered +median +p90\n(\d{4}-\d\d-01 +[1-9]\d* +\d.*\n){2,}/m);
+  expect(stdout).toMatch(/^project +links +visits +minutes\n(\S.* +\d+ +\d+ +\d+(\.\d)?\n){8}/m);
+  expect(stdout).toMatch(/^name +email +requests .*\n(\S.* +[1-9]\d* +\d{4}-\S+ +[1-9]\d* .*\n){8}/m);
   expect(stdout).toMatch(/tilkee\.connexions incremental: succeeded, 1 created/);
   expect(stdout).toMatch(/Renamed In The Demo +\d{4}-/);
   const [, link] = /a visitor opened the link for "(.+)"/.exec(stdout) ?? [];
