@@ -207,7 +207,7 @@ export async function until(what: string, fact: () => Promise<boolean> | boolean
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const CACHE = join(ROOT, 'node_modules/.cache/leadmirror-tests');
 const SOURCES = [
-  ...['src', 'workers', 'sandbox', 'bin', 'tsconfig.json', 'tsconfig.build.json', 'package.json'],
+  ...['src', 'workers', 'sandbox', 'bin', 'tsconfig.json', 'tsconfig.build.json', 'package.json', 'docs/sql.md'],
   // Processes of the benchmarks, started from the same build.
   ...['test/bench', 'test/helpers/endless-tiledesk.ts'],
 ];
@@ -249,6 +249,7 @@ async function build(directory: string): Promise<void> {
   await writeFile(join(draft, 'package.json'), '{ "type": "module" }\n');
   await cp(join(ROOT, 'bin'), join(draft, 'bin'), { recursive: true });
   await cp(join(ROOT, 'src/ops/assets'), join(draft, 'dist/src/ops/assets'), { recursive: true });
+  await cp(join(ROOT, 'docs/sql.md'), join(draft, 'docs/sql.md'));
   await rename(draft, directory);
 }
 
