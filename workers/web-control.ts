@@ -3,6 +3,7 @@ import { type Verified, verifySelected } from '../src/app/verify-streams.ts';
 import type { App } from '../src/app.ts';
 import { ConfigError, errorOf } from '../src/errors.ts';
 import type { Control } from '../src/ops/parts.ts';
+import { sentence } from '../src/ops/view/format.ts';
 import {
   cancelRuns,
   isPaused,
@@ -23,7 +24,7 @@ import { findDue } from './unfinished.ts';
 export class StreamPausedError extends errorOf('stream_paused') {}
 
 /** What the buttons of the status page do: the same as the commands of that name. Each answers within seconds, also while the queue is away. */
-export function createWebControl(app: App, queues: Queues): Control & { close(): Promise<void> } {
+export function createWebControl(app: App, queues: Queues) {
   const { prisma } = app.database;
   const stopping = new AbortController();
   const { signal } = stopping;
@@ -31,12 +32,8 @@ export function createWebControl(app: App, queues: Queues): Control & { close():
   const find = ({ connectionId, stream }: StreamKey) => {
     const found = app.findStream(connectionId, stream);
     if (found !== undefined) return found;
-    throw new ConfigError([
-      {
-        variable: stream,
-        message: `is not configured for ${connectionId} in this process; do it where it is configured`,
-      },
-    ]);
+    const message = `is not configured for ${connectionId} in this process; do it where it is configured`;
+    throw new ConfigError([{ variable: stream, message }]);
   };
   /** @throws QueueUnavailableError: commands to a Redis that is away would wait until it is back. */
   const ask = async ({ connectionId, stream }: StreamKey, passes: readonly QueuedPass[]): Promise<void> => {
@@ -55,8 +52,8 @@ export function createWebControl(app: App, queues: Queues): Control & { close():
       },
     );
 
-  return {
-    async trigger(key, pass) {
+  const control = {
+    async trigger(key: StreamKey, { pass }: { readonly pass: QueuedPass }) {
       if (await isPaused(prisma, key)) {
         throw new StreamPausedError(
           `${key.stream} is paused, so nothing was asked for. Resume it first: ${command('resume', key)}`,
@@ -72,13 +69,13 @@ export function createWebControl(app: App, queues: Queues): Control & { close():
       const wait = await whyItWaits(prisma, key);
       return `${LABELS[pass]} of ${key.stream} asked for; ${wait === '' ? 'it begins as soon as a worker is free.' : `but it waits. ${wait}`}`;
     },
-    async pause(key) {
+    async pause(key: StreamKey) {
       const { wasPaused } = await pauseStream(prisma, key);
       return wasPaused
         ? `${key.stream} was paused already.`
         : `${key.stream} is paused: no run begins until it is resumed.`;
     },
-    async resume(key) {
+    async resume(key: StreamKey) {
       const until = await liftServerPause(prisma, key);
       const since = await resumeStream(prisma, key);
       const lifted =
@@ -91,14 +88,14 @@ export function createWebControl(app: App, queues: Queues): Control & { close():
         ? `${lifted}${key.stream} goes on: a run is asked for.`
         : `${lifted}${key.stream} is resumed. ${AWAY}: the next tick of a running daemon goes on with it; or now: ${command('sync', key)}`;
     },
-    async resync(key) {
+    async resync(key: StreamKey) {
       const resynced = await resyncStream(prisma, key);
       if (resynced.isPaused) return `${key.stream} will be read again from zero when it is resumed.`;
       return (await tryToAsk(key, 'backfill'))
         ? `${key.stream} is read again from zero; its rows are kept.`
         : `${key.stream} is to be read again from zero; its rows are kept. ${AWAY}: a running daemon begins within a minute after it can; or now: ${command('sync', key, 'backfill')}`;
     },
-    async acceptDeletions(key) {
+    async 'accept-deletions'(key: StreamKey) {
       const blocked = await acceptDeletions(prisma, key);
       if (blocked === null)
         return 'The deletion guard blocks nothing: there is nothing to accept, and nothing was changed.';
@@ -110,7 +107,7 @@ export function createWebControl(app: App, queues: Queues): Control & { close():
         ? 'Accepted: a full sync is requested, and marks as deleted the rows that the upstream no longer has.'
         : `Accepted. ${AWAY}: the next full sync ${until} marks as deleted the rows that the upstream no longer has; or now: ${command('sync', key, 'reconcile')}`;
     },
-    async verify(key, repair) {
+    async verify(key: StreamKey, { repair }: { readonly repair: boolean }) {
       const verifying = verifySelected(app, find(key), { signal, repair });
       underWay.add(verifying);
       const ended = verifying.finally(() => underWay.delete(verifying));
@@ -122,7 +119,7 @@ export function createWebControl(app: App, queues: Queues): Control & { close():
         ? `${key.stream} is being compared; what is found will stand at “Verified”.`
         : describeVerified(key, verified);
     },
-    async retryQuarantine(key) {
+    async 'retry-quarantine'(key: StreamKey) {
       const { tried, resolved, left } = await retryQuarantine(
         { prisma, clock: app.clock, logger: app.logger, privacy: app.privacy },
         { ...find(key), signal },
@@ -131,15 +128,18 @@ export function createWebControl(app: App, queues: Queues): Control & { close():
         ? `No record of ${key.stream} is in quarantine.`
         : `${key.stream}: ${resolved} of ${tried} records written, or known to be gone; ${left} still in quarantine.`;
     },
-    async close() {
-      stopping.abort();
-      await Promise.allSettled(underWay);
-    },
-    async cancel(key) {
+    async cancel(key: StreamKey) {
       const ended = await cancelRuns(prisma, key, null);
       return ended.length === 0
         ? 'No run was under way.'
         : 'The run is stopped; the next one goes on from its checkpoint.';
+    },
+  } satisfies Control;
+  return {
+    control,
+    async close() {
+      stopping.abort();
+      await Promise.allSettled(underWay);
     },
   };
 }
@@ -160,11 +160,6 @@ const AWAY = 'The queue cannot be reached';
 
 const command = (name: string, { connectionId, stream }: StreamKey, pass?: QueuedPass): string =>
   `leadmirror ${name} ${stream}${pass === undefined ? '' : ` --pass ${pass}`} --connection ${connectionId}`;
-
-const sentence = (text: string): string => {
-  const begun = text.charAt(0).toUpperCase() + text.slice(1);
-  return /[.!?]$/.test(begun) ? begun : `${begun}.`;
-};
 
 const LABELS: Readonly<Record<QueuedPass, string>> = {
   backfill: 'A full read',

@@ -12,7 +12,7 @@ import { createWebControl } from './web-control.ts';
 export async function startWeb(app: App, daemon: Daemon, plugins: readonly OpsPlugin[] = []): Promise<OpsServer> {
   const { host, port, token, readToken, trustedProxies } = app.config.ops;
   const { queues } = daemon;
-  const control = createWebControl(app, queues);
+  const { control, close } = createWebControl(app, queues);
   const parts: OpsParts = {
     prisma: app.database.prisma,
     logger: app.logger.child({ part: 'web' }),
@@ -38,7 +38,7 @@ export async function startWeb(app: App, daemon: Daemon, plugins: readonly OpsPl
       url: server.url,
       async close() {
         await server.close();
-        await control.close();
+        await close();
       },
     };
   } catch (cause) {

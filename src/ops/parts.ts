@@ -76,18 +76,12 @@ export interface QueueHealth {
   readonly lanes: Readonly<Record<Lane, Readonly<Record<'waiting' | 'active' | 'delayed' | 'failed', number>>>> | null;
 }
 
-/** The actions on a stream. Each returns a human-readable sentence. @throws LeadmirrorError when it cannot be done */
-export interface Control {
-  trigger(key: StreamKey, pass: QueuedPass): Promise<string>;
-  pause(key: StreamKey): Promise<string>;
-  resume(key: StreamKey): Promise<string>;
-  /** A full read from zero; rows are kept. */
-  resync(key: StreamKey): Promise<string>;
-  acceptDeletions(key: StreamKey): Promise<string>;
-  /** Compares the stream with the upstream; with `repair`, reads again what differs. A long one goes on after the answer. */
-  verify(key: StreamKey, repair: boolean): Promise<string>;
-  /** Maps and writes its quarantined records again. */
-  retryQuarantine(key: StreamKey): Promise<string>;
-  /** Stops the run under way; its checkpoint is kept. Absent where this process cannot. */
-  cancel?(key: StreamKey): Promise<string>;
+/** The actions on a stream, by their names in addresses. Each returns a human-readable sentence. @throws LeadmirrorError when it cannot be done */
+export type Control = Readonly<Record<string, (key: StreamKey, options: ActionOptions) => Promise<string>>>;
+
+interface ActionOptions {
+  /** Of a run that is asked for. */
+  readonly pass: QueuedPass;
+  /** A verify reads again what differs. */
+  readonly repair: boolean;
 }

@@ -33,7 +33,7 @@ function createStatus() {
 it('a look goes through the streams a few times, not once for each account', () => {
   const { status, asked } = createStatus();
   const all = { q: '', state: null, page: 1, order: 'state' };
-  const page = overview(status, all, { nowMs: Date.now(), canChange: false, canCancel: false }).text;
+  const page = overview(status, all, { nowMs: Date.now(), canChange: false }).text;
   expect(page.match(/<tr class="account /g)).toHaveLength(200);
   expect(page).toContain('href="/?page=2"');
   expect(versionOf(status)).toMatch(/^[\w-]{16}$/);

@@ -23,19 +23,22 @@ export const QUIET_QUEUE: NonNullable<OpsParts['queue']> = {
 /** What was asked for, instead of doing it. */
 export function createRecorder() {
   const asked: string[] = [];
-  const note = (what: string) => async (key: { connectionId: string; stream: string }, pass?: string) => {
-    asked.push([what, key.connectionId, key.stream, ...(pass === undefined ? [] : [pass])].join(' '));
+  const note = (what: string) => async (key: { connectionId: string; stream: string }) => {
+    asked.push([what, key.connectionId, key.stream].join(' '));
     return `${what}: asked for`;
   };
   const control: NonNullable<OpsParts['control']> = {
-    trigger: note('trigger'),
+    trigger: async (key, { pass }) => {
+      asked.push(['trigger', key.connectionId, key.stream, pass].join(' '));
+      return 'trigger: asked for';
+    },
     pause: note('pause'),
     resume: note('resume'),
     resync: note('resync'),
-    acceptDeletions: note('accept'),
+    'accept-deletions': note('accept'),
     cancel: note('cancel'),
-    verify: (key, repair) => note(repair ? 'repair' : 'verify')(key),
-    retryQuarantine: note('retry'),
+    verify: (key, { repair }) => note(repair ? 'repair' : 'verify')(key),
+    'retry-quarantine': note('retry'),
   };
   return { asked, control };
 }

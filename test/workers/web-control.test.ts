@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import type { Control } from '../../src/ops/parts.ts';
 import { createQueues, type Queues } from '../../workers/queues.ts';
 import { createWebControl } from '../../workers/web-control.ts';
 import { findClosedPort } from '../helpers/closed-port.ts';
@@ -12,7 +11,7 @@ const key = { connectionId: ACCOUNT, stream: STREAM };
 
 let store: Store;
 let queues: Queues;
-let control: Control;
+let control: ReturnType<typeof createWebControl>['control'];
 beforeAll(async () => {
   store = await setupStore();
   const urls = [`redis://127.0.0.1:${await findClosedPort()}`];
@@ -20,7 +19,7 @@ beforeAll(async () => {
     config: { redis: { urls } } as Parameters<typeof createQueues>[0]['config'],
     ...{ databaseUrl: store.url, logger: unheardLogger(), retriesConnecting: true },
   });
-  control = createWebControl({ database: store } as never, queues);
+  ({ control } = createWebControl({ database: store } as never, queues));
 });
 afterAll(async () => {
   await queues.disconnect();
@@ -42,7 +41,7 @@ const facts = async () =>
 describe('the buttons while Redis is away', () => {
   it('a run is refused within seconds, with what to do', async () => {
     const message = `Nothing was asked for: try again when it answers, or run it without the queue: leadmirror sync ${STREAM} --pass reconcile --connection ${ACCOUNT}`;
-    await expect(control.trigger(key, 'reconcile')).rejects.toMatchObject({
+    await expect(control.trigger(key, { pass: 'reconcile' })).rejects.toMatchObject({
       code: 'queue_unavailable',
       message: expect.stringContaining(message),
     });
@@ -61,7 +60,7 @@ describe('a run that a person asks for', () => {
   const asked = async () => {
     const add = async () => ({});
     const there = { ping: async () => {}, lanes: { fast: { add }, bulk: { add } } } as unknown as Queues;
-    return createWebControl({ database: store } as never, there).trigger(key, 'incremental');
+    return createWebControl({ database: store } as never, there).control.trigger(key, { pass: 'incremental' });
   };
 
   it('begins at once', async () => {
@@ -85,7 +84,7 @@ describe('a run that a person asks for', () => {
 describe('a paused stream', () => {
   it('gets no run', async () => {
     await pause(store, STREAM);
-    await expect(control.trigger(key, 'incremental')).rejects.toMatchObject({
+    await expect(control.trigger(key, { pass: 'incremental' })).rejects.toMatchObject({
       code: 'stream_paused',
       message: `${STREAM} is paused, so nothing was asked for. Resume it first: leadmirror resume ${STREAM} --connection ${ACCOUNT}`,
     });
@@ -94,7 +93,7 @@ describe('a paused stream', () => {
   it('has its deletions accepted, for when it is resumed', async () => {
     await addRun(store, STREAM, 'reconcile', 3, 'partial', { code: 'deletion_brake', message: '40 of 90 rows' });
     await pause(store, STREAM);
-    expect(await control.acceptDeletions(key)).toMatch(/^Accepted, but .* is paused: after its resume/);
+    expect(await control['accept-deletions'](key)).toMatch(/^Accepted, but .* is paused: after its resume/);
     expect(await facts()).toMatchObject({ deletions_accepted_at: expect.any(Date) });
   });
 });

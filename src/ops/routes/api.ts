@@ -6,7 +6,7 @@ import type { LiveStatus } from '../live.ts';
 import type { OpsParts } from '../parts.ts';
 import { toRunFacts } from '../read-status.ts';
 import { STATUS_VERSION } from '../status-document.ts';
-import { badRequest } from './replies.ts';
+import { parsed } from './replies.ts';
 
 const runsQuery = z.object({
   limit: z.coerce.number().int().min(1).max(500).default(50),
@@ -34,29 +34,26 @@ const acknowledgement = z.object({ consumer, ack: cursor.nullable().default(null
 export function addApiRoutes(server: FastifyInstance, { prisma }: OpsParts, live: LiveStatus): void {
   server.get('/api/status', async () => live.current());
 
-  server.get('/api/runs', async (request, reply) => {
-    const query = runsQuery.safeParse(request.query);
-    if (!query.success) return badRequest(reply, query.error);
-    const { limit, connection, stream, outcome, before } = query.data;
-    const runs = await findRuns(prisma, { limit, connectionId: connection, stream, outcome, before });
+  server.get('/api/runs', async (request) => {
+    const { connection, ...query } = parsed(runsQuery, request.query);
+    const { limit } = query;
+    const runs = await findRuns(prisma, { ...query, connectionId: connection });
     const last = runs.at(-1);
     // Hand it back as `before` for the next page.
     const next = last !== undefined && runs.length === limit ? Number(last.id) : null;
     return { version: STATUS_VERSION, runs: runs.map(toRunFacts), next_before: next };
   });
 
-  server.get('/api/changes', async (request, reply) => {
-    const query = changesQuery.safeParse(request.query);
-    if (!query.success) return badRequest(reply, query.error);
-    return { version: STATUS_VERSION, changes: await readChanges(prisma, query.data) };
-  });
+  server.get('/api/changes', async ({ query }) => ({
+    version: STATUS_VERSION,
+    changes: await readChanges(prisma, parsed(changesQuery, query)),
+  }));
 
   // Registers a consumer, and acknowledges what it has processed.
-  server.post('/api/changes', async (request, reply) => {
-    const body = acknowledgement.safeParse(request.body);
-    if (!body.success) return badRequest(reply, body.error);
-    return { version: STATUS_VERSION, changes: await readChanges(prisma, { ...body.data, limit: 0 }) };
-  });
+  server.post('/api/changes', async ({ body }) => ({
+    version: STATUS_VERSION,
+    changes: await readChanges(prisma, { ...parsed(acknowledgement, body), limit: 0 }),
+  }));
 
   server.get<{ Params: { connection: string; stream?: string } }>(
     '/api/history/:connection/:stream?',

@@ -1,7 +1,7 @@
-import type { FastifyInstance, FastifyReply } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { ConfigError } from '../../errors.ts';
 import { STATUS_VERSION } from '../status-document.ts';
+import { BadRequest } from './replies.ts';
 
 type Mapping = Readonly<Record<string, unknown>>;
 
@@ -18,53 +18,37 @@ export interface KeptAccounts {
 /** Adds, changes and removes accounts; the body is an entry of leadmirror.yaml, secrets among it, which no answer and no log line repeats. */
 export function addConnectionRoutes(server: FastifyInstance, accounts: KeptAccounts): void {
   const path = '/api/connections';
+  const log = ({ log, ip }: Pick<FastifyRequest, 'log' | 'ip'>, id: string, what: string) =>
+    log.info({ address: ip, connection: id }, `an account was ${what}`);
 
   server.get(path, async () => ({ version: STATUS_VERSION, connections: await accounts.list() }));
 
   server.post(path, async (request, reply) => {
-    const body = entry.safeParse(request.body).data;
-    if (body === undefined) return refuse(reply, NO_ENTRY);
-    return answer(reply, async () => {
-      const id = await accounts.add(body);
-      request.log.info({ address: request.ip, connection: id }, 'an account was added');
-      return reply.code(201).send({ added: id });
-    });
+    const id = await accounts.add(entryIn(request));
+    log(request, id, 'added');
+    return reply.code(201).send({ added: id });
   });
 
-  server.patch<{ Params: { id: string } }>(`${path}/:id`, async (request, reply) => {
-    const { params } = request;
-    const body = entry.safeParse(request.body).data ?? {};
-    if (Object.keys(body).length === 0) return refuse(reply, NO_ENTRY);
-    return answer(reply, async () => {
-      await accounts.edit(params.id, body);
-      request.log.info({ address: request.ip, connection: params.id }, 'an account was changed');
-      return reply.send({ edited: params.id });
-    });
+  server.patch<{ Params: { id: string } }>(`${path}/:id`, async (request) => {
+    const { id } = request.params;
+    await accounts.edit(id, entryIn(request));
+    log(request, id, 'changed');
+    return { edited: id };
   });
 
-  server.delete<{ Params: { id: string } }>(`${path}/:id`, async (request, reply) =>
-    answer(reply, async () => {
-      const kept = await accounts.remove(request.params.id);
-      request.log.info({ address: request.ip, connection: request.params.id }, 'an account was removed');
-      return reply.send({ removed: request.params.id, kept });
-    }),
-  );
+  server.delete<{ Params: { id: string } }>(`${path}/:id`, async (request) => {
+    const { id } = request.params;
+    const kept = await accounts.remove(id);
+    log(request, id, 'removed');
+    return { removed: id, kept };
+  });
 }
 
 const entry = z.record(z.string(), z.unknown());
 
-const NO_ENTRY = 'The body has to be a JSON object with the keys of an entry of leadmirror.yaml.';
-
-const refuse = (reply: FastifyReply, message: string): FastifyReply =>
-  reply.code(400).send({ error: { code: 'bad_request', message } });
-
-/** What is wrong with the settings is the caller's to correct. */
-async function answer(reply: FastifyReply, work: () => Promise<FastifyReply>): Promise<FastifyReply> {
-  try {
-    return await work();
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    const { code, message, problems } = error;
-    return reply.code(400).send({ error: { code, message, problems } });
-  }
+/** @throws BadRequest */
+function entryIn({ body }: Pick<FastifyRequest, 'body'>): Mapping {
+  const { data = {} } = entry.safeParse(body);
+  if (Object.keys(data).length > 0) return data;
+  throw new BadRequest('The body has to be a JSON object with the keys of an entry of leadmirror.yaml.');
 }

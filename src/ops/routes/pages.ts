@@ -61,11 +61,7 @@ export function addPages(
   { prisma, control }: OpsParts,
   { live, show, canChange }: { readonly live: LiveStatus; readonly show: ShowPage; readonly canChange: boolean },
 ): void {
-  const options = () => ({
-    nowMs: Date.now(),
-    canChange: canChange && control !== undefined,
-    canCancel: control?.cancel !== undefined,
-  });
+  const options = () => ({ nowMs: Date.now(), canChange: canChange && control !== undefined });
 
   server.get<{ Querystring: Record<string, string | undefined> }>('/', async (request, reply) => {
     const { status, away } = await live.lookOrRemember();

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { z } from 'zod';
-import { DatabaseError, LeadmirrorError } from '../../errors.ts';
+import { ConfigError, DatabaseError, LeadmirrorError } from '../../errors.ts';
 import { databaseError } from '../../store/faults.ts';
 import type { AssetUrls } from '../assets.ts';
 import { wantsHtml } from '../guard/gate.ts';
@@ -10,8 +10,21 @@ import { messagePage } from '../view/message-page.ts';
 export const sendHtml = (reply: FastifyReply, page: Html): FastifyReply =>
   reply.type('text/html; charset=utf-8').send(page.text);
 
-export function badRequest(reply: FastifyReply, error: z.ZodError): FastifyReply {
-  return reply.code(400).send({ error: { code: 'bad_request', message: z.prettifyError(error) } });
+/** What was asked for makes no sense; the message explains why. */
+export class BadRequest extends Error {
+  readonly statusCode: number;
+
+  constructor(message: string, statusCode = 400) {
+    super(message);
+    this.statusCode = statusCode;
+  }
+}
+
+/** @throws BadRequest */
+export function parsed<T>(schema: z.ZodType<T>, value: unknown): T {
+  const { data, error } = schema.safeParse(value);
+  if (error !== undefined) throw new BadRequest(z.prettifyError(error));
+  return data;
 }
 
 /** Text that no name or number of ours can be: NUL, halves of characters, percent signs that stand for nothing. */
@@ -33,18 +46,17 @@ const MOST_CHARACTERS = 2_000;
 
 /** Addresses and forms that cannot be meant are refused before any route sees them. */
 export function refuseUnreadable(server: FastifyInstance): void {
-  const refuse = (reply: FastifyReply, status: number, message: string) =>
-    reply.code(status).send({ error: { code: 'bad_request', message } });
-  server.addHook('onRequest', async (request, reply) => {
-    if (request.url.length > MOST_CHARACTERS) return refuse(reply, 414, 'The address is too long.');
-    if (isUnreadable(request.url)) return refuse(reply, 400, 'The address holds characters that cannot be read.');
+  server.addHook('onRequest', async (request) => {
+    if (request.url.length > MOST_CHARACTERS) throw new BadRequest('The address is too long.', 414);
+    if (isUnreadable(request.url)) throw new BadRequest('The address holds characters that cannot be read.');
   });
-  server.addHook('preValidation', async (request, reply) => {
-    if (hasUnreadableText(request.body)) return refuse(reply, 400, 'The form holds characters that cannot be read.');
+  server.addHook('preValidation', async (request) => {
+    if (hasUnreadableText(request.body)) throw new BadRequest('The form holds characters that cannot be read.');
   });
 }
 
 const STATUSES: Readonly<Record<string, number>> = {
+  config_invalid: 400,
   stream_paused: 409,
   consumer_unknown: 404,
   consumer_behind: 410,
@@ -65,7 +77,8 @@ export function handleErrors(server: FastifyInstance, assets: AssetUrls): void {
     const message = known?.message ?? (isTheirs ? error.message : NOT_MADE);
     const code = known?.code ?? (isTheirs ? 'bad_request' : 'bug');
     reply.code(status);
-    if (!wantsHtml(request)) return reply.send({ error: { code, message } });
+    const { problems } = known instanceof ConfigError ? known : {};
+    if (!wantsHtml(request)) return reply.send({ error: { code, message, problems } });
     const title = known instanceof DatabaseError ? 'The database does not answer' : 'That did not work';
     return sendHtml(reply, messagePage(assets, title, message));
   });

@@ -5,6 +5,7 @@ import { Remembered } from '../remembered.ts';
 import { readReportForm, reportPage } from '../report/page.ts';
 import { reportView } from '../report/view.ts';
 import type { ShowPage } from './pages.ts';
+import { BadRequest } from './replies.ts';
 
 /** Looks at the same days within a minute, or more where they cost much, get the same answer; for so many choices. */
 const KEPT = { minAgeMs: 10_000, restShare: 20 };
@@ -35,9 +36,9 @@ export function addReportRoutes(server: FastifyInstance, { prisma }: OpsParts, s
     return show(request, reply, { tab: 'report', title, main });
   });
 
-  server.get('/api/report', async (request, reply) => {
+  server.get('/api/report', async (request) => {
     const { form, report } = await look(request.query);
-    if (form.problem === null) return report;
-    return reply.code(400).send({ error: { code: 'bad_request', message: form.problem } });
+    if (form.problem !== null) throw new BadRequest(form.problem);
+    return report;
   });
 }

@@ -48,7 +48,7 @@ const ACCEPT: Action = [
 ];
 
 /** What may be done to a stream now, the likeliest first. */
-function actionsFor(stream: StreamFacts, canCancel: boolean): readonly Action[] {
+function actionsFor(stream: StreamFacts): readonly Action[] {
   const isPaused = stream.paused_at !== null;
   const isRead = stream.backfill_completed_at !== null;
   return [
@@ -56,7 +56,7 @@ function actionsFor(stream: StreamFacts, canCancel: boolean): readonly Action[] 
     ...((stream.verification_differences ?? 0) > 0 ? [REPAIR] : []),
     ...(stream.reason_code === 'open_quarantine' ? [RETRY] : []),
     ...(isPaused ? [RESUME] : [isRead ? RUN : READ]),
-    ...(canCancel && stream.running !== null ? [CANCEL] : []),
+    ...(stream.running !== null ? [CANCEL] : []),
     ...(isPaused || !isRead ? [] : [WALK]),
     ...(isPaused ? [] : [PAUSE]),
     ...(isRead ? [VERIFY] : []),
@@ -68,16 +68,16 @@ function actionsFor(stream: StreamFacts, canCancel: boolean): readonly Action[] 
 
 /** What helps most likely, beside a cause. */
 export function mainAction(stream: StreamFacts): Html | null {
-  const [first] = actionsFor(stream, false);
+  const [first] = actionsFor(stream);
   return first === undefined ? null : form(stream, first, 'cause');
 }
 
 export const retryButton = (stream: StreamFacts): Html => form(stream, RETRY, 'decide');
 
 /** The first as a button, all of them in a sheet with what comes of each. Forms: they work without the script too. */
-export function actionButtons(stream: StreamFacts, { canCancel }: { readonly canCancel: boolean }): Html {
+export function actionButtons(stream: StreamFacts): Html {
   const { connection_id, stream: name } = stream;
-  const actions = actionsFor(stream, canCancel);
+  const actions = actionsFor(stream);
   const [first] = actions;
   const sheet = elementId('more', connection_id, name);
   return html`<div class="actions">${first === undefined ? null : form(stream, first, 'row')}

@@ -20,7 +20,6 @@ import { stateChip } from './state.ts';
 export interface RowOptions {
   readonly nowMs: number;
   readonly canChange: boolean;
-  readonly canCancel: boolean;
   /** On a page of its own a stream has no link to itself. */
   readonly isLinked?: boolean;
   /** Beside its account: what is wrong stands with its cause, and a notice once for all streams. */
@@ -47,7 +46,7 @@ export function streamRow(stream: StreamFacts, options: RowOptions): Html {
 <div><dt>Next run</dt><dd>${nextRunOf(stream, nowMs)}</dd></div>
 <div class="day"><dt>Last 24 hours</dt><dd>${dayStrip(stream.last_24h)}</dd></div>
 </dl>
-${canChange ? actionButtons(stream, options) : null}
+${canChange ? actionButtons(stream) : null}
 </div>
 ${stream.running !== null && isLong(stream.running, nowMs) ? progressLine(stream.running, nowMs) : null}
 ${needsText(stream) && !(isPartOfAccount && hasCause(stream)) ? whatToDo(stream, nowMs) : null}
