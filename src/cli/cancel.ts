@@ -1,23 +1,18 @@
 import { cancelRuns, type EndedRun } from '../store/engine/control.ts';
 import type { Pass } from '../stream.ts';
-import type { CommandProcess, StreamOptions } from './command.ts';
-import { controlStreams } from './control.ts';
+import type { StreamOptions } from './command.ts';
+import { controlCommand } from './control.ts';
 
-export async function cancel(
-  streams: string,
-  options: StreamOptions & { readonly pass?: Pass },
-  proc: CommandProcess,
-): Promise<void> {
-  const { pass = null } = options;
-  await controlStreams(streams, { ...options, proc }, async ({ key, prisma, name }) => {
+export const cancel = controlCommand(
+  async ({ key, prisma, name }, { pass = null }: StreamOptions & { readonly pass?: Pass | null }) => {
     const ended = await cancelRuns(prisma, key, pass);
     return {
       lines:
         ended.length === 0 ? [`no ${pass ?? 'run'} is under way; nothing was changed`] : describeEnded(ended, name),
       json: { cancelled: ended.map(({ runId, pass, isAlive }) => ({ run: runId, pass, was_alive: isAlive })) },
     };
-  });
-}
+  },
+);
 
 function describeEnded(ended: readonly EndedRun[], name: string): string[] {
   const cancelled = `cancelled ${ended.map(nameOf).join(', ')}`;

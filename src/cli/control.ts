@@ -23,49 +23,51 @@ export interface Controlled {
 
 const REACH_MS = 2_000;
 
+type ControlCommand<Options> = (streams: string, options: Options, proc: CommandProcess) => Promise<void>;
+
 /** The frame of pause, resume, cancel, resync and accept-deletions: the database knows the streams, so no account has to be configured here. */
-export async function controlStreams(
-  name: string,
-  { connection, json, proc }: StreamOptions & { readonly proc: CommandProcess },
-  work: (stream: StreamControl) => Promise<Controlled>,
-): Promise<void> {
-  await runOnDatabase({ json, proc }, async ({ prisma, url }, { config, logger, printResult }) => {
-    const known = await listStreams(prisma, 'configured');
-    if (known.length === 0) {
-      throw new UsageError(
-        'The database knows no stream yet: leadmirror start and leadmirror sync note those configured.',
-      );
-    }
-    const selected = selectKnown(known, [name], connection);
-    if (selected.length === 0) throw new UsageError(`The connection ${connection} has no stream ${name}.`);
-    let queues: Promise<Queues> | null = null;
-    const ask = async ({ connectionId, stream }: StreamKey, passes: readonly QueuedPass[]): Promise<boolean> => {
-      try {
-        for (const pass of passes) {
-          queues ??= createQueues({ config, databaseUrl: url, logger, reachMs: REACH_MS });
-          await enqueueRun(await queues, { connection: connectionId, stream, pass, trigger: 'manual' });
+export const controlCommand =
+  <Options extends StreamOptions>(
+    work: (stream: StreamControl, options: Options) => Promise<Controlled>,
+  ): ControlCommand<Options> =>
+  (name, options, proc) =>
+    runOnDatabase({ json: options.json, proc }, async ({ prisma, url }, { config, logger, printResult }) => {
+      const { connection, json } = options;
+      const known = await listStreams(prisma, 'configured');
+      if (known.length === 0) {
+        throw new UsageError(
+          'The database knows no stream yet: leadmirror start and leadmirror sync note those configured.',
+        );
+      }
+      const selected = selectKnown(known, [name], connection);
+      if (selected.length === 0) throw new UsageError(`The connection ${connection} has no stream ${name}.`);
+      let queues: Promise<Queues> | null = null;
+      const ask = async ({ connectionId, stream }: StreamKey, passes: readonly QueuedPass[]): Promise<boolean> => {
+        try {
+          for (const pass of passes) {
+            queues ??= createQueues({ config, databaseUrl: url, logger, reachMs: REACH_MS });
+            await enqueueRun(await queues, { connection: connectionId, stream, pass, trigger: 'manual' });
+          }
+          return true;
+        } catch (error) {
+          if (error instanceof QueueUnavailableError || error instanceof DatabaseError) return false;
+          throw error;
         }
-        return true;
-      } catch (error) {
-        if (error instanceof QueueUnavailableError || error instanceof DatabaseError) return false;
-        throw error;
+      };
+      try {
+        const done: (Controlled & { readonly key: StreamKey })[] = [];
+        for (const key of selected) {
+          const { connectionId, stream } = key;
+          const isOnlyOne = known.filter((other) => other.stream === stream).length === 1;
+          const own = isOnlyOne ? stream : `${stream} --connection ${connectionId}`;
+          done.push({ key, ...(await work({ key, prisma, name: own, ask: (passes) => ask(key, passes) }, options)) });
+        }
+        const documents = done.map(({ key, json }) => ({ connection: key.connectionId, stream: key.stream, ...json }));
+        printResult(json, { streams: documents }, () =>
+          done.map(({ key, lines }) => `${key.connectionId} ${key.stream}: ${lines.join('\n  ')}`),
+        );
+      } finally {
+        const opened = await (queues as Promise<Queues> | null)?.catch(() => null);
+        await opened?.close();
       }
-    };
-    try {
-      const done: (Controlled & { readonly key: StreamKey })[] = [];
-      for (const key of selected) {
-        const { connectionId, stream } = key;
-        const isOnlyOne = known.filter((other) => other.stream === stream).length === 1;
-        const own = isOnlyOne ? stream : `${stream} --connection ${connectionId}`;
-        done.push({ key, ...(await work({ key, prisma, name: own, ask: (passes) => ask(key, passes) })) });
-      }
-      const documents = done.map(({ key, json }) => ({ connection: key.connectionId, stream: key.stream, ...json }));
-      printResult(json, { streams: documents }, () =>
-        done.map(({ key, lines }) => `${key.connectionId} ${key.stream}: ${lines.join('\n  ')}`),
-      );
-    } finally {
-      const opened = await (queues as Promise<Queues> | null)?.catch(() => null);
-      await opened?.close();
-    }
-  });
-}
+    });
