@@ -3,59 +3,16 @@ import type { Config, ConnectionConfig } from '../config.ts';
 import { rulesOf } from '../sources/field-policy.ts';
 import { BUILT_IN_TABLES } from '../sources/tables.ts';
 import { listStreams } from '../store/engine/streams.ts';
-import { type ErasureCount, readErasureCounts } from '../store/privacy/erasure-counts.ts';
+import { readErasureCounts } from '../store/privacy/erasure-counts.ts';
 import { openColumns } from '../store/privacy/open-columns.ts';
 import { impersonalColumns } from '../store/reports/impersonal-role.ts';
-import { type Reader, readReaders } from '../store/reports/readers.ts';
+import { readReaders } from '../store/reports/readers.ts';
 import type { FieldRule } from '../stream.ts';
 import { readVersion } from '../version.ts';
 import type { MirrorDatabase } from './mirror-database.ts';
-import { type KeptFor, retentionInForce } from './retention-in-force.ts';
+import { retentionInForce } from './retention-in-force.ts';
 
-/** What a record of processing activities asks about the mirror, as it is configured and as the database is now. */
-export interface PrivacyRecord {
-  readonly version: string;
-  readonly generated_at: string;
-  readonly accounts: readonly RecordedAccount[];
-  readonly tables: readonly RecordedTable[];
-  readonly visitor_addresses_stored: boolean;
-  readonly public_links_stored: boolean;
-  readonly retention: readonly KeptFor[];
-  readonly storage: {
-    readonly database: string;
-    readonly is_built_in: boolean;
-    readonly queue: 'postgres' | 'redis';
-    /** Of sign-ins, keys and hashes; the rows themselves are as the disk of the database is. */
-    readonly has_secret_key: boolean;
-    readonly has_journal: boolean;
-  };
-  readonly readers: readonly Reader[];
-  /** Programs that follow the feed of changes. */
-  readonly consumers: readonly string[];
-  readonly erasures: readonly ErasureCount[];
-}
-
-interface RecordedAccount {
-  readonly connection: string;
-  readonly source: string;
-  /** Hosts. Empty: no longer configured, and its rows are still there. */
-  readonly upstream: readonly string[];
-  readonly streams: readonly string[];
-  readonly presets: readonly string[];
-  /** `tiledesk.leads.email` */
-  readonly pseudonyms: readonly string[];
-  readonly left_out: readonly string[];
-}
-
-interface RecordedTable {
-  readonly table: string;
-  readonly connections: readonly string[];
-  readonly people: string;
-  readonly data: string;
-  /** Columns that may hold personal data. */
-  readonly columns: readonly string[];
-  readonly has_history: boolean;
-}
+export type PrivacyRecord = Awaited<ReturnType<typeof readPrivacyRecord>>;
 
 const CONVERSATIONS = 'visitors and customers; colleagues who answer';
 
@@ -78,7 +35,8 @@ const CONTENT: Readonly<Record<string, readonly [people: string, data: string]>>
 const NO_PERSON = ['none as a rule', 'names and settings of the organisation'] as const;
 const UNKNOWN = ['not known to leadmirror', 'not known to leadmirror'] as const;
 
-export async function readPrivacyRecord(config: Config, database: MirrorDatabase): Promise<PrivacyRecord> {
+/** What a record of processing activities asks about the mirror, as it is configured and as the database is now. */
+export async function readPrivacyRecord(config: Config, database: MirrorDatabase) {
   const { prisma } = database;
   const known = await listStreams(prisma, 'all');
   const history = await prisma.syncHistory.findMany({ where: { off_since: null }, select: { stream: true } });
@@ -89,7 +47,7 @@ export async function readPrivacyRecord(config: Config, database: MirrorDatabase
   for (const { id, source, streams } of config.connections) for (const name of streams) add(id, `${source}.${name}`);
   for (const { connectionId, stream } of known) add(connectionId, stream);
   const accounts = [...streams].map(([connection, names]) => accountOf(connection, [...names].sort(), config));
-  const tables = [...new Set(accounts.flatMap((account) => account.streams))].sort().map((table): RecordedTable => {
+  const tables = [...new Set(accounts.flatMap((account) => account.streams))].sort().map((table) => {
     const spec = BUILT_IN_TABLES.find(({ schema, name }) => `${schema}.${name}` === table);
     const open = new Set(spec === undefined ? [] : openColumns(spec));
     const [people, data] = CONTENT[table] ?? (spec === undefined ? UNKNOWN : NO_PERSON);
@@ -98,6 +56,7 @@ export async function readPrivacyRecord(config: Config, database: MirrorDatabase
       connections: accounts.filter((account) => account.streams.includes(table)).map(({ connection }) => connection),
       people,
       data,
+      /** That may hold personal data. */
       columns: [...Object.keys(spec?.columns ?? {}).filter((column) => !open.has(column)), 'raw'],
       has_history: history.some(({ stream }) => stream === table),
     };
@@ -114,6 +73,7 @@ export async function readPrivacyRecord(config: Config, database: MirrorDatabase
       database: database.address,
       is_built_in: database.embedded !== null,
       queue: config.redis === null ? 'postgres' : 'redis',
+      /** Encrypts sign-ins, keys and hashes; the rows themselves are as the disk of the database is. */
       has_secret_key: config.secretKey !== null,
       has_journal: config.privacyJournal !== null,
     },
@@ -123,7 +83,7 @@ export async function readPrivacyRecord(config: Config, database: MirrorDatabase
   };
 }
 
-function accountOf(connection: string, streams: readonly string[], config: Config): RecordedAccount {
+function accountOf(connection: string, streams: readonly string[], config: Config) {
   const configured = config.connections.find(({ id }) => id === connection);
   const rules = configured === undefined ? [] : rulesOf(config.privacy.policy);
   const own = rules.filter(({ stream }) => streams.includes(stream));
@@ -132,6 +92,7 @@ function accountOf(connection: string, streams: readonly string[], config: Confi
   return {
     connection,
     source: streams[0]?.split('.')[0] ?? '',
+    /** Hosts. Empty: no longer configured, and its rows are still there. */
     upstream: configured === undefined ? [] : hostsOf(configured),
     streams,
     presets: configured === undefined ? [] : config.privacy.policy.presets,

@@ -1,6 +1,7 @@
 import { ConfigError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import type { Tracer } from '../trace.ts';
+import type { SamplerName } from './tracing/otel.ts';
 
 export interface TracingSettings {
   /** Base address of the collector's OTLP/HTTP side, such as http://localhost:4318. */
@@ -11,15 +12,6 @@ export interface TracingSettings {
   /** Share of traces that the ratio samplers keep, 0 to 1. */
   readonly samplerRatio: number;
 }
-
-/** The names of the standard (OTEL_TRACES_SAMPLER). */
-export type SamplerName =
-  | 'always_on'
-  | 'always_off'
-  | 'traceidratio'
-  | 'parentbased_always_on'
-  | 'parentbased_always_off'
-  | 'parentbased_traceidratio';
 
 export interface Tracing {
   readonly tracer: Tracer;

@@ -8,7 +8,6 @@ import {
   BatchSpanProcessor,
   NodeTracerProvider,
   ParentBasedSampler,
-  type Sampler,
   TraceIdRatioBasedSampler,
 } from '@opentelemetry/sdk-trace-node';
 import { BullMQOtel } from 'bullmq-otel';
@@ -16,7 +15,7 @@ import { errorCode, isAbort } from '../../errors.ts';
 import type { Logger } from '../../logger.ts';
 import type { Attributes, Span, Tracer } from '../../trace.ts';
 import { readVersion } from '../../version.ts';
-import type { SamplerName, Tracing, TracingSettings } from '../tracing.ts';
+import type { Tracing, TracingSettings } from '../tracing.ts';
 
 /**
  * OpenTelemetry behind our own small interface. Only `ops/tracing.ts` imports this file, and only when a collector is configured: the libraries take
@@ -25,14 +24,16 @@ import type { SamplerName, Tracing, TracingSettings } from '../tracing.ts';
 const EXPORT_TIMEOUT_MS = 5_000;
 const CLOSE_MS = 5_000;
 
-const SAMPLERS: Readonly<Record<SamplerName, (ratio: number) => Sampler>> = {
+/** By the names of the standard (OTEL_TRACES_SAMPLER). */
+const SAMPLERS = {
   always_on: () => new AlwaysOnSampler(),
   always_off: () => new AlwaysOffSampler(),
-  traceidratio: (ratio) => new TraceIdRatioBasedSampler(ratio),
+  traceidratio: (ratio: number) => new TraceIdRatioBasedSampler(ratio),
   parentbased_always_on: () => new ParentBasedSampler({ root: new AlwaysOnSampler() }),
   parentbased_always_off: () => new ParentBasedSampler({ root: new AlwaysOffSampler() }),
-  parentbased_traceidratio: (ratio) => new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(ratio) }),
+  parentbased_traceidratio: (ratio: number) => new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(ratio) }),
 };
+export type SamplerName = keyof typeof SAMPLERS;
 
 export function createTracing(settings: TracingSettings, logger: Logger): Tracing {
   const { endpoint, headers, serviceName, sampler, samplerRatio } = settings;

@@ -1,3 +1,4 @@
+import type { QueuedPass } from '../../stream.ts';
 import type { StreamFacts } from '../status-document.ts';
 import { elementId, streamPath } from './format.ts';
 import { type Html, html } from './html.ts';
@@ -10,19 +11,15 @@ type Action = readonly [
   more?: { readonly fields?: Readonly<Record<string, string>>; readonly confirm?: string },
 ];
 
-const RUN: Action = ['trigger', 'Run now', 'Reads what changed.', { fields: { pass: 'incremental' } }];
-const READ: Action = [
+const run = (pass: QueuedPass, label: string, effect: string): Action => [
   'trigger',
-  'Read now',
-  'Begins the first full read, or goes on with it.',
-  { fields: { pass: 'backfill' } },
+  label,
+  effect,
+  { fields: { pass } },
 ];
-const WALK: Action = [
-  'trigger',
-  'Full sync',
-  'Reads everything and finds deletions.',
-  { fields: { pass: 'reconcile' } },
-];
+const RUN = run('incremental', 'Run now', 'Reads what changed.');
+const READ = run('backfill', 'Read now', 'Begins the first full read, or goes on with it.');
+const WALK = run('reconcile', 'Full sync', 'Reads everything and finds deletions.');
 const VERIFY: Action = ['verify', 'Verify', 'Compares every row with the upstream; changes nothing.'];
 const REPAIR: Action = [
   'verify',
