@@ -272,7 +272,7 @@ describe('the command', () => {
     const { code, stdout, stderr } = await run('--from', RANGE.from, '--to', RANGE.to);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     const { requests } = await expected(RANGE);
-    expect(stdout).toContain(`${requests.opened} opened, ${requests.closed} closed`);
+    expect(stdout).toMatch(new RegExp(`^Requests opened +${requests.opened} +${requests.closed} closed, `, 'm'));
     expect(stdout).toContain('Europe/Rome');
     const [, path = ''] = /With charts: (.*)\n$/.exec(stdout) ?? [];
     const text = await readFile(path, 'utf8');

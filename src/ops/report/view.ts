@@ -3,6 +3,7 @@ import { ago, count, counted, span, utc } from '../view/format.ts';
 import { type Html, html } from '../view/html.ts';
 import { table } from '../view/table.ts';
 import { pastCharts, type TimeChart, timeCharts } from './charts.ts';
+import { mainFigures, percentOf } from './figures.ts';
 
 /** The figures of a report as a page part: whole without a script, which only draws the charts over time. Used by the page's tab and by the file. */
 export function reportView(report: Report, nowMs: number): Html {
@@ -66,53 +67,11 @@ function basis({ from, to, connections, time_zones: zones, as_of: asOf, refreshe
   }${refreshed_at === null ? null : html` · computed <time datetime="${refreshed_at.toISOString()}">${utc(refreshed_at)}</time>`}</p>`;
 }
 
-const share = (part: number, whole: number): string => (whole === 0 ? '–' : `${Math.round((100 * part) / whole)} %`);
-
-function tiles({ requests, response_times: times, satisfaction, backlog, funnel, links }: Report, nowMs: number): Html {
-  const tile = (label: string, value: string, more: string) =>
-    html`<div class="tile"><dt>${label}</dt><dd><b>${value}</b> <span>${more}</span></dd></div>`;
-  const spread = (label: string, median: number | null, most: number | null) =>
-    tile(label, span(median), `median; 90 % within ${span(most)}`);
-  const oldest = backlog.oldest_opened_at;
-  return html`<dl class="tiles">${[
-    tile(
-      'Requests opened',
-      count(requests.opened),
-      `${count(requests.closed)} closed, ${count(requests.abandoned)} abandoned`,
-    ),
-    spread('First answer', times.first_response_median_seconds, times.first_response_p90_seconds),
-    spread('Closed after', times.resolution_median_seconds, times.resolution_p90_seconds),
-    tile(
-      'Satisfaction',
-      share(satisfaction.satisfied, satisfaction.rated),
-      satisfaction.rated === 0
-        ? 'no ratings'
-        : `average ${satisfaction.average_rating?.toFixed(1)} of ${counted(satisfaction.rated, 'rating')}`,
-    ),
-    tile(
-      'Open now',
-      count(backlog.open),
-      oldest === null
-        ? 'nothing is waiting'
-        : `${count(backlog.unanswered)} without an answer, oldest ${span((nowMs - oldest.getTime()) / 1000)}`,
-    ),
-    tile('New leads', count(funnel.leads), `${share(funnel.answered, funnel.leads)} were answered`),
-    ...(links.sent === 0
-      ? []
-      : [
-          tile(
-            'Links sent',
-            count(links.sent),
-            `${share(links.opened, links.sent)} opened, ${count(links.signed)} signed`,
-          ),
-          tile(
-            'Time read',
-            span(links.time_read_seconds),
-            `${counted(links.visits, 'visit')}${links.percent_read === null ? '' : `, ${Math.round(links.percent_read)} % read on average`}`,
-          ),
-        ]),
-  ]}</dl>`;
-}
+const tiles = (report: Report, nowMs: number): Html =>
+  html`<dl class="tiles">${mainFigures(report, nowMs).map(
+    ([label, value, more]) =>
+      html`<div class="tile"><dt>${label}</dt><dd><b>${value}</b> <span>${more}</span></dd></div>`,
+  )}</dl>`;
 
 function shares(parts: readonly Share[], none: string): Bar[] {
   return parts.map(({ name, opened, isRest }) => ({ name: isRest ? 'all others' : (name ?? none), value: opened }));
@@ -158,7 +117,7 @@ function bars(
 <table class="hbars"><thead class="hidden"><tr><th scope="col">${head}</th><th scope="col">Share</th><th scope="col" class="n">Number</th></tr></thead>
 <tbody>${rows.map(
     ({ name, value }) =>
-      html`<tr><th scope="row">${name}</th><td><svg viewBox="0 0 ${BAR_WIDTH} 10" preserveAspectRatio="none" aria-hidden="true"><rect width="${width(value)}" height="10"/></svg></td><td class="n">${count(value)}${whole === undefined ? null : html` <small>${share(value, whole)}</small>`}</td></tr>`,
+      html`<tr><th scope="row">${name}</th><td><svg viewBox="0 0 ${BAR_WIDTH} 10" preserveAspectRatio="none" aria-hidden="true"><rect width="${width(value)}" height="10"/></svg></td><td class="n">${count(value)}${whole === undefined ? null : html` <small>${percentOf(value, whole)}</small>`}</td></tr>`,
   )}</tbody></table></section>`;
 }
 

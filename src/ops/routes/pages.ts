@@ -61,6 +61,8 @@ export function addPages(
   { prisma, control }: OpsParts,
   { live, show, canChange }: { readonly live: LiveStatus; readonly show: ShowPage; readonly canChange: boolean },
 ): void {
+  /** A page that changes by itself. */
+  const showLive: ShowPage = (request, reply, page) => show(request, reply, { live: live.version, ...page });
   const options = () => ({ nowMs: Date.now(), canChange: canChange && control !== undefined });
 
   server.get<{ Querystring: Record<string, string | undefined> }>('/', async (request, reply) => {
@@ -78,17 +80,11 @@ export function addPages(
       reply.code(503);
       const known = overview(status, query, { ...options(), canChange: false });
       const main = awayPage(fault.message, { since: away.since, knownAt: status.generated_at, known });
-      return show(request, reply, {
-        tab: 'streams',
-        title: `${AWAY} · leadmirror`,
-        tone: 'bad',
-        main,
-        live: live.version,
-      });
+      return showLive(request, reply, { tab: 'streams', title: AWAY, tone: 'bad', main });
     }
     const main = overview(status, query, options());
-    const facts = { title: `${headline(status)} · leadmirror`, tone: toneOf(status), outage: findOutage(status), main };
-    return show(request, reply, { tab: 'streams', live: live.version, ...facts });
+    const facts = { title: headline(status), tone: toneOf(status), outage: findOutage(status), main };
+    return showLive(request, reply, { tab: 'streams', ...facts });
   });
 
   server.get<{ Params: { connection: string } }>('/accounts/:connection', async (request, reply) => {
@@ -99,8 +95,8 @@ export function addPages(
     ]);
     const main = accountPage(status, connection, runs.map(toRunFacts), options());
     if (main === null) return reply.callNotFound();
-    const facts = { title: `${connection} · leadmirror`, tone: toneOf(status), outage: findOutage(status), main };
-    return show(request, reply, { tab: 'streams', live: live.version, ...facts });
+    const facts = { title: connection, tone: toneOf(status), outage: findOutage(status), main };
+    return showLive(request, reply, { tab: 'streams', ...facts });
   });
 
   server.get('/runs', async (request, reply) => {
@@ -126,13 +122,13 @@ export function addPages(
       before: runs.length < RUNS_PER_PAGE ? null : Number(runs.at(-1)?.id),
     };
     const main = runsPage(page, Date.now());
-    return show(request, reply, { tab: 'runs', title: 'Runs · leadmirror', main, live: live.version });
+    return showLive(request, reply, { tab: 'runs', title: 'Runs', main });
   });
 
   server.get('/decide', async (request, reply) => {
     const [{ streams }, records] = await Promise.all([live.current(), listOpenQuarantine(prisma, { limit: RECORDS })]);
     const main = decidePage({ streams, records }, options());
-    return show(request, reply, { tab: 'decide', title: 'To decide · leadmirror', main, live: live.version });
+    return showLive(request, reply, { tab: 'decide', title: 'To decide', main });
   });
 
   const recipes = readRecipes();
@@ -141,7 +137,7 @@ export function addPages(
     const mirrored = new Set(streams.map(({ stream }) => stream.split('.', 1)[0] ?? ''));
     const tables = await readCatalog(prisma, ['reporting', ...mirrored]);
     const main = dataPage({ tables, streams, recipes }, Date.now());
-    return show(request, reply, { tab: 'data', title: 'Data · leadmirror', main });
+    return show(request, reply, { tab: 'data', title: 'Data', main });
   });
 
   server.get<{ Params: { connection: string; stream: string } }>(
@@ -159,8 +155,7 @@ export function addPages(
       ]);
       const outage = findOutage(status);
       const main = streamPage({ stream, outage, hours, runs: runs.map(toRunFacts), quarantine }, options());
-      const title = `${stream.state}: ${name} · leadmirror`;
-      return show(request, reply, { tab: 'streams', title, main, outage, live: live.version });
+      return showLive(request, reply, { tab: 'streams', title: `${stream.state}: ${name}`, main, outage });
     },
   );
 }

@@ -32,8 +32,7 @@ export function addReportRoutes(server: FastifyInstance, { prisma }: OpsParts, s
   server.get('/report', async (request, reply) => {
     const { form, accounts, report } = await look(request.query);
     const main = reportPage(form, accounts, report, reportView(report, Date.now()));
-    const title = `Report, ${report.from} to ${report.to} · leadmirror`;
-    return show(request, reply, { tab: 'report', title, main });
+    return show(request, reply, { tab: 'report', title: `Report, ${report.from} to ${report.to}`, main });
   });
 
   server.get('/api/report', async (request) => {

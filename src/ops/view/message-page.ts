@@ -15,10 +15,10 @@ ${problem === undefined ? null : html`<p class="banner" role="alert" id="problem
 <button class="primary">Sign in</button>
 </form>
 </section>`;
-  return layout({ title: 'Sign in · leadmirror', assets, main });
+  return layout({ title: 'Sign in', assets, main });
 }
 
 export function messagePage(assets: AssetUrls, title: string, text: string): Html {
   const main = html`<section class="box"><h1>${title}</h1><p>${text}</p><p><a href="/">Back to the overview</a></p></section>`;
-  return layout({ title: `${title} · leadmirror`, assets, main });
+  return layout({ title, assets, main });
 }
