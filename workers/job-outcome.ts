@@ -20,7 +20,6 @@ const MAX_DELAY_MS = 15 * 60_000;
 const MAX_POSTPONEMENTS = 100;
 const MAX_POSTPONED_MS = 24 * 3_600_000;
 
-/** Maps the result of a run to what the queue does. */
 export function jobOutcomeOf(
   { outcome, error, retryInMs }: Pick<RunResult, 'outcome' | 'error' | 'retryInMs'>,
   { postponed }: Pick<RunJob, 'postponed'>,

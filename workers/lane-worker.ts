@@ -55,7 +55,6 @@ export class LaneWorker {
     await this.#worker.pause(true);
   }
 
-  /** Waits for the jobs under way. */
   async close(): Promise<void> {
     this.#stopWatching();
     await Promise.all(this.#all.map((worker) => worker.finish(worker !== this.#worker)));

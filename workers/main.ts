@@ -14,7 +14,6 @@ import { createProcessor, type JobReport } from './sync-stream.ts';
 export interface DaemonOptions {
   readonly roles: readonly ('scheduler' | 'worker')[];
   readonly logger: Logger;
-  /** Stops the daemon, as `stop` does. */
   readonly signal: AbortSignal;
   readonly queueOptions?: QueueOverrides;
   /** How long a run works before it yields to others. */

@@ -16,7 +16,6 @@ export interface Demand {
   readonly requests: number;
 }
 
-/** What the next interval depends on. */
 interface PollFacts extends Demand {
   /** The other streams of the credential whose intervals adapt. */
   readonly others: readonly Demand[];
@@ -25,7 +24,6 @@ interface PollFacts extends Demand {
   readonly dayLeft?: { readonly requests: number; readonly forMs: number } | null;
   /** The interval that this pass was asked for with, and how late it began; null: a tick asked for it. */
   readonly last: { readonly intervalMs: number; readonly lateMs: number } | null;
-  /** Default: 15 seconds. */
   readonly leastMs?: number | undefined;
 }
 
@@ -90,7 +88,6 @@ export class Polling {
     this.#parts = parts;
   }
 
-  /** A pass ended well. */
   async note(job: QueuedRun, payload: RunJob, result: RunResult, startedAt: number): Promise<void> {
     const { app, logger, leastMs } = this.#parts;
     const { connection, stream, pass } = payload;

@@ -10,7 +10,6 @@ import { describeError } from './queue-watch.ts';
 const REDIS_PREFIX = '{leadmirror}';
 
 interface RedisBackendOptions {
-  /** One server, or the nodes of one cluster. */
   readonly urls: readonly string[];
   readonly prefix?: string;
   /** A connection that owes an answer for so long is broken off and made anew. Longer than a worker's blocking wait. */
@@ -98,7 +97,6 @@ async function assertSelected(client: Redis): Promise<void> {
   }
 }
 
-/** One line: what went wrong, and what to do about it where that is known. */
 function explain(error: unknown): string {
   const text = describeError(error);
   const hint = HINTS.find(([pattern]) => pattern.test(text))?.[1];

@@ -26,7 +26,6 @@ type JobCounts = Readonly<Record<string, number>>;
 export interface QueueOverrides {
   /** The prefix of all keys in Redis, in braces. */
   readonly prefix?: string;
-  /** Upper bound of connections to Postgres. */
   readonly maxConnections?: number;
   /** How long a command that cannot wait tries to reach the queue. */
   readonly reachMs?: number;

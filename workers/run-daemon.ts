@@ -19,7 +19,6 @@ export const ROLES = ['scheduler', 'worker', 'web'] as const;
 export type Role = (typeof ROLES)[number];
 
 export interface RunDaemonOptions {
-  /** Default: all of them. */
   readonly roles?: readonly Role[];
   readonly signal: AbortSignal;
   /** Called when everything runs, with the address of the status page; null without role web. */

@@ -38,9 +38,7 @@ interface SchedulerParts {
   >;
   readonly queues: Queues;
   readonly logger: Logger;
-  /** Between two rounds of the leader. */
   readonly roundMs?: number;
-  /** Between two tries of the others to take the lead. */
   readonly standbyMs?: number;
   readonly onRound?: (round: RoundReport) => void;
 }
@@ -60,7 +58,6 @@ const CLEAN_UP_RETRY_MS = 3_600_000;
 /** Fewer unfinished passes are simply asked for again. */
 const MANY = 200;
 
-/** Runs from its creation until stopped. */
 export class Scheduler {
   isLeading = false;
   readonly #parts: SchedulerParts;

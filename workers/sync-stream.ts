@@ -15,7 +15,6 @@ import { describeError } from './queue-watch.ts';
 import { enqueueRun, type Queues } from './queues.ts';
 import { parseRunJob, type RunJob, TICK } from './run-job.ts';
 
-/** Why a job came to an end without a run. */
 export type SkipReason = 'not_configured' | 'elsewhere' | 'paused' | 'cooling_down' | 'busy' | 'stopping' | 'over';
 
 export interface JobReport extends RunJob {
@@ -39,7 +38,6 @@ export interface ProcessorParts {
 /** Longer waits for the upstream free the worker: the run ends `postponed`. */
 const MAX_WAIT_MS = 5_000;
 
-/** The processor of both lanes: a tick asks for a run, a run reads a stream. */
 export function createProcessor(parts: ProcessorParts): RunProcessor {
   return async (job, token) => {
     const payload = parsePayload(job, parts.logger);

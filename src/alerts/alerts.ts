@@ -28,7 +28,6 @@ export interface AlertParts {
   readonly settings: AlertSettings;
   readonly channels: readonly Channel[];
   readonly onAttempt?: DeliverParts['onAttempt'];
-  /** What is unavailable now; it explains stale streams. */
   readonly cause?: () => string | null;
   /** Between two looks of all processes together. */
   readonly roundMs?: number;
@@ -52,7 +51,6 @@ export function createChannels({ webhook, email }: AlertSettings, options: Webho
   return [webhook === null ? [] : createWebhook(webhook, options), email === null ? [] : createEmail(email)].flat();
 }
 
-/** Null when no channel is configured. */
 export function startAlerts(parts: AlertParts): Alerts | null {
   if (parts.channels.length === 0) return null;
   const stopping = new AbortController();

@@ -63,11 +63,9 @@ const entrySchema = z.object({
   reason: z.string(),
   /** ISO 8601: the earliest of what it is about. */
   since: z.string().nullable(),
-  /** When it ended; only of ended conditions. */
   until: z.string().nullable(),
   connections: z.number(),
   streams: z.number(),
-  /** The first of them. */
   targets: z.array(z.object({ connection: z.string(), stream: z.string() })),
   next: z.string().nullable(),
 });
@@ -85,7 +83,6 @@ export const digestSchema = z.object({
 export type Digest = z.infer<typeof digestSchema>;
 type DigestEntry = z.infer<typeof entrySchema>;
 
-/** Returns null when there is nothing to report. */
 export function createDigest(
   { opened, closed }: { readonly opened: readonly AlertRow[]; readonly closed: readonly AlertRow[] },
   now: Date,
@@ -190,7 +187,6 @@ function summarize(opened: readonly AlertRow[], closed: readonly AlertRow[]): st
   return [...begun, over].flat().join('; ');
 }
 
-/** Returns the same as human-readable lines. */
 export function describeDigest({ opened, closed, more }: Digest): string {
   const parts = [
     ...opened.map((entry) => [entry.title, ...details(entry)].join('\n')),

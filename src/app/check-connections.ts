@@ -106,7 +106,6 @@ function parentFirst(error: unknown): string {
   throw error;
 }
 
-/** Probes what the server can do, and reads one page of each list. */
 async function tryLists(
   { connection, stream, database }: Selected & { readonly database: MirrorDatabase | null },
   fetch: FetchOptions,

@@ -208,7 +208,6 @@ function merge(before: Mapping, changes: Mapping): Mapping {
 const asText = (value: unknown): unknown =>
   typeof value === 'number' || typeof value === 'boolean' ? String(value) : value;
 
-/** What is encrypted, and the rest. */
 function split(given: Mapping): { entry: Prisma.InputJsonObject; secrets: Readonly<Record<string, string>> } {
   const hidden = privateKeysOf(given.source);
   const all = Object.entries(given);

@@ -13,7 +13,6 @@ interface ConnectParts extends UpstreamParts {
   readonly refusals?: (credential: { readonly credential: string; readonly secret: string }) => RefusalStore;
 }
 
-/** Where an account's sign-in is kept, by its name. */
 export type VaultOf = <T>(name: string) => Vault<T>;
 
 interface Made {
@@ -98,7 +97,6 @@ const signInSettings = (settings: ConnectionConfig): readonly unknown[] =>
     ? [settings.auth, settings.authUrl, settings.authBody, settings.scope]
     : [settings.auth, settings.baseUrl];
 
-/** One part for each key, made when it is first asked for. */
 class Shared<T> {
   readonly #made = new Map<string, T>();
 

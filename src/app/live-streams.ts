@@ -3,7 +3,6 @@ import type { ConfiguredStream } from '../store/engine/streams.ts';
 import type { Connection, Stream } from '../stream.ts';
 import { freshWithinSeconds } from '../sync/schedule.ts';
 
-/** A stream as it is configured now. */
 export interface ScheduledStream extends ConfiguredStream {
   readonly schedule: StreamSchedule;
 }

@@ -5,7 +5,6 @@ import { erasureTargets } from './erase-person.ts';
 
 export type RetainApp = Pick<App, 'config' | 'connections' | 'database' | 'clock' | 'privacy'>;
 
-/** Applies the configured rules of retention to all accounts. @throws PrivacyError */
 export async function retain(
   app: RetainApp,
   { logger, signal, ...options }: RetentionOptions & { readonly logger: Logger; readonly signal: AbortSignal },
@@ -18,7 +17,6 @@ export async function retain(
   return applyRetention(parts, options);
 }
 
-/** Lines of the log; they name no row. */
 export function logRetention({ rules, returned }: RetentionReport, logger: Logger): void {
   for (const { tables, due, of, isBlocked, ...rule } of rules) {
     if (isBlocked) logger.warn({ rule, due, of }, 'a rule of retention is due for too many rows: nothing was removed');

@@ -8,7 +8,6 @@ export interface KeptFor {
   readonly days: number | null;
 }
 
-/** What is removed when, as configured. */
 export function retentionInForce({ retention, history, runRetentionDays }: Config): readonly KeptFor[] {
   const { upstreamDeletedDays, quarantine, rules } = retention;
   const daysAfter = (days: number, event: string) => ({ days, rule: `removed ${days} days after ${event}` });

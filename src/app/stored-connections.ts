@@ -10,7 +10,6 @@ import type { MirrorDatabase } from './mirror-database.ts';
 /** Loads the whole configuration with the accounts that the database keeps. @throws ConfigError */
 export type LoadStored = (stored: readonly StoredEntry[]) => Config;
 
-/** What is encrypted of an account. */
 export interface SealedAccount {
   readonly secrets: Readonly<Record<string, string>>;
   /** Where the secrets may be sent to, as the settings named it: whoever may write the table cannot redirect them. */
@@ -59,7 +58,6 @@ const OTHER_ADDRESS = 'has another address than its secrets were entered for; en
 
 const SHOWN = 20;
 
-/** Logs what is not mirrored of the database's accounts. */
 export function warnOfUnusable({ unusable }: Pick<Config, 'unusable'>, logger: Logger): void {
   for (const { id, code, message } of unusable.slice(0, SHOWN)) {
     logger.warn({ connection: id, code }, `${id} ${message}; it is not mirrored by this process`);

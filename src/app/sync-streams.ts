@@ -13,7 +13,6 @@ export interface Selected {
   readonly stream: Stream;
 }
 
-/** Every stream of the app, one connection after the other. */
 export const everyStream = ({ connections }: Pick<App, 'connections'>): Selected[] =>
   connections.flatMap((connection) => connection.streams.map((stream) => ({ connection, stream })));
 
@@ -21,7 +20,6 @@ export const everyStream = ({ connections }: Pick<App, 'connections'>): Selected
 export type SyncReport = Omit<RunResult, 'runId' | 'retryInMs' | 'slice'>;
 
 interface SyncStreamsOptions {
-  /** Undefined: the first full read until that is complete, then what changed. */
   readonly pass?: Pass;
   readonly signal: AbortSignal;
   readonly follow?: (selected: Selected, pass: Pass) => Promise<RunObserver>;

@@ -5,7 +5,6 @@ import { ConfigError, LeadmirrorError } from '../errors.ts';
 import { type CommandProcess, runCommand } from './command.ts';
 import { EXIT } from './exit-codes.ts';
 
-/** Sends a message on every configured channel, and prints the results. */
 export async function alertsTest(options: { readonly json?: boolean }, proc: CommandProcess): Promise<void> {
   await runCommand({ json: options.json, proc, requireConnections: false }, async ({ config, print, printJson }) => {
     const { allowInsecureHttp, proxy } = config.http;

@@ -3,7 +3,6 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { isSameSecret } from '../ops/guard/sessions.ts';
 import { UsageError } from './command.ts';
 
-/** What the browser came back with. */
 export type Reply =
   | { readonly kind: 'code'; readonly code: string }
   | { readonly kind: 'declined' }

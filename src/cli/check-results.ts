@@ -14,7 +14,6 @@ export function createCheckList({ print, printJson }: Pick<CommandContext, 'prin
   });
   return {
     attempt,
-    /** `facts` stand before the checks in the document. */
     end(facts: object = {}): ExitCode {
       const ok = results.every((result) => result.ok);
       if (json) printJson({ ok, ...facts, checks: results });

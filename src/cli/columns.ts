@@ -1,7 +1,6 @@
 import { stripVTControlCharacters } from 'node:util';
 import Table from 'cli-table3';
 
-/** A column of a human-readable table. */
 export interface TextColumn<T> {
   readonly head: string;
   readonly cell: (row: T) => string;
@@ -55,7 +54,6 @@ export function layOut<T>(columns: readonly TextColumn<T>[], rows: readonly T[],
     .map((line) => line.trimEnd());
 }
 
-/** A plain table: columns set off by two spaces, no frame, readable in a pipe. */
 export function formatTable(head: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
   const columns = head.map((name, index) => ({
     head: name,

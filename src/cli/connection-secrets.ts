@@ -36,7 +36,6 @@ export async function readSecrets(
 }
 
 interface SecretContext extends Pick<CommandContext, 'proc' | 'signal'> {
-  /** The names that there are. */
   readonly known: readonly string[];
   /** What is asked for when no option names a secret. */
   readonly unlessGiven: readonly string[];

@@ -14,7 +14,6 @@ interface ConnectionOptions extends SecretOptions {
   readonly json?: boolean;
 }
 
-/** Adds an account that the database keeps. */
 export async function addConnection(
   source: string,
   settings: readonly string[],
@@ -79,7 +78,6 @@ export async function removeConnection(
   });
 }
 
-/** Takes everything of an account, after a question. */
 async function eraseConnection(
   id: string,
   options: { readonly json?: boolean; readonly yes?: boolean },

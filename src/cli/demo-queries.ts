@@ -14,7 +14,6 @@ export async function showQueries(prisma: PrismaClient, print: Printer['print'])
   }
 }
 
-/** Returns the result as a human-readable table. */
 export async function query(prisma: PrismaClient, sql: string): Promise<string> {
   const rows = await prisma.$queryRawUnsafe<Record<string, unknown>[]>(sql);
   const [first] = rows;

@@ -183,7 +183,6 @@ function someLead({ data }: Upstreams['tiledesk']): string {
   return String([...data.leads.values()].find(({ status }) => status === 100)?._id);
 }
 
-/** Uses the upstream's own interface. */
 async function renameSomeLead({ tiledesk, tiledeskUrl }: Upstreams): Promise<{ id: string; fullname: string }> {
   const id = someLead(tiledesk);
   const fullname = 'Renamed In The Demo';

@@ -50,7 +50,6 @@ export async function exportPerson(options: ExportFlags, proc: CommandProcess): 
   });
 }
 
-/** Has nothing personal. */
 const fileName = (now: number): string => `person-${new Date(now).toISOString().replace(/[:.]/g, '-')}.json`;
 
 /** Streams that the database has rows of and this configuration does not know the table of. */

@@ -32,7 +32,6 @@ export interface Printer {
   print(line?: string): void;
   /** The document of `--json`: nothing else goes to stdout. Big integers are written as numbers; run ids stay far below 2^53. */
   printJson(document: unknown): void;
-  /** Prints one document for `--json`, else human-readable lines. */
   printResult(json: boolean | undefined, document: unknown, lines: () => readonly string[]): void;
 }
 

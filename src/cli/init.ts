@@ -41,7 +41,6 @@ export interface InitParts extends TrialParts {
   readonly input: Readable;
   readonly output: Writable;
   readonly logger: Logger;
-  /** A person asked for the first sync, which follows. */
   readonly onSyncWanted: () => void;
 }
 
@@ -94,7 +93,6 @@ function withoutFiles(answers: Answers): Changes {
 
 const FRESH = '# Written by leadmirror init. All settings are in .env.example; try them with: leadmirror check\n\n';
 
-/** False when the answer is no. */
 async function write(ask: Asker, { cwd }: InitParts, changes: Changes): Promise<boolean> {
   const path = join(cwd, '.env');
   const before = readIfThere(path);

@@ -14,7 +14,6 @@ export interface PersonFlags {
   readonly connection?: string;
 }
 
-/** @throws UsageError */
 export function readSelectors(options: PersonFlags): Selectors {
   const { lead = [], email = [], phone = [], link = [], request = [], include = [] } = options;
   const given = [...lead, ...email, ...phone, ...link, ...request, ...include];

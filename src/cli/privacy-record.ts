@@ -94,7 +94,6 @@ const ACCESS: Readonly<Record<Reader['access'], string>> = {
   without_personal_data: 'no personal data',
 };
 
-/** A heading and a table, with an empty line behind each. */
 function section<T>(
   title: string,
   head: readonly string[],

@@ -20,7 +20,6 @@ export interface Track {
   end(): void;
 }
 
-/** What determines how much there is to read. */
 export interface WalkSize {
   readonly pass: Pass;
   readonly aliveRows: number;

@@ -10,12 +10,10 @@ import type { Logger } from '../logger.ts';
 import { readConnectionsState, stateOf } from '../store/engine/connections.ts';
 import type { CommandProcess } from './command.ts';
 
-/** Between two looks at the files. */
 const LOOK_MS = 2_000;
 /** Thousands of secret files on a slow disk: looking takes at most this share of the time. */
 const LOOK_SHARE = 0.1;
 const LONGEST_MS = 30_000;
-/** Between two looks at the accounts that the database keeps. */
 const LOOK_AT_DATABASE_MS = 10_000;
 
 /** Differs between one state of a file and the next, by path: which file it is behind all links, its size, its times. Also that there is none. */
@@ -112,7 +110,6 @@ async function reload({ app, logger, sources }: ReloaderParts): Promise<WhatWasR
 
 const SHOWN = 20;
 
-/** Lists a few names, or only the number of many. */
 const shown = (names: readonly string[]): readonly string[] =>
   names.length <= SHOWN ? names : [...names.slice(0, SHOWN), `and ${names.length - SHOWN} more`];
 

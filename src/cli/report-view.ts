@@ -6,7 +6,6 @@ import type { Screen } from './terminal.ts';
 
 const BARS = '▁▂▃▄▅▆▇█';
 
-/** Returns the main figures as human-readable lines. */
 export function viewReport(report: Report, { paint, width }: Screen, nowMs: number): string[] {
   const { from, to, connections, time_zones: zones, as_of: asOf, unit, requests } = report;
   const accounts = connections.length === 1 ? '1 account' : `${formatCount(connections.length)} accounts`;

@@ -12,7 +12,6 @@ export interface RetentionFlags {
   readonly json?: boolean;
 }
 
-/** Applies the rules of retention now, or shows what they would remove. */
 export async function retention(options: RetentionFlags, proc: CommandProcess): Promise<void> {
   const isDryRun = options.dryRun === true;
   await runOnApp({ json: options.json, proc }, async (app, { logger, signal, printResult }) => {

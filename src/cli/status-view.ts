@@ -20,7 +20,6 @@ const COLORS: Readonly<Record<StreamState, Parameters<Paint>[0]>> = {
   fresh: 'green',
 };
 
-/** These states need no action. */
 const IN_ORDER: readonly StreamState[] = ['fresh', 'syncing'];
 
 /** Returns the status as human-readable lines: accounts and streams that require action come first; why, and what to do, is below the table. */
@@ -145,7 +144,6 @@ function describeStates(streams: readonly StreamFacts[], paint: Paint): string {
   return `${paintState(paint, worst)}${count === streams.length ? '' : ` (${count} of ${streams.length})`}`;
 }
 
-/** The label, and the id that commands take. */
 const titleOf = ({ id, label }: StatusShown['connections'][number]): string =>
   label === null ? id : `${label} (${id})`;
 

@@ -71,7 +71,6 @@ const WORTH_A_LINE_MS = 1_000;
 const LONG_REFRESH =
   'bringing the reporting tables up to the mirror; the first time, with a million requests, that takes half a minute, and may be stopped';
 
-/** Runs the selected streams once and shows them while they run. */
 export function syncAll(
   app: App,
   selected: readonly Selected[],

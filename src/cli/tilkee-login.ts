@@ -29,7 +29,6 @@ const VAULT_WAIT_MS = 90_000;
 export interface TilkeeLoginOptions {
   readonly connection?: string;
   readonly redirectUri: string;
-  /** False: the code is pasted, nothing listens. */
   readonly listen: boolean;
 }
 

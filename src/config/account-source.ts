@@ -25,7 +25,6 @@ export interface AccountSource {
   readonly source: ConnectionConfig['source'];
   /** What one account is called: `Tiledesk project`. */
   readonly title: string;
-  /** Its streams by their names in settings. */
   readonly streams: readonly string[];
   /** The keys of an entry, and the variables of the same meaning. */
   readonly settings: Readonly<Record<string, string>>;

@@ -248,7 +248,6 @@ function rulesOf(
 const notesOf = ({ advice }: AccountSource, rules: AccountRules, label: Label): readonly string[] =>
   advice?.(rules).map(({ key, message }) => `${label([key])}: ${message}`) ?? [];
 
-/** The settings of an account as its schemas take them. */
 function textsOf({ settings }: AccountSource, given: Lookup) {
   const texts = Object.fromEntries(Object.entries(settings).map(([key, name]) => [key, textOf(given(key), name)]));
   return { ...texts, auth: texts };

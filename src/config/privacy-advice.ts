@@ -4,9 +4,7 @@ import type { VariableName } from './variables.ts';
 /** A default that a data protection officer would change. */
 export interface PrivacyAdvice {
   readonly variable: VariableName;
-  /** What the default means. */
   readonly because: string;
-  /** For `.env`. */
   readonly line: string;
 }
 

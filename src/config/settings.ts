@@ -34,10 +34,8 @@ interface Surroundings {
   /** The time zone of the two schedules. */
   readonly timezone: string;
   readonly hasOpsToken: boolean;
-  /** The page is served beyond this machine. */
   readonly isPublic: boolean;
   readonly allowInsecureHttp: boolean;
-  /** Where the streams with history are set. */
   readonly historyLabel: string;
 }
 

@@ -5,7 +5,6 @@ import { type FileEntry, type Mapping, readEntry } from './entry.ts';
 import type { Findings } from './findings.ts';
 import type { ConnectionConfig } from './types.ts';
 
-/** An account that the database keeps. */
 export interface StoredEntry {
   /** Null: the one that its source gives it. */
   readonly id: string | null;
@@ -46,7 +45,6 @@ export function readStored<Account extends DescribedConnection>(
     accounts: readonly Account[];
     findings: Findings;
     read: (entry: FileEntry) => Account;
-    /** Those that are allowed. */
     privateHosts: readonly string[];
   },
 ): { readonly accounts: readonly Account[]; readonly unusable: readonly UnusableConnection[] } {
@@ -87,7 +85,6 @@ export function readStored<Account extends DescribedConnection>(
 const PRIVATE_HOST =
   'which is on this machine or in a private network; to allow that, name the host in CONNECTION_HOSTS of every process';
 
-/** The hosts that an account is mirrored from. */
 export function hostsOf(connection: ConnectionConfig): readonly string[] {
   const urls =
     connection.source === 'tiledesk'

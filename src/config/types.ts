@@ -12,7 +12,6 @@ export type TiledeskConnectionConfig = Frozen<z.output<ReturnType<typeof tiledes
 
 export type TilkeeConnectionConfig = Frozen<z.output<ReturnType<typeof tilkeeEntry>>>;
 
-/** How people know an account. */
 export interface AccountName {
   /** From leadmirror.yaml; shown instead of the id. */
   readonly label?: string;

@@ -104,10 +104,8 @@ export function cron(timezone: string) {
     .transform((fields) => fields.join(' '));
 }
 
-/** Instead of a cron: as often as something changes. */
 export const AUTO = 'auto';
 
-/** A schedule as `cron` takes it, or `auto`. */
 export function autoOrCron(timezone: string) {
   const schedule = cron(timezone);
   return text.transform((given, context): string => {

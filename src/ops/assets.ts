@@ -44,5 +44,4 @@ export function serveAssets(server: FastifyInstance): AssetUrls {
   return assets;
 }
 
-/** Returns an asset's text, for a file that contains its assets. */
 export const assetText = (key: keyof AssetUrls): string => readFileSync(resolve(FILES[key]), 'utf8');

@@ -25,7 +25,6 @@ export interface DayFacts {
   readonly slots: readonly SlotMark[];
 }
 
-/** Returns the day of one stream. */
 export function summarizeDay(groups: readonly RunGroup[]): DayFacts {
   const worst = new Array<number>(DAY_SLOTS).fill(0);
   const day = { runs: 0, failed: 0, partial: 0, postponed: 0, changes: 0 };

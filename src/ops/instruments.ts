@@ -8,7 +8,6 @@ export interface Sender<Request, Response> {
   send(request: Request): Promise<Response>;
 }
 
-/** What a run is and what came of it, as far as it is counted. */
 export interface RunKey {
   readonly connection: string;
   readonly stream: string;

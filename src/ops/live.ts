@@ -12,7 +12,6 @@ export interface LiveEvent {
 
 export interface Look {
   readonly status: StatusDocument;
-  /** Null: the status is that of now. */
   readonly away: { readonly error: unknown; readonly since: Date } | null;
 }
 
@@ -67,7 +66,6 @@ export class LiveStatus {
     }
   }
 
-  /** @throws what the database throws. */
   async current(): Promise<StatusDocument> {
     const latest = this.#awaySince === null ? this.#latest : null;
     if (latest !== null && performance.now() - latest.at < FRESH_MS) return latest.status;

@@ -109,7 +109,6 @@ const BY_STATE: Readonly<Record<StreamState, Advice>> = {
 
 const ACCEPTED: Advice = ['The deletions are accepted: the next full sync marks them. To have it now:', 'walk'];
 
-/** Returns what to do about a stream in this state. */
 export function nextStep(situation: StreamSituation): NextStep {
   const [text, command] = adviceOn(situation);
   const where = situation.configuredIn

@@ -12,9 +12,7 @@ export interface OpsParts {
   readonly logger?: Logger;
   /** Absent where this process has no queue. */
   readonly queue?: OpsQueue;
-  /** What the buttons do; without it (or without a token) the page is read-only. */
   readonly control?: Control;
-  /** Whether erasures are missing here. */
   readonly privacy?: PrivacyWatch;
   /** Null or absent: read-only, and only for who reaches it under a loopback name. */
   readonly token?: string | null;
@@ -26,7 +24,6 @@ export interface OpsParts {
   readonly host?: string;
   /** The configured accounts, as they are now: a reload changes them. */
   readonly connections?: () => readonly OpsConnection[];
-  /** How people know the accounts. */
   readonly names?: () => readonly NamedAccount[];
   /** When the schedule next asks for a run of this stream; a daemon has to be running for it to happen. */
   readonly nextRuns?: (key: StreamKey, nowMs: number) => readonly NextRun[];
@@ -42,9 +39,7 @@ export type OpsPlugin = (server: FastifyInstance) => void | Promise<void>;
 
 export interface NamedAccount {
   readonly id: string;
-  /** Shown instead of the id. */
   readonly label?: string;
-  /** The entry of the file, or the variable. */
   readonly configuredIn?: string;
 }
 
@@ -80,7 +75,6 @@ export interface QueueHealth {
 export type Control = Readonly<Record<string, (key: StreamKey, options: ActionOptions) => Promise<string>>>;
 
 interface ActionOptions {
-  /** Of a run that is asked for. */
   readonly pass: QueuedPass;
   /** A verify reads again what differs. */
   readonly repair: boolean;

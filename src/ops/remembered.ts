@@ -30,7 +30,6 @@ export class Remembered<T> {
     return this.#tookMs;
   }
 
-  /** The age of the last answer; null: none yet. */
   get ageMs(): number | null {
     return this.#answer && performance.now() - this.#answer.at;
   }

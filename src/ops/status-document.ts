@@ -30,7 +30,6 @@ export interface StatusDocument {
   readonly erasures: ErasureFacts;
 }
 
-/** How many persons were erased; of whom is not known. */
 export interface ErasureFacts {
   readonly total: number;
   /** Stopped, or something of the person was found afterwards. */
@@ -106,7 +105,6 @@ export interface RunFacts extends Omit<RunRecord, 'id' | 'outcome' | 'watermark'
   readonly error: { readonly code: string; readonly message: string } | null;
 }
 
-/** What an account is called. */
 export const nameOf = ({ id, label }: Pick<ConnectionStatus, 'id' | 'label'>): string => label ?? id;
 
 /** From the one that most needs a person to the one that needs none. */
@@ -122,6 +120,5 @@ export const STATES_BY_URGENCY: readonly StreamState[] = [
 
 export const urgencyOf = (state: StreamState): number => STATES_BY_URGENCY.indexOf(state);
 
-/** The states that require action. */
 export const isProblem = (state: StreamState): boolean =>
   state === 'blocked' || state === 'partial' || state === 'stale';

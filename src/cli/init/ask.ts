@@ -14,7 +14,6 @@ interface TextQuestion {
   readonly message: string;
   readonly initialValue?: string;
   readonly placeholder?: string;
-  /** What is wrong with it; undefined when nothing is. */
   readonly validate?: (text: string) => string | undefined;
 }
 

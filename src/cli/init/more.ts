@@ -10,7 +10,6 @@ interface More {
   readonly hasSecretKey: boolean;
 }
 
-/** Asks for what a mirror works without. */
 export async function askMore(ask: Asker, parts: TrialParts, { hasTiledesk, hasSecretKey }: More): Promise<Answers> {
   const key = { value: 'key', label: 'Keep sign-ins for the next start', hint: 'encrypted with a new secret key' };
   const messages = { value: 'messages', label: 'Mirror messages, too', hint: 'one request for each conversation' };

@@ -18,7 +18,6 @@ import { checkFor, messageOf, type TrialParts, tryUntilClear } from './trial.ts'
 /** What docker-compose.yml asks for besides, which reads the same `.env`; leadmirror itself knows no such variable. */
 const COMPOSE_SECRETS = ['POSTGRES_PASSWORD', 'REDIS_PASSWORD', 'GRAFANA_PASSWORD', 'GRAFANA_DB_PASSWORD'];
 
-/** Asks where the mirror and its queue are, and tries both. */
 export async function askStorage(ask: Asker, parts: TrialParts) {
   const where = await ask.choose('Where should the mirror be?', [
     { value: 'built-in', label: 'In the built-in Postgres', hint: 'nothing to set up; one machine' },

@@ -31,7 +31,6 @@ export function createGate(
   const failures = new Failures();
 
   const gate = {
-    /** Without a token changes are refused. */
     canChange: token !== null,
     /** Compares, counts failures. `waitSeconds`: too many of them came from this address. */
     tryToken(request: FastifyRequest, given: string): 'right' | 'wrong' | { readonly waitSeconds: number } {

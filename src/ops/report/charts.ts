@@ -4,7 +4,6 @@ import type { PastFigures } from '../../store/reports/report-past.ts';
 /** `chart.js` draws it, and the table below it shows the same. */
 export interface TimeChart {
   readonly title: string;
-  /** A sentence for screen readers. */
   readonly summary: string;
   readonly write: 'count' | 'duration' | 'rating';
   readonly at: readonly string[];
@@ -59,7 +58,6 @@ export function pastCharts({ backlog, closings }: PastFigures, unit: Report['uni
   return { open: backlog.length === 0 ? null : charts.open, closing: closings.length === 0 ? null : charts.closing };
 }
 
-/** Returns the charts over time. */
 export function timeCharts({ requests, response_times: times, satisfaction, links, unit }: Report) {
   const at = requests.by_time.map((point) => point.at);
   const chart = (title: string, summary: string, write: TimeChart['write'], ...series: TimeSeries[]): TimeChart => {

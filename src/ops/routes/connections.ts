@@ -8,7 +8,6 @@ type Mapping = Readonly<Record<string, unknown>>;
 /** The accounts that the database keeps. @throws ConfigError, ConnectionError */
 export interface KeptAccounts {
   list(): Promise<readonly object[]>;
-  /** Returns its id. */
   add(given: Mapping): Promise<string>;
   edit(id: string, changes: Mapping): Promise<void>;
   /** Returns the streams whose rows stay. */

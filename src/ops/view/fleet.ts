@@ -10,7 +10,6 @@ const accountPath = (id: string): string => `/accounts/${encodeURIComponent(id)}
 export const accountName = ({ id, label }: Pick<ConnectionStatus, 'id' | 'label'>): Html | string =>
   label === null ? id : html`${label} <small class="soft">${id}</small>`;
 
-/** One account of many, summed up from its streams. */
 export interface FleetLine {
   readonly connection: ConnectionStatus;
   readonly streams: readonly StreamFacts[];
@@ -54,7 +53,6 @@ interface FleetOptions {
   readonly linkTo: (order: string) => string;
 }
 
-/** All accounts, a line for each. */
 export function fleetTable(lines: readonly FleetLine[], { nowMs, order, linkTo }: FleetOptions): Html {
   const sortable = (name: string) => ({ href: linkTo(name), isSorted: name === order });
   const columns: readonly HtmlColumn<FleetLine>[] = [

@@ -11,7 +11,6 @@ export interface LayoutOptions {
   readonly tone?: Tone;
   /** Why no state on the page is sure; null or absent: all are. */
   readonly outage?: string | null;
-  /** True when the reader is signed in, and may sign out. */
   readonly isSignedIn?: boolean;
   readonly hasQueues?: boolean;
   /** Which state of the live page this is; absent: it does not change by itself. */

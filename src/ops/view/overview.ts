@@ -145,7 +145,6 @@ export function headline(status: StatusDocument): string {
   return streams === 1 ? 'The stream is fresh' : `All ${count(streams)} streams are fresh`;
 }
 
-/** The icon of the tab shows the same as the headline. */
 export const toneOf = (status: StatusDocument): Tone =>
   findOutage(status) === null && !status.streams.some(({ state }) => isProblem(state)) ? 'good' : 'bad';
 
@@ -194,7 +193,6 @@ function journalLine({ problem }: ErasureFacts): Html | null {
   return html`<p class="banner" id="journal" role="alert"><b>No run begins.</b> ${sentence(problem.message)}</p>`;
 }
 
-/** By count and day: names are not kept. */
 function erasuresList({ total, unfinished, days }: ErasureFacts): Html | null {
   if (total === 0) return null;
   const columns = [

@@ -65,7 +65,6 @@ const needsText = ({ state, deletions }: StreamFacts): boolean =>
 
 const hasCause = ({ state, deletions }: StreamFacts): boolean => isProblem(state) || deletions === 'blocked';
 
-/** The reason, since when, and the next step. */
 export function whatToDo(stream: StreamFacts, nowMs: number): Html {
   const { text, command } = stream.next_step;
   return html`<div class="why"><p class="reason">${sentence(stream.reason)}${stream.since === null ? null : html` <small>since ${ago(stream.since, nowMs)}</small>`}</p>

@@ -9,7 +9,6 @@ export interface HtmlColumn<T> {
 }
 
 export interface HtmlTableOptions<T> {
-  /** The text for screen readers. */
   readonly label: string;
   readonly columns: readonly HtmlColumn<T>[];
   readonly rows: readonly T[];
