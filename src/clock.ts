@@ -12,3 +12,18 @@ export const systemClock: Clock = {
   now: () => Date.now(),
   sleep: (ms, signal) => delay(Math.max(0, ms), undefined, { signal }),
 };
+
+/** @throws Error when the work is not done in time, when the signal fires, or what the work rejects with */
+export async function within<T>(ms: number, work: Promise<T>, signal?: AbortSignal): Promise<T> {
+  const done = new AbortController();
+  const late = delay(ms, undefined, { signal: AbortSignal.any([done.signal, signal ?? done.signal]) }).then(() => {
+    throw new Error(`no answer within ${ms / 1000} s`);
+  });
+  return Promise.race([work, late]).finally(() => done.abort());
+}
+
+export const succeeds = (work: Promise<unknown>): Promise<boolean> =>
+  work.then(
+    () => true,
+    () => false,
+  );

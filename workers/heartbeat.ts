@@ -2,6 +2,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { App } from '../src/app.ts';
+import { succeeds } from '../src/clock.ts';
 import type { Logger } from '../src/logger.ts';
 import { BEAT_MS, removeProcess, writeBeat } from '../src/store/engine/processes.ts';
 import type { StreamKey } from '../src/store/engine/streams.ts';
@@ -29,10 +30,7 @@ export function startHeartbeat(parts: HeartbeatParts) {
   const stopping = new AbortController();
 
   async function beat(): Promise<void> {
-    const isQueueOk = await daemon.queues.ping().then(
-      () => true,
-      () => false,
-    );
+    const isQueueOk = await succeeds(daemon.queues.ping());
     if (stopping.signal.aborted) return;
     const names = app.streams.map(({ connectionId, stream }) => `${connectionId}/${stream}`);
     await writeBeat(prisma, {

@@ -1,3 +1,4 @@
+import { succeeds } from '../src/clock.ts';
 import type { Logger } from '../src/logger.ts';
 import type { Lane } from '../src/stream.ts';
 import type { RunWorker } from './queue-backend.ts';
@@ -74,10 +75,7 @@ export class LaneWorker {
   async #check(): Promise<void> {
     if (this.#isChecking) return;
     this.#isChecking = true;
-    const isReachable = await this.#parts.ping().then(
-      () => true,
-      () => false,
-    );
+    const isReachable = await succeeds(this.#parts.ping());
     this.#isChecking = false;
     if (this.#isStopping) return;
     const now = performance.now();

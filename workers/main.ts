@@ -1,5 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { App } from '../src/app.ts';
+import { succeeds, within } from '../src/clock.ts';
 import type { Logger } from '../src/logger.ts';
 import type { Lane } from '../src/stream.ts';
 import { Cooldown } from './job-outcome.ts';
@@ -137,7 +137,6 @@ interface RunningWorker {
 
 /** In reverse order of opening. A job that is not given back in time is taken over by another worker when its lock ends. */
 async function closeAll({ workers, scheduler, refresher, queues, logger, limitMs }: RunningWorker): Promise<void> {
-  const limit = new AbortController();
   const inOrder = async () => {
     await Promise.all(workers.map((worker) => worker.pause()));
     await scheduler?.stop();
@@ -146,22 +145,15 @@ async function closeAll({ workers, scheduler, refresher, queues, logger, limitMs
     await Promise.all(workers.map((worker) => worker.close()));
     await queues.close();
   };
-  const inTime = inOrder()
-    .catch((error: unknown) => logger.warn({ err: error }, 'the queue did not close cleanly'))
-    .then(() => true);
-  const late = delay(limitMs, false, { signal: limit.signal }).catch(() => false);
-  const isClean = await Promise.race([inTime, late]);
-  limit.abort();
-  if (isClean) return;
+  const closed = inOrder().catch((error: unknown) => logger.warn({ err: error }, 'the queue did not close cleanly'));
+  if (await succeeds(within(limitMs, closed))) return;
   logger.warn(
     { limitMs },
     'not everything ended within SHUTDOWN_TIMEOUT_SECONDS; another worker takes over from the checkpoint',
   );
   void queues.disconnect();
-  await Promise.race([
-    Promise.allSettled([...workers.map((worker) => worker.abandon()), queues.close()]),
-    delay(FORCE_MS, undefined, { ref: false }),
-  ]);
+  const abandoned = Promise.allSettled([...workers.map((worker) => worker.abandon()), queues.close()]);
+  await within(FORCE_MS, abandoned).catch(() => {});
 }
 
 const FORCE_MS = 2_000;

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import { type BackendFactory, createRedisBackend, type QueueOptions } from 'bullmq';
 import { AbstractConnector, Cluster, Redis, type RedisOptions, ReplyError } from 'ioredis';
+import { succeeds } from '../src/clock.ts';
 import type { Logger } from '../src/logger.ts';
 import { type QueueBackend, QueueRefusedError } from './queue-backend.ts';
 import { describeError } from './queue-watch.ts';
@@ -54,12 +55,7 @@ export function createRedisQueueBackend(options: RedisBackendOptions): QueueBack
       await delay(LONGEST_RETRY_MS + 200);
     },
     async close() {
-      const isClosed =
-        client.status === 'ready' &&
-        (await client
-          .quit()
-          .then(() => true)
-          .catch(() => false));
+      const isClosed = client.status === 'ready' && (await succeeds(client.quit()));
       // On a connection that is closed already it would hold the process for two seconds more.
       if (!isClosed && client.status !== 'end') client.disconnect();
       isEnding = true;

@@ -1,6 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Queue, type Telemetry } from 'bullmq';
+import pRetry from 'p-retry';
 import { whileUnreachable } from '../src/app/mirror-database.ts';
+import { within } from '../src/clock.ts';
 import type { Config } from '../src/config.ts';
 import type { Logger } from '../src/logger.ts';
 import type { QueueHealth } from '../src/ops/parts.ts';
@@ -220,22 +222,15 @@ function mainCounts({ waiting = 0, wait = 0, active = 0, delayed = 0, failed = 0
 async function reach(
   queues: Queues,
   backend: QueueBackend,
-  { logger, retriesConnecting, signal, reachMs = REACH_MS }: CreateQueuesOptions,
+  { logger, retriesConnecting = false, signal, reachMs = REACH_MS }: CreateQueuesOptions,
 ): Promise<void> {
-  const deadline = performance.now() + reachMs;
-  const check = async () => {
-    for (;;) {
-      try {
-        await queues.prepare();
-        return await warnAboutEviction(backend, logger);
-      } catch (error) {
-        if (error instanceof QueueRefusedError) throw error;
-        if (!retriesConnecting && (performance.now() > deadline || refusesCredentials(error))) throw error;
-        await delay(100, undefined, { signal, ref: !retriesConnecting });
-      }
-    }
-  };
-  const checking = check();
+  const check = () => queues.prepare().then(() => warnAboutEviction(backend, logger));
+  const checking = pRetry(check, {
+    ...{ retries: Number.POSITIVE_INFINITY, minTimeout: 100, factor: 1, signal, unref: retriesConnecting },
+    maxRetryTime: retriesConnecting ? Number.POSITIVE_INFINITY : reachMs,
+    shouldRetry: ({ error }) =>
+      !(error instanceof QueueRefusedError) && (retriesConnecting || !refusesCredentials(error)),
+  });
   checking.catch((error: unknown) => {
     if (error instanceof QueueRefusedError) logger.error(error.message);
   });
@@ -253,11 +248,8 @@ export async function answerWithin<T>(
   answer: Promise<T>,
   explain: (error: unknown) => string = describeError,
 ): Promise<T> {
-  const late = delay(ms, undefined, { ref: false }).then(() => {
-    throw new Error(`no answer within ${ms} ms`);
-  });
   try {
-    return await Promise.race([answer, late]);
+    return await within(ms, answer);
   } catch (cause) {
     if (cause instanceof QueueRefusedError) throw cause;
     throw new QueueUnavailableError(`the queue cannot be reached: ${explain(cause)}`, { cause });

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { setTimeout as delay } from 'node:timers/promises';
-import type { Clock } from '../clock.ts';
+import { type Clock, within } from '../clock.ts';
 import type { Logger } from '../logger.ts';
 import { type Channel, DeliveryError } from './channel.ts';
 import { retryAfterMs } from './deliver.ts';
@@ -156,13 +155,4 @@ export function watchOutages(parts: OutageParts) {
       await running;
     },
   };
-}
-
-/** @throws Error when it is not done in time, when the signal fires, or what the work rejects with */
-async function within<T>(ms: number, work: Promise<T>, signal: AbortSignal): Promise<T> {
-  const over = new AbortController();
-  const late = delay(ms, undefined, { signal: AbortSignal.any([signal, over.signal]) }).then(() => {
-    throw new Error(`no answer within ${ms / 1000} s`);
-  });
-  return Promise.race([work, late]).finally(() => over.abort());
 }

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { succeeds } from '../clock.ts';
 import { describeProcesses } from '../store/engine/processes.ts';
 import type { StatusDocument } from './status-document.ts';
 import { isLong } from './view/stream-row.ts';
@@ -130,10 +131,7 @@ export class LiveStatus {
 
   async #poll(): Promise<void> {
     const from = performance.now();
-    const isSteady = await this.#look().then(
-      () => true,
-      () => false,
-    );
+    const isSteady = await succeeds(this.#look());
     this.#timer = null;
     if (isSteady !== this.#isSteady) this.#send(isSteady ? 'steady' : 'trouble');
     this.#isSteady = isSteady;

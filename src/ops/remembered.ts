@@ -1,4 +1,4 @@
-import { setTimeout as delay } from 'node:timers/promises';
+import { within } from '../clock.ts';
 
 interface RememberedOptions {
   /** An answer is used for at least so long, */
@@ -48,7 +48,7 @@ export class Remembered<T> {
 
   /** The one before it when the new one fails or takes longer than `maxWaitMs`. Null: none yet. Never throws. */
   async getWithin(maxWaitMs: number): Promise<T | null> {
-    await Promise.race([this.get(), delay(maxWaitMs, undefined, { ref: false })]).catch(() => {});
+    await within(maxWaitMs, this.get()).catch(() => {});
     return this.#answer?.value ?? null;
   }
 

@@ -1,5 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
+import { within } from '../../clock.ts';
 import { assertWritable } from '../../store/engine/processes.ts';
 import type { OpsParts } from '../parts.ts';
 
@@ -32,5 +32,4 @@ export function addHealthRoutes(server: FastifyInstance, { prisma, queue, migrat
 }
 
 /** Null when it fails or takes too long. */
-const inTime = <T>(probe: () => Promise<T>): Promise<T | null> =>
-  Promise.race([probe(), delay(PROBE_MS, null, { ref: false })]).catch(() => null);
+const inTime = <T>(probe: () => Promise<T>): Promise<T | null> => within(PROBE_MS, probe()).catch(() => null);

@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { type Context, context, type Span as OtelSpan, propagation, SpanStatusCode, trace } from '@opentelemetry/api';
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http';
 import { resourceFromAttributes } from '@opentelemetry/resources';
@@ -11,6 +10,7 @@ import {
   TraceIdRatioBasedSampler,
 } from '@opentelemetry/sdk-trace-node';
 import { BullMQOtel } from 'bullmq-otel';
+import { within } from '../../clock.ts';
 import { errorCode, isAbort } from '../../errors.ts';
 import type { Logger } from '../../logger.ts';
 import type { Attributes, Span, Tracer } from '../../trace.ts';
@@ -58,10 +58,7 @@ export function createTracing(settings: TracingSettings, logger: Logger): Tracin
       const closed = provider.shutdown().catch((error: unknown) => {
         logger.warn({ reason: error instanceof Error ? error.name : 'unknown' }, 'the last traces could not be sent');
       });
-      const limit = new AbortController();
-      const late = delay(CLOSE_MS, undefined, { signal: limit.signal }).catch(() => {});
-      await Promise.race([closed, late]);
-      limit.abort();
+      await within(CLOSE_MS, closed).catch(() => {});
       trace.disable();
       context.disable();
       propagation.disable();
