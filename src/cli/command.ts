@@ -4,6 +4,7 @@ import { type App, createApp } from '../app.ts';
 import { type Config, type ConfigSources, type LoadOptions, loadConfig } from '../config.ts';
 import { ConfigError, errorCode, isAbort, LeadmirrorError } from '../errors.ts';
 import { createLogger, type Logger } from '../logger.ts';
+import { replaceFile } from '../replace-file.ts';
 import { databaseError } from '../store/faults.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import { createPrinter, helpLines, type Printer } from './format.ts';
@@ -149,6 +150,13 @@ function toJson(error: unknown) {
   }
   const { code, message } = error;
   return error instanceof ConfigError ? { code, message, problems: error.problems } : { code, message };
+}
+
+/** @throws UsageError that ends with the remedy when the file cannot be written */
+export async function writeOutput(path: string, text: string, remedy: string, isPrivate = false): Promise<void> {
+  await replaceFile(path, text, { isPrivate }).catch((error: NodeJS.ErrnoException) => {
+    throw new UsageError(`${path} cannot be written (${error.code ?? 'unknown reason'})${remedy}`);
+  });
 }
 
 /** An unknown name on the command line. Exit code 2. */

@@ -2,11 +2,10 @@ import { lstat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { erasureTargets } from '../app/erase-person.ts';
 import type { App } from '../app.ts';
-import { replaceFile } from '../replace-file.ts';
 import { listStreams } from '../store/engine/streams.ts';
 import type { ErasureTarget } from '../sync/privacy/closure.ts';
 import { exportPerson as readPerson } from '../sync/privacy/export-person.ts';
-import { type CommandProcess, runOnApp, UsageError } from './command.ts';
+import { type CommandProcess, runOnApp, UsageError, writeOutput } from './command.ts';
 import { formatCount } from './format.ts';
 import { assertOneAccount, connectionsOf, countLines, type PersonFlags, readSelectors } from './person.ts';
 
@@ -37,7 +36,7 @@ export async function exportPerson(options: ExportFlags, proc: CommandProcess): 
       proc.stdout.write(document);
       return;
     }
-    await writeNew(file, document);
+    await writeOutput(file, document, '; nothing was exported. Name another file with --output', true);
     printResult(options.json, { file, matched: counts, review, unread }, () => [
       `Written to ${file}, which only you can read:`,
       ...countLines(counts),
@@ -84,13 +83,4 @@ function settingsOf({ config: { privacy, retention, history } }: App) {
 async function assertNew(path: string): Promise<void> {
   if ((await lstat(path).catch(() => null)) === null) return;
   throw new UsageError(`${path} exists already; name a new file with --output, or - for the output of the command`);
-}
-
-async function writeNew(path: string, text: string): Promise<void> {
-  try {
-    await replaceFile(path, text, { isPrivate: true });
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? 'unknown reason';
-    throw new UsageError(`${path} cannot be written (${code}); nothing was exported. Name another file with --output`);
-  }
 }

@@ -1,10 +1,9 @@
 import { resolve } from 'node:path';
 import { reportFile } from '../ops/report/file.ts';
-import { replaceFile } from '../replace-file.ts';
 import { refreshReporting } from '../store/reports/refresh.ts';
 import { readReport, readReportedConnections } from '../store/reports/report.ts';
 import { parseDay } from '../store/reports/report-days.ts';
-import { type CommandProcess, runOnDatabase, type StreamOptions, UsageError } from './command.ts';
+import { type CommandProcess, runOnDatabase, type StreamOptions, UsageError, writeOutput } from './command.ts';
 import { EXIT } from './exit-codes.ts';
 import { viewReport } from './report-view.ts';
 import { screenOf } from './terminal.ts';
@@ -32,13 +31,15 @@ export async function report(options: ReportOptions, proc: CommandProcess): Prom
     const found = await readReport(prisma, { from, to, connection });
     const name = fileName(options, found);
     const file = name && resolve(proc.cwd(), name);
-    if (file !== null) await writeWhole(file, reportFile(found, Date.now()));
+    if (file !== null) await writeOutput(file, reportFile(found, Date.now()), NOT_WRITTEN);
     printResult(options.json, found, () => [
       ...viewReport(found, screenOf(proc.stdout), Date.now()),
       ...(file === null ? [] : [`\nWith charts: ${file}`]),
     ]);
   });
 }
+
+const NOT_WRITTEN = '. Name another file with --html, or leave it out with --no-html.';
 
 function assertReported(connection: string, known: readonly string[]): void {
   if (known.includes(connection)) return;
@@ -51,15 +52,4 @@ function assertReported(connection: string, known: readonly string[]): void {
 function fileName({ html, json }: ReportOptions, { from, to }: { from: string; to: string }): string | null {
   if (typeof html === 'string') return html;
   return html === false || json === true ? null : `leadmirror-report-${from}-to-${to}.html`;
-}
-
-async function writeWhole(path: string, text: string): Promise<void> {
-  try {
-    await replaceFile(path, text);
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? 'unknown reason';
-    throw new UsageError(
-      `${path} cannot be written (${code}). Name another file with --html, or leave it out with --no-html.`,
-    );
-  }
 }
