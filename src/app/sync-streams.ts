@@ -19,12 +19,9 @@ export const everyStream = ({ connections }: Pick<App, 'connections'>): Selected
 /** What is reported of a run, also where there was none because another process holds the stream. It can be written as JSON. */
 export type SyncReport = Omit<RunResult, 'runId' | 'retryInMs' | 'slice'>;
 
-interface SyncStreamsOptions {
+interface SyncStreamsOptions extends Pick<SyncOnceOptions, 'signal' | 'leaseWaitMs'> {
   readonly pass?: Pass;
-  readonly signal: AbortSignal;
   readonly follow?: (selected: Selected, pass: Pass) => Promise<RunObserver>;
-  /** How long to wait for a stream that another process holds; `LEASE_WAIT_MS` unless given. */
-  readonly leaseWaitMs?: number;
 }
 
 interface RunObserver {

@@ -63,7 +63,7 @@ async function setUp(ask: Asker, parts: InitParts): Promise<ExitCode> {
       { value: 'tiledesk', label: 'Tiledesk', hint: 'leads and requests' },
       { value: 'tilkee', label: 'Tilkee', hint: 'links and visits' },
     ],
-    ['tiledesk'],
+    { initialValues: ['tiledesk'] },
   );
   const tiledesk = sources.includes('tiledesk') ? await askTiledesk(ask, parts) : {};
   const tilkee = sources.includes('tilkee') ? await askTilkee(ask, parts) : { answers: {}, needsLogin: false };

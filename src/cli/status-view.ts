@@ -1,6 +1,7 @@
 import { groupBy } from '../group-by.ts';
 import type { StatusDocument, StreamFacts } from '../ops/status-document.ts';
 import { STATES_BY_URGENCY, urgencyOf } from '../ops/status-document.ts';
+import { percent } from '../ops/view/format.ts';
 import { describeProcesses } from '../store/engine/processes.ts';
 import type { StreamState } from '../store/reports/status.ts';
 import { layOut, type TextColumn } from './columns.ts';
@@ -252,28 +253,21 @@ function formatEvidence({ proof_kind, proof_at, unlisted_rows }: StreamFacts, no
   return `${proof_kind}, ${formatAge(proof_at, nowMs)}${unlisted}`;
 }
 
-interface VerificationLine {
-  readonly verified_at: Date | null;
-  readonly verified_rows: number | bigint | null;
-  readonly verified_share: number | null;
-  readonly verification_differences: number | null;
-}
+type Verification = Pick<StreamFacts, 'verified_at' | 'verified_rows' | 'verified_share' | 'verification_differences'>;
 
 /** `2 h ago: 25,000 rows, 100 %`; the share is of what was compared by content too, and is never rounded up to all of it. */
-export function formatVerification(line: VerificationLine, nowMs: number): string {
+export function formatVerification(line: Verification, nowMs: number): string {
   if (line.verified_at === null) return 'never';
-  const share = shareOf(line);
+  const share = percent(line.verified_share ?? 0);
   const differences = line.verification_differences ?? 0;
-  const parts = [`${formatCount(line.verified_rows ?? 0)} rows`, share === 100 ? '100 %' : `${share} % by content`];
+  const parts = [`${formatCount(line.verified_rows ?? 0)} rows`, share === '100 %' ? share : `${share} by content`];
   if (differences > 0) parts.push(`${formatCount(differences)} differ`);
   return `${formatAge(line.verified_at, nowMs)}: ${parts.join(', ')}`;
 }
 
 /** `2 h ago, 100 %`. */
-function briefVerification(line: VerificationLine, nowMs: number): string {
+function briefVerification(line: Verification, nowMs: number): string {
   if (line.verified_at === null) return 'never';
   const differences = line.verification_differences ?? 0;
-  return `${formatAge(line.verified_at, nowMs)}, ${differences > 0 ? `${formatCount(differences)} differ` : `${shareOf(line)} %`}`;
+  return `${formatAge(line.verified_at, nowMs)}, ${differences > 0 ? `${formatCount(differences)} differ` : percent(line.verified_share ?? 0)}`;
 }
-
-const shareOf = ({ verified_share }: VerificationLine): number => Math.floor((verified_share ?? 0) * 100 + 1e-9);

@@ -1,14 +1,6 @@
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import {
-  type EntryContext,
-  type EntryKeys,
-  type FileEntry,
-  isMapping,
-  type Mapping,
-  readEntry,
-  readGiven,
-} from './entry.ts';
+import { type EntryContext, type EntryKeys, isMapping, type Mapping, readEntry, readGiven } from './entry.ts';
 import type { Environment, Given } from './environment.ts';
 import { type Findings, UNKNOWN_KEY } from './findings.ts';
 import { noteIfOpen, readOptionalText } from './read-file.ts';
@@ -22,12 +14,6 @@ const SETTINGS = { history: 'SYNC_HISTORY_STREAMS', feed: 'SYNC_FEED_STREAMS' } 
   VariableName
 >;
 
-export interface ConnectionsFile {
-  readonly entries: readonly FileEntry[];
-  /** What the file sets of the variables, by their names. */
-  readonly settings: ReadonlyMap<string, Given>;
-}
-
 /** Ten thousand connections take two megabytes. */
 const MAX_BYTES = 16 * 1024 * 1024;
 
@@ -39,7 +25,8 @@ interface FileContext {
   readonly onFile?: (path: string) => void;
 }
 
-export function readConnectionsFile(keysOf: EntryKeys, context: FileContext): ConnectionsFile {
+/** Reads the entries of leadmirror.yaml, and what it sets of the variables, by their names. */
+export function readConnectionsFile(keysOf: EntryKeys, context: FileContext) {
   const { cwd, findings, onFile = () => {} } = context;
   const path = join(cwd, CONNECTIONS_FILE);
   onFile(path);
@@ -75,7 +62,7 @@ export function readConnectionsFile(keysOf: EntryKeys, context: FileContext): Co
   return { entries, settings: readSettings(content, { ...context, resolveReferences }) };
 }
 
-const NOTHING: ConnectionsFile = { entries: [], settings: new Map() };
+const NOTHING = { entries: [], settings: new Map<string, Given>() };
 
 /** The keys below `privacy`. */
 const PRIVACY = { retention: 'PRIVACY_RETENTION', visitsCount: 'PRIVACY_VISITS_COUNT' } as const satisfies Record<

@@ -5,7 +5,7 @@ import type { FileEntry } from './entry.ts';
 import { type Environment, type Given, textOf } from './environment.ts';
 import type { Findings, Label } from './findings.ts';
 import { createScheduleReader } from './schedules.ts';
-import { readStored, type StoredEntry, type UnusableConnection } from './stored.ts';
+import { readStored, type StoredEntry } from './stored.ts';
 import type { ConnectionConfig } from './types.ts';
 import { flag, text } from './values.ts';
 
@@ -30,18 +30,11 @@ interface DescribedAccount {
   readonly offBy: string | null;
 }
 
-export interface ReadConnections {
-  readonly connections: readonly ConnectionConfig[];
-  /** Of the accounts of the database, those that are read, also where they are switched off. */
-  readonly stored: readonly string[];
-  readonly unusable: readonly UnusableConnection[];
-}
-
 /** All connections of environment, file and database. `entries` must be read before, so that variables used by the file are known. */
 export function readConnections(
   { entries, stored }: { readonly entries: readonly FileEntry[]; readonly stored: readonly StoredEntry[] },
   context: ConnectionContext,
-): ReadConnections {
+) {
   const { findings } = context;
   const described = SOURCES.map((source) => fromEnvironment(source, context));
   const read = createEntryReader(context);
@@ -63,6 +56,7 @@ export function readConnections(
   if (mirrored.length === 0 && context.isRequired) explainNoConnection(accounts, findings);
   return {
     connections: mirrored.flatMap(({ connections }) => connections),
+    /** Of the accounts of the database, those that are read, also where they are switched off. */
     stored: kept.accounts.flatMap(({ connections }) => connections.map(({ id }) => id)),
     unusable: kept.unusable,
   };

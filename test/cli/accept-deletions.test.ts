@@ -140,7 +140,7 @@ describe('a proof in words', () => {
   const NOW = Date.UTC(2026, 0, 2);
   const proof = {
     verified_at: new Date(NOW - 7_200_000),
-    verified_rows: 25_000n,
+    verified_rows: 25_000,
     verified_share: 1,
     verification_differences: 0,
   };

@@ -40,13 +40,13 @@ export function createAsker({ input, output, signal }: { input: Readable; output
     secret: (question: TextQuestion) => answered(clack.password(complete(question))),
     choose: <T extends string>(message: string, choices: readonly Choice<T>[]) =>
       answered(clack.select<string>({ message, options: toOptions(choices), ...io() })) as Promise<T>,
-    chooseSome: (message: string, choices: readonly Choice<string>[], initialValues: string[] = []) =>
-      answered(
-        clack.multiselect<string>({ message, options: toOptions(choices), initialValues, required: true, ...io() }),
-      ),
-    /** Also none. */
-    chooseAny: (message: string, choices: readonly Choice<string>[]) =>
-      answered(clack.multiselect<string>({ message, options: toOptions(choices), required: false, ...io() })),
+    /** Also none, unless something is required. */
+    chooseSome: (
+      message: string,
+      choices: readonly Choice<string>[],
+      { initialValues = [] as string[], required = true } = {},
+    ) =>
+      answered(clack.multiselect<string>({ message, options: toOptions(choices), initialValues, required, ...io() })),
     confirm: (message: string) => answered(clack.confirm({ message, initialValue: true, ...io() })),
     begin: (title: string) => clack.intro(title, { output }),
     print: (kind: 'step' | 'success' | 'warn' | 'error' | 'info', text: string) => clack.log[kind](text, { output }),

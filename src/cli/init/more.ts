@@ -13,12 +13,13 @@ interface More {
 export async function askMore(ask: Asker, parts: TrialParts, { hasTiledesk, hasSecretKey }: More): Promise<Answers> {
   const key = { value: 'key', label: 'Keep sign-ins for the next start', hint: 'encrypted with a new secret key' };
   const messages = { value: 'messages', label: 'Mirror messages, too', hint: 'one request for each conversation' };
-  const chosen = await ask.chooseAny('What else? (space selects, enter continues)', [
+  const choices = [
     ...(hasSecretKey ? [] : [key]),
     ...(hasTiledesk ? [messages] : []),
     { value: 'zone', label: 'Schedule in a time zone of your own', hint: 'UTC otherwise' },
     { value: 'alerts', label: 'Send alerts to a webhook', hint: 'Slack, or any address' },
-  ]);
+  ];
+  const chosen = await ask.chooseSome('What else? (space selects, enter continues)', choices, { required: false });
   return {
     ...(chosen.includes('key') && { LEADMIRROR_SECRET_KEY: randomBytes(32).toString('hex') }),
     ...(chosen.includes('messages') && { TILEDESK_STREAMS: `${presetOf('TILEDESK_STREAMS')},messages` }),

@@ -34,7 +34,10 @@ export async function askStorage(ask: Asker, parts: TrialParts) {
       isCompose: true,
     };
   }
-  const database = where === 'own' ? await askDatabase(ask, parts) : await tryBuiltIn(ask, parts);
+  const form = 'postgres://user:password@host:5432/database';
+  const asked = { name: 'DATABASE_URL', parts, form, doing: 'Connecting to the database …' } as const;
+  const database =
+    where === 'own' ? await askUrl(ask, asked, (url) => tryOrCreate(ask, url)) : await tryBuiltIn(ask, parts);
   const queue = await askQueue(ask, parts, database);
   return { answers: { DATABASE_URL: database, REDIS_URL: queue }, forCompose: {}, isCompose: false };
 }
@@ -69,13 +72,6 @@ async function askUrl(
     const tried = await tryUntilClear(ask, { doing, certain: [] }, async () => ask.print('success', await work(url)));
     if (tried !== 'address') return url;
   }
-}
-
-function askDatabase(ask: Asker, parts: TrialParts): Promise<string> {
-  const form = 'postgres://user:password@host:5432/database';
-  return askUrl(ask, { name: 'DATABASE_URL', parts, form, doing: 'Connecting to the database …' }, (url) =>
-    tryOrCreate(ask, url),
-  );
 }
 
 const NO_SUCH_DATABASE = '3D000';
