@@ -1,6 +1,7 @@
 import { groupBy } from '../group-by.ts';
 import type { StatusDocument, StreamFacts } from '../ops/status-document.ts';
 import { STATES_BY_URGENCY, urgencyOf } from '../ops/status-document.ts';
+import { oldestAsOf } from '../ops/view/fleet.ts';
 import { percent } from '../ops/view/format.ts';
 import { describeProcesses } from '../store/engine/processes.ts';
 import type { StreamState } from '../store/reports/status.ts';
@@ -116,10 +117,6 @@ interface Account {
 }
 
 function accountColumns(paint: Paint, nowMs: number): TextColumn<Account>[] {
-  const oldest = ({ streams }: Account) => {
-    const dates = streams.map(({ as_of }) => as_of);
-    return dates.includes(null) ? null : earliest(dates.filter((date) => date !== null));
-  };
   return [
     { head: 'account', cell: ({ id }) => id, atLeast: 14 },
     { head: 'state', cell: ({ streams }) => describeStates(streams, paint) },
@@ -129,7 +126,7 @@ function accountColumns(paint: Paint, nowMs: number): TextColumn<Account>[] {
       align: 'right',
       yields: 1,
     },
-    { head: 'as of', cell: (account) => formatAge(oldest(account), nowMs) },
+    { head: 'as of', cell: ({ streams }) => formatAge(oldestAsOf(streams), nowMs) },
     {
       head: 'next run',
       cell: ({ streams }) => nextRunOf({ next_runs: streams.flatMap((line) => line.next_runs) }, nowMs),

@@ -1,4 +1,4 @@
-import { type ConnectionStatus, nameOf, type StreamFacts, urgencyOf } from '../status-document.ts';
+import { type BudgetFacts, type ConnectionStatus, nameOf, type StreamFacts, urgencyOf } from '../status-document.ts';
 import { ago, count, counted, elementId } from './format.ts';
 import { type Html, html } from './html.ts';
 import { stateChip } from './state.ts';
@@ -10,17 +10,19 @@ const accountPath = (id: string): string => `/accounts/${encodeURIComponent(id)}
 export const accountName = ({ id, label }: Pick<ConnectionStatus, 'id' | 'label'>): Html | string =>
   label === null ? id : html`${label} <small class="soft">${id}</small>`;
 
-export interface FleetLine {
+/** An account with those of its streams that were looked for, and with all of them. */
+export interface Shown {
   readonly connection: ConnectionStatus;
   readonly streams: readonly StreamFacts[];
-  readonly usedPerMinute: number;
+  readonly own: readonly StreamFacts[];
+  readonly budget: BudgetFacts | undefined;
 }
 
-const sum = (streams: readonly StreamFacts[], of: (stream: StreamFacts) => number): number =>
+export const sum = (streams: readonly StreamFacts[], of: (stream: StreamFacts) => number): number =>
   streams.reduce((total, stream) => total + of(stream), 0);
 
 /** Null before every stream was read once. */
-function oldestAsOf(streams: readonly StreamFacts[]): Date | null {
+export function oldestAsOf(streams: readonly StreamFacts[]): Date | null {
   let oldest: Date | null = null;
   for (const { as_of } of streams) {
     if (as_of === null) return null;
@@ -29,22 +31,23 @@ function oldestAsOf(streams: readonly StreamFacts[]): Date | null {
   return oldest;
 }
 
-const failedOf = ({ streams }: FleetLine): number => sum(streams, ({ last_24h }) => last_24h.failed);
-const rowsOf = ({ streams }: FleetLine): number => sum(streams, ({ rows }) => rows);
+const usedOf = ({ budget }: Shown): number => budget?.used_per_minute ?? 0;
+const failedOf = ({ own }: Shown): number => sum(own, ({ last_24h }) => last_24h.failed);
+export const rowsOf = ({ own }: Shown): number => sum(own, ({ rows }) => rows);
 
 /** What the table can be sorted by; the first is how it begins. */
-const ORDERS: Readonly<Record<string, (a: FleetLine, b: FleetLine) => number>> = {
+const ORDERS: Readonly<Record<string, (a: Shown, b: Shown) => number>> = {
   state: (a, b) => urgencyOf(a.connection.state) - urgencyOf(b.connection.state),
   account: () => 0,
-  as_of: (a, b) => (oldestAsOf(a.streams)?.getTime() ?? 0) - (oldestAsOf(b.streams)?.getTime() ?? 0),
+  as_of: (a, b) => (oldestAsOf(a.own)?.getTime() ?? 0) - (oldestAsOf(b.own)?.getTime() ?? 0),
   rows: (a, b) => rowsOf(b) - rowsOf(a),
   failed: (a, b) => failedOf(b) - failedOf(a),
-  requests: (a, b) => b.usedPerMinute - a.usedPerMinute,
+  requests: (a, b) => usedOf(b) - usedOf(a),
 };
 
 export const isOrder = (name: unknown): name is string => typeof name === 'string' && Object.hasOwn(ORDERS, name);
 
-export const sortFleet = (lines: readonly FleetLine[], order: string): readonly FleetLine[] =>
+export const sortFleet = (lines: readonly Shown[], order: string): readonly Shown[] =>
   lines.toSorted((a, b) => (ORDERS[order]?.(a, b) ?? 0) || nameOf(a.connection).localeCompare(nameOf(b.connection)));
 
 interface FleetOptions {
@@ -53,9 +56,9 @@ interface FleetOptions {
   readonly linkTo: (order: string) => string;
 }
 
-export function fleetTable(lines: readonly FleetLine[], { nowMs, order, linkTo }: FleetOptions): Html {
+export function fleetTable(lines: readonly Shown[], { nowMs, order, linkTo }: FleetOptions): Html {
   const sortable = (name: string) => ({ href: linkTo(name), isSorted: name === order });
-  const columns: readonly HtmlColumn<FleetLine>[] = [
+  const columns: readonly HtmlColumn<Shown>[] = [
     {
       head: 'Account',
       sort: sortable('account'),
@@ -63,12 +66,12 @@ export function fleetTable(lines: readonly FleetLine[], { nowMs, order, linkTo }
         html`<a id="${elementId('a', connection.id)}" href="${accountPath(connection.id)}">${accountName(connection)}</a>`,
     },
     { head: 'State', sort: sortable('state'), cell: ({ connection }) => stateChip(connection.state) },
-    { head: 'Streams', cell: ({ connection, streams }) => describeStreams(connection, streams) },
+    { head: 'Streams', cell: ({ connection, own }) => describeStreams(connection, own) },
     {
       head: 'As of',
       sort: sortable('as_of'),
-      cell: ({ streams }) => {
-        const oldest = oldestAsOf(streams);
+      cell: ({ own }) => {
+        const oldest = oldestAsOf(own);
         return oldest === null ? '–' : ago(oldest, nowMs);
       },
     },
@@ -77,7 +80,7 @@ export function fleetTable(lines: readonly FleetLine[], { nowMs, order, linkTo }
     {
       head: 'Requests a minute',
       sort: sortable('requests'),
-      cell: ({ usedPerMinute }) => count(usedPerMinute),
+      cell: (line) => count(usedOf(line)),
       isNumber: true,
     },
   ];

@@ -6,7 +6,6 @@ import { type Cause, findCauses, findOutage } from '../causes.ts';
 import type { QueueHealth } from '../parts.ts';
 import {
   type BudgetFacts,
-  type ConnectionStatus,
   type ErasureFacts,
   isProblem,
   nameOf,
@@ -17,7 +16,7 @@ import {
   urgencyOf,
 } from '../status-document.ts';
 import { mainAction } from './actions.ts';
-import { accountName, fleetTable, sortFleet } from './fleet.ts';
+import { accountName, fleetTable, rowsOf, type Shown, sortFleet } from './fleet.ts';
 import { ago, count, counted, elementId, sentence, streamPath, until } from './format.ts';
 import { type Html, html } from './html.ts';
 import type { Tone } from './layout.ts';
@@ -58,20 +57,11 @@ ${processesLine(status.processes)}`;
 }
 
 function fleet(all: readonly Shown[], page: number, query: OverviewQuery, { nowMs }: RowOptions): Html {
-  const lines = all.map(({ connection, own, budget }) => ({
-    connection,
-    streams: own,
-    usedPerMinute: budget?.used_per_minute ?? 0,
-  }));
-  const shown = sortFleet(lines, query.order).slice((page - 1) * ACCOUNTS_PER_PAGE, page * ACCOUNTS_PER_PAGE);
+  const shown = sortFleet(all, query.order).slice((page - 1) * ACCOUNTS_PER_PAGE, page * ACCOUNTS_PER_PAGE);
   const linkTo = (order: string) => pathOf({ ...query, order, page: 1 });
-  return html`<section id="accounts"><h2>${counted(all.length, 'account')}, ${counted(
-    all.reduce((sum, { own }) => sum + own.length, 0),
-    'stream',
-  )}, ${counted(
-    all.reduce((sum, { own }) => sum + own.reduce((rows, stream) => rows + stream.rows, 0), 0),
-    'row',
-  )}</h2>${fleetTable(shown, { nowMs, order: query.order, linkTo })}</section>`;
+  const streams = all.reduce((total, { own }) => total + own.length, 0);
+  const rows = all.reduce((total, one) => total + rowsOf(one), 0);
+  return html`<section id="accounts"><h2>${counted(all.length, 'account')}, ${counted(streams, 'stream')}, ${counted(rows, 'row')}</h2>${fleetTable(shown, { nowMs, order: query.order, linkTo })}</section>`;
 }
 
 function pathOf({ q, state, order, page }: OverviewQuery): string {
@@ -206,14 +196,14 @@ function erasuresList({ total, unfinished, days }: ErasureFacts): Html | null {
   }${table({ label: 'Erasures by day', columns, rows: days })}</section>`;
 }
 
-function connectionCard({ connection, streams, own, budget }: Shown, options: RowOptions): Html {
+function connectionCard(shown: Shown, options: RowOptions): Html {
+  const { connection, streams, own, budget } = shown;
   const { id, state } = connection;
-  const rows = own.reduce((sum, stream) => sum + stream.rows, 0);
   const notices = [...new Set(own.flatMap(({ notice }) => notice ?? []))];
   const worst = own.filter((stream) => stream.state === state).length;
   const all = counted(own.length, 'stream');
   return html`<details class="connection is-${state}" id="${elementId('c', id)}" open>
-<summary><span class="head"><h2>${accountName(connection)}</h2>${stateChip(state)}<span class="soft">${worst === own.length ? all : `${count(worst)} of ${all}`} · ${counted(rows, 'row')}</span></span></summary>
+<summary><span class="head"><h2>${accountName(connection)}</h2>${stateChip(state)}<span class="soft">${worst === own.length ? all : `${count(worst)} of ${all}`} · ${counted(rowsOf(shown), 'row')}</span></span></summary>
 <div class="overhead">${budget === undefined ? html`<span class="soft">No request yet</span>` : budgetGauge(budget, options.nowMs)}
 <div class="charts" data-history="/api/history/${encodeURIComponent(id)}" data-name="${nameOf(connection)}"></div></div>
 <div class="columns" aria-hidden="true"><span>Stream</span><span>State</span><span>As of</span><span>Rows</span><span>Verified</span><span>Next run</span><span>Last 24 hours</span></div>
@@ -248,13 +238,6 @@ function filterForm({ streams }: StatusDocument, { q, state, order }: OverviewQu
 <label for="state">State</label><select id="state" name="state"><option value="">any</option>${STATES_BY_URGENCY.map(
     (one) => html`<option value="${one}"${one === state ? html` selected` : null}>${one}</option>`,
   )}</select><button>Show</button>${q !== '' || state !== null ? html`<a href="/">Show all</a>` : null}</form>`;
-}
-
-interface Shown {
-  readonly connection: ConnectionStatus;
-  readonly streams: readonly StreamFacts[];
-  readonly own: readonly StreamFacts[];
-  readonly budget: BudgetFacts | undefined;
 }
 
 /** Returns the matching connections, those that require action first. */
