@@ -52,16 +52,19 @@ export function createChannels({ webhook, email }: AlertSettings, options: Webho
 }
 
 export function startAlerts(parts: AlertParts): Alerts | null {
-  if (parts.channels.length === 0) return null;
+  const { channels, deliverMs = DELIVER_MS } = parts;
+  if (channels.length === 0) return null;
   const stopping = new AbortController();
+  const { signal } = stopping;
+  const send = (channel: Channel) => () => deliverDue({ ...parts, signal }, channel);
   const loops = [
-    lookLoop(parts, stopping.signal),
-    ...parts.channels.map((channel) => sendLoop(parts, channel, stopping.signal)),
+    lookLoop(parts, signal),
+    ...channels.map((channel) => repeat(parts, signal, 'send alerts', send(channel), () => deliverMs)),
   ];
   return {
     async stop() {
       stopping.abort();
-      await Promise.all(parts.channels.map((channel) => channel.close().catch(() => {})));
+      await Promise.all(channels.map((channel) => channel.close().catch(() => {})));
       await Promise.all(loops);
     },
   };
@@ -100,17 +103,6 @@ async function lookLoop(parts: AlertParts, signal: AbortSignal): Promise<void> {
     prunedAt = clock.now();
   };
   await repeat(parts, signal, 'look for what is wrong', look, (tookMs) => Math.max(roundMs, tookMs * REST_SHARE));
-}
-
-function sendLoop(parts: AlertParts, channel: Channel, signal: AbortSignal): Promise<void> {
-  const { deliverMs = DELIVER_MS } = parts;
-  return repeat(
-    parts,
-    signal,
-    'send alerts',
-    () => deliverDue({ ...parts, signal }, channel),
-    () => deliverMs,
-  );
 }
 
 /** Runs until the signal fires. Logs a failure once, not every time. */
