@@ -206,7 +206,7 @@ async function assemble(
     ...(metrics && { metrics }),
     tracing,
     findStream: (connectionId, name) => live.find(connectionId, name),
-    scheduleOf: (connectionId, name) => live.scheduleOf(connectionId, name),
+    scheduleOf: (connectionId, name) => live.find(connectionId, name)?.schedule,
     runPass(job) {
       const { prisma } = database;
       const fullSyncMs = current.sync.fullSyncDays * 86_400_000;

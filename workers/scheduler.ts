@@ -24,18 +24,7 @@ import { findUnfinished, isDue } from './unfinished.ts';
  * deduplication, would either run beside a slow predecessor or break the chain.
  */
 interface SchedulerParts {
-  readonly app: Pick<
-    App,
-    | 'config'
-    | 'connections'
-    | 'streams'
-    | 'database'
-    | 'clock'
-    | 'privacy'
-    | 'scheduleOf'
-    | 'assertStreams'
-    | 'onReload'
-  >;
+  readonly app: App;
   readonly queues: Queues;
   readonly logger: Logger;
   readonly roundMs?: number;

@@ -134,7 +134,10 @@ export function createConnectionStore({ database: { prisma }, secretKey, load }:
      * Erases everything of an account, also of one that was removed before; goes on where it was stopped. Returns the rows by table.
      * @throws ConnectionError: `connection_busy` while another process still has the account
      */
-    async erase(id: string, { signal, clock = systemClock }: EraseOptions): Promise<ErasedRows> {
+    async erase(
+      id: string,
+      { signal, clock = systemClock }: { signal: AbortSignal; clock?: Clock },
+    ): Promise<ErasedRows> {
       const { unusable } = load([{ id, entry: {}, secrets: {} }]);
       if (unusable.some(({ code }) => code === 'connection_clash')) {
         throw new ConnectionError(
@@ -156,11 +159,6 @@ export function createConnectionStore({ database: { prisma }, secretKey, load }:
       return sumOf(before, after);
     },
   };
-}
-
-interface EraseOptions {
-  readonly signal: AbortSignal;
-  readonly clock?: Clock;
 }
 
 const NOTICED_MS = 1_000;

@@ -10,8 +10,7 @@ export interface ScheduledStream extends ConfiguredStream {
 /** What is configured now, as one consistent picture: a new configuration makes a new one. */
 export function createLiveStreams(config: Config, connections: readonly Connection[], nowMs: number) {
   const settings = new Map(config.connections.map((each) => [each.id, each]));
-  const found = new Map<string, { connection: Connection; stream: Stream }>();
-  const schedules = new Map<string, StreamSchedule>();
+  const found = new Map<string, { connection: Connection; stream: Stream; schedule: StreamSchedule }>();
   const streams: ScheduledStream[] = [];
   // Thousands of streams share a few schedules.
   const fresh = new Map<string, number>();
@@ -23,12 +22,10 @@ export function createLiveStreams(config: Config, connections: readonly Connecti
   };
   for (const connection of connections) {
     for (const stream of connection.streams) {
-      const key = keyOf(connection.id, stream.name);
       const kind = stream.name.slice(connection.source.length + 1);
       const configured = scheduleOf(config.sync, settings.get(connection.id) ?? {}, kind);
       const schedule = stream.counts === undefined ? { ...configured, count: null } : configured;
-      found.set(key, { connection, stream });
-      schedules.set(key, schedule);
+      found.set(keyOf(connection.id, stream.name), { connection, stream, schedule });
       streams.push({
         connectionId: connection.id,
         stream: stream.name,
@@ -42,7 +39,6 @@ export function createLiveStreams(config: Config, connections: readonly Connecti
     connections,
     streams,
     find: (connectionId: string, stream: string) => found.get(keyOf(connectionId, stream)),
-    scheduleOf: (connectionId: string, stream: string) => schedules.get(keyOf(connectionId, stream)),
   };
 }
 

@@ -3,15 +3,10 @@ import { grantImpersonal } from '../store/reports/impersonal-role.ts';
 import { type Granted, grantReadonly as grant } from '../store/reports/readonly-role.ts';
 import { type CommandProcess, runOnDatabase, UsageError } from './command.ts';
 
-interface GrantOptions {
-  readonly json?: boolean;
-  readonly withoutPersonalData?: boolean;
-}
-
 /** Lets a database role read the mirror and the reports, or what of them holds no personal data. Doing it twice changes nothing. */
 export async function grantReadonly(
   role: string,
-  { json, withoutPersonalData = false }: GrantOptions,
+  { json, withoutPersonalData = false }: { readonly json?: boolean; readonly withoutPersonalData?: boolean },
   proc: CommandProcess,
 ): Promise<void> {
   await runOnDatabase({ json, proc }, async ({ prisma }, { printResult }) => {

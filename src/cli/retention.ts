@@ -6,13 +6,10 @@ import { EXIT } from './exit-codes.ts';
 import { formatCount } from './format.ts';
 import { countLines } from './person.ts';
 
-export interface RetentionFlags {
-  readonly dryRun?: boolean;
-  readonly force?: boolean;
-  readonly json?: boolean;
-}
-
-export async function retention(options: RetentionFlags, proc: CommandProcess): Promise<void> {
+export async function retention(
+  options: { readonly dryRun?: boolean; readonly force?: boolean; readonly json?: boolean },
+  proc: CommandProcess,
+): Promise<void> {
   const isDryRun = options.dryRun === true;
   await runOnApp({ json: options.json, proc }, async (app, { logger, signal, printResult }) => {
     if (app.config.retention.rules.length === 0) throw new UsageError(NO_RULES);

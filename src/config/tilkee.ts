@@ -10,18 +10,12 @@ const OAUTH = ['username', 'password', 'clientId', 'clientSecret', 'refreshToken
 type TilkeeKey = (typeof OAUTH)[number] | 'accessToken' | 'projectsApi';
 
 /** Published by Tilkee for each of its two environments; accounts of one are unknown to the other. */
-const HOSTS = {
-  production: {
-    v3Url: 'https://endpoints.tilkee.com/v3',
-    v2Url: 'https://api.tilkee.com/v2',
-    appUrl: 'https://app.tilkee.com',
-  },
-  staging: {
-    v3Url: 'https://endpoints-staging.tilkee.com/v3',
-    v2Url: 'https://api-staging.tilkee.com/v2',
-    appUrl: 'https://app-staging.tilkee.com',
-  },
-} as const;
+const hostsOf = (suffix: string) => ({
+  v3Url: `https://endpoints${suffix}.tilkee.com/v3`,
+  v2Url: `https://api${suffix}.tilkee.com/v2`,
+  appUrl: `https://app${suffix}.tilkee.com`,
+});
+const HOSTS = { production: hostsOf(''), staging: hostsOf('-staging') };
 
 export const TILKEE_STREAM_NAMES = ['projects', 'items', 'tokens', 'connexions', 'users'] as const;
 
