@@ -154,11 +154,8 @@ async function assemble(
     await noteClashes(config, database);
     await register('unless_led');
     await prepareHistory(config, database, live.connections);
-    await ensureFeed(
-      database,
-      live.connections.flatMap((one) => one.streams.map(({ table }) => table)),
-      config.feed,
-    );
+    const tables = live.connections.flatMap((one) => one.streams.map(({ table }) => table));
+    await ensureFeed(database, tables, config.feed);
   });
   const privacy = createPrivacyGuard(prisma, {
     secretKey: config.secretKey,
@@ -259,11 +256,8 @@ async function prepareHistory(
     const message = `names ${unable}; of the streams configured, these have a history: ${known || 'none'}`;
     throw new ConfigError([{ variable: history.label, message }]);
   }
-  await ensureHistory(
-    database,
-    able.map(({ table }) => table),
-    history.streams,
-  );
+  const tables = able.map(({ table }) => table);
+  await ensureHistory(database, tables, history.streams);
 }
 
 function factsOf({ connection, stream }: Pick<PassJob, 'connection' | 'stream'>, pass: string): RunKey {

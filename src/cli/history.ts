@@ -22,17 +22,13 @@ export async function history(
 
 async function switchOn(names: readonly string[], { json }: HistoryOptions, proc: CommandProcess): Promise<void> {
   await runOnApp({ json, proc }, async ({ connections, database }, { printResult }) => {
-    const able = selectStreams(connections, names, undefined).filter(
-      ({ stream }) => stream.table.tracked !== undefined,
-    );
-    const streams = [...new Set(able.map(({ stream }) => stream.name))];
+    const selected = selectStreams(connections, names, undefined).map(({ stream }) => stream);
+    const able = selected.filter(({ table }) => table.tracked !== undefined);
+    const streams = [...new Set(able.map(({ name }) => name))];
     if (streams.length === 0)
       throw new UsageError(`No stream of ${names.join(', ')} has a history. docs/history.md lists those that have`);
-    await ensureHistory(
-      database,
-      able.map(({ stream }) => stream.table),
-      streams,
-    );
+    const tables = able.map(({ table }) => table);
+    await ensureHistory(database, tables, streams);
     printResult(json, { on: streams }, () =>
       streams.map(
         (stream) => `${stream}: versions are kept from now on; ask ${stream}_versions and ${stream}_as_of(moment)`,
@@ -44,10 +40,9 @@ async function switchOn(names: readonly string[], { json }: HistoryOptions, proc
 async function switchOff(names: readonly string[], { json }: HistoryOptions, proc: CommandProcess): Promise<void> {
   await runOnDatabase({ json, proc }, async (database, { printResult }) => {
     const known = (await readHistory(database.prisma)).map(({ stream }) => ({ connectionId: '', stream }));
-    const off = await stopHistory(
-      database,
-      selectKnown(known, names, undefined, 'With a history').map(({ stream }) => stream),
-    );
+    const selected = selectKnown(known, names, undefined, 'With a history');
+    const streams = selected.map(({ stream }) => stream);
+    const off = await stopHistory(database, streams);
     printResult(json, { off }, () =>
       off.length === 0
         ? ['It was off already.']

@@ -122,10 +122,8 @@ async function warn(ask: Asker, { cwd, env }: InitParts, names: readonly string[
   for (const file of ['.env', '.env.bak']) {
     if (await isOpenToGit(cwd, file)) ask.print('warn', `git does not ignore ${file} here: add it to .gitignore`);
   }
-  const decided = decidedByProcess(
-    names.filter((name) => !name.endsWith('_FILE')),
-    { env },
-  );
+  const written = names.filter((name) => !name.endsWith('_FILE'));
+  const decided = decidedByProcess(written, { env });
   if (decided.length > 0) {
     ask.print('warn', `The environment wins over .env, and it has: ${decided.join(', ')}. Unset what is not meant.`);
   }

@@ -11,15 +11,13 @@ export function viewReport(report: Report, { paint, width }: Screen, nowMs: numb
   const accounts = connections.length === 1 ? '1 account' : `${formatCount(connections.length)} accounts`;
   const complete =
     asOf === null ? paint('yellow', 'a first full read is not complete') : `as of ${formatAge(asOf, nowMs)}`;
+  const opened = requests.by_time.map((point) => point.opened);
   const figures = mainFigures(report, nowMs);
   const columns = [0, 1, 2].map((index) => ({ head: '', cell: (row: readonly string[]) => row[index] ?? '' }));
   return [
     paint('bold', `${from} to ${to} (${zones.join(', ') || 'UTC'}), ${accounts}, ${complete}`),
     ...layOut(columns, figures, Number.POSITIVE_INFINITY),
-    ...sparkline(
-      requests.by_time.map(({ opened }) => opened),
-      width,
-    ).map((line) => `\nOpened by ${unit}  ${paint('cyan', line)}`),
+    ...sparkline(opened, width).map((line) => `\nOpened by ${unit}  ${paint('cyan', line)}`),
   ];
 }
 

@@ -19,14 +19,8 @@ export function selectStreams(
       key: { connectionId: connection.id, stream: stream.name },
     })),
   );
-  const meant = new Set(
-    selectKnown(
-      all.map(({ key }) => key),
-      names,
-      connectionId,
-      'Configured',
-    ),
-  );
+  const keys = all.map(({ key }) => key);
+  const meant = new Set(selectKnown(keys, names, connectionId, 'Configured'));
   return all.filter(({ key }) => meant.has(key));
 }
 

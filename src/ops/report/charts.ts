@@ -26,18 +26,11 @@ const line = (label: string, color: TimeSeries['color'], values: TimeSeries['val
 export function pastCharts({ backlog, closings }: PastFigures, unit: Report['unit']) {
   const last = backlog.at(-1);
   const closed = closings.reduce((sum, week) => sum + week.closed, 0);
-  const between = (figures: readonly { readonly least: number; readonly most: number }[]) => [
-    line(
-      'at least',
-      'rest',
-      figures.map(({ least }) => least),
-    ),
-    line(
-      'at most',
-      'partial',
-      figures.map(({ most }) => most),
-    ),
-  ];
+  const between = (figures: readonly { readonly least: number; readonly most: number }[]) => {
+    const least = figures.map((figure) => figure.least);
+    const most = figures.map((figure) => figure.most);
+    return [line('at least', 'rest', least), line('at most', 'partial', most)];
+  };
   const open = backlog.map((day) => day.open);
   const charts: Readonly<Record<'open' | 'closing', TimeChart>> = {
     open: {
