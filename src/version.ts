@@ -1,14 +1,13 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 
-/** From package.json, found from the sources and from `dist/` alike. */
+/** Returns a file of this package, found from the sources and from `dist/` alike; null where it is not installed. */
+export function readPackageFile(name: string): string | null {
+  const urls = ['..', '../..'].map((up) => new URL(`${up}/${name}`, import.meta.url));
+  const url = urls.find((each) => existsSync(each));
+  return url === undefined ? null : readFileSync(url, 'utf8');
+}
+
 export function readVersion(): string {
-  for (const path of ['../package.json', '../../package.json']) {
-    try {
-      const { name, version } = JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8'));
-      if (name === 'leadmirror') return String(version);
-    } catch {
-      // Not at this depth.
-    }
-  }
-  return 'unknown';
+  const { version = 'unknown' } = JSON.parse(readPackageFile('package.json') ?? '{}');
+  return String(version);
 }

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readPackageFile } from '../version.ts';
 
 export interface Recipe {
   readonly question: string;
@@ -7,21 +7,9 @@ export interface Recipe {
 
 /** Returns the questions of docs/sql.md with their SQL; none where the guide is not installed. */
 export function readRecipes(): readonly Recipe[] {
-  const text = readGuide();
+  const text = readPackageFile('docs/sql.md') ?? '';
   return [...text.matchAll(/^### \d+\. (.+)\n\n```sql\n([\s\S]+?)\n```$/gm)].map(([, question = '', sql = '']) => ({
     question,
     sql,
   }));
-}
-
-/** From the sources and from `dist/` alike. */
-function readGuide(): string {
-  for (const path of ['../../docs/sql.md', '../../../docs/sql.md']) {
-    try {
-      return readFileSync(new URL(path, import.meta.url), 'utf8');
-    } catch {
-      // Not at this depth.
-    }
-  }
-  return '';
 }
