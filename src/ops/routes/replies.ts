@@ -60,6 +60,7 @@ const STATUSES: Readonly<Record<string, number>> = {
   stream_paused: 409,
   consumer_unknown: 404,
   consumer_behind: 410,
+  consumer_restored: 410,
   connection_exists: 409,
   connection_changed: 409,
   connection_busy: 409,

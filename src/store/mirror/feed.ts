@@ -26,8 +26,11 @@ export interface Change {
   readonly seen_at: Date;
 }
 
-/** `consumer_behind`: what it has not read is no longer kept. `consumer_unknown`: it was never registered. */
-export class FeedError extends LeadmirrorError<'consumer_behind' | 'consumer_unknown'> {}
+/**
+ * `consumer_behind`: what it has not read is no longer kept. `consumer_restored`: it, or its cursor, is of another state
+ * of the database. `consumer_unknown`: it was never registered.
+ */
+export class FeedError extends LeadmirrorError<'consumer_behind' | 'consumer_restored' | 'consumer_unknown'> {}
 
 /**
  * Makes exactly the streams of `wanted` write to the feed, of those that `tables` has; null: those that do so far,
@@ -126,12 +129,23 @@ export async function readChanges(
       from sync.read_changes(${consumer}::text, case when ${ack !== undefined}::boolean and sync.ack_changes(${consumer}::text, ${ack ?? null}::text::bigint) is null
         then 0 else ${limit}::int end, ${behind}::text::bigint) c`;
   } catch (error) {
-    const state = stateOf(error);
-    if (state === 'LM001') throw new FeedError('consumer_behind', BEHIND, { cause: error });
-    if (state === 'LM002') throw new FeedError('consumer_unknown', UNKNOWN, { cause: error });
-    throw error;
+    const known = REFUSALS.get(stateOf(error) ?? '');
+    throw known === undefined ? error : new FeedError(...known, { cause: error });
   }
 }
 
-const BEHIND = `the consumer has not read for more than ${FEED_DAYS} days, and changes are no longer kept; delete it from sync.consumers, register it anew and read all rows again`;
-const UNKNOWN = 'there is no consumer of this name; leadmirror changes --consumer <name> registers it';
+const ANEW = 'delete it from sync.consumers, register it anew and read all rows again';
+const REFUSALS: ReadonlyMap<string, readonly [FeedError['code'], string]> = new Map([
+  [
+    'LM001',
+    [
+      'consumer_behind',
+      `the consumer has not read for more than ${FEED_DAYS} days, and changes are no longer kept; ${ANEW}`,
+    ],
+  ],
+  [
+    'LM002',
+    ['consumer_unknown', 'there is no consumer of this name; leadmirror changes --consumer <name> registers it'],
+  ],
+  ['LM003', ['consumer_restored', `the database was restored or copied since the consumer read; ${ANEW}`]],
+]);
