@@ -263,7 +263,9 @@ async function erase(parts: ErasureParts, erasure: Erasure, first: ErasurePlan):
   await parts.onStep?.('rows');
   await refresh(parts, false);
   await parts.onStep?.('reports');
-  if (erasure.deletesRows) await change(parts, plan, { change: 'delete' });
+  // Emptied before, so that reports and the feed know of it.
+  const isDeleted = (name: string) => erasure.deletesRows || tableOf(targets, name)?.personal?.isDeleted === true;
+  await change(parts, { rows: plan.rows.filter(({ stream }) => isDeleted(stream)) }, { change: 'delete' });
   let residue = await search(parts, plan, []);
   if (Object.keys(residue).some((table) => table.startsWith('reporting.'))) {
     // Of rows that were deleted by hand only a full refresh knows.
@@ -337,11 +339,10 @@ async function change(
     const table = tableOf(targets, stream);
     if (table === undefined) continue;
     const kept = keptColumns(table);
-    const deletes = change === 'empty' && table.personal?.isDeleted === true;
     for (let from = 0; from < group.length; from += BATCH) {
       signal.throwIfAborted();
       const ids = group.slice(from, from + BATCH).map(({ id }) => id);
-      const options = { connectionId, ids, change: deletes ? ('delete' as const) : change, kept };
+      const options = { connectionId, ids, change, kept };
       const work = () => changeRows(prisma, table, options);
       const { rows, versions } = await withRetry({ clock, logger, stream, signal }, work);
       add?.(stream, rows);
