@@ -1,14 +1,16 @@
 import {
   type CountKnowledge,
   type CountOffset,
+  keepLeftOut,
   readCountKnowledge,
   readTenthOfBudget,
   refuseCounts,
+  sumOfOffsets,
 } from '../store/engine/count-checks.ts';
 import { takeAcceptance } from '../store/engine/deletions.ts';
 import { resolveGone } from '../store/engine/quarantine.ts';
 import { deleteSeenIds } from '../store/mirror/seen-ids.ts';
-import { countSuspects } from '../store/mirror/tombstones.ts';
+import { countSuspects, noteErased } from '../store/mirror/tombstones.ts';
 import type { CountedList, ListWindow } from '../stream.ts';
 import {
   acceptCount,
@@ -74,9 +76,9 @@ class CountCheck {
   #canBeKept = true;
   #isMoving = false;
 
-  constructor(run: Run, { offsets }: CountKnowledge, most: number) {
+  constructor(run: Run, knowledge: CountKnowledge, most: number) {
     this.#run = run;
-    this.#counts = new Counts(run, offsets);
+    this.#counts = new Counts(run, knowledge);
     this.#most = most;
   }
 
@@ -95,9 +97,16 @@ class CountCheck {
       } else if (first.difference === 0 || second.difference === 0 || first.total !== second.total) {
         this.#isMoving = true;
       } else {
-        const blocked = await this.#guard(second.difference);
+        const { difference } = second;
+        const blocked = await this.#guard(list, difference);
         if (blocked !== null) return { kind: 'blocked', error: blocked };
-        this.#left.push({ list: list.id, window: null, rows: second.difference });
+        // An emptied row is left as it was: it may be marked as deleted upstream.
+        const isErased = difference < 0 && -difference <= (await this.#counts.countErased(list));
+        this.#left.push({
+          list: list.id,
+          window: null,
+          ...(isErased ? { rows: 0, erased: difference } : { rows: difference }),
+        });
       }
     }
     if (this.#left.length > 0) return { kind: 'differs', left: this.#left, canBeKept: this.#canBeKept };
@@ -108,8 +117,10 @@ class CountCheck {
     return this.#run.job.refresh?.() ?? Promise.resolve(false);
   }
 
-  async #guard(difference: number): Promise<Ending['error']> {
-    return difference >= 0 ? null : guardDeletions(this.#run, { suspects: -difference, isCounted: true });
+  /** Emptied rows that are gone upstream cost nothing here. */
+  async #guard(list: CountedList, difference: number): Promise<Ending['error']> {
+    const suspects = difference >= 0 ? 0 : -difference - (await this.#counts.countErased(list));
+    return suspects <= 0 ? null : guardDeletions(this.#run, { suspects, isCounted: true });
   }
 
   /** Returns why what vanished may not be marked; null: the windows that differ were read. */
@@ -133,7 +144,7 @@ class CountCheck {
     const atFirst = this.#left.length;
     const newer = await this.#readNewer(list, at, total);
     const behindNewer = this.#left.length;
-    const blocked = await this.#guard(Math.min(0, at.difference) + Math.min(0, newer));
+    const blocked = await this.#guard(list, Math.min(0, at.difference) + Math.min(0, newer));
     if (blocked !== null) return blocked;
     const older = at.difference === 0 ? [] : await this.#bisect(list, at);
     if (older === null) return null;
@@ -144,7 +155,7 @@ class CountCheck {
     // What was found has to be what differed; otherwise the counts were wrong, or only a full sync finds it.
     const all = newer === 0 ? null : await this.#counts.lookAgain(list, total);
     const now = all?.isCurrent ? all : await this.#counts.readOlder(list, end);
-    const rest = now.difference - sumOf(this.#left.slice(now === all ? atFirst : behindNewer));
+    const rest = now.difference - sumOfOffsets(this.#left.slice(now === all ? atFirst : behindNewer));
     if (rest !== 0) this.#left.push({ list: list.id, window: null, rows: rest });
     return null;
   }
@@ -203,10 +214,13 @@ class CountCheck {
     const { parts, lease, job } = this.#run;
     const before = this.#run.databaseTime(performance.now());
     const whole: ListWindow[] = [];
+    const leftOut: number[] = [];
     for (const window of windows) {
-      const { isWhole, unlisted } = await readWindow(this.#run, list, window);
+      const read = await readWindow(this.#run, list, window);
+      const { isWhole, unlisted } = read;
       if (isWhole) whole.push(window);
-      const known = sumOf(extras.filter((extra) => extra.recordId === undefined && isInside(extra, window)));
+      if (isWhole) leftOut.push(...read.leftOut);
+      const known = sumOf(extras.filter((extra) => extra.isUnlisted === true && isInside(extra, window)));
       if (unlisted !== known) this.#left.push({ list: list.id, window, rows: unlisted - known });
     }
     this.#run.scope = { before, windows: whole };
@@ -218,6 +232,9 @@ class CountCheck {
     }
     if (judgement === 'yielded') throw new Error('windows are read without a pause');
     if (judgement !== null) return judgement;
+    await noteErased(parts.prisma, suspectsOf(this.#run));
+    this.#counts.setLeftOut(whole, leftOut);
+    await keepLeftOut(parts.prisma, lease, this.#counts.leftOut);
     // Written while this was read: whether it is there is for the next check to see.
     const unsettled = await countSuspects(parts.prisma, { ...suspectsOf(this.#run), before: new Date(FAR_MS) });
     if (unsettled > 0) this.#isMoving = true;

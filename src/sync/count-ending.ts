@@ -4,8 +4,9 @@ import {
   clearUnexplained,
   keepOffsets,
   noteUnexplained,
+  sumOfOffsets,
 } from '../store/engine/count-checks.ts';
-import { sumOf, WrongCount } from './counts.ts';
+import { WrongCount } from './counts.ts';
 import type { Ending } from './ending.ts';
 import type { Run } from './run-pass.ts';
 
@@ -18,7 +19,11 @@ export type Found =
   | { readonly kind: 'blocked'; readonly error: NonNullable<Ending['error']> };
 
 /** How the run ends, and what is remembered. */
-export async function conclude(run: Run, { unexplained, offsets }: CountKnowledge, found: Found): Promise<Ending> {
+export async function conclude(
+  run: Run,
+  { unexplained, expired, offsets }: CountKnowledge,
+  found: Found,
+): Promise<Ending> {
   const { prisma } = run.parts;
   const { lease } = run;
   const { name } = run.job.stream;
@@ -28,10 +33,13 @@ export async function conclude(run: Run, { unexplained, offsets }: CountKnowledg
     return run.ending('postponed', { code: 'counts_moving', message });
   }
   if (found.kind === 'differs') {
-    const rows = sumOf(found.left);
-    const canBeKept = found.canBeKept && found.left.every((each) => each.rows > 0);
-    if (unexplained !== null && rows < 0 && rows === unexplained) throw new WrongCount();
-    if (unexplained === null || !canBeKept) {
+    const rows = sumOfOffsets(found.left);
+    const canBeKept = found.canBeKept && found.left.every((each) => each.rows > 0 || each.erased !== undefined);
+    if (!canBeKept && unexplained !== null && rows < 0 && rows === unexplained) throw new WrongCount();
+    // A clean full sync since then explained it as little.
+    const isSame = rows === unexplained || rows === expired;
+    const isSettled = isSame || (unexplained !== null && found.left.every((each) => each.rows > 0));
+    if (!isSettled || !canBeKept) {
       await noteUnexplained(prisma, lease, rows);
       const message = `the upstream counts ${Math.abs(rows)} rows of ${name} ${rows < 0 ? 'fewer' : 'more'} than the mirror should have; the next full sync shows which, or now: leadmirror sync ${name} --pass reconcile`;
       return run.ending('partial', { code: 'counts_differ', message });

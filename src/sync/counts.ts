@@ -1,7 +1,7 @@
-import type { CountOffset } from '../store/engine/count-checks.ts';
+import { type CountKnowledge, type CountOffset, differenceOf } from '../store/engine/count-checks.ts';
 import { readOpenQuarantine } from '../store/engine/quarantine.ts';
 import { readProgress } from '../store/engine/watermarks.ts';
-import { type CountQuery, countAlive, readBorders } from '../store/mirror/counts.ts';
+import { type CountQuery, countAlive, countErased, readBorders } from '../store/mirror/counts.ts';
 import { readIdsWhere } from '../store/mirror/mirrored.ts';
 import type { CountedList, ListWindow } from '../stream.ts';
 import { withExtras } from './bisect-counts.ts';
@@ -23,6 +23,8 @@ export interface Extra {
   readonly rows: number;
   /** Of a quarantined record. */
   readonly recordId?: string;
+  /** Counted and never listed. */
+  readonly isUnlisted?: boolean;
 }
 
 /** A window of so many pages' rows is read by two requests, overlap included. */
@@ -32,17 +34,36 @@ const PAGES_EACH = 1.8;
 export class Counts {
   readonly #run: Run;
   readonly #offsets: readonly CountOffset[];
+  #leftOut: readonly number[];
   #asked = 0;
 
-  /** `offsets`: rows that the upstream counts and never lists. */
-  constructor(run: Run, offsets: readonly CountOffset[]) {
+  /** `offsets`: what the upstream counts beyond the rows of the mirror. */
+  constructor(run: Run, { offsets, leftOut }: CountKnowledge) {
     this.#run = run;
     this.#offsets = offsets;
+    this.#leftOut = leftOut;
   }
 
   /** How many counts were asked for. */
   get asked(): number {
     return this.#asked;
+  }
+
+  get leftOut(): readonly number[] {
+    return this.#leftOut;
+  }
+
+  /** Whole windows were read: these rows of erased persons were shown in them and are left out here. */
+  setLeftOut(windows: readonly ListWindow[], createdAt: readonly number[]): void {
+    const isRead = (at: number) => windows.some((window) => isInside({ at, rows: 1 }, window));
+    this.#leftOut = [...this.#leftOut.filter((at) => !isRead(at)), ...createdAt];
+  }
+
+  /** How many emptied rows of the list are expected. */
+  async countErased(list: CountedList): Promise<number> {
+    const known = this.#offsets.filter((offset) => offset.list === list.id);
+    const missing = known.reduce((sum, { erased = 0 }) => sum + erased, 0);
+    return (await countErased(this.#run.parts.prisma, this.#mirrored(list))) + missing;
   }
 
   /** The mirror before the upstream: what is written meanwhile can only show a difference, never hide one. */
@@ -87,7 +108,7 @@ export class Counts {
     return times.length === 0 ? null : Math.min(...times.map((iso) => Date.parse(iso)));
   }
 
-  /** What the upstream counts and the mirror has no row of: quarantined records, and what it never lists. */
+  /** What the upstream counts and the mirror has no row of: quarantined records, erased persons, and what it never lists. */
   async #readExtras(list: CountedList): Promise<Extra[]> {
     const { parts, lease, job } = this.#run;
     const filter = { connectionId: lease.connectionId, streams: [lease.stream] };
@@ -100,7 +121,12 @@ export class Counts {
       return entry === null ? [] : [{ at: entry.createdAt, rows: 1, recordId }];
     });
     const offsets = this.#offsets.filter((offset) => offset.list === list.id);
-    return [...quarantined, ...offsets.map(({ window, rows }) => ({ at: window?.toMs ?? null, rows }))];
+    const expected = offsets.map((offset): Extra => {
+      return { at: offset.window?.toMs ?? null, rows: differenceOf(offset), isUnlisted: offset.rows !== 0 };
+    });
+    // Without windows it is not known in which list they are: what a full sync did not explain is expected there.
+    const leftOut = list.walkWindow === undefined ? [] : this.#leftOut.map((at): Extra => ({ at, rows: 1 }));
+    return [...quarantined, ...expected, ...leftOut];
   }
 
   async readOlder(list: CountedList, end: number) {

@@ -6,6 +6,7 @@ import type { Deletions, List } from '../stream.ts';
 import { encodeCursor, type PassCursor } from './cursor.ts';
 import { canBeAsked, type Exists, guardDeletions, readAllSuspects, suspectsOf, unconfirmed } from './deletion-guard.ts';
 import { type Ending, finalEnding } from './ending.ts';
+import { noteErasedRows } from './erased-rows.ts';
 import type { Run } from './run-pass.ts';
 import { beginningOf, walkLists } from './walk-lists.ts';
 
@@ -122,6 +123,7 @@ async function finish(run: Run, judgement: Judgement): Promise<Ending> {
   const outcome = judgement?.code === 'suddenly_empty' ? 'failed' : 'partial';
   const ending = { ...(judgement === null ? finalEnding(run) : run.ending(outcome, judgement)), isRecorded: true };
   await run.write(null, () => ({ checkpoint: { cursor: null, completed: judgement === null }, end: ending }));
+  if (judgement === null) await noteErasedRows(run);
   // Only now: a run that is stopped half way and taken up again keeps the acceptance.
   if (judgement === null) await takeAcceptance(run.parts.prisma, run.lease);
   await deleteSeenIds(run.parts.prisma, run.lease);

@@ -25,10 +25,13 @@ export interface PrivacySetup extends MirrorSetup {
 }
 
 /** A mirror of a simulated Tiledesk in which people can be erased. */
-export async function setupPrivacy(options: Parameters<typeof setupMirror>[0] = {}): Promise<PrivacySetup> {
+export async function setupPrivacy(
+  options: Parameters<typeof setupMirror>[0] = {},
+  env: Readonly<Record<string, string>> = {},
+): Promise<PrivacySetup> {
   const folder = await mkdtemp(join(tmpdir(), 'privacy-'));
   const journal = join(folder, 'erasures.jsonl');
-  const setup = await setupMirror(options, { LEADMIRROR_SECRET_KEY: SECRET, PRIVACY_JOURNAL: journal });
+  const setup = await setupMirror(options, { LEADMIRROR_SECRET_KEY: SECRET, PRIVACY_JOURNAL: journal, ...env });
   const close = async () => {
     await setup.close();
     await rm(folder, { recursive: true, force: true });

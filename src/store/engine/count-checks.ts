@@ -8,13 +8,24 @@ export interface CountOffset {
   readonly list: string;
   readonly window: ListWindow | null;
   readonly rows: number;
+  /** Negative: rows of erased persons that the mirror holds emptied and the upstream counts no more. Absent: none. */
+  readonly erased?: number;
 }
+
+export const differenceOf = ({ rows, erased = 0 }: CountOffset): number => rows + erased;
+
+export const sumOfOffsets = (offsets: readonly CountOffset[]): number =>
+  offsets.reduce((sum, offset) => sum + differenceOf(offset), 0);
 
 export interface CountKnowledge {
   /** Valid until the next full sync. */
   readonly offsets: readonly CountOffset[];
   /** The difference for which a full sync was needed, when one came to a clean end since; null: none did. */
   readonly unexplained: number | null;
+  /** When those rows of erased persons were created that the upstream was seen to have and the mirror leaves out. */
+  readonly leftOut: readonly number[];
+  /** What was expected until a full sync that came to a clean end; null: nothing, or none did. */
+  readonly expired: number | null;
   readonly isRefused: boolean;
 }
 
@@ -22,15 +33,19 @@ const where = (key: StreamKey) => ({ connection_id_stream: columnsOf(key) });
 
 export async function readCountKnowledge(prisma: PrismaClient, key: StreamKey): Promise<CountKnowledge> {
   const found = await prisma.syncCountCheck.findUnique({ where: where(key) });
-  if (found === null) return { offsets: [], unexplained: null, isRefused: false };
+  if (found === null) return { offsets: [], leftOut: [], unexplained: null, expired: null, isRefused: false };
   const pass = { ...columnsOf(key), pass: 'reconcile' };
   const checkpoint = await prisma.syncCheckpoint.findUnique({ where: { connection_id_stream_pass: pass } });
   const last = await prisma.syncRun.findFirst({ where: { ...pass, ended_at: { not: null } }, orderBy: { id: 'desc' } });
   const isAfter = (at: Date | null) => at !== null && (checkpoint?.completed_at ?? at) > at;
-  const { offsets, offsets_at, unexplained, unexplained_at, refused_until } = found;
+  const { offsets_at, unexplained, unexplained_at, refused_until } = found;
+  const offsets = found.offsets as unknown as CountOffset[];
+  const isClean = last?.outcome === 'succeeded';
   return {
-    offsets: isAfter(offsets_at) ? [] : (offsets as unknown as CountOffset[]),
-    unexplained: last?.outcome === 'succeeded' && isAfter(unexplained_at) ? Number(unexplained) : null,
+    offsets: isAfter(offsets_at) ? [] : offsets,
+    leftOut: found.left_out as number[],
+    unexplained: isClean && isAfter(unexplained_at) ? Number(unexplained) : null,
+    expired: isClean && isAfter(offsets_at) ? sumOfOffsets(offsets) : null,
     isRefused: refused_until !== null && refused_until > (await databaseNow(prisma)),
   };
 }
@@ -49,13 +64,19 @@ export async function noteUnexplained(prisma: PrismaClient, key: StreamKey, unex
   await store(prisma, key, { unexplained, unexplained_at: await databaseNow(prisma) });
 }
 
-/** What a clean full sync did not explain either is expected from now on. */
+/** What a clean full sync did not explain either is expected from now on; what differs later needs another one. */
 export async function keepOffsets(
   prisma: PrismaClient,
   key: StreamKey,
   offsets: readonly CountOffset[],
 ): Promise<void> {
-  await store(prisma, key, { offsets: JSON.parse(JSON.stringify(offsets)), offsets_at: await databaseNow(prisma) });
+  const data = { offsets: JSON.parse(JSON.stringify(offsets)), offsets_at: await databaseNow(prisma) };
+  await store(prisma, key, { ...data, unexplained: null, unexplained_at: null });
+}
+
+export async function keepLeftOut(prisma: PrismaClient, key: StreamKey, leftOut: readonly number[]): Promise<void> {
+  const line = await prisma.syncCountCheck.findUnique({ where: where(key) });
+  if (leftOut.length > 0 || line !== null) await store(prisma, key, { left_out: [...leftOut] });
 }
 
 /** The counts agree, nothing being expected beyond the rows. */

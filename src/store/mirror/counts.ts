@@ -1,6 +1,7 @@
 import type { PrismaClient } from '../../generated/prisma/client.ts';
 import type { CountedList, TableSpec } from '../../stream.ts';
 import { quoteName, tableName } from './table-sql.ts';
+import { GONE } from './tombstones.ts';
 
 export interface CountQuery {
   readonly connectionId: string;
@@ -15,9 +16,26 @@ interface CountedRow {
   readonly rows: number;
 }
 
+/** Without emptied rows that are gone upstream. */
 export async function countAlive(prisma: PrismaClient, query: CountQuery): Promise<number> {
   return (await readCounted(prisma, query, null)).reduce((sum, { rows }) => sum + rows, 0);
 }
+
+/** Emptied rows among these: no pass shows whether such a row still is what the upstream counts. */
+export async function countErased(prisma: PrismaClient, { connectionId, table, rows }: CountQuery): Promise<number> {
+  const [row] = await prisma.$queryRawUnsafe<{ count: number }[]>(
+    `select count(*)::int as count from ${tableName(table)}
+      where connection_id = $1 and erased_at is not null and ${IS_COUNTED} and (${isOf(rows, '$2')})`,
+    connectionId,
+    rows === undefined ? null : String(rows.value),
+  );
+  return row?.count ?? 0;
+}
+
+const IS_COUNTED = `deleted_at is null and (erased_at is null or content_hash is distinct from '${GONE}')`;
+
+const isOf = (rows: CountQuery['rows'], parameter: string): string =>
+  rows === undefined ? `${parameter}::text is null` : `${quoteName(rows.column)}::text = ${parameter}`;
 
 /**
  * The alive rows by creation time, none later than `untilMs`: `borders` are whole seconds at which no row was created,
@@ -46,8 +64,8 @@ async function readCounted(
     `with seconds as (
       select ${second} as second, count(*) as alive, bool_or(created_at = date_trunc('second', created_at)) as begins
       from ${tableName(table)}
-      where connection_id = $1 and deleted_at is null and (created_at <= $2::timestamptz) is not false
-        and (${rows === undefined ? '$3::text is null' : `${quoteName(rows.column)}::text = $3`})
+      where connection_id = $1 and ${IS_COUNTED} and (created_at <= $2::timestamptz) is not false
+        and (${isOf(rows, '$3')})
       group by 1
     ), summed as (
       select second, case when second is null then alive else sum(alive) over (order by second) end as rows,

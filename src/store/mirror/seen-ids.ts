@@ -60,6 +60,23 @@ export function countSeenIds(
   return prisma.syncSeenId.count({ where: { connection_id: connectionId, stream, pass, list } });
 }
 
+/** Ids that the walk was shown and that have no row: in quarantine, or left out on purpose. */
+export async function readSeenWithoutRow(
+  prisma: PrismaClient,
+  { connectionId, stream, pass }: CheckpointKey,
+  table: TableSpec,
+): Promise<string[]> {
+  const rows = await prisma.$queryRawUnsafe<{ id: string }[]>(
+    `select distinct s.id from sync.seen_ids s
+      where s.connection_id = $1 and s.stream = $2 and s.pass = $3
+        and not exists (select from ${tableName(table)} t where t.connection_id = $1 and t.id = s.id)`,
+    connectionId,
+    stream,
+    pass,
+  );
+  return rows.map(({ id }) => id);
+}
+
 export async function deleteSeenIds(
   prisma: PrismaClient,
   { connectionId, stream, pass }: CheckpointKey,

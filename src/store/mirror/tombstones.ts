@@ -54,7 +54,31 @@ export async function readSeenRows(
   return found.map(({ row }) => row);
 }
 
-function suspectsOf({ table, windows }: SuspectQuery): string {
+/**
+ * Emptied rows are never marked as deleted, so that counts of past days stay. Those that a complete read was not shown
+ * are noted as gone upstream, and the others as there: the upstream does not count the former any more.
+ */
+export async function noteErased(prisma: PrismaClient, query: SuspectQuery): Promise<void> {
+  await prisma.$executeRawUnsafe(
+    `with noted as materialized (
+      select t.id, case when seen.is_seen then 'erased' else '${GONE}' end as hash ${readOf(query)} and t.erased_at is not null
+    ), locked as materialized (
+      select m.id from ${tableName(query.table)} m join noted n on n.id = m.id
+      where m.connection_id = $1 and m.content_hash is distinct from n.hash order by m.id for update of m
+    )
+    update ${tableName(query.table)} t set content_hash = n.hash from locked l join noted n on n.id = l.id
+    where t.connection_id = $1 and t.id = l.id and t.erased_at is not null`,
+    ...parameters(query),
+  );
+}
+
+/** The `content_hash` of an emptied row that is gone upstream. */
+export const GONE = 'gone';
+
+const suspectsOf = (query: SuspectQuery): string => `${readOf(query)} and t.erased_at is null and seen.is_seen is null`;
+
+/** Rows that the upstream should have shown, and whether it did. */
+function readOf({ table, windows }: SuspectQuery): string {
   // From the index, window by window; the planner would rather read the whole table.
   const rows =
     windows === undefined
@@ -69,7 +93,7 @@ function suspectsOf({ table, windows }: SuspectQuery): string {
       select true as is_seen from sync.seen_ids s
       where s.connection_id = $1 and s.stream = $2 and s.pass = $3 and s.id = t.id limit 1
     ) seen on true
-    where t.connection_id = $1 and t.deleted_at is null and t.erased_at is null and t.synced_at < $4::timestamptz and seen.is_seen is null
+    where t.connection_id = $1 and t.deleted_at is null and t.synced_at < $4::timestamptz
       and ($5::timestamptz[] is null) = ($6::timestamptz[] is null)`;
 }
 

@@ -7,6 +7,8 @@ export interface Suppressions {
   has(mark: Mark): boolean;
   /** Until when (ms) what was created is covered, by mark; `Infinity`: for ever. Marks that were lifted are left out. */
   limitsOf(marks: readonly Mark[]): Promise<ReadonlyMap<Mark, number>>;
+  /** When the rows with these marks were created (ms); null: not known. Marks that were lifted are left out. */
+  createdAtOf(marks: readonly Mark[]): Promise<readonly (number | null)[]>;
   /** Rows whose texts were removed, and until when (ms) what refers to them was created. Null: the account has none. */
   readonly erasedTexts: ErasedTexts | null;
 }
@@ -56,19 +58,26 @@ export class StoredSuppressions implements Suppressions {
 
   async limitsOf(marks: readonly Mark[]): Promise<ReadonlyMap<Mark, number>> {
     const limits = new Map<Mark, number>();
-    if (marks.length === 0) return limits;
-    const byHash = new Map(marks.map((mark) => [hashMark(this.#key, mark).toString('base64'), mark]));
-    const where = { connection_id: this.#connectionId };
-    const hashes = [...byHash.keys()].map((hash) => Buffer.from(hash, 'base64'));
-    const rows = await this.#prisma.syncSuppression.findMany({
-      where: { ...where, hash: { in: hashes } },
-      select: { hash: true, until: true },
-    });
-    for (const { hash, until } of rows) {
-      const mark = byHash.get(Buffer.from(hash).toString('base64')) ?? '';
+    for (const { mark, until } of await this.#read(marks)) {
       limits.set(mark, Math.max(limits.get(mark) ?? 0, until?.getTime() ?? Number.POSITIVE_INFINITY));
     }
     return limits;
+  }
+
+  async createdAtOf(marks: readonly Mark[]): Promise<readonly (number | null)[]> {
+    const found = await this.#read(marks);
+    return [...new Map(found.map(({ mark, created_at }) => [mark, created_at?.getTime() ?? null])).values()];
+  }
+
+  async #read(marks: readonly Mark[]) {
+    if (marks.length === 0) return [];
+    const byHash = new Map(marks.map((mark) => [hashMark(this.#key, mark).toString('base64'), mark]));
+    const hashes = [...byHash.keys()].map((hash) => Buffer.from(hash, 'base64'));
+    const rows = await this.#prisma.syncSuppression.findMany({
+      where: { connection_id: this.#connectionId, hash: { in: hashes } },
+      select: { hash: true, until: true, created_at: true },
+    });
+    return rows.map((row) => ({ ...row, mark: byHash.get(Buffer.from(row.hash).toString('base64')) ?? '' }));
   }
 }
 
@@ -77,6 +86,7 @@ export const NO_SUPPRESSIONS: Suppressions = {
   isEmpty: true,
   has: () => false,
   limitsOf: async () => new Map(),
+  createdAtOf: async () => [],
   erasedTexts: null,
 };
 
