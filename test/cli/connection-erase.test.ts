@@ -94,7 +94,9 @@ it('erases everything of an account and nothing of another, and goes on after a 
     erased: 'shop',
     rows: { 'tiledesk.leads': 20, 'sync.quarantine': 1 },
   });
-  expect(await rowsOf('shop')).toEqual({});
+  // Consumers of the feed have to know; of what was before they learn nothing.
+  expect(await rowsOf('shop')).toEqual({ 'sync.changes': 20 });
+  expect(await store.query(`select distinct op from sync.changes where connection_id = 'shop'`)).toEqual([{ op: 'e' }]);
   expect(await rowsOf('other')).toEqual(before);
   // They share a sign-in.
   const secrets = () =>
@@ -119,10 +121,10 @@ it('erases everything of an account and nothing of another, and goes on after a 
   };
   const { signal } = new AbortController();
   await expect(kept.erase('other', { signal, clock })).rejects.toMatchObject({ code: 'connection_busy' });
-  expect(Object.keys(await rowsOf('other'))).toEqual(['sync.streams']);
+  expect(Object.keys(await rowsOf('other'))).toEqual(['sync.changes', 'sync.streams']);
   await store.query('truncate sync.processes');
   await kept.erase('other', { signal, clock: systemClock });
-  expect(await rowsOf('other')).toEqual({});
+  expect(await rowsOf('other')).toEqual({ 'sync.changes': 20 });
   expect(await secrets()).toEqual([]);
   expect(await kept.list()).toEqual([]);
 });

@@ -70,5 +70,15 @@ describe('forget', () => {
       lead?.id,
     ]);
     expect(told.map(({ op }) => op)).toEqual(['u', 'e']);
+
+    const [other] = await query<{ id: string }>(
+      database.url,
+      'select id from tiledesk.leads where erased_at is null limit 1',
+    );
+    await erasePerson(app, { leads: [other?.id ?? ''] }, { deletesRows: true });
+    expect(await query(database.url, 'select distinct op from sync.changes where id = $1', [other?.id])).toEqual([
+      { op: 'e' },
+    ]);
+    expect(await query(database.url, 'select op from tiledesk.leads_history where id = $1', [other?.id])).toEqual([]);
   });
 });

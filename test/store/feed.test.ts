@@ -27,14 +27,16 @@ const register = (consumer = 'copy') => read({ consumer, ack: null });
 const short = async (options = {}) =>
   (await read(options)).map(({ id, op, changed }) => [id, op, ...changed].join(' '));
 
-it('has a line for each row that was created, changed, deleted or came back, with the names of what changed', async () => {
+it('has a line for each row that was created, changed, deleted, came back or was removed, with the names of what changed', async () => {
   await register();
   const lease = await store.lease();
   await store.save(lease, [lead('a', 1), lead('b', 1)]);
   await store.save(lease, [lead('a', 2, { status: 50 }), lead('b', 1)]);
   await store.save(lease, [], { tombstones: { table: LEADS, before: null, ids: ['b'] } });
   await store.save(lease, [lead('b', 3)]);
-  expect(await short()).toEqual(['a c', 'b c', 'a u fullname status updated_at', 'b d', 'b r fullname updated_at']);
+  await store.query(`delete from tiledesk.leads where id in ('a', 'b')`);
+  const before = ['a c', 'b c', 'a u fullname status updated_at', 'b d', 'b r fullname updated_at'];
+  expect(await short()).toEqual([...before, 'a e', 'b e']);
 });
 
 it('reads again what was not acknowledged, and goes on behind what was; an acknowledgement never goes back', async () => {

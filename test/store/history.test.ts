@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import type { Lease } from '../../src/store/engine/leases.ts';
 import { ensureTables } from '../../src/store/mirror/custom-tables.ts';
 import { ensureHistory, keepHistory, readHistory, stopHistory } from '../../src/store/mirror/history.ts';
+import { dropTriggersSql } from '../../src/store/mirror/history-sql.ts';
 import { readStoredRecords, writeDerived } from '../../src/store/mirror/reproject.ts';
 import type { Row, TableSpec } from '../../src/stream.ts';
 import { CONNECTION, LEADS, lead, type Store, setupStore, versionTime } from './support.ts';
@@ -27,7 +28,7 @@ beforeEach(async () => {
   lease = await store.lease();
 });
 afterEach(async () => {
-  await store.query(`drop trigger if exists history_insert on tiledesk.leads; drop trigger if exists history_update on tiledesk.leads;
+  await store.query(`${dropTriggersSql(LEADS, 'history')}
     drop view if exists tiledesk.leads_versions cascade; drop function if exists tiledesk.leads_as_of(timestamptz, text);
     drop table if exists tiledesk.leads_history; drop sequence if exists tiledesk.leads_history_seq; delete from sync.history`);
 });
@@ -172,6 +173,9 @@ function foldProblems(): Promise<Line[]> {
     left join lateral (select * from tiledesk.leads_history h where h.connection_id = r.connection_id and h.id = r.id order by seq desc limit 1) h on true
     where h.id is null or (h.status, h.tags, h.deleted_at) is distinct from (r.status, r.tags, r.deleted_at)
     union all
+    select 'gone', h.id from (select distinct on (connection_id, id) * from tiledesk.leads_history order by connection_id, id, seq desc) h
+    where h.deleted_at is null and not exists (select from tiledesk.leads r where r.connection_id = h.connection_id and r.id = h.id)
+    union all
     select 'repeated', id from (select *, lag(row(status, tags, deleted_at)) over w as before, lag(op) over w as op_before
       from tiledesk.leads_history window w as (partition by connection_id, id order by seq)) v
     where op_before is not null and before is not distinct from row(status, tags, deleted_at)`);
@@ -223,6 +227,7 @@ describe('random writers', () => {
         );
       },
       () => store.query(`update tiledesk.leads set status = ${random(9)} where id = 'n${random(12)}'`),
+      () => store.query(`delete from tiledesk.leads where id in ('n${random(12)}', 'n${random(12)}')`),
     ];
     for (let step = 0; step < 60; step++) {
       version += 1;

@@ -39,14 +39,15 @@ export async function beginErasure(prisma: PrismaClient, id: string): Promise<bo
   return true;
 }
 
-/** Deletes its rows from every table, also those that deleting others has written, such as versions. */
+/** Deletes its rows from every table. The feed keeps that they were removed, and nothing else. */
 export async function eraseRows(prisma: PrismaClient, id: string, signal: AbortSignal): Promise<ErasedRows> {
   const erased: ErasedRows = {};
   for (let isClean = false; !isClean; ) {
     isClean = true;
-    for (const { schema, name } of await tablesWithConnections(prisma, id)) {
+    for (const { schema, name, isFeed } of await tablesWithConnections(prisma, id)) {
       const table = `${quoteName(schema)}.${quoteName(name)}`;
-      const statement = `delete from ${table} where ctid = any(array(select ctid from ${table} where connection_id = $1 limit ${ROWS}))`;
+      const statement = `with cause as materialized (select set_config('leadmirror.cause', 'erasure', true))
+        delete from ${table} where ctid = any(array(select ctid from ${table}, cause where connection_id = $1${isFeed ? " and op <> 'e'" : ''} limit ${ROWS}))`;
       for (let count = ROWS; count === ROWS; ) {
         signal.throwIfAborted();
         count = await prisma.$executeRawUnsafe(statement, id);
@@ -61,9 +62,12 @@ export async function eraseRows(prisma: PrismaClient, id: string, signal: AbortS
 }
 
 /** Leaves of partitioned tables, not their roots: a row is deleted by its position. */
-function tablesWithConnections(prisma: PrismaClient, id: string): Promise<{ schema: string; name: string }[]> {
+function tablesWithConnections(
+  prisma: PrismaClient,
+  id: string,
+): Promise<{ schema: string; name: string; isFeed: boolean }[]> {
   return prisma.$queryRaw`
-    select n.nspname as schema, c.relname as name
+    select n.nspname as schema, c.relname as name, n.nspname = 'sync' and c.relname like 'changes\\_%' as "isFeed"
     from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_attribute a on a.attrelid = c.oid
     where c.relkind = 'r' and a.attname = 'connection_id' and not a.attisdropped and n.nspname || '.' || c.relname <> all(${KEPT})
       and (n.nspname in ('tiledesk', 'tilkee', 'reporting', 'sync')

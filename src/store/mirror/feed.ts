@@ -4,6 +4,7 @@ import type { PrismaClient } from '../../generated/prisma/client.ts';
 import type { TableSpec } from '../../stream.ts';
 import { stateOf } from '../faults.ts';
 import { type HistoryAccess, literal, locked, run, streamOf } from './history.ts';
+import { dropTriggersSql, triggersSql } from './history-sql.ts';
 import { quoteName, tableName } from './table-sql.ts';
 
 /**
@@ -19,7 +20,7 @@ export interface Change {
   readonly stream: string;
   readonly connection_id: string;
   readonly id: string;
-  /** `c` created, `u` changed, `d` marked as deleted, `r` came back. */
+  /** `c` created, `u` changed, `d` marked as deleted, `r` came back, `e` emptied or removed from the mirror. */
   readonly op: string;
   /** Names of the typed columns that changed; of a created row none. */
   readonly changed: readonly string[];
@@ -54,8 +55,10 @@ export async function ensureFeed(
       await run(url, locked(`${statements}; ${registered}`));
     }
     if (isOn && !isWanted) {
-      const dropped = ['insert', 'update'].map((on) => `drop trigger if exists feed_${on} on ${tableName(table)};`);
-      await run(url, locked(`${dropped.join(' ')} delete from sync.feed where stream = ${literal(stream)}`));
+      await run(
+        url,
+        locked(`${dropTriggersSql(table, 'feed')} delete from sync.feed where stream = ${literal(stream)}`),
+      );
     }
   }
 }
@@ -88,6 +91,9 @@ begin
   if tg_op = 'INSERT' then
     insert into sync.changes (stream, connection_id, id, op, changed, run_id)
     select ${literal(streamOf(table))}, n.connection_id, n.id, 'c', '{}', n.run_id from new_rows n order by n.id;
+  elsif tg_op = 'DELETE' then
+    insert into sync.changes (stream, connection_id, id, op, changed, run_id)
+    select ${literal(streamOf(table))}, o.connection_id, o.id, 'e', '{}', o.run_id from old_rows o order by o.id;
   else
     insert into sync.changes (stream, connection_id, id, op, changed, run_id)
     select ${literal(streamOf(table))}, n.connection_id, n.id, case when current_setting('leadmirror.cause', true) = 'erasure' then 'e'
@@ -99,13 +105,7 @@ begin
   end if;
   return null;
 end $write$;
-do $triggers$ begin
-  if not exists (select from pg_trigger where tgrelid = '${target}'::regclass and tgname = 'feed_insert') then
-    create trigger feed_insert after insert on ${target} referencing new table as new_rows for each statement execute function ${write}();
-    create trigger feed_update after update on ${target} referencing old table as old_rows new table as new_rows
-      for each statement execute function ${write}();
-  end if;
-end $triggers$`;
+${triggersSql(table, 'feed', write)}`;
 }
 
 interface ReadOptions {

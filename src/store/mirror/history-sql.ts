@@ -19,7 +19,7 @@ const COMMENTS: Readonly<Record<string, string>> = {
   seq: 'Order of the versions of one row',
   connection_id: 'Configured account',
   id: 'Upstream id',
-  op: 'f first look, when history was switched on; c created; u changed; d marked as deleted; r came back; m mapped anew by this program, the upstream changed nothing',
+  op: 'f first look, when history was switched on; c created; u changed; d deleted; r came back; m mapped anew by this program, the upstream changed nothing',
   updated_at: 'Change time upstream of this version (UTC)',
   deleted_at: 'Found to be gone upstream (UTC); null while it was there',
   changed_after: CHANGED_AFTER,
@@ -89,8 +89,14 @@ begin
     insert into ${history} (${columns})
     select n.connection_id, n.id, 'c', ${list('n.')}, n.updated_at, n.deleted_at, n.created_at, coalesce(n.updated_at, clock_timestamp()), n.run_id
     from new_rows n order by n.id;
-  -- What an erasure empties did not change upstream.
-  elsif current_setting('leadmirror.cause', true) is distinct from 'erasure' then
+  -- What an erasure empties or removes did not change upstream.
+  elsif current_setting('leadmirror.cause', true) = 'erasure' then
+    return null;
+  elsif tg_op = 'DELETE' then
+    insert into ${history} (${columns})
+    select o.connection_id, o.id, 'd', ${list('o.')}, o.updated_at, clock_timestamp(), o.updated_at, clock_timestamp(), o.run_id
+    from old_rows o where o.deleted_at is null order by o.id;
+  else
     insert into ${history} (${columns})
     select n.connection_id, n.id, k.op, ${list('n.')}, n.updated_at, n.deleted_at,
       case when p.seq is null then o.updated_at else p.changed_after end,
@@ -105,15 +111,7 @@ begin
   end if;
   return null;
 end $write$;
-do $triggers$ begin
-  -- Nothing is replaced: to remove a trigger, one has to wait for all readers of the table.
-  if not exists (select from pg_trigger where tgrelid = '${tableName(table)}'::regclass and tgname = 'history_insert') then
-    create trigger history_insert after insert on ${tableName(table)} referencing new table as new_rows
-      for each statement execute function ${write}();
-    create trigger history_update after update on ${tableName(table)} referencing old table as old_rows new table as new_rows
-      for each statement execute function ${write}();
-  end if;
-end $triggers$;
+${triggersSql(table, 'history', write)}
 
 -- A version that only mapped anew (m) is one with the version before it: its values, and the times of that one.
 create or replace view ${versions} as
@@ -149,9 +147,31 @@ ${commentsSql(table)}
 select reporting.make_history_views();`;
 }
 
-export function dropTriggersSql(table: Pick<TableSpec, 'schema' | 'name'>): string {
-  return ['insert', 'update'].map((on) => `drop trigger if exists history_${on} on ${tableName(table)};`).join('\n');
+/** What a change of each kind is seen by. */
+const TRIGGERS = {
+  insert: 'new table as new_rows',
+  update: 'old table as old_rows new table as new_rows',
+  delete: 'old table as old_rows',
+} as const;
+
+type Changed = Pick<TableSpec, 'schema' | 'name'>;
+
+/** Makes the triggers that are not there. None is replaced: to remove one, one has to wait for all readers of the table. */
+export function triggersSql(table: Changed, prefix: string, write: string): string {
+  const target = tableName(table);
+  const made = Object.entries(TRIGGERS).map(
+    ([on, rows]) => `
+  if not exists (select from pg_trigger where tgrelid = '${target}'::regclass and tgname = '${prefix}_${on}') then
+    create trigger ${prefix}_${on} after ${on} on ${target} referencing ${rows} for each statement execute function ${write}();
+  end if;`,
+  );
+  return `do $triggers$ begin${made.join('')}\nend $triggers$;`;
 }
+
+export const dropTriggersSql = (table: Changed, prefix: string): string =>
+  Object.keys(TRIGGERS)
+    .map((on) => `drop trigger if exists ${prefix}_${on} on ${tableName(table)};`)
+    .join('\n');
 
 /** Tracked columns have the comments of the mirrored table. */
 function commentsSql(table: TableSpec): string {

@@ -68,7 +68,7 @@ export async function stopHistory(
   for (const { stream } of lines) {
     const [schema = '', name = ''] = stream.split('.');
     const noted = `update sync.history set off_since = clock_timestamp() where stream = ${literal(stream)}`;
-    await run(url, locked(`${dropTriggersSql({ schema, name })} ${noted}`));
+    await run(url, locked(`${dropTriggersSql({ schema, name }, 'history')} ${noted}`));
   }
   return lines.map(({ stream }) => stream);
 }
