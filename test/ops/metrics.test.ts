@@ -116,7 +116,9 @@ describe('what the database says', () => {
   it('is told of each stream and in sums', async () => {
     await addFacts();
     await store.query(
-      `insert into sync.budgets (credential, base_spacing_ms, spacing_ms, blocked_until) values ('tiledesk:api:0', 300, 600, now() + interval '1 minute')`,
+      `insert into sync.budgets (credential, base_spacing_ms, spacing_ms, blocked_until, day_limit, day_requests, day_ends_at)
+       values ('tiledesk:api:0', 300, 600, now() + interval '1 minute', 5000, 120, now() + interval '1 hour'),
+         ('tiledesk:api:1', 300, 300, null, null, 7, null)`,
     );
     await store.query(
       `insert into sync.alerts (connection_id, stream, kind, reason, opened_at) values ('tiledesk:shop', 'tiledesk.leads', 'stale', '', now())`,
@@ -163,6 +165,9 @@ describe('what the database says', () => {
       perMinute: found.value('leadmirror_budget_requests_per_minute', { credential: 'tiledesk:api:0' }),
       blocked: found.value('leadmirror_budget_blocked_seconds', { credential: 'tiledesk:api:0' }),
       budgets: found.value('leadmirror_budgets', { state: 'blocked' }),
+      day: ['tiledesk:api:0', 'tiledesk:api:1'].map((credential) =>
+        ['used', 'limit'].map((fact) => found.value(`leadmirror_budget_day_${fact}`, { credential })),
+      ),
       alerts: found.value('leadmirror_alerts_open', { kind: 'stale' }),
       waiting: found.value('leadmirror_queue_jobs', { lane: 'fast', state: 'waiting' }),
       database: found.value('leadmirror_database_up'),
@@ -173,6 +178,10 @@ describe('what the database says', () => {
       perMinute: 100,
       blocked: near(60),
       budgets: 1,
+      day: [
+        [120, 5000],
+        [undefined, undefined],
+      ],
       alerts: 1,
       waiting: 3,
       database: 1,
@@ -389,7 +398,7 @@ describe('docs/metrics.md', () => {
   it('names the labels of each', async () => {
     await addFacts();
     await store.query(
-      `insert into sync.budgets (credential, base_spacing_ms, spacing_ms) values ('tiledesk:api:0', 300, 600)`,
+      `insert into sync.budgets (credential, base_spacing_ms, spacing_ms, day_limit) values ('tiledesk:api:0', 300, 600, 5000)`,
     );
     serve();
     const { families } = await scrape();

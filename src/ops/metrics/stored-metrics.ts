@@ -88,8 +88,9 @@ const SUM_GAUGES: readonly (readonly [name: string, fact: Reading, reduce: typeo
 
 const CIRCUITS = { open: 1, half_open: 0.5, closed: 0 };
 
-/** One series per credential. Its name is the server and a digest of the account. */
-const BUDGET_GAUGES: readonly (readonly [name: string, help: string, read: (facts: BudgetStatus) => number])[] = [
+/** One series per credential. Its name is the server and a digest of the account. Null: the credential has none. */
+type BudgetGauge = readonly [name: string, help: string, read: (facts: BudgetStatus) => number | null];
+const BUDGET_GAUGES: readonly BudgetGauge[] = [
   ['budget_requests_per_minute', 'Requests a minute at the present spacing.', (facts) => 60_000 / facts.spacing_ms],
   [
     'budget_spacing_seconds',
@@ -111,6 +112,8 @@ const BUDGET_GAUGES: readonly (readonly [name: string, help: string, read: (fact
     '1 while requests are blocked after repeated failures, 0.5 while single ones are tried, else 0.',
     (facts) => CIRCUITS[facts.circuit],
   ],
+  ['budget_day_limit', 'Requests of a day as configured; no series without a limit.', ({ day }) => day?.limit ?? null],
+  ['budget_day_used', 'Of these, granted today.', ({ day }) => day?.used ?? null],
 ];
 
 /**
@@ -194,7 +197,10 @@ function renderStreams(streams: readonly StreamMetrics[], rows: StoredFacts['row
 function renderBudgets(budgets: readonly BudgetStatus[], gauge: CreateGauge): void {
   for (const [name, help, read] of BUDGET_GAUGES) {
     const series = gauge(name, help, 'credential');
-    for (const facts of budgets) series.set({ credential: facts.credential }, read(facts));
+    for (const facts of budgets) {
+      const value = read(facts);
+      if (value !== null) series.set({ credential: facts.credential }, value);
+    }
   }
 }
 
