@@ -27,16 +27,10 @@ export interface DaemonOptions {
   readonly observer?: { readonly onJob?: (report: JobReport) => void; readonly onRound?: (round: RoundReport) => void };
 }
 
-export interface Daemon {
-  readonly queues: Queues;
-  readonly isLeading: boolean;
-  readonly activeJobs: number;
-  /** Takes nothing new, ends the runs at their page, closes everything; safe to call twice, never throws. The app stays open. */
-  stop(): Promise<void>;
-}
+export type Daemon = Awaited<ReturnType<typeof startDaemon>>;
 
 /** Works from now on, also through outages of Redis and Postgres, until stopped. */
-export async function startDaemon(app: App, options: DaemonOptions): Promise<Daemon> {
+export async function startDaemon(app: App, options: DaemonOptions) {
   const { roles, logger, signal, queueOptions, schedulerOptions, observer = {} } = options;
   const queues = await createQueues({
     config: app.config,
@@ -105,12 +99,13 @@ export async function startDaemon(app: App, options: DaemonOptions): Promise<Dae
   if (signal.aborted) await stop();
   return {
     queues,
-    get isLeading() {
+    get isLeading(): boolean {
       return scheduler?.isLeading ?? false;
     },
-    get activeJobs() {
+    get activeJobs(): number {
       return workers.reduce((sum, worker) => sum + worker.activeJobs, 0);
     },
+    /** Takes nothing new, ends the runs at their page, closes everything; safe to call twice, never throws. The app stays open. */
     stop,
   };
 }

@@ -2,14 +2,14 @@ import type { Queue } from 'bullmq';
 import type { App } from '../src/app.ts';
 import { ConfigError } from '../src/errors.ts';
 import type { OpsConnection, OpsParts, OpsPlugin } from '../src/ops/parts.ts';
-import { type OpsServer, startOpsServer } from '../src/ops/server.ts';
+import { startOpsServer } from '../src/ops/server.ts';
 import { readMigrations } from '../src/store/migrate.ts';
 import type { Daemon } from './main.ts';
 import { createNextRuns } from './next-runs.ts';
 import { createWebControl } from './web-control.ts';
 
 /** The web role: the status page and what is beside it, for this app and the queues of this daemon. @throws ConfigError when the port cannot be had */
-export async function startWeb(app: App, daemon: Daemon, plugins: readonly OpsPlugin[] = []): Promise<OpsServer> {
+export async function startWeb(app: App, daemon: Daemon, plugins: readonly OpsPlugin[] = []) {
   const { host, port, token, readToken, trustedProxies } = app.config.ops;
   const { queues } = daemon;
   const { control, close } = createWebControl(app, queues);

@@ -22,20 +22,7 @@ import { listStreams } from '../store/engine/streams.ts';
 import type { MirrorDatabase } from './mirror-database.ts';
 import { addressesOf, type LoadStored, type SealedAccount, toStoredEntry } from './stored-connections.ts';
 
-/** An account that the database keeps, without what is encrypted. It can be written as JSON. */
-export interface ListedConnection {
-  readonly id: string;
-  readonly source: unknown;
-  /** `off`: it is switched off. `unusable`: `code` and `reason` explain why this process does not mirror it. */
-  readonly state: 'mirrored' | 'off' | 'unusable' | 'erasing';
-  readonly code: string | null;
-  readonly reason: string | null;
-  readonly settings: Mapping;
-  /** The names of what is encrypted; null where this process cannot decrypt it. */
-  readonly secrets: readonly string[] | null;
-  readonly created_at: Date;
-  readonly updated_at: Date;
-}
+export type ListedConnection = ReturnType<typeof describeRow>;
 
 interface StoreParts {
   readonly database: Pick<MirrorDatabase, 'prisma'>;
@@ -75,7 +62,7 @@ export function createConnectionStore({ database: { prisma }, secretKey, load }:
   }
 
   return {
-    async list(): Promise<ListedConnection[]> {
+    async list() {
       const rows = await readKeptConnections(prisma, secretKey);
       const config = load(rows.filter((row) => row.erasing_at === null).map((row) => toStoredEntry(row, secretKey)));
       const mirrored = new Set(config.connections.map(({ id }) => id));
@@ -240,18 +227,21 @@ function refuseStaleSecrets(
   throw new ConfigError(stale.map((key) => ({ variable: `connection ${id}: ${key}`, message })));
 }
 
+/** An account that the database keeps, without what is encrypted. It can be written as JSON. */
 function describeRow(
   { id, entry, opened, created_at, updated_at, erasing_at }: KeptConnection,
   { isMirrored, problem }: { isMirrored: boolean; problem: { code: string; message: string } | undefined },
-): ListedConnection {
+) {
   const settings = entry as Mapping;
   const usable = isMirrored ? 'mirrored' : 'off';
   return {
     ...{ id, source: settings.source },
+    /** `off`: it is switched off. `unusable`: `code` and `reason` explain why this process does not mirror it. */
     state: erasing_at !== null ? 'erasing' : problem === undefined ? usable : 'unusable',
     code: problem?.code ?? null,
     reason: problem?.message ?? null,
     settings,
+    /** The names of what is encrypted; null where this process cannot decrypt it. */
     secrets: opened === undefined ? null : Object.keys((opened as SealedAccount).secrets),
     ...{ created_at, updated_at },
   };

@@ -76,14 +76,15 @@ async function openFreshDatabase({ config, logger, signal, proc }: CommandContex
 async function runOnce(context: CommandContext, upstreams: Upstreams): Promise<ExitCode> {
   const { print } = context;
   return withMirror(context, upstreams, async (app) => {
-    const lead = await renameSomeLead(upstreams);
+    const { data } = upstreams.tiledesk;
+    const lead = data.editLead(someLead(upstreams.tiledesk), { fullname: 'Renamed In The Demo' });
     const visit = openSomeLink(upstreams);
     const from = performance.now();
-    print(`\nChanged upstream: lead ${lead.id} is now called "${lead.fullname}", and a visitor opened ${visit.link}.`);
+    print(`\nChanged upstream: lead ${lead._id} is now called "${lead.fullname}", and a visitor opened ${visit.link}.`);
     print('Syncing again:');
     const exitCode = await mirrorAll(app, context);
     const questions = [
-      `select id, fullname, updated_at from tiledesk.leads where id = '${lead.id}'`,
+      `select id, fullname, updated_at from tiledesk.leads where id = '${lead._id}'`,
       `select id, title as link, access_date from tilkee.connexions where id = '${visit.id}'`,
     ];
     for (const sql of questions) print(`\n${sql}\n${await query(app.database.prisma, sql)}`);
@@ -181,20 +182,6 @@ Ctrl-C stops everything.
 
 function someLead({ data }: Upstreams['tiledesk']): string {
   return String([...data.leads.values()].find(({ status }) => status === 100)?._id);
-}
-
-async function renameSomeLead({ tiledesk, tiledeskUrl }: Upstreams): Promise<{ id: string; fullname: string }> {
-  const id = someLead(tiledesk);
-  const fullname = 'Renamed In The Demo';
-  const pair = Buffer.from(`${tiledesk.email}:${tiledesk.password}`).toString('base64');
-  const response = await fetch(`${tiledeskUrl}/${tiledesk.projectId}/leads/${id}`, {
-    method: 'PUT',
-    headers: { authorization: `Basic ${pair}`, 'content-type': 'application/json' },
-    body: JSON.stringify({ fullname }),
-  });
-  if (!response.ok) throw new Error(`the simulated Tiledesk answered ${response.status}`);
-  await response.text();
-  return { id, fullname };
 }
 
 /** Visits are made in a browser, not through the interface that leadmirror reads. */

@@ -28,21 +28,17 @@ export function helpLines(codes: readonly (string | undefined)[]): string[] {
   return [...known].map((code) => `docs/troubleshooting.md#${code}`);
 }
 
-export interface Printer {
-  print(line?: string): void;
-  /** The document of `--json`: nothing else goes to stdout. Big integers are written as numbers; run ids stay far below 2^53. */
-  printJson(document: unknown): void;
-  printResult(json: boolean | undefined, document: unknown, lines: () => readonly string[]): void;
-}
+export type Printer = ReturnType<typeof createPrinter>;
 
-export function createPrinter(stdout: NodeJS.WritableStream): Printer {
+export function createPrinter(stdout: NodeJS.WritableStream) {
   const print = (line = ''): void => void stdout.write(`${line}\n`);
+  /** The document of `--json`: nothing else goes to stdout. Big integers are written as numbers; run ids stay far below 2^53. */
   const printJson = (document: unknown): void =>
     print(JSON.stringify(document, (_, value) => (typeof value === 'bigint' ? Number(value) : value), 2));
   return {
     print,
     printJson,
-    printResult(json, document, lines) {
+    printResult(json: boolean | undefined, document: unknown, lines: () => readonly string[]): void {
       if (json) printJson(document);
       else for (const line of lines()) print(line);
     },

@@ -4,29 +4,22 @@ import isInteractive from 'is-interactive';
 type Style = Parameters<typeof styleText>[0];
 export type Paint = (style: Style, text: string) => string;
 
-/** The output for human-readable text: its width and colours. */
-export interface Screen {
-  /** Characters in a line; Infinity off a terminal, where nothing is shortened or wrapped. */
-  readonly width: number;
-  /** Lines; Infinity off a terminal. */
-  readonly height: number;
-  /** True where text that was written can be replaced: on a terminal that is not TERM=dumb, and not in CI. */
-  readonly isLive: boolean;
-  /** Node decides about colours: NO_COLOR, FORCE_COLOR, TERM=dumb, a pipe. */
-  readonly paint: Paint;
-}
-
+export type Screen = ReturnType<typeof screenOf>;
 export type Output = NodeJS.WritableStream & Partial<Pick<NodeJS.WriteStream, 'isTTY' | 'columns' | 'rows'>>;
 
-/** Returns the current screen. A terminal without a known size counts as 80 by 24. */
-export function screenOf(stream: Output): Screen {
+/** The output for human-readable text, as it is now. A terminal without a known size counts as 80 by 24. */
+export function screenOf(stream: Output) {
   const isTerminal = stream.isTTY === true;
+  // Node decides about colours. One style after the other: of several at once, Node 20 does not ask the stream whether it wants any.
+  const paint: Paint = (style, text) =>
+    [style].flat().reduce((painted, one) => styleText(one, painted, { stream }), text);
   return {
+    /** Characters in a line; Infinity off a terminal, where nothing is shortened or wrapped. */
     width: isTerminal ? Math.max(20, stream.columns || 80) : Number.POSITIVE_INFINITY,
     height: isTerminal ? Math.max(5, stream.rows || 24) : Number.POSITIVE_INFINITY,
+    /** True where text that was written can be replaced: on a terminal that is not TERM=dumb, and not in CI. */
     isLive: isInteractive({ stream: stream as NodeJS.WriteStream }),
-    // One style after the other: of several at once, Node 20 does not ask the stream whether it wants any.
-    paint: (style, text) => [style].flat().reduce((painted, one) => styleText(one, painted, { stream }), text),
+    paint,
   };
 }
 

@@ -2,17 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Config, ConnectionConfig } from './types.ts';
 import { VARIABLES, type VariableName } from './variables.ts';
 
-/** What changed in a configuration that was read again. Connections by their ids. */
-export interface ConfigChanges {
-  readonly added: readonly string[];
-  readonly removed: readonly string[];
-  /** Another account, address, pace, stream or schedule. */
-  readonly changed: readonly string[];
-  /** Variables of other settings that take effect at once. */
-  readonly settings: readonly string[];
-  /** Variables that take effect after a restart only. */
-  readonly restart: readonly string[];
-}
+export type ConfigChanges = ReturnType<typeof compareConfigs>;
 
 const LIVE: readonly string[] = [
   'SYNC_INCREMENTAL_CRON',
@@ -26,21 +16,25 @@ const LIVE: readonly string[] = [
   'CONNECTION_HOSTS',
 ] satisfies VariableName[];
 
-export function compareConfigs(before: Config, after: Config): ConfigChanges {
+/** What changed in a configuration that was read again. Connections by their ids. */
+export function compareConfigs(before: Config, after: Config) {
   const old = new Map(before.connections.map((connection) => [connection.id, connection]));
   const ids = new Set(after.connections.map(({ id }) => id));
   const changed = after.connections.filter((connection) => {
     const known = old.get(connection.id);
     return known !== undefined && !isDeepStrictEqual(withoutPosition(known), withoutPosition(connection));
   });
-  const names = VARIABLES.map(({ name }) => name).filter(
+  const names: readonly string[] = VARIABLES.map(({ name }) => name).filter(
     (name) => !isDeepStrictEqual(before.variables[name], after.variables[name]),
   );
   return {
     added: [...ids].filter((id) => !old.has(id)),
     removed: [...old.keys()].filter((id) => !ids.has(id)),
+    /** Another account, address, pace, stream or schedule. */
     changed: changed.map(({ id }) => id),
+    /** Variables of other settings that take effect at once. */
     settings: names.filter((name) => LIVE.includes(name)),
+    /** Variables that take effect after a restart only. */
     restart: names.filter((name) => !LIVE.includes(name)),
   };
 }

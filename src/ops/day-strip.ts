@@ -14,18 +14,10 @@ const MARKS = {
 export type SlotMark = keyof typeof MARKS;
 const RANKED = Object.keys(MARKS) as SlotMark[];
 
-/** The last 24 hours of a stream: what its runs came to, and each half hour's worst. */
-export interface DayFacts {
-  readonly runs: number;
-  readonly failed: number;
-  readonly partial: number;
-  readonly postponed: number;
-  readonly changes: number;
-  /** 48 half hours, oldest first, each with the worst outcome of its runs. */
-  readonly slots: readonly SlotMark[];
-}
+export type DayFacts = ReturnType<typeof summarizeDay>;
 
-export function summarizeDay(groups: readonly RunGroup[]): DayFacts {
+/** The last 24 hours of a stream: what its runs came to, and of each half hour, oldest first, the worst outcome. */
+export function summarizeDay(groups: readonly RunGroup[]) {
   const worst = new Array<number>(DAY_SLOTS).fill(0);
   const day = { runs: 0, failed: 0, partial: 0, postponed: 0, changes: 0 };
   for (const { outcome, from_slot, to_slot, runs, changes } of groups) {
@@ -38,7 +30,7 @@ export function summarizeDay(groups: readonly RunGroup[]): DayFacts {
       worst[last - back] = Math.max(worst[last - back] ?? 0, rank);
     }
   }
-  return { ...day, slots: worst.map((rank) => RANKED[rank] ?? 'none') };
+  return { ...day, slots: worst.map((rank): SlotMark => RANKED[rank] ?? 'none') };
 }
 
 const WIDTH = 4;

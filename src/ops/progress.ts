@@ -1,19 +1,6 @@
 import type { RunningPass } from '../store/reports/run-history.ts';
-import type { Pass } from '../stream.ts';
 
-export interface RunProgress {
-  readonly pass: Pass;
-  readonly run_id: number | null;
-  readonly started_at: Date;
-  readonly pages: number;
-  readonly requests: number;
-  /** Records read by this walk, earlier runs of it included. */
-  readonly read: number;
-  /** About how many there are; null when unknown. */
-  readonly expected: number | null;
-  readonly rows_per_second: number | null;
-  readonly eta_seconds: number | null;
-}
+export type RunProgress = ReturnType<typeof progressOf>;
 
 /** A rate from less is a guess. */
 const TELLING_MS = 1_000;
@@ -22,7 +9,7 @@ const TELLING_MS = 1_000;
 export function progressOf(
   running: RunningPass,
   known: { readonly aliveRows: number; readonly isFirstRead: boolean; readonly nowMs: number },
-): RunProgress {
+) {
   const { aliveRows, isFirstRead, nowMs } = known;
   const { pass, run_id, started_at, pages, requests } = running;
   const read = running.read_before + running.read;
@@ -37,7 +24,9 @@ export function progressOf(
     started_at,
     pages,
     requests,
+    /** Records read by this walk, earlier runs of it included. */
     read,
+    /** About how many there are; null when unknown. */
     expected,
     run_id: run_id === null ? null : Number(run_id),
     rows_per_second: rate === null ? null : Math.round(rate * 10) / 10,

@@ -16,10 +16,7 @@ import { handleErrors, refuseUnreadable } from './routes/replies.ts';
 import { addReportRoutes } from './routes/report.ts';
 import { addSignInRoutes } from './routes/sign-in.ts';
 
-export interface OpsServer {
-  readonly url: string;
-  close(): Promise<void>;
-}
+export type OpsServer = Awaited<ReturnType<typeof startOpsServer>>;
 
 /** Time limits on a client, in ms, and a bound on their number: a half-open request holds nothing for long. */
 export const LIMITS = {
@@ -40,14 +37,11 @@ const BODY_LIMIT = 10_000;
 type HttpParts = OpsParts & { readonly limits?: typeof LIMITS };
 
 /** The process's own HTTP side: is it up, is it ready, what state are the streams in, and what a person may do about it. */
-export async function startOpsServer(
-  parts: HttpParts,
-  address: { readonly host: string; readonly port: number },
-): Promise<OpsServer> {
+export async function startOpsServer(parts: HttpParts, address: { readonly host: string; readonly port: number }) {
   const server = createOpsServer({ host: address.host, ...parts });
   // A copy, because fastify writes into the object it is given.
   const url = await server.listen({ ...address });
-  return { url, close: () => server.close() };
+  return { url, close: (): Promise<void> => server.close() };
 }
 
 /** In the order in which a request meets them: headers, then the gate, then the routes. */
