@@ -97,7 +97,7 @@ export const PERMISSIONS: readonly Permission[] = [
   {
     kind: 'output',
     what: /^leadmirror demo\b/,
-    finds: ['person'],
+    finds: ['person', 'e-mail'],
     why: 'answers questions about the people of the upstreams that it simulates',
   },
   {
