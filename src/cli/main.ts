@@ -148,23 +148,23 @@ Exit codes: 0 done, 1 a stream failed, is blocked or has to wait, 2 usage or con
     .action(async (stream, options) => (await import('./trigger.ts')).trigger(stream, options, proc));
 
   onStream('pause', 'let a stream rest, on all machines, until it is resumed; progress is kept').action(
-    async (stream, options) => (await import('./pause.ts')).pause(stream, options, proc),
+    async (stream, options) => (await import('./control-commands.ts')).pause(stream, options, proc),
   );
 
   onStream('resume', 'take a paused stream up again, where it stopped').action(async (stream, options) =>
-    (await import('./pause.ts')).resume(stream, options, proc),
+    (await import('./control-commands.ts')).resume(stream, options, proc),
   );
 
   onStream('cancel', 'end the runs of a stream that are under way, on any machine; progress is kept')
     .addOption(new Option('--pass <pass>', 'only runs of this pass').choices([...PASSES, 'verify']))
-    .action(async (stream, options) => (await import('./cancel.ts')).cancel(stream, options, proc));
+    .action(async (stream, options) => (await import('./control-commands.ts')).cancel(stream, options, proc));
 
   onStream('resync', 'read a stream from zero again, rows kept; what changes meanwhile goes on arriving').action(
-    async (stream, options) => (await import('./resync.ts')).resync(stream, options, proc),
+    async (stream, options) => (await import('./control-commands.ts')).resync(stream, options, proc),
   );
 
   onStream('accept-deletions', 'let the next full sync mark the deletions that the guard blocks, once').action(
-    async (stream, options) => (await import('./accept-deletions.ts')).acceptDeletions(stream, options, proc),
+    async (stream, options) => (await import('./control-commands.ts')).acceptDeletions(stream, options, proc),
   );
 
   add('quarantine', 'records that could not be mapped or written, with the reason; try them again')
