@@ -145,7 +145,7 @@ interface StatusInput {
 
 const numberOf = (value: bigint | null): number | null => (value === null ? null : Number(value));
 
-function toFacts({ verification_settled, ...line }: StreamStatus, known: StatusInput): StreamFacts {
+function toFacts(line: StreamStatus, known: StatusInput): StreamFacts {
   const { connection_id, stream, backfill_completed_at } = line;
   const key = keyOf(line);
   const { alive, deleted } = known.counts(line);

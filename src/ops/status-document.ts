@@ -59,10 +59,7 @@ export interface ConnectionStatus {
 
 /** A line of `sync.status`, and what else is known of the stream. */
 export interface StreamFacts
-  extends Omit<
-    StreamStatus,
-    'verification_settled' | 'lag_seconds' | 'verified_rows' | 'unlisted_rows' | 'open_quarantine'
-  > {
+  extends Omit<StreamStatus, 'lag_seconds' | 'verified_rows' | 'unlisted_rows' | 'open_quarantine'> {
   readonly lag_seconds: number | null;
   readonly verified_rows: number | null;
   readonly unlisted_rows: number | null;

@@ -45,6 +45,7 @@ function stream(name: string, state: StreamState, overrides: Partial<StreamFacts
       verified_rows: 25_000,
       verified_share: 0.999,
       verification_differences: 0,
+      verification_settled: true,
       open_quarantine: 0,
     },
     ...{ proof_kind: 'count', proof_at: ago(600), unlisted_rows: null },
