@@ -40,25 +40,17 @@ interface Surroundings {
 }
 
 /** All variables but those of a connection, by name and as text, to the settings of the program. */
-export const settingsSchema = ({
-  cwd,
-  isTerminal,
-  timezone,
-  hasOpsToken,
-  isPublic,
-  allowInsecureHttp,
-  historyLabel,
-}: Surroundings) =>
+export const settingsSchema = (known: Surroundings) =>
   z
     .object({
       REDIS_URL: redisUrls.optional(),
       SYNC_TIMEZONE: timeZone,
-      LOG_FORMAT: oneOf(['json', 'pretty']).default(isTerminal ? 'pretty' : 'json'),
+      LOG_FORMAT: oneOf(['json', 'pretty']).default(known.isTerminal ? 'pretty' : 'json'),
       DATABASE_URL: databaseUrl.optional(),
-      LEADMIRROR_HOME: folder.transform((path) => resolve(cwd, path)),
-      SYNC_INCREMENTAL_CRON: autoOrCron(timezone),
-      SYNC_RECONCILE_CRON: cron(timezone),
-      SYNC_COUNT_CHECK_CRON: cron(timezone),
+      LEADMIRROR_HOME: folder.transform((path) => resolve(known.cwd, path)),
+      SYNC_INCREMENTAL_CRON: autoOrCron(known.timezone),
+      SYNC_RECONCILE_CRON: cron(known.timezone),
+      SYNC_COUNT_CHECK_CRON: cron(known.timezone),
       SYNC_FULL_SYNC_DAYS: integer(0, 365),
       SYNC_LOOKBACK_SECONDS: integer(0, 604_800),
       SYNC_DELETE_BRAKE: share,
@@ -77,14 +69,14 @@ export const settingsSchema = ({
       BULK_CONCURRENCY: integer(1, 64),
       SHUTDOWN_TIMEOUT_SECONDS: secondsAsMs(1, 600),
       OPS_HOST: listenHost.refine(
-        (host) => hasOpsToken || isLoopback(host),
+        (host) => known.hasOpsToken || isLoopback(host),
         'lets other machines in, which needs a secret OPS_TOKEN; set one, or use 127.0.0.1',
       ),
-      OPS_TOKEN: opsToken({ isPublic }).optional(),
-      OPS_READ_TOKEN: opsToken({ isPublic }).optional(),
+      OPS_TOKEN: opsToken(known).optional(),
+      OPS_READ_TOKEN: opsToken(known).optional(),
       OPS_TRUSTED_PROXIES: eachOf(network, 'names no address').optional(),
       OPS_PORT: integer(0, 65_535),
-      ...monitoringVariables({ allowInsecureHttp }),
+      ...monitoringVariables(known),
       STORE_VISITOR_PII: flag,
       TILKEE_STORE_LINKS: flag,
       PRIVACY_PRESET: privacyPresets,
@@ -96,7 +88,7 @@ export const settingsSchema = ({
       PRIVACY_VISITS_COUNT: flag,
       PRIVACY_QUARANTINE_RESOLVED_DAYS: integer(0, 3650),
       PRIVACY_QUARANTINE_OPEN_DAYS: integer(1, 3650),
-      PRIVACY_JOURNAL: folder.transform((path) => resolve(cwd, path)).optional(),
+      PRIVACY_JOURNAL: folder.transform((path) => resolve(known.cwd, path)).optional(),
       // Only checked here: it decides about connections.
       TILKEE_ENABLED: flag,
       LEADMIRROR_SECRET_KEY: secretKey.optional(),
@@ -147,7 +139,7 @@ export const settingsSchema = ({
         history: {
           streams: variables.SYNC_HISTORY_STREAMS ?? [],
           /** Where they are set, for a problem with them. */
-          label: historyLabel,
+          label: known.historyLabel,
           months: variables.SYNC_HISTORY_MONTHS,
         },
         http: {
@@ -200,7 +192,7 @@ export const settingsSchema = ({
         log: {
           level: variables.LOG_LEVEL,
           format: variables.LOG_FORMAT,
-          colors: variables.LOG_FORMAT === 'pretty' && isTerminal && variables.NO_COLOR === undefined,
+          colors: variables.LOG_FORMAT === 'pretty' && known.isTerminal && variables.NO_COLOR === undefined,
         },
       };
     });

@@ -30,23 +30,20 @@ interface DescribedConnection {
   readonly label: string;
 }
 
+interface StoredContext<Account> {
+  readonly accounts: readonly Account[];
+  readonly findings: Findings;
+  readonly read: (entry: FileEntry) => Account;
+  readonly privateHosts: readonly string[];
+}
+
 /**
  * Reads the accounts of the database by the rules of leadmirror.yaml, except that no text refers to a variable or a file of this process. The file and the
  * environment win; and what is wrong with one account is a finding of that account, so that the others are mirrored all the same.
  */
 export function readStored<Account extends DescribedConnection>(
   stored: readonly StoredEntry[],
-  {
-    accounts,
-    findings,
-    read,
-    privateHosts,
-  }: {
-    accounts: readonly Account[];
-    findings: Findings;
-    read: (entry: FileEntry) => Account;
-    privateHosts: readonly string[];
-  },
+  { accounts, findings, read, privateHosts }: StoredContext<Account>,
 ): { readonly accounts: readonly Account[]; readonly unusable: readonly UnusableConnection[] } {
   const configured = new Map(accounts.flatMap(({ connections, label }) => connections.map(({ id }) => [id, label])));
   const usable: Account[] = [];
