@@ -96,7 +96,8 @@ async function assemble(
   options: AppOptions & { readonly closers: (() => Promise<void> | undefined)[]; readonly close: () => Promise<void> },
 ): Promise<App> {
   const { logger, clock = systemClock, closers, close } = options;
-  const metrics = options.hasMetrics === false ? undefined : await loadMetrics();
+  const loaded = options.hasMetrics === false ? null : await import('./ops/metrics/process-metrics.ts');
+  const metrics = loaded?.createProcessMetrics();
   const tracing = await startTracing(given.tracing, logger);
   closers.push(() => tracing?.close());
   const instruments = new Instruments(metrics ?? null, tracing?.tracer ?? null);
@@ -231,11 +232,6 @@ async function assemble(
     },
     close,
   };
-}
-
-async function loadMetrics(): Promise<ProcessMetrics> {
-  const { createProcessMetrics } = await import('./ops/metrics/process-metrics.ts');
-  return createProcessMetrics();
 }
 
 /** Versions are kept from before the first page of this process on. @throws ConfigError when a stream has no history */

@@ -3,7 +3,6 @@ import { createChannels, startAlerts } from '../src/alerts/alerts.ts';
 import { createHeartbeat } from '../src/alerts/heartbeat-url.ts';
 import { watchOutages } from '../src/alerts/outages.ts';
 import type { App } from '../src/app.ts';
-import type { PrismaClient } from '../src/generated/prisma/client.ts';
 import { registerMetrics } from '../src/ops/metrics.ts';
 import type { OpsPlugin } from '../src/ops/parts.ts';
 import { addConnectionRoutes, type KeptAccounts } from '../src/ops/routes/connections.ts';
@@ -68,7 +67,7 @@ export async function runDaemon(app: App, options: RunDaemonOptions): Promise<vo
             throw databaseError(cause, address);
           }),
         queue: () => daemon.queues.ping(),
-        configuration: () => describeDisagreement(prisma),
+        configuration: async () => describeProcesses(disagreeing(await readProcesses(prisma))),
       },
       afterMs: config.alerts.afterMs,
     });
@@ -110,10 +109,4 @@ export async function runDaemon(app: App, options: RunDaemonOptions): Promise<vo
   } finally {
     for (const close of closers.reverse()) await close();
   }
-}
-
-/** Null while all living daemons on this database have the same accounts and streams. */
-async function describeDisagreement(prisma: PrismaClient): Promise<string | null> {
-  const others = disagreeing(await readProcesses(prisma));
-  return others.length === 0 ? null : describeProcesses(others);
 }

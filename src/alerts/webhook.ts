@@ -16,7 +16,9 @@ const MAX_ANSWER_BYTES = 64 * 1024;
 
 const FORMATS: Readonly<Record<WebhookSettings['format'], (id: string, digest: Digest) => unknown>> = {
   json: (id, digest) => ({ id, ...digest }),
-  slack: (_id, digest) => ({ text: toSlack(digest) }),
+  slack: (_id, digest) => ({
+    text: escapeSlack([`leadmirror: ${digest.summary}`, describeDigest(digest)].filter(Boolean).join('\n\n')),
+  }),
 };
 
 export function createWebhook({ url, format }: WebhookSettings, options: WebhookOptions): Channel {
@@ -61,8 +63,3 @@ function hintFor(status: number): string {
 /** Slack's own marks would be read out of reasons and names otherwise. */
 const escapeSlack = (text: string): string =>
   text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
-
-function toSlack(digest: Digest): string {
-  const text = describeDigest(digest);
-  return escapeSlack(`leadmirror: ${digest.summary}${text === '' ? '' : `\n\n${text}`}`);
-}

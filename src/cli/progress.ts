@@ -136,9 +136,12 @@ export function progressLine(
 ): string {
   const { read, expected, rows_per_second: rate, eta_seconds: eta, requests, pages } = progress;
   const share = expected === null || expected === 0 ? null : Math.min(1, read / expected);
+  const full = Math.round((share ?? 0) * BAR);
   const parts = [
     label,
-    ...(share === null ? [] : [`${bar(share)} ${String(Math.floor(share * 100)).padStart(3)} %`]),
+    ...(share === null
+      ? []
+      : [`${'█'.repeat(full)}${'░'.repeat(BAR - full)} ${String(Math.floor(share * 100)).padStart(3)} %`]),
     expected === null ? `${formatCount(read)} rows` : `${formatCount(read)} of about ${formatCount(expected)} rows`,
     ...(rate === null ? [] : [`${formatCount(Math.round(rate))}/s`]),
     ...(eta === null || share === 1 ? [] : [`${duration(eta)} left`]),
@@ -154,9 +157,4 @@ export function progressLine(
     line = longer;
   }
   return line === '' ? `${label.slice(0, room - 1)}…` : line;
-}
-
-function bar(share: number): string {
-  const full = Math.round(share * BAR);
-  return '█'.repeat(full) + '░'.repeat(BAR - full);
 }

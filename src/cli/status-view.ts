@@ -69,7 +69,11 @@ function narrowColumns(paint: Paint, nowMs: number): TextColumn<StreamFacts>[] {
     { head: 'state', cell: ({ state }) => paintState(paint, state) },
     { head: 'rows', cell: ({ rows }) => formatCount(rows), align: 'right', yields: 1 },
     { head: 'as of', cell: ({ as_of }) => formatAge(as_of, nowMs) },
-    { head: 'next run', cell: (line) => nextRunWithInterval(line, nowMs), yields: 2 },
+    {
+      head: 'next run',
+      cell: (line) => [nextRunOf(line, nowMs), formatInterval(line.interval_seconds)].filter(Boolean).join(', '),
+      yields: 2,
+    },
     { head: 'verified', cell: (line) => briefVerification(line, nowMs), yields: 3 },
     { head: 'evidence', cell: (line) => formatEvidence(line, nowMs), yields: 4 },
   ];
@@ -94,17 +98,12 @@ function wideColumns(paint: Paint, nowMs: number): TextColumn<StreamFacts>[] {
   ];
 }
 
-/** `in 12 s, every 15 s`. */
-function nextRunWithInterval(line: StreamFacts, nowMs: number): string {
-  return [nextRunOf(line, nowMs), formatInterval(line.interval_seconds)].filter((text) => text !== '').join(', ');
-}
-
 function nextRunOf({ next_runs }: Pick<StreamFacts, 'next_runs'>, nowMs: number): string {
   const at = earliest(next_runs.map((run) => run.at));
   return at === null ? '' : formatUntil(at, nowMs);
 }
 
-const earliest = (dates: readonly Date[]): Date | null =>
+export const earliest = (dates: readonly Date[]): Date | null =>
   dates.reduce<Date | null>((first, date) => (first === null || date < first ? date : first), null);
 
 /** With more accounts than that, each is one line. */

@@ -49,7 +49,8 @@ export class Instruments {
           let status = 'aborted';
           try {
             const response = await inner.send(request);
-            status = statusLabel(response.status);
+            // 429 is a class of its own, because operators look for it.
+            status = response.status === 429 ? '429' : `${Math.floor(response.status / 100)}xx`;
             span?.set({ 'http.response.status_code': response.status });
             return response;
           } catch (error) {
@@ -131,9 +132,4 @@ export class Instruments {
       'url.path': pathname,
     });
   }
-}
-
-/** 429 is a class of its own, because operators look for it. */
-function statusLabel(status: number): string {
-  return status === 429 ? '429' : `${Math.floor(status / 100)}xx`;
 }
