@@ -397,6 +397,28 @@ describe('the command', () => {
     }
   });
 
+  it('the ticks of weeks stand on Mondays', async () => {
+    const server = await open();
+    try {
+      await inBrowser({}, async (page) => {
+        await page.addInitScript(`globalThis.drawn = []; const { fillText } = CanvasRenderingContext2D.prototype;
+          CanvasRenderingContext2D.prototype.fillText = function (text, ...at) { drawn.push(text); fillText.call(this, text, ...at); }`);
+        await page.goto(`${server.url}/report?from=2025-09-01&to=2026-04-20`);
+        expect(new Set(await inked(page))).toEqual(new Set([true]));
+        const dates = (await page.evaluate<string[]>('drawn')).flatMap((text) => {
+          const [, day, month] = /^(\d+) ([A-Z][a-z]{2})/.exec(text) ?? [];
+          return day === undefined
+            ? []
+            : [new Date(`${day} ${month} ${/Sep|Oct|Nov|Dec/.test(text) ? 2025 : 2026} UTC`)];
+        });
+        expect(dates.length).toBeGreaterThan(10);
+        expect(new Set(dates.map((date) => date.getUTCDay()))).toEqual(new Set([1]));
+      });
+    } finally {
+      await server.close();
+    }
+  });
+
   it('the tab keeps to the policy of the page, and is whole without its script', async () => {
     const server = await open();
     try {

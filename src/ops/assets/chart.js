@@ -88,6 +88,11 @@
             size: 24,
             space: 64,
             incrs: TIME_STEPS.filter((seconds) => seconds >= step),
+            // Weeks begin on Mondays, and months on their first day: a tick of days stands at a value.
+            ...(step >= DAY && {
+              splits: (/** @type {any[]} */ ...[, , , , every]) =>
+                times.filter((_, index) => index % Math.max(1, Math.round(every / step)) === 0),
+            }),
             values: (/** @type {any} */ _u, /** @type {number[]} */ split) => split.map(dateWriter(step)),
           },
           {
