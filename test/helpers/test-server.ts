@@ -19,6 +19,12 @@ const FAST = { fsync: 'off', full_page_writes: 'off', synchronous_commit: 'off',
 
 /** One Postgres for the whole run: started and migrated once; each test file clones the migrated database. */
 export async function startTestServer(options: TestServerOptions = {}): Promise<{ stop(): Promise<void> }> {
+  const own = process.env.TEST_POSTGRES_URL;
+  if (own !== undefined) {
+    await createTemplate(own);
+    process.env[ADMIN_URL_VARIABLE] = own;
+    return { stop: async () => {} };
+  }
   const home = await mkdtemp(join(tmpdir(), 'leadmirror-test-'));
   // Postgres refuses to run as root and then works under an account of its own, which has to enter this directory.
   await chmod(home, 0o755);
@@ -74,6 +80,7 @@ async function createTemplate(url: string): Promise<void> {
   const admin = new pg.Client({ connectionString: url });
   await admin.connect();
   try {
+    await admin.query(`drop database if exists ${TEMPLATE}`);
     await admin.query(`create database ${TEMPLATE}`);
     await migrate({ url: databaseUrl(url, TEMPLATE) });
     // A database can only be cloned while nobody is connected to it.
