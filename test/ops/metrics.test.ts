@@ -11,8 +11,9 @@ import { createProcessMetrics, type ProcessMetrics } from '../../src/ops/metrics
 import { registerMetrics } from '../../src/ops/metrics.ts';
 import { Remembered } from '../../src/ops/remembered.ts';
 import { createOpsServer } from '../../src/ops/server.ts';
+import { ensureFeed } from '../../src/store/mirror/feed.ts';
 import { unheardLogger } from '../helpers/unheard-logger.ts';
-import { type Store, setupStore } from '../store/support.ts';
+import { LEADS, type Store, setupStore } from '../store/support.ts';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 const read = (path: string) => readFileSync(join(ROOT, path), 'utf8');
@@ -113,6 +114,18 @@ async function addFacts(connection = 'tiledesk:shop') {
 }
 
 describe('what the database says', () => {
+  it('is told how far the consumers of the feed are behind', async () => {
+    await ensureFeed(store, [LEADS], ['tiledesk.leads']);
+    await store.query(`select sync.ack_changes('behind', null), sync.ack_changes('done', null)`);
+    await addFacts();
+    await store.query(`update sync.changes set seen_at = now() - interval '90 seconds'`);
+    await store.query(`select sync.ack_changes('done', (select max(seq) from sync.changes))`);
+    serve();
+    const found = await scrape();
+    expect(found.value('leadmirror_feed_lag_seconds', { consumer: 'behind' })).toBeCloseTo(90, -1.5);
+    expect(found.value('leadmirror_feed_lag_seconds', { consumer: 'done' })).toBe(0);
+  });
+
   it('is told of each stream and in sums', async () => {
     await addFacts();
     await store.query(

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import type { PrismaClient } from '../../src/generated/prisma/client.ts';
@@ -87,6 +88,10 @@ describe('a transaction that commits late', () => {
     const seen = await naive(start);
     expect(seen.map(({ id }) => id)).toEqual(['fast']);
     expect(await short()).toEqual([]);
+    // The query of docs/changes.md names its session.
+    const [holder] = [...readFileSync('docs/changes.md', 'utf8').matchAll(/```sql\n(select pid[\s\S]+?);\n```/g)];
+    const [own] = (await slow.query('select pg_backend_pid() as pid')).rows;
+    expect(await store.query(holder?.[1] ?? '')).toMatchObject([own]);
     await slow.query('commit');
     await slow.end();
 

@@ -137,7 +137,7 @@ export function renderStored(facts: StoredFacts, { maxStreams }: { readonly maxS
 
 type CreateGauge = (name: string, help: string, ...labelNames: string[]) => Gauge;
 
-function renderOverview({ streams, budgets, activeRuns, alerts, rows }: StoredFacts, gauge: CreateGauge): void {
+function renderOverview({ streams, budgets, activeRuns, alerts, rows, feed }: StoredFacts, gauge: CreateGauge): void {
   gauge('connections', 'Configured accounts.').set(new Set(streams.map((line) => line.connection_id)).size);
   const byStream = groupBy(streams, ({ stream }) => stream);
   const states = gauge('streams', 'Streams in each state, all connections together.', 'stream', 'state');
@@ -173,6 +173,8 @@ function renderOverview({ streams, budgets, activeRuns, alerts, rows }: StoredFa
   }
   const open = gauge('alerts_open', 'Alerts that are open now.', 'kind');
   for (const [kind, count] of alerts) open.set({ kind }, count);
+  const lag = gauge('feed_lag_seconds', 'Age of the oldest change that a consumer has not acknowledged.', 'consumer');
+  for (const { consumer, lag_seconds } of feed) lag.set({ consumer }, lag_seconds);
 }
 
 function renderStreams(streams: readonly StreamMetrics[], rows: StoredFacts['rows'], gauge: CreateGauge): void {

@@ -11,7 +11,7 @@ export type StreamMetrics = MetricFacts['streams'][number];
  */
 export async function readMetricFacts(prisma: PrismaClient) {
   const now = await databaseNow(prisma);
-  const [lines, configured, unanswered, budgets, drift, active, alerts] = await Promise.all([
+  const [lines, configured, unanswered, budgets, drift, active, alerts, feed] = await Promise.all([
     readStatus(prisma),
     prisma.syncStream.findMany({ where: { enabled: true } }),
     prisma.syncBudget.findMany({ where: { opened_at: { not: null } } }),
@@ -19,6 +19,7 @@ export async function readMetricFacts(prisma: PrismaClient) {
     prisma.syncSchemaDrift.groupBy({ by: ['connection_id', 'stream'], _count: true }),
     prisma.syncCheckpoint.groupBy({ by: ['pass'], where: { lease_until: { gt: now } }, _count: true }),
     prisma.syncAlert.groupBy({ by: ['kind'], where: { opened_at: { not: null }, closed_at: null }, _count: true }),
+    prisma.$queryRaw<{ consumer: string; lag_seconds: number }[]>`select * from sync.feed_lags()`,
   ]);
   const settings = new Map(configured.map((row) => [keyOf(row), row]));
   const driftFields = new Map(drift.map((row) => [keyOf(row), row._count]));
@@ -55,6 +56,7 @@ export async function readMetricFacts(prisma: PrismaClient) {
     activeRuns: new Map(active.map(({ pass, _count: count }) => [pass, count])),
     // Open ones by kind.
     alerts: new Map(alerts.map(({ kind, _count: count }) => [kind, count])),
+    feed,
   };
 }
 
