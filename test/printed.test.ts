@@ -14,7 +14,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import fastify from 'fastify';
 import { createTiledeskSandbox } from '../sandbox/tiledesk.ts';
 import { createTilkeeSandbox } from '../sandbox/tilkee.ts';
-import { declareSecrets, record, type Said } from './helpers/printed/record.ts';
+import { declareErased, declareSecrets, record, type Said } from './helpers/printed/record.ts';
 import { Recorder } from './helpers/printed/recorder.ts';
 import { createFinder, type Permission } from './helpers/printed/rules.ts';
 import { describeScan, scanSaid } from './helpers/printed/scan.ts';
@@ -85,6 +85,24 @@ describe('the search', () => {
     ]) as string[];
     expect(people.length).toBeGreaterThan(300);
     expect([...secrets, ...people].filter((text) => !finds(`"${text}"`))).toEqual([]);
+  });
+
+  it('finds an erased person in what is printed later, even where living people may be', async () => {
+    const permissions: Permission[] = [{ kind: 'output', what: /./, finds: ['e-mail', 'person'], why: 'shows all' }];
+    const texts = ['made by b@example.com', 'written by A@Example.com', 'written by Ann Sample'];
+    const print = async (file: string) => {
+      for (const text of texts) await write({ kind: 'output', what: 'leadmirror show', text }, file);
+    };
+    for (const file of ['one.jsonl', 'two.jsonl']) await print(file);
+    expect((await scanSaid(directory, permissions)).findings).toEqual([]);
+    for (const value of ['a@example.com', 'ann sample']) {
+      await appendFile(join(directory, 'two.jsonl'), `${JSON.stringify({ kind: 'erased', name: 'erased', value })}\n`);
+    }
+    expect((await scanSaid(directory, permissions)).findings).toEqual([]);
+    await print('two.jsonl');
+    const result = await scanSaid(directory, permissions);
+    expect(result.findings.map(({ find }) => find)).toEqual(['erased person', 'erased person']);
+    expect(describeScan(result)).not.toMatch(/A@Example|Ann Sample/);
   });
 
   it('a permission holds for its own texts alone', async () => {
@@ -201,6 +219,12 @@ describe('the recorder', () => {
       ['secret', 'message', 'mail'],
       ['secret', 'message', 'mail'],
     ]);
+  });
+
+  it('is told who is erased', async () => {
+    declareErased(['ann sample']);
+    record({ kind: 'message', what: 'mail', text: 'for Ann Sample' });
+    expect(await found()).toEqual([['erased person', 'message', 'mail']]);
   });
 
   it('hears no more once it is closed', async () => {

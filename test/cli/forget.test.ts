@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { runInProcess } from '../helpers/in-process.ts';
 import { variables } from '../helpers/mirror.ts';
+import { declareErased } from '../helpers/printed/record.ts';
 import { type PrivacySetup, query, SECRET, searchDump, setupPrivacy } from '../privacy/support.ts';
 
 let setup: PrivacySetup;
@@ -49,6 +50,7 @@ describe('leadmirror forget', () => {
     expect((await searchDump(setup.database.url, [one.email])).length).toBeGreaterThan(0);
 
     const done = await run(['--email', one.email, '--yes', '--json', '--force', '--reference', 'T-17']);
+    declareErased([one.email]);
     expect(done.code).toBe(0);
     const report = JSON.parse(done.stdout);
     expect(report).toMatchObject({ state: 'done', matched: shown.matched, erased: shown.matched, residue: {} });

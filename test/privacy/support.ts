@@ -15,6 +15,7 @@ import {
 import { type PlannedErasure, planErasure } from '../../src/sync/privacy/plan.ts';
 import { type MirrorSetup, setupMirror } from '../helpers/mirror.ts';
 import { ADMIN_URL_VARIABLE, databaseUrl, type TestDatabase } from '../helpers/postgres.ts';
+import { declareErased } from '../helpers/printed/record.ts';
 import { unheardLogger } from '../helpers/unheard-logger.ts';
 
 export const SECRET = 'privacy-test-key-0123456789abcdef';
@@ -55,7 +56,10 @@ export async function erasePerson(
   { parts = {}, ...options }: Partial<ErasureOptions> & { readonly parts?: Partial<ErasureParts> } = {},
 ): Promise<ErasureReport> {
   const { plan } = await planFor(app, selectors);
-  return erase({ ...(await erasureParts(app, { signal: never })), ...parts }, plan, { ...REQUEST, ...options });
+  const all = { ...(await erasureParts(app, { signal: never })), ...parts };
+  const report = await erase(all, plan, { ...REQUEST, ...options });
+  declareErased([...plan.addresses, ...plan.numbers, ...plan.names]);
+  return report;
 }
 
 /** A copy of the database, as a backup of this moment would restore it. */

@@ -30,6 +30,14 @@ export interface Secret {
 export const saidChannel = channel('leadmirror.tests.said');
 export const secretChannel = channel('leadmirror.tests.secret');
 
+export const erasedChannel = channel('leadmirror.tests.erased');
+
+/** Texts of a person who is erased: nothing of this test file may print them from now on, whatever may print living people. */
+export function declareErased(texts: readonly string[]): void {
+  if (!erasedChannel.hasSubscribers) return;
+  for (const value of texts) erasedChannel.publish({ name: 'erased', value } satisfies Secret);
+}
+
 /** For what the recorder cannot see by itself. */
 export function record(said: Said): void {
   if (saidChannel.hasSubscribers) saidChannel.publish(said);

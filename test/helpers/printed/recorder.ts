@@ -6,11 +6,14 @@ import { type AddressInfo, Server } from 'node:net';
 import { basename, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
-import { type Kind, type Said, type Secret, saidChannel, secretChannel } from './record.ts';
+import { erasedChannel, type Kind, type Said, type Secret, saidChannel, secretChannel } from './record.ts';
 import { TextPieces } from './text-pieces.ts';
 
 /** What is written down: one line of JSON each. */
-export type Line = (Said & { readonly test: string }) | ({ readonly kind: 'secret' } & Secret);
+export type Line =
+  | (Said & { readonly test: string })
+  | ({ readonly kind: 'secret' } & Secret)
+  | ({ readonly kind: 'erased' } & Secret);
 
 const BUFFER_BYTES = 65_536;
 const ANSWERS_MS = 1_000;
@@ -45,6 +48,7 @@ export class Recorder {
     this.#closers.push(onListening((port) => this.#ownPorts.add(port)));
     this.#listen(saidChannel.name, (message) => this.#say(message as Said));
     this.#listen(secretChannel.name, (message) => this.#write({ kind: 'secret', ...(message as Secret) }));
+    this.#listen(erasedChannel.name, (message) => this.#write({ kind: 'erased', ...(message as Secret) }));
     this.#watchLogs();
   }
 

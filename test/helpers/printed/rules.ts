@@ -1,7 +1,8 @@
 import { companies, lastNames, questions, replies } from '../../../sandbox/texts.ts';
 import type { Kind } from './record.ts';
 
-export type Find = 'secret' | 'e-mail' | 'phone number' | 'person';
+/** `erased person`: was erased before it was printed, which nothing permits. */
+export type Find = 'secret' | 'e-mail' | 'phone number' | 'person' | 'erased person';
 
 /**
  * Texts that no run may say, besides the ones that helpers declare from the environment they hand down. A secret that a test writes down itself holds

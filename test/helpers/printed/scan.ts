@@ -44,15 +44,20 @@ export async function scanSaid(
   const findings: Finding[] = [];
   let characters = 0;
   for (const file of files) {
+    const erased = new Set<string>();
     for await (const line of linesOf(file)) {
       if (line.kind === 'secret') continue;
+      if (line.kind === 'erased') {
+        erased.add(line.value.toLowerCase());
+        continue;
+      }
       const { kind, what, test, text } = line;
       counts[kind]++;
       characters += text.length;
       if (findings.length >= MOST_FINDINGS) continue;
       // The same thing twice in one text is one finding.
       const seen = new Set<string>();
-      const found = findIn(text);
+      const found = [...findErased(erased, text), ...findIn(text)];
       for (const { find, match, at } of found) {
         if (seen.has(match) || isPermitted(permissions, { find, match, kind, what, test })) continue;
         seen.add(match);
@@ -61,6 +66,14 @@ export async function scanSaid(
     }
   }
   return { findings, counts, characters, ms: performance.now() - startedAt };
+}
+
+function* findErased(erased: ReadonlySet<string>, text: string): Generator<{ find: Find; match: string; at: number }> {
+  const lower = text.toLowerCase();
+  for (const value of erased) {
+    const at = lower.indexOf(value);
+    if (at >= 0) yield { find: 'erased person', match: text.slice(at, at + value.length), at };
+  }
 }
 
 async function* linesOf(file: string, start = ''): AsyncGenerator<Line> {
