@@ -12,7 +12,7 @@ import {
   whileUnreachable,
 } from './app/mirror-database.ts';
 import { type LoadStored, loadWithStored, noteClashes, warnOfUnusable } from './app/stored-connections.ts';
-import { createHttpClient, createUpstreams, dayLimit, type UpstreamParts } from './app/upstreams.ts';
+import { createHttpClient, createUpstreams, databaseBudgets, type UpstreamParts } from './app/upstreams.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { type Config, type ConfigChanges, compareConfigs, type StreamSchedule, withLiveChanges } from './config.ts';
 import { ConfigError, RunCancelledError } from './errors.ts';
@@ -20,7 +20,6 @@ import type { Logger } from './logger.ts';
 import { Instruments, type RunKey } from './ops/instruments.ts';
 import type { ProcessMetrics } from './ops/metrics/process-metrics.ts';
 import { startTracing, type Tracing } from './ops/tracing.ts';
-import { createDatabaseBudget } from './store/engine/budgets.ts';
 import { registerStreams, type StreamKey } from './store/engine/streams.ts';
 import { databaseError } from './store/faults.ts';
 import { ensureTables } from './store/mirror/custom-tables.ts';
@@ -118,11 +117,7 @@ async function assemble(
     clock,
     client,
     instruments,
-    budgetOf: ({ credential, requestsPerMinute, requestsPerDay }) =>
-      createDatabaseBudget(prisma, credential, requestsPerMinute, {
-        requestTimeoutMs: config.http.timeoutMs,
-        day: dayLimit(requestsPerDay, () => current.sync.timezone),
-      }),
+    budgetOf: databaseBudgets(prisma, config.http, () => current.sync.timezone),
   };
   const connectConfigured = createConnector(config, {
     ...parts,

@@ -1,10 +1,12 @@
 import { type Clock, systemClock } from '../clock.ts';
 import { type Config, hostsOf } from '../config.ts';
+import type { PrismaClient } from '../generated/prisma/client.ts';
 import { createLocalBudget, type DayLimit, type RequestBudget } from '../http/budget.ts';
 import { HttpClient } from '../http/client.ts';
 import { createUpstream, type Upstream } from '../http/upstream.ts';
 import type { Logger } from '../logger.ts';
 import type { Instruments } from '../ops/instruments.ts';
+import { createDatabaseBudget } from '../store/engine/budgets.ts';
 import type { FetchOptions } from '../stream.ts';
 import { nextTick } from '../sync/schedule.ts';
 
@@ -33,6 +35,14 @@ export const dayLimit = (requests: number | undefined, timezone: () => string): 
   requests === undefined
     ? undefined
     : { requests, endOf: (nowMs) => nextTick({ cron: '0 0 * * *', timezone: timezone() }, nowMs) };
+
+/** Budgets that all processes share. */
+export const databaseBudgets =
+  (prisma: PrismaClient, { timeoutMs }: Config['http'], timezone: () => string): UpstreamParts['budgetOf'] =>
+  ({ credential, requestsPerMinute, requestsPerDay }) => {
+    const limits = { requestTimeoutMs: timeoutMs, day: dayLimit(requestsPerDay, timezone) };
+    return createDatabaseBudget(prisma, credential, requestsPerMinute, limits);
+  };
 
 /** The way to one account's server: each request within the account's budget, tried again where that helps. */
 export type UpstreamOf = (account: Account) => Upstream;

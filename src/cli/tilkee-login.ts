@@ -2,16 +2,14 @@ import { randomBytes } from 'node:crypto';
 import { createInterface } from 'node:readline';
 import { assertKey, openMirrorDatabase } from '../app/mirror-database.ts';
 import { loadWithStored } from '../app/stored-connections.ts';
-import { createHttpClient, dayLimit } from '../app/upstreams.ts';
+import { createHttpClient, createUpstreams, databaseBudgets } from '../app/upstreams.ts';
 import { systemClock } from '../clock.ts';
 import type { Config, TilkeeConnectionConfig } from '../config.ts';
 import { AuthError, abortError, ConfigError } from '../errors.ts';
-import { createUpstream } from '../http/upstream.ts';
 import { isLoopback } from '../loopback.ts';
 import { authorizeUrl, grantByCode, type OauthAuth } from '../sources/tilkee/oauth.ts';
 import type { KeptSignIn } from '../sources/tilkee/parts.ts';
 import { tilkeeCredential, vaultName } from '../sources/tilkee/sign-in.ts';
-import { createDatabaseBudget } from '../store/engine/budgets.ts';
 import { createDatabaseVault } from '../store/engine/vault.ts';
 import { answerBrowser, FOREIGN, listen, type Reply, readPasted } from './browser-reply.ts';
 import { type CommandContext, type CommandProcess, runCommand, UsageError } from './command.ts';
@@ -54,16 +52,9 @@ export async function tilkeeLogin(options: TilkeeLoginOptions, proc: CommandProc
       const verifier = randomBytes(48).toString('base64url');
       const address = authorizeUrl(settings, { clientId, redirectUri, state, verifier });
       const code = await receiveCode(options, { address, state, context });
-      const upstream = createUpstream({
-        client,
-        budget: createDatabaseBudget(database.prisma, tilkeeCredential(settings), settings.requestsPerMinute, {
-          day: dayLimit(settings.requestsPerDay, () => config.sync.timezone),
-        }),
-        clock: systemClock,
-        logger,
-        attempts: config.http.retryAttempts,
-        maxTotalMs: config.http.retryMaxMs,
-      });
+      const budgetOf = databaseBudgets(database.prisma, config.http, () => config.sync.timezone);
+      const upstreamOf = createUpstreams(config.http, { client, clock: systemClock, logger, budgetOf });
+      const upstream = upstreamOf({ ...settings, credential: tilkeeCredential(settings) });
       const kept = await grantByCode(
         { settings, auth, upstream, clock: systemClock },
         { code, redirectUri, verifier },
