@@ -60,23 +60,14 @@ export async function startDaemon(app: App, options: DaemonOptions) {
     };
     const { sliceMs } = options;
     const polling = new Polling({ app, queues, logger, leastMs: options.leastPollMs });
-    const processor = createProcessor({
-      app,
-      queues,
-      logger,
-      cooldown,
-      polling,
-      sliceMs,
-      signal: stopping.signal,
-      onJob,
-    });
+    const common = { app, queues, logger, cooldown, polling };
+    const processor = createProcessor({ ...common, sliceMs, signal: stopping.signal, onJob });
     const limits: Readonly<Record<Lane, number>> = { fast: concurrency, bulk: bulkConcurrency };
     for (const lane of ['fast', 'bulk'] as const) {
-      const create = () =>
-        watchWorker(queues.createWorker(lane, processor, limits[lane]), logger).on(
-          'completed',
-          (job) => void polling.follow(job),
-        );
+      const create = () => {
+        const worker = watchWorker(queues.createWorker(lane, processor, limits[lane]), logger);
+        return worker.on('completed', (job) => void polling.follow(job));
+      };
       const { timeoutMs } = queueOptions ?? {};
       workers.push(new LaneWorker({ lane, create, ping: () => queues.ping(), logger, timeoutMs }));
     }

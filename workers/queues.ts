@@ -57,7 +57,7 @@ const LOCK_MS = 30_000;
 
 /** @throws QueueUnavailableError, DatabaseError */
 export async function createQueues(options: CreateQueuesOptions): Promise<Queues> {
-  const { config, databaseUrl, logger } = options;
+  const { config, databaseUrl, logger, prefix, timeoutMs, maxConnections } = options;
   if (config.redis === null) {
     const { retriesConnecting = false, signal = new AbortController().signal } = options;
     await whileUnreachable({ logger, signal, waitForDatabase: retriesConnecting }, () => migrateQueue(databaseUrl));
@@ -65,13 +65,8 @@ export async function createQueues(options: CreateQueuesOptions): Promise<Queues
   const onError = (error: Error) => watch.report(error);
   const backend: QueueBackend =
     config.redis === null
-      ? createPostgresQueueBackend({ databaseUrl, maxConnections: options.maxConnections, onError })
-      : createRedisQueueBackend({
-          urls: config.redis.urls,
-          prefix: options.prefix,
-          timeoutMs: options.timeoutMs,
-          onError,
-        });
+      ? createPostgresQueueBackend({ databaseUrl, maxConnections, onError })
+      : createRedisQueueBackend({ urls: config.redis.urls, prefix, timeoutMs, onError });
   const watch = new QueueWatch({ logger, ping: () => queues.ping() });
   const queues = new Queues(backend, watch, options);
   const signal = options.signal ? AbortSignal.any([options.signal, queues.closing]) : queues.closing;

@@ -205,21 +205,15 @@ function split(given: Mapping): { entry: Prisma.InputJsonObject; secrets: Readon
   return { entry, secrets: Object.fromEntries(secrets) };
 }
 
+interface EditedAccount {
+  readonly entry: Mapping;
+  readonly secrets: Readonly<Record<string, string>>;
+  readonly known: SealedAccount;
+  readonly changes: Mapping;
+}
+
 /** A secret is sent to no other host than the one that it was entered for. @throws ConfigError */
-function refuseStaleSecrets(
-  id: string,
-  {
-    entry,
-    secrets,
-    known,
-    changes,
-  }: {
-    readonly entry: Mapping;
-    readonly secrets: Readonly<Record<string, string>>;
-    readonly known: SealedAccount;
-    readonly changes: Mapping;
-  },
-): void {
+function refuseStaleSecrets(id: string, { entry, secrets, known, changes }: EditedAccount): void {
   if (isDeepStrictEqual(addressesOf(entry), known.addresses)) return;
   const stale = secretKeysOf(entry.source).filter((key) => key in secrets && !(key in changes));
   if (stale.length === 0) return;

@@ -11,11 +11,6 @@ export interface LiveEvent {
   readonly id: string;
 }
 
-export interface Look {
-  readonly status: StatusDocument;
-  readonly away: { readonly error: unknown; readonly since: Date } | null;
-}
-
 type Listener = (event: LiveEvent) => void;
 
 interface LiveOptions {
@@ -58,7 +53,7 @@ export class LiveStatus {
   }
 
   /** While the database is away: the last state that it showed, and what it answers instead. @throws while none is known */
-  async lookOrRemember(): Promise<Look> {
+  async lookOrRemember() {
     try {
       return { status: await this.current(), away: null };
     } catch (error) {
