@@ -6,7 +6,7 @@ import { type CommandProcess, runCommand } from './command.ts';
 import { EXIT } from './exit-codes.ts';
 
 export async function alertsTest(options: { readonly json?: boolean }, proc: CommandProcess): Promise<void> {
-  await runCommand({ json: options.json, proc, requireConnections: false }, async ({ config, print, printJson }) => {
+  await runCommand({ json: options.json, proc, requireConnections: false }, async ({ config, printResult }) => {
     const { allowInsecureHttp, proxy } = config.http;
     const channels = createChannels(config.alerts, { allowInsecureHttp, proxy });
     if (channels.length === 0) {
@@ -26,12 +26,12 @@ export async function alertsTest(options: { readonly json?: boolean }, proc: Com
         return { channel: channel.name, address: channel.address, delivered: error === null, error };
       }),
     );
-    if (options.json) printJson({ channels: results });
-    else {
-      for (const { channel, address, error } of results) {
-        print(`${channel} (${address}): ${error === null ? 'accepted; look whether it arrived' : `failed: ${error}`}`);
-      }
-    }
+    printResult({ channels: results }, () =>
+      results.map(
+        ({ channel, address, error }) =>
+          `${channel} (${address}): ${error === null ? 'accepted; look whether it arrived' : `failed: ${error}`}`,
+      ),
+    );
     return results.every(({ delivered }) => delivered) ? EXIT.done : EXIT.failed;
   });
 }

@@ -4,20 +4,17 @@ import { EXIT, type ExitCode } from './exit-codes.ts';
 import { helpLines } from './format.ts';
 
 /** What was checked, in order; shown as it comes, unless one document is wanted. */
-export function createCheckList({ print, printJson }: Pick<CommandContext, 'print' | 'printJson'>, json: boolean) {
+export function createCheckList({ print, printResult }: Pick<CommandContext, 'print' | 'printResult'>) {
   const results: CheckResult[] = [];
   const attempt = createAttempt((result) => {
     results.push(result);
-    if (!json) {
-      print(`${result.ok ? 'ok    ' : 'FAILED'}  ${result.name}: ${result.error?.message ?? result.detail}`);
-    }
+    print(`${result.ok ? 'ok    ' : 'FAILED'}  ${result.name}: ${result.error?.message ?? result.detail}`);
   });
   return {
     attempt,
     end(facts: object = {}): ExitCode {
       const ok = results.every((result) => result.ok);
-      if (json) printJson({ ok, ...facts, checks: results });
-      else for (const line of helpLines(results.map(({ error }) => error?.code))) print(line);
+      printResult({ ok, ...facts, checks: results }, () => helpLines(results.map(({ error }) => error?.code)));
       return ok ? EXIT.done : EXIT.failed;
     },
   };

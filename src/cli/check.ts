@@ -11,17 +11,17 @@ import { type CommandContext, type CommandProcess, runCommand } from './command.
 export async function check({ json = false }: { readonly json?: boolean }, proc: CommandProcess): Promise<void> {
   await runCommand({ json, proc }, async (context) => {
     const { print } = context;
-    const list = createCheckList(context, json);
+    const list = createCheckList(context);
     const { attempt } = list;
     let { config } = context;
     const { notes, openFiles } = config;
     const showSettings = (shown: readonly string[]) => {
       for (const { name, value } of describeConfig(config)) {
-        if (!json && !shown.includes(name)) print(`        ${name}: ${value}`);
+        if (!shown.includes(name)) print(`        ${name}: ${value}`);
       }
     };
     showSettings([]);
-    if (!json) for (const note of openFiles) print(`Note    ${note}`);
+    for (const note of openFiles) print(`Note    ${note}`);
     let database: MirrorDatabase | null = null;
     try {
       await attempt('database', async () => {
@@ -39,7 +39,7 @@ export async function check({ json = false }: { readonly json?: boolean }, proc:
       await (database as MirrorDatabase | null)?.close();
     }
     const privacy = privacyAdvice(config);
-    if (!json) for (const { line, because } of privacy) print(`Privacy ${line} (by default ${because})`);
+    for (const { line, because } of privacy) print(`Privacy ${line} (by default ${because})`);
     return list.end({ settings: describeConfig(config), notes: [...notes, ...openFiles], privacy });
   });
 }

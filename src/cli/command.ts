@@ -66,7 +66,7 @@ export async function runCommand(
       if (options.isDaemon) logger.warn(note);
       else if (logger.isLevelEnabled('warn')) proc.stderr.write(`Note: ${note}\n`);
     }
-    const context = { proc, config, stored, logger, signal: stop.signal, ...createPrinter(proc.stdout) };
+    const context = { proc, config, stored, logger, signal: stop.signal, ...createPrinter(proc.stdout, options.json) };
     proc.exitCode = (await work(context)) ?? EXIT.done;
   } catch (error) {
     // To be stopped is how a daemon ends well, also while it still waits for its database.
@@ -128,7 +128,7 @@ function endInTime(proc: CommandProcess, shutdownMs: number): void {
 /** People read stderr, scripts the document on stdout. */
 export function explain(thrown: unknown, { json = false, proc }: Pick<CommandOptions, 'json' | 'proc'>): ExitCode {
   const error = databaseError(thrown, 'of DATABASE_URL');
-  if (json) createPrinter(proc.stdout).printJson({ error: toJson(error) });
+  createPrinter(proc.stdout, json).printResult({ error: toJson(error) }, () => []);
   const help = json || error instanceof UsageError ? [] : helpLines([errorCode(error)]);
   proc.stderr.write(`${[describe(error), ...help].join('\n')}\n`);
   return error instanceof ConfigError || error instanceof UsageError ? EXIT.usage : EXIT.failed;

@@ -26,9 +26,7 @@ export async function addConnection(
     const secrets = await readSecrets(options, { ...context, known, unlessGiven: signInOf(source, given) });
     const { id: wanted } = options;
     const id = await store.add({ ...given, ...secrets, source, ...(wanted !== undefined && { id: wanted }) });
-    context.printResult(options.json, { added: id }, () => [
-      `${id} is added. ${TAKEN_UP} Try it: leadmirror connection check ${id}`,
-    ]);
+    context.printResult({ added: id }, () => [`${id} is added. ${TAKEN_UP} Try it: leadmirror connection check ${id}`]);
   });
 }
 
@@ -47,14 +45,14 @@ export async function editConnection(
       throw new UsageError('What is to change? Give key=value, or --secret with the name of a secret');
     }
     await store.edit(id, { ...given, ...secrets });
-    context.printResult(options.json, { edited: id }, () => [`${id} is changed. ${TAKEN_UP}`]);
+    context.printResult({ edited: id }, () => [`${id} is changed. ${TAKEN_UP}`]);
   });
 }
 
 export async function listConnections(options: { readonly json?: boolean }, proc: CommandProcess): Promise<void> {
   await withStore(options, proc, async (store, { printResult }) => {
     const connections = await store.list();
-    printResult(options.json, { connections }, () =>
+    printResult({ connections }, () =>
       connections.length === 0
         ? ['The database keeps no account. Add one: leadmirror connection add tiledesk projectId=… email=…']
         : connections.map(describe),
@@ -71,7 +69,7 @@ export async function removeConnection(
   if (options.yes) throw new UsageError('--yes goes with --erase');
   await withStore(options, proc, async (store, { printResult }) => {
     const kept = await store.remove(id);
-    printResult(options.json, { removed: id, kept }, () => [
+    printResult({ removed: id, kept }, () => [
       `${id} is removed: its secrets are deleted, and its schedules and alerts end within a minute.`,
       kept.length === 0 ? 'Nothing of it was mirrored.' : `What was mirrored stays, with its runs: ${kept.join(', ')}`,
     ]);
@@ -93,7 +91,7 @@ async function eraseConnection(
       if (typed !== id) throw new UsageError('That is not its id; nothing was erased');
     }
     const erased = await store.erase(id, { signal });
-    printResult(options.json, { erased: id, rows: erased }, () => [
+    printResult({ erased: id, rows: erased }, () => [
       ...Object.entries(erased).map(([table, count]) => `  ${table}: ${formatCount(count)}`),
       `${id} is erased, with its secrets. ${NOT_REACHED}`,
     ]);
@@ -120,7 +118,7 @@ export async function checkKept(
         `There is nothing to try${id === undefined ? '' : ` of ${id}`}. The database keeps: ${known}`,
       );
     }
-    const list = createCheckList(context, json);
+    const list = createCheckList(context);
     await checkConnections({ ...config, connections, unusable }, context, database, list.attempt);
     return list.end();
   });

@@ -32,7 +32,7 @@ export const controlCommand =
   ): ControlCommand<Options> =>
   (name, options, proc) =>
     runOnDatabase({ json: options.json, proc }, async ({ prisma, url }, { config, logger, printResult }) => {
-      const { connection, json } = options;
+      const { connection } = options;
       const known = await listStreams(prisma, 'configured');
       if (known.length === 0) {
         throw new UsageError(
@@ -63,7 +63,7 @@ export const controlCommand =
           done.push({ key, ...(await work({ key, prisma, name: own, ask: (passes) => ask(key, passes) }, options)) });
         }
         const documents = done.map(({ key, json }) => ({ connection: key.connectionId, stream: key.stream, ...json }));
-        printResult(json, { streams: documents }, () =>
+        printResult({ streams: documents }, () =>
           done.map(({ key, lines }) => `${key.connectionId} ${key.stream}: ${lines.join('\n  ')}`),
         );
       } finally {

@@ -37,7 +37,7 @@ export async function exportPerson(options: ExportFlags, proc: CommandProcess): 
       return;
     }
     await writeOutput(file, document, '; nothing was exported. Name another file with --output', true);
-    printResult(options.json, { file, matched: counts, review, unread }, () => [
+    printResult({ file, matched: counts, review, unread }, () => [
       `Written to ${file}, which only you can read:`,
       ...countLines(counts),
       ...(unread.length === 0

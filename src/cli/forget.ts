@@ -27,12 +27,12 @@ export interface ErasureFlags extends PersonFlags {
 /** Erases a person, or shows what that would take; after a restore, all persons that were erased. */
 export async function forget(options: ErasureFlags, proc: CommandProcess): Promise<void> {
   await runOnApp({ json: options.json, proc }, async (app, context) => {
-    if (options.replay !== undefined) return replayJournal(app, context, options.replay, options);
-    if (options.lift !== undefined) return liftErasure(app, context, options.lift, options);
+    if (options.replay !== undefined) return replayJournal(app, context, options.replay);
+    if (options.lift !== undefined) return liftErasure(app, context, options.lift);
     if (options.resume === undefined) return eraseSelected(app, context, options);
     assertErasureId(options.resume);
     const report = await resume(await erasureParts(app, context), options.resume);
-    return showReport(context, report, options);
+    return showReport(context, report);
   });
 }
 
@@ -50,17 +50,14 @@ async function eraseSelected(app: App, context: CommandContext, options: Erasure
     throw new UsageError('Nothing in the mirror belongs to this person; nothing was erased');
   }
   assertOneAccount(planned.plan, options);
-  if (options.dryRun === true || options.yes !== true) return showPlan(context, planned, options);
+  if (options.dryRun === true || options.yes !== true) return showPlan(context, planned);
   const parts = await erasureParts(app, context);
   const tooMuch = options.force === true ? null : await whyTooMuch(planned, app, targets);
   if (tooMuch !== null) throw new UsageError(tooMuch);
   const { alsoFuture = false, deleteRows: deletesRows = false, reference = null } = options;
   const reason = options.reason ?? (alsoFuture ? 'objection' : 'request');
-  return showReport(
-    context,
-    await erasePerson(parts, planned.plan, { reason, reference, alsoFuture, deletesRows }),
-    options,
-  );
+  const choices = { reason, reference, alsoFuture, deletesRows };
+  return showReport(context, await erasePerson(parts, planned.plan, choices));
 }
 
 const MOST_LEADS = 5;
@@ -96,10 +93,10 @@ function assertErasureId(id: string): void {
   }
 }
 
-function showPlan({ printResult }: CommandContext, planned: PlannedErasure, { json }: ErasureFlags): ExitCode {
+function showPlan({ printResult }: CommandContext, planned: PlannedErasure): ExitCode {
   const { matched, alike, sharedNames } = planned;
   const document = { erasure: null, state: 'dry_run', matched, erased: {}, residue: {}, alike };
-  printResult(json, document, () => [
+  printResult(document, () => [
     'Belongs to this person:',
     ...countLines(matched),
     ...(Object.keys(alike).length === 0
@@ -115,9 +112,9 @@ function showPlan({ printResult }: CommandContext, planned: PlannedErasure, { js
   return EXIT.done;
 }
 
-function showReport({ printResult }: CommandContext, report: ErasureReport, options: ErasureFlags): ExitCode {
+function showReport({ printResult }: CommandContext, report: ErasureReport): ExitCode {
   const { isVacuumed, ...document } = report;
-  printResult(options.json, document, () => describe(report, isVacuumed));
+  printResult(document, () => describe(report, isVacuumed));
   return report.state === 'done' ? EXIT.done : EXIT.failed;
 }
 
@@ -136,21 +133,21 @@ function describe({ erasure, state, erased, residue }: ErasureReport, isVacuumed
   ];
 }
 
-async function liftErasure(app: App, context: CommandContext, id: string, { json }: ErasureFlags) {
+async function liftErasure(app: App, context: CommandContext, id: string) {
   assertErasureId(id);
   const { freed } = await lift(await erasureParts(app, context), id);
-  context.printResult(json, { erasure: id, state: 'lifted', freed }, () => [
+  context.printResult({ erasure: id, state: 'lifted', freed }, () => [
     `Erasure ${id} is lifted; the next full sync writes what the upstream still has (${formatCount(freed)} rows are free to be written).`,
   ]);
   return EXIT.done;
 }
 
-async function replayJournal(app: App, context: CommandContext, path: string, { json }: ErasureFlags) {
+async function replayJournal(app: App, context: CommandContext, path: string) {
   const journal = resolve(context.proc.cwd(), path);
   const reports = await replay(await erasureParts(app, { signal: context.signal, journal }));
   const isDone = reports.every(({ state }) => state === 'done');
   const documents = reports.map(({ isVacuumed, ...document }) => document);
-  context.printResult(json, { state: isDone ? 'done' : 'residue', erasures: documents }, () => [
+  context.printResult({ state: isDone ? 'done' : 'residue', erasures: documents }, () => [
     `${formatCount(reports.length)} erasures repeated. Runs may begin again.`,
     ...reports.filter(({ state }) => state !== 'done').flatMap((report) => describe(report, report.isVacuumed)),
   ]);

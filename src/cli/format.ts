@@ -30,17 +30,17 @@ export function helpLines(codes: readonly (string | undefined)[]): string[] {
 
 export type Printer = ReturnType<typeof createPrinter>;
 
-export function createPrinter(stdout: NodeJS.WritableStream) {
-  const print = (line = ''): void => void stdout.write(`${line}\n`);
-  /** The document of `--json`: nothing else goes to stdout. Big integers are written as numbers; run ids stay far below 2^53. */
-  const printJson = (document: unknown): void =>
-    print(JSON.stringify(document, (_, value) => (typeof value === 'bigint' ? Number(value) : value), 2));
+/** With `--json` one document, and nothing else goes to stdout. */
+export function createPrinter(stdout: NodeJS.WritableStream, json = false) {
+  const write = (text: string): void => void stdout.write(`${text}\n`);
   return {
-    print,
-    printJson,
-    printResult(json: boolean | undefined, document: unknown, lines: () => readonly string[]): void {
-      if (json) printJson(document);
-      else for (const line of lines()) print(line);
+    print(line = ''): void {
+      if (!json) write(line);
+    },
+    /** Big integers are written as numbers; run ids stay far below 2^53. */
+    printResult(document: unknown, lines: () => readonly string[]): void {
+      const plain = (_: string, value: unknown) => (typeof value === 'bigint' ? Number(value) : value);
+      for (const text of json ? [JSON.stringify(document, plain, 2)] : lines()) write(text);
     },
   };
 }

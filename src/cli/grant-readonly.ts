@@ -20,7 +20,7 @@ export async function grantReadonly(
       : 'read the schemas reporting, tiledesk and tilkee, and sync.status; it may write nothing';
     const warnings = warningsOf(role, granted);
     const document = { role, outcome, personal_data: !withoutPersonalData, hidden, unreadable };
-    printResult(json, { ...document, can_login: closed !== 'no_login', closed }, () => [
+    printResult({ ...document, can_login: closed !== 'no_login', closed }, () => [
       warnings.length === 0 ? `${role} may now ${may}.` : `${role} was allowed to ${may}. But:`,
       ...warnings,
     ]);

@@ -1,27 +1,26 @@
 import type { SyncHistoryStatus } from '../generated/prisma/client.ts';
 import { ensureHistory, readHistory, stopHistory } from '../store/mirror/history.ts';
-import { type CommandProcess, runOnApp, runOnDatabase, UsageError } from './command.ts';
+import { type CommandOptions, type CommandProcess, runOnApp, runOnDatabase, UsageError } from './command.ts';
 import { formatCount } from './format.ts';
 import { selectKnown, selectStreams } from './selection.ts';
 
-interface HistoryOptions {
-  readonly json?: boolean;
-}
+type Frame = Pick<CommandOptions, 'json' | 'proc'>;
 
 /** Switches the versions of streams on or off, for all accounts, or shows what is kept. */
 export async function history(
   action: 'on' | 'off' | 'status',
   streams: readonly string[],
-  { json }: HistoryOptions,
+  { json }: { readonly json?: boolean },
   proc: CommandProcess,
 ): Promise<void> {
-  if (action === 'status') return showStatus({ json }, proc);
+  const frame = { json, proc };
+  if (action === 'status') return showStatus(frame);
   if (streams.length === 0) throw new UsageError(`Name the streams: leadmirror history ${action} tiledesk.requests`);
-  return action === 'on' ? switchOn(streams, { json }, proc) : switchOff(streams, { json }, proc);
+  return action === 'on' ? switchOn(streams, frame) : switchOff(streams, frame);
 }
 
-async function switchOn(names: readonly string[], { json }: HistoryOptions, proc: CommandProcess): Promise<void> {
-  await runOnApp({ json, proc }, async ({ connections, database }, { printResult }) => {
+async function switchOn(names: readonly string[], frame: Frame): Promise<void> {
+  await runOnApp(frame, async ({ connections, database }, { printResult }) => {
     const selected = selectStreams(connections, names, undefined).map(({ stream }) => stream);
     const able = selected.filter(({ table }) => table.tracked !== undefined);
     const streams = [...new Set(able.map(({ name }) => name))];
@@ -29,7 +28,7 @@ async function switchOn(names: readonly string[], { json }: HistoryOptions, proc
       throw new UsageError(`No stream of ${names.join(', ')} has a history. docs/history.md lists those that have`);
     const tables = able.map(({ table }) => table);
     await ensureHistory(database, tables, streams);
-    printResult(json, { on: streams }, () =>
+    printResult({ on: streams }, () =>
       streams.map(
         (stream) => `${stream}: versions are kept from now on; ask ${stream}_versions and ${stream}_as_of(moment)`,
       ),
@@ -37,13 +36,13 @@ async function switchOn(names: readonly string[], { json }: HistoryOptions, proc
   });
 }
 
-async function switchOff(names: readonly string[], { json }: HistoryOptions, proc: CommandProcess): Promise<void> {
-  await runOnDatabase({ json, proc }, async (database, { printResult }) => {
+async function switchOff(names: readonly string[], frame: Frame): Promise<void> {
+  await runOnDatabase(frame, async (database, { printResult }) => {
     const known = (await readHistory(database.prisma)).map(({ stream }) => ({ connectionId: '', stream }));
     const selected = selectKnown(known, names, undefined, 'With a history');
     const streams = selected.map(({ stream }) => stream);
     const off = await stopHistory(database, streams);
-    printResult(json, { off }, () =>
+    printResult({ off }, () =>
       off.length === 0
         ? ['It was off already.']
         : off.map((stream) => `${stream}: no versions are kept from now on; those of before stay`),
@@ -51,10 +50,10 @@ async function switchOff(names: readonly string[], { json }: HistoryOptions, pro
   });
 }
 
-async function showStatus({ json }: HistoryOptions, proc: CommandProcess): Promise<void> {
-  await runOnDatabase({ json, proc }, async ({ prisma }, { printResult }) => {
+async function showStatus(frame: Frame): Promise<void> {
+  await runOnDatabase(frame, async ({ prisma }, { printResult }) => {
     const lines = await readHistory(prisma);
-    printResult(json, { streams: lines }, () =>
+    printResult({ streams: lines }, () =>
       lines.length === 0
         ? ['No stream has a history. Switch it on: leadmirror history on tiledesk.requests']
         : lines.map(statusLine),

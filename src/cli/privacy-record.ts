@@ -7,7 +7,7 @@ import { type CommandProcess, runOnDatabase } from './command.ts';
 export async function privacyRecord({ json }: { readonly json?: boolean }, proc: CommandProcess): Promise<void> {
   await runOnDatabase({ json, proc }, async (database, { config, stored, printResult }) => {
     const record = await readPrivacyRecord(await loadWithStored(stored, database, config.secretKey), database);
-    printResult(json, record, () => markdownOf(record));
+    printResult(record, () => markdownOf(record));
   });
 }
 

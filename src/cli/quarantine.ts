@@ -46,7 +46,7 @@ async function list(
     };
     const read = raw ? readOpenQuarantine : listOpenQuarantine;
     const entries: readonly ListedRecord[] = await read(prisma, filter);
-    printResult(json, { quarantine: entries.map(toJson) }, () => describe(entries));
+    printResult({ quarantine: entries.map(toJson) }, () => describe(entries));
   });
 }
 
@@ -99,7 +99,7 @@ async function retry(
     for (const { connection, stream } of selectStreams(app.connections, names, id)) {
       reports.push(await retryQuarantine(parts, { connection, stream, signal }));
     }
-    printResult(json, { streams: reports }, () => summarise(reports));
+    printResult({ streams: reports }, () => summarise(reports));
   });
 }
 

@@ -16,7 +16,7 @@ export async function rekey({ discard = false, json = false }, proc: CommandProc
     const removed =
       changed.discarded === 0 ? '' : `, ${changed.discarded} deleted (those accounts have to sign in again)`;
     const processes = running.map(({ host, pid }) => `${host}:${pid}`).join(', ');
-    printResult(json, { ...changed, running }, () => [
+    printResult({ ...changed, running }, () => [
       `Encrypted with the new key: ${changed.reencrypted} stored sign-ins${already}${removed}.`,
       running.length === 0
         ? 'Start leadmirror with the new LEADMIRROR_SECRET_KEY from now on, and remove LEADMIRROR_OLD_SECRET_KEY.'

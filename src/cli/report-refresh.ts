@@ -27,7 +27,7 @@ export async function reportRefresh(
     const from = performance.now();
     const outcome = await refreshReporting(database, { isFull: full === true, signal });
     const ms = Math.round(performance.now() - from);
-    printResult(json, { outcome, ms }, () => [`${SENTENCES[outcome]} (${formatSeconds(ms)}).`]);
+    printResult({ outcome, ms }, () => [`${SENTENCES[outcome]} (${formatSeconds(ms)}).`]);
     if (outcome === 'stopped') return EXIT.stoppedBySignal;
     return outcome === 'busy' ? EXIT.failed : EXIT.done;
   });

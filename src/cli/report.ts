@@ -32,7 +32,7 @@ export async function report(options: ReportOptions, proc: CommandProcess): Prom
     const name = fileName(options, found);
     const file = name && resolve(proc.cwd(), name);
     if (file !== null) await writeOutput(file, reportFile(found, Date.now()), NOT_WRITTEN);
-    printResult(options.json, found, () => [
+    printResult(found, () => [
       ...viewReport(found, screenOf(proc.stdout), Date.now()),
       ...(file === null ? [] : [`\nWith charts: ${file}`]),
     ]);

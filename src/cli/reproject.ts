@@ -21,7 +21,7 @@ export async function reproject(
         track.end();
       }
       progress.stop();
-      printResult(json, { streams: reports }, () => reports.map(summaryLine));
+      printResult({ streams: reports }, () => reports.map(summaryLine));
     } finally {
       progress.stop();
     }

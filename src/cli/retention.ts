@@ -18,7 +18,7 @@ export async function retention(
       // What is busy with it reads the rows again by itself.
       await refreshReporting(app.database, { signal });
     }
-    printResult(options.json, documentOf(report, isDryRun), () => [
+    printResult(documentOf(report, isDryRun), () => [
       ...report.rules.flatMap((rule) => describe(rule, isDryRun)),
       ...(report.returned === 0
         ? []

@@ -11,7 +11,7 @@ export async function runs(
 ): Promise<void> {
   await runOnDatabase({ json, proc }, async ({ prisma }, { printResult }) => {
     const list = await findRuns(prisma, { limit });
-    printResult(json, { runs: list }, () => viewRuns(list, screenOf(proc.stdout), Date.now()));
+    printResult({ runs: list }, () => viewRuns(list, screenOf(proc.stdout), Date.now()));
   });
 }
 

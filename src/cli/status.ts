@@ -40,7 +40,7 @@ export async function status(
     // The names are a contract. `next_run`: by the schedule, null without one; a daemon has to be running for it to happen.
     const nextRun = ({ next_runs }: StreamFacts) => earliest(next_runs.map(({ at }) => at));
     const streams = document.streams.map((line) => ({ ...line, next_run: nextRun(line) }));
-    printResult(options.json, { streams }, () => view(document)(screenOf(proc.stdout)));
+    printResult({ streams }, () => view(document)(screenOf(proc.stdout)));
     const isEachFresh = streams.length > 0 && streams.every(({ state }) => state === 'fresh');
     return options.exitCode && !isEachFresh ? EXIT.failed : EXIT.done;
   });

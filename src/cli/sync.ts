@@ -21,23 +21,23 @@ export async function sync(
   proc: CommandProcess,
 ): Promise<void> {
   const { pass, json } = options;
-  await runOnApp({ json, proc }, async (app, { signal, print, printJson }) => {
+  await runOnApp({ json, proc }, async (app, { signal, print, printResult }) => {
     const selected = selectStreams(app.connections, names, options.connection);
     const progress = await createProgress({ isQuiet: json === true }, proc.stderr);
     const startedAt = performance.now();
     const reports = await syncAll(app, selected, { pass, signal, progress });
     progress.stop();
-    if (!json) {
-      for (const report of reports) print(summaryLine(report));
-      if (reports.length > 1) print(totalLine(reports, performance.now() - startedAt));
-      for (const line of helpLines(reports.map(({ error }) => error?.code))) print(line);
-    }
+    for (const report of reports) print(summaryLine(report));
+    if (reports.length > 1) print(totalLine(reports, performance.now() - startedAt));
+    for (const line of helpLines(reports.map(({ error }) => error?.code))) print(line);
     const refreshedFrom = performance.now();
     const isLeft = options.reports === false || (await isRefreshedByDaemon(app));
     const reportsDoneAt = isLeft ? null : await refreshAfter(app, signal);
     const tookMs = performance.now() - refreshedFrom;
-    if (json) printJson(toDocument(reports, reportsDoneAt));
-    else if (reportsDoneAt !== null && tookMs > WORTH_A_LINE_MS) print(`reports refreshed (${formatSeconds(tookMs)})`);
+    const isWorthALine = reportsDoneAt !== null && tookMs > WORTH_A_LINE_MS;
+    printResult(toDocument(reports, reportsDoneAt), () =>
+      isWorthALine ? [`reports refreshed (${formatSeconds(tookMs)})`] : [],
+    );
     return exitCodeOf(reports, signal);
   });
 }

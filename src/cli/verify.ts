@@ -9,16 +9,16 @@ type VerifyOptions = StreamOptions & Omit<VerifyOnceOptions, 'signal'>;
 
 /** Compares mirror and upstream, stream by stream; lists what differs, and repairs just that when asked to. */
 export async function verify(names: readonly string[], options: VerifyOptions, proc: CommandProcess): Promise<void> {
-  await runOnApp({ json: options.json, proc }, async (app, { signal, print, printJson }) => {
+  await runOnApp({ json: options.json, proc }, async (app, { signal, print, printResult }) => {
     const results: Verified[] = [];
     for (const selected of selectStreams(app.connections, names, options.connection)) {
       if (signal.aborted) break;
       const result = await verifySelected(app, selected, { ...options, signal });
       results.push(result);
-      if (!options.json) for (const line of describe(result)) print(line);
+      for (const line of describe(result)) print(line);
     }
-    if (options.json) printJson({ streams: results.map(toJson) });
-    else for (const line of helpLines(results.map(({ error }) => error?.code))) print(line);
+    const help = helpLines(results.map(({ error }) => error?.code));
+    printResult({ streams: results.map(toJson) }, () => help);
     return exitCodeOf(results, options, signal);
   });
 }
