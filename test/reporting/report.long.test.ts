@@ -419,6 +419,35 @@ describe('the command', () => {
     }
   });
 
+  it('the tab compares with the days before, names agents, and has the numbers of each figure as CSV', async () => {
+    const server = await open();
+    try {
+      const text = await (await fetch(`${server.url}/report?from=2026-03-11&to=2026-03-20`)).text();
+      const before = await expected({ from: '2026-03-01', to: '2026-03-10' });
+      expect(text).toContain(`before: ${before.requests.opened}<`);
+      const agents = await setup.rows(
+        "select agent, sum(requests) as requests from reporting.agent_activity where day between '2026-03-11' and '2026-03-20' group by 1",
+      );
+      expect(agents.length).toBeGreaterThan(1);
+      for (const { agent } of agents) expect(text).toContain(`<td data-head="Agent">${agent}</td>`);
+      const links = [...text.matchAll(/href="(\/report\.csv[^"]*)"/g)].map(([, href = '']) =>
+        href.replaceAll('&amp;', '&'),
+      );
+      expect(links.length).toBe(text.match(/class="figure[ "]/g)?.length);
+      for (const href of links) {
+        const response = await fetch(server.url + href);
+        expect(response.headers.get('content-type')).toBe('text/csv; charset=utf-8');
+        const lines = (await response.text()).trimEnd().split('\r\n');
+        expect(lines.length).toBeGreaterThan(1);
+        if (href.includes('figure=Agents')) expect(lines.length - 1).toBe(agents.length);
+        if (href.includes('figure=Requests+by')) expect(lines[0]).toBe('From,opened,closed');
+      }
+      expect((await fetch(`${server.url}/report.csv?figure=none`)).status).toBe(404);
+    } finally {
+      await server.close();
+    }
+  });
+
   it('the tab keeps to the policy of the page, and is whole without its script', async () => {
     const server = await open();
     try {

@@ -47,7 +47,7 @@ export function mainFigures(report: Report, nowMs: number): readonly Figure[] {
           ],
           [
             'Time read',
-            span(links.time_read_seconds),
+            readingTime(links.time_read_seconds),
             [counted(links.visits, 'visit'), ...(links.percent_read === null ? [] : [share])].join(', '),
           ],
         ] as const)),
@@ -56,3 +56,7 @@ export function mainFigures(report: Report, nowMs: number): readonly Figure[] {
 
 export const percentOf = (part: number, whole: number): string =>
   whole === 0 ? '–' : `${Math.round((100 * part) / whole)} %`;
+
+/** A sum over many readers is no stretch of days. */
+const readingTime = (seconds: number): string =>
+  seconds < 36_000 ? span(seconds) : `${count(Math.round(seconds / 3_600))} h`;

@@ -36,7 +36,7 @@ const PRESETS = [7, 30, 90, 365];
 /** The report tab. `shown`: the days that are shown. */
 export function reportPage(
   { query: { connection }, problem }: ReportForm,
-  accounts: readonly string[],
+  accounts: readonly { readonly id: string; readonly label: string }[],
   shown: { readonly from: string; readonly to: string },
   view: Html,
 ): Html {
@@ -47,7 +47,7 @@ export function reportPage(
 <form class="filter" method="get" action="/report"><label for="from">From</label><input id="from" name="from" type="date" value="${shown.from}" required>
 <label for="to">to</label><input id="to" name="to" type="date" value="${shown.to}" required>
 <label for="connection">Account</label><select id="connection" name="connection"><option value="">all</option>${accounts.map(
-    (id) => html`<option value="${id}"${id === connection ? html` selected` : null}>${id}</option>`,
+    ({ id, label }) => html`<option value="${id}"${id === connection ? html` selected` : null}>${label}</option>`,
   )}</select><button>Show</button><span class="presets">${PRESETS.map((days) => html`<a href="${link(days)}">${days} days</a> `)}</span></form>
 ${problem === null ? null : html`<p class="banner" role="alert">${problem} Shown instead: the last 30 days.</p>`}
 ${view}`;

@@ -1,9 +1,16 @@
 import type { FastifyInstance } from 'fastify';
-import { type Report, type ReportQuery, readReport, readReportedConnections } from '../../store/reports/report.ts';
+import {
+  type Report,
+  type ReportQuery,
+  readAgents,
+  readReport,
+  readReportedConnections,
+} from '../../store/reports/report.ts';
+import { DAY_MS } from '../../store/reports/report-days.ts';
 import type { OpsParts } from '../parts.ts';
 import { Remembered } from '../remembered.ts';
 import { readReportForm, reportPage } from '../report/page.ts';
-import { reportView } from '../report/view.ts';
+import { type Cell, reportFigures, reportView } from '../report/view.ts';
 import type { ShowPage } from './pages.ts';
 import { BadRequest } from './replies.ts';
 
@@ -12,7 +19,7 @@ const KEPT = { minAgeMs: 10_000, restShare: 20 };
 const KEPT_CHOICES = 20;
 
 /** The report tab: the main figures of schema `reporting`. The same behind `/api/report` for scripts. */
-export function addReportRoutes(server: FastifyInstance, { prisma }: OpsParts, show: ShowPage): void {
+export function addReportRoutes(server: FastifyInstance, { prisma, names }: OpsParts, show: ShowPage): void {
   const kept = new Map<string, Remembered<Report>>();
   const answerTo = (query: ReportQuery): Promise<Report> => {
     const key = JSON.stringify([query.from, query.to, query.connection]);
@@ -30,9 +37,35 @@ export function addReportRoutes(server: FastifyInstance, { prisma }: OpsParts, s
   };
 
   server.get('/report', async (request, reply) => {
+    const labels = new Map(names?.().map(({ id, label }) => [id, label]));
     const { form, accounts, report } = await look(request.query);
-    const main = reportPage(form, accounts, report, reportView(report, Date.now()));
-    return show(request, reply, { tab: 'report', title: `Report, ${report.from} to ${report.to}`, main });
+    const { from, to } = report;
+    const [before, agents] = await Promise.all([
+      answerTo({ ...daysBefore(report), connection: form.query.connection }),
+      readAgents(prisma, report),
+    ]);
+    const csvOf = (title: string) =>
+      `/report.csv?${new URLSearchParams({ from, to, connection: form.query.connection ?? '', figure: title })}`;
+    const view = reportView(report, Date.now(), { before, agents, csvOf });
+    const main = reportPage(
+      form,
+      accounts.map((id) => ({ id, label: labels.get(id) ?? id })),
+      report,
+      view,
+    );
+    return show(request, reply, { tab: 'report', title: `Report, ${from} to ${to}`, main });
+  });
+
+  server.get<{ Querystring: { figure?: string } }>('/report.csv', async (request, reply) => {
+    const { report } = await look(request.query);
+    const figures = reportFigures(report, await readAgents(prisma, report));
+    const figure = figures.find(({ title }) => title === request.query.figure);
+    if (figure === undefined) return reply.callNotFound();
+    const name = `${figure.title.toLowerCase().replace(/[^a-z]+/g, '-')}-${report.from}-${report.to}.csv`;
+    reply.header('content-disposition', `attachment; filename="${name}"`);
+    return reply
+      .type('text/csv; charset=utf-8')
+      .send(figure.csv.map((row) => `${row.map(csvCell).join(',')}\r\n`).join(''));
   });
 
   server.get('/api/report', async (request) => {
@@ -40,4 +73,17 @@ export function addReportRoutes(server: FastifyInstance, { prisma }: OpsParts, s
     if (form.problem !== null) throw new BadRequest(form.problem);
     return report;
   });
+}
+
+/** As many days, up to the one before the first. */
+function daysBefore({ from, to }: Pick<Report, 'from' | 'to'>) {
+  const [first, last] = [Date.parse(from), Date.parse(to)];
+  const day = (ms: number) => new Date(ms).toISOString().slice(0, 10);
+  return { from: day(first - (last - first) - DAY_MS), to: day(first - DAY_MS) };
+}
+
+/** A name that begins like a formula is text to a spreadsheet, too. */
+function csvCell(value: Cell): string {
+  const text = typeof value === 'string' ? value.replace(/^[=+\-@\t\r]/, "'$&") : String(value ?? '');
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

@@ -267,6 +267,30 @@ function largest(shares: readonly { readonly name: string | null; readonly opene
 const sum = (rows: readonly { readonly opened: number }[]): number =>
   rows.reduce((total, { opened }) => total + opened, 0);
 
+/** One person at the help desk. Not part of the report, which has no names. */
+export interface AgentFigures {
+  readonly agent: string;
+  /** Opened in these days, in which the agent takes part. */
+  readonly requests: number;
+  readonly answered: number;
+  readonly closed: number;
+  readonly rated: number;
+  readonly average_rating: number | null;
+}
+
+/** Those with the most requests first. */
+export async function readAgents(
+  prisma: PrismaClient,
+  { from, to, connections }: Pick<Report, 'from' | 'to' | 'connections'>,
+): Promise<AgentFigures[]> {
+  return prisma.$queryRaw`
+    select coalesce(agent, 'without a name, …' || right(agent_id, 6)) as agent, sum(requests)::int as requests, sum(answered)::int as answered, sum(closed)::int as closed,
+      sum(rated)::int as rated, (sum(rating_sum) / nullif(sum(rated), 0))::float8 as average_rating
+    from reporting.agent_activity
+    where connection_id = any(${[...connections]}) and day between ${from}::date and ${to}::date
+    group by 1 order by 2 desc, 1 limit 200`;
+}
+
 /** The accounts that the precomputed tables know and that are configured, by id. */
 export async function readReportedConnections(prisma: PrismaClient): Promise<string[]> {
   const rows = await prisma.$queryRaw<{ connection_id: string }[]>`

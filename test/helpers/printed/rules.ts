@@ -56,6 +56,13 @@ export interface Permission {
 export const PERMISSIONS: readonly Permission[] = [
   {
     kind: 'answer',
+    what: /^GET \/report(\.csv)?$/,
+    finds: ['person'],
+    file: 'test/reporting/report.long.test.ts',
+    why: 'the report on the page names the agents',
+  },
+  {
+    kind: 'answer',
     what: /^GET \/data/,
     finds: ['e-mail'],
     match: /^Anna@Example\.com$/,
