@@ -4,8 +4,7 @@ import { createHeartbeat } from '../src/alerts/heartbeat-url.ts';
 import { watchOutages } from '../src/alerts/outages.ts';
 import type { App } from '../src/app.ts';
 import { registerMetrics } from '../src/ops/metrics.ts';
-import type { OpsPlugin } from '../src/ops/parts.ts';
-import { addConnectionRoutes, type KeptAccounts } from '../src/ops/routes/connections.ts';
+import type { KeptAccounts, OpsPlugin } from '../src/ops/parts.ts';
 import { assertWritable, describeProcesses, disagreeing, readProcesses } from '../src/store/engine/processes.ts';
 import { databaseError } from '../src/store/faults.ts';
 import { startHeartbeat } from './heartbeat.ts';
@@ -23,7 +22,7 @@ export interface RunDaemonOptions {
   /** Called when everything runs, with the address of the status page; null without role web. */
   readonly onRunning?: (pageUrl: string | null) => void;
   readonly onJob?: (report: JobReport) => void;
-  /** The accounts that the database keeps, for `/api/connections`; without it there is no such route. */
+  /** The accounts that the database keeps, for the page and `/api/connections`; without it there are no such routes. */
   readonly accounts?: KeptAccounts;
 }
 
@@ -91,13 +90,9 @@ export async function runDaemon(app: App, options: RunDaemonOptions): Promise<vo
         const metrics = { prisma, logger, processMetrics, maxStreams, readQueue };
         plugins.push((server) => registerMetrics(server, metrics));
       }
-      // Without a token all who reach the page could list them.
-      if (accounts !== undefined && config.ops.token !== null) {
-        plugins.push((server) => addConnectionRoutes(server, accounts));
-      }
       // The first answer of the page shows the worker of this process already.
       await heartbeat.begun;
-      const ops = await startWeb(app, daemon, plugins);
+      const ops = await startWeb(app, daemon, { plugins, ...(accounts && { accounts }) });
       closers.push(() => ops.close());
       pageUrl = ops.url;
       logger.info(`status page on ${ops.url}; status on ${ops.url}/api/status`);

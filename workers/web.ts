@@ -1,7 +1,7 @@
 import type { Queue } from 'bullmq';
 import type { App } from '../src/app.ts';
 import { ConfigError } from '../src/errors.ts';
-import type { OpsConnection, OpsParts, OpsPlugin } from '../src/ops/parts.ts';
+import type { OpsConnection, OpsParts } from '../src/ops/parts.ts';
 import { startOpsServer } from '../src/ops/server.ts';
 import { readMigrations } from '../src/store/migrate.ts';
 import type { Daemon } from './main.ts';
@@ -9,7 +9,7 @@ import { createNextRuns } from './next-runs.ts';
 import { createWebControl } from './web-control.ts';
 
 /** The web role: the status page and what is beside it, for this app and the queues of this daemon. @throws ConfigError when the port cannot be had */
-export async function startWeb(app: App, daemon: Daemon, plugins: readonly OpsPlugin[] = []) {
+export async function startWeb(app: App, daemon: Daemon, more: Pick<OpsParts, 'plugins' | 'accounts'> = {}) {
   const { host, port, token, readToken, trustedProxies } = app.config.ops;
   const { queues } = daemon;
   const { control, close } = createWebControl(app, queues);
@@ -30,7 +30,7 @@ export async function startWeb(app: App, daemon: Daemon, plugins: readonly OpsPl
     names: () => app.config.connections,
     nextRuns: createNextRuns(() => app.streams),
     migrations: (await readMigrations()).map(({ name }) => name),
-    plugins,
+    ...more,
   };
   try {
     const server = await startOpsServer(parts, { host, port });

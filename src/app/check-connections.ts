@@ -2,6 +2,7 @@ import { systemClock } from '../clock.ts';
 import type { Config, ConnectionConfig } from '../config.ts';
 import { ConnectionError, errorCode, isAbort, LeadmirrorError, RateLimitedError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
+import type { CheckResult } from '../ops/parts.ts';
 import { tiledeskCredential } from '../sources/tiledesk/index.ts';
 import { vaultName } from '../sources/tilkee/index.ts';
 import { readServerPause } from '../store/engine/control.ts';
@@ -13,14 +14,6 @@ import { createConnector } from './connector.ts';
 import { type MirrorDatabase, vaultsIn } from './mirror-database.ts';
 import type { Selected } from './sync-streams.ts';
 import { withUpstreams } from './upstreams.ts';
-
-export interface CheckResult {
-  /** `database`, `queue`, `tiledesk:<project>`, `tiledesk:<project> tiledesk.leads`. */
-  readonly name: string;
-  readonly ok: boolean;
-  readonly detail: string;
-  readonly error: { readonly code: string; readonly message: string } | null;
-}
 
 /** Runs one check; what it throws becomes its result, so that the others still run. Returns true when it passed. */
 export type Attempt = (name: string, work: () => Promise<string>) => Promise<boolean>;

@@ -1,4 +1,5 @@
-import { type CheckResult, createAttempt } from '../app/check-connections.ts';
+import { createAttempt } from '../app/check-connections.ts';
+import type { CheckResult } from '../ops/parts.ts';
 import type { CommandContext } from './command.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import { helpLines } from './format.ts';

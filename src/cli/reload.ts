@@ -139,8 +139,12 @@ export class ReloadRequests {
   readonly #onSignal = (): void => {
     // A terminal that is gone sends the same signal as an operator. Who started us there expects us to go too.
     if (this.#wasTerminal && !isatty(0)) process.kill(process.pid, 'SIGTERM');
-    else this.#asked.abort();
+    else this.ask();
   };
+
+  ask(): void {
+    this.#asked.abort();
+  }
 
   /** Fires at the next request, or at once when there is one. */
   get next(): AbortSignal {

@@ -1,5 +1,5 @@
 import { ROLES, type Role, runDaemon } from '../../workers/run-daemon.ts';
-import { createConnectionStore } from '../app/connection-store.ts';
+import { createKeptAccounts } from '../app/kept-accounts.ts';
 import type { LoadStored } from '../app/stored-connections.ts';
 import { createApp } from '../app.ts';
 import { loadConfig } from '../config.ts';
@@ -25,7 +25,11 @@ export async function start(options: { readonly role: string }, proc: CommandPro
       // Files are noted by the reload only: one that changed is not to be taken for one that was read.
       const fresh: LoadStored = (entries) =>
         loadConfig(sourcesOf(proc), { stored: entries, requireConnections: false });
-      const accounts = createConnectionStore({ database: app.database, secretKey: config.secretKey, load: fresh });
+      const accounts = createKeptAccounts({
+        ...{ database: app.database, secretKey: config.secretKey, load: fresh, logger },
+        keptIds: () => app.config.stored,
+        onChange: () => requests.ask(),
+      });
       await runDaemon(app, {
         roles,
         signal,

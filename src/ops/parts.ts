@@ -27,6 +27,8 @@ export interface OpsParts {
   readonly names?: () => readonly NamedAccount[];
   /** When the schedule next asks for a run of this stream; a daemon has to be running for it to happen. */
   readonly nextRuns?: (key: StreamKey, nowMs: number) => readonly NextRun[];
+  /** The accounts that the database keeps, and the check of any account; without a token none of it is there. */
+  readonly accounts?: KeptAccounts;
   /** Names of the migrations that this program needs. */
   readonly migrations?: readonly string[];
   /** More routes, such as `/metrics`. They stand behind the same gate as all others. */
@@ -78,4 +80,56 @@ interface ActionOptions {
   readonly pass: QueuedPass;
   /** A verify reads again what differs. */
   readonly repair: boolean;
+}
+
+type Mapping = Readonly<Record<string, unknown>>;
+
+/** An account that the database keeps, without what is encrypted. */
+export interface KeptAccount {
+  readonly id: string;
+  readonly source: unknown;
+  readonly state: string;
+  /** Why it is not mirrored. */
+  readonly reason: string | null;
+  readonly settings: Mapping;
+  /** The names of what is encrypted; null where this process cannot decrypt it. */
+  readonly secrets: readonly string[] | null;
+}
+
+/** The settings of one source's accounts, as a form asks for them. */
+export interface AccountForm {
+  readonly source: string;
+  readonly title: string;
+  /** All, those to begin with first. */
+  readonly fields: readonly string[];
+  /** So many of them an account cannot do without, or is known by. */
+  readonly firstFields: number;
+  /** Encrypted, and never shown. */
+  readonly privateFields: readonly string[];
+  /** Of these, what is hidden while it is typed. */
+  readonly secretFields: readonly string[];
+}
+
+export interface CheckResult {
+  /** `database`, `queue`, `tiledesk:<project>`, `tiledesk:<project> tiledesk.leads`. */
+  readonly name: string;
+  readonly ok: boolean;
+  readonly detail: string;
+  readonly error: { readonly code: string; readonly message: string } | null;
+}
+
+/** @throws ConfigError, ConnectionError */
+export interface KeptAccounts {
+  /** Whether there is a key to encrypt secrets with. */
+  readonly canKeep: boolean;
+  readonly forms: readonly AccountForm[];
+  isKept(id: string): boolean;
+  list(): Promise<readonly KeptAccount[]>;
+  /** Returns its id. */
+  add(given: Mapping): Promise<string>;
+  edit(id: string, changes: Mapping): Promise<void>;
+  /** Returns the streams whose rows stay. */
+  remove(id: string): Promise<readonly string[]>;
+  /** Tries an account, wherever it is configured; changes nothing upstream. Null: there is none. */
+  check(id: string): Promise<readonly CheckResult[] | null>;
 }

@@ -8,6 +8,7 @@ import type { OpsParts } from './parts.ts';
 import { StatusReader } from './read-status.ts';
 import { addActionRoutes } from './routes/actions.ts';
 import { addApiRoutes } from './routes/api.ts';
+import { addConnectionRoutes } from './routes/connections.ts';
 import { addEventRoutes } from './routes/events.ts';
 import { addHealthRoutes } from './routes/health.ts';
 import { addPages, createShowPage } from './routes/pages.ts';
@@ -46,7 +47,7 @@ export async function startOpsServer(parts: HttpParts, address: { readonly host:
 
 /** In the order in which a request meets them: headers, then the gate, then the routes. */
 export function createOpsServer(parts: HttpParts): FastifyInstance {
-  const { prisma, token = null, queue, plugins = [] } = parts;
+  const { prisma, token = null, queue, accounts, plugins = [] } = parts;
   const server = createHttpServer(parts);
   const reader = new StatusReader(parts);
   const live = new LiveStatus({ read: () => reader.read(), pollMs: parts.pollMs ?? POLL_MS });
@@ -69,6 +70,8 @@ export function createOpsServer(parts: HttpParts): FastifyInstance {
     const show = createShowPage(parts, { gate, assets });
     addPages(routes, parts, { live, show, canChange: gate.canChange });
     addReportRoutes(routes, parts, show);
+    // Without a token all who reach the page could list them.
+    if (accounts !== undefined && gate.canChange) addConnectionRoutes(routes, accounts, show);
     if (queue !== undefined && gate.canChange) await addQueueBoard(routes, queue);
     for (const plugin of plugins) await plugin(routes);
   });

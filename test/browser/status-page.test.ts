@@ -1,13 +1,9 @@
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { networkInterfaces } from 'node:os';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import type { Browser, BrowserContext, BrowserContextOptions, Locator, Page } from 'playwright-core';
+import { afterAll, beforeAll, beforeEach, expect, it } from '@jest/globals';
+import type { Locator, Page } from 'playwright-core';
 import { PrivacyError } from '../../src/errors.ts';
 import type { OpsServer } from '../../src/ops/server.ts';
 import { type Daemon, startDaemon } from '../../workers/main.ts';
 import { startWeb } from '../../workers/web.ts';
-import { startChromium } from '../helpers/chromium.ts';
 import { until } from '../helpers/cli.ts';
 import { type MirrorSetup, setupMirror } from '../helpers/mirror.ts';
 import { unheardLogger } from '../helpers/unheard-logger.ts';
@@ -24,55 +20,7 @@ import {
   setupOps,
   TOKEN,
 } from '../ops/support.ts';
-
-const browser: Browser | null = await startChromium();
-const inBrowser = browser === null ? describe.skip : describe;
-afterAll(() => browser?.close());
-
-/** What other machines reach this one under; null where it has nothing but loopback. */
-const LAN =
-  Object.values(networkInterfaces())
-    .flatMap((addresses) => addresses ?? [])
-    .find(({ family, internal }) => family === 'IPv4' && !internal)?.address ?? null;
-const OURS = ['127.0.0.1', ...(LAN === null ? [] : [LAN])];
-
-const PHONE = { viewport: { width: 390, height: 844 }, hasTouch: true } satisfies BrowserContextOptions;
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-
-let contexts: BrowserContext[] = [];
-/** What no page may do: ask another host, or complain. */
-let faults: string[] = [];
-afterEach(async () => {
-  for (const context of contexts) await context.close();
-  contexts = [];
-  expect(faults).toEqual([]);
-});
-beforeEach(() => {
-  faults = [];
-});
-
-async function newPage(options: BrowserContextOptions = {}): Promise<Page> {
-  if (browser === null) throw new Error('no browser');
-  const context = await browser.newContext({ reducedMotion: 'reduce', ...options });
-  contexts.push(context);
-  const page = await context.newPage();
-  page.setDefaultTimeout(15_000);
-  page.on('request', (request) => {
-    if (!OURS.includes(new URL(request.url()).hostname)) faults.push(`asked ${request.url()}`);
-  });
-  page.on('console', (message) => {
-    if (message.type() === 'error') faults.push(`console: ${message.text()}`);
-  });
-  page.on('pageerror', (error) => faults.push(`script: ${error.message}`));
-  return page;
-}
-
-/** As the form does, without its page. */
-async function signIn(page: Page, url: string): Promise<void> {
-  const answer = await page.context().request.post(`${url}/sign-in`, { form: { token: TOKEN }, maxRedirects: 0 });
-  expect(answer.status()).toBe(303);
-  await page.goto(`${url}/`);
-}
+import { faultsOf, forgive, inBrowser, LAN, newPage, PHONE, signIn } from './support.ts';
 
 const shareOf = async (row: Locator) => Number(await row.locator('progress').getAttribute('value'));
 const rowOf = (page: Page, stream: string) => page.locator('.stream', { has: page.locator('h3', { hasText: stream }) });
@@ -109,7 +57,7 @@ inBrowser('the status page', () => {
     await page.locator('input[name=token]').press('Enter');
     await page.locator('.stream').waitFor();
     // Chromium says with every page that a header for https does nothing here.
-    faults = faults.filter((fault) => !fault.includes('Cross-Origin-Opener-Policy'));
+    forgive((fault) => fault.includes('Cross-Origin-Opener-Policy'));
   });
 
   it('names the processes of the daemon, and never says fresh while no worker lives', async () => {
@@ -384,23 +332,7 @@ inBrowser('the status page', () => {
       .waitFor();
     expect(await page.title()).toBe('The queue does not answer: nothing new is read · leadmirror');
   });
-
-  async function faultsOf(page: Page): Promise<string[]> {
-    // As a page of ours could not: the policy allows no script but its own.
-    await page.evaluate(AXE);
-    return page.evaluate(async () => {
-      const { axe } = globalThis as unknown as { axe: { run(): Promise<AxeResult> } };
-      const { violations } = await axe.run();
-      return violations
-        .filter(({ impact }) => impact === 'serious' || impact === 'critical')
-        .flatMap(({ id, nodes }) => nodes.map(({ html, failureSummary }) => `${id}: ${html} ${failureSummary}`));
-    });
-  }
 });
-
-interface AxeResult {
-  violations: { id: string; impact: string; nodes: { html: string; failureSummary: string }[] }[];
-}
 
 inBrowser('with a running daemon', () => {
   let mirror: MirrorSetup;

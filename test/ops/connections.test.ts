@@ -5,10 +5,11 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, beforeEach, expect, it } from '@jest/globals';
 import type { FastifyInstance } from 'fastify';
-import { createConnectionStore } from '../../src/app/connection-store.ts';
+import { createKeptAccounts } from '../../src/app/kept-accounts.ts';
+import type { MirrorDatabase } from '../../src/app/mirror-database.ts';
 import { loadConfig } from '../../src/config.ts';
-import { addConnectionRoutes } from '../../src/ops/routes/connections.ts';
 import { findRoot } from '../helpers/recipes.ts';
+import { unheardLogger } from '../helpers/unheard-logger.ts';
 import { BEARER, type OpsSetup, setupOps, TOKEN } from './support.ts';
 
 const KEY = 'a-secret-key-of-the-connection-tests';
@@ -18,15 +19,16 @@ let server: FastifyInstance;
 beforeAll(async () => {
   setup = await setupOps();
   const env = { LEADMIRROR_SECRET_KEY: KEY };
-  const accounts = createConnectionStore({
-    database: setup.store,
+  const accounts = createKeptAccounts({
+    ...{ database: setup.store as unknown as MirrorDatabase, logger: unheardLogger(), onChange: () => {} },
     secretKey: KEY,
+    keptIds: () => [],
     load: (stored) => loadConfig({ env, cwd: '/', isTerminal: false }, { stored, requireConnections: false }),
   });
   server = setup.server({
     token: TOKEN,
     readToken: 'a-token-that-reads-0123456789',
-    plugins: [(to) => addConnectionRoutes(to, accounts)],
+    accounts,
   });
 });
 afterAll(() => setup.close());
@@ -91,8 +93,33 @@ it('what is wrong is refused with a code, and nothing is written', async () => {
   expect((await call('PATCH', `/${id}`, { ...elsewhere, password: SECRET })).statusCode).toBe(200);
 });
 
+it('the page has forms for them by the same rules, and sends nothing secret back', async () => {
+  const id = `tiledesk:${project(1)}`;
+  const form = (path: string, fields: Record<string, string>) =>
+    server.inject({
+      ...{ method: 'POST', url: `/accounts${path}`, payload: String(new URLSearchParams(fields)) },
+      headers: { ...BEARER, accept: 'text/html', 'content-type': 'application/x-www-form-urlencoded' },
+    });
+  await call('POST', '', { ...shop(), label: 'Shop', streams: ['leads', 'requests'] });
+  const page = await server.inject({ url: `/accounts?edit=${id}`, headers: { ...BEARER, accept: 'text/html' } });
+  expect(page.body).toContain('value="leads,requests"');
+  const moved = await form(`/${id}`, { label: 'Moved', baseUrl: 'https://desk.example.com/v3', password: '' });
+  expect(moved.statusCode).toBe(400);
+  expect(moved.body).toMatch(/role="alert">.*entered for another address/);
+  expect(moved.body).toContain('value="Moved"');
+  const twice = await form('', shop());
+  expect([twice.statusCode, twice.body]).toEqual([400, expect.stringContaining('is there already')]);
+  for (const { body } of [page, moved, twice]) expect(body).not.toMatch(new RegExp(`${SECRET}|shop@`));
+  expect((await call('GET')).json().connections[0].settings).toMatchObject({ label: 'Shop' });
+  const removed = await form(`/${id}/remove`, {});
+  expect(removed.body).toContain(`${id} is removed. Nothing of it was mirrored.`);
+  const unknown = await server.inject({ method: 'POST', url: `/api/connections/${id}/check`, headers: BEARER });
+  expect(unknown.statusCode).toBe(404);
+});
+
 it('needs the token; the one that reads changes nothing', async () => {
   expect((await call('GET', '', undefined, {})).statusCode).toBe(401);
+  expect((await server.inject({ url: '/accounts' })).statusCode).toBe(401);
   expect((await call('POST', '', shop(), {})).statusCode).toBe(401);
   const reads = { authorization: 'Bearer a-token-that-reads-0123456789' };
   expect((await call('GET', '', undefined, reads)).statusCode).toBe(200);

@@ -123,10 +123,11 @@ function listen(since) {
 
 document.addEventListener('submit', async (event) => {
   const form = event.target;
-  if (!(form instanceof HTMLFormElement) || !form.action.includes('/api/streams/')) return;
-  event.preventDefault();
+  if (!(form instanceof HTMLFormElement)) return;
   const { confirm: question } = form.dataset;
-  if (question !== undefined && !confirm(question)) return;
+  if (question !== undefined && !confirm(question)) return event.preventDefault();
+  if (!form.action.includes('/api/streams/')) return;
+  event.preventDefault();
   const button = form.querySelector('button');
   button?.setAttribute('aria-busy', 'true');
   try {

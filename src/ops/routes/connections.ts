@@ -1,21 +1,14 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
+import type { KeptAccounts } from '../parts.ts';
 import { STATUS_VERSION } from '../status-document.ts';
+import { addAccountPages } from './accounts.ts';
+import type { ShowPage } from './pages.ts';
 import { BadRequest } from './replies.ts';
 
-type Mapping = Readonly<Record<string, unknown>>;
-
-/** The accounts that the database keeps. @throws ConfigError, ConnectionError */
-export interface KeptAccounts {
-  list(): Promise<readonly object[]>;
-  add(given: Mapping): Promise<string>;
-  edit(id: string, changes: Mapping): Promise<void>;
-  /** Returns the streams whose rows stay. */
-  remove(id: string): Promise<readonly string[]>;
-}
-
 /** Adds, changes and removes accounts; the body is an entry of leadmirror.yaml, secrets among it, which no answer and no log line repeats. */
-export function addConnectionRoutes(server: FastifyInstance, accounts: KeptAccounts): void {
+export function addConnectionRoutes(server: FastifyInstance, accounts: KeptAccounts, show: ShowPage): void {
+  addAccountPages(server, accounts, show);
   const path = '/api/connections';
   const log = ({ log, ip }: Pick<FastifyRequest, 'log' | 'ip'>, id: string, what: string) =>
     log.info({ address: ip, connection: id }, `an account was ${what}`);
@@ -35,6 +28,11 @@ export function addConnectionRoutes(server: FastifyInstance, accounts: KeptAccou
     return { edited: id };
   });
 
+  server.post<{ Params: { id: string } }>(`${path}/:id/check`, async (request, reply) => {
+    const checks = await accounts.check(request.params.id);
+    return checks === null ? reply.callNotFound() : { ok: checks.every(({ ok }) => ok), checks };
+  });
+
   server.delete<{ Params: { id: string } }>(`${path}/:id`, async (request) => {
     const { id } = request.params;
     const kept = await accounts.remove(id);
@@ -46,7 +44,7 @@ export function addConnectionRoutes(server: FastifyInstance, accounts: KeptAccou
 const entry = z.record(z.string(), z.unknown());
 
 /** @throws BadRequest */
-function entryIn({ body }: Pick<FastifyRequest, 'body'>): Mapping {
+function entryIn({ body }: Pick<FastifyRequest, 'body'>): Record<string, unknown> {
   const { data = {} } = entry.safeParse(body);
   if (Object.keys(data).length > 0) return data;
   throw new BadRequest('The body has to be a JSON object with the keys of an entry of leadmirror.yaml.');

@@ -48,22 +48,27 @@ export type ShowPage = ReturnType<typeof createShowPage>;
 
 /** Sends a page with what surrounds it for who asks. */
 export const createShowPage =
-  ({ queue }: OpsParts, { gate, assets }: { readonly gate: Gate; readonly assets: AssetUrls }) =>
+  ({ queue, accounts }: OpsParts, { gate, assets }: { readonly gate: Gate; readonly assets: AssetUrls }) =>
   async (request: FastifyRequest, reply: FastifyReply, page: Omit<LayoutOptions, 'assets'>): Promise<FastifyReply> => {
     const isSignedIn = await gate.isSignedIn(request);
     const hasQueues = gate.canChange && (queue?.lanes?.() ?? []).length > 0;
-    return sendHtml(reply, layout({ assets, isSignedIn, hasQueues, ...page }));
+    const hasAccounts = gate.canChange && accounts?.canKeep === true;
+    return sendHtml(reply, layout({ assets, isSignedIn, hasQueues, hasAccounts, ...page }));
   };
 
 /** What people look at. Complete without the script, which only keeps it up to date. */
 export function addPages(
   server: FastifyInstance,
-  { prisma, control }: OpsParts,
+  { prisma, control, accounts }: OpsParts,
   { live, show, canChange }: { readonly live: LiveStatus; readonly show: ShowPage; readonly canChange: boolean },
 ): void {
   /** A page that changes by itself. */
   const showLive: ShowPage = (request, reply, page) => show(request, reply, { live: live.version, ...page });
-  const options = () => ({ nowMs: Date.now(), canChange: canChange && control !== undefined });
+  const options = () => ({
+    nowMs: Date.now(),
+    canChange: canChange && control !== undefined,
+    accounts: canChange ? accounts : undefined,
+  });
 
   server.get<{ Querystring: Record<string, string | undefined> }>('/', async (request, reply) => {
     const { status, away } = await live.lookOrRemember();
@@ -78,7 +83,7 @@ export function addPages(
       const fault = databaseError(away.error, 'of the mirror');
       if (!(fault instanceof DatabaseError)) throw away.error;
       reply.code(503);
-      const known = overview(status, query, { ...options(), canChange: false });
+      const known = overview(status, query, { ...options(), canChange: false, accounts: undefined });
       const main = awayPage(fault.message, { since: away.since, knownAt: status.generated_at, known });
       return showLive(request, reply, { tab: 'streams', title: AWAY, tone: 'bad', main });
     }

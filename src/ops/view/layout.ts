@@ -13,6 +13,8 @@ export interface LayoutOptions {
   readonly outage?: string | null;
   readonly isSignedIn?: boolean;
   readonly hasQueues?: boolean;
+  /** Whether accounts can be added here. */
+  readonly hasAccounts?: boolean;
   /** Which state of the live page this is; absent: it does not change by itself. */
   readonly live?: string;
   /** Which of the page's parts this is; absent: none, and there is no way to them, as before the sign-in. */
@@ -25,6 +27,7 @@ const TABS = [
   ['decide', '/decide', 'To decide'],
   ['data', '/data', 'Data'],
   ['report', '/report', 'Report'],
+  ['accounts', '/accounts', 'Accounts'],
 ] as const;
 
 export function layout({
@@ -33,6 +36,7 @@ export function layout({
   main,
   isSignedIn,
   hasQueues,
+  hasAccounts = false,
   live,
   tab,
   tone = 'good',
@@ -54,7 +58,7 @@ ${tab === undefined ? null : scripts(assets)}</head>
 <header class="bar">
 <a class="brand" href="/"><svg viewBox="0 0 24 24" aria-hidden="true"><path d="M12 3v18"/><path class="left" d="M9 6.5 4 12l5 5.5z"/><path class="right" d="M15 6.5 20 12l-5 5.5z"/></svg>leadmirror</a>
 <span class="live soft" id="live" role="status">${live === undefined ? null : html`<noscript>reload to see what is new</noscript>`}</span>
-<nav aria-label="More">${tab === undefined ? null : TABS.map(([name, href, text]) => html`<a href="${href}"${name === tab ? html` aria-current="page"` : null}>${text}</a>`)}${hasQueues ? html`<a href="/queues">Queues</a>` : null}${live === undefined ? null : html`<a href="/api/status">JSON</a>`}${
+<nav aria-label="More">${tab === undefined ? null : TABS.filter(([name]) => name !== 'accounts' || hasAccounts).map(([name, href, text]) => html`<a href="${href}"${name === tab ? html` aria-current="page"` : null}>${text}</a>`)}${hasQueues ? html`<a href="/queues">Queues</a>` : null}${live === undefined ? null : html`<a href="/api/status">JSON</a>`}${
     isSignedIn ? html`<form method="post" action="/sign-out"><button class="link">Sign out</button></form>` : null
   }</nav>
 </header>

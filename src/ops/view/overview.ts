@@ -15,6 +15,7 @@ import {
   type StreamFacts,
   urgencyOf,
 } from '../status-document.ts';
+import { accountButtons } from './accounts-page.ts';
 import { mainAction } from './actions.ts';
 import { accountName, fleetTable, rowsOf, type Shown, sortFleet } from './fleet.ts';
 import { ago, count, counted, elementId, sentence, streamPath, until } from './format.ts';
@@ -39,7 +40,7 @@ const SHOWN_WHOLE = 6;
 
 export function overview(status: StatusDocument, query: OverviewQuery, options: RowOptions): Html {
   if (status.streams.length === 0)
-    return html`${journalLine(status.erasures)}${queueLine(status.queue)}${emptyState()}${processesLine(status.processes)}`;
+    return html`${journalLine(status.erasures)}${queueLine(status.queue)}${emptyState(options.accounts?.canKeep === true)}${processesLine(status.processes)}`;
   const all = selectConnections(status, query);
   const pages = Math.max(1, Math.ceil(all.length / ACCOUNTS_PER_PAGE));
   const page = Math.min(Math.max(1, query.page), pages);
@@ -149,7 +150,7 @@ function causesList(causes: readonly Cause[], options: RowOptions): Html | null 
     .map((cause) => {
       const [first] = cause.streams;
       return html`<li class="cause is-${cause.state}"><p class="what">${stateChip(cause.state)} <b>${sentence(cause.text)}</b></p>${whatToDo(first, options.nowMs)}${
-        options.canChange ? mainAction(first) : null
+        options.canChange ? causeButtons(first, options) : null
       }<p class="soft">${counted(cause.streams.length, 'stream')}: ${cause.streams
         .slice(0, SHOWN_CAUSES)
         .map(
@@ -158,6 +159,12 @@ function causesList(causes: readonly Cause[], options: RowOptions): Html | null 
         )}${cause.streams.length > SHOWN_CAUSES ? '…' : null}</p></li>`;
     })}</ul>${more > 0 ? html`<p class="soft">and ${counted(more, 'more cause')}</p>` : null}</section>`;
 }
+
+/** Where the account itself is what is wrong, a run is of no use before that is corrected. */
+const causeButtons = (first: StreamFacts, { accounts }: RowOptions): Html | null =>
+  accounts !== undefined && first.next_step.command === 'leadmirror check'
+    ? accountButtons(first.connection_id, accounts)
+    : mainAction(first);
 
 function queueLine(queue: QueueHealth | null): Html {
   if (queue === null) {
@@ -209,7 +216,7 @@ function connectionCard(shown: Shown, options: RowOptions): Html {
 <div class="columns" aria-hidden="true"><span>Stream</span><span>State</span><span>As of</span><span>Rows</span><span>Verified</span><span>Next run</span><span>Last 24 hours</span></div>
 <ul class="streams">${streams.map((stream) => streamRow(stream, { ...options, isPartOfAccount: true, label: connection.label }))}</ul>
 ${notices.map((text) => html`<p class="soft notice"><b>Good to know:</b> ${text}.</p>`)}
-</details>`;
+${accountButtons(id, options.accounts)}</details>`;
 }
 
 function budgetGauge(budget: BudgetFacts, nowMs: number): Html {
@@ -272,8 +279,9 @@ function pager(query: OverviewQuery, page: number, pages: number): Html {
   }</nav>`;
 }
 
-function emptyState(): Html {
+function emptyState(canAdd: boolean): Html {
   return html`<section class="box"><h1>Nothing is mirrored yet</h1>
+${canAdd ? html`<p><a href="/accounts">Add an account here</a>, or in the environment:</p>` : null}
 <p>No account is configured. Tell leadmirror where yours is, in the environment or in a file <code>.env</code> beside it, and restart it:</p>
 <pre><code>TILEDESK_PROJECT_ID=…
 TILEDESK_EMAIL=…

@@ -1,4 +1,5 @@
 import { dayStrip } from '../day-strip.ts';
+import type { KeptAccounts } from '../parts.ts';
 import type { RunProgress } from '../progress.ts';
 import { isProblem, type StreamFacts } from '../status-document.ts';
 import { actionButtons } from './actions.ts';
@@ -20,6 +21,8 @@ import { stateChip } from './state.ts';
 export interface RowOptions {
   readonly nowMs: number;
   readonly canChange: boolean;
+  /** Absent: accounts can neither be changed nor checked here. */
+  readonly accounts?: Pick<KeptAccounts, 'isKept' | 'canKeep'> | undefined;
   /** On a page of its own a stream has no link to itself. */
   readonly isLinked?: boolean;
   /** Beside its account: what is wrong stands with its cause, and a notice once for all streams. */
