@@ -169,7 +169,7 @@ async function readFigures(
       select channel as name, sum(opened) as opened
       from reporting.requests_daily ${during('day')} and opened > 0 group by 1 order by 2 desc, 1`)} as channels,
     ${lines(Prisma.sql`
-      select coalesce(department, department_id) as name, sum(opened) as opened
+      select coalesce(department, 'without a name, …' || right(department_id, 6)) as name, sum(opened) as opened
       from reporting.requests_daily ${during('day')} and opened > 0 group by 1 order by 2 desc, 1`)} as departments,
     ${lines(Prisma.sql`
       select extract(isodow from opened_on) as weekday, opened_hour as hour, count(*) as opened
