@@ -1,4 +1,4 @@
-import { readFile, stat } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { ensureFeed } from '../../src/store/mirror/feed.ts';
 import { ensureHistory } from '../../src/store/mirror/history.ts';
@@ -14,6 +14,18 @@ beforeAll(async () => {
 afterAll(() => setup.close());
 
 describe('forget', () => {
+  it('begins a journal of which a full disk left an empty file, and no run is blocked by it', async () => {
+    const { app, database, journal } = setup;
+    await writeFile(journal, '', { mode: 0o600 });
+    for (const result of await setup.syncAll('incremental')) expect(result).toMatchObject({ outcome: 'succeeded' });
+    const [lead] = await query<{ id: string }>(
+      database.url,
+      'select id from tiledesk.leads where email is null limit 1',
+    );
+    expect(await erasePerson(app, { leads: [lead?.id ?? ''] })).toMatchObject({ state: 'done' });
+    expect((await readFile(journal, 'utf8')).split('\n')).toHaveLength(3);
+  });
+
   it('leaves no trace of a person, and no later pass writes it again', async () => {
     const { app, database } = setup;
     const [lead] = await query<{ id: string; email: string; fullname: string }>(

@@ -49,7 +49,10 @@ export const lastDigest = ({ head, digests }: Journal): string => digests.at(-1)
 const digest = (before: string, line: string): string =>
   createHash('sha256').update(`${before}\n${line}`).digest('hex');
 
-/** Null: there is no such file. A last line that was cut short counts as not written. @throws PrivacyError */
+/**
+ * Null: there is no such file, or it is empty, as a full disk or a kill leaves it before the first line. A last line
+ * that was cut short counts as not written. @throws PrivacyError
+ */
 export async function readJournal(path: string): Promise<Journal | null> {
   const facts = await stat(path).catch(() => null);
   if (facts !== null && !facts.isFile()) throw unusable(path, new Error('no file'));
@@ -57,7 +60,7 @@ export async function readJournal(path: string): Promise<Journal | null> {
     if (error.code === 'ENOENT') return null;
     throw unusable(path, error);
   });
-  if (text === null) return null;
+  if (text === null || text === '') return null;
   const lines = text.split('\n').slice(0, -1);
   try {
     const head = JSON.parse(lines[0] ?? '') as JournalHead;
@@ -73,7 +76,7 @@ export async function readJournal(path: string): Promise<Journal | null> {
   }
 }
 
-/** @throws PrivacyError when it cannot be written; nothing is left of it then */
+/** @throws PrivacyError when it cannot be written; an empty file is left of it then */
 export async function createJournal(path: string, sealedKey: Buffer): Promise<Journal> {
   const head: JournalHead = { journal: randomUUID(), key: sealedKey.toString('base64') };
   const line = `${JSON.stringify(head)}\n`;
@@ -91,8 +94,10 @@ export async function appendEntry(path: string, journal: Journal, entry: Journal
 /** Writes behind `size`: what a full disk or a kill left there is cut off. */
 async function appendSafely(path: string, text: string, size: number): Promise<void> {
   try {
-    const file = await open(path, size === 0 ? 'ax' : constants.O_WRONLY | constants.O_APPEND, 0o600);
+    const create = size === 0 ? constants.O_CREAT : 0;
+    const file = await open(path, constants.O_WRONLY | constants.O_APPEND | create, 0o600);
     try {
+      if (create !== 0 && (await file.stat()).size > 0) throw new Error('another process made it meanwhile');
       await file.truncate(size);
       try {
         // Until all of it is written: where room ends, the last write fails, not the first, which is cut short.
