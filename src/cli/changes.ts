@@ -1,4 +1,4 @@
-import { once } from 'node:events';
+import { pipeline } from 'node:stream/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { readChanges } from '../store/mirror/feed.ts';
 import { type CommandProcess, runOnDatabase, UsageError } from './command.ts';
@@ -18,14 +18,23 @@ export async function changes({ consumer, limit, follow, ack }: ChangesOptions, 
   if (ack !== undefined && !/^\d{1,18}$/.test(ack))
     throw new UsageError('--ack takes the cursor of a change that was read');
   await runOnDatabase({ proc }, async ({ prisma }, { signal }) => {
-    let behind: string | null = null;
-    for (let isFirst = true; ; isFirst = false) {
-      const lines = await readChanges(prisma, { consumer, limit, behind, ...(isFirst && { ack: ack ?? null }) });
-      const text = lines.map((line) => `${JSON.stringify(line)}\n`).join('');
-      if (text !== '' && !proc.stdout.write(text)) await once(proc.stdout, 'drain', { signal });
-      behind = lines.at(-1)?.cursor ?? behind;
-      if (!follow) return EXIT.done;
-      if (lines.length < limit) await delay(POLL_MS, undefined, { signal });
+    async function* read(): AsyncGenerator<string> {
+      let behind: string | null = null;
+      for (let isFirst = true; ; isFirst = false) {
+        const lines = await readChanges(prisma, { consumer, limit, behind, ...(isFirst && { ack: ack ?? null }) });
+        if (lines.length > 0) yield lines.map((line) => `${JSON.stringify(line)}\n`).join('');
+        behind = lines.at(-1)?.cursor ?? behind;
+        if (!follow) return;
+        if (lines.length < limit) await delay(POLL_MS, undefined, { signal });
+      }
+    }
+    try {
+      await pipeline(read, proc.stdout, { signal, end: false });
+      return EXIT.done;
+    } catch (error) {
+      // Behind a line that was not written, each further one would hide a gap. `| head` has what it wants.
+      if (proc.stdout.writable || signal.aborted) throw error;
+      return (error as NodeJS.ErrnoException).code === 'EPIPE' ? EXIT.done : EXIT.failed;
     }
   });
 }

@@ -306,7 +306,7 @@ function surviveLostOutput(proc: CommandProcess): void {
   const onError = ({ code }: NodeJS.ErrnoException) => {
     if (code === 'EPIPE' || isOutputLost) return;
     isOutputLost = true;
-    proc.stderr.write(`The output cannot be written (${code ?? 'unknown'}); the work goes on.\n`);
+    proc.stderr.write(`The output cannot be written (${code ?? 'unknown'}); what writes to the database goes on.\n`);
     proc.once('exit', () => {
       if (proc.exitCode === undefined || proc.exitCode === EXIT.done) proc.exitCode = EXIT.failed;
     });

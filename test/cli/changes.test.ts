@@ -62,6 +62,14 @@ it('follows until it is stopped', async () => {
   expect((await running.ended).code).toBe(130);
 });
 
+it.each([
+  ['its reader has gone', 'EPIPE', 0, /^$/],
+  ['its output cannot be written', 'ENOSPC', 1, /^The output cannot be written \(ENOSPC\)/],
+])('ends when %s: further lines would hide a gap', async (_when, outputError, code, printed) => {
+  const running = startInProcess(['changes', '--consumer', 'follower', '--follow'], { env: env(), cwd, outputError });
+  expect(await running.ended).toMatchObject({ code, stderr: expect.stringMatching(printed) });
+});
+
 it('the API gives the same, and acknowledges for who may change something', async () => {
   const token = 'kX9vT2qLm8RzW4pY';
   const readToken = 'aX9vT2qLm8RzW4pZ';

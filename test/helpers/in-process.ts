@@ -16,6 +16,8 @@ export interface InProcess {
 export interface InProcessOptions {
   readonly env: Readonly<Record<string, string>>;
   readonly cwd: string;
+  /** What every write to stdout fails with. */
+  readonly outputError?: string;
 }
 
 /** A command that was started within this process. */
@@ -34,11 +36,11 @@ export interface RunningInProcess {
  * signals from a stand-in, so any number of commands run side by side. Nothing here is like a process where Node itself reads the environment (NODE_OPTIONS,
  * TZ, FORCE_COLOR), where a command ends with work still open, or where an error is thrown that nobody catches.
  */
-export function startInProcess(args: readonly string[], { env, cwd }: InProcessOptions): RunningInProcess {
+export function startInProcess(args: readonly string[], { env, cwd, outputError }: InProcessOptions): RunningInProcess {
   declareSecrets(env);
   const what = `leadmirror ${args.join(' ')}`;
   record({ kind: 'command', what, text: what });
-  const [stdin, stdout, stderr] = [new PassThrough(), new Collector(), new Collector()];
+  const [stdin, stdout, stderr] = [new PassThrough(), new Collector(outputError), new Collector()];
   const said = new EventEmitter();
   for (const output of [stdout, stderr]) output.onText = () => said.emit('text');
   const proc = Object.assign(new EventEmitter(), {
@@ -93,8 +95,18 @@ export async function runInProcess(
 class Collector extends Writable {
   text = '';
   onText: () => void = () => {};
+  readonly #error: string | undefined;
 
-  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
+  constructor(error?: string) {
+    super();
+    this.#error = error;
+  }
+
+  override _write(chunk: Buffer, _encoding: string, done: (error?: Error) => void): void {
+    if (this.#error !== undefined) {
+      done(Object.assign(new Error(this.#error), { code: this.#error }));
+      return;
+    }
     this.text += chunk.toString();
     this.onText();
     done();
