@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
+import { cleanUp } from '../../src/app/clean-up.ts';
 import { erasureTargets } from '../../src/app/erase-person.ts';
 import { verifySelected } from '../../src/app/verify-streams.ts';
 import { refreshReporting } from '../../src/store/reports/refresh.ts';
@@ -6,7 +7,7 @@ import type { Pass, RetentionRule } from '../../src/stream.ts';
 import { applyRetention, type RetentionOptions, type RetentionParts } from '../../src/sync/privacy/retain.ts';
 import { unheardLogger } from '../helpers/unheard-logger.ts';
 import { type BothProducts, quarantine, setupBoth } from './both-products.ts';
-import { erasePerson, query, searchDump } from './support.ts';
+import { backUp, erasePerson, openApp, query, searchDump } from './support.ts';
 
 const never = new AbortController().signal;
 const LEADS: RetentionRule = { stream: 'tiledesk.leads', since: 'last_contact', after: '60 days', do: 'erase' };
@@ -81,7 +82,73 @@ function dueAddresses(all: readonly Person[]): string[] {
 const found = async (addresses: readonly string[]) =>
   (await searchDump(setup.database.url, addresses)).filter((text) => !text.startsWith('tilkee.'));
 
+/** Names, addresses, numbers and what was written, of the persons whose time is over and of no other one. */
+async function textsOf(ids: readonly string[]): Promise<string[]> {
+  const [row] = await query<{ own: (string | null)[]; others: string }>(
+    setup.database.url,
+    `with due as (select l.*, array[l.id, l.lead_id] as keys from tiledesk.leads l where l.id = any($1)),
+      keys as (select unnest(keys) as key from due),
+      asked as (select * from tiledesk.requests where lead_id in (select key from keys)),
+      links as (select * from tilkee.tokens where external_id in (select key from keys))
+    select array(
+        select unnest(array[email, phone, fullname]) from due union select first_text from asked
+        union select text from tiledesk.messages where request_id in (select request_id from asked) union select name from links
+      ) as own, lower(concat(
+        (select string_agg(l::text, ' ') from tiledesk.leads l where not l.id = any($1)),
+        (select string_agg(r::text, ' ') from tiledesk.requests r where id not in (select id from asked)),
+        (select string_agg(m::text, ' ') from tiledesk.messages m where request_id not in (select request_id from asked)),
+        (select string_agg(u::text, ' ') from tiledesk.project_users u where uuid_user is null or uuid_user not in (select key from keys)),
+        (select string_agg(t::text, ' ') from tilkee.tokens t where id not in (select id from links)),
+        (select string_agg(c::text, ' ') from tilkee.connexions c where token_id is null or token_id not in (select id from links)),
+        (select string_agg(u::text, ' ') from tilkee.users u), (select string_agg(p::text, ' ') from tilkee.projects p), (select string_agg(i::text, ' ') from tilkee.items i),
+        (select string_agg(d::text, ' ') from tiledesk.departments d)
+      )) as others`,
+    [ids],
+  );
+  const texts = row?.own.flatMap((text) => (text !== null && text.length > 7 && !/[%_\\"\n]/.test(text) ? [text] : []));
+  return texts?.filter((text) => !row?.others.includes(text.toLowerCase())) ?? [];
+}
+
 describe('retention by last contact', () => {
+  it('leaves no text of a person in any schema, and applies again by itself after a restored backup', async () => {
+    const streams = 'tiledesk.leads,tiledesk.requests';
+    const rules = 'tiledesk.leads last_contact 60 days erase';
+    setup = await setupBoth({
+      seed: 5,
+      env: { SYNC_HISTORY_STREAMS: streams, SYNC_FEED_STREAMS: streams, PRIVACY_RETENTION: rules },
+    });
+    const { app, database, tiledesk, env } = setup;
+    await setup.syncAll();
+    const ids = dueIds(await people());
+    const old = Date.now() - 100 * 86_400_000;
+    for (const [n, lead] of ids.entries()) {
+      tiledesk.data.insertRequest({ lead, first_text: `invented question ${n} of the past` }, old);
+      tiledesk.data.editLead(lead, { company: `Invented Company ${n}` });
+    }
+    await run('reconcile');
+    await quarantine(database.url, ids);
+    await refreshReporting(app.database);
+    const texts = [...(await textsOf(ids)), 'Invented Company'];
+    expect(texts.length).toBeGreaterThan(2 * ids.length);
+    const schemas = (found: readonly string[]) => [...new Set(found.map((text) => text.split(':', 1)[0]))].sort();
+    expect(schemas(await searchDump(database.url, texts))).toEqual(
+      expect.arrayContaining(['reporting.people', 'tiledesk.leads_history', 'tiledesk.requests', 'tilkee.tokens']),
+    );
+    const backup = await backUp(setup);
+
+    for (const [url, open] of [
+      [database.url, async () => app],
+      [backup.url, () => openApp({ ...env, DATABASE_URL: backup.url })],
+    ] as const) {
+      const own = await open();
+      expect(await cleanUp(own, { logger: unheardLogger(), signal: never })).toBe(false);
+      await refreshReporting(own.database);
+      expect(await searchDump(url, texts)).toEqual([]);
+      if (own !== app) await own.close();
+    }
+    await backup.drop();
+  });
+
   it('erases persons without contact and what belongs to them, and no pass brings them back', async () => {
     setup = await setupBoth({ seed: 5, env: { SYNC_HISTORY_STREAMS: 'tiledesk.leads' } });
     await setup.syncAll();
