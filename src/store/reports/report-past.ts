@@ -34,7 +34,8 @@ export async function readPast(
   const history = await prisma.syncHistory.findUnique({ where: { stream: 'tiledesk.requests' } });
   if (history === null || history.off_since !== null) return null;
   const ask = async (tx: Prisma.TransactionClient): Promise<PastFigures> => {
-    await tx.$queryRaw`select set_config('statement_timeout', ${String(limitMs)}, true)`;
+    // Compiling took 11 s of 25 s on a server with JIT (Postgres 15, 300,000 versions).
+    await tx.$queryRaw`select set_config('statement_timeout', ${String(limitMs)}, true), set_config('jit', 'off', true)`;
     return {
       backlog: await readBacklog(tx, query, history.on_since),
       closings: await readClosings(tx, query, history.on_since),
