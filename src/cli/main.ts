@@ -1,4 +1,4 @@
-import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { Argument, Command, CommanderError, Help, InvalidArgumentError, Option } from 'commander';
 import type { QueuedPass } from '../stream.ts';
 import { readVersion } from '../version.ts';
 import type { CommandProcess } from './command.ts';
@@ -51,13 +51,20 @@ export function createProgram(proc: CommandProcess = process): Command {
       getOutHelpWidth: () => proc.stdout.columns,
       getErrHelpWidth: () => proc.stderr.columns,
     })
+    // Every command has options; without "[options]" a line has room at 80 columns.
+    .configureHelp({
+      subcommandTerm: (command) => new Help().subcommandTerm(command).replace(' [options]', ''),
+    })
     // What stands behind a command is that command's, also where `report` and `report refresh` have options of one name.
     .enablePositionalOptions()
     .addHelpText(
       'after',
       `
-Settings come from the environment, .env and leadmirror.yaml; see docs/configuration.md. Nothing set up yet? Try: leadmirror demo, then leadmirror init
-Exit codes: 0 done, 1 a stream failed, is blocked or has to wait, 2 usage or configuration, 3 verify found differences, 130 stopped by a signal.`,
+Settings come from the environment, .env and leadmirror.yaml; see
+docs/configuration.md. Nothing set up yet? Try: leadmirror demo, then
+leadmirror init
+Exit codes: 0 done, 1 a stream failed, is blocked or has to wait, 2 usage or
+configuration, 3 verify found differences, 130 stopped by a signal.`,
     );
 
   const add = (name: string, description: string): Command => program.command(name).description(description);

@@ -38,6 +38,7 @@ describe('help', () => {
     const { code, stdout, stderr } = await cli.runProcess(['--help']);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     for (const command of COMMANDS) expect(stdout).toMatch(new RegExp(`^  ${command}\\b.* {2}\\S`, 'm'));
+    expect(stdout.split('\n').filter((line) => line.length > 80)).toEqual([]);
     expect(stdout).toContain('leadmirror demo');
     expect(stdout).toContain('Exit codes: 0 done, 1 ');
   });
