@@ -235,11 +235,13 @@ function viewNotices(streams: readonly StreamFacts[], { width }: Screen): string
 function viewSchedule({ streams, processes }: StatusShown, { width }: Screen, nowMs: number): string[] {
   const at = earliest(streams.flatMap(({ next_runs }) => next_runs.map((run) => run.at)));
   const next =
-    at === null
-      ? 'Nothing is scheduled.'
-      : `Next scheduled run ${formatUntil(at, nowMs)} (${at.toISOString()}), while the daemon (leadmirror start) is running.`;
+    at === null ? 'Nothing is scheduled.' : `Next scheduled run ${formatUntil(at, nowMs)} (${at.toISOString()}).`;
+  const isRunning = processes.some(({ is_alive }) => is_alive);
   const daemon = describeProcesses(processes);
-  return [...wrap(next, width), ...(daemon === null ? [] : wrap(`Daemon: ${daemon}`, width))];
+  return [
+    ...wrap(isRunning ? next : 'No daemon is running; leadmirror start or leadmirror sync reads what is new.', width),
+    ...(daemon === null ? [] : wrap(`Daemon: ${daemon}`, width)),
+  ];
 }
 
 /** `count, 10 min ago`: what showed last that the mirror is complete. */

@@ -7,6 +7,7 @@ import { viewStatus } from '../../src/cli/status-view.ts';
 import { type Screen, wrap } from '../../src/cli/terminal.ts';
 import { nextStep } from '../../src/ops/next-step.ts';
 import type { StreamFacts } from '../../src/ops/status-document.ts';
+import type { ProcessRecord } from '../../src/store/engine/processes.ts';
 import type { RunRecord } from '../../src/store/engine/runs.ts';
 import type { StreamState } from '../../src/store/reports/status.ts';
 
@@ -57,7 +58,17 @@ function stream(name: string, state: StreamState, overrides: Partial<StreamFacts
   };
 }
 
-function view(streams: readonly StreamFacts[], on: Screen, isWhole = false): string[] {
+const DAEMON: ProcessRecord = {
+  ...{ id: 'd', host: 'mirror-1', pid: 7, roles: ['scheduler', 'worker'], version: '0.1.0', running_runs: 0 },
+  ...{ started_at: ago(900), beat_at: ago(5), is_leading: true, queue_ok: true, config_hash: null, is_alive: true },
+};
+
+function view(
+  streams: readonly StreamFacts[],
+  on: Screen,
+  isWhole = false,
+  processes: readonly ProcessRecord[] = [],
+): string[] {
   const ids = [...new Set(streams.map(({ connection_id }) => connection_id))];
   const count = (state: StreamState) => streams.filter((one) => one.state === state).length;
   const states = ['blocked', 'partial', 'stale', 'never', 'syncing', 'paused', 'fresh'] as const;
@@ -70,7 +81,7 @@ function view(streams: readonly StreamFacts[], on: Screen, isWhole = false): str
     credential: null,
   }));
   return viewStatus(
-    { streams, connections, processes: [], summary: { streams: streams.length, worst: null, by_state } },
+    { streams, connections, processes, summary: { streams: streams.length, worst: null, by_state } },
     on,
     { nowMs: NOW, isWhole },
   );
@@ -120,7 +131,7 @@ describe('status on a screen', () => {
   });
 
   it('names each account once, shows what runs, and the next run', () => {
-    const lines = view(MANY, screen(80));
+    const lines = view(MANY, screen(80), false, [DAEMON]);
     expect(lines.filter((line) => line === SHOP || line === 'tilkee:default')).toHaveLength(2);
     expect(lines[0]).toBe('2 connections: 2 blocked, 1 partial, 1 syncing, 1 fresh');
     expect(lines.find((line) => line.includes('reconcile  █'))).toMatch(
@@ -128,6 +139,12 @@ describe('status on a screen', () => {
     );
     expect(lines.join(' ')).toMatch(/Next scheduled run in 90 s \(2026-01-02T12:01:30\.000Z\)/);
     expect(lines.join('\n')).toMatch(/tiledesk\.departments +fresh +1,234,567 +75 s ago +in 90 s +2 h ago, 99 %/);
+  });
+
+  it.each([[[]], [[{ ...DAEMON, is_alive: false }]]])('promises no next run where no daemon is alive', (processes) => {
+    const text = view(MANY, screen(80), false, processes).join(' ');
+    expect(text).toContain('No daemon is running; leadmirror start or leadmirror sync');
+    expect(text).not.toContain('Next scheduled run');
   });
 
   it('shows how often a stream is read where that follows what changes', () => {
