@@ -1,4 +1,5 @@
 import type { PrismaClient } from '../../generated/prisma/client.ts';
+import { createMarkHash, type MarkHash } from './mark-hash.ts';
 import { HASH_BYTES, hashMark, type Mark } from './marks.ts';
 
 /** What an account must not bring back, as it was read after the epoch of the run's checkpoint. */
@@ -22,19 +23,35 @@ export interface RowName {
   readonly id: string;
 }
 
+const NUMBERS = HASH_BYTES / 4;
+
 export class StoredSuppressions implements Suppressions {
   readonly #prisma: PrismaClient;
   readonly #connectionId: string;
   readonly #key: Buffer;
   readonly erasedTexts: ErasedTexts | null;
-  /** Hashes in order, one behind the other: 16 bytes of memory each, where a set takes 53. */
-  readonly #hashes: Buffer;
+  /** Hashes in order, four numbers each: 16 bytes of memory, where a set takes 53. */
+  readonly #hashes: Int32Array;
+  /** Where the hashes begin whose first bits are the index in this list: one each, as a rule. */
+  readonly #starts: Uint32Array;
+  readonly #shift: number;
+  readonly #hash: MarkHash;
 
   constructor(prisma: PrismaClient, { connectionId, key, hashes, erasedTexts = null }: SuppressionParts) {
     this.#prisma = prisma;
     this.#connectionId = connectionId;
     this.#key = key;
-    this.#hashes = hashes;
+    this.#hash = createMarkHash(key);
+    const count = hashes.length / HASH_BYTES;
+    const bits = Math.max(1, Math.ceil(Math.log2(count + 1)));
+    this.#shift = 32 - bits;
+    this.#hashes = new Int32Array(count * NUMBERS);
+    for (let at = 0; at < this.#hashes.length; at += 1) this.#hashes[at] = hashes.readInt32BE(at * 4);
+    this.#starts = new Uint32Array(2 ** bits + 1);
+    for (let n = 0, at = 0; n < this.#starts.length; n += 1) {
+      while (at < count && (this.#hashes[at * NUMBERS] as number) >>> this.#shift < n) at += 1;
+      this.#starts[n] = at;
+    }
     this.erasedTexts = erasedTexts;
   }
 
@@ -43,15 +60,13 @@ export class StoredSuppressions implements Suppressions {
   }
 
   has(mark: Mark): boolean {
-    const hash = hashMark(this.#key, mark);
-    let [low, high] = [0, this.#hashes.length / HASH_BYTES];
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      const at = middle * HASH_BYTES;
-      const order = this.#hashes.compare(hash, 0, HASH_BYTES, at, at + HASH_BYTES);
-      if (order === 0) return true;
-      if (order < 0) low = middle + 1;
-      else high = middle;
+    const hash = this.#hash(mark);
+    const bits = (hash[0] as number) >>> this.#shift;
+    const end = (this.#starts[bits + 1] as number) * NUMBERS;
+    const all = this.#hashes;
+    for (let at = (this.#starts[bits] as number) * NUMBERS; at < end; at += NUMBERS) {
+      if (all[at] !== hash[0] || all[at + 1] !== hash[1]) continue;
+      if (all[at + 2] === hash[2] && all[at + 3] === hash[3]) return true;
     }
     return false;
   }
