@@ -149,6 +149,12 @@ const ANSWERS: Readonly<Record<number, readonly unknown[]>> = {
   ],
   27: [{ name: 'Franco', email: 'franco@example.com', first_seen_at: '2026-03-15T10:00:00+00:00' }],
   28: [],
+  29: [
+    {
+      ...{ request_id: 'c2', sender: 'Anna', created_at: '2026-03-03T10:00:00+00:00' },
+      text: 'The INVOICE came too late.',
+    },
+  ],
 };
 
 let setup: ReportingSetup;
@@ -167,6 +173,11 @@ beforeAll(async () => {
   await setup.sync('incremental');
   await setup.sync('reconcile');
   await setup.refresh();
+  await setup.client.query(`
+    insert into tiledesk.messages (connection_id, id, request_id, sender_fullname, text, created_at, deleted_at, raw, content_hash, run_id)
+    select 'tiledesk:x', g::text, 'c' || g, 'Anna', text, '2026-03-03 10:00Z', case g when 5 then now() end, '{}', g::text, 1
+    from unnest(array['Too late!', 'The INVOICE came too late.', 'late, too: the invoice', 'invoice too late, reminder', 'invoice too late'])
+      with ordinality as m (text, g)`);
 }, 120_000);
 afterAll(() => setup?.close());
 
@@ -302,7 +313,7 @@ describe('docs/sql.md', () => {
 
   it('has an answer to each question', () => {
     expect(recipes.map(({ number }) => number)).toEqual(Object.keys(ANSWERS).map(Number));
-    expect(recipes).toHaveLength(28);
+    expect(recipes).toHaveLength(29);
   });
 
   it.each(recipes.map(({ number, question, sql }) => [number, question, sql] as const))(
@@ -325,6 +336,8 @@ describe('on a mirror of fifty thousand requests', () => {
       select 'tilkee:large', g::text, 'Person', now() - g * interval '1 hour', '{}', md5(g::text), 1 from generate_series(1, 9000) g;
       insert into tilkee.connexions (connection_id, id, token_id, access_date, created_at, raw, content_hash, run_id)
       select 'tilkee:large', g::text, g::text, now() - g * interval '1 hour', now(), '{}', md5(g::text), 1 from generate_series(1, 9000) g;
+      insert into tiledesk.messages (connection_id, id, request_id, text, created_at, raw, content_hash, run_id)
+      select 'tiledesk:large', g::text, 'q' || g, 'word' || g || ' and more of it', now(), '{}', md5(g::text), 1 from generate_series(1, 50000) g;
       analyze`);
     await setup.refresh();
     await setup.client.query('analyze');
@@ -348,10 +361,20 @@ describe('on a mirror of fifty thousand requests', () => {
         'tokens',
         'connexions',
         'users',
+        'messages',
       ];
       expect(scans.filter((table) => mirrored.includes(String(table)))).toEqual([]);
     },
   );
+
+  it('a text too long for the index of words is written all the same', async () => {
+    await setup.client.query(`
+      insert into tiledesk.messages (connection_id, id, text, raw, content_hash, run_id)
+      select 'tiledesk:large', 'long', string_agg(chr(40000 + g % 9000) || g, ' '), '{}', 'long', 1 from generate_series(1, 400000) g`);
+    expect(
+      await setup.rows("select length(text) > 2000000 as is_long from tiledesk.messages where id = 'long'"),
+    ).toEqual([{ is_long: true }]);
+  });
 
   it('what is left of an erased person is in the counts, and is no person', async () => {
     const counts = () =>

@@ -64,9 +64,9 @@ async function catalog(client: pg.Client, schemas: readonly string[]): Promise<{
       where ${ours} and c.relkind = 'r' order by 1`),
     constraints: await ask(`select concat_ws(' ', n.nspname, c.relname, k.conname, pg_get_constraintdef(k.oid)) as line
       from pg_namespace n, pg_class c join pg_constraint k on k.conrelid = c.oid where ${ours} order by 1`),
-    // Prisma's schema has no way to say that an index is partial.
+    // Prisma's schema has no way to say that an index is partial, or on an expression.
     indexes: await ask(`select pg_get_indexdef(i.indexrelid) as line
-      from pg_namespace n, pg_class c join pg_index i on i.indrelid = c.oid where ${ours} and i.indpred is null order by 1`),
+      from pg_namespace n, pg_class c join pg_index i on i.indrelid = c.oid where ${ours} and i.indpred is null and i.indexprs is null order by 1`),
   };
 }
 
