@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { DatabaseError } from '../../errors.ts';
 import { listOpenQuarantine, listQuarantineReasons } from '../../store/engine/quarantine.ts';
 import { databaseError } from '../../store/faults.ts';
-import { readCatalog } from '../../store/reports/catalog.ts';
+import { readRelations } from '../../store/relations.ts';
 import { findRuns, readHours } from '../../store/reports/run-history.ts';
 import type { StreamState } from '../../store/reports/status.ts';
 import type { AssetUrls } from '../assets.ts';
@@ -140,7 +140,10 @@ export function addPages(
   server.get('/data', async (request, reply) => {
     const { streams } = await live.current();
     const mirrored = new Set(streams.map(({ stream }) => stream.split('.', 1)[0] ?? ''));
-    const tables = await readCatalog(prisma, ['reporting', ...mirrored]);
+    const all = await readRelations(prisma, ['reporting', ...mirrored, 'sync']);
+    const tables = all.filter(
+      ({ name, kind, isPartition }) => kind !== 'materialized view' && !isPartition && !name.startsWith('_prisma'),
+    );
     const main = dataPage({ tables, streams, recipes }, Date.now());
     return show(request, reply, { tab: 'data', title: 'Data', main });
   });

@@ -1,5 +1,5 @@
 import { groupBy } from '../../group-by.ts';
-import type { CatalogTable } from '../../store/reports/catalog.ts';
+import type { Relation } from '../../store/relations.ts';
 import type { Recipe } from '../recipes.ts';
 import { type StreamFacts, urgencyOf } from '../status-document.ts';
 import { ago, counted, elementId } from './format.ts';
@@ -8,7 +8,7 @@ import { stateChip } from './state.ts';
 import { table } from './table.ts';
 
 interface DataPage {
-  readonly tables: readonly CatalogTable[];
+  readonly tables: readonly Relation[];
   readonly streams: readonly StreamFacts[];
   readonly recipes: readonly Recipe[];
 }
@@ -28,13 +28,9 @@ ${[...groupBy(tables, ({ schema }) => schema)].map(
 )}`;
 }
 
-function tableBox(
-  { schema, name, isView, comment, columns }: CatalogTable,
-  streams: readonly StreamFacts[],
-  nowMs: number,
-) {
+function tableBox({ schema, name, kind, comment, columns }: Relation, streams: readonly StreamFacts[], nowMs: number) {
   return html`<details class="entry" id="${elementId('t', schema, name)}">
-<summary><code>${schema}.${name}</code> <small class="soft">${isView ? 'view' : 'table'}, ${counted(columns.length, 'column')}</small></summary>
+<summary><code>${schema}.${name}</code> <small class="soft">${kind === 'view' ? 'view' : 'table'}, ${counted(columns.length, 'column')}</small></summary>
 ${comment === null ? null : html`<p>${comment}</p>`}
 ${freshnessOf(streams, nowMs)}
 ${table({

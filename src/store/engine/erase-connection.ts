@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Prisma, PrismaClient } from '../../generated/prisma/client.ts';
 import { databaseNow } from '../database-time.ts';
-import { quoteName } from '../mirror/table-sql.ts';
+import { tableName } from '../mirror/table-sql.ts';
+import { hasColumn, type Relation, readRelations } from '../relations.ts';
 import { removeKeptConnection } from './connections.ts';
 import { cancelRuns, pauseStream } from './control.ts';
 import { readConnectionsElsewhere } from './processes.ts';
@@ -44,8 +45,10 @@ export async function eraseRows(prisma: PrismaClient, id: string, signal: AbortS
   const erased: ErasedRows = {};
   for (let isClean = false; !isClean; ) {
     isClean = true;
-    for (const { schema, name, isFeed } of await tablesWithConnections(prisma, id)) {
-      const table = `${quoteName(schema)}.${quoteName(name)}`;
+    for (const relation of await tablesWithConnections(prisma, id)) {
+      const { schema, name } = relation;
+      const table = tableName(relation);
+      const isFeed = schema === 'sync' && name.startsWith('changes_');
       const statement = `with cause as materialized (select set_config('leadmirror.cause', 'erasure', true))
         delete from ${table} where ctid = any(array(select ctid from ${table}, cause where connection_id = $1${isFeed ? " and op <> 'e'" : ''} limit ${ROWS}))`;
       for (let count = ROWS; count === ROWS; ) {
@@ -62,17 +65,13 @@ export async function eraseRows(prisma: PrismaClient, id: string, signal: AbortS
 }
 
 /** Leaves of partitioned tables, not their roots: a row is deleted by its position. */
-function tablesWithConnections(
-  prisma: PrismaClient,
-  id: string,
-): Promise<{ schema: string; name: string; isFeed: boolean }[]> {
-  return prisma.$queryRaw`
-    select n.nspname as schema, c.relname as name, n.nspname = 'sync' and c.relname like 'changes\\_%' as "isFeed"
-    from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_attribute a on a.attrelid = c.oid
-    where c.relkind = 'r' and a.attname = 'connection_id' and not a.attisdropped and n.nspname || '.' || c.relname <> all(${KEPT})
-      and (n.nspname in ('tiledesk', 'tilkee', 'reporting', 'sync')
-        or n.nspname in (select split_part(s.stream, '.', 1) from sync.streams s where s.connection_id = ${id}))
-    order by n.nspname = 'sync', n.nspname, c.relname`;
+async function tablesWithConnections(prisma: PrismaClient, id: string): Promise<Relation[]> {
+  const streams = await prisma.syncStream.findMany({ where: { connection_id: id }, select: { stream: true } });
+  const own = streams.map(({ stream }) => stream.split('.', 1)[0] ?? '');
+  const relations = await readRelations(prisma, [...new Set(['reporting', 'tiledesk', 'tilkee', ...own, 'sync'])]);
+  return relations.filter(
+    (one) => one.kind === 'table' && hasColumn(one, 'connection_id') && !KEPT.includes(`${one.schema}.${one.name}`),
+  );
 }
 
 /** Whether another living process still has the account in its configuration: it could begin to mirror it again. */

@@ -2,6 +2,7 @@ import type { PrismaClient } from '../../generated/prisma/client.ts';
 import type { Row, TableSpec } from '../../stream.ts';
 import { bindBytes } from '../driver-adapter.ts';
 import { encodeRows } from './page-json.ts';
+import { selectRows } from './select-rows.ts';
 import { differs, recordsetOf, tableName } from './table-sql.ts';
 
 /** How a row of the mirror differs from the upstream's. */
@@ -48,13 +49,8 @@ export async function writtenSince(
   prisma: PrismaClient,
   { connectionId, table, ids, since }: Omit<Comparison, 'rows' | 'byContent'> & { readonly ids: readonly string[] },
 ): Promise<readonly string[]> {
-  const rows = await prisma.$queryRawUnsafe<{ id: string }[]>(
-    `select id from ${tableName(table)}
-      where connection_id = $1 and id = any($2::text[]) and synced_at >= $3::timestamptz`,
-    connectionId,
-    ids,
-    since,
-  );
+  const where = { connection_id: connectionId, id: { in: ids }, synced_at: { gte: since } };
+  const rows = await selectRows<{ id: string }>(prisma, table, { select: { id: 'id' }, where });
   return rows.map(({ id }) => id);
 }
 

@@ -5,6 +5,7 @@ import { addMs, databaseNow } from '../database-time.ts';
 import type { StreamKey } from '../engine/streams.ts';
 import { isBackfillComplete } from '../engine/watermarks.ts';
 import { readAsOf } from '../reports/status.ts';
+import { selectRows } from './select-rows.ts';
 import { quoteName, tableName } from './table-sql.ts';
 
 /**
@@ -17,11 +18,15 @@ export async function readMirroredIds(
 ): Promise<readonly string[] | null> {
   if (!(await isBackfillComplete(prisma, { connectionId, stream }))) return null;
   const [schema = '', name = ''] = stream.split('.');
-  const rows = await prisma.$queryRawUnsafe<{ id: string }[]>(
-    `select id from ${tableName({ schema, name })} where connection_id = $1 and deleted_at is null and erased_at is null
-      order by created_at desc nulls last, id desc limit $2::bigint`,
-    connectionId,
-    limit ?? null,
+  const rows = await selectRows<{ id: string }>(
+    prisma,
+    { schema, name },
+    {
+      select: { id: 'id' },
+      where: { connection_id: connectionId, deleted_at: null, erased_at: null },
+      orderBy: 'newest first',
+      limit,
+    },
   );
   return rows.map(({ id }) => id);
 }
@@ -91,11 +96,10 @@ export async function readIdsWhere(
   { column, values }: { readonly column: string; readonly values: readonly string[] },
 ): Promise<readonly string[]> {
   if (values.length === 0) return [];
-  const rows = await prisma.$queryRawUnsafe<{ id: string }[]>(
-    `select id from ${tableName(table)}
-      where connection_id = $1 and ${quoteName(column)} = any($2::text[]) and deleted_at is null order by id`,
-    connectionId,
-    values,
-  );
+  const rows = await selectRows<{ id: string }>(prisma, table, {
+    select: { id: 'id' },
+    where: { connection_id: connectionId, [column]: { in: values }, deleted_at: null },
+    orderBy: ['id'],
+  });
   return rows.map(({ id }) => id);
 }

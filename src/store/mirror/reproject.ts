@@ -2,6 +2,7 @@ import type { PrismaClient } from '../../generated/prisma/client.ts';
 import type { Row, TableSpec } from '../../stream.ts';
 import { bindBytes } from '../driver-adapter.ts';
 import { encodeRows } from './page-json.ts';
+import { selectCount, selectRows } from './select-rows.ts';
 import { differs, quoteName, recordsetOf, tableName } from './table-sql.ts';
 
 interface StoredRecord {
@@ -17,25 +18,26 @@ export function readStoredRecords(
   { connectionId, table }: { readonly connectionId: string; readonly table: TableSpec },
   { after, limit }: { readonly after: string; readonly limit: number },
 ): Promise<StoredRecord[]> {
-  return prisma.$queryRawUnsafe<StoredRecord[]>(
-    `select id, content_hash, raw::text as raw from ${tableName(table)}
-      where connection_id = $1 and id > $2 and erased_at is null order by id limit $3::bigint`,
-    connectionId,
-    after,
-    limit,
-  );
+  const where = { connection_id: connectionId, id: { gt: after }, erased_at: null };
+  return selectRows(prisma, table, { select: STORED, where, orderBy: ['id'], limit });
 }
 
-export async function countStoredRecords(
+/** The stored records of these rows by id. */
+export function readRecords(
+  prisma: PrismaClient,
+  table: TableSpec,
+  { connectionId, ids }: { readonly connectionId: string; readonly ids: readonly string[] },
+): Promise<StoredRecord[]> {
+  const where = { connection_id: connectionId, id: { in: ids }, erased_at: null };
+  return selectRows(prisma, table, { select: STORED, where, orderBy: ['id'] });
+}
+
+const STORED = { id: 'id', content_hash: 'content_hash', raw: { text: 'raw' } };
+
+export const countStoredRecords = (
   prisma: PrismaClient,
   { connectionId, table }: { readonly connectionId: string; readonly table: TableSpec },
-): Promise<number> {
-  const [row] = await prisma.$queryRawUnsafe<{ count: number }[]>(
-    `select count(*)::int as count from ${tableName(table)} where connection_id = $1 and erased_at is null`,
-    connectionId,
-  );
-  return row?.count ?? 0;
-}
+): Promise<number> => selectCount(prisma, table, { connection_id: connectionId, erased_at: null });
 
 /** A row as it is derived now, and the content that it was derived from. */
 export interface DerivedRow {

@@ -14,10 +14,7 @@ export interface SuspectQuery {
 }
 
 export async function countSuspects(prisma: PrismaClient, query: SuspectQuery): Promise<number> {
-  const [row] = await prisma.$queryRawUnsafe<{ count: number }[]>(
-    `select count(*)::int as count ${suspectsOf(query)}`,
-    ...parameters(query),
-  );
+  const [row] = await askForSuspects<{ count: number }>(prisma, query, null);
   return row?.count ?? 0;
 }
 
@@ -25,15 +22,24 @@ export async function countSuspects(prisma: PrismaClient, query: SuspectQuery): 
 export async function readSuspects(
   prisma: PrismaClient,
   query: SuspectQuery,
-  { after, limit }: { after: string; limit: number },
+  page: SuspectPage,
 ): Promise<readonly MirroredRow[]> {
-  const rows = await prisma.$queryRawUnsafe<{ row: MirroredRow }[]>(
-    `select to_jsonb(t) - 'raw' as row ${suspectsOf(query)} and t.id > $7 order by t.id limit $8`,
-    ...parameters(query),
-    after,
-    limit,
-  );
+  const rows = await askForSuspects<{ row: MirroredRow }>(prisma, query, page);
   return rows.map(({ row }) => row);
+}
+
+interface SuspectPage {
+  readonly after: string;
+  readonly limit: number;
+}
+
+/** `page` null: how many. */
+function askForSuspects<T>(prisma: PrismaClient, query: SuspectQuery, page: SuspectPage | null): Promise<T[]> {
+  const field = page === null ? 'count(*)::int as count' : `to_jsonb(t) - 'raw' as row`;
+  const rest = page === null ? '' : 'and t.id > $7 order by t.id limit $8';
+  const behind = page === null ? [] : [page.after, page.limit];
+  const sql = `select ${field} ${suspectsOf(query)} ${rest}`;
+  return prisma.$queryRawUnsafe<T[]>(sql, ...parameters(query), ...behind);
 }
 
 /** Some alive rows that the walk saw: the answers about them show whether the upstream can be asked. */

@@ -6,7 +6,7 @@ import type { QuarantineEntry } from '../engine/quarantine.ts';
 import { isRefusedContent } from '../faults.ts';
 import { encodeRows } from './page-json.ts';
 import { upsertSql } from './pages.ts';
-import { tableName } from './table-sql.ts';
+import { selectCount } from './select-rows.ts';
 
 /** `written`: this record or a newer one is stored. `gone`: it vanished upstream. `closed`: another was faster. */
 type RetryOutcome = 'written' | 'gone' | 'refused' | 'closed';
@@ -50,12 +50,6 @@ async function wasMarkedSince(
   table: TableSpec,
   id: string,
 ): Promise<boolean> {
-  const found = await tx.$queryRawUnsafe<unknown[]>(
-    `select 1 from ${tableName(table)}
-      where connection_id = $1 and id = $2 and deleted_at is not null and synced_at > $3::timestamptz`,
-    connection_id,
-    id,
-    last_seen_at,
-  );
-  return found.length > 0;
+  const where = { connection_id, id, deleted_at: { not: null }, synced_at: { gt: last_seen_at } };
+  return (await selectCount(tx, table, where)) > 0;
 }

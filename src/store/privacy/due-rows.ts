@@ -1,7 +1,8 @@
 import type { Prisma, PrismaClient } from '../../generated/prisma/client.ts';
 import type { RetentionRule, TableSpec } from '../../stream.ts';
+import { databaseNow } from '../database-time.ts';
+import { type Reader, selectBatches, selectRows, textOf } from '../mirror/select-rows.ts';
 import { quoteName, tableName } from '../mirror/table-sql.ts';
-import { expressionOf, type Reader } from './person-rows.ts';
 
 /** The statements of retention. Each is about one table of one account. */
 
@@ -13,10 +14,7 @@ export interface AgedRow {
 }
 
 /** What is older has been kept for long enough. Months are those of the calendar, as Postgres counts them. */
-export async function readHorizon(prisma: PrismaClient, after: string): Promise<Date> {
-  const [row] = await prisma.$queryRaw<{ at: Date }[]>`select clock_timestamp() - ${after}::interval as at`;
-  return row?.at ?? new Date(0);
-}
+export const readHorizon = (prisma: PrismaClient, after: string): Promise<Date> => databaseNow(prisma, after);
 
 const TIMES: Readonly<Record<RetentionRule['since'], string>> = {
   created: 'created_at',
@@ -29,24 +27,17 @@ interface AgedQuery {
   readonly connectionId: string;
   readonly since: RetentionRule['since'];
   readonly before: Date;
-  /** The id that the last batch ended with. */
-  readonly after: string;
   readonly limit: number;
 }
 
 /** Rows that were not erased and whose time is before this, by id. A row without that time has no age. */
-export function readAgedRows(
-  db: Reader,
-  table: TableSpec,
-  { connectionId, since, before, after, limit }: AgedQuery,
-): Promise<AgedRow[]> {
-  const keys = (table.personal?.keys ?? []).map(expressionOf);
-  const at = `t.${quoteName(TIMES[since])}`;
-  return db.$queryRawUnsafe<AgedRow[]>(
-    `select t.id, array_remove(array[${keys.join(', ')}]::text[], null) as keys, ${at} as at from ${tableName(table)} t
-      where t.connection_id = $1 and t.id > $2 and t.erased_at is null and ${at} < $3::timestamptz order by t.id limit $4::int`,
-    ...[connectionId, after, before, limit],
-  );
+export function selectAgedRows(db: Reader, table: TableSpec, { connectionId, since, before, limit }: AgedQuery) {
+  const at = TIMES[since];
+  return selectBatches<AgedRow>(db, table, {
+    select: { id: 'id', keys: { texts: table.personal?.keys ?? [] }, at },
+    where: { connection_id: connectionId, erased_at: null, [at]: { lt: before } },
+    limit,
+  });
 }
 
 interface ReferenceQuery {
@@ -62,8 +53,8 @@ export function readNewest(
   { connectionId, path, ids, at }: ReferenceQuery & { readonly at: string },
 ): Promise<{ readonly id: string; readonly at: Date | null }[]> {
   return db.$queryRawUnsafe(
-    `select ${expressionOf(path)} as id, max(t.${quoteName(at)}) as at from ${tableName(table)} t
-      where t.connection_id = $1 and ${expressionOf(path)} = any($2::text[]) and t.erased_at is null group by 1`,
+    `select ${textOf(path)} as id, max(t.${quoteName(at)}) as at from ${tableName(table)} t
+      where t.connection_id = $1 and ${textOf(path)} = any($2::text[]) and t.erased_at is null group by 1`,
     ...[connectionId, ids],
   );
 }
@@ -74,38 +65,8 @@ export function readReferring(
   table: TableSpec,
   { connectionId, path, ids }: ReferenceQuery,
 ): Promise<{ readonly id: string; readonly of: string }[]> {
-  return db.$queryRawUnsafe(
-    `select t.id, ${expressionOf(path)} as of from ${tableName(table)} t
-      where t.connection_id = $1 and ${expressionOf(path)} = any($2::text[]) and t.erased_at is null`,
-    ...[connectionId, ids],
-  );
-}
-
-/** Emptied rows that a row refers to, with the newest time of those that do. */
-export function readReferredHusks(
-  db: Reader,
-  { table, by }: { readonly table: TableSpec; readonly by: TableSpec },
-  { connectionId, path, at }: { readonly connectionId: string; readonly path: string; readonly at: string },
-): Promise<{ readonly id: string; readonly at: Date | null }[]> {
-  return db.$queryRawUnsafe(
-    `select e.id, max(t.${quoteName(at)}) as at from ${tableName(table)} e join ${tableName(by)} t on ${expressionOf(path)} = e.id
-        and t.connection_id = e.connection_id and t.erased_at is null
-      where e.connection_id = $1 and e.erased_at is not null group by 1`,
-    connectionId,
-  );
-}
-
-/** The records of these rows, as text. */
-export function readRecords(
-  db: Reader,
-  table: TableSpec,
-  { connectionId, ids }: { readonly connectionId: string; readonly ids: readonly string[] },
-): Promise<{ readonly id: string; readonly content_hash: string; readonly raw: string }[]> {
-  return db.$queryRawUnsafe(
-    `select t.id, t.content_hash, t.raw::text as raw from ${tableName(table)} t
-      where t.connection_id = $1 and t.id = any($2::text[]) and t.erased_at is null order by t.id`,
-    ...[connectionId, ids],
-  );
+  const where = { connection_id: connectionId, [path]: { in: ids }, erased_at: null };
+  return selectRows(db, table, { select: { id: 'id', of: { text: path } }, where });
 }
 
 /** Adds to what the log has of an erasure; of two that add at once one waits for the other. */

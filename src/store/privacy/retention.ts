@@ -1,7 +1,7 @@
 import type { PrismaClient } from '../../generated/prisma/client.ts';
 import type { TableSpec } from '../../stream.ts';
 import { addMs, databaseNow } from '../database-time.ts';
-import { tableName } from '../mirror/table-sql.ts';
+import { selectRows } from '../mirror/select-rows.ts';
 
 const DAY_MS = 86_400_000;
 
@@ -30,16 +30,13 @@ export interface GoneRow {
 }
 
 /** Rows that have been gone upstream for so many days: whole ones, or those that were emptied more than a day ago. */
-export function readGone(
+export async function readGone(
   prisma: PrismaClient,
   table: TableSpec,
   { days, isEmptied, limit }: { readonly days: number; readonly isEmptied: boolean; readonly limit: number },
 ): Promise<GoneRow[]> {
-  const condition = isEmptied ? `t.erased_at < now() - interval '1 day'` : 't.erased_at is null';
-  return prisma.$queryRawUnsafe<GoneRow[]>(
-    `select t.connection_id, t.id from ${tableName(table)} t
-      where t.deleted_at < now() - make_interval(days => $1::int) and ${condition} limit $2::int`,
-    days,
-    limit,
-  );
+  const now = await databaseNow(prisma);
+  const erased_at = isEmptied ? { lt: addMs(now, -DAY_MS) } : null;
+  const where = { deleted_at: { lt: addMs(now, -days * DAY_MS) }, erased_at };
+  return selectRows(prisma, table, { select: { connection_id: 'connection_id', id: 'id' }, where, limit });
 }

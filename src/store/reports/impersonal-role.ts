@@ -2,9 +2,10 @@ import type { Prisma, PrismaClient } from '../../generated/prisma/client.ts';
 import type { TableSpec } from '../../stream.ts';
 import { quoteName, tableName } from '../mirror/table-sql.ts';
 import { OPEN_REPORTS, openColumns } from '../privacy/open-columns.ts';
+import { hasColumn, readRelations } from '../relations.ts';
 import { findRole, type Granted, readAccess } from './readonly-role.ts';
 
-interface Relation {
+interface Granting {
   readonly schema: string;
   readonly name: string;
   readonly columns: readonly string[];
@@ -45,7 +46,7 @@ export async function grantImpersonal(
   }
 }
 
-const relationsOf = (tables: readonly TableSpec[]): Relation[] => [
+const relationsOf = (tables: readonly TableSpec[]): Granting[] => [
   ...tables.map((table) => ({ schema: table.schema, name: table.name, columns: openColumns(table) })),
   ...Object.entries(OPEN_REPORTS).map(([relation, columns]) => {
     const [schema = '', name = ''] = relation.split('.');
@@ -65,16 +66,13 @@ class ReadsMore extends Error {
   }
 }
 
-async function grantColumns(tx: Prisma.TransactionClient, role: string, wanted: readonly Relation[]): Promise<void> {
+async function grantColumns(tx: Prisma.TransactionClient, role: string, wanted: readonly Granting[]): Promise<void> {
   const name = quoteName(role);
   const schemas = [...new Set(wanted.map(({ schema }) => schema))];
-  const present = await tx.$queryRaw<Relation[]>`
-    select n.nspname::text as schema, c.relname::text as name, array_agg(a.attname::text) as columns
-    from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-    where n.nspname = any(${schemas}) and c.relkind in ('r', 'p', 'v', 'm') group by 1, 2`;
+  const present = await readRelations(tx, schemas);
   const grants = wanted.flatMap((relation) => {
-    const there = present.find(({ schema, name }) => schema === relation.schema && name === relation.name)?.columns;
-    const columns = relation.columns.filter((column) => there?.includes(column)).map(quoteName);
+    const there = present.find(({ schema, name }) => schema === relation.schema && name === relation.name);
+    const columns = relation.columns.filter((column) => there && hasColumn(there, column)).map(quoteName);
     return columns.length === 0 ? [] : [`grant select (${columns.join(', ')}) on ${tableName(relation)} to ${name}`];
   });
   const all = schemas.map(quoteName).join(', ');
@@ -88,11 +86,11 @@ async function grantColumns(tx: Prisma.TransactionClient, role: string, wanted: 
   );
 }
 
-const pairs = (wanted: readonly Relation[]): string[] =>
+const pairs = (wanted: readonly Granting[]): string[] =>
   wanted.flatMap(({ schema, name, columns }) => columns.map((column) => `${schema}.${name}.${column}`));
 
 /** Tables of the mirror, those of custom sources among them, of which the role reads a column that is not wanted. */
-function readOpen(tx: Prisma.TransactionClient, role: string, wanted: readonly Relation[]): Promise<string[]> {
+function readOpen(tx: Prisma.TransactionClient, role: string, wanted: readonly Granting[]): Promise<string[]> {
   return tx.$queryRaw<{ name: string }[]>`
     with mirror as (
       select c.oid, n.oid as schema, n.nspname || '.' || c.relname as name from pg_class c join pg_namespace n on n.oid = c.relnamespace

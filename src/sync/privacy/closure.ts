@@ -1,6 +1,7 @@
 import { groupBy } from '../../group-by.ts';
+import type { Reader } from '../../store/mirror/select-rows.ts';
 import { addressMark, addressOf, numberMark, numberOf, rowMark } from '../../store/privacy/marks.ts';
-import { countVersions, findRows, type Reader, type RowQuery } from '../../store/privacy/person-rows.ts';
+import { countVersions, findRows, type RowQuery } from '../../store/privacy/person-rows.ts';
 import type { Stream, TableSpec } from '../../stream.ts';
 import { marksOfText } from './rules.ts';
 

@@ -1,5 +1,5 @@
 import type { PrismaClient } from '../../generated/prisma/client.ts';
-import { type AgedRow, readAgedRows, readHorizon, readNewest, readReferring } from '../../store/privacy/due-rows.ts';
+import { type AgedRow, readHorizon, readNewest, readReferring, selectAgedRows } from '../../store/privacy/due-rows.ts';
 import type { RetentionRule, Stream } from '../../stream.ts';
 import type { ErasureTarget } from './closure.ts';
 
@@ -32,13 +32,9 @@ export async function* dueRows(parts: DueParts, rule: RetentionRule): AsyncGener
   const before = await readHorizon(prisma, rule.after);
   for (const target of targets.filter(({ stream }) => stream.name === rule.stream)) {
     const { connectionId, stream } = target;
-    for (let after = ''; ; ) {
+    const query = { connectionId, since: rule.since, before, limit };
+    for await (const aged of selectAgedRows(prisma, stream.table, query)) {
       signal.throwIfAborted();
-      const query = { connectionId, since: rule.since, before, after, limit };
-      const aged = await readAgedRows(prisma, stream.table, query);
-      const last = aged.at(-1);
-      if (last === undefined) break;
-      after = last.id;
       const dated = rule.since === 'last_contact' ? await withContacts(parts, target, aged) : aged;
       const due = dated.filter(({ at }) => at < before);
       const rows = rule.do === 'texts' ? await withTexts(prisma, target, due) : due;

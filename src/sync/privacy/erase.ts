@@ -6,6 +6,7 @@ import { groupBy } from '../../group-by.ts';
 import type { Logger } from '../../logger.ts';
 import { databaseNow } from '../../store/database-time.ts';
 import { leaseOwner } from '../../store/engine/leases.ts';
+import { selectBatches } from '../../store/mirror/select-rows.ts';
 import { whatIsMissing } from '../../store/privacy/guard.ts';
 import {
   appendEntry,
@@ -18,7 +19,7 @@ import {
 } from '../../store/privacy/journal.ts';
 import { ensurePrivacySecret, seal, unseal } from '../../store/privacy/key.ts';
 import { addressMark, hashMark, type Mark, numberMark, rowMark, suppressionKey } from '../../store/privacy/marks.ts';
-import { changeRows, type RowChange, readRowKeys, vacuum } from '../../store/privacy/person-rows.ts';
+import { changeRows, type RowChange, vacuum } from '../../store/privacy/person-rows.ts';
 import { readHashes, StoredSuppressions, type Suppressions } from '../../store/privacy/suppressions.ts';
 import { withRetry } from '../../store/with-retry.ts';
 import {
@@ -358,12 +359,12 @@ async function* namedRows(
   isErased: boolean,
 ) {
   for (const { connectionId, stream } of targets) {
-    for (let after = ''; ; ) {
-      const query = { connectionId, after, limit: CHUNK, isErased };
-      const rows = await readRowKeys(prisma, stream.table, query);
-      const last = rows.at(-1);
-      if (last === undefined) break;
-      after = last.id;
+    const batches = selectBatches<{ id: string; keys: string[] }>(prisma, stream.table, {
+      select: { id: 'id', keys: { texts: stream.table.personal?.keys ?? [] } },
+      where: { connection_id: connectionId, erased_at: isErased ? { not: null } : null },
+      limit: CHUNK,
+    });
+    for await (const rows of batches) {
       for (const { id, keys } of rows) {
         if (!isNamed(connectionId, rowMark(stream.name, id))) continue;
         yield { connectionId, stream: stream.name, id, createdAt: null, keys };

@@ -1,12 +1,6 @@
 import { databaseNow } from '../../store/database-time.ts';
-import {
-  readColleagues,
-  readQuarantineTexts,
-  readRowTexts,
-  readVersionTexts,
-} from '../../store/privacy/export-rows.ts';
+import { type Reader, selectRows, type Where } from '../../store/mirror/select-rows.ts';
 import { addressMark, numberMark } from '../../store/privacy/marks.ts';
-import type { Reader } from '../../store/privacy/person-rows.ts';
 import { type Counts, type ErasurePlan, nameOf, rowsByTarget, type Selectors, versionsOf } from './closure.ts';
 import { findPerson, type PlanParts } from './plan.ts';
 import { type ReviewLine, reviewRow } from './review.ts';
@@ -56,19 +50,22 @@ export function exportPerson(
 type Tables = ReadonlyMap<string, readonly string[]>;
 type Targets = PlanParts['targets'];
 
-/** Exactly the rows that the plan counts. */
+/** Exactly the rows that the plan counts, as the JSON that Postgres makes of them: numbers keep all their digits. */
 async function readTables(tx: Reader, targets: Targets, plan: ErasurePlan): Promise<Tables> {
   const tables = new Map<string, string[]>();
-  const add = (name: string, texts: readonly string[]) => {
-    if (texts.length > 0) tables.set(name, [...(tables.get(name) ?? []), ...texts]);
+  const add = async (name: string, where: Where, orderBy: readonly string[]) => {
+    const [schema = '', table = ''] = name.split('.');
+    const selection = { select: { text: { row: 'json' } }, where, orderBy } as const;
+    const rows = await selectRows<{ text: string }>(tx, { schema, name: table }, selection);
+    if (rows.length > 0) tables.set(name, [...(tables.get(name) ?? []), ...rows.map(({ text }) => text)]);
   };
   for (const { connectionId, stream, rows } of rowsByTarget(targets, plan.rows)) {
-    const own = { connectionId, ids: rows.map(({ id }) => id) };
-    add(stream.name, await readRowTexts(tx, stream.table, own));
+    const own = { connection_id: connectionId, id: { in: rows.map(({ id }) => id) } };
+    await add(stream.name, { ...own, erased_at: null }, ['created_at', 'id']);
     const versions = versionsOf(stream.name);
-    if (versions in plan.versions) add(versions, await readVersionTexts(tx, stream.table, own));
+    if (versions in plan.versions) await add(versions, own, ['id', 'seq']);
   }
-  add(QUARANTINE, await readQuarantineTexts(tx, plan.quarantine.map(BigInt)));
+  await add(QUARANTINE, { id: { in: plan.quarantine } }, ['id']);
   return tables;
 }
 
@@ -83,8 +80,10 @@ async function reviewTables(
   for (const { connectionId, stream } of targets) {
     const columns = stream.table.personal?.colleague ?? [];
     if (columns.length === 0) continue;
-    for (const name of await readColleagues(tx, stream.table, { connectionId, columns })) {
-      const known = nameOf(name);
+    const select = Object.fromEntries(columns.map((column) => [column, column]));
+    const where = { connection_id: connectionId };
+    for (const row of await selectRows<Record<string, string | null>>(tx, stream.table, { select, where })) {
+      const known = nameOf(columns.flatMap((column) => row[column] ?? []).join(' '));
       if (known !== null && !ownNames.has(known)) names.add(known);
     }
   }

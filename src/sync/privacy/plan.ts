@@ -1,6 +1,8 @@
 import type { PrismaClient } from '../../generated/prisma/client.ts';
+import type { Reader } from '../../store/mirror/select-rows.ts';
 import { rowMark } from '../../store/privacy/marks.ts';
-import { countMatches, findRows, listTables, type Reader } from '../../store/privacy/person-rows.ts';
+import { countMatches, findRows } from '../../store/privacy/person-rows.ts';
+import { readRelations } from '../../store/relations.ts';
 import {
   Closure,
   type Counts,
@@ -81,10 +83,11 @@ export async function search(
   const isAll = targets.every(({ connectionId }) => plan.connectionIds.includes(connectionId));
   const schemas = new Set(['sync', 'reporting', ...targets.map(({ stream }) => stream.table.schema)]);
   const counts: Record<string, number> = {};
-  for (const table of await listTables(prisma, [...schemas])) {
+  for (const table of await readRelations(prisma, [...schemas])) {
+    if (table.kind === 'view') continue;
     const options = { pattern, connectionIds: isAll ? null : plan.connectionIds, except };
     const count = await countMatches(prisma, table, options);
-    if (count > 0) counts[table.name] = count;
+    if (count > 0) counts[`${table.schema}.${table.name}`] = count;
   }
   return counts;
 }

@@ -1,8 +1,7 @@
 import type { Clock } from '../../clock.ts';
 import type { Logger } from '../../logger.ts';
 import { databaseNow } from '../../store/database-time.ts';
-import { type DerivedRow, writeDerived } from '../../store/mirror/reproject.ts';
-import { readRecords } from '../../store/privacy/due-rows.ts';
+import { type DerivedRow, readRecords, writeDerived } from '../../store/mirror/reproject.ts';
 import { changeRows } from '../../store/privacy/person-rows.ts';
 import { withRetry } from '../../store/with-retry.ts';
 import type { Stream } from '../../stream.ts';

@@ -4,7 +4,8 @@ import type { Logger } from '../../logger.ts';
 import { databaseNow } from '../../store/database-time.ts';
 import { leaseOwner } from '../../store/engine/leases.ts';
 import { countStoredRecords } from '../../store/mirror/reproject.ts';
-import { addErased, readHorizon, readReferredHusks } from '../../store/privacy/due-rows.ts';
+import { selectBatches } from '../../store/mirror/select-rows.ts';
+import { addErased, readHorizon, readNewest } from '../../store/privacy/due-rows.ts';
 import type { PrivacyGuard } from '../../store/privacy/guard.ts';
 import { rowMark } from '../../store/privacy/marks.ts';
 import { changeRows } from '../../store/privacy/person-rows.ts';
@@ -95,6 +96,8 @@ export async function applyRetention(parts: RetentionParts, options: RetentionOp
   return { rules, returned, hasMore: left <= 0 && !isDryRun };
 }
 
+const HUSKS = 10_000;
+
 interface Referred extends Pick<DueBatch, 'target' | 'before'> {
   /** Emptied rows of persons who were in contact since. */
   readonly returned: readonly { readonly id: string }[];
@@ -117,13 +120,16 @@ async function referredHusks(parts: RetentionParts, rule: RetentionRule): Promis
       const { contact, refersTo = {} } = other.stream.table.personal ?? {};
       if (contact === undefined || refersTo[contact.by] !== stream.name) continue;
       if (contact.isVisit && !parts.visitsCount) continue;
-      const tables = { table: stream.table, by: other.stream.table };
-      for (const { id, at } of await readReferredHusks(prisma, tables, {
-        connectionId,
-        path: contact.by,
-        at: contact.at,
-      })) {
-        if (!list.has(rowMark(stream.name, id))) newest.set(id, Math.max(newest.get(id) ?? 0, at?.getTime() ?? 0));
+      const husks = selectBatches<{ id: string }>(prisma, stream.table, {
+        select: { id: 'id' },
+        where: { connection_id: connectionId, erased_at: { not: null } },
+        limit: HUSKS,
+      });
+      for await (const some of husks) {
+        const query = { connectionId, path: contact.by, at: contact.at, ids: some.map(({ id }) => id) };
+        for (const { id, at } of await readNewest(prisma, other.stream.table, query)) {
+          if (!list.has(rowMark(stream.name, id))) newest.set(id, Math.max(newest.get(id) ?? 0, at?.getTime() ?? 0));
+        }
       }
     }
     const rows = [...newest].map(([id, at]) => ({ id, isBack: at >= before.getTime() }));
