@@ -1,7 +1,8 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { readChanges } from '../../store/mirror/feed.ts';
-import { findRuns, readHours } from '../../store/reports/run-history.ts';
+import { findRuns } from '../../store/reports/run-history.ts';
+import { readHours } from '../../store/reports/run-hours.ts';
 import type { LiveStatus } from '../live.ts';
 import type { OpsParts } from '../parts.ts';
 import { toRunFacts } from '../read-status.ts';

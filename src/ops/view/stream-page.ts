@@ -1,6 +1,6 @@
 import type { QuarantineReason } from '../../store/engine/quarantine.ts';
 import { describeDetail } from '../../store/refusal-detail.ts';
-import type { Hour } from '../../store/reports/run-history.ts';
+import type { Hour } from '../../store/reports/run-hours.ts';
 import { describeDay } from '../day-strip.ts';
 import type { RunFacts, StreamFacts } from '../status-document.ts';
 import { ago, count, duration, PASS_LABELS, streamPath, until, utc } from './format.ts';

@@ -1,4 +1,4 @@
-import { Prisma, type PrismaClient, type SyncStream } from '../../generated/prisma/client.ts';
+import type { PrismaClient, SyncStream } from '../../generated/prisma/client.ts';
 import type { Outcome, Pass } from '../../stream.ts';
 import { addMs, databaseNow } from '../database-time.ts';
 import type { RunRecord } from '../engine/runs.ts';
@@ -94,63 +94,6 @@ export async function readRunGroups(prisma: PrismaClient): Promise<RunGroup[]> {
     from sync.runs
     where started_at > now() - interval '2 days' and ended_at > now() - interval '24 hours' and outcome <> 'cancelled'
     group by 1, 2, 3, 4, 5`;
-}
-
-/** One hour of one connection, or of one stream of it. */
-export interface Hour {
-  readonly at: Date;
-  /** Rows created and updated by the runs that ended in it. */
-  readonly rows: number;
-  readonly runs: number;
-  readonly failed: number;
-  /** Longest time that any of the streams went without a complete pass, as seen within the hour; null: before the first one. */
-  readonly lag_seconds: number | null;
-}
-
-/** The last 24 hours, oldest first; the last of them is the hour that is not over yet. */
-export async function readHours(
-  prisma: PrismaClient,
-  { connectionId, stream }: { readonly connectionId: string; readonly stream?: string },
-): Promise<Hour[]> {
-  const ofStream = stream === undefined ? Prisma.empty : Prisma.sql`and stream = ${stream}`;
-  const [counts, gaps] = await Promise.all([
-    prisma.$queryRaw<Omit<Hour, 'lag_seconds'>[]>`
-      select h.at, coalesce(sum(r.created + r.updated), 0)::int as rows, (count(r.id) + coalesce(sum(r.idle_runs), 0))::int as runs,
-        count(*) filter (where r.outcome = 'failed')::int as failed
-      from generate_series(date_trunc('hour', now()) - interval '23 hours', date_trunc('hour', now()), interval '1 hour') as h(at)
-      left join sync.runs r on r.ended_at >= h.at and r.ended_at < h.at + interval '1 hour' and r.started_at > now() - interval '2 days'
-        and r.connection_id = ${connectionId} ${ofStream}
-      group by h.at order by h.at`,
-    // Time without a complete pass: between one and the next, up to now after the last. Folded idle runs came evenly.
-    prisma.$queryRaw<{ from: Date; until: Date }[]>`
-      with complete as (
-        select stream, case when idle_runs > 0 then started_at else ended_at end as first_end, ended_at,
-          case when idle_runs > 0 then (ended_at - started_at) / idle_runs end as pause,
-          lag(ended_at) over (partition by stream order by ended_at) as previous_end,
-          lead(ended_at) over (partition by stream order by ended_at) is null as is_last
-        from sync.runs
-        where connection_id = ${connectionId} ${ofStream} and pass <> 'verify' and started_at > now() - interval '3 days'
-          and ended_at is not null and (outcome = 'succeeded' or outcome = 'partial' and error_code = 'quarantined')
-      )
-      select previous_end as "from", first_end as until from complete where previous_end < first_end
-      union all select ended_at, now() from complete where is_last
-      union all select h - pause, h from complete, generate_series(first_end + pause, ended_at, greatest(pause, interval '30 minutes')) as h
-        where pause is not null`,
-  ]);
-  return counts.map((hour) => ({ ...hour, lag_seconds: longestGap(gaps, hour.at) }));
-}
-
-const HOUR_MS = 3_600_000;
-
-function longestGap(gaps: readonly { from: Date; until: Date }[], at: Date): number | null {
-  const end = at.getTime() + HOUR_MS;
-  let longest: number | null = null;
-  for (const { from, until } of gaps) {
-    if (until < at || from.getTime() >= end) continue;
-    const seconds = Math.round((Math.min(until.getTime(), end) - from.getTime()) / 1000);
-    longest = Math.max(longest ?? 0, seconds);
-  }
-  return longest;
 }
 
 export interface RunFilter {
