@@ -3,7 +3,7 @@ import type { TableSpec } from '../../stream.ts';
 import { quoteName, tableName } from '../mirror/table-sql.ts';
 import { OPEN_REPORTS, openColumns } from '../privacy/open-columns.ts';
 import { hasColumn, readRelations } from '../relations.ts';
-import { findRole, type Granted, readAccess } from './readonly-role.ts';
+import { accessOf, type Granted, readRole } from './readonly-role.ts';
 
 interface Granting {
   readonly schema: string;
@@ -32,13 +32,16 @@ export async function grantImpersonal(
   const wanted = relationsOf(tables);
   try {
     return await prisma.$transaction(async (tx) => {
-      const found = await findRole(tx, role);
+      const found = await readRole(tx, role);
       if (found === null) return { outcome: 'no_such_role', ...NOTHING };
       if (found.may_write) return { outcome: 'may_write', ...NOTHING };
       await grantColumns(tx, role, wanted);
-      const open = await readOpen(tx, role, wanted);
-      if (open.length > 0) throw new ReadsMore(open);
-      return { outcome: 'granted', ...NOTHING, ...(await readAccess(tx, role, pairs(wanted))), closed: found.closed };
+      const meant = new Set(pairs(wanted));
+      const isMeant = (table: string, column: string) => meant.has(`${table}.${column}`);
+      const granted = (await readRole(tx, role)) ?? found;
+      const open = granted.privileges.filter(({ name, readable }) => readable.some((column) => !isMeant(name, column)));
+      if (open.length > 0) throw new ReadsMore(open.map(({ name }) => name));
+      return { outcome: 'granted', ...NOTHING, ...accessOf(granted, isMeant), closed: found.closed };
     });
   } catch (error) {
     if (error instanceof ReadsMore) return { outcome: 'reads_more', ...NOTHING, open: error.open };
@@ -88,19 +91,3 @@ async function grantColumns(tx: Prisma.TransactionClient, role: string, wanted: 
 
 const pairs = (wanted: readonly Granting[]): string[] =>
   wanted.flatMap(({ schema, name, columns }) => columns.map((column) => `${schema}.${name}.${column}`));
-
-/** Tables of the mirror, those of custom sources among them, of which the role reads a column that is not wanted. */
-function readOpen(tx: Prisma.TransactionClient, role: string, wanted: readonly Granting[]): Promise<string[]> {
-  return tx.$queryRaw<{ name: string }[]>`
-    with mirror as (
-      select c.oid, n.oid as schema, n.nspname || '.' || c.relname as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
-      where c.relkind in ('r', 'p', 'v', 'm') and (n.nspname in ('reporting', 'sync', 'tiledesk', 'tilkee', 'bullmq') or (
-        select count(*) = 3 from pg_attribute a where a.attrelid = c.oid and a.attname in ('connection_id', 'raw', 'content_hash')))
-    )
-    select distinct m.name from mirror m join pg_attribute a on a.attrelid = m.oid and a.attnum > 0 and not a.attisdropped
-      join pg_roles r on r.rolname = ${role}
-    where has_schema_privilege(r.oid, m.schema, 'USAGE') and has_column_privilege(r.oid, m.oid, a.attnum, 'SELECT')
-      and not (m.name || '.' || a.attname = any(${pairs(wanted)})) order by 1`.then((rows) =>
-    rows.map(({ name }) => name),
-  );
-}

@@ -2,9 +2,9 @@ import type { Prisma, PrismaClient } from '../../generated/prisma/client.ts';
 import { quoteName } from '../mirror/table-sql.ts';
 
 /** Everything that people may read; tables that a later version adds to these schemas are readable too. */
-const OPEN_SCHEMAS = ['reporting', 'tiledesk', 'tilkee'] as const;
+const OPEN_SCHEMAS = ['reporting', 'tiledesk', 'tilkee'];
 /** The tables that show how fresh the mirror is. Secrets, cursors and quarantined texts stay closed. */
-const OPEN_SYNC = ['status', 'runs', 'verifications', 'schema_drift'] as const;
+const OPEN_SYNC = ['status', 'runs', 'verifications', 'schema_drift'];
 
 export interface Granted {
   readonly outcome: 'granted' | 'no_such_role' | 'may_write';
@@ -22,7 +22,7 @@ export interface Granted {
  */
 export async function grantReadonly(prisma: PrismaClient, role: string): Promise<Granted> {
   return prisma.$transaction(async (tx) => {
-    const found = await findRole(tx, role);
+    const found = await readRole(tx, role);
     const nothing = { hidden: [], unreadable: [], closed: null };
     if (found === null) return { outcome: 'no_such_role', ...nothing };
     if (found.may_write) return { outcome: 'may_write', ...nothing };
@@ -32,48 +32,66 @@ export async function grantReadonly(prisma: PrismaClient, role: string): Promise
       grant select on all tables in schema ${schemas} to ${name};
       alter default privileges in schema ${schemas} grant select on tables to ${name};
       grant select on ${OPEN_SYNC.map((table) => `sync.${table}`).join(', ')} to ${name}`);
-    return { outcome: 'granted', ...(await readAccess(tx, role, null)), closed: found.closed };
+    return { outcome: 'granted', ...accessOf((await readRole(tx, role)) ?? found, isOpen), closed: found.closed };
   });
+}
+
+function isOpen(table: string): boolean {
+  const [schema = '', name = ''] = table.split('.');
+  return OPEN_SCHEMAS.includes(schema) || (schema === 'sync' && OPEN_SYNC.includes(name));
 }
 
 interface Role {
   readonly may_write: boolean;
   readonly closed: Granted['closed'];
+  readonly privileges: readonly Privileges[];
 }
 
-/** Null: there is none. */
-export async function findRole(tx: Prisma.TransactionClient, role: string): Promise<Role | null> {
+interface Privileges {
+  /** `schema.table` */
+  readonly name: string;
+  /** Columns that the role may read, and those that it may not. */
+  readonly readable: readonly string[];
+  readonly closed: readonly string[];
+  /** Row-level security hides rows. */
+  readonly is_hidden: boolean;
+}
+
+/** A role, and what it may read of the mirror, tables of custom sources among it. Null: there is none. */
+export async function readRole(tx: Prisma.TransactionClient, role: string): Promise<Role | null> {
   const [found] = await tx.$queryRaw<Role[]>`
-    select bool_or(has_table_privilege(r.oid, c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')) as may_write,
+    with mirror as (
+      select c.oid, n.oid as schema, n.nspname || '.' || c.relname as name, c.relrowsecurity,
+        c.relkind = 'r' and n.nspname in ('reporting', 'tiledesk', 'tilkee', 'sync') as is_written
+      from pg_class c join pg_namespace n on n.oid = c.relnamespace
+      where c.relkind in ('r', 'p', 'v', 'm') and (n.nspname in ('reporting', 'sync', 'tiledesk', 'tilkee', 'bullmq') or (
+        select count(*) = 3 from pg_attribute m where m.attrelid = c.oid and m.attname in ('connection_id', 'raw', 'content_hash')))
+    )
+    select (select bool_or(has_table_privilege(r.oid, m.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')) from mirror m where m.is_written) as may_write,
       case when not r.rolcanlogin then 'no_login' when not has_database_privilege(r.oid, current_database(), 'CONNECT') then 'no_connect'
-        when r.rolvaliduntil < now() then 'expired' end as closed
-    from pg_roles r cross join pg_class c join pg_namespace n on n.oid = c.relnamespace
-    where r.rolname = ${role} and c.relkind = 'r' and n.nspname in ('reporting', 'tiledesk', 'tilkee', 'sync')
-    group by r.oid, r.rolcanlogin, r.rolvaliduntil`;
+        when r.rolvaliduntil < now() then 'expired' end as closed,
+      (select json_agg(json_build_object('name', m.name, 'readable', c.readable, 'closed', c.closed,
+          'is_hidden', m.relrowsecurity and not r.rolbypassrls and not exists (
+            select from pg_policy p where p.polrelid = m.oid and p.polpermissive and p.polcmd in ('r', '*') and pg_get_expr(p.polqual, p.polrelid) = 'true'
+              and exists (select from unnest(p.polroles) as given (oid) where given.oid = 0 or pg_has_role(r.oid, given.oid, 'USAGE')))) order by m.name)
+        from mirror m cross join lateral (
+          select coalesce(array_agg(a.attname) filter (where may.is_readable), '{}') as readable,
+            coalesce(array_agg(a.attname) filter (where not may.is_readable), '{}') as closed
+          from pg_attribute a cross join lateral (
+            select has_schema_privilege(r.oid, m.schema, 'USAGE') and has_column_privilege(r.oid, m.oid, a.attnum, 'SELECT') as is_readable) may
+          where a.attrelid = m.oid and a.attnum > 0 and not a.attisdropped) c) as privileges
+    from pg_roles r where r.rolname = ${role}`;
   return found ?? null;
 }
 
-/** What the role may do with these columns (`schema.table.column`); null: with all that `grantReadonly` opens. */
-export async function readAccess(
-  tx: Prisma.TransactionClient,
-  role: string,
-  columns: readonly string[] | null,
-): Promise<Pick<Granted, 'hidden' | 'unreadable'>> {
-  const rows = await tx.$queryRaw<{ name: string; is_readable: boolean; is_hidden: boolean }[]>`
-    select n.nspname || '.' || c.relname as name,
-      has_schema_privilege(r.oid, n.oid, 'USAGE') and bool_and(has_column_privilege(r.oid, c.oid, a.attnum, 'SELECT')) as is_readable,
-      c.relrowsecurity and not r.rolbypassrls and not exists (
-        select from pg_policy p where p.polrelid = c.oid and p.polpermissive and p.polcmd in ('r', '*') and pg_get_expr(p.polqual, p.polrelid) = 'true'
-          and exists (select from unnest(p.polroles) as given (oid) where given.oid = 0 or pg_has_role(r.oid, given.oid, 'USAGE'))) as is_hidden
-    from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-      join pg_roles r on r.rolname = ${role}
-    where c.relkind in ('r', 'p', 'v', 'm') and case when ${columns !== null}
-      then n.nspname || '.' || c.relname || '.' || a.attname = any(${columns ?? []})
-      else n.nspname::text = any(${[...OPEN_SCHEMAS]}) or n.nspname = 'sync' and c.relname::text = any(${[...OPEN_SYNC]}) end
-    group by r.oid, r.rolbypassrls, n.oid, n.nspname, c.oid, c.relname, c.relrowsecurity order by name`;
-  const names = (those: typeof rows) => those.map(({ name }) => name);
-  return {
-    hidden: names(rows.filter((row) => row.is_readable && row.is_hidden)),
-    unreadable: names(rows.filter((row) => !row.is_readable)),
-  };
+/** What the role may do with the columns that it is meant to read. */
+export function accessOf(
+  { privileges }: Role,
+  isMeant: (table: string, column: string) => boolean,
+): Pick<Granted, 'hidden' | 'unreadable'> {
+  const some = (those: keyof Pick<Privileges, 'readable' | 'closed'>) => (one: Privileges) =>
+    one[those].some((column) => isMeant(one.name, column));
+  const unreadable = privileges.filter(some('closed'));
+  const hidden = privileges.filter((one) => one.is_hidden && some('readable')(one) && !unreadable.includes(one));
+  return { hidden: hidden.map(({ name }) => name), unreadable: unreadable.map(({ name }) => name) };
 }
