@@ -3,7 +3,7 @@ import { ConfigError, type ConfigProblem } from '../errors.ts';
 import { listStreams } from '../store/engine/streams.ts';
 import { refreshReporting } from '../store/reports/refresh.ts';
 import type { Stream } from '../stream.ts';
-import type { ErasureParts } from '../sync/privacy/erase.ts';
+import type { ErasureParts } from '../sync/privacy/record-erasure.ts';
 
 /** Every stream of every account that was ever configured, as far as this configuration knows its table. */
 export async function erasureTargets(

@@ -10,7 +10,7 @@ import { ensureFeed, readChanges } from '../../src/store/mirror/feed.ts';
 import { ensureHistory, stopHistory } from '../../src/store/mirror/history.ts';
 import { refreshReporting } from '../../src/store/reports/refresh.ts';
 import type { Pass } from '../../src/stream.ts';
-import { replay } from '../../src/sync/privacy/erase.ts';
+import { replay } from '../../src/sync/privacy/replay.ts';
 import { reproject } from '../../src/sync/reproject.ts';
 import { retryQuarantine } from '../../src/sync/retry-quarantine.ts';
 import type { TestDatabase } from '../helpers/postgres.ts';

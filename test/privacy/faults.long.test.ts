@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { readFile, stat } from 'node:fs/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { erasureParts } from '../../src/app/erase-person.ts';
-import { replay } from '../../src/sync/privacy/erase.ts';
+import { replay } from '../../src/sync/privacy/replay.ts';
 import { buildProgram } from '../helpers/cli.ts';
 import { runInProcess } from '../helpers/in-process.ts';
 import { variables } from '../helpers/mirror.ts';

@@ -3,7 +3,8 @@ import { describe, expect, it } from '@jest/globals';
 import { erasureParts } from '../../src/app/erase-person.ts';
 import type { App } from '../../src/app.ts';
 import { refreshReporting } from '../../src/store/reports/refresh.ts';
-import { erasePerson as erase, lift, replay, resume } from '../../src/sync/privacy/erase.ts';
+import { erasePerson as erase, resume } from '../../src/sync/privacy/erase.ts';
+import { lift, replay } from '../../src/sync/privacy/replay.ts';
 import { variables } from '../helpers/mirror.ts';
 import {
   backUp,

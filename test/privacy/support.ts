@@ -6,13 +6,9 @@ import { erasureParts, erasureTargets } from '../../src/app/erase-person.ts';
 import { type App, createApp } from '../../src/app.ts';
 import { loadConfig } from '../../src/config.ts';
 import type { Selectors } from '../../src/sync/privacy/closure.ts';
-import {
-  type ErasureOptions,
-  type ErasureParts,
-  type ErasureReport,
-  erasePerson as erase,
-} from '../../src/sync/privacy/erase.ts';
+import { type ErasureReport, erasePerson as erase } from '../../src/sync/privacy/erase.ts';
 import { type PlannedErasure, planErasure } from '../../src/sync/privacy/plan.ts';
+import type { ErasureOptions, ErasureParts } from '../../src/sync/privacy/record-erasure.ts';
 import { type MirrorSetup, setupMirror } from '../helpers/mirror.ts';
 import { ADMIN_URL_VARIABLE, databaseUrl, type TestDatabase } from '../helpers/postgres.ts';
 import { declareErased } from '../helpers/printed/record.ts';

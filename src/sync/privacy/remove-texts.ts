@@ -8,7 +8,8 @@ import type { Stream } from '../../stream.ts';
 import { mapRecord } from '../map-page.ts';
 import { type Counts, type ErasurePlan, type PlannedRow, rowsByTarget } from './closure.ts';
 import type { DueBatch, DueParts } from './due.ts';
-import { moveEpoch, removeRecords } from './erase.ts';
+import { removeRecords } from './erase-rows.ts';
+import { moveEpoch } from './record-erasure.ts';
 import { keptColumns } from './rules.ts';
 
 /**

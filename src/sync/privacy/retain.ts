@@ -10,11 +10,10 @@ import type { PrivacyGuard } from '../../store/privacy/guard.ts';
 import { rowMark } from '../../store/privacy/marks.ts';
 import { changeRows } from '../../store/privacy/person-rows.ts';
 import { readPrivacyEpoch } from '../../store/privacy/suppressions.ts';
-import { withRetry } from '../../store/with-retry.ts';
 import type { RetentionRule } from '../../stream.ts';
-import { Closure, type Counts, countRows, emptyPlan, rowsByTarget, versionsOf } from './closure.ts';
+import { Closure, type Counts, countRows, emptyPlan, rowsByTarget } from './closure.ts';
 import { type DueBatch, type DueParts, dueRows, type RetentionTarget } from './due.ts';
-import { removeRecords } from './erase.ts';
+import { changeGroup, removeRecords } from './erase-rows.ts';
 import { findTexts, removeTexts } from './remove-texts.ts';
 import { keptColumns } from './rules.ts';
 
@@ -192,8 +191,6 @@ function closureOf({ prisma, targets }: RetentionParts, { target, rows, isErased
   return new Closure(prisma, targets, { taken, byIdOnly: true }).select({ ...nothing, rows: named }).find();
 }
 
-const CHUNK = 500;
-
 interface BatchOptions {
   /** Gets what went, or would go. */
   readonly note: (table: string, count: number) => Promise<void>;
@@ -207,16 +204,8 @@ async function eraseBatch(parts: RetentionParts, batch: Batch, { note, isDryRun 
   await note('sync.quarantine', await removeRecords(parts.prisma, plan));
   const groups = rowsByTarget(parts.targets, plan.rows);
   const depth = (name: string) => depthOf(parts.targets, name);
-  for (const { connectionId, stream, rows } of groups.sort((a, b) => depth(b.stream.name) - depth(a.stream.name))) {
-    const kept = keptColumns(stream.table);
-    for (let from = 0; from < rows.length; from += CHUNK) {
-      const ids = rows.slice(from, from + CHUNK).map(({ id }) => id);
-      const work = () => changeRows(parts.prisma, stream.table, { connectionId, ids, change: 'empty', kept });
-      const changed = await withRetry({ ...parts, stream: stream.name }, work);
-      await note(stream.name, changed.rows);
-      await note(versionsOf(stream.name), changed.versions);
-    }
-  }
+  groups.sort((a, b) => depth(b.stream.name) - depth(a.stream.name));
+  for (const group of groups) await changeGroup(parts, group, { change: 'empty', note });
 }
 
 async function noteAll(counts: Counts, note: BatchOptions['note']): Promise<void> {
