@@ -40,7 +40,6 @@ async function assertDirectSession(client: pg.Client, databaseUrl: string): Prom
       'DATABASE_URL leads through a pooler that shares its sessions (transaction pooling), and the queue in Postgres needs sessions of its own; name the server itself in DATABASE_URL, or set REDIS_URL',
     );
   });
-  await client.query(`unlisten ${channel}`);
 }
 
 /** BullMQ's own backend on one pool for the whole process. LISTEN needs a direct connection. BullMQ knows no schema but `bullmq` for a pool made elsewhere. */

@@ -4,6 +4,7 @@ import type { JobReport } from '../../workers/sync-stream.ts';
 import { type App, createApp } from '../app.ts';
 import { type Config, loadConfig } from '../config.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../store/embedded/embedded.ts';
+import { stateOf } from '../store/faults.ts';
 import { withSession } from '../store/session.ts';
 import { type CommandContext, type CommandProcess, runCommand, sourcesOf } from './command.ts';
 import { query, showQueries } from './demo-queries.ts';
@@ -57,21 +58,23 @@ async function demoConfig({ variables }: Upstreams, proc: CommandProcess): Promi
 /** The simulated account is made anew at every start, so its mirror is too. Null when another demo uses this folder. */
 async function openFreshDatabase({ config, logger, signal, proc }: CommandContext): Promise<EmbeddedPostgres | null> {
   const embedded = await startEmbeddedPostgres({ home: config.home, logger, signal });
-  const isFresh = await withSession(embedded.url, async (client) => {
-    const { rows } = await client.query<{ others: number }>(
-      "select count(*)::int as others from pg_stat_activity where application_name = 'leadmirror' and pid <> pg_backend_pid()",
-    );
-    if ((rows[0]?.others ?? 0) > 0) return false;
-    await client.query(
-      'set client_min_messages = warning; drop schema if exists reporting, sync, tiledesk, tilkee, bullmq cascade',
-    );
-    return true;
-  });
-  if (isFresh) return embedded;
-  proc.stderr.write('Another demo is running in this folder; stop it first, or start this one elsewhere.\n');
-  await embedded.close();
-  return null;
+  try {
+    await withSession(embedded.url, (client) => client.query(DROP_ALL));
+    return embedded;
+  } catch (error) {
+    await embedded.close();
+    if (stateOf(error) !== IN_USE) throw error;
+    proc.stderr.write('Another demo is running in this folder; stop it first, or start this one elsewhere.\n');
+    return null;
+  }
 }
+
+const IN_USE = '55006';
+const DROP_ALL = `set client_min_messages = warning;
+  do $$ begin
+    if exists (select from pg_stat_activity where application_name = 'leadmirror' and pid <> pg_backend_pid()) then raise object_in_use; end if;
+  end $$;
+  drop schema if exists reporting, sync, tiledesk, tilkee, bullmq cascade`;
 
 async function runOnce(context: CommandContext, upstreams: Upstreams): Promise<ExitCode> {
   const { print } = context;

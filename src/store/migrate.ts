@@ -72,7 +72,7 @@ export async function migrationStatus(options: MigrateOptions) {
 export async function migrate(options: MigrateOptions): Promise<readonly string[]> {
   const migrations = options.migrations ?? (await readMigrations());
   return withSession(options.url, async (client) => {
-    await assertEncoding(client);
+    assertEncoding(client);
     const applied: string[] = [];
     for (const migration of await pendingOf(client, migrations)) {
       await underLock(client, LOCKS.migrate, async () => {

@@ -72,7 +72,7 @@ function settingStatement(settings: Readonly<Record<string, string>>, isLocal: b
   const values = Object.entries(settings).map(
     ([name, value]) => `(${quote(name)}, ${quote(value)}, ${name in REPORTED})`,
   );
-  return `select pg_backend_pid() as pid, name, is_reported, before is distinct from value as is_other,
+  return `select pg_backend_pid() as pid, current_setting('server_encoding') as encoding, name, is_reported, before is distinct from value as is_other,
       case when is_reported or ${where} then set_config(name, value, ${isLocal}) end
     from (values ${values.join(', ')}) as settings (name, value, is_reported), current_setting(name, true) as before where before is not null`;
 }
@@ -91,6 +91,8 @@ export class DatabaseSession extends pg.Client {
    * that belongs to a session can be relied upon. It shows in the number of the server's process: a pooler sends its clients one of its own making.
    */
   isDirect = false;
+  /** Of the database. */
+  encoding: string | undefined;
   /** It leads through a pooler, and what its statements begin with outside our transactions is not what we rely on. */
   hasOddDefaults = false;
 
@@ -128,10 +130,15 @@ export class DatabaseSession extends pg.Client {
     try {
       await super.connect();
       const processId = this.#processId;
-      const { rows } = await this.query<{ pid: number; name: string; is_reported: boolean; is_other: boolean }>(
-        settingStatement(this.#config.settings, false, `pg_backend_pid() = ${processId}`),
-      );
+      const { rows } = await this.query<{
+        pid: number;
+        encoding: string;
+        name: string;
+        is_reported: boolean;
+        is_other: boolean;
+      }>(settingStatement(this.#config.settings, false, `pg_backend_pid() = ${processId}`));
       this.isDirect = rows[0]?.pid === processId;
+      this.encoding = rows[0]?.encoding;
       const isOdd = rows.some((row) => row.is_other && !row.is_reported && row.name !== IDLE_LIMIT);
       this.hasOddDefaults = !this.isDirect && isOdd;
       return this;
@@ -224,23 +231,24 @@ export async function underLock<T>(client: pg.Client, lock: bigint, work: () => 
  */
 export async function assertReachable(url: string): Promise<ConnectionRoom | null> {
   const look = async (session: DatabaseSession) => {
-    await assertEncoding(session);
+    assertEncoding(session);
     return readConnectionRoom(session);
   };
   return withSession(url, look, { connectTimeoutMs: 5_000, queryTimeoutMs: 10_000 });
 }
 
 /** @throws DatabaseError `database_unsupported` where a letter could not be stored */
-export async function assertEncoding(client: pg.Client): Promise<void> {
-  const { rows } = await client.query<{ encoding: string }>(
-    'select pg_encoding_to_char(encoding) as encoding from pg_database where datname = current_database()',
-  );
-  const encoding = rows[0]?.encoding;
+export function assertEncoding({ encoding }: DatabaseSession): void {
   if (encoding === undefined || encoding === 'UTF8') return;
   throw new DatabaseError(
     'database_unsupported',
     `the database has the encoding ${encoding} and cannot store every letter; make another one for leadmirror (create database leadmirror encoding 'UTF8' lc_collate 'C' lc_ctype 'C' template template0) and name it in DATABASE_URL`,
   );
+}
+
+/** Creates a database on the server of `url`. @throws DatabaseError */
+export async function makeDatabase(url: string, name: string): Promise<void> {
+  await withSession(url, (client) => client.query(`create database ${pg.escapeIdentifier(name)}`));
 }
 
 /** Fewer connections than this are waited for. */

@@ -1,5 +1,6 @@
 import { isAccepted, isEmptinessAccepted } from '../store/engine/deletions.ts';
-import { readSeenRows, readSuspects, readVanishing, type SuspectQuery } from '../store/mirror/tombstones.ts';
+import { countDeletedToday } from '../store/engine/runs.ts';
+import { countAliveRows, readSeenRows, readSuspects, type SuspectQuery } from '../store/mirror/tombstones.ts';
 import type { Deletions, MirroredRow } from '../stream.ts';
 import { type Ending, suddenlyEmpty } from './ending.ts';
 import type { Run } from './run-pass.ts';
@@ -42,12 +43,13 @@ export async function guardDeletions(
 ): Promise<Ending['error']> {
   const { prisma, deletionLimit } = parts;
   const { table, name } = job.stream;
-  const { alive, deletedToday } = await readVanishing(prisma, lease, table);
+  const alive = await countAliveRows(prisma, lease.connectionId, table);
   // An empty response is no evidence, however few rows it would cost.
   if (isNothingShown && !(await isEmptinessAccepted(prisma, lease))) {
     const { code, message } = suddenlyEmpty(name, alive);
     return { code, message };
   }
+  const deletedToday = await countDeletedToday(prisma, lease);
   const vanished = suspects + deletedToday;
   // More than three rows and more than the allowed share, counted together with what was marked within the last day.
   const isOver = vanished > 3 && vanished > (alive + deletedToday) * deletionLimit;

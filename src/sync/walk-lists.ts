@@ -1,6 +1,6 @@
 import { isRefusedContent } from '../store/faults.ts';
 import { readSeenIds, readUnchangedIds } from '../store/mirror/seen-ids.ts';
-import { readVanishing } from '../store/mirror/tombstones.ts';
+import { countAliveRows } from '../store/mirror/tombstones.ts';
 import type { List, ListPage, WalkEnd } from '../stream.ts';
 import { encodeCursor, type PassCursor } from './cursor.ts';
 import { reportDrift } from './drift.ts';
@@ -97,7 +97,7 @@ async function writeWalked(
 async function assertNotSuddenlyEmpty(run: Run, { page }: PreparedPage): Promise<void> {
   if (run.findsDeletions || run.counts.read + page.rowCount + page.bad.length + (page.suppressed ?? 0) > 0) return;
   const { table, name } = run.job.stream;
-  const { alive } = await readVanishing(run.parts.prisma, run.lease, table);
+  const alive = await countAliveRows(run.parts.prisma, run.lease.connectionId, table);
   if (alive > 0) throw suddenlyEmpty(name, alive);
 }
 

@@ -3,14 +3,13 @@ import { chmod, mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseEnv } from 'node:util';
-import pg from 'pg';
 import { createQueues } from '../../../workers/queues.ts';
 import { type Answers, loadAnswers } from '../../config/answers.ts';
 import { DatabaseError, LeadmirrorError } from '../../errors.ts';
 import { startEmbeddedPostgres } from '../../store/embedded/embedded.ts';
 import { removeBase } from '../../store/embedded/initialize.ts';
 import { stateOf } from '../../store/faults.ts';
-import { assertReachable, withSession } from '../../store/session.ts';
+import { assertReachable, makeDatabase, withSession } from '../../store/session.ts';
 import type { Asker } from './ask.ts';
 import { readIfThere } from './dot-env.ts';
 import { checkFor, messageOf, type TrialParts, tryUntilClear } from './trial.ts';
@@ -86,7 +85,7 @@ async function tryOrCreate(ask: Asker, url: string): Promise<string> {
     const name = decodeURIComponent(address.pathname.slice(1));
     if (!(await ask.confirm(`There is no database "${name}" on that server. Create it?`))) throw error;
     address.pathname = '/postgres';
-    await withSession(address.href, (client) => client.query(`create database ${pg.escapeIdentifier(name)}`));
+    await makeDatabase(address.href, name);
     return tryDatabase(url);
   }
 }

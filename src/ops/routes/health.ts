@@ -1,10 +1,13 @@
 import type { FastifyInstance } from 'fastify';
 import { within } from '../../clock.ts';
 import { assertWritable } from '../../store/engine/processes.ts';
+import { selectRows } from '../../store/mirror/select-rows.ts';
 import type { OpsParts } from '../parts.ts';
 
 /** How long a probe may take before it counts as no answer. */
 const PROBE_MS = 3_000;
+
+const MIGRATIONS = { schema: 'sync', name: '_prisma_migrations' };
 
 /** Is the process up; is everything there that it needs to work. Open to all; returns nothing else. */
 export function addHealthRoutes(server: FastifyInstance, { prisma, queue, migrations = [] }: OpsParts): void {
@@ -14,8 +17,10 @@ export function addHealthRoutes(server: FastifyInstance, { prisma, queue, migrat
     const [applied, isQueueThere] = await Promise.all([
       inTime(async () => {
         await assertWritable(prisma);
-        const rows = await prisma.$queryRaw<{ name: string }[]>`
-          select migration_name as name from sync._prisma_migrations where finished_at is not null and rolled_back_at is null`;
+        const rows = await selectRows<{ name: string }>(prisma, MIGRATIONS, {
+          select: { name: 'migration_name' },
+          where: { finished_at: { not: null }, rolled_back_at: null },
+        });
         return new Set(rows.map(({ name }) => name));
       }),
       queue === undefined ? true : inTime(() => queue.ping().then(() => true)),

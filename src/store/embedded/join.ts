@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DatabaseError } from '../../errors.ts';
+import { stateOf } from '../faults.ts';
 import { choosePort } from './port.ts';
 import { findPostmaster, removeStaleLockFile } from './postmaster.ts';
-import { createDatabase, openPresence, type Presence, sqlState } from './presence.ts';
+import { createDatabase, openPresence, type Presence } from './presence.ts';
 import { lastLines, programFailure } from './run-program.ts';
 import { type Launch, launchServer, type ServerParts } from './server.ts';
 
@@ -79,7 +80,7 @@ async function tryToJoin(
     return { presence: await openPresence(address, signal), port };
   } catch (error) {
     if (signal.aborted) throw error;
-    const state = sqlState(error);
+    const state = stateOf(error);
     if (state === UNKNOWN_DATABASE) await createDatabase(address, signal).catch(() => signal.throwIfAborted());
     else if (state !== null && !PASSING_STATES.test(state)) throw refusal(error, state, location.passwordFile);
     return null;

@@ -1,6 +1,7 @@
-import { type Client, DatabaseError as ServerError } from 'pg';
+import type { Client } from 'pg';
+import { stateOf } from '../faults.ts';
 import { LOCKS } from '../locks.ts';
-import { createSession } from '../session.ts';
+import { createSession, makeDatabase } from '../session.ts';
 import { NAME } from './initialize.ts';
 import { HOST } from './port.ts';
 
@@ -19,7 +20,7 @@ export type Presence = Awaited<ReturnType<typeof openPresence>>;
  * Waits while the last process of before is stopping the server; that ends this session, too.
  */
 export async function openPresence(address: Address, signal: AbortSignal) {
-  const { client, ended } = await connect(address, NAME, signal);
+  const { client, ended } = await connect(address, signal);
   const lock = [LOCKS.presence.toString()];
   try {
     await abortable(client.query('select pg_advisory_lock_shared($1)', lock), signal);
@@ -42,30 +43,26 @@ export async function openPresence(address: Address, signal: AbortSignal) {
   };
 }
 
-/** Returns the server's code for its refusal; null when the network failed. */
-export function sqlState(error: unknown): string | null {
-  return error instanceof ServerError ? (error.code ?? null) : null;
-}
-
 /** Creates leadmirror's database. Several processes may do so at once; having lost that race is success. */
 export async function createDatabase(address: Address, signal: AbortSignal): Promise<void> {
-  const { client } = await connect(address, 'postgres', signal);
   try {
-    await abortable(client.query(`create database ${NAME}`), signal);
+    await abortable(makeDatabase(urlOf(address, 'postgres'), NAME), signal);
   } catch (error) {
-    const state = sqlState(error);
-    if (state !== '42P04' && state !== '23505') throw error;
-  } finally {
-    disconnect(client);
+    if (!['42P04', '23505'].includes(stateOf(error) ?? '')) throw error;
   }
 }
 
 /** A port that accepts and then does not answer must not block. */
 const CONNECT_TIMEOUT_MS = 5_000;
 
-async function connect({ port, password }: Address, database: string, signal: AbortSignal) {
-  const url = `postgres://${NAME}:${encodeURIComponent(password)}@${HOST}:${port}/${database}?sslmode=disable`;
-  const client = createSession(url, { name: 'leadmirror presence', connectTimeoutMs: CONNECT_TIMEOUT_MS });
+const urlOf = ({ port, password }: Address, database: string): string =>
+  `postgres://${NAME}:${encodeURIComponent(password)}@${HOST}:${port}/${database}?sslmode=disable`;
+
+async function connect(address: Address, signal: AbortSignal) {
+  const client = createSession(urlOf(address, NAME), {
+    name: 'leadmirror presence',
+    connectTimeoutMs: CONNECT_TIMEOUT_MS,
+  });
   // Without a listener the end of the server would be an uncaught exception. What follows from it is done on 'end'.
   client.on('error', () => {});
   const ended = new Promise<void>((resolve) => client.once('end', () => resolve()));

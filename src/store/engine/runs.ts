@@ -1,6 +1,8 @@
 import { Prisma, type PrismaClient, type SyncRun } from '../../generated/prisma/client.ts';
 import type { Outcome, Pass } from '../../stream.ts';
+import { databaseNow } from '../database-time.ts';
 import { type Lease, leaseOwner } from './leases.ts';
+import { columnsOf, type StreamKey } from './streams.ts';
 
 const COUNTS = ['requests', 'pages', 'read', 'created', 'updated', 'unchanged', 'deleted', 'quarantined'] as const;
 
@@ -68,6 +70,12 @@ export function foldIdleRunSql(lease: Lease): Prisma.Sql {
 /** What an open run has counted so far. */
 export async function readCounts(prisma: PrismaClient, runId: bigint): Promise<RunCounts> {
   return countsOf(await prisma.syncRun.findUnique({ where: { id: runId } }));
+}
+
+/** How many rows of a stream were marked as deleted within the last day. */
+export async function countDeletedToday(prisma: PrismaClient, key: StreamKey): Promise<number> {
+  const where = { ...columnsOf(key), started_at: { gt: await databaseNow(prisma, '1 day') } };
+  return (await prisma.syncRun.aggregate({ where, _sum: { deleted: true } }))._sum.deleted ?? 0;
 }
 
 /** Ends a run outside a page: its line and its lease in one statement, unless another run took over meanwhile. */

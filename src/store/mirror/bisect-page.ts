@@ -1,12 +1,12 @@
 import type { PrismaClient } from '../../generated/prisma/client.ts';
 import type { Row } from '../../stream.ts';
-import { bindBytes } from '../driver-adapter.ts';
 import type { Lease } from '../engine/leases.ts';
 import type { BadRecord } from '../engine/quarantine.ts';
 import { isRefusedContent } from '../faults.ts';
 import { describeRefusal } from '../refusal-detail.ts';
 import { decodeRows, encodeRows } from './page-json.ts';
-import { type PageWrite, upsertSql } from './pages.ts';
+import type { PageWrite } from './pages.ts';
+import { upsertRows } from './upsert-rows.ts';
 
 /** A record that maps, but that Postgres does not take: a text too long for an index, nesting too deep for it. */
 export const REFUSED = 'refused_by_database';
@@ -25,12 +25,10 @@ export async function bisectPage(
   const rows = decodeRows(page.json);
   const attempt = async (some: readonly Row[]) => {
     const values = { connectionId, runId, isForced, replaceWrittenBefore };
-    const trial = bindBytes(encodeRows(some), (json) =>
-      prisma.$transaction(async (tx) => {
-        await tx.$queryRaw(upsertSql(table, json, values));
-        throw new RolledBack();
-      }),
-    );
+    const trial = prisma.$transaction(async (tx) => {
+      await upsertRows(tx, table, some, values);
+      throw new RolledBack();
+    });
     await trial.catch((error) => {
       if (!(error instanceof RolledBack)) throw error;
     });

@@ -1,5 +1,6 @@
 import type { PrismaClient } from '../../generated/prisma/client.ts';
 import type { CountedList, TableSpec } from '../../stream.ts';
+import { selectCount } from './select-rows.ts';
 import { quoteName, tableName } from './table-sql.ts';
 import { GONE } from './tombstones.ts';
 
@@ -22,15 +23,14 @@ export async function countAlive(prisma: PrismaClient, query: CountQuery): Promi
 }
 
 /** Emptied rows among these: no pass shows whether such a row still is what the upstream counts. */
-export async function countErased(prisma: PrismaClient, { connectionId, table, rows }: CountQuery): Promise<number> {
-  const [row] = await prisma.$queryRawUnsafe<{ count: number }[]>(
-    `select count(*)::int as count from ${tableName(table)}
-      where connection_id = $1 and erased_at is not null and ${IS_COUNTED} and (${isOf(rows, '$2')})`,
-    connectionId,
-    rows === undefined ? null : String(rows.value),
-  );
-  return row?.count ?? 0;
-}
+export const countErased = (prisma: PrismaClient, { connectionId, table, rows }: CountQuery): Promise<number> =>
+  selectCount(prisma, table, {
+    connection_id: connectionId,
+    erased_at: { not: null },
+    deleted_at: null,
+    content_hash: { not: GONE },
+    ...(rows !== undefined && { [rows.column]: { in: [String(rows.value)] } }),
+  });
 
 const IS_COUNTED = `deleted_at is null and (erased_at is null or content_hash is distinct from '${GONE}')`;
 

@@ -1,4 +1,4 @@
-import type pg from 'pg';
+import pg from 'pg';
 import { DatabaseError } from '../../errors.ts';
 import type { ColumnType, TableSpec } from '../../stream.ts';
 import { LOCKS } from '../locks.ts';
@@ -53,8 +53,9 @@ async function ensureTable(client: pg.Client, table: TableSpec): Promise<void> {
   );
   const { has_schema: hasSchema = false, has_view: hasView = false, columns = null } = rows[0] ?? {};
   const statements = columns === null ? createStatements(table, hasSchema) : addStatements(table, columns);
-  if (statements.length > 0) await client.query(statements.join(';\n'));
-  if (statements.length > 0 || !hasView) await client.query('select sync.make_current_view($1, $2)', [schema, name]);
+  if (statements.length === 0 && hasView) return;
+  const makeView = `select sync.make_current_view(${pg.escapeLiteral(schema)}, ${pg.escapeLiteral(name)})`;
+  await client.query([...statements, makeView].join(';\n'));
 }
 
 interface Found {

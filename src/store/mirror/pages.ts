@@ -198,7 +198,7 @@ function isIdle(counts: RunCounts): boolean {
 }
 
 /** What the parts of a page's statement need beside the table. */
-interface UpsertValues {
+export interface UpsertValues {
   readonly connectionId: string;
   readonly runId: bigint;
   /** A row written before then may be replaced by an older version, which was requested afterwards. Null: never. */

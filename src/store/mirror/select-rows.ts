@@ -14,8 +14,9 @@ type Table = Pick<TableSpec, 'schema' | 'name'>;
 type Value = string | number | Date;
 
 /** Of a column, or of a path into one (`attributes.email`), which is compared as text. */
-type Filter = string | null | { readonly not: null } | Comparison;
+type Filter = string | true | null | Comparison;
 interface Comparison {
+  readonly not?: string | null;
   readonly in?: readonly string[];
   readonly gt?: Value;
   readonly gte?: Value;
@@ -79,14 +80,14 @@ function ask<T>(
   return db.$queryRawUnsafe<T[]>(sql.join(' '), ...values);
 }
 
-const SIGNS: Readonly<Record<string, string>> = { gt: '>', gte: '>=', lt: '<' };
+const SIGNS: Readonly<Record<string, string>> = { not: 'is distinct from', gt: '>', gte: '>=', lt: '<' };
 
 function conditionsOf(path: string, filter: Filter, values: unknown[]): string[] {
   const column = columnOf(path);
-  if (filter === null) return [`${column} is null`];
+  if (filter === null || filter === true) return [`${column} is ${filter}`];
   if (typeof filter === 'string') return [`${column} = ${bind(filter, values)}`];
   return Object.entries(filter).map(([name, value]) => {
-    if (name === 'not') return `${column} is not null`;
+    if (value === null) return `${column} is not null`;
     if (name === 'in') return `${textOf(path)} = any(${bind(value, values)}::text[])`;
     return `${column} ${SIGNS[name]} ${bind(value, values)}${value instanceof Date ? '::timestamptz' : ''}`;
   });

@@ -1,6 +1,7 @@
 import { Prisma, type PrismaClient } from '../../generated/prisma/client.ts';
 import type { ListWindow, MirroredRow, TableSpec } from '../../stream.ts';
 import type { CheckpointKey, Lease } from '../engine/leases.ts';
+import { selectCount } from './select-rows.ts';
 import { tableName } from './table-sql.ts';
 
 /** Alive rows that a full sync was not shown and no run wrote since. They mean something only when it is complete. */
@@ -110,20 +111,8 @@ function parameters({ key, before, windows }: SuspectQuery) {
   return [key.connectionId, key.stream, key.pass, before, ...bounds] as const;
 }
 
-/** Alive rows, and how many were marked as deleted within the last day, for the deletion guard. */
-export async function readVanishing(
-  prisma: PrismaClient,
-  { connectionId, stream }: Pick<CheckpointKey, 'connectionId' | 'stream'>,
-  table: TableSpec,
-): Promise<{ alive: number; deletedToday: number }> {
-  const [row] = await prisma.$queryRaw<{ alive: number; deletedToday: number }[]>`
-    select (select count(*) from ${Prisma.raw(tableName(table))}
-        where connection_id = ${connectionId} and deleted_at is null and erased_at is null)::int as alive,
-      coalesce(sum(deleted), 0)::int as "deletedToday" from sync.runs
-    where connection_id = ${connectionId} and stream = ${stream} and started_at > now() - interval '1 day'`;
-  if (row === undefined) throw new Error('a sum answers one line');
-  return row;
-}
+export const countAliveRows = (prisma: PrismaClient, connectionId: string, table: TableSpec): Promise<number> =>
+  selectCount(prisma, table, { connection_id: connectionId, deleted_at: null, erased_at: null });
 
 /** The statement that sets tombstones, unless a row was written meanwhile (`before` null: in any case). */
 export function tombstonesSql(

@@ -1,12 +1,10 @@
 import type { Prisma, PrismaClient } from '../../generated/prisma/client.ts';
 import type { Row, TableSpec } from '../../stream.ts';
 import { databaseNow } from '../database-time.ts';
-import { bindBytes } from '../driver-adapter.ts';
 import type { QuarantineEntry } from '../engine/quarantine.ts';
 import { isRefusedContent } from '../faults.ts';
-import { encodeRows } from './page-json.ts';
-import { upsertSql } from './pages.ts';
 import { selectCount } from './select-rows.ts';
+import { upsertRows } from './upsert-rows.ts';
 
 /** `written`: this record or a newer one is stored. `gone`: it vanished upstream. `closed`: another was faster. */
 type RetryOutcome = 'written' | 'gone' | 'refused' | 'closed';
@@ -31,9 +29,7 @@ export async function writeQuarantined(
       if (!isGone) {
         // Null: the version guard holds.
         const { connection_id: connectionId, run_id: runId } = entry;
-        await bindBytes(encodeRows([row]), (json) =>
-          tx.$queryRaw(upsertSql(table, json, { connectionId, runId, replaceWrittenBefore: null })),
-        );
+        await upsertRows(tx, table, [row], { connectionId, runId, replaceWrittenBefore: null });
       }
       return isGone ? 'gone' : 'written';
     });

@@ -1,6 +1,7 @@
 import { Prisma, type PrismaClient } from '../../generated/prisma/client.ts';
+import { selectRows } from '../mirror/select-rows.ts';
 import { bucketsOf, DAY_MS, dayOf, msOf, type ReportUnit, unitOf } from './report-days.ts';
-import { type PastFigures, readPast } from './report-past.ts';
+import { asLines, type PastFigures, readPast } from './report-past.ts';
 
 /**
  * The main figures of schema `reporting` over some days. Sums and percentiles only: no name, address or text of a person.
@@ -162,37 +163,37 @@ async function readFigures(
   const during = (day: string) => Prisma.sql`${own} and ${Prisma.raw(day)} between ${from}::date and ${to}::date`;
   const at = (day: string) => Prisma.sql`to_char(date_trunc(${unit}, ${Prisma.raw(day)}), 'YYYY-MM-DD') as at`;
   const [figures] = await tx.$queryRaw<Figures[]>`
-    select ${lines(Prisma.sql`
+    select ${asLines(Prisma.sql`
       select ${at('day')}, coalesce(sum(opened), 0) as opened, coalesce(sum(closed), 0) as closed, coalesce(sum(abandoned), 0) as abandoned
       from reporting.requests_daily ${during('day')} group by grouping sets ((), (1))`)} as requests,
-    ${lines(Prisma.sql`
+    ${asLines(Prisma.sql`
       select channel as name, sum(opened) as opened
       from reporting.requests_daily ${during('day')} and opened > 0 group by 1 order by 2 desc, 1`)} as channels,
-    ${lines(Prisma.sql`
+    ${asLines(Prisma.sql`
       select coalesce(department, 'without a name, …' || right(department_id, 6)) as name, sum(opened) as opened
       from reporting.requests_daily ${during('day')} and opened > 0 group by 1 order by 2 desc, 1`)} as departments,
-    ${lines(Prisma.sql`
+    ${asLines(Prisma.sql`
       select extract(isodow from opened_on) as weekday, opened_hour as hour, count(*) as opened
       from reporting.requests ${during('opened_on')} group by 1, 2`)} as clock,
-    ${lines(Prisma.sql`
+    ${asLines(Prisma.sql`
       select ${at('opened_on')}, count(first_response_seconds) as answered,
         percentile_cont(array[0.5, 0.9]) within group (order by first_response_seconds::float8) as first,
         count(resolution_seconds) as resolved,
         percentile_cont(array[0.5, 0.9]) within group (order by resolution_seconds::float8) as resolution
       from reporting.requests ${during('opened_on')} group by grouping sets ((), (1))`)} as times,
-    ${lines(Prisma.sql`
+    ${asLines(Prisma.sql`
       select ${at('day')}, coalesce(sum(rated), 0) as rated, coalesce(sum(satisfied), 0) as satisfied, coalesce(sum(rating_sum), 0) as total
       from reporting.csat ${during('day')} group by grouping sets ((), (1))`)} as ratings,
-    ${lines(Prisma.sql`
+    ${asLines(Prisma.sql`
       select coalesce(sum(open), 0) as open, coalesce(sum(unanswered), 0) as unanswered, min(oldest_opened_at) as oldest_opened_at,
         coalesce(sum(under_1_hour), 0) as under_1_hour, coalesce(sum(under_1_day), 0) as under_1_day,
         coalesce(sum(under_7_days), 0) as under_7_days, coalesce(sum(older), 0) as older
       from reporting.open_backlog ${own}`)} as backlog,
-    ${lines(Prisma.sql`
+    ${asLines(Prisma.sql`
       select coalesce(sum(leads), 0) as leads, coalesce(sum(with_request), 0) as with_request, coalesce(sum(answered), 0) as answered,
         coalesce(sum(closed), 0) as closed, coalesce(sum(rated), 0) as rated
       from reporting.lead_funnel ${during('day')}`)} as funnel,
-    ${lines(Prisma.sql`
+    ${asLines(Prisma.sql`
       select ${at('sent_on')}, count(*) as sent, count(*) filter (where is_opened) as opened, count(*) filter (where is_downloaded) as downloaded,
         count(*) filter (where is_signed) as signed, count(*) filter (where verdict = 'won') as won, count(*) filter (where verdict = 'lost') as lost,
         coalesce(sum(visits), 0) as visits, coalesce(sum(time_read_seconds), 0) as time_read_seconds,
@@ -201,8 +202,6 @@ async function readFigures(
   if (figures === undefined) throw new Error('a selection without a line');
   return figures;
 }
-
-const lines = (of: Prisma.Sql): Prisma.Sql => Prisma.sql`(select coalesce(json_agg(l), '[]') from (${of}) l)`;
 
 function arrange(figures: Figures, buckets: readonly string[]) {
   const { channels, departments, clock } = figures;
@@ -293,7 +292,11 @@ export async function readAgents(
 
 /** The accounts that the precomputed tables know and that are configured, by id. */
 export async function readReportedConnections(prisma: PrismaClient): Promise<string[]> {
-  const rows = await prisma.$queryRaw<{ connection_id: string }[]>`
-    select distinct connection_id from reporting.sources where is_enabled order by 1`;
-  return rows.map((row) => row.connection_id);
+  const sources = { schema: 'reporting', name: 'sources' };
+  const selection = {
+    select: { id: 'connection_id' },
+    where: { is_enabled: true },
+    orderBy: ['connection_id'],
+  } as const;
+  return [...new Set((await selectRows<{ id: string }>(prisma, sources, selection)).map(({ id }) => id))];
 }
