@@ -1,8 +1,6 @@
 import type { Prisma, PrismaClient } from '../../generated/prisma/client.ts';
 import type { RetentionRule, TableSpec } from '../../stream.ts';
-import { databaseNow } from '../database-time.ts';
-import { type Reader, selectBatches, selectRows, textOf } from '../mirror/select-rows.ts';
-import { quoteName, tableName } from '../mirror/table-sql.ts';
+import { type Reader, selectBatches, selectRows } from '../mirror/select-rows.ts';
 
 /** The statements of retention. Each is about one table of one account. */
 
@@ -12,9 +10,6 @@ export interface AgedRow {
   readonly keys: readonly string[];
   readonly at: Date;
 }
-
-/** What is older has been kept for long enough. Months are those of the calendar, as Postgres counts them. */
-export const readHorizon = (prisma: PrismaClient, after: string): Promise<Date> => databaseNow(prisma, after);
 
 const TIMES: Readonly<Record<RetentionRule['since'], string>> = {
   created: 'created_at',
@@ -44,29 +39,17 @@ interface ReferenceQuery {
   readonly connectionId: string;
   readonly path: string;
   readonly ids: readonly string[];
+  readonly at?: string;
 }
 
-/** The newest value of a column among the rows that refer to each of these, by what they refer to. */
-export function readNewest(
-  db: Reader,
-  table: TableSpec,
-  { connectionId, path, ids, at }: ReferenceQuery & { readonly at: string },
-): Promise<{ readonly id: string; readonly at: Date | null }[]> {
-  return db.$queryRawUnsafe(
-    `select ${textOf(path)} as id, max(t.${quoteName(at)}) as at from ${tableName(table)} t
-      where t.connection_id = $1 and ${textOf(path)} = any($2::text[]) and t.erased_at is null group by 1`,
-    ...[connectionId, ids],
-  );
-}
-
-/** The rows that refer to one of these, with what they refer to. */
+/** The rows that refer to one of these, with what they refer to, and the time in column `at`. */
 export function readReferring(
   db: Reader,
   table: TableSpec,
-  { connectionId, path, ids }: ReferenceQuery,
-): Promise<{ readonly id: string; readonly of: string }[]> {
+  { connectionId, path, ids, at = 'created_at' }: ReferenceQuery,
+): Promise<{ readonly id: string; readonly of: string; readonly at: Date | null }[]> {
   const where = { connection_id: connectionId, [path]: { in: ids }, erased_at: null };
-  return selectRows(db, table, { select: { id: 'id', of: { text: path } }, where });
+  return selectRows(db, table, { select: { id: 'id', of: { text: path }, at }, where });
 }
 
 /** Adds to what the log has of an erasure; of two that add at once one waits for the other. */

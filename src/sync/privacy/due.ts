@@ -1,5 +1,6 @@
 import type { PrismaClient } from '../../generated/prisma/client.ts';
-import { type AgedRow, readHorizon, readNewest, readReferring, selectAgedRows } from '../../store/privacy/due-rows.ts';
+import { databaseNow } from '../../store/database-time.ts';
+import { type AgedRow, readReferring, selectAgedRows } from '../../store/privacy/due-rows.ts';
 import type { RetentionRule, Stream } from '../../stream.ts';
 import type { ErasureTarget } from './closure.ts';
 
@@ -29,7 +30,7 @@ const BATCH = 500;
 /** The rows that a rule is about and that have been kept for long enough, as they are when each batch is read. */
 export async function* dueRows(parts: DueParts, rule: RetentionRule): AsyncGenerator<DueBatch> {
   const { prisma, targets, signal, batchSize: limit = BATCH } = parts;
-  const before = await readHorizon(prisma, rule.after);
+  const before = await databaseNow(prisma, rule.after);
   for (const target of targets.filter(({ stream }) => stream.name === rule.stream)) {
     const { connectionId, stream } = target;
     const query = { connectionId, since: rule.since, before, limit };
@@ -83,7 +84,8 @@ async function newestContacts(
     const own = { connectionId: other.connectionId, ids };
     if (contact !== undefined && refersTo[contact.by] === name && (parts.visitsCount || !contact.isVisit)) {
       const query = { ...own, path: contact.by, at: contact.at };
-      for (const { id, at } of await readNewest(parts.prisma, other.stream.table, query)) note(id, at?.getTime() ?? 0);
+      for (const { of, at } of await readReferring(parts.prisma, other.stream.table, query))
+        note(of, at?.getTime() ?? 0);
     }
     for (const [path, of] of isPerson ? Object.entries(refersTo) : []) {
       if (of !== name) continue;

@@ -5,7 +5,7 @@ import { databaseNow } from '../../store/database-time.ts';
 import { leaseOwner } from '../../store/engine/leases.ts';
 import { countStoredRecords } from '../../store/mirror/reproject.ts';
 import { selectBatches } from '../../store/mirror/select-rows.ts';
-import { addErased, readHorizon, readNewest } from '../../store/privacy/due-rows.ts';
+import { addErased, readReferring } from '../../store/privacy/due-rows.ts';
 import type { PrivacyGuard } from '../../store/privacy/guard.ts';
 import { rowMark } from '../../store/privacy/marks.ts';
 import { changeRows } from '../../store/privacy/person-rows.ts';
@@ -95,7 +95,7 @@ export async function applyRetention(parts: RetentionParts, options: RetentionOp
   return { rules, returned, hasMore: left <= 0 && !isDryRun };
 }
 
-const HUSKS = 10_000;
+const HUSKS = 1_000;
 
 interface Referred extends Pick<DueBatch, 'target' | 'before'> {
   /** Emptied rows of persons who were in contact since. */
@@ -108,7 +108,7 @@ interface Referred extends Pick<DueBatch, 'target' | 'before'> {
 async function referredHusks(parts: RetentionParts, rule: RetentionRule): Promise<Referred[]> {
   const { prisma, targets, privacy } = parts;
   if (rule.since !== 'last_contact' || rule.do !== 'erase') return [];
-  const before = await readHorizon(prisma, rule.after);
+  const before = await databaseNow(prisma, rule.after);
   const epoch = await readPrivacyEpoch(prisma);
   const found: Referred[] = [];
   for (const target of targets.filter(({ stream }) => stream.name === rule.stream)) {
@@ -126,7 +126,7 @@ async function referredHusks(parts: RetentionParts, rule: RetentionRule): Promis
       });
       for await (const some of husks) {
         const query = { connectionId, path: contact.by, at: contact.at, ids: some.map(({ id }) => id) };
-        for (const { id, at } of await readNewest(prisma, other.stream.table, query)) {
+        for (const { of: id, at } of await readReferring(prisma, other.stream.table, query)) {
           if (!list.has(rowMark(stream.name, id))) newest.set(id, Math.max(newest.get(id) ?? 0, at?.getTime() ?? 0));
         }
       }
