@@ -111,7 +111,7 @@ describe('bench:scale', () => {
       const report = await onQueue((queue) =>
         measureScale({
           ...{ cli, queue, databaseUrl: database.url, connections: 10, rowsEach: 3, workers: [1], concurrency: 4 },
-          ...{ cron: '*/4 * * * * *', ticks: 1 },
+          ...{ cron: '*/4 * * * * *', ticks: 1, streams: ['requests'] },
         }),
       );
       // Of each connection: what changed, everything, and counts.

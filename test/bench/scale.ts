@@ -1,8 +1,11 @@
 /**
- * What do very many connections cost, and how many does one installation carry? CONNECTIONS (10,000) accounts with one stream (requests) of ROWS (20) each,
+ * What do very many connections cost, and how many does one installation carry? CONNECTIONS (10,000) accounts with STREAMS (requests) of ROWS (20) each,
  * over an upstream that answers at once: real scheduler and worker processes, queue in Redis; then PG_CONNECTIONS (1,000) with the queue in Postgres.
  * Each number of WORKERS (1,2,4) is watched for TICKS (2) whole ticks of CRON (every five minutes); in the first of them each new worker process signs
  * in everywhere. CONCURRENCY (8) jobs per lane and worker.
+ *
+ * CRON=auto: one account of BUSY_ONE_OF (10) gets a new lead and a new request a minute, and each number of workers is watched for TICKS times five
+ * minutes; the lag is that of these rows. STREAMS=leads,requests,departments,project_users for four of them.
  *
  * Prints Markdown; OUT=file adds the reports to it as JSON lines. Nothing is extrapolated but the last table, which says so. Linux only.
  */
@@ -15,7 +18,7 @@ import { createTestDatabase } from '../helpers/postgres.ts';
 import { startTestServer } from '../helpers/test-server.ts';
 
 const { CONNECTIONS = '10000', PG_CONNECTIONS = '1000', WORKERS = '1,2,4', CONCURRENCY = '8' } = process.env;
-const { CRON = '*/5 * * * *', TICKS = '2', ROWS = '20' } = process.env;
+const { CRON = '*/5 * * * *', TICKS = '2', ROWS = '20', STREAMS = 'requests', BUSY_ONE_OF = '10' } = process.env;
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
 
 // Durable and with autovacuum, as it would be: the figures are about that, too.
@@ -35,7 +38,13 @@ async function measure(queue: 'redis' | 'postgres', connections: number): Promis
   try {
     const report = await measureScale({
       ...{ cli, queue, connections, databaseUrl: database.url, cron: CRON },
-      ...{ rowsEach: Number(ROWS), concurrency: Number(CONCURRENCY), ticks: Number(TICKS) },
+      ...{
+        rowsEach: Number(ROWS),
+        concurrency: Number(CONCURRENCY),
+        ticks: Number(TICKS),
+        streams: STREAMS.split(','),
+      },
+      ...(CRON === 'auto' && { busyOneOf: Number(BUSY_ONE_OF) }),
       workers: WORKERS.split(',').map(Number),
       onProgress: (text) => process.stderr.write(`${new Date().toISOString()} ${text}\n`),
     });

@@ -2,9 +2,9 @@ import type { ScaleReport, TickFigures } from './scale.ts';
 
 /** The figures of one installation as Markdown. */
 export function describeScale(report: ScaleReport): string {
-  const { queue, connections, cron } = report;
+  const { queue, connections, streams, cron } = report;
   const parts = [
-    `\n## ${connections} connections with one stream each, \`${cron}\`, queue in ${queue}\n`,
+    `\n## ${connections} connections, each with ${streams.join(', ')}, \`${cron}\`, queue in ${queue}\n`,
     table(['what', 'measured'], onceRows(report)),
     table(TICK_COLUMNS, report.ticks.map(tickRow)),
     table(['workers', 'Postgres rows written per run'], report.ticks.map(writesRow)),

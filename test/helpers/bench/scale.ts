@@ -1,9 +1,10 @@
 /**
  * What do very many connections cost? A real scheduler and real worker processes over a simulated upstream that answers for any project. Every connection
- * is an account of its own, with a request budget of its own, and has one stream.
+ * is an account of its own, with a request budget of its own.
  *
  * First the scheduler alone, until every schedule is in the queue; then the first full reads; then, for each number of workers, whole ticks of the
- * schedule, in which nothing changes upstream.
+ * schedule, in which nothing changes upstream. With `auto` it is watched for as long, while a share of the accounts get a new row a minute in their
+ * leads and their requests: what ends is then the way of a row, and its lag is from its creation to its arrival.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
@@ -11,6 +12,7 @@ import pg from 'pg';
 import { silentLogger } from '../../../src/logger.ts';
 import { nextTick } from '../../../src/sync/schedule.ts';
 import { createQueues, type Queues } from '../../../workers/queues.ts';
+import { parseScheduleId } from '../../../workers/run-job.ts';
 import { type Cli, type Running, until } from '../cli.ts';
 import { ENDLESS_ACCOUNT, endlessProjectId, startEndlessTiledesk } from '../endless-tiledesk.ts';
 import { writeConnections } from './connections.ts';
@@ -24,7 +26,10 @@ export interface ScaleOptions {
   /** Migrated or empty, and nobody else's. */
   readonly databaseUrl: string;
   readonly connections: number;
+  readonly streams: readonly string[];
   readonly rowsEach: number;
+  /** One account of so many gets new rows; absent: none does. */
+  readonly busyOneOf?: number;
   /** One part of the measurement for each number of worker processes. */
   readonly workers: readonly number[];
   readonly concurrency: number;
@@ -96,6 +101,7 @@ export interface TickFigures {
 export interface ScaleReport {
   readonly queue: QueueKind;
   readonly connections: number;
+  readonly streams: readonly string[];
   readonly cron: string;
   readonly start: StartFigures;
   readonly firstReads: FirstReadFigures;
@@ -107,15 +113,23 @@ export interface ScaleReport {
 const UNHINDERED = '6000';
 const START_LIMIT_MS = 10 * 60_000;
 const DAY_MS = 24 * 3_600_000;
+const MINUTE_MS = 60_000;
 
 /** Null where there is no Redis. */
 export async function measureScale(options: ScaleOptions): Promise<ScaleReport | null> {
   const queue = await openQueue(options.queue);
   if (queue === null) return null;
-  const list = { rows: options.rowsEach, spacingMs: 60_000 };
-  const upstream = await startEndlessTiledesk({ project: () => ({ leads: list, requests: list }) });
+  const upstream = await startEndlessTiledesk({
+    project: (id) => {
+      const isGrowing = Number.parseInt(id.slice(-8), 16) % (options.busyOneOf ?? Number.POSITIVE_INFINITY) === 0;
+      // Where nothing is new the newest row is a day old, so that its stream is read as seldom as it is in the long run.
+      const isOld = options.busyOneOf !== undefined && !isGrowing;
+      const list = { rows: options.rowsEach, spacingMs: isOld ? DAY_MS : MINUTE_MS, isGrowing };
+      return { leads: list, requests: list };
+    },
+  });
   const folder = await writeConnections(
-    Array.from({ length: options.connections }, (_, n) => entryOf(n, upstream.url)),
+    Array.from({ length: options.connections }, (_, n) => entryOf(n, upstream.url, options.streams)),
   );
   const daemons = new Daemons(
     options.cli,
@@ -142,9 +156,9 @@ export async function measureScale(options: ScaleOptions): Promise<ScaleReport |
   }
 }
 
-function entryOf(n: number, url: string): Record<string, string> {
+function entryOf(n: number, url: string, streams: readonly string[]): Record<string, string> {
   return {
-    ...{ source: 'tiledesk', baseUrl: url, projectId: endlessProjectId(n), streams: 'requests' },
+    ...{ source: 'tiledesk', baseUrl: url, projectId: endlessProjectId(n), streams: streams.join() },
     ...{ email: `owner${n}@example.com`, password: ENDLESS_ACCOUNT.password, requestsPerMinute: UNHINDERED },
   };
 }
@@ -182,6 +196,24 @@ async function openInstallation(parts: InstallationParts): Promise<Installation>
   };
 }
 
+interface Watched {
+  readonly nth: number;
+  readonly scheduler: Running;
+  readonly workers: readonly Running[];
+}
+
+interface Metered extends Omit<Watched, 'scheduler'> {
+  readonly from: Awaited<ReturnType<Scale['meterAll']>>;
+  readonly to: Awaited<ReturnType<Scale['meterAll']>>;
+  readonly lags: readonly number[];
+  readonly runs: number;
+  readonly requests: number;
+}
+
+/** With `auto`: watched for so long, and then the last rows may still arrive. */
+const WATCH_MS = 5 * MINUTE_MS;
+const REST_MS = MINUTE_MS;
+
 class Scale {
   readonly #at: Installation;
   readonly #options: ScaleOptions;
@@ -192,7 +224,7 @@ class Scale {
   }
 
   async measure(): Promise<ScaleReport> {
-    const { queue, connections, cron, workers, ticks } = this.#options;
+    const { queue, connections, streams, cron, workers, ticks } = this.#options;
     const { daemons, meter } = this.#at;
     const redisBefore = await this.#redisBytes();
     const sizesBefore = await meter.sizes();
@@ -207,10 +239,13 @@ class Scale {
     for (const count of workers) {
       const { running } = await this.#startWorkers(count);
       await this.#untilIdle();
-      for (let nth = 1; nth <= ticks; nth++) figures.push(await this.#watchTick({ nth, scheduler, workers: running }));
+      for (let nth = 1; nth <= ticks; nth++) {
+        const watched = { nth, scheduler, workers: running };
+        figures.push(await (cron === 'auto' ? this.#watchArrivals(watched) : this.#watchTick(watched)));
+      }
       await daemons.stop(...running);
     }
-    return { queue, connections, cron, start, firstReads, storage, ticks: figures };
+    return { queue, connections, streams, cron, start, firstReads, storage, ticks: figures };
   }
 
   async #startScheduler(): Promise<{ scheduler: Running; start: StartFigures }> {
@@ -245,7 +280,7 @@ class Scale {
     running: readonly Running[];
     runningMs: number;
   }): Promise<FirstReadFigures> {
-    const { connections } = this.#options;
+    const { connections, streams } = this.#options;
     const { client, upstream } = this.#at;
     const from = performance.now();
     const cpuBefore = await cpuOf(running);
@@ -257,8 +292,8 @@ class Scale {
       const { rows } = await client.query<{ n: number }>(
         "select count(*)::int as n from sync.checkpoints where pass = 'backfill' and completed_at is not null",
       );
-      if (rows[0]?.n === connections) return true;
-      this.#say(`${rows[0]?.n} of ${connections} read`);
+      if (rows[0]?.n === connections * streams.length) return true;
+      this.#say(`${rows[0]?.n} of ${connections * streams.length} read`);
       await delay(Math.min(10_000, connections * 10));
       return false;
     };
@@ -293,16 +328,16 @@ class Scale {
     };
   }
 
-  async #watchTick({ nth, scheduler, workers }: { nth: number; scheduler: Running; workers: readonly Running[] }) {
+  async #watchTick({ nth, scheduler, workers }: Watched): Promise<TickFigures> {
     const { cron } = this.#options;
-    const { client, upstream, meter } = this.#at;
+    const { client, upstream } = this.#at;
     const schedule = { cron, timezone: 'UTC' };
     const beginsAt = nextTick(schedule, Date.now() + 1_000);
     const intervalMs = nextTick(schedule, beginsAt) - beginsAt;
     const moments = await this.#momentsAfter(beginsAt);
     await delay(beginsAt - Date.now());
     upstream.clearLog();
-    const from = await this.#meterAll(scheduler, workers);
+    const from = await this.meterAll(scheduler, workers);
     let requests = 0;
     const isOver = async () => {
       requests += upstream.log.length;
@@ -317,7 +352,7 @@ class Scale {
       return false;
     };
     await until('the runs of a tick', isOver, intervalMs + 60_000);
-    const to = await this.#meterAll(scheduler, workers);
+    const to = await this.meterAll(scheduler, workers);
     const ends = await readEnds(client, beginsAt);
     const lags = [...moments].map(([connection, at]) => {
       const end = ends.get(connection);
@@ -325,47 +360,100 @@ class Scale {
     });
     const times = [...ends.values()];
     const tookMs = Math.max(...times) - beginsAt;
-    const minutes = (to.at - from.at) / 60_000;
-    const perRun = (value: number) => value / Math.max(1, ends.size);
+    const perSecond = (ends.size / tookMs) * 1000;
+    return this.#figures(
+      { nth, workers, from, to, lags, runs: ends.size, requests },
+      {
+        due: moments.size,
+        ended: ends.size,
+        tookMs,
+        spreadMs: Math.max(...moments.values()) - beginsAt,
+        busiestPerSecond: Math.max(busiest(times, 10_000) / 10, perSecond),
+      },
+    );
+  }
+
+  /** How rows arrive that are created meanwhile. Whole minutes: each list that grows has as many new rows. */
+  async #watchArrivals({ nth, scheduler, workers }: Watched): Promise<TickFigures> {
+    const { connections, streams, busyOneOf = Number.POSITIVE_INFINITY } = this.#options;
+    const { client, upstream } = this.#at;
+    const growing = streams.filter((stream) => stream === 'leads' || stream === 'requests');
+    const readRuns = async () => {
+      const sql = `select coalesce(sum(1 + idle_runs), 0)::int as n from sync.runs where pass = 'incremental'`;
+      return (await client.query<{ n: number }>(sql)).rows[0]?.n ?? 0;
+    };
+    const runsBefore = await readRuns();
+    const from = await this.meterAll(scheduler, workers);
+    upstream.clearLog();
+    await delay(WATCH_MS);
+    const requests = upstream.log.length;
+    const to = await this.meterAll(scheduler, workers);
+    const runs = (await readRuns()) - runsBefore;
+    await delay(REST_MS);
+    const due = Math.ceil(connections / busyOneOf) * growing.length * (WATCH_MS / MINUTE_MS);
+    const lags: number[] = [];
+    for (const stream of growing) {
+      const { rows } = await client.query<{ lag: number }>(
+        // A row is there when the next one is created.
+        `select (extract(epoch from first_seen_at - created_at) * 1000)::float8 - $3 as lag from tiledesk.${stream}
+          where created_at >= $1 and created_at < $2`,
+        [new Date(from.at - MINUTE_MS), new Date(from.at + WATCH_MS - MINUTE_MS), MINUTE_MS],
+      );
+      lags.push(...rows.map(({ lag }) => lag));
+    }
+    const ended = lags.length;
+    const missing = Array.from({ length: Math.max(0, due - ended) }, () => WATCH_MS);
+    const tookMs = to.at - from.at;
+    const given = { nth, workers, from, to, lags: [...lags, ...missing], runs, requests };
+    return this.#figures(given, { due, ended, tookMs, spreadMs: tookMs, busiestPerSecond: (runs / tookMs) * 1000 });
+  }
+
+  #figures(
+    { nth, workers, from, to, lags, runs, requests }: Metered,
+    counted: Pick<TickFigures, 'due' | 'ended' | 'tookMs' | 'spreadMs' | 'busiestPerSecond'>,
+  ): TickFigures {
+    const minutes = (to.at - from.at) / MINUTE_MS;
+    const perRun = (value: number) => value / Math.max(1, runs);
     const redisMs = from.redisCpuMs === null || to.redisCpuMs === null ? null : to.redisCpuMs - from.redisCpuMs;
-    const figures: TickFigures = {
-      ...{ workers: workers.length, nth, due: moments.size, ended: ends.size, tookMs },
+    const { due, ended, tookMs } = counted;
+    this.#say(`${workers.length} workers, tick ${nth}: ${ended} of ${due}, ${runs} runs, in ${Math.round(tookMs)} ms`);
+    return {
+      ...counted,
+      workers: workers.length,
+      nth,
       lagMs: {
         p50: percentile(lags, 0.5),
         p95: percentile(lags, 0.95),
         p99: percentile(lags, 0.99),
         max: percentile(lags, 1),
       },
-      spreadMs: Math.max(...moments.values()) - beginsAt,
-      perSecond: (ends.size / tookMs) * 1000,
-      busiestPerSecond: Math.max(busiest(times, 10_000) / 10, (ends.size / tookMs) * 1000),
+      perSecond: (runs / tookMs) * 1000,
       requestsPerRun: perRun(requests),
       schedulerCpuPerMinute: (to.scheduler.cpuSeconds - from.scheduler.cpuSeconds) / minutes,
       workerCpuMsPerRun: perRun((to.workerCpuSeconds - from.workerCpuSeconds) * 1000),
       schedulerMemoryMb: to.scheduler.memoryMb,
       workerMemoryMb: to.workerMemoryMb,
       redisCpuMsPerRun: redisMs === null ? null : perRun(redisMs),
-      postgres: meter.between(from.postgres, to.postgres, ends.size),
+      postgres: this.#at.meter.between(from.postgres, to.postgres, runs),
       newRunRows: to.postgres.runs - from.postgres.runs,
     };
-    this.#say(
-      `${workers.length} workers, tick ${nth}: ${ends.size} of ${moments.size} runs in ${Math.round(tookMs)} ms`,
-    );
-    return figures;
   }
 
   /** When each connection is due, read from the queue itself: its schedules are spread. */
   async #momentsAfter(beginsAt: number): Promise<Map<string, number>> {
     const schedules = await this.#at.queues.lanes.fast.getJobSchedulers(0, -1, true);
     return new Map(
-      schedules.map(({ key, pattern, tz }) => {
-        const connection = decodeURIComponent(key.split('.')[0] ?? '');
-        return [connection, nextTick({ cron: pattern ?? '', timezone: tz ?? 'UTC' }, beginsAt - 1)] as const;
+      schedules.flatMap(({ key, pattern, tz }): [string, number][] => {
+        const of = parseScheduleId(key);
+        if (of?.pass !== 'incremental') return [];
+        return [
+          [`${of.connection} ${of.stream}`, nextTick({ cron: pattern ?? '', timezone: tz ?? 'UTC' }, beginsAt - 1)],
+        ];
       }),
     );
   }
 
-  async #meterAll(scheduler: Running, workers: readonly Running[]) {
+  async meterAll(scheduler: Running, workers: readonly Running[]) {
     const uses = await Promise.all(workers.map(({ pid }) => useOf(pid)));
     return {
       at: Date.now(),
@@ -413,11 +501,12 @@ async function cpuOf(running: readonly Running[]): Promise<number> {
 }
 
 async function readEnds(client: pg.Client, sinceMs: number): Promise<Map<string, number>> {
-  const { rows } = await client.query<{ connection_id: string; completed_at: Date }>(
-    "select connection_id, completed_at from sync.checkpoints where pass = 'incremental' and completed_at >= $1",
+  const { rows } = await client.query<{ name: string; completed_at: Date }>(
+    `select connection_id || ' ' || stream as name, completed_at from sync.checkpoints
+      where pass = 'incremental' and completed_at >= $1`,
     [new Date(sinceMs)],
   );
-  return new Map(rows.map(({ connection_id, completed_at }) => [connection_id, completed_at.getTime()]));
+  return new Map(rows.map(({ name, completed_at }) => [name, completed_at.getTime()]));
 }
 
 /** The most of these moments in any such time. */
