@@ -85,6 +85,16 @@ function answer(call: Call, { project }: EndlessTiledeskOptions, startedAt: numb
       const query = readRequestList(call.query, { viewer: { userId: '', role: 'owner' }, serverVersion: 'new' });
       return page('requests', query, new NumberedList(found.requests, time), requestRow(id, found.requests));
     }
+    case `leads/${rest[0]}`: {
+      const n = Number.parseInt(rest[0]?.slice(-6) ?? '', 16);
+      const { gone, rows } = found.leads;
+      if (!(n < rows) || gone?.has(n)) return json({ success: false, msg: 'Object not found.' }, 404);
+      return {
+        status: 200,
+        body: leadRow(id, found.leads)(n, new NumberedList(found.leads, time).timeOf(n)),
+        type: 'json',
+      };
+    }
     case `requests/${rest[0]}`: {
       const n = Number(rest[0]?.split('-').at(-1));
       const { gone, rows } = found.requests;

@@ -102,13 +102,12 @@ ${[...unsaid, ...absent].join('\n')}
 `;
 }
 
-const [BEGIN, END] = ['<!-- npm run bench: table -->', '<!-- npm run bench: end -->'];
-
-/** The page with another table between its two marks. @throws when it has no marks */
-export function replaceTable(page: string, table: string): string {
-  const [begin, end] = [page.indexOf(BEGIN), page.indexOf(END)];
-  if (begin < 0 || end < begin) throw new Error(`the page has no ${BEGIN} before its ${END}`);
-  return `${page.slice(0, begin + BEGIN.length)}\n${table.trim()}\n${page.slice(end)}`;
+/** The page with another table between the two marks of a script. @throws when it has no marks */
+export function replaceTable(page: string, table: string, script = 'bench'): string {
+  const [first, last] = [`<!-- npm run ${script}: table -->`, `<!-- npm run ${script}: end -->`];
+  const [begin, end] = [page.indexOf(first), page.indexOf(last)];
+  if (begin < 0 || end < begin) throw new Error(`the page has no ${first} before its ${last}`);
+  return `${page.slice(0, begin + first.length)}\n${table.trim()}\n${page.slice(end)}`;
 }
 
 export const median = (values: readonly number[]): number => percentile(values, 0.5);
