@@ -18,6 +18,9 @@ type Filter = string | true | null | Comparison;
 interface Comparison {
   readonly not?: string | null;
   readonly in?: readonly string[];
+  readonly notIn?: readonly string[];
+  /** A pattern for the text in lower case. */
+  readonly matches?: string;
   readonly gt?: Value;
   readonly gte?: Value;
   readonly lt?: Value;
@@ -89,6 +92,8 @@ function conditionsOf(path: string, filter: Filter, values: unknown[]): string[]
   return Object.entries(filter).map(([name, value]) => {
     if (value === null) return `${column} is not null`;
     if (name === 'in') return `${textOf(path)} = any(${bind(value, values)}::text[])`;
+    if (name === 'notIn') return `not (${textOf(path)} = any(${bind(value, values)}::text[]))`;
+    if (name === 'matches') return `lower(${textOf(path)}) ~ ${bind(value, values)}`;
     return `${column} ${SIGNS[name]} ${bind(value, values)}${value instanceof Date ? '::timestamptz' : ''}`;
   });
 }
@@ -105,8 +110,9 @@ function fieldSql(field: Field): string {
 
 const columnOf = (path: string): string => (path.includes('.') ? textOf(path) : `t.${quoteName(path)}`);
 
-/** A path as an expression of type text. */
+/** A path as an expression of type text; `*` is the whole row. */
 export function textOf(path: string): string {
+  if (path === '*') return 't::text';
   const [column = '', ...rest] = path.split('.');
   if (rest.length === 0) return `t.${quoteName(column)}::text`;
   return `(t.${quoteName(column)} #>> '{${rest.map((step) => step.replaceAll("'", "''")).join(',')}}')`;

@@ -143,21 +143,13 @@ export async function countMatches(
   relation: Relation,
   { pattern, connectionIds, except }: SearchOptions,
 ): Promise<number> {
-  const hasConnection = hasColumn(relation, 'connection_id');
+  if (connectionIds !== null && !hasColumn(relation, 'connection_id')) return 0;
   const hasId = relation.columns.some(({ name, type }) => name === 'id' && type === 'text');
-  if (connectionIds !== null && !hasConnection) return 0;
-  const conditions = [
-    'lower(t::text) ~ $1',
-    hasConnection ? '($2::text[] is null or t.connection_id = any($2::text[]))' : '$2::text[] is null',
-    hasId ? 'not (t.id = any($3::text[]))' : '$3::text[] is not null',
-  ];
-  const [row] = await prisma.$queryRawUnsafe<{ count: number }[]>(
-    `select count(*)::int as count from ${tableName(relation)} t where ${conditions.join(' and ')}`,
-    pattern,
-    connectionIds,
-    except,
-  );
-  return row?.count ?? 0;
+  return selectCount(prisma, relation, {
+    '*': { matches: pattern },
+    ...(connectionIds !== null && { connection_id: { in: connectionIds } }),
+    ...(hasId && { id: { notIn: except } }),
+  });
 }
 
 interface SearchOptions {
