@@ -73,7 +73,7 @@ describe('Tilkee in the environment', () => {
     const settings: TilkeeSettings & { readonly source: 'tilkee' } = only(config);
     expect(settings).toEqual({
       id: 'tilkee:default',
-      configuredIn: 'TILKEE_USERNAME',
+      configuredIn: 'TILKEE_USERNAME, TILKEE_PASSWORD',
       source: 'tilkee',
       auth: {
         kind: 'oauth',

@@ -56,7 +56,7 @@ describe('defaults', () => {
       connections: [
         {
           id: `tiledesk:${PROJECT}`,
-          configuredIn: 'TILEDESK_PROJECT_ID',
+          configuredIn: 'TILEDESK_PROJECT_ID, TILEDESK_EMAIL, TILEDESK_PASSWORD',
           source: 'tiledesk',
           baseUrl: 'https://api.tiledesk.com/v3',
           projectId: PROJECT,

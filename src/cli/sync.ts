@@ -1,7 +1,7 @@
 import { type Selected, type SyncReport, syncStreams } from '../app/sync-streams.ts';
 import type { App } from '../app.ts';
 import { groupBy } from '../group-by.ts';
-import { readProcesses } from '../store/engine/processes.ts';
+import { hasWorker } from '../store/engine/processes.ts';
 import type { RunCounts } from '../store/engine/runs.ts';
 import type { StreamKey } from '../store/engine/streams.ts';
 import { isBackfillComplete } from '../store/engine/watermarks.ts';
@@ -43,10 +43,7 @@ export async function sync(
 }
 
 /** A daemon that is alive refreshes after each of its own runs, at most once a minute. Where the database is gone, the refresh reports it. */
-async function isRefreshedByDaemon({ database }: App): Promise<boolean> {
-  const processes = await readProcesses(database.prisma).catch(() => []);
-  return processes.some(({ is_alive, roles }) => is_alive && roles.includes('worker'));
-}
+const isRefreshedByDaemon = ({ database }: App): Promise<boolean> => hasWorker(database.prisma).catch(() => false);
 
 /** Brings the reporting tables up to the mirror. Returns when that was done; null where they stay as they were, which fails no run. */
 export async function refreshAfter(

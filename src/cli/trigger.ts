@@ -1,5 +1,6 @@
 import { createQueues, enqueueRun } from '../../workers/queues.ts';
 import { isPaused, whyItWaits } from '../store/engine/control.ts';
+import { hasWorker } from '../store/engine/processes.ts';
 import type { QueuedPass } from '../stream.ts';
 import { type CommandProcess, runOnApp } from './command.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
@@ -32,6 +33,9 @@ export async function trigger(
       }
     } finally {
       await queues.close();
+    }
+    if (exitCode === EXIT.done && !(await hasWorker(database.prisma))) {
+      print(`No daemon is running: it is done when one starts. To do it now: leadmirror sync ${name} --pass ${pass}`);
     }
     return exitCode;
   });

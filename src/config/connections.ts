@@ -87,10 +87,8 @@ function fromEnvironment(source: AccountSource, context: ConnectionContext) {
   if (isOwn) {
     const connections = findings.check(source.environment(rules), texts, label) ?? [];
     const offBy = switchOf(source, environment);
-    // The id of a Tilkee account is no variable: then its credential names where it is.
-    const configuredIn = label([
-      [source.identity, ...source.anchors].find((key) => given(key) !== null) ?? source.identity,
-    ]);
+    const where = source.anchors.filter((key) => given(key) !== null).map((key) => label([key]));
+    const configuredIn = where.join(', ');
     const named = connections.map((each) => ({ ...each, configuredIn }));
     const account = {
       connections: named,

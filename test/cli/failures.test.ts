@@ -227,7 +227,7 @@ it('a wait that the server asked for is named by every command, nothing is sent 
     const asked = `asked to wait until ${until} \\(Retry-After on 429\\)`;
     expect(outputs).toEqual({
       check: expect.stringMatching(new RegExp(`^FAILED .*${asked}.*leadmirror resume`, 'm')),
-      trigger: expect.stringMatching(new RegExp(`The server ${asked}.*leadmirror resume`)),
+      trigger: expect.stringMatching(new RegExp(`The server ${asked}.*leadmirror resume[^]*\\nNo daemon is running`)),
       json: { streams: [expect.objectContaining({ state: 'blocked', next_run: until })] },
       status: expect.stringMatching(/next try \d\d:\d\d UTC/),
       requests: 0,

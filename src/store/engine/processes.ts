@@ -44,6 +44,11 @@ export async function readProcesses(prisma: PrismaClient): Promise<ProcessRecord
   return rows.map((row) => ({ ...row, is_alive: row.beat_at > aliveSince }));
 }
 
+/** Whether a daemon that works is alive. */
+export async function hasWorker(prisma: PrismaClient): Promise<boolean> {
+  return (await readProcesses(prisma)).some(({ is_alive, roles }) => is_alive && roles.includes('worker'));
+}
+
 /** Accounts that another living process than this has in its configuration. */
 export async function readConnectionsElsewhere(prisma: PrismaClient): Promise<ReadonlySet<string>> {
   return new Set((await readOthers(prisma)).flatMap(({ connections }) => connections));
