@@ -1,4 +1,4 @@
-import { createHmac, hkdfSync } from 'node:crypto';
+import { createHmac, hash, hkdfSync } from 'node:crypto';
 
 /**
  * What is suppressed, as a text that is hashed with the key of the database: a row by its stream and id, an e-mail
@@ -24,6 +24,30 @@ export const pseudonymKey = (secret: Buffer): Buffer => derived(secret, 'pseudon
 
 export const hashMark = (key: Buffer, mark: Mark): Buffer =>
   createHmac('sha256', key).update(mark).digest().subarray(0, HASH_BYTES);
+
+const BLOCK_BYTES = 64;
+const DIGEST_BYTES = 32;
+
+/**
+ * As `hashMark`, for a run, which hashes about four marks of every record: HMAC (RFC 2104) by two one-shot hashes of
+ * memory that is used again, in half the time of `createHmac`, which makes an object for each mark.
+ */
+export function createMarkHash(key: Buffer): (mark: Mark) => Buffer {
+  const padded = (pad: number, room: number) => {
+    const bytes = Buffer.alloc(BLOCK_BYTES + room);
+    for (let at = 0; at < BLOCK_BYTES; at += 1) bytes[at] = pad ^ (key[at] ?? 0);
+    return bytes;
+  };
+  let inner = padded(0x36, 1024);
+  const outer = padded(0x5c, DIGEST_BYTES);
+  return (mark) => {
+    const bytes = Buffer.byteLength(mark);
+    if (BLOCK_BYTES + bytes > inner.length) inner = padded(0x36, bytes);
+    inner.write(mark, BLOCK_BYTES);
+    outer.set(hash('sha256', inner.subarray(0, BLOCK_BYTES + bytes), 'buffer'), BLOCK_BYTES);
+    return hash('sha256', outer, 'buffer').subarray(0, HASH_BYTES);
+  };
+}
 
 /** As `reporting.email_of`: the first e-mail address in a text, in lower case; null: there is none. */
 export function addressOf(given: unknown): string | null {

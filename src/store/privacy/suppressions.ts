@@ -1,6 +1,5 @@
 import type { PrismaClient } from '../../generated/prisma/client.ts';
-import { createMarkHash, type MarkHash } from './mark-hash.ts';
-import { HASH_BYTES, hashMark, type Mark } from './marks.ts';
+import { createMarkHash, HASH_BYTES, hashMark, type Mark } from './marks.ts';
 
 /** What an account must not bring back, as it was read after the epoch of the run's checkpoint. */
 export interface Suppressions {
@@ -35,7 +34,7 @@ export class StoredSuppressions implements Suppressions {
   /** Where the hashes begin whose first bits are the index in this list: one each, as a rule. */
   readonly #starts: Uint32Array;
   readonly #shift: number;
-  readonly #hash: MarkHash;
+  readonly #hash: (mark: Mark) => Buffer;
 
   constructor(prisma: PrismaClient, { connectionId, key, hashes, erasedTexts = null }: SuppressionParts) {
     this.#prisma = prisma;
@@ -61,12 +60,13 @@ export class StoredSuppressions implements Suppressions {
 
   has(mark: Mark): boolean {
     const hash = this.#hash(mark);
-    const bits = (hash[0] as number) >>> this.#shift;
+    const [first, second, third, fourth] = [0, 4, 8, 12].map((at) => hash.readInt32BE(at));
+    const bits = (first as number) >>> this.#shift;
     const end = (this.#starts[bits + 1] as number) * NUMBERS;
     const all = this.#hashes;
     for (let at = (this.#starts[bits] as number) * NUMBERS; at < end; at += NUMBERS) {
-      if (all[at] !== hash[0] || all[at + 1] !== hash[1]) continue;
-      if (all[at + 2] === hash[2] && all[at + 3] === hash[3]) return true;
+      if (all[at] !== first || all[at + 1] !== second) continue;
+      if (all[at + 2] === third && all[at + 3] === fourth) return true;
     }
     return false;
   }
