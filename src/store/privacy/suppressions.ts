@@ -60,13 +60,13 @@ export class StoredSuppressions implements Suppressions {
 
   has(mark: Mark): boolean {
     const hash = this.#hash(mark);
-    const [first, second, third, fourth] = [0, 4, 8, 12].map((at) => hash.readInt32BE(at));
-    const bits = (first as number) >>> this.#shift;
+    const first = hash.readInt32BE(0);
+    const bits = first >>> this.#shift;
     const end = (this.#starts[bits + 1] as number) * NUMBERS;
     const all = this.#hashes;
     for (let at = (this.#starts[bits] as number) * NUMBERS; at < end; at += NUMBERS) {
-      if (all[at] !== first || all[at + 1] !== second) continue;
-      if (all[at + 2] === third && all[at + 3] === fourth) return true;
+      if (all[at] !== first || all[at + 1] !== hash.readInt32BE(4)) continue;
+      if (all[at + 2] === hash.readInt32BE(8) && all[at + 3] === hash.readInt32BE(12)) return true;
     }
     return false;
   }
