@@ -34,6 +34,7 @@ const LEAVES = [
   'version',
   'replace-file',
   'group-by',
+  'counted',
   'private-address',
 ].map((name) => `src/${name}.ts`);
 /** Helpers of all sources, below each of them. */

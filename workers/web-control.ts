@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Verified, verifySelected } from '../src/app/verify-streams.ts';
 import type { App } from '../src/app.ts';
+import { counted } from '../src/counted.ts';
 import { ConfigError, errorOf } from '../src/errors.ts';
 import type { Control } from '../src/ops/parts.ts';
 import { sentence } from '../src/ops/view/format.ts';
@@ -126,7 +127,7 @@ export function createWebControl(app: App, queues: Queues) {
       );
       return tried === 0
         ? `No record of ${key.stream} is in quarantine.`
-        : `${key.stream}: ${resolved} of ${tried} records written, or known to be gone; ${left} still in quarantine.`;
+        : `${key.stream}: ${resolved} of ${counted(tried, 'record')} written, or known to be gone; ${left} still in quarantine.`;
     },
     async cancel(key: StreamKey) {
       const ended = await cancelRuns(prisma, key, null);
@@ -152,8 +153,8 @@ function describeVerified({ connectionId, stream }: StreamKey, { report, error }
     return `${stream} was not verified: ${error?.message ?? 'no reason is known'}`;
   }
   const { findings, repaired, upstreamRows } = report;
-  if (findings.length === 0) return `${stream} of ${connectionId} is equal: ${upstreamRows} rows compared.`;
-  return `${stream} of ${connectionId}: ${findings.length} of ${upstreamRows} rows differ, ${repaired} of them repaired.`;
+  if (findings.length === 0) return `${stream} of ${connectionId} is equal: ${counted(upstreamRows, 'row')} compared.`;
+  return `${stream} of ${connectionId}: ${findings.length} of ${counted(upstreamRows, 'row')} differ, ${repaired} of them repaired.`;
 }
 
 const AWAY = 'The queue cannot be reached';

@@ -1,5 +1,6 @@
 import { hostname } from 'node:os';
 import { z } from 'zod';
+import { counted } from '../counted.ts';
 import { groupBy } from '../group-by.ts';
 import type { AlertRow } from '../store/engine/alerts.ts';
 import { ALERT_KINDS, type AlertKind } from '../store/reports/alert-conditions.ts';
@@ -166,7 +167,7 @@ function toEntry(members: readonly AlertRow[], isOver: boolean): DigestEntry {
   const isOneReason = members.every(({ reason }) => reason === first.reason);
   return {
     kind: first.kind,
-    title: `${members.length} ${members.length === 1 ? one : many}`,
+    title: counted(members.length, one, many),
     reason: isOneReason ? first.reason : `${first.reason} (the first of ${members.length})`,
     since: began.length === 0 ? null : new Date(Math.min(...began)).toISOString(),
     until: isOver ? first.seen_since.toISOString() : null,
@@ -181,9 +182,9 @@ function summarize(opened: readonly AlertRow[], closed: readonly AlertRow[]): st
   const begun = ORDER.flatMap((kind) => {
     const count = opened.filter((row) => row.kind === kind).length;
     const { one, many } = WORDINGS[kind];
-    return count === 0 ? [] : `${count} ${count === 1 ? one : many}`;
+    return count === 0 ? [] : counted(count, one, many);
   });
-  const over = closed.length === 0 ? [] : `${closed.length} ${closed.length === 1 ? 'alert is' : 'alerts are'} over`;
+  const over = closed.length === 0 ? [] : `${counted(closed.length, 'alert is', 'alerts are')} over`;
   return [...begun, over].flat().join('; ');
 }
 
@@ -203,7 +204,7 @@ function details({ reason, since, until, targets, streams, connections, next }: 
   return [
     ...(names.length === 0
       ? []
-      : [`  Which: ${names.join(', ')}${rest}${connections > 1 ? ` (${connections} connections)` : ''}`]),
+      : [`  Which: ${names.join(', ')}${rest}${connections > 1 ? ` (${counted(connections, 'connection')})` : ''}`]),
     `  Why: ${reason}`,
     ...(since === null ? [] : [`  Since: ${formatTime(since)}${until === null ? '' : `, until ${formatTime(until)}`}`]),
     ...(next === null ? [] : [`  Next: ${next}`]),

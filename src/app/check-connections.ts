@@ -1,5 +1,6 @@
 import { systemClock } from '../clock.ts';
 import type { Config, ConnectionConfig } from '../config.ts';
+import { count } from '../counted.ts';
 import { ConnectionError, errorCode, isAbort, LeadmirrorError, RateLimitedError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import type { CheckResult } from '../ops/parts.ts';
@@ -130,8 +131,8 @@ async function tryLists(
     isWhole &&= page.total !== null;
   }
   const facts = Object.entries(learnt).map(([name, value]) => `${name}: ${describeFact(value)}`);
-  const count = `${isWhole ? '' : 'at least '}${total.toLocaleString('en-US')} upstream`;
-  return [count, ...facts, ...(notice === null ? [] : [notice])].join(', ');
+  const found = `${isWhole ? '' : 'at least '}${count(total)} upstream`;
+  return [found, ...facts, ...(notice === null ? [] : [notice])].join(', ');
 }
 
 const describeFact = (value: boolean | number): string =>

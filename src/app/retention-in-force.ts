@@ -1,4 +1,5 @@
 import type { Config } from '../config.ts';
+import { counted } from '../counted.ts';
 import { FEED_DAYS } from '../store/mirror/feed.ts';
 
 export interface KeptFor {
@@ -10,7 +11,7 @@ export interface KeptFor {
 
 export function retentionInForce({ retention, history, runRetentionDays }: Config): readonly KeptFor[] {
   const { upstreamDeletedDays, quarantine, rules } = retention;
-  const daysAfter = (days: number, event: string) => ({ days, rule: `removed ${days} days after ${event}` });
+  const daysAfter = (days: number, event: string) => ({ days, rule: `removed ${counted(days, 'day')} after ${event}` });
   return [
     ...rules.map((rule) => ({
       what: rule.do === 'texts' ? `texts in ${rule.stream}` : `rows of ${rule.stream}`,
@@ -36,7 +37,7 @@ export function retentionInForce({ retention, history, runRetentionDays }: Confi
     {
       what: 'versions of rows (history)',
       days: history.months * 30,
-      rule: `removed after ${history.months} months, by the month`,
+      rule: `removed after ${counted(history.months, 'month')}, by the month`,
     },
     { what: 'feed of changes (ids and names of columns)', ...daysAfter(FEED_DAYS, 'the change') },
     { what: 'log of runs (counts)', ...daysAfter(runRetentionDays, 'their end') },

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { addressKeysOf } from '../config/account-sources.ts';
 import type { Mapping } from '../config/entry.ts';
 import type { Config, StoredEntry } from '../config.ts';
+import { counted } from '../counted.ts';
 import type { Logger } from '../logger.ts';
 import { type KeptConnection, readKeptConnections, supersede } from '../store/engine/connections.ts';
 import { databaseError } from '../store/faults.ts';
@@ -62,7 +63,8 @@ export function warnOfUnusable({ unusable }: Pick<Config, 'unusable'>, logger: L
   for (const { id, code, message } of unusable.slice(0, SHOWN)) {
     logger.warn({ connection: id, code }, `${id} ${message}; it is not mirrored by this process`);
   }
-  if (unusable.length > SHOWN) logger.warn(`${unusable.length - SHOWN} more connections are not mirrored`);
+  if (unusable.length > SHOWN)
+    logger.warn(`${counted(unusable.length - SHOWN, 'more connection is', 'more connections are')} not mirrored`);
 }
 
 /** Notes the accounts whose ids this configuration has as well: dropping them from it later revives nothing. */

@@ -3,6 +3,7 @@ import { type Attempt, checkConnections } from '../app/check-connections.ts';
 import { assertKey, type MirrorDatabase, openMirrorDatabase } from '../app/mirror-database.ts';
 import { loadWithStored } from '../app/stored-connections.ts';
 import { describeConfig, privacyAdvice } from '../config.ts';
+import { counted } from '../counted.ts';
 import { DatabaseError } from '../errors.ts';
 import { connectionsOf, lackOfRoom, leastOf } from '../store/connection-room.ts';
 import { createCheckList } from './check-results.ts';
@@ -51,7 +52,9 @@ function describeDatabase({ address, embedded, connections: { room, wanted, shar
     `${address}, migrated`,
     ...(room === null
       ? []
-      : [`${room.limit - room.used} of ${room.limit} connections that the ${room.limitOf} allows are free, ${needs}`]),
+      : [
+          `${room.limit - room.used} of ${counted(room.limit, 'connection')} that the ${room.limitOf} allows are free, ${needs}`,
+        ]),
     ...(embedded === null ? [] : [`open it with: ${embedded.psql}`]),
   ].join('; ');
 }

@@ -1,3 +1,4 @@
+import { counted } from '../counted.ts';
 import type { PrismaClient } from '../generated/prisma/client.ts';
 import { readRecipes } from '../ops/recipes.ts';
 import { formatTable } from './columns.ts';
@@ -22,5 +23,5 @@ export async function query(prisma: PrismaClient, sql: string): Promise<string> 
     value instanceof Date ? value.toISOString().replace('T00:00:00.000Z', '') : String(value ?? '');
   const shown = rows.slice(0, MOST_ROWS).map((row) => Object.values(row).map(cell));
   const more = rows.length - shown.length;
-  return `${formatTable(Object.keys(first), shown)}${more > 0 ? `\nand ${more} more rows` : ''}`;
+  return `${formatTable(Object.keys(first), shown)}${more > 0 ? `\nand ${counted(more, 'more row')}` : ''}`;
 }

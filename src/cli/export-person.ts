@@ -6,7 +6,7 @@ import { listStreams } from '../store/engine/streams.ts';
 import type { ErasureTarget } from '../sync/privacy/closure.ts';
 import { exportPerson as readPerson } from '../sync/privacy/export-person.ts';
 import { type CommandProcess, runOnApp, UsageError, writeOutput } from './command.ts';
-import { formatCount } from './format.ts';
+import { counted } from './format.ts';
 import { assertOneAccount, connectionsOf, countLines, type PersonFlags, readSelectors } from './person.ts';
 
 export interface ExportFlags extends PersonFlags {
@@ -43,7 +43,7 @@ export async function exportPerson(options: ExportFlags, proc: CommandProcess): 
       ...(unread.length === 0
         ? []
         : [`Not read, because this configuration does not have these streams: ${unread.join(', ')}`]),
-      `Before you hand it over: the list "review" in it names ${formatCount(review)} fields that may be about another person.`,
+      `Before you hand it over: the list "review" in it names ${counted(review, 'field')} that may be about another person.`,
       'Texts may name others in ways that no program recognises. Make sure that all of it belongs to one person.',
     ]);
   });

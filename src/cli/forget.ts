@@ -8,7 +8,7 @@ import { type PlannedErasure, planErasure } from '../sync/privacy/plan.ts';
 import { lift, replay } from '../sync/privacy/replay.ts';
 import { type CommandContext, type CommandProcess, runOnApp, UsageError } from './command.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
-import { formatCount } from './format.ts';
+import { counted } from './format.ts';
 import { assertOneAccount, connectionsOf, countLines, type PersonFlags, readSelectors } from './person.ts';
 
 export interface ErasureFlags extends PersonFlags {
@@ -72,7 +72,8 @@ async function whyTooMuch(
 ): Promise<string | null> {
   const leads = matched['tiledesk.leads'] ?? 0;
   const again = 'Look at it with --dry-run; if it is one person all the same, add --force. Nothing was erased';
-  if (leads > MOST_LEADS) return `${leads} leads belong to this, more than one person has as a rule. ${again}`;
+  if (leads > MOST_LEADS)
+    return `${counted(leads, 'lead')} belong to this, more than one person has as a rule. ${again}`;
   for (const [stream, count] of Object.entries(matched)) {
     const tables = targets.filter((target) => target.stream.name === stream);
     if (count <= MOST_ROWS || tables.length === 0) continue;
@@ -82,7 +83,7 @@ async function whyTooMuch(
       ),
     );
     if (count > rows.reduce((sum, one) => sum + one, 0) / 100) {
-      return `${formatCount(count)} rows of ${stream} belong to this, more than 1 % of the table. ${again}`;
+      return `${counted(count, 'row')} of ${stream} belong to this, more than 1 % of the table. ${again}`;
     }
   }
   return null;
@@ -138,7 +139,7 @@ async function liftErasure(app: App, context: CommandContext, id: string) {
   assertErasureId(id);
   const { freed } = await lift(await erasureParts(app, context), id);
   context.printResult({ erasure: id, state: 'lifted', freed }, () => [
-    `Erasure ${id} is lifted; the next full sync writes what the upstream still has (${formatCount(freed)} rows are free to be written).`,
+    `Erasure ${id} is lifted; the next full sync writes what the upstream still has (${counted(freed, 'row')} free to be written).`,
   ]);
   return EXIT.done;
 }
@@ -149,7 +150,7 @@ async function replayJournal(app: App, context: CommandContext, path: string) {
   const isDone = reports.every(({ state }) => state === 'done');
   const documents = reports.map(({ isVacuumed, ...document }) => document);
   context.printResult({ state: isDone ? 'done' : 'residue', erasures: documents }, () => [
-    `${formatCount(reports.length)} erasures repeated. Runs may begin again.`,
+    `${counted(reports.length, 'erasure')} repeated. Runs may begin again.`,
     ...reports.filter(({ state }) => state !== 'done').flatMap((report) => describe(report, report.isVacuumed)),
   ]);
   return isDone ? EXIT.done : EXIT.failed;

@@ -1,6 +1,6 @@
 import { duration } from '../ops/view/format.ts';
 
-export const formatCount = (count: number | bigint): string => count.toLocaleString('en-US');
+export { count as formatCount, counted } from '../counted.ts';
 
 /** `12 s ago`, `3 min ago`, `5 h ago`, `2 d ago`. */
 export function formatAge(since: Date | null, nowMs: number): string {

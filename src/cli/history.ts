@@ -1,7 +1,7 @@
 import type { SyncHistoryStatus } from '../generated/prisma/client.ts';
 import { ensureHistory, readHistory, stopHistory } from '../store/mirror/history.ts';
 import { type CommandOptions, type CommandProcess, runOnApp, runOnDatabase, UsageError } from './command.ts';
-import { formatCount } from './format.ts';
+import { counted, formatCount } from './format.ts';
 import { selectKnown, selectStreams } from './selection.ts';
 
 type Frame = Pick<CommandOptions, 'json' | 'proc'>;
@@ -64,5 +64,5 @@ async function showStatus(frame: Frame): Promise<void> {
 function statusLine({ stream, on_since, off_since, first_look_ended_at, versions, bytes }: SyncHistoryStatus): string {
   const state = off_since === null ? `on since ${on_since.toISOString()}` : `off since ${off_since.toISOString()}`;
   const look = off_since === null && first_look_ended_at === null ? ', first look not complete' : '';
-  return `${stream}: ${state}${look}, about ${formatCount(versions ?? 0)} versions, ${formatCount(Math.ceil(Number(bytes) / 2 ** 20))} MB`;
+  return `${stream}: ${state}${look}, about ${counted(versions ?? 0, 'version')}, ${formatCount(Math.ceil(Number(bytes) / 2 ** 20))} MB`;
 }

@@ -2,7 +2,7 @@ import { progressOf, type RunProgress } from '../ops/progress.ts';
 import { duration } from '../ops/view/format.ts';
 import type { RunCounts } from '../store/engine/runs.ts';
 import type { Pass } from '../stream.ts';
-import { formatCount } from './format.ts';
+import { counted, formatCount } from './format.ts';
 import { type Output, screenOf } from './terminal.ts';
 
 /** Long work as it goes on, several runs side by side; on stderr, so that stdout stays the result. */
@@ -118,7 +118,7 @@ function createPlainProgress(output: Output): ProgressView {
       show({ read, requests }) {
         if (performance.now() - printedAt < PLAIN_INTERVAL_MS) return;
         printedAt = performance.now();
-        const asked = requests === undefined ? '' : `, ${formatCount(requests)} requests`;
+        const asked = requests === undefined ? '' : `, ${counted(requests, 'request')}`;
         output.write(`${label}: ${formatCount(read)} read${asked}\n`);
       },
     }),
@@ -142,11 +142,11 @@ export function progressLine(
     ...(share === null
       ? []
       : [`${'█'.repeat(full)}${'░'.repeat(BAR - full)} ${String(Math.floor(share * 100)).padStart(3)} %`]),
-    expected === null ? `${formatCount(read)} rows` : `${formatCount(read)} of about ${formatCount(expected)} rows`,
+    expected === null ? counted(read, 'row') : `${formatCount(read)} of about ${counted(expected, 'row')}`,
     ...(rate === null ? [] : [`${formatCount(Math.round(rate))}/s`]),
     ...(eta === null || share === 1 ? [] : [`${duration(eta)} left`]),
-    ...(pages > 0 ? [`${formatCount(pages)} pages`] : []),
-    ...(requests > 0 ? [`${formatCount(requests)} requests`] : []),
+    ...(pages > 0 ? [counted(pages, 'page')] : []),
+    ...(requests > 0 ? [counted(requests, 'request')] : []),
   ];
   // Two for an indent, two for a spinner.
   const room = Math.max(20, width - 4);

@@ -1,14 +1,14 @@
 import { mainFigures } from '../ops/report/figures.ts';
 import type { Report } from '../store/reports/report.ts';
 import { layOut } from './columns.ts';
-import { formatAge, formatCount } from './format.ts';
+import { counted, formatAge } from './format.ts';
 import type { Screen } from './terminal.ts';
 
 const BARS = '▁▂▃▄▅▆▇█';
 
 export function viewReport(report: Report, { paint, width }: Screen, nowMs: number): string[] {
   const { from, to, connections, time_zones: zones, as_of: asOf, unit, requests } = report;
-  const accounts = connections.length === 1 ? '1 account' : `${formatCount(connections.length)} accounts`;
+  const accounts = counted(connections.length, 'account');
   const complete =
     asOf === null ? paint('yellow', 'a first full read is not complete') : `as of ${formatAge(asOf, nowMs)}`;
   const opened = requests.by_time.map((point) => point.opened);

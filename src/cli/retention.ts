@@ -3,7 +3,7 @@ import { refreshReporting } from '../store/reports/refresh.ts';
 import type { RetentionReport, RuleReport } from '../sync/privacy/retain.ts';
 import { type CommandProcess, runOnApp, UsageError } from './command.ts';
 import { EXIT } from './exit-codes.ts';
-import { formatCount } from './format.ts';
+import { counted, formatCount } from './format.ts';
 import { countLines } from './person.ts';
 
 export async function retention(
@@ -22,7 +22,7 @@ export async function retention(
       ...report.rules.flatMap((rule) => describe(rule, isDryRun)),
       ...(report.returned === 0
         ? []
-        : [`${formatCount(report.returned)} persons came back; the next full sync writes their rows again.`]),
+        : [`${counted(report.returned, 'person')} came back; the next full sync writes their rows again.`]),
       ...(isDryRun ? ['Nothing was removed.'] : []),
     ]);
     return report.rules.some(({ isBlocked }) => isBlocked) && !isDryRun ? EXIT.failed : EXIT.done;
@@ -40,7 +40,7 @@ const documentOf = ({ rules, returned }: RetentionReport, isDryRun: boolean) => 
 
 function describe({ stream, since, after, due, of, isBlocked, tables, ...rule }: RuleReport, isDryRun: boolean) {
   const what = rule.do === 'erase' ? 'erase' : 'remove the texts of';
-  const head = `${stream}: ${what} what is ${after} old since ${since}: ${formatCount(due)} of ${formatCount(of)} rows are due`;
+  const head = `${stream}: ${what} what is ${after} old since ${since}: ${formatCount(due)} of ${counted(of, 'row')} due`;
   if (!isBlocked) return [head, ...countLines(tables)];
   const advice = 'That is a large share of the table. Look at the rule; if it is meant, add --force.';
   return [head, ...countLines(tables), isDryRun ? advice : `${advice} Nothing of it was removed.`];

@@ -6,7 +6,7 @@ import { percent } from '../ops/view/format.ts';
 import { describeProcesses } from '../store/engine/processes.ts';
 import type { StreamState } from '../store/reports/status.ts';
 import { layOut, type TextColumn } from './columns.ts';
-import { formatAge, formatCount, formatInterval, formatUntil } from './format.ts';
+import { counted, formatAge, formatCount, formatInterval, formatUntil } from './format.ts';
 import { progressLine } from './progress.ts';
 import { type Paint, type Screen, wrap } from './terminal.ts';
 
@@ -183,7 +183,7 @@ function viewCounts(
   const states = STATES_BY_URGENCY.filter((state) => by_state[state] > 0);
   const describe = (style: (state: StreamState, text: string) => string) => {
     const counts = states.map((state) => style(state, `${formatCount(by_state[state])} ${state}`));
-    return `${formatCount(connections)} connections: ${counts.join(', ')}`;
+    return `${counted(connections, 'connection')}: ${counts.join(', ')}`;
   };
   const plain = describe((_, text) => text);
   return plain.length > width ? wrap(plain, width) : [describe((state, text) => paint(COLORS[state], text))];
@@ -258,7 +258,7 @@ export function formatVerification(line: Verification, nowMs: number): string {
   if (line.verified_at === null) return 'never';
   const share = percent(line.verified_share ?? 0);
   const differences = line.verification_differences ?? 0;
-  const parts = [`${formatCount(line.verified_rows ?? 0)} rows`, share === '100 %' ? share : `${share} by content`];
+  const parts = [counted(line.verified_rows ?? 0, 'row'), share === '100 %' ? share : `${share} by content`];
   if (differences > 0) parts.push(`${formatCount(differences)} differ`);
   return `${formatAge(line.verified_at, nowMs)}: ${parts.join(', ')}`;
 }

@@ -11,7 +11,7 @@ import { countRows } from '../store/reports/status.ts';
 import type { Pass } from '../stream.ts';
 import { type CommandProcess, runOnApp, type StreamOptions } from './command.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
-import { formatCount, formatSeconds, helpLines } from './format.ts';
+import { counted, formatCount, formatSeconds, helpLines } from './format.ts';
 import { createProgress, type ProgressView, type WalkSize } from './progress.ts';
 import { selectStreams } from './selection.ts';
 
@@ -120,11 +120,13 @@ async function readBefore({ database }: App, { connectionId, stream }: StreamKey
 /** `9 streams: 8 succeeded, 1 failed; 1,540 created, 3 updated, 0 deleted (70 requests, 4.2 s)` */
 function totalLine(reports: readonly SyncReport[], tookMs: number): string {
   const sum = (count: 'created' | 'updated' | 'deleted' | 'requests') =>
-    formatCount(reports.reduce((total, report) => total + report[count], 0));
+    reports.reduce((total, report) => total + report[count], 0);
   const outcomes = groupBy(reports, ({ outcome }) => outcome);
   const ended = [...outcomes].map(([outcome, some]) => `${some.length} ${outcome}`).join(', ');
-  const counts = `${sum('created')} created, ${sum('updated')} updated, ${sum('deleted')} deleted`;
-  return `${reports.length} streams: ${ended}; ${counts} (${sum('requests')} requests, ${formatSeconds(tookMs)})`;
+  const counts = (['created', 'updated', 'deleted'] as const)
+    .map((one) => `${formatCount(sum(one))} ${one}`)
+    .join(', ');
+  return `${counted(reports.length, 'stream')}: ${ended}; ${counts} (${counted(sum('requests'), 'request')}, ${formatSeconds(tookMs)})`;
 }
 
 export function summaryLine(report: SyncReport): string {
@@ -138,7 +140,7 @@ export function summaryLine(report: SyncReport): string {
     ...(deleted > 0 ? [`${formatCount(deleted)} deleted`] : []),
     ...(quarantined > 0 ? [`${formatCount(quarantined)} in quarantine`] : []),
   ].join(', ');
-  const head = `${connection} ${stream} ${pass}: ${outcome}, ${counts} (${formatCount(requests)} requests, ${took})`;
+  const head = `${connection} ${stream} ${pass}: ${outcome}, ${counts} (${counted(requests, 'request')}, ${took})`;
   return error === null ? head : `${head}\n  ${error.code}: ${error.message}`;
 }
 

@@ -2,7 +2,7 @@ import { type Verified, type VerifyOnceOptions, verifySelected } from '../app/ve
 import { type Finding, type FindingKind, NOT_COMPARED } from '../sync/verify.ts';
 import { type CommandProcess, runOnApp, type StreamOptions } from './command.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
-import { formatCount, formatSeconds, helpLines } from './format.ts';
+import { counted, formatCount, formatSeconds, helpLines } from './format.ts';
 import { selectStreams } from './selection.ts';
 
 type VerifyOptions = StreamOptions & Omit<VerifyOnceOptions, 'signal'>;
@@ -42,9 +42,9 @@ function describe(result: Verified): string[] {
   const { findings, upstreamRows, comparedRows, repaired, unreadable } = report;
   const took = formatSeconds(report.endedAt.getTime() - report.startedAt.getTime());
   const share = upstreamRows === 0 ? 100 : Math.round((comparedRows / upstreamRows) * 100);
-  const looked = `${formatCount(upstreamRows)} rows, ${share} % by content (${took})`;
+  const looked = `${counted(upstreamRows, 'row')}, ${share} % by content (${took})`;
   const odd =
-    unreadable === 0 ? [] : [`  ${formatCount(unreadable)} records could not be read: leadmirror quarantine list`];
+    unreadable === 0 ? [] : [`  ${counted(unreadable, 'record')} could not be read: leadmirror quarantine list`];
   if (findings.length === 0) return [`${head}: equal, ${looked}`, ...odd];
   const counts = (Object.keys(MEANING) as FindingKind[])
     .map((kind) => [findings.filter((finding) => finding.kind === kind).length, MEANING[kind]] as const)

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { counted } from '../counted.ts';
 import { DatabaseError } from '../errors.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import { type Output, type Screen, screenOf } from './terminal.ts';
@@ -60,7 +61,8 @@ function createFrame(output: Output): Frame {
     show(lines) {
       const { height } = screenOf(output);
       const more = lines.length - height;
-      const shown = more > 0 ? [...lines.slice(0, height - 1), `… ${more + 1} more lines, without --watch`] : lines;
+      const shown =
+        more > 0 ? [...lines.slice(0, height - 1), `… ${counted(more + 1, 'more line')}, without --watch`] : lines;
       // Written over what is there, in one go: nothing flickers.
       output.write(HOME + shown.map((line) => `${line}${ERASE_TO_LINE_END}`).join('\r\n') + ERASE_BELOW);
     },

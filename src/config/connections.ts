@@ -1,3 +1,4 @@
+import { counted } from '../counted.ts';
 import type { AccountRules, AccountSource } from './account-source.ts';
 import { entryKeysOf, SOURCES } from './account-sources.ts';
 import { CONNECTIONS_FILE } from './connections-file.ts';
@@ -50,7 +51,9 @@ export function readConnections(
   );
   for (const note of off.slice(0, SHOWN_OFF)) findings.note(note);
   if (off.length > SHOWN_OFF)
-    findings.note(`${off.length - SHOWN_OFF} more connections are not mirrored: enabled is false`);
+    findings.note(
+      `${counted(off.length - SHOWN_OFF, 'more connection is', 'more connections are')} not mirrored: enabled is false`,
+    );
   const mirrored = accounts.filter(({ offBy }) => offBy === null);
   for (const note of mirrored.flatMap(({ notes }) => notes)) findings.note(note);
   if (mirrored.length === 0 && context.isRequired) explainNoConnection(accounts, findings);

@@ -1,3 +1,4 @@
+import { counted } from '../counted.ts';
 import { type StreamSchedule, scheduleOf } from './schedules.ts';
 import type { Config, ConnectionConfig, TiledeskConnectionConfig, TilkeeConnectionConfig } from './types.ts';
 
@@ -18,8 +19,8 @@ export function describeConfig(config: Config): readonly ConfigLine[] {
       ...describeSchedules(connection, config),
     ]),
     ...linesOf({
-      schedule: `changes ${sync.incrementalCron}, everything ${sync.reconcileCron}, counts ${sync.countCheckCron} (${sync.timezone}), a full sync after ${sync.fullSyncDays} days, lookback ${sync.lookbackSeconds} s, deletion guard ${sync.deletionLimit}`,
-      requests: `time limit ${http.timeoutMs / 1000} s, ${http.retryAttempts} tries, waiting at most ${http.retryMaxMs / 1000} s${proxy}${http.allowInsecureHttp ? ', http:// allowed' : ''}`,
+      schedule: `changes ${sync.incrementalCron}, everything ${sync.reconcileCron}, counts ${sync.countCheckCron} (${sync.timezone}), a full sync after ${counted(sync.fullSyncDays, 'day')}, lookback ${sync.lookbackSeconds} s, deletion guard ${sync.deletionLimit}`,
+      requests: `time limit ${http.timeoutMs / 1000} s, ${counted(http.retryAttempts, 'try', 'tries')}, waiting at most ${http.retryMaxMs / 1000} s${proxy}${http.allowInsecureHttp ? ', http:// allowed' : ''}`,
       workers: `${workers.concurrency} incremental, ${workers.bulkConcurrency} bulk, stop within ${workers.shutdownTimeoutMs / 1000} s`,
       'health and status': `http://${ops.host.includes(':') ? `[${ops.host}]` : ops.host}:${ops.port}, ${ops.token === null ? 'read-only' : 'actions with OPS_TOKEN'}`,
       privacy: `IP addresses and user agents of visitors ${storedOrNot(privacy.storeVisitorPii)}, public links and previews ${storedOrNot(privacy.storeLinks)}${describePolicy(privacy.policy)}`,
@@ -27,7 +28,7 @@ export function describeConfig(config: Config): readonly ConfigLine[] {
       alerts: describeAlerts(config),
       traces: config.tracing === null ? 'none' : `to ${hostOf(config.tracing.endpoint)}, ${config.tracing.sampler}`,
       history: config.history.streams.length === 0 ? 'as switched on by command' : config.history.streams.join(', '),
-      'runs kept': `${config.runRetentionDays} days`,
+      'runs kept': counted(config.runRetentionDays, 'day'),
       log: `${log.level}, ${log.format}`,
     }),
   ];
@@ -53,14 +54,14 @@ function describeAlerts({ alerts: { webhook, email, afterMs } }: Config): string
 }
 
 function describeRetention({ retention: { rules, upstreamDeletedDays } }: Config): string {
-  const gone = upstreamDeletedDays === null ? [] : [`gone upstream ${upstreamDeletedDays} days`];
+  const gone = upstreamDeletedDays === null ? [] : [`gone upstream ${counted(upstreamDeletedDays, 'day')}`];
   const all = [...rules.map((rule) => `${rule.stream} ${rule.since} ${rule.after} ${rule.do}`), ...gone];
   return all.length === 0 ? 'rows stay for ever' : all.join(', ');
 }
 
 function describePolicy({ presets, fields }: Config['privacy']['policy']): string {
   const chosen = presets.length === 0 ? '' : `, presets ${presets.join(' ')}`;
-  return fields.length === 0 ? chosen : `${chosen}, ${fields.length} field${fields.length === 1 ? '' : 's'} by name`;
+  return fields.length === 0 ? chosen : `${chosen}, ${counted(fields.length, 'field')} by name`;
 }
 
 const storedOrNot = (isStored: boolean): string => (isStored ? 'stored' : 'left out');
@@ -91,7 +92,7 @@ function describeTiledesk(connection: TiledeskConnectionConfig): string {
 }
 
 function describeLimits({ requestsPerMinute, requestsPerDay }: ConnectionConfig): string {
-  return `${requestsPerMinute} requests a minute${requestsPerDay === undefined ? '' : ` and ${requestsPerDay} a day`}`;
+  return `${counted(requestsPerMinute, 'request')} a minute${requestsPerDay === undefined ? '' : ` and ${requestsPerDay} a day`}`;
 }
 
 function describeTilkee(connection: TilkeeConnectionConfig): string {
@@ -101,7 +102,7 @@ function describeTilkee(connection: TilkeeConnectionConfig): string {
   const hosts = [...new Set(urls.map(hostOf))].join(' ');
   const pace = `${describeLimits(connection)}, pages of ${pageSize}`;
   const also = extras.length === 0 ? '' : `, also ${extras.join(' ')}`;
-  const colleagues = actAs.length === 0 ? '' : `, also as ${actAs.length} colleague${actAs.length === 1 ? '' : 's'}`;
+  const colleagues = actAs.length === 0 ? '' : `, also as ${counted(actAs.length, 'colleague')}`;
   return `${hosts}, ${describeSignIn(auth)}, ${streams.join(' ')}, projects by ${projectsApi}, ${pace}${also}${colleagues}`;
 }
 

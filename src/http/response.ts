@@ -1,3 +1,4 @@
+import { counted } from '../counted.ts';
 import { TransientError } from '../errors.ts';
 import type { HttpResponse } from './client.ts';
 import { isTransientStatus } from './retry.ts';
@@ -35,7 +36,7 @@ export function interpret(
     if (options.isOwnRefusal?.(refusal) !== false) return refusal;
     const type = /^[\w.+-]+\/[\w.+-]+/.exec(headers['content-type'] ?? '')?.[0] ?? 'no type';
     throw unavailable(
-      `, but not in the server's own form (${length} characters, ${type}): something in between has answered, such as a gateway, a firewall or a proxy; if it lasts, check the base URL`,
+      `, but not in the server's own form (${counted(length, 'character')}, ${type}): something in between has answered, such as a gateway, a firewall or a proxy; if it lasts, check the base URL`,
     );
   }
   if (status === 204) return { ...answer, length, body: null };
@@ -44,7 +45,7 @@ export function interpret(
   if (parsed !== null) return { ...answer, length, body: parsed.value };
   throw new TransientError(
     'upstream_garbled',
-    `${where()} with status ${status} but without JSON (${length} characters); it may be cut off, or a gateway's own page; check the base URL`,
+    `${where()} with status ${status} but without JSON (${counted(length, 'character')}); it may be cut off, or a gateway's own page; check the base URL`,
     { status },
   );
 }

@@ -1,5 +1,6 @@
 import pRetry from 'p-retry';
 import type { Clock } from '../clock.ts';
+import { counted } from '../counted.ts';
 import { abortError, LeadmirrorError, RateLimitedError, TransientError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import type { Lane } from '../stream.ts';
@@ -223,7 +224,7 @@ function createCircuitReporter(parts: UpstreamOptions & { readonly host: string 
     const now = new Date(clock.now());
     logger.warn(
       { event: 'circuit_open', credential, host, reason, failures, failingSince, nextTryAt },
-      `${host} does not answer (${formatOutage(open, now)}, ${failures} failures in a row); no request is sent before ${formatTime(nextTryAt, now)}`,
+      `${host} does not answer (${formatOutage(open, now)}, ${counted(failures, 'failure')} in a row); no request is sent before ${formatTime(nextTryAt, now)}`,
     );
   }
 

@@ -1,3 +1,4 @@
+import { counted } from '../counted.ts';
 import type { StreamState } from '../store/reports/status.ts';
 import { isProblem, nameOf, type StatusDocument, type StreamFacts, urgencyOf } from './status-document.ts';
 
@@ -29,7 +30,7 @@ const BY_CODE: Readonly<Record<string, Kind>> = {
   wrong_base_url: ['account', 'the base URL of {account} is wrong'],
   deletion_brake: GUARD,
   suddenly_empty: GUARD,
-  verify_differences: ['stream', '{stream} differs from the upstream'],
+  verify_differences: ['stream', 'rows of {stream} differ from the upstream'],
   open_quarantine: ['account', 'records of {account} are in quarantine'],
   circuit_open: UPSTREAM,
   network: UPSTREAM,
@@ -46,10 +47,10 @@ const BY_CODE: Readonly<Record<string, Kind>> = {
 };
 
 const BY_STATE: Readonly<Partial<Record<StreamState, Kind>>> = {
-  stale: ['everything', '{account} had no complete pass in time'],
+  stale: ['everything', 'no pass of {account} was complete in time'],
   partial: ['account', 'something of {account} is missing or unconfirmed'],
 };
-const OTHER: Kind = ['account', '{account} cannot go on'];
+const OTHER: Kind = ['account', 'an error stops {account}'];
 
 /** The causes of all problems: those for a person first, then by urgency and by how many streams they stop. */
 export function findCauses({
@@ -85,7 +86,7 @@ function toCause(
 ): Cause {
   const [first] = streams;
   const accounts = [...new Set(streams.map(({ connection_id }) => connection_id))];
-  const account = accounts.length === 1 ? nameOfAccount(first.connection_id) : `${accounts.length} accounts`;
+  const account = accounts.length === 1 ? nameOfAccount(first.connection_id) : counted(accounts.length, 'account');
   const named = text.replace('{account}', account).replace('{stream}', `${first.stream} of ${account}`);
   return { state: first.state, text: named, accounts, streams, passes: passes !== undefined };
 }

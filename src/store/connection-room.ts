@@ -1,3 +1,4 @@
+import { counted } from '../counted.ts';
 import type { DatabaseSession } from './session.ts';
 
 /**
@@ -51,7 +52,7 @@ export async function readConnectionRoom(session: DatabaseSession): Promise<Conn
 export function lackOfRoom(room: ConnectionRoom | null, wanted: ConnectionShares): string | null {
   const least = connectionsOf(leastOf(wanted));
   if (room === null || room.limit >= least) return null;
-  return `the ${room.limitOf} allows ${room.limit} connections, and leadmirror needs ${least} (${connectionsOf(wanted)} to run at full speed); ${REMEDY[room.limitOf]}`;
+  return `the ${room.limitOf} allows ${counted(room.limit, 'connection')}, and leadmirror needs ${least} (${connectionsOf(wanted)} to run at full speed); ${REMEDY[room.limitOf]}`;
 }
 
 const REMEDY: Readonly<Record<ConnectionRoom['limitOf'], string>> = {

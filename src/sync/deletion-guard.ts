@@ -1,3 +1,4 @@
+import { counted } from '../counted.ts';
 import { isAccepted, isEmptinessAccepted } from '../store/engine/deletions.ts';
 import { countDeletedToday } from '../store/engine/runs.ts';
 import { countAliveRows, readSeenRows, readSuspects, type SuspectQuery } from '../store/mirror/tombstones.ts';
@@ -59,8 +60,8 @@ export async function guardDeletions(
       ? 'let a reconcile find them'
       : `if they are really gone, run: leadmirror accept-deletions ${name}`;
   const seen = isCounted
-    ? `the upstream counts ${suspects} rows fewer than the ${alive} of ${name} in the mirror`
-    : `${suspects} of ${alive} rows of ${name} were not in the upstream's list any more`;
+    ? `the upstream counts ${counted(suspects, 'row')} fewer than the ${alive} of ${name} in the mirror`
+    : `${suspects} of ${counted(alive, 'row')} of ${name} were not in the upstream's list any more`;
   return {
     code: 'deletion_brake',
     message: `${seen}; that is more than SYNC_DELETE_BRAKE (${deletionLimit}) allows, so none was marked as deleted. Look at the upstream; ${next}`,
@@ -69,7 +70,7 @@ export async function guardDeletions(
 
 export const unconfirmed = (suspects: number): NonNullable<Ending['error']> => ({
   code: 'deletions_unconfirmed',
-  message: `${suspects} rows were not in the upstream's list any more, but it also contained records without an id, which may be them; none was marked as deleted`,
+  message: `the upstream's list is ${counted(suspects, 'row')} short, but it also contained records without an id, which may be them; none was marked as deleted`,
 });
 
 /** A server that does not know the request answers 404 to all: then a row that is surely there is "gone" too. */

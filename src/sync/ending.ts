@@ -1,3 +1,4 @@
+import { counted } from '../counted.ts';
 import {
   DatabaseError,
   errorCode,
@@ -27,7 +28,7 @@ export function finalEnding(run: Run, justQuarantined = 0): Ending {
   if (bad === 0) return run.ending('succeeded');
   return run.ending('partial', {
     code: 'quarantined',
-    message: `${bad} ${bad === 1 ? 'record' : 'records'} could not be mapped or written; see leadmirror quarantine, or sync.quarantine`,
+    message: `${counted(bad, 'record')} could not be mapped or written; see leadmirror quarantine, or sync.quarantine`,
   });
 }
 
@@ -75,6 +76,6 @@ const DISPROVES_CAPABILITIES: ReadonlySet<string> = new Set([
 export function suddenlyEmpty(name: string, alive: number): UpstreamContractError {
   return new UpstreamContractError(
     'suddenly_empty',
-    `the list of ${name} is empty, and the mirror has ${alive} rows of it; nothing is changed. If everything was really deleted upstream, run: leadmirror accept-deletions ${name}, then leadmirror sync ${name} --pass reconcile`,
+    `the list of ${name} is empty, and the mirror has ${counted(alive, 'row')} of it; nothing is changed. If everything was really deleted upstream, run: leadmirror accept-deletions ${name}, then leadmirror sync ${name} --pass reconcile`,
   );
 }

@@ -1,4 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { counted } from '../counted.ts';
 import { ResponseTooLargeError, TransientError, UpstreamContractError } from '../errors.ts';
 import {
   type FetchOptions,
@@ -155,7 +156,7 @@ function assertBounded({ limit, following }: ListQuery, { records }: ListPage): 
   if (records.length <= most) return;
   throw new UpstreamContractError(
     isPaged ? 'page_too_large' : 'list_too_large',
-    `asked for ${isPaged ? `${limit} rows` : 'a list without pages'}, the server sent ${records.length} (at most ${most} are taken); it does not keep its own rules, or another server answers instead`,
+    `asked for ${isPaged ? counted(limit, 'row') : 'a list without pages'}, the server sent ${records.length} (at most ${most} are taken); it does not keep its own rules, or another server answers instead`,
   );
 }
 

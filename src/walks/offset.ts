@@ -1,3 +1,4 @@
+import { counted } from '../counted.ts';
 import { UpstreamContractError } from '../errors.ts';
 import type { ListPage, ListQuery, ListWindow, Walk, WalkStep } from '../stream.ts';
 import {
@@ -249,7 +250,7 @@ export function createOffsetWalk(options: OffsetOptions): Walk<OffsetState> {
     if (state.rounds >= MAX_ROUNDS) {
       return giveUp(
         state,
-        `the list has ${state.length} rows and showed only ${state.seen} of them in ${MAX_ROUNDS} rounds; its order seems to change with every question`,
+        `the list has ${counted(state.length, 'row')} and showed only ${state.seen} of them in ${MAX_ROUNDS} rounds; its order seems to change with every question`,
       );
     }
     const round = { rounds: state.rounds + 1, reached: 0, withoutId: 0, digest: 0, digestBefore: state.digest };

@@ -1,3 +1,4 @@
+import { counted } from '../counted.ts';
 import { UpstreamContractError } from '../errors.ts';
 import type { Entry, ListPage, ListQuery, SortKey } from '../stream.ts';
 
@@ -42,7 +43,7 @@ export function readPage(query: ListQuery, page: ListPage): ReadPage {
 export const pageTooLarge = ({ limit }: ListQuery, { entries, pageSize }: ListPage) =>
   new UpstreamContractError(
     'page_too_large',
-    `asked for ${limit} rows, the server ${pageSize === null ? '' : `reports ${pageSize} a page and `}sent ${entries.length}; it does not keep its own paging rules`,
+    `asked for ${counted(limit, 'row')}, the server ${pageSize === null ? '' : `reports ${pageSize} a page and `}sent ${entries.length}; it does not keep its own paging rules`,
   );
 
 function assertSorted(query: ListQuery, keys: readonly (RowKey | null)[]): void {
@@ -132,7 +133,7 @@ export function believeEnd(options: {
       'truncated_page',
       total === null
         ? 'the server does not report how many rows there are, so the end of the list cannot be confirmed'
-        : `the server counts ${total} rows and sends none after the first ${offset + count}; its answer is cut off`,
+        : `the server counts ${counted(total, 'row')} and sends none after the first ${offset + count}; its answer is cut off`,
     );
   }
   return { isEnd: false, unconfirmed: unconfirmed + 1 };

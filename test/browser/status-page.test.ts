@@ -409,7 +409,7 @@ inBrowser('with a running daemon', () => {
     await signIn(page, web.url);
     await page.getByRole('link', { name: 'To decide' }).click();
     await page.getByRole('button', { name: /^Retry quarantine/ }).click();
-    await page.getByText('1 of 1 records written').waitFor();
+    await page.getByText('1 of 1 record written').waitFor();
     await page.getByText('No record is in quarantine.').waitFor();
     await page.getByRole('link', { name: 'Streams', exact: true }).click();
     const row = rowOf(page, 'departments');

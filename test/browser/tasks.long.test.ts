@@ -123,7 +123,7 @@ inBrowser('an operator', () => {
     await task(page, async (press) => {
       await press(page.getByRole('link', { name: 'To decide' }));
       await press(page.getByRole('button', { name: /^Retry quarantine/ }));
-      await page.getByText('1 of 1 records written').waitFor();
+      await page.getByText('1 of 1 record written').waitFor();
     });
 
     // Deletions that are held back.

@@ -1,6 +1,7 @@
 import { expect, it } from '@jest/globals';
 import { findCauses, findOutage } from '../../src/ops/causes.ts';
 import type { StatusDocument, StreamFacts } from '../../src/ops/status-document.ts';
+import { sentence } from '../../src/ops/view/format.ts';
 
 const stream = (connection_id: string, name: string, facts: Partial<StreamFacts>) =>
   ({ connection_id, stream: `tiledesk.${name}`, state: 'blocked', deletions: null, ...facts }) as StreamFacts;
@@ -32,6 +33,25 @@ it('accounts are called by their labels', () => {
   const connections = [{ id: 'tiledesk:shop', label: 'Shop Milano', credential: null }];
   const [cause] = findCauses({ streams, connections: connections as unknown as StatusDocument['connections'] });
   expect(cause?.text).toBe('the sign-in of Shop Milano was refused');
+});
+
+it.each<[Partial<StreamFacts>, string]>([
+  [{ reason_code: 'verify_differences' }, 'Rows of tiledesk.leads of iPhone shop differ from the upstream.'],
+  [{ reason_code: 'something_else' }, 'An error stops iPhone shop.'],
+  [{ reason_code: 'overdue', state: 'stale' }, 'No pass of iPhone shop was complete in time.'],
+])('a name stays as it is written: %j', (facts, expected) => {
+  const streams = [stream('tiledesk:shop', 'leads', facts)];
+  const connections = [{ id: 'tiledesk:shop', label: 'iPhone shop', credential: null }];
+  const [cause] = findCauses({ streams, connections: connections as unknown as StatusDocument['connections'] });
+  expect(sentence(cause?.text ?? '')).toBe(expected);
+});
+
+it.each([
+  ['tiledesk.leads of a is gone', 'tiledesk.leads of a is gone.'],
+  ['iPhone shop is paused', 'iPhone shop is paused.'],
+  ["the server's clock is wrong!", "The server's clock is wrong!"],
+])('a sentence begins with a capital unless a name begins it: %s', (text, expected) => {
+  expect(sentence(text)).toBe(expected);
 });
 
 it('nothing is sure without a queue that answers and a worker that lives', () => {

@@ -1,3 +1,4 @@
+import { counted } from '../../counted.ts';
 import type { Report } from '../../store/reports/report.ts';
 import type { PastFigures } from '../../store/reports/report-past.ts';
 
@@ -42,7 +43,7 @@ export function pastCharts({ backlog, closings }: PastFigures, unit: Report['uni
     },
     closing: {
       title: 'Time open until closed, median by week',
-      summary: `the least and the most that it can be, of ${closed} closed requests by the week in which they were opened`,
+      summary: `the least and the most that it can be, of ${counted(closed, 'closed request')} by the week in which they were opened`,
       write: 'duration',
       at: closings.map(({ at }) => at),
       series: between(closings),
@@ -74,9 +75,14 @@ export function timeCharts({ requests, response_times: times, satisfaction, link
   const linkCounts = `${links.sent} sent, ${links.opened} of them opened`;
   return {
     volume: chart('Requests', counts, 'count', bars('opened', opened), line('closed', 'partial', closed)),
-    answers: spread('Time to the first answer,', `${times.answered} answered requests`, 'first_response'),
-    resolutions: spread('Time to the closing,', `${times.resolved} closed requests`, 'resolution'),
-    ratings: chart('Average rating', `${satisfaction.rated} ratings`, 'rating', line('average', 'accent', average)),
+    answers: spread('Time to the first answer,', counted(times.answered, 'answered request'), 'first_response'),
+    resolutions: spread('Time to the closing,', counted(times.resolved, 'closed request'), 'resolution'),
+    ratings: chart(
+      'Average rating',
+      counted(satisfaction.rated, 'rating'),
+      'rating',
+      line('average', 'accent', average),
+    ),
     links: chart('Links', linkCounts, 'count', bars('sent', sent), line('of these opened', 'partial', read)),
   };
 }

@@ -1,5 +1,6 @@
 import type { ReportQuery } from '../../store/reports/report.ts';
 import { parseDay } from '../../store/reports/report-days.ts';
+import { counted } from '../view/format.ts';
 import { type Html, html } from '../view/html.ts';
 
 /** Reads the form of the report tab; anything that is no day is reported, and left out. */
@@ -48,7 +49,7 @@ export function reportPage(
 <label for="to">to</label><input id="to" name="to" type="date" value="${shown.to}" required>
 <label for="connection">Account</label><select id="connection" name="connection"><option value="">all</option>${accounts.map(
     ({ id, label }) => html`<option value="${id}"${id === connection ? html` selected` : null}>${label}</option>`,
-  )}</select><button>Show</button><span class="presets">${PRESETS.map((days) => html`<a href="${link(days)}">${days} days</a> `)}</span></form>
+  )}</select><button>Show</button><span class="presets">${PRESETS.map((days) => html`<a href="${link(days)}">${counted(days, 'day')}</a> `)}</span></form>
 ${problem === null ? null : html`<p class="banner" role="alert">${problem} Shown instead: the last 30 days.</p>`}
 ${view}`;
 }

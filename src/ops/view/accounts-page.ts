@@ -1,5 +1,5 @@
 import type { AccountForm, CheckResult, KeptAccount, KeptAccounts } from '../parts.ts';
-import { elementId } from './format.ts';
+import { counted, elementId } from './format.ts';
 import { type Html, html } from './html.ts';
 import { table } from './table.ts';
 
@@ -88,7 +88,7 @@ interface CheckPage {
 /** What came of the check of one account. */
 export function checkPage({ id, checks, done, isKept }: CheckPage): Html {
   const failed = checks.filter(({ ok }) => !ok).length;
-  const verdict = failed === 0 ? 'Everything can be read.' : `${failed} of ${checks.length} checks failed.`;
+  const verdict = failed === 0 ? 'Everything can be read.' : `${failed} of ${counted(checks.length, 'check')} failed.`;
   return html`<h1>Check of ${id}</h1>
 <p class="banner is-${failed === 0 ? 'fresh' : 'blocked'}" role="status">${done === undefined ? null : `${id} ${done} `}${checks.length === 0 ? 'It is switched off, so nothing was tried.' : verdict}</p>
 ${table({

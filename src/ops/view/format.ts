@@ -2,10 +2,7 @@ import { type Html, html } from './html.ts';
 
 /** Numbers and times as people read them. Times are UTC; the page's script adds the reader's own time zone as a tooltip. */
 
-export const count = (value: number): string => value.toLocaleString('en-US');
-
-export const counted = (value: number, one: string, many = `${one}s`): string =>
-  `${count(value)} ${value === 1 ? one : many}`;
+export { count, counted } from '../../counted.ts';
 
 /** `45 s`, `3 min`, `5 h`, `2 d`; hours and days with so many digits. The pages' chart.js writes the same. */
 export function duration(seconds: number, digits = 0): string {
@@ -55,7 +52,8 @@ export const elementId = (prefix: string, ...names: readonly string[]): string =
 export const streamPath = (connection: string, stream: string): string =>
   `${encodeURIComponent(connection)}/${encodeURIComponent(stream)}`;
 
+/** A full stop behind it, and a capital before it, but not in what may be a name: `tiledesk.leads`, `iPhone`. */
 export const sentence = (text: string): string => {
-  const begun = text.charAt(0).toUpperCase() + text.slice(1);
+  const begun = text.replace(/^[a-z]+(?=[ ,;'-])/, (first) => first.charAt(0).toUpperCase() + first.slice(1));
   return /[.!?]$/.test(begun) ? begun : `${begun}.`;
 };

@@ -127,13 +127,13 @@ export function headline(status: StatusDocument): string {
     const why =
       causes.length === 1
         ? `${first.text} (${counted(first.streams.length, 'stream')})`
-        : `${count(causes.length)} causes`;
+        : counted(causes.length, 'cause');
     return `${counted(accounts, 'account')} ${verb}: ${why}`;
   }
   if (states.never === streams) return 'Ready for the first full read';
   if (states.syncing + states.never > 0) return 'The first full read is under way';
   if (states.paused > 0) return `${counted(states.paused, 'stream')} paused, all others fresh`;
-  return streams === 1 ? 'The stream is fresh' : `All ${count(streams)} streams are fresh`;
+  return streams === 1 ? 'The stream is fresh' : `All ${counted(streams, 'stream')} are fresh`;
 }
 
 export const toneOf = (status: StatusDocument): Tone =>
@@ -226,7 +226,7 @@ function budgetGauge(budget: BudgetFacts, nowMs: number): Html {
   return html`<div class="gauge"><small>Requests per minute</small>
 <meter max="${allowed}" value="${used}" aria-label="Requests per minute">${used}</meter>
 <span class="soft">${count(used)} of ${count(allowed)} used${isSlowed ? html` · <b class="warn">slowed from ${count(configured)}</b>` : null}${
-    others > 0 ? html` · shared by ${count(others + 1)} accounts` : null
+    others > 0 ? html` · shared by ${counted(others + 1, 'account')}` : null
   }${
     budget.allowed_per_day === null
       ? null

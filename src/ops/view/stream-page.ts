@@ -3,7 +3,7 @@ import { describeDetail } from '../../store/refusal-detail.ts';
 import type { Hour } from '../../store/reports/run-hours.ts';
 import { describeDay } from '../day-strip.ts';
 import type { RunFacts, StreamFacts } from '../status-document.ts';
-import { ago, count, duration, PASS_LABELS, streamPath, until, utc } from './format.ts';
+import { ago, count, counted, duration, PASS_LABELS, streamPath, until, utc } from './format.ts';
 import { type Html, html } from './html.ts';
 import { runsTable } from './runs-table.ts';
 import { outageLine } from './state.ts';
@@ -50,7 +50,7 @@ const EVIDENCE: Readonly<Record<string, string>> = {
 
 function evidence({ proof_kind, proof_at, unlisted_rows }: StreamFacts, nowMs: number): Html | string {
   if (proof_kind === null || proof_at === null) return 'none yet';
-  const unlisted = unlisted_rows === null ? '' : `; it counts ${count(unlisted_rows)} rows that it does not list`;
+  const unlisted = unlisted_rows === null ? '' : `; it counts ${counted(unlisted_rows, 'row')} that it does not list`;
   return html`<b>${proof_kind}</b>: ${EVIDENCE[proof_kind] ?? proof_kind}${unlisted}, ${ago(proof_at, nowMs)}`;
 }
 

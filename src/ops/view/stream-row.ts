@@ -104,7 +104,9 @@ export function progressLine(progress: RunProgress, nowMs: number): Html {
   const { pass, read, expected, pages, rows_per_second: rate, eta_seconds: eta, started_at } = progress;
   const share = expected === null ? null : Math.min(99, Math.floor((read / expected) * 100));
   const notes = [
-    expected === null ? `${count(read)} rows read` : `${count(read)} of about ${count(expected)} rows (${share} %)`,
+    expected === null
+      ? `${counted(read, 'row')} read`
+      : `${count(read)} of about ${counted(expected, 'row')} (${share} %)`,
     counted(pages, 'page'),
     ...(rate === null ? [] : [`${count(rate >= 10 ? Math.round(rate) : rate)} rows/s`]),
     ...(eta === null ? [] : [`${duration(eta)} left`]),

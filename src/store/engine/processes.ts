@@ -1,4 +1,5 @@
 import { hostname } from 'node:os';
+import { counted } from '../../counted.ts';
 import type { PrismaClient, SyncProcess } from '../../generated/prisma/client.ts';
 import { addMs, databaseNow } from '../database-time.ts';
 
@@ -80,7 +81,7 @@ export function describeProcesses(processes: readonly ProcessRecord[]): string |
   const lost = processes.filter(({ is_alive }) => !is_alive);
   const leader = alive.find(({ is_leading }) => is_leading);
   const led = leader === undefined ? 'no leader' : `leader ${namesOf([leader])}`;
-  const count = `${alive.length} ${alive.length === 1 ? 'process' : 'processes'}, ${led}`;
+  const count = `${counted(alive.length, 'process', 'processes')}, ${led}`;
   const lastBeatMs = Math.max(...lost.map(({ beat_at }) => beat_at.getTime()));
   const cutOff = alive.filter(({ queue_ok }) => !queue_ok);
   const others = disagreeing(processes);

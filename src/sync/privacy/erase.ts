@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../../clock.ts';
+import { counted } from '../../counted.ts';
 import { PrivacyError } from '../../errors.ts';
 import { groupBy } from '../../group-by.ts';
 import { databaseNow } from '../../store/database-time.ts';
@@ -49,7 +50,7 @@ const CLOCKS_MS = 600_000;
 function assertClock(clock: Clock, databaseTime: Date): void {
   const minutes = Math.round(Math.abs(clock.now() - databaseTime.getTime()) / 60_000);
   if (minutes * 60_000 <= CLOCKS_MS) return;
-  const message = `the clocks of this machine and of the database differ by ${minutes} minutes, so it is not sure what was written before now; nothing was erased. Set them right, then repeat the command`;
+  const message = `the clocks of this machine and of the database differ by ${counted(minutes, 'minute')}, so it is not sure what was written before now; nothing was erased. Set them right, then repeat the command`;
   throw new PrivacyError('clocks_differ', message);
 }
 
