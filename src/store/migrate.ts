@@ -16,10 +16,15 @@ import { assertEncoding, underLock, withSession } from './session.ts';
  */
 
 /**
- * Before the first version its migrations were many; what they made together is what `init` makes. By the first of them a database of a preview is known, by
- * the last one that all of them were applied.
+ * Before the first version its migrations were many; what they made together is what `init` makes. A database of a preview is known by the first of them; by
+ * the last one that all of them were applied. Those of the first preview need `script` before they can have what came later.
  */
-const PREVIEW = { first: '20261121000000_first_light', last: '20261128000000_reason_codes' } as const;
+const PREVIEWS = [
+  { first: '20261121000000_first_light', last: '20261128000000_reason_codes', script: 'from-preview.sql' },
+  { first: '20261128120000_init', last: '20261128224500_messages_search', script: null },
+] as const;
+
+const previewOf = (applied: readonly string[]) => PREVIEWS.find(({ first }) => applied.includes(first));
 
 /** Postgres schemas that belong to leadmirror only. `bullmq` is made by the queue, when it lives in Postgres. */
 const BUILT_IN_SCHEMAS = ['sync', 'tiledesk', 'tilkee', 'reporting'] as const;
@@ -88,7 +93,7 @@ export async function migrate(options: MigrateOptions): Promise<readonly string[
 }
 
 /**
- * Takes over the database of a preview: its tables are those of this version, so only the names of the migrations change. False when no preview made it.
+ * Takes over the database of a preview, with its rows, as `init` would have made it. False when no preview made it.
  *
  * @throws DatabaseError `database_preview` when the preview was not the last one
  */
@@ -97,14 +102,20 @@ export async function adoptPreview({ url, migrations }: MigrateOptions): Promise
   return withSession(url, (client) =>
     underLock(client, LOCKS.migrate, async () => {
       const { applied } = await readState(client);
-      if (init === undefined || !applied.includes(PREVIEW.first)) return false;
-      if (!applied.includes(PREVIEW.last)) {
+      const preview = previewOf(applied);
+      if (init === undefined || preview === undefined) return false;
+      if (!applied.includes(preview.last)) {
         throw new DatabaseError(
           'database_preview',
-          `an early preview of leadmirror made the database: it lacks ${PREVIEW.last}, and possibly more. Start the last preview with it once, or give this version an empty database, which it fills again`,
+          `an early preview of leadmirror made the database: it lacks ${preview.last}, and possibly more. Start the last preview with it once, or give this version an empty database, which it fills again`,
         );
       }
-      await apply(client, init, 'delete from sync._prisma_migrations');
+      const script = preview.script && (await readFile(join(await findPrismaDirectory(), preview.script), 'utf8'));
+      await apply(
+        client,
+        init,
+        ['delete from sync._prisma_migrations;', ...(script ? [script, init.script] : [])].join('\n'),
+      );
       return true;
     }),
   );
@@ -131,7 +142,7 @@ async function pendingOf(client: pg.Client, migrations: readonly Migration[]): P
   const { applied, schemas } = await readState(client);
   const known = migrations.map(({ name }) => name);
   const unknown = applied.filter((name) => !known.includes(name));
-  if (applied.includes(PREVIEW.first)) {
+  if (previewOf(applied) !== undefined) {
     throw new DatabaseError(
       'database_preview',
       'a preview of leadmirror made the database; this version takes it over, with everything in it, after: leadmirror migrate --from-preview',

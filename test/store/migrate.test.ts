@@ -402,13 +402,21 @@ describe('a database of the last preview', () => {
   it('is taken over with everything in it, and equals a new one', async () => {
     const { url, client } = await setupPreview();
     const fresh = await setup({ migrated: true });
-    const before = await contents(client);
+    const { 'sync.proofs': proofs, 'reporting.people': people, ...before } = await contents(client);
     const names = (await readMigrations()).map(({ name }) => name);
 
     expect(await Promise.all([adoptPreview({ url }), adoptPreview({ url })])).toEqual(
       expect.arrayContaining([true, false]),
     );
-    expect(await contents(client)).toEqual(before);
+    const { 'sync.verifications': verifications, ...after } = await contents(client);
+    expect(after).toMatchObject(before);
+    expect(verifications).toMatchObject(
+      (proofs as { row: { proved_at: string } }[]).map(({ row: { proved_at, ...row } }) => ({
+        row: { ...row, verified_at: proved_at },
+      })),
+    );
+    // Who is one lead and no more is no longer stored twice.
+    expect([people?.length, after['reporting.people']?.length]).toEqual([1, 0]);
     expect(await migrate({ url })).toEqual(names.slice(1));
 
     expect(await migrationStatus({ url })).toEqual({ applied: names, pending: [] });
@@ -420,6 +428,7 @@ describe('a database of the last preview', () => {
       insert into tiledesk.leads (connection_id, id, raw, content_hash, run_id) values ('tiledesk:p', 'a', '{}', '', 1);
       insert into tiledesk.requests (connection_id, id, raw, content_hash, run_id) values ('tiledesk:p', 'a', '{}', '', 1);
       select reporting.refresh()`);
+    await client.query('select reporting.refresh()');
     const schemas = [...OURS, 'reporting'];
     expect(await catalog(client, schemas)).toEqual(await catalog(fresh.client, schemas));
     expect(await definitions(client)).toEqual(await definitions(fresh.client));
@@ -443,6 +452,21 @@ describe('a database of the last preview', () => {
     });
 
     expect(await appliedNames(client)).toEqual(before);
+  });
+
+  it('is taken over by its names alone when its tables are those of a new one', async () => {
+    const { url, client } = await setup({ migrated: true });
+    const names = await appliedNames(client);
+    const before = [await contents(client), await catalog(client, OURS), await definitions(client)];
+    await client.query(`
+      update sync._prisma_migrations set migration_name = '20261128120000_init';
+      insert into sync._prisma_migrations (id, checksum, migration_name, finished_at) values ('2', '', '20261128224500_messages_search', now())`);
+
+    await expect(migrate({ url })).rejects.toMatchObject({ code: 'database_preview' });
+    expect(await adoptPreview({ url })).toBe(true);
+
+    expect(await appliedNames(client)).toEqual(names.slice(0, 1));
+    expect([await contents(client), await catalog(client, OURS), await definitions(client)]).toEqual(before);
   });
 
   it('is told from a new and from an empty one', async () => {
