@@ -114,13 +114,14 @@ configuration, 3 verify found differences, 130 stopped by a signal.`,
 
   const report = add(
     'report',
-    'the main figures of some days, and the same with charts as one HTML file; no personal data',
+    'the main figures of some days, and the same with charts as one HTML file; no personal data without --agents',
   )
     .option('--from <day>', 'first day, as 2026-01-31; 30 days that end with --to unless given')
     .option('--to <day>', 'last day; today unless given')
     .option(...CONNECTION_OPTION)
     .option('--html <file>', 'where to write the page (default: leadmirror-report-<from>-to-<to>.html in this folder)')
     .option('--no-html', 'write no page')
+    .option('--agents', 'with the names of agents, in the page and in --json')
     .option('--json', 'one JSON document on stdout; no page unless --html names one')
     .enablePositionalOptions()
     .action(async (options) => (await import('./report.ts')).report(options, proc));

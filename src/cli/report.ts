@@ -13,11 +13,12 @@ export interface ReportOptions extends StreamOptions {
   readonly to?: string;
   /** A file name; false: none is written. */
   readonly html?: string | boolean;
+  readonly agents?: boolean;
 }
 
 /** Prints the main figures, and writes them with charts into one HTML file. The precomputed tables are brought up to the mirror first. */
 export async function report(options: ReportOptions, proc: CommandProcess): Promise<void> {
-  const { from, to, connection } = options;
+  const { from, to, connection, agents } = options;
   for (const day of [from, to]) {
     if (day !== undefined && parseDay(day) === null) {
       throw new UsageError(`${day} is no day; write it as 2026-01-31.`);
@@ -28,7 +29,7 @@ export async function report(options: ReportOptions, proc: CommandProcess): Prom
     const { prisma } = database;
     if ((await refreshReporting(database, { signal })) === 'stopped') return EXIT.stoppedBySignal;
     if (connection !== undefined) assertReported(connection, await readReportedConnections(prisma));
-    const found = await readReport(prisma, { from, to, connection });
+    const found = await readReport(prisma, { from, to, connection, agents });
     const name = fileName(options, found);
     const file = name && resolve(proc.cwd(), name);
     if (file !== null) await writeOutput(file, reportFile(found, Date.now()), NOT_WRITTEN);

@@ -299,6 +299,26 @@ describe('the command', () => {
     expect(await readFile(page, 'utf8')).toContain('<!doctype html>');
   });
 
+  it('names agents where that is asked for', async () => {
+    const file = join(folder, 'agents.html');
+    const agents = await setup.rows(
+      `select agent, sum(requests)::int as requests from reporting.agent_activity
+       where day between '${RANGE.from}' and '${RANGE.to}' group by 1 order by 2 desc, 1`,
+    );
+    expect(agents.length).toBeGreaterThan(1);
+    const reportWith = async (...more: readonly string[]) => {
+      const { stdout } = await run('--from', RANGE.from, '--to', RANGE.to, '--json', '--html', file, ...more);
+      return { json: JSON.parse(stdout), page: await readFile(file, 'utf8') };
+    };
+    const [bare, named] = [await reportWith(), await reportWith('--agents')];
+    expect(bare.json.agents).toBeNull();
+    expect(named.json.agents).toMatchObject(agents);
+    for (const { agent } of agents) {
+      expect(bare.page).not.toContain(agent);
+      expect(named.page).toContain(`<td data-head="Agent">${agent}</td>`);
+    }
+  });
+
   it('explains what it cannot do', async () => {
     const cannot = async (...args: readonly string[]) => {
       const { code, stderr } = await run(...args);

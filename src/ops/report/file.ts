@@ -6,7 +6,7 @@ import { reportView } from './view.ts';
 
 /**
  * A report as one file that needs nothing else: styles, chart library and figures are inside, and its policy forbids all requests. Sums only; nothing of a
- * person is in it.
+ * person is in it, but for agents that were asked for.
  */
 export function reportFile(report: Report, nowMs: number): string {
   const scripts = [assetText('plotScript'), assetText('chartScript')].map(inline);

@@ -9,18 +9,17 @@ import { mainFigures, percentOf } from './figures.ts';
 interface ReportMore {
   /** The same number of days before. */
   readonly before?: Report;
-  readonly agents?: readonly AgentFigures[];
   /** Where the numbers of a figure are as CSV. */
   readonly csvOf?: (title: string) => string;
 }
 
 /** The figures of a report as a page part: whole without a script, which only draws the charts over time. Used by the page's tab and by the file. */
-export function reportView(report: Report, nowMs: number, { before, agents = [], csvOf }: ReportMore = {}): Html {
+export function reportView(report: Report, nowMs: number, { before, csvOf }: ReportMore = {}): Html {
   if (report.refreshed_at === null) return notYet();
   return html`${basis(report, nowMs)}
 ${tiles(report, nowMs, before)}
 <div class="figures">
-${reportFigures(report, agents).map(
+${reportFigures(report).map(
   ({
     title,
     isWide,
@@ -46,14 +45,14 @@ export interface Figure {
 
 export type Cell = string | number | null;
 
-export function reportFigures(report: Report, agents: readonly AgentFigures[]): Figure[] {
-  const { requests, response_times: times, satisfaction, links, funnel, backlog } = report;
+export function reportFigures(report: Report): Figure[] {
+  const { agents, requests, response_times: times, satisfaction, links, funnel, backlog } = report;
   const charts = timeCharts(report);
   const only = (isThere: boolean, ...figures: readonly Figure[]) => (isThere ? figures : []);
   return [
     ...requestFigures(requests, charts.volume),
     ...only(funnel.leads > 0, bars('What became of new leads', 'Step', barsOf(funnel, STEPS), { whole: funnel.leads })),
-    ...only(agents.length > 0, agentFigure(agents)),
+    ...(agents?.length ? [agentFigure(agents)] : []),
     ...pastFigures(report),
     ...only(times.answered > 0, timeChart(charts.answers)),
     ...only(times.resolved > 0, timeChart(charts.resolutions)),

@@ -1,11 +1,5 @@
 import type { FastifyInstance } from 'fastify';
-import {
-  type Report,
-  type ReportQuery,
-  readAgents,
-  readReport,
-  readReportedConnections,
-} from '../../store/reports/report.ts';
+import { type Report, type ReportQuery, readReport, readReportedConnections } from '../../store/reports/report.ts';
 import { DAY_MS } from '../../store/reports/report-days.ts';
 import type { OpsParts } from '../parts.ts';
 import { Remembered } from '../remembered.ts';
@@ -22,7 +16,7 @@ const KEPT_CHOICES = 20;
 export function addReportRoutes(server: FastifyInstance, { prisma, names }: OpsParts, show: ShowPage): void {
   const kept = new Map<string, Remembered<Report>>();
   const answerTo = (query: ReportQuery): Promise<Report> => {
-    const key = JSON.stringify([query.from, query.to, query.connection]);
+    const key = JSON.stringify([query.from, query.to, query.connection, query.agents]);
     const answer = kept.get(key) ?? new Remembered(() => readReport(prisma, query), KEPT);
     kept.delete(key);
     kept.set(key, answer);
@@ -30,23 +24,20 @@ export function addReportRoutes(server: FastifyInstance, { prisma, names }: OpsP
     if (kept.size > KEPT_CHOICES && oldest !== undefined) kept.delete(oldest);
     return answer.get();
   };
-  const look = async (fields: unknown) => {
+  const look = async (fields: unknown, agents = false) => {
     const accounts = await readReportedConnections(prisma);
     const form = readReportForm(fields as Record<string, unknown>, accounts);
-    return { form, accounts, report: await answerTo(form.query) };
+    return { form, accounts, report: await answerTo({ ...form.query, agents }) };
   };
 
   server.get('/report', async (request, reply) => {
     const labels = new Map(names?.().map(({ id, label }) => [id, label]));
-    const { form, accounts, report } = await look(request.query);
+    const { form, accounts, report } = await look(request.query, true);
     const { from, to } = report;
-    const [before, agents] = await Promise.all([
-      answerTo({ ...daysBefore(report), connection: form.query.connection }),
-      readAgents(prisma, report),
-    ]);
+    const before = await answerTo({ ...daysBefore(report), connection: form.query.connection });
     const csvOf = (title: string) =>
       `/report.csv?${new URLSearchParams({ from, to, connection: form.query.connection ?? '', figure: title })}`;
-    const view = reportView(report, Date.now(), { before, agents, csvOf });
+    const view = reportView(report, Date.now(), { before, csvOf });
     const main = reportPage(
       form,
       accounts.map((id) => ({ id, label: labels.get(id) ?? id })),
@@ -57,9 +48,8 @@ export function addReportRoutes(server: FastifyInstance, { prisma, names }: OpsP
   });
 
   server.get<{ Querystring: { figure?: string } }>('/report.csv', async (request, reply) => {
-    const { report } = await look(request.query);
-    const figures = reportFigures(report, await readAgents(prisma, report));
-    const figure = figures.find(({ title }) => title === request.query.figure);
+    const { report } = await look(request.query, true);
+    const figure = reportFigures(report).find(({ title }) => title === request.query.figure);
     if (figure === undefined) return reply.callNotFound();
     const name = `${figure.title.toLowerCase().replace(/[^a-z]+/g, '-')}-${report.from}-${report.to}.csv`;
     reply.header('content-disposition', `attachment; filename="${name}"`);

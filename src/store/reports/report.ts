@@ -4,7 +4,7 @@ import { bucketsOf, DAY_MS, dayOf, msOf, type ReportUnit, unitOf } from './repor
 import { asLines, type PastFigures, readPast } from './report-past.ts';
 
 /**
- * The main figures of schema `reporting` over some days. Sums and percentiles only: no name, address or text of a person.
+ * The main figures of schema `reporting` over some days. Sums and percentiles only: no name, address or text of a person, but for agents that were asked for.
  *
  * Days are those of each account's own time zone (`reporting.settings`), both ends included. All figures but those of the past come from one snapshot of the database, so they
  * agree with each other while syncs go on.
@@ -61,8 +61,21 @@ export interface Report {
     readonly percent_read: number | null;
     readonly by_time: readonly { readonly at: string; readonly sent: number; readonly opened: number }[];
   };
+  /** Those with the most requests first; null: not asked for. */
+  readonly agents: readonly AgentFigures[] | null;
   /** Null: `tiledesk.requests` has no history. */
   readonly past: PastFigures | 'too_slow' | null;
+}
+
+/** One person at the help desk. */
+export interface AgentFigures {
+  readonly agent: string;
+  /** Opened in these days, in which the agent takes part. */
+  readonly requests: number;
+  readonly answered: number;
+  readonly closed: number;
+  readonly rated: number;
+  readonly average_rating: number | null;
 }
 
 /** Part of all opened requests; `name` null: none, or the sum of the small rest when `isRest`. */
@@ -94,6 +107,8 @@ export interface ReportQuery {
   /** Absent: today, by the time zone that holds for accounts without one of their own. */
   readonly to?: string | undefined;
   readonly connection?: string | undefined;
+  /** Names the people at the help desk. */
+  readonly agents?: boolean | undefined;
 }
 
 const DEFAULT_DAYS = 30;
@@ -120,7 +135,11 @@ export async function readReport(prisma: PrismaClient, asked: ReportQuery = {}):
       const to = asked.to ?? later(asked.from ?? today, today);
       const from = asked.from ?? dayOf(msOf(to) - (DEFAULT_DAYS - 1) * DAY_MS);
       const range = { from, to, unit: unitOf(from, to) };
-      const figures = await readFigures(tx, { ...range, connections: basis.connections });
+      const figures = await readFigures(tx, {
+        ...range,
+        connections: basis.connections,
+        isNaming: asked.agents === true,
+      });
       return { ...range, ...rest, ...arrange(figures, bucketsOf(from, to, range.unit)) };
     },
     { isolationLevel: 'RepeatableRead', maxWait: 10_000, timeout: 60_000 },
@@ -152,12 +171,19 @@ interface Figures {
   readonly backlog: readonly (Omit<Report['backlog'], 'oldest_opened_at'> & { oldest_opened_at: string | null })[];
   readonly funnel: readonly Report['funnel'][];
   readonly links: OverTime<Omit<Report['links'], 'by_time'>>;
+  readonly agents: Report['agents'];
 }
 
 /** Every part is a list of lines, as JSON. */
 async function readFigures(
   tx: Prisma.TransactionClient,
-  { from, to, unit, connections }: Pick<Report, 'from' | 'to' | 'unit' | 'connections'>,
+  {
+    from,
+    to,
+    unit,
+    connections,
+    isNaming,
+  }: Pick<Report, 'from' | 'to' | 'unit' | 'connections'> & { readonly isNaming: boolean },
 ): Promise<Figures> {
   const own = Prisma.sql`where connection_id = any(${[...connections]})`;
   const during = (day: string) => Prisma.sql`${own} and ${Prisma.raw(day)} between ${from}::date and ${to}::date`;
@@ -198,7 +224,11 @@ async function readFigures(
         count(*) filter (where is_signed) as signed, count(*) filter (where verdict = 'won') as won, count(*) filter (where verdict = 'lost') as lost,
         coalesce(sum(visits), 0) as visits, coalesce(sum(time_read_seconds), 0) as time_read_seconds,
         avg(percent_read) filter (where is_opened) as percent_read
-      from reporting.link_engagement ${during('sent_on')} group by grouping sets ((), (1))`)} as links`;
+      from reporting.link_engagement ${during('sent_on')} group by grouping sets ((), (1))`)} as links,
+    case when ${isNaming} then ${asLines(Prisma.sql`
+      select coalesce(agent, 'without a name, …' || right(agent_id, 6)) as agent, sum(requests) as requests, sum(answered) as answered, sum(closed) as closed,
+        sum(rated) as rated, sum(rating_sum) / nullif(sum(rated), 0) as average_rating
+      from reporting.agent_activity ${during('day')} group by 1 order by 2 desc, 1 limit 200`)} end as agents`;
   if (figures === undefined) throw new Error('a selection without a line');
   return figures;
 }
@@ -243,6 +273,7 @@ function arrange(figures: Figures, buckets: readonly string[]) {
     satisfaction: { ...satisfactionOf(null), by_time: buckets.map((at) => ({ at, ...satisfactionOf(at) })) },
     backlog: { ...backlog, oldest_opened_at: oldest === null ? null : new Date(oldest) },
     funnel,
+    agents: figures.agents,
     links: { ...links(null), by_time: buckets.map((at) => ({ at, sent: links(at).sent, opened: links(at).opened })) },
   };
 }
@@ -265,30 +296,6 @@ function largest(shares: readonly { readonly name: string | null; readonly opene
 
 const sum = (rows: readonly { readonly opened: number }[]): number =>
   rows.reduce((total, { opened }) => total + opened, 0);
-
-/** One person at the help desk. Not part of the report, which has no names. */
-export interface AgentFigures {
-  readonly agent: string;
-  /** Opened in these days, in which the agent takes part. */
-  readonly requests: number;
-  readonly answered: number;
-  readonly closed: number;
-  readonly rated: number;
-  readonly average_rating: number | null;
-}
-
-/** Those with the most requests first. */
-export async function readAgents(
-  prisma: PrismaClient,
-  { from, to, connections }: Pick<Report, 'from' | 'to' | 'connections'>,
-): Promise<AgentFigures[]> {
-  return prisma.$queryRaw`
-    select coalesce(agent, 'without a name, …' || right(agent_id, 6)) as agent, sum(requests)::int as requests, sum(answered)::int as answered, sum(closed)::int as closed,
-      sum(rated)::int as rated, (sum(rating_sum) / nullif(sum(rated), 0))::float8 as average_rating
-    from reporting.agent_activity
-    where connection_id = any(${[...connections]}) and day between ${from}::date and ${to}::date
-    group by 1 order by 2 desc, 1 limit 200`;
-}
 
 /** The accounts that the precomputed tables know and that are configured, by id. */
 export async function readReportedConnections(prisma: PrismaClient): Promise<string[]> {

@@ -62,6 +62,13 @@ export const PERMISSIONS: readonly Permission[] = [
     why: 'the report on the page names the agents',
   },
   {
+    kind: 'output',
+    what: /^leadmirror report .* --agents( |$)/,
+    finds: ['person'],
+    file: 'test/reporting/report.long.test.ts',
+    why: 'names the agents to whom asked for that',
+  },
+  {
     kind: 'answer',
     what: /^GET \/data/,
     finds: ['e-mail'],
