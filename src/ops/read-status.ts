@@ -9,9 +9,9 @@ import * as history from '../store/reports/run-history.ts';
 import { countRows, type RowCounts, readStatus, type StreamState, type StreamStatus } from '../store/reports/status.ts';
 import { laneOf } from '../stream.ts';
 import { summarizeDay } from './day-strip.ts';
-import { nextStep } from './next-step.ts';
 import type { NamedAccount, OpsConnection, OpsParts } from './parts.ts';
 import { progressOf } from './progress.ts';
+import { nextStep } from './reasons.ts';
 import { Remembered } from './remembered.ts';
 import { RequestRates } from './request-rates.ts';
 import {

@@ -5,9 +5,9 @@ import type { PassError } from '../store/reports/run-history.ts';
 import type { StreamState, StreamStatus } from '../store/reports/status.ts';
 import type { Lane, Outcome } from '../stream.ts';
 import type { DayFacts } from './day-strip.ts';
-import type { NextStep } from './next-step.ts';
 import type { NextRun, QueueHealth } from './parts.ts';
 import type { RunProgress } from './progress.ts';
+import type { NextStep } from './reasons.ts';
 
 /**
  * What `/api/status` answers, and all that the page shows. Documented in docs/api-status.schema.json. Fields are added within a version; one that goes

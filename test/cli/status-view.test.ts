@@ -5,7 +5,7 @@ import { progressLine } from '../../src/cli/progress.ts';
 import { viewRuns } from '../../src/cli/runs.ts';
 import { viewStatus } from '../../src/cli/status-view.ts';
 import { type Screen, wrap } from '../../src/cli/terminal.ts';
-import { nextStep } from '../../src/ops/next-step.ts';
+import { nextStep } from '../../src/ops/reasons.ts';
 import type { StreamFacts } from '../../src/ops/status-document.ts';
 import type { ProcessRecord } from '../../src/store/engine/processes.ts';
 import type { RunRecord } from '../../src/store/engine/runs.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { nextStep, type StreamSituation } from '../../src/ops/next-step.ts';
+import { nextStep, type StreamSituation } from '../../src/ops/reasons.ts';
 
 const SYNC = 'leadmirror sync tiledesk.leads';
 const WHERE = '--connection tiledesk:agency';
