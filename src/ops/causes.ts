@@ -52,6 +52,8 @@ function toCause(streams: Cause['streams'], nameOfAccount: (id: string) => strin
   return { state: first.state, text: named, accounts, streams, passes: passes !== undefined };
 }
 
+export const NO_WORKER = 'No worker is running';
+
 /** What makes every state on the page unsure: nothing new is read while it lasts. Null: nothing does. */
 export function findOutage({
   queue,
@@ -61,5 +63,5 @@ export function findOutage({
   if (erasures?.problem) return 'Erasures are missing';
   if (queue !== null && !queue.ok) return 'The queue does not answer';
   const hasWorker = processes.some(({ is_alive, roles }) => is_alive && roles.includes('worker'));
-  return hasWorker ? null : 'No worker is running';
+  return hasWorker ? null : NO_WORKER;
 }

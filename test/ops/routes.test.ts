@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { Ajv } from 'ajv';
 import formats from 'ajv-formats';
+import type { KeptAccounts } from '../../src/ops/parts.ts';
 import { readMigrations } from '../../src/store/migrate.ts';
 import { until } from '../helpers/cli.ts';
 import { readRecipes } from '../helpers/recipes.ts';
@@ -13,10 +14,13 @@ import {
   addRun,
   addRunning,
   addStream,
+  BEARER,
   clear,
+  createRecorder,
   type OpsSetup,
   QUIET_QUEUE,
   setupOps,
+  TOKEN,
 } from './support.ts';
 
 let setup: OpsSetup;
@@ -271,5 +275,51 @@ describe('more routes', () => {
       headers: { authorization: 'Bearer secret-of-the-test-server' },
     });
     expect([answer.statusCode, answer.body]).toEqual([200, 'up 1\n']);
+  });
+});
+
+describe('the page', () => {
+  const look = async (path = '/') => {
+    const accounts = { isKept: () => true, canKeep: false, forms: [] } as unknown as KeptAccounts;
+    const { control } = createRecorder();
+    const server = setup.server({ token: TOKEN, control, accounts });
+    return (await server.inject({ url: path, headers: { ...BEARER, accept: 'text/html' } })).body;
+  };
+  const causesIn = (page: string) => page.split('id="causes"')[1]?.split('</section>')[0] ?? '';
+
+  it('offers no run where the account has to be corrected first', async () => {
+    await addStream(setup.store, 'tilkee.projects', 'tilkee:default');
+    await addRun(setup.store, 'tilkee.projects', 'backfill', 12, 'failed', {
+      ...{ connection: 'tilkee:default', code: 'auth_failed', message: 'the refresh token was refused' },
+    });
+    const causes = causesIn(await look());
+    expect(causes).toContain('href="/accounts?edit=tilkee%3Adefault"');
+    expect(causes).not.toContain('/trigger');
+  });
+
+  it('names the stream of a button where a cause stops several, and links to the records in quarantine', async () => {
+    for (const stream of ['tiledesk.leads', 'tiledesk.requests']) {
+      await addFreshStream(setup.store, stream);
+      await setup.store.query(
+        `insert into sync.quarantine (connection_id, stream, record_id, reason, raw_text, run_id, first_seen_at, last_seen_at)
+         values ($1, $2, 'unread', 'bad_type', '{}', 1, now(), now())`,
+        [ACCOUNT, stream],
+      );
+    }
+    const causes = causesIn(await look());
+    expect(causes).toContain(`Retry quarantine<span> tiledesk.leads of ${ACCOUNT}</span>`);
+    expect(causes).toContain('href="/decide#quarantine"');
+  });
+
+  it('names what to do where no worker runs', async () => {
+    await addFreshStream(setup.store, 'tiledesk.leads');
+    expect(await look()).not.toContain('role="alert"');
+    await setup.store.query(`update sync.processes set beat_at = now() - interval '1 hour'`);
+    expect(await look()).toMatch(/role="alert"><b>No worker is running.<.b> <code>leadmirror start/);
+  });
+
+  it('shows the time of a run, not only how long ago it was', async () => {
+    await addFreshStream(setup.store, 'tiledesk.leads');
+    expect(await look('/runs')).toMatch(/ago<.time> <small>\d\d-\d\d \d\d:\d\d<.small>/);
   });
 });

@@ -163,7 +163,11 @@ export function addPages(
         listQuarantineReasons(prisma, { ...key, limit: REASONS }),
       ]);
       const outage = findOutage(status);
-      const main = streamPage({ stream, outage, hours, runs: runs.map(toRunFacts), quarantine }, options());
+      const label = status.connections.find(({ id }) => id === connection)?.label;
+      const main = streamPage(
+        { stream, outage, hours, runs: runs.map(toRunFacts), quarantine },
+        { ...options(), label },
+      );
       return showLive(request, reply, { tab: 'streams', title: `${stream.state}: ${name}`, main, outage });
     },
   );

@@ -72,10 +72,14 @@ const checkButton = (id: string): Html =>
   html`<form method="post" action="${pathOf(id)}/check"><button>Check account<span class="hidden"> ${id}</span></button></form>`;
 
 /** What may be done about an account as a whole. */
-export const accountButtons = (id: string, accounts: Pick<KeptAccounts, 'isKept'> | undefined): Html | null =>
+export const accountButtons = (
+  id: string,
+  accounts: Pick<KeptAccounts, 'isKept'> | undefined,
+  look = 'button',
+): Html | null =>
   accounts === undefined
     ? null
-    : html`<div class="actions">${accounts.isKept(id) ? html`<a href="/accounts?edit=${encodeURIComponent(id)}">Change its settings<span class="hidden"> ${id}</span></a>` : null}${checkButton(id)}</div>`;
+    : html`<div class="actions">${accounts.isKept(id) ? html`<a class="${look}" href="/accounts?edit=${encodeURIComponent(id)}">Change its settings<span class="hidden"> ${id}</span></a>` : null}${checkButton(id)}</div>`;
 
 interface CheckPage {
   readonly id: string;

@@ -63,10 +63,10 @@ function actionsFor(stream: StreamFacts): readonly Action[] {
   ];
 }
 
-/** What helps most likely, beside a cause. */
-export function mainAction(stream: StreamFacts): Html | null {
+/** What helps most likely, beside a cause; of one of several streams it names which. */
+export function mainAction(stream: StreamFacts, isNamed = false): Html | null {
   const [first] = actionsFor(stream);
-  return first === undefined ? null : form(stream, first, 'cause');
+  return first === undefined ? null : form(stream, first, 'cause', isNamed);
 }
 
 export const retryButton = (stream: StreamFacts): Html => form(stream, RETRY, 'decide');
@@ -84,7 +84,7 @@ ${actions.map((action) => html`<div class="choice">${form(stream, action, 'sheet
 <button type="button" class="link" popovertarget="${sheet}" popovertargetaction="hide">Close</button></div></div>`;
 }
 
-function form(stream: StreamFacts, [action, label, effect, more]: Action, location: string): Html {
+function form(stream: StreamFacts, [action, label, effect, more]: Action, location: string, isNamed = false): Html {
   const { fields = {}, confirm } = more ?? {};
   const { connection_id, stream: name } = stream;
   const id = elementId(location, action, ...Object.values(fields), connection_id, name);
@@ -92,5 +92,5 @@ function form(stream: StreamFacts, [action, label, effect, more]: Action, locati
     fields,
   ).map(
     ([field, value]) => html`<input type="hidden" name="${field}" value="${value}">`,
-  )}<button id="${id}" title="${effect}">${label}<span class="hidden"> ${name} of ${connection_id}</span></button></form>`;
+  )}<button id="${id}" title="${effect}">${label}<span${isNamed ? null : html` class="hidden"`}> ${name} of ${connection_id}</span></button></form>`;
 }

@@ -2,8 +2,9 @@ import { groupBy } from '../../group-by.ts';
 import { describeProcesses } from '../../store/engine/processes.ts';
 import type { ErasureDay } from '../../store/privacy/erasure-counts.ts';
 import type { StreamState } from '../../store/reports/status.ts';
-import { type Cause, findCauses, findOutage } from '../causes.ts';
+import { type Cause, findCauses, findOutage, NO_WORKER } from '../causes.ts';
 import type { QueueHealth } from '../parts.ts';
+import { isOfAccount } from '../reasons.ts';
 import {
   type BudgetFacts,
   type ErasureFacts,
@@ -40,21 +41,22 @@ const SHOWN_WHOLE = 6;
 
 export function overview(status: StatusDocument, query: OverviewQuery, options: RowOptions): Html {
   if (status.streams.length === 0)
-    return html`${journalLine(status.erasures)}${queueLine(status.queue)}${emptyState(options.accounts?.canKeep === true)}${processesLine(status.processes)}`;
+    return html`${journalLine(status.erasures)}${queueLine(status.queue)}${emptyState(options.accounts?.canKeep === true)}${processesLine(status)}`;
   const all = selectConnections(status, query);
   const pages = Math.max(1, Math.ceil(all.length / ACCOUNTS_PER_PAGE));
   const page = Math.min(Math.max(1, query.page), pages);
   const isFleet = status.connections.length > SHOWN_WHOLE;
   return html`${summaryLine(status)}
 ${journalLine(status.erasures)}
-${causesList(findCauses(status), options)}
 ${queueLine(status.queue)}
+${workerLine(status)}
+${causesList(findCauses(status), options)}
 ${filterForm(status, query, isFleet)}
 ${all.length === 0 ? html`<p class="soft">No stream matches. <a href="/">Show all</a></p>` : isFleet ? fleet(all, page, query, options) : html`<div class="connections">${all.map((one) => connectionCard(one, options))}</div>`}
 ${pages > 1 ? pager(query, page, pages) : null}
 <section id="runs"><h2>Last runs</h2>${runsTable(status.runs, { nowMs: options.nowMs, isOfOneStream: false })}</section>
 ${erasuresList(status.erasures)}
-${processesLine(status.processes)}`;
+${processesLine(status)}`;
 }
 
 function fleet(all: readonly Shown[], page: number, query: OverviewQuery, { nowMs }: RowOptions): Html {
@@ -150,7 +152,7 @@ function causesList(causes: readonly Cause[], options: RowOptions): Html | null 
     .map((cause) => {
       const [first] = cause.streams;
       return html`<li class="cause is-${cause.state}"><p class="what">${stateChip(cause.state)} <b>${sentence(cause.text)}</b></p>${whatToDo(first, options.nowMs)}${
-        options.canChange ? causeButtons(first, options) : null
+        options.canChange ? causeButtons(cause, first, options) : null
       }<p class="soft">${counted(cause.streams.length, 'stream')}: ${cause.streams
         .slice(0, SHOWN_CAUSES)
         .map(
@@ -161,10 +163,10 @@ function causesList(causes: readonly Cause[], options: RowOptions): Html | null 
 }
 
 /** Where the account itself is what is wrong, a run is of no use before that is corrected. */
-const causeButtons = (first: StreamFacts, { accounts }: RowOptions): Html | null =>
-  accounts !== undefined && first.next_step.command === 'leadmirror check'
-    ? accountButtons(first.connection_id, accounts)
-    : mainAction(first);
+const causeButtons = ({ streams }: Cause, first: StreamFacts, { accounts }: RowOptions): Html | null =>
+  accounts !== undefined && isOfAccount(first.reason_code)
+    ? accountButtons(first.connection_id, accounts, 'button primary')
+    : html`<div class="actions">${mainAction(first, streams.length > 1)}${first.reason_code === 'open_quarantine' ? html`<a class="button" href="/decide#quarantine">See these records</a>` : null}</div>`;
 
 function queueLine(queue: QueueHealth | null): Html {
   if (queue === null) {
@@ -181,9 +183,13 @@ function queueLine(queue: QueueHealth | null): Html {
 }
 
 /** `3 processes, leader host-a:4711; 1 lost since …`: the daemon on all machines. */
-function processesLine(processes: StatusDocument['processes']): Html {
-  return html`<p class="soft" id="processes">Daemon: ${describeProcesses(processes) ?? html`no process is known; <code>leadmirror start</code> runs one`}</p>`;
-}
+const processesLine = ({ processes }: StatusDocument): Html =>
+  html`<p class="soft" id="processes">Daemon: ${describeProcesses(processes) ?? html`no process is known; <code>leadmirror start</code> runs one`}</p>`;
+
+const workerLine = (status: StatusDocument): Html | null =>
+  findOutage(status) === NO_WORKER
+    ? html`<p class="banner" role="alert"><b>No worker is running.</b> <code>leadmirror start</code> runs one; runs go on from their checkpoints then.</p>`
+    : null;
 
 function journalLine({ problem }: ErasureFacts): Html | null {
   if (problem === null) return null;
@@ -213,7 +219,6 @@ function connectionCard(shown: Shown, options: RowOptions): Html {
 <summary><span class="head"><h2>${accountName(connection)}</h2>${stateChip(state)}<span class="soft">${worst === own.length ? all : `${count(worst)} of ${all}`} · ${counted(rowsOf(shown), 'row')}</span></span></summary>
 <div class="overhead">${budget === undefined ? html`<span class="soft">No request yet</span>` : budgetGauge(budget, options.nowMs)}
 <div class="charts" data-history="/api/history/${encodeURIComponent(id)}" data-name="${nameOf(connection)}"></div></div>
-<div class="columns" aria-hidden="true"><span>Stream</span><span>State</span><span>As of</span><span>Rows</span><span>Verified</span><span>Next run</span><span>Last 24 hours</span></div>
 <ul class="streams">${streams.map((stream) => streamRow(stream, { ...options, isPartOfAccount: true, label: connection.label }))}</ul>
 ${notices.map((text) => html`<p class="soft notice"><b>Good to know:</b> ${text}.</p>`)}
 ${accountButtons(id, options.accounts)}</details>`;
@@ -241,10 +246,10 @@ function budgetGauge(budget: BudgetFacts, nowMs: number): Html {
 function filterForm({ streams }: StatusDocument, { q, state, order }: OverviewQuery, isFleet: boolean): Html | null {
   if (streams.length < 10 && q === '' && state === null) return null;
   return html`<form class="filter" role="search" method="get" action="/" data-whole="${isFleet ? 'no' : 'yes'}">${order === 'state' ? null : html`<input type="hidden" name="sort" value="${order}">`}
-<label for="q">Find</label><input id="q" name="q" type="search" value="${q}" placeholder="connection or stream" autocomplete="off">
-<label for="state">State</label><select id="state" name="state"><option value="">any</option>${STATES_BY_URGENCY.map(
+<label>Find <input id="q" name="q" type="search" value="${q}" placeholder="account or stream" autocomplete="off"></label>
+<label>State <select name="state"><option value="">any</option>${STATES_BY_URGENCY.map(
     (one) => html`<option value="${one}"${one === state ? html` selected` : null}>${one}</option>`,
-  )}</select><button>Show</button>${q !== '' || state !== null ? html`<a href="/">Show all</a>` : null}</form>`;
+  )}</select></label><button>Show</button>${q !== '' || state !== null ? html`<a href="/">Show all</a>` : null}</form>`;
 }
 
 /** Returns the matching connections, those that require action first. */

@@ -28,11 +28,11 @@ interface RunsPage {
 /** Runs by account, stream, outcome and day: first those that did not succeed. */
 export function runsPage({ query, accounts, streams, failures, runs, before }: RunsPage, nowMs: number): Html {
   const select = (name: keyof RunsQuery, label: string, values: readonly string[]) =>
-    html`<label for="${name}">${label}</label><select id="${name}" name="${name}"><option value="">all</option>${values.map(
+    html`<label>${label} <select name="${name}"><option value="">all</option>${values.map(
       (value) => html`<option value="${value}"${value === query[name] ? html` selected` : null}>${value}</option>`,
-    )}</select>`;
+    )}</select></label>`;
   const day = (name: 'from' | 'to', label: string) =>
-    html`<label for="${name}">${label}</label><input id="${name}" name="${name}" type="date" value="${query[name] ?? ''}">`;
+    html`<label>${label} <input name="${name}" type="date" value="${query[name] ?? ''}"></label>`;
   const older = new URLSearchParams({ ...query, before: String(before) });
   const options = { nowMs, isOfOneStream: false };
   return html`<h1>Runs</h1>

@@ -20,7 +20,11 @@ export function runsTable(
     classOf: ({ outcome }) => `is-${outcome}`,
     below: ({ error }) => error && html`<code>${error.code}</code> ${error.message}`,
     columns: [
-      { head: 'Began', cell: ({ started_at }) => ago(started_at, nowMs) },
+      {
+        head: 'Began (UTC)',
+        cell: ({ started_at: at }) =>
+          html`${ago(at, nowMs)} <small>${at.toISOString().slice(5, 16).replace('T', ' ')}</small>`,
+      },
       ...(isOfOneStream ? [] : [stream]),
       { head: 'Pass', cell: ({ pass }) => PASS_LABELS[pass] ?? pass },
       { head: 'Outcome', cell: ({ outcome }) => html`<span class="outcome">${outcome}</span>` },

@@ -22,7 +22,7 @@ export interface StreamPage {
 export function streamPage({ stream, outage, hours, runs, quarantine }: StreamPage, options: RowOptions): Html {
   const { nowMs } = options;
   const { connection_id, stream: name, last_error: error } = stream;
-  return html`<p class="soft"><a href="/">All streams</a> / ${connection_id}</p>
+  return html`<p class="soft"><a href="/">All streams</a> / <a href="/accounts/${encodeURIComponent(connection_id)}">${options.label ?? connection_id}</a></p>
 <h1>${name}</h1>
 ${outageLine(outage)}
 <ul class="streams single">${streamRow(stream, { ...options, isLinked: false })}</ul>

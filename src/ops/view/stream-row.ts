@@ -28,7 +28,7 @@ export interface RowOptions {
   /** Beside its account: what is wrong stands with its cause, and a notice once for all streams. */
   readonly isPartOfAccount?: boolean;
   /** Of its account, to be found by. */
-  readonly label?: string | null;
+  readonly label?: string | null | undefined;
 }
 
 export const rowId = ({ connection_id, stream }: Pick<StreamFacts, 'connection_id' | 'stream'>): string =>
