@@ -174,6 +174,25 @@ describe('a refresh', () => {
     expect(await indexes()).toBe(4);
   });
 
+  it('computes anew where one table has rows and the one beside it has none', async () => {
+    const { reader, writer } = setup;
+    const computeAnew = async () =>
+      (await reader.query('select reporting.refresh(0, true) as outcome')).rows[0].outcome;
+    await writer.query(`insert into tilkee.connexions (connection_id, id, token_id, raw, content_hash, run_id)
+      select 'tilkee:t', g::text, 'l', '{}', '', 1 from generate_series(1, 3) g`);
+    expect(await computeAnew()).toBe('rebuilt');
+    await writer.query(
+      `insert into tilkee.tokens (connection_id, id, raw, content_hash, run_id) values ('tilkee:t', 'l', '{}', '', 1)`,
+    );
+    expect(await computeAnew()).toBe('rebuilt');
+    expect((await reader.query('select visits::int from reporting.link_facts')).rows).toEqual([{ visits: 3 }]);
+    const { rows } =
+      await reader.query(`select t.relname from pg_class t where t.relnamespace = 'reporting'::regnamespace
+      and t.relname in ('visit_facts', 'link_facts') and not exists (
+        select from pg_index i where i.indrelid = t.oid and i.indisunique and i.indnatts = 2)`);
+    expect(rows).toEqual([]);
+  });
+
   it('reads all rows again when most of them are new', async () => {
     const { writer } = setup;
     await insertPage(writer, 'a');
