@@ -9,17 +9,24 @@ export const secretCanary = 'canary-secret-';
 export const linkCanary = 'canary-link-';
 export const visitorCanary = 'canary-visitor-';
 
-/** The fields that an answer shows as they are stored. */
+/** The fields that an answer shows as they are stored: `name`, or `shown=stored` where it has another name there. */
 export function fieldsOf(stored: object, names: string): TilkeeRow {
   const fields: TilkeeRow = {};
   for (const name of names.split(' ')) {
-    if (!(name in stored)) throw new Error(`Nothing is stored as ${name}`);
-    fields[name] = (stored as TilkeeRow)[name];
+    const [shown = '', own = shown] = name.split('=');
+    if (!(own in stored)) throw new Error(`Nothing is stored as ${own}`);
+    fields[shown] = (stored as TilkeeRow)[own];
   }
   return fields;
 }
 
 type Times = (at: number) => string;
+
+/** The same of times, as the API writes them. */
+export const timesOf = (stored: object, names: string, time: Times): TilkeeRow =>
+  Object.fromEntries(
+    Object.entries(fieldsOf(stored, names)).map(([name, at]) => [name, at === null ? null : time(Number(at))]),
+  );
 
 /** As the V3 server's language prints a time: six digits of fraction, or none. */
 export function v3Time(at: number, hasOffset: boolean): string {
@@ -39,8 +46,6 @@ export function v2Time(at: number): string {
   const offset = at >= clockChange(year, 2) && at < clockChange(year, 9) ? 2 : 1;
   return `${new Date(at + offset * 3600_000).toISOString().slice(0, 23)}+0${offset}:00`;
 }
-
-export const orNull = (time: Times, at: number | null): string | null => (at === null ? null : time(at));
 
 export const avatarOf = (id: number): string | null =>
   id % 2 === 0 ? `https://img.example.com/avatars/${id}.png` : null;

@@ -5,7 +5,7 @@ import type { TilkeeData } from './tilkee-data.ts';
 import * as rows from './tilkee-rows.ts';
 import type { TilkeeSwitches } from './tilkee-switches.ts';
 
-const timeOrNull = (at: number | null): string | null => rows.orNull(rows.v2Time, at);
+const timesOf = (stored: object, names: string): rows.TilkeeRow => rows.timesOf(stored, names, rows.v2Time);
 const link = (kind: string, id: number): string => `https://link.example.com/v/${rows.linkCanary}${kind}-${id}`;
 
 /** Fields with links, and fields with secrets. */
@@ -18,13 +18,12 @@ const noScores = { pt_note: null, pt_accuracy: null, pt_won: null };
 
 /** What users and leaders have in common. `last_sign_in_at` is in seconds here, unlike everywhere else. */
 function account(user: TilkeeUser): rows.TilkeeRow {
-  const { id, first_name, last_name, email, last_sign_in_at: signedInAt } = user;
+  const { id, first_name, last_name, last_sign_in_at: signedInAt } = user;
   return {
-    ...rows.fieldsOf(user, 'id first_name last_name email level_id is_owner locale position'),
+    ...rows.fieldsOf(user, 'id first_name last_name email contact_email=email level_id is_owner locale position'),
     full_name: `${first_name} ${last_name}`,
     phone_number: null,
     cell_phone_number: `+3300000${String(id).padStart(4, '0')}`,
-    contact_email: email,
     can_see_stats: true,
     avatar: rows.avatarOf(id),
     linkedin_account_url: null,
@@ -52,10 +51,7 @@ export function v2User(user: TilkeeUser): rows.TilkeeRow {
     should_receive_emails: true,
     support_end_date: '2030-12-31',
     devices: [],
-    password_changed_at: rows.v2Time(user.created_at),
-    created_at: rows.v2Time(user.created_at),
-    updated_at: rows.v2Time(user.updated_at),
-    deleted_at: timeOrNull(user.deleted_at),
+    ...timesOf(user, 'password_changed_at=created_at created_at updated_at deleted_at'),
     sf_id: null,
     default_theme_id: 10,
     rights: ['create_project', 'see_stats'],
@@ -65,57 +61,49 @@ export function v2User(user: TilkeeUser): rows.TilkeeRow {
   };
 }
 
+const storedOfStats =
+  'total_time signed most_visited_item_id most_visited_time interest nb_connections=visits nb_links=links ' +
+  'nb_links_by_prospect=linksByProspect nb_platforms=platforms nb_phones_platform=phones ' +
+  'nb_computers_platform=computers nb_tokens_consulted=readLinks';
+
 function projectData(data: TilkeeData, project: TilkeeProject): rows.TilkeeRow {
   const stats = data.projectStats(project.id);
   return {
-    ...rows.fieldsOf(stats, 'total_time signed most_visited_item_id most_visited_time interest'),
+    ...rows.fieldsOf(stats, storedOfStats),
+    ...timesOf(stats, 'last_sign_in_at=lastAt first_access_at=firstAt last_created_token_at=lastLinkAt'),
     ...noScores,
     id: project.id + 500_000,
     project_id: project.id,
-    last_sign_in_at: timeOrNull(stats.lastAt),
-    nb_connections: stats.visits,
     is_or_was_signable: project.signable,
-    first_access_at: timeOrNull(stats.firstAt),
-    nb_links: stats.links,
-    nb_links_by_prospect: stats.linksByProspect,
     median_percentage_read: stats.percentage_read / 2,
-    nb_platforms: stats.platforms,
-    nb_phones_platform: stats.phones,
-    nb_computers_platform: stats.computers,
-    nb_tokens_consulted: stats.readLinks,
     nb_items: project.item_ids.length,
-    last_created_token_at: timeOrNull(stats.lastLinkAt),
     clicked_links_count: 0,
   };
 }
+
+const storedOfProject =
+  'id name is_template signable duration external_id tags vcard_id email_cible can_be_downloaded=downloadable ' +
+  'starred=favorite alert_on=notifications_enabled';
 
 function commonProject(data: TilkeeData, project: TilkeeProject): rows.TilkeeRow {
   const { id, archived_at: archivedAt } = project;
   const stats = data.projectStats(id);
   return {
-    ...rows.fieldsOf(project, 'id name is_template signable duration external_id tags vcard_id email_cible'),
-    ...rows.fieldsOf(stats, 'signed interest total_time'),
+    ...rows.fieldsOf(project, storedOfProject),
+    ...rows.fieldsOf(stats, 'signed interest total_time nb_connections=visits tokens_count=links'),
+    ...timesOf(project, 'created_at updated_at consultable_until=expires_at'),
+    ...timesOf(stats, 'last_sign_in_at=lastAt first_access_at=firstAt'),
     ...noScores,
     // The other API's `unset` has no value here.
     verdict: project.verdict === 'unset' ? 'na' : project.verdict,
-    can_be_downloaded: project.downloadable,
-    starred: project.favorite,
     consultable: archivedAt === null,
-    alert_on: project.notifications_enabled,
     can_edit: true,
     // Some rows are of an older server.
     ...linksOf(id, id % 3 === 0 ? 'preview_new url preview token_url' : 'preview_new url'),
     workspace_id: 1,
-    created_at: rows.v2Time(project.created_at),
-    updated_at: rows.v2Time(project.updated_at),
-    consultable_until: timeOrNull(project.expires_at),
-    last_sign_in_at: timeOrNull(stats.lastAt),
-    first_access_at: timeOrNull(stats.firstAt),
-    archived_at: timeOrNull(archivedAt)?.slice(0, 10) ?? null,
+    archived_at: archivedAt === null ? null : rows.v2Time(archivedAt).slice(0, 10),
     status: archivedAt === null ? 'activated' : 'archived',
     collaborators_count: project.shared_user_ids.length,
-    nb_connections: stats.visits,
-    tokens_count: stats.links,
     project_items_count: project.item_ids.length,
     nb_used_as_template: 0,
     email_templates_count: 0,
@@ -158,18 +146,17 @@ export function v2Token(data: TilkeeData, token: TilkeeToken): rows.TilkeeRow {
   const stats = data.tokenStats(id);
   return {
     ...rows.fieldsOf(token, 'id name project_id external_id won generated_by_prospect signed_status creator_id'),
-    ...rows.fieldsOf(stats, 'signed interest total_time percentage_read downloaded'),
+    ...rows.fieldsOf(
+      stats,
+      'signed interest total_time percentage_read downloaded nb_connections=visits nb_platforms=platforms',
+    ),
+    ...timesOf(token, 'created_at archived_at'),
+    ...timesOf(stats, 'first_access_at=firstAt last_sign_in_at=lastAt'),
     ...linksOf(id, 'link'),
     project_name: data.get('project', token.project_id)?.name ?? null,
-    created_at: rows.v2Time(token.created_at),
-    archived_at: timeOrNull(token.archived_at),
     consulted: stats.visits > 0,
     signed_docs: stats.signed ? [{ id: id + 900_000 }] : [],
     preview_url: id % 2 === 0 ? link('preview-url', id) : null,
-    first_access_at: timeOrNull(stats.firstAt),
-    last_sign_in_at: timeOrNull(stats.lastAt),
-    nb_connections: stats.visits,
-    nb_platforms: stats.platforms,
   };
 }
 
@@ -190,7 +177,8 @@ const attributions: Readonly<
   both: (data, visit) => ({ token_id: visit.token_id, ...attributions.project_object(data, visit) }),
 };
 
-const storedOfVisit = 'id total_time percentage_read downloaded signed new_person platform_id';
+const storedOfVisit =
+  'id total_time percentage_read downloaded signed new_person platform_id most_visited_id=most_visited_item_id';
 
 export function v2Connexion(data: TilkeeData, visit: TilkeeVisit): rows.TilkeeRow {
   const { id, most_visited_item_id: itemId } = visit;
@@ -198,13 +186,11 @@ export function v2Connexion(data: TilkeeData, visit: TilkeeVisit): rows.TilkeeRo
   return {
     ...rows.fieldsOf(visit, storedOfVisit),
     title: data.get('token', visit.token_id)?.name ?? null,
-    access_date: rows.v2Time(visit.access_date),
-    created_at: rows.v2Time(visit.created_at),
+    ...timesOf(visit, 'access_date created_at'),
     user_agent: `Mozilla/5.0 (${visit.os}) ${rows.visitorCanary}agent-${id}`,
     platform: { ...rows.fieldsOf(visit, 'device_type browser os'), device_number: 1, ip },
     most_visited_time: Math.floor(visit.total_time / 2),
     most_visited_title: itemId === null ? null : (data.get('item', itemId)?.name ?? null),
-    most_visited_id: itemId,
     ...attributions[data.switches.visitsName](data, visit),
   };
 }
@@ -232,20 +218,18 @@ export function v2ConnexionDetail(data: TilkeeData, visit: TilkeeVisit): rows.Ti
   });
 }
 
+const storedOfItem =
+  'id title=name element_type extension external_id tags favorite file_version usable=processed num_pages=pages_count';
+
 export function v2Item(data: TilkeeData, item: TilkeeItem): rows.TilkeeRow {
   const { id, processed } = item;
   const projects = data.projectsWith(id).map((project) => rows.fieldsOf(project, 'id name is_template'));
   return {
-    ...rows.fieldsOf(item, 'id element_type extension external_id tags favorite file_version'),
-    title: item.name,
-    usable: processed,
+    ...rows.fieldsOf(item, storedOfItem),
+    ...timesOf(item, 'created_at updated_at replaced_at'),
     type: 'Item',
-    num_pages: item.pages_count,
     visible: true,
     ...linksOf(id, 'thumbnail_url thumbnail_page_url s3_url content_url'),
-    created_at: rows.v2Time(item.created_at),
-    updated_at: rows.v2Time(item.updated_at),
-    replaced_at: timeOrNull(item.replaced_at),
     content: null,
     convert_status: { complete_base: processed, complete_full: processed, status: [] },
     owner: rows.shortUser(data.get('user', item.owner_id)),

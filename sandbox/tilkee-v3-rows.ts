@@ -1,27 +1,29 @@
 /** How V3 shows what is stored. */
 import type { TilkeeItem, TilkeeProject } from './tilkee-create.ts';
 import type { TilkeeData } from './tilkee-data.ts';
-import { fieldsOf, linkCanary, orNull, shortUser, type TilkeeRow, themeOf, v3Time } from './tilkee-rows.ts';
+import { fieldsOf, linkCanary, shortUser, type TilkeeRow, themeOf, timesOf, v3Time } from './tilkee-rows.ts';
 
 export type Expand = ReadonlySet<string>;
 
 export const projectExpansions = ['tags', 'owner', 'sharing_settings', 'vcard', 'theme', 'data', 'iframe'];
 export const itemExpansions = ['tags', 'owner', 'images', 'sharing_settings', 'projects'];
 
-const timesOf =
+const timeOf =
   ({ switches }: TilkeeData) =>
   (at: number): string =>
     v3Time(at, switches.v3TimesHaveOffset);
+
+const storedOfStats =
+  'total_time signed most_visited_item_id interest connections_count=visits links_count=links ' +
+  'links_by_prospect_count=linksByProspect platforms_count=platforms phones_platform_count=phones ' +
+  'computers_platform_count=computers tokens_consulted_count=readLinks';
 
 function projectData(data: TilkeeData, project: TilkeeProject): TilkeeRow {
   const stats = data.projectStats(project.id);
   const pages = project.item_ids.map((id) => data.get('item', id)?.pages_count ?? 0);
   return {
-    ...fieldsOf(stats, 'total_time signed most_visited_item_id interest'),
-    connections_count: stats.visits,
-    first_access_at: orNull(timesOf(data), stats.firstAt),
-    links_count: stats.links,
-    links_by_prospect_count: stats.linksByProspect,
+    ...fieldsOf(stats, storedOfStats),
+    ...timesOf(stats, 'first_access_at=firstAt', timeOf(data)),
     most_visited_time: String(stats.most_visited_time),
     median_percentage_read: stats.percentage_read / 2,
     median_nb_pages_readed: 2.5,
@@ -29,11 +31,7 @@ function projectData(data: TilkeeData, project: TilkeeProject): TilkeeRow {
     avg_time_between_first_last: (stats.lastAt ?? 0) - (stats.firstAt ?? 0),
     median_time_to_download: 0,
     median_time_read: stats.visits === 0 ? 0 : stats.total_time / stats.visits,
-    platforms_count: stats.platforms,
-    phones_platform_count: stats.phones,
-    computers_platform_count: stats.computers,
     others_platform_count: stats.visits - stats.phones - stats.computers,
-    tokens_consulted_count: stats.readLinks,
     items_count: project.item_ids.length,
     pages_count: pages.reduce((sum, one) => sum + one, 0),
     connexions_failed_count: 0,
@@ -47,21 +45,18 @@ const storedOfProject =
   'verdict favorite duration';
 
 function lightProject(data: TilkeeData, project: TilkeeProject, expand: Expand): TilkeeRow {
-  const time = timesOf(data);
   return {
     ...fieldsOf(project, storedOfProject),
-    created_at: time(project.created_at),
-    updated_at: time(project.updated_at),
+    ...timesOf(project, 'created_at updated_at expiration_date=expires_at', timeOf(data)),
     url: { project: `https://app.example.com/project/${project.id}` },
     signed: data.projectStats(project.id).signed,
-    expiration_date: orNull(time, project.expires_at),
     tags: expand.has('tags') ? project.tags : [],
     ...(expand.has('sharing_settings') && { sharing_settings: { user_ids: project.shared_user_ids } }),
   };
 }
 
 export function v3Project(data: TilkeeData, project: TilkeeProject, expand: Expand): TilkeeRow {
-  const time = timesOf(data);
+  const time = timeOf(data);
   const { theme_id: themeId, vcard_id: id } = project;
   const embedded = `https://app.example.com/embed/${linkCanary}iframe-${project.id}`;
   const created = { created_at: time(Date.UTC(2020, 0, 15, 9)) };
@@ -85,19 +80,15 @@ function imagesOf(item: TilkeeItem): TilkeeRow[] {
 }
 
 const storedOfItem =
-  'id name external_id favorite element_type extension file_version processed retention retention_delay pages_count';
+  'id name external_id favorite element_type extension file_version processed retention retention_delay pages_count ' +
+  'user_id=owner_id';
 
 export function v3Item(data: TilkeeData, item: TilkeeItem, expand: Expand): TilkeeRow {
-  const time = timesOf(data);
-  const placedIn = (): TilkeeRow[] =>
-    data.projectsWith(item.id).map((project) => lightProject(data, project, new Set()));
+  const placedIn = () => data.projectsWith(item.id).map((project) => lightProject(data, project, new Set()));
   return {
     ...fieldsOf(item, storedOfItem),
-    user_id: item.owner_id,
-    created_at: time(item.created_at),
-    updated_at: time(item.updated_at),
+    ...timesOf(item, 'created_at updated_at replaced_at', timeOf(data)),
     tags: expand.has('tags') ? item.tags : [],
-    replaced_at: orNull(time, item.replaced_at),
     url: `https://files.example.com/${linkCanary}item-${item.id}`,
     ...(expand.has('sharing_settings') && { sharing_settings: { user_ids: [], all: false, team: true } }),
     ...(expand.has('projects') && { projects: placedIn() }),
