@@ -12,7 +12,6 @@ export interface CallInfo {
   readonly query: URLSearchParams;
 }
 
-/** The rows of an answer, in `afterAnswer`. */
 export interface AnswerInfo extends CallInfo {
   readonly status: number;
   readonly ids: readonly string[];

@@ -1,8 +1,4 @@
-/**
- * Documents of one kind and the lists that are asked of them. A document is never mutated: a write stores a new
- * object, so whoever holds the old one holds the state of that moment. A list is filtered and sorted once, and kept until
- * something is written.
- */
+/** Documents of one kind, never mutated: a write stores a new object. A list is kept until the next write. */
 import type { Random } from './random.ts';
 
 interface Identified {
@@ -17,6 +13,11 @@ export type Direction = 1 | -1;
 
 /** By the first key, then by the next. What is equal in all of them stays in insertion order. */
 export type Order = readonly (readonly [path: string, direction: Direction])[];
+
+export const byField = (field: string, direction: Direction): Order => [
+  [field, direction],
+  ['id', direction],
+];
 
 /** Lists are kept under the names of their conditions, so a name holds everything that the test depends on. */
 export type Condition<D> = readonly [name: string, test: (doc: D) => boolean];

@@ -1,7 +1,6 @@
 /**
- * The server's reading of date parameters (server 2.19): formats are tried in order, not strictly, so a separator may skip
- * text on the way to its next occurrence. That is why `2026/11/21` becomes 20 Nov 2021, as seen in a running server: the
- * day-first format takes `20`, skips `26` up to the slash, and so on. The odd results are the point of this module.
+ * How server 2.19 reads dates: formats in order, not strictly, so a separator may skip text up to its next occurrence.
+ * So `2026/11/21` is 20 Nov 2021, as seen in a running server: the odd results are the point of this module.
  */
 
 export class DateParameterError extends Error {}
@@ -73,7 +72,6 @@ function readLocalTime(text: string): LocalTime {
   throw new DateParameterError(`Unable to parse the date: ${text}`);
 }
 
-/** First instant a `start` parameter lets through. */
 export function parseStart(text: string, timezone: string): number {
   return toInstant(readLocalTime(text), timezone);
 }

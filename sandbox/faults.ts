@@ -70,7 +70,6 @@ export class Faults {
     this.dateOffsetMs = 0;
   }
 
-  /** The trouble this call is to have, if any; uses the rule up. */
   take(info: CallInfo): FaultRule | undefined {
     for (const active of this.#rules) {
       if (active.left <= 0 || !active.strikes(info)) continue;
@@ -88,7 +87,7 @@ function matcherOf({ match = {} }: FaultRule): (info: CallInfo) => boolean {
   return (info) => (list === undefined || list === info.list) && (nth === undefined || nth === ++seen);
 }
 
-/** The header, and the wait it asks for. Both forms have a resolution of one second and round up: that wait is enough. */
+/** The header, and the wait it asks for: whole seconds, rounded up, so that this wait is enough. */
 export function retryAfterHeader(
   form: NonNullable<FaultRule['retryAfter']>,
   ms: number,
@@ -117,7 +116,7 @@ export function gatewayAnswer(
 const gatewayPage = '<html><head><title>Please wait</title></head><body><h1>Please wait</h1></body></html>';
 
 interface Spoiled {
-  readonly rule: FaultRule;
+  readonly rule: Omit<FaultRule, 'kind'>;
   /** Makes the answer that the call would have had, with all its effects. */
   readonly answer: () => SandboxReply;
   readonly refuse: () => Answer;
@@ -125,24 +124,23 @@ interface Spoiled {
 
 /** The reply that a call gets instead. `slow` and `cut` are a matter of sending. */
 const spoilers = {
-  '429': ({ rule }: Spoiled): SandboxReply => gatewayAnswer(429, rule.retryAfter ?? 'seconds', rule.retryAfterMs),
-  '503': ({ rule }: Spoiled): SandboxReply => gatewayAnswer(503, rule.retryAfter ?? 'none', rule.retryAfterMs),
-  '500': (): SandboxReply => json({ err: 'error' }, 500),
-  '401-text': ({ refuse }: Spoiled): SandboxReply => refuse(),
-  'html-200': (): SandboxReply => ({ status: 200, body: gatewayPage, type: 'html' }),
-  hang: (): SandboxReply => 'hang',
-  reset: (): SandboxReply => 'reset',
-  slow: ({ answer }: Spoiled): SandboxReply => answer(),
-  cut: ({ answer }: Spoiled): SandboxReply => answer(),
-  'garbled-json': ({ answer }: Spoiled): SandboxReply => distorted(answer(), garble),
-  'empty-list': ({ answer }: Spoiled): SandboxReply =>
-    distorted(answer(), (body) => withRows(body, () => [], { count: 0 })),
-  'truncated-page': ({ answer }: Spoiled): SandboxReply => distorted(answer(), (body) => withRows(body, firstHalf)),
-};
+  '429': ({ rule }) => gatewayAnswer(429, rule.retryAfter ?? 'seconds', rule.retryAfterMs),
+  '503': ({ rule }) => gatewayAnswer(503, rule.retryAfter ?? 'none', rule.retryAfterMs),
+  '500': () => json({ err: 'error' }, 500),
+  '401-text': ({ refuse }) => refuse(),
+  'html-200': () => ({ status: 200, body: gatewayPage, type: 'html' }),
+  hang: () => 'hang',
+  reset: () => 'reset',
+  slow: ({ answer }) => answer(),
+  cut: ({ answer }) => answer(),
+  'garbled-json': ({ answer }) => distorted(answer(), garble),
+  'empty-list': ({ answer }) => distorted(answer(), (body) => withRows(body, () => [], { count: 0 })),
+  'truncated-page': ({ answer }) => distorted(answer(), (body) => withRows(body, firstHalf)),
+} satisfies Readonly<Record<string, (spoiled: Spoiled) => SandboxReply>>;
 
 export const FAULT_KINDS = Object.keys(spoilers) as readonly FaultKind[];
 
-export const spoil = (spoiled: Spoiled): SandboxReply => spoilers[spoiled.rule.kind](spoiled);
+export const spoil = (kind: FaultKind, spoiled: Spoiled): SandboxReply => spoilers[kind](spoiled);
 
 const distorted = (reply: SandboxReply, change: (body: string) => string): SandboxReply =>
   typeof reply === 'object' && reply.type === 'json'

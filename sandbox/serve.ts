@@ -1,8 +1,4 @@
-/**
- * The HTTP shell of a simulated upstream: sockets, call log, request limit, scripted faults and changes that happen by
- * themselves, around one `answer` function. Everything it opens, hanging connections and delayed answers included, ends
- * with `close()`.
- */
+/** The HTTP shell of a simulated upstream around one `answer` function. Everything it opens ends with `close()`. */
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
@@ -32,9 +28,7 @@ export interface LimitOptions {
 export interface ShellOptions extends LimitOptions {
   readonly faults: Faults;
   readonly answer: (call: Call) => SandboxReply;
-  /** Splits off the prefix and names the list. */
   readonly route: (path: string) => { path: string; list: string };
-  /** Makes so many changes to the data at once. */
   readonly change?: (count: number) => void;
   /** What every answer carries besides its own headers; default: those of Express with a session. */
   readonly headers?: () => Readonly<Record<string, string>>;
@@ -93,7 +87,7 @@ export function createHttpShell(options: ShellOptions) {
     answer: () => SandboxReply,
   ): void {
     const refuse = () => options.unauthorized?.(call) ?? unauthorized;
-    const reply = fault ? spoil({ rule: fault, answer, refuse }) : answer();
+    const reply = fault ? spoil(fault.kind, { rule: fault, answer, refuse }) : answer();
     const { at, method, path, query, list } = call;
     const { status, retryAfterMs } = typeof reply === 'string' ? { status: 0 } : reply;
     log.push({ at, method, path, query, list, status, fault: fault?.kind, retryAfterMs });
@@ -130,7 +124,6 @@ export function createHttpShell(options: ShellOptions) {
       const { port: used } = server.address() as AddressInfo;
       return { port: used, url: `http://${host.includes(':') ? `[${host}]` : host}:${used}` };
     },
-    /** Ends live changes and every connection, hanging ones included. */
     async close() {
       stopLive();
       if (!server.listening) return;

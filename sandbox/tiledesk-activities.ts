@@ -1,6 +1,6 @@
 /**
- * Who did what, as the server notes it where `ACTIVITY_HISTORY_ENABLED` is set (source of server 2.19, and of the versions
- * after it): with a copy of all that it is about. An entry never changes; what is older than 30 days is removed.
+ * Who did what, with a copy of all that it is about, where `ACTIVITY_HISTORY_ENABLED` is set (source of server 2.19
+ * and of later ones). An entry never changes; what is older than 30 days is removed.
  */
 import { Collection, type StoredDocument } from './collection.ts';
 import type { Random } from './random.ts';
@@ -31,7 +31,6 @@ export class Activities {
     this.#ids = new IdFactory(random);
   }
 
-  /** What the history of the project left behind, up to `to`. */
   writeHistory(to: number): void {
     const happened = [...this.#data.requests.values()].flatMap((request) => this.#storyOf(request));
     const kept = [...happened, ...this.#teamStory(to)].filter(([at]) => at >= to - KEPT_MS && at <= to);
@@ -46,7 +45,6 @@ export class Activities {
     this.#put(at, this.#ending(request));
   }
 
-  /** By hand, from one agent to another, or to none. */
   assigned(request: Request, before: Request, at: number): void {
     this.#put(at, this.#assignment(request, before));
   }
@@ -104,7 +102,6 @@ export class Activities {
     return { ...about, verb: 'REQUEST_ASSIGNED_MANUAL', actionObj };
   }
 
-  /** Colleagues who were invited, changed, or left their desk. */
   #teamStory(to: number): Happened[] {
     const { accounts, projectUsers, projectId } = this.#data.team;
     const [main] = accounts;

@@ -6,7 +6,6 @@ import type { SandboxAccount, Team } from './tiledesk-team.ts';
 
 const rolesUpwards = ['guest', 'user', 'teammate', 'agent', 'supervisor', 'admin', 'owner'];
 
-/** What a call needs: a role in the project, only an account, or nothing. */
 export type Need = 'guest' | 'agent' | 'admin' | 'owner' | 'account' | null;
 
 const anonymous: SandboxAccount = { email: '', password: '', userId: '', role: null, isSuperAdmin: false };

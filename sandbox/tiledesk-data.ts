@@ -1,6 +1,6 @@
 /**
- * The simulated project's content and the only way to change it. Each change stamps `updatedAt` as the server's ODM does;
- * the clock behind the stamps never goes back. The HTTP routes, the live changes and the tests all use these same methods.
+ * The simulated project's content and the only way to change it. Changes stamp `updatedAt` as the server's ODM does;
+ * the clock behind the stamps never goes back.
  */
 import { Collection, createStamp, type StoredDocument } from './collection.ts';
 import { Random } from './random.ts';
@@ -52,7 +52,6 @@ export class TiledeskData {
   readonly requests: ReadonlyMap<string, Request> = this.collections.requests.docs;
   /** Visitors' project users by id; not in the default list of members. */
   readonly guests = new Map<string, ProjectUser>();
-  /** Null: this server keeps none, and its list is empty. */
   readonly activities: Activities | null = null;
   /** The time of the next change; an explicit one is taken as it is, and later changes never come before it. */
   readonly stamp: (at?: number) => number;
@@ -89,7 +88,7 @@ export class TiledeskData {
     return lead;
   }
 
-  /** As PUT does: the copy of the lead inside all its requests is rewritten in one statement, so they share one `updatedAt`. */
+  /** As PUT does: the copies inside its requests are rewritten in one statement, so these share one `updatedAt`. */
   editLead(id: string, patch: Patch = {}, at?: number): Lead {
     const lead = this.#writeLead(id, patch, at);
     const rewrittenAt = iso(this.stamp(at));
@@ -133,7 +132,7 @@ export class TiledeskData {
     return request;
   }
 
-  /** A close is three writes (seen in server 2.19); `write` does only that one, so that a reader can come in between. */
+  /** A close is three writes (seen in server 2.19); `write` does only one, so that a reader can come in between. */
   closeRequest(id: string, options: { at?: number; closedBy?: string; write?: 1 | 2 | 3 } = {}): Request {
     const { at, write } = options;
     const { createdAt, first_text: firstText, participants } = this.#request(id);
@@ -176,17 +175,15 @@ export class TiledeskData {
     return message;
   }
 
-  /** Oldest first. */
   messagesOf(request: Request): StoredDocument[] {
     return messageRows(this.team, request, this.#messages.get(request._id) ?? []);
   }
 
-  /** A deterministic series of changes such as a day at work brings; hard deletes only when asked for. */
   randomEdits(count: number, options: { hardDeletes?: boolean } = {}): void {
     for (let done = 0; done < count; done++) makeRandomChange(this, this.#changes, options);
   }
 
-  /** Each row exactly as a list gives it (`no_populate` for requests), in insertion order; messages as those of all conversations. */
+  /** Each row exactly as a list gives it (`no_populate` for requests), in insertion order. */
   listable() {
     const { team } = this;
     const requests = [...this.requests.values()];

@@ -1,4 +1,4 @@
-/** What the simulated project holds, as the database does: ids and dates already in their JSON form. */
+/** What the simulated project holds, with ids and dates in their JSON form. */
 import type { StoredDocument } from './collection.ts';
 import type { Random } from './random.ts';
 

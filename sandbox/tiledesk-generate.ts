@@ -1,4 +1,4 @@
-/** Writes months of history into an empty project: who wrote when, which leads were edited, removed or never became real. */
+/** Writes months of history into an empty project: who wrote when, which leads were edited or removed. */
 
 import { groupBy } from './collection.ts';
 import { Random } from './random.ts';
@@ -39,7 +39,7 @@ interface Story extends Omit<HistoryPlan, 'leads'> {
   readonly leads: readonly Lead[];
 }
 
-/** About one request in twenty belongs to one regular customer, so that an edit of that lead makes a tie larger than a page. */
+/** One request in twenty is of one customer: an edit of that lead makes a tie larger than a page. */
 const regularShare = 0.05;
 const regularMinimum = 130;
 

@@ -1,7 +1,4 @@
-/**
- * Builds leads and conversations as they look after some months of use. Every oddity below was seen in a running server
- * (2.19) or is documented by the vendor; the proportions are invented.
- */
+/** Leads and conversations after months of use. Each oddity was seen in server 2.19 or is documented. */
 import type { Random } from './random.ts';
 import * as texts from './texts.ts';
 import { type IdFactory, iso, type Lead, type ProjectUser, type Request } from './tiledesk-documents.ts';
@@ -57,7 +54,6 @@ const leadAttributes: readonly object[] = [
 
 interface NewRequest {
   readonly at: number;
-  /** Nothing in the conversation happens after this. */
   readonly until: number;
   readonly ticketId: number;
   readonly lead: Lead | undefined;
@@ -182,7 +178,7 @@ function addAssignment(row: TiledeskRow, tools: HistoryTools, { at, until, agent
 /** Returns when the row was last written: the rating and the late writes of a close come a little after closed_at. */
 function addEnding(row: TiledeskRow, random: Random, input: Handling & { firstText: string }): number {
   const longestMs = random.chance(0.1) ? 20 * day : 5 * hour;
-  // Spread over what is left of the history: cut off at its end instead, hundreds of closings would share the last minute.
+  // Spread over what is left of the history; cut off at its end, hundreds would share the last minute.
   const roomMs = Math.max(0, Math.min(longestMs, input.until - second - input.at));
   const closedAt = input.at + random.int(Math.min(2 * minute, roomMs), roomMs);
   const isRated = random.chance(0.25);

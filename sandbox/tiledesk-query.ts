@@ -19,12 +19,10 @@ export interface ListRequest<D> {
   /** What the answer reports; null is NaN in JSON. */
   readonly perPage: number | null;
   readonly skip: number;
-  /** Infinity when the server would send everything. */
   readonly take: number;
   readonly field: string;
   readonly direction: Direction;
   readonly conditions: readonly Condition<D>[];
-  /** Also one of the conditions. */
   readonly range: Range | undefined;
   readonly hasCount: boolean;
 }
@@ -66,7 +64,6 @@ function isId(path: string): Filter {
 const channelOf = (doc: StoredDocument): string => String(valueAt(doc, 'channel.name'));
 const isOffline: Test = (doc) => ['email', 'form'].includes(channelOf(doc));
 
-/** By parameter; each takes effect only when the parameter has a value. */
 const requestFilters: Readonly<Record<string, Filter>> = {
   draft: (value) => (value === 'false' ? (doc) => doc.draft !== true : undefined),
   lead: isId('lead'),
@@ -161,7 +158,7 @@ function readDays(query: URLSearchParams): Range | undefined {
   return { field: 'createdAt', from, ...(end && { to: iso(parseOldDay(end) + 24 * 3600_000) }) };
 }
 
-/** Servers before 2.19 send 40 a page, whatever is asked for; later ones up to 100. Another value is no number of a page. */
+/** Servers before 2.19 send 40 a page, whatever is asked for; later ones up to 100. */
 export function readActivityList(
   query: URLSearchParams,
   { serverVersion }: { serverVersion: 'new' | 'old' },

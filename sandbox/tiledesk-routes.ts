@@ -105,7 +105,7 @@ function listRequests(input: TiledeskRouteInput): SandboxReply {
 
 const none = new Collection<StoredDocument>();
 
-/** Where the server keeps none, the list is there, and empty. A failing query is never answered (source of server 2.19). */
+/** Empty where the server keeps none. A failing query is never answered (source of server 2.19). */
 function listActivities(input: TiledeskRouteInput): SandboxReply {
   const { call, data, serverVersion } = input;
   try {
@@ -156,9 +156,11 @@ function pickFields(call: Call, allowed: string): Record<string, unknown> {
 }
 
 const leadFields =
-  'lead_id fullname email phone company note streetAddress city region zipcode country tags attributes properties status';
+  'lead_id fullname email phone company note streetAddress city region zipcode country tags attributes properties ' +
+  'status';
 const requestFields =
-  'status subject priority tags notes rating rating_message attributes language sourcePage first_text workingStatus smartAssignment';
+  'status subject priority tags notes rating rating_message attributes language sourcePage first_text workingStatus ' +
+  'smartAssignment';
 
 function hardDeleteLead({ data, params: { id = '' } }: TiledeskRouteInput): SandboxReply {
   const lead = data.leads.get(id);

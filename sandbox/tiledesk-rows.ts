@@ -1,7 +1,4 @@
-/**
- * How stored documents look in answers: computed fields, and references either plain or replaced by what they point to; and
- * the messages of a conversation, of which those of the history are made up when they are asked for.
- */
+/** How stored documents look in answers. The messages of the history are made up when they are asked for. */
 import type { StoredDocument } from './collection.ts';
 import type { TiledeskData } from './tiledesk-data.ts';
 import type { ProjectUser, Request } from './tiledesk-documents.ts';
@@ -29,7 +26,7 @@ export const isShown = ({ trashed }: StoredDocument): boolean => trashed !== tru
 
 export const findIn = <D extends { _id: string }>(docs: readonly D[], id: string) => docs.find(({ _id }) => _id === id);
 
-/** The default form: references become objects, or null when the object is gone, and then `requester_id` is null as well. */
+/** The default form: references become objects, or null when the object is gone; then `requester_id` is null too. */
 export function populatedRow(request: Request, { team, leads, guests }: TiledeskData): TiledeskRow {
   const row = plainRow(request);
   if (request.lead !== undefined) {
@@ -80,10 +77,7 @@ export const lastMessageOf = ({ attributes }: Request): StoredDocument[] => {
   return last === undefined ? [] : [last];
 };
 
-/**
- * The messages of a conversation, oldest first: what it began with, the last message of its history, what was written
- * since, and what the server writes when it is closed, which stays after a reopening.
- */
+/** Oldest first: its beginning, the last message of its history, what was written since, and what a close writes. */
 export function messageRows(team: Team, request: Request, written: readonly StoredDocument[]): StoredDocument[] {
   const { createdBy, createdAt: at, first_text: text } = request;
   const idWith = (digit: string): string => digit + request._id.slice(1);

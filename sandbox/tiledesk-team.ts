@@ -3,7 +3,6 @@ import type { StoredDocument } from './collection.ts';
 import { Random } from './random.ts';
 import { type Department, IdFactory, iso, type ProjectUser, type User } from './tiledesk-documents.ts';
 
-/** Someone who can sign in to the sandbox. */
 export interface SandboxAccount {
   readonly email: string;
   readonly password: string;
@@ -18,7 +17,6 @@ export interface TeamOptions {
   readonly projectId?: string;
   readonly email?: string;
   readonly password?: string;
-  /** Role of the main account. */
   readonly role: string;
 }
 
@@ -89,7 +87,6 @@ export function createTeam(options: TeamOptions, foundedAt: number) {
     tags: ['billing', 'delivery', 'bug'].map(
       (tag): StoredDocument => ({ _id: newId(), tag, color: '#ff0000', ...own }),
     ),
-    /** User ids of those who take conversations. */
     agentIds: accounts
       .filter(({ role, userId }) => role === 'agent' && users.get(userId)?.status === 100)
       .map(({ userId }) => userId),

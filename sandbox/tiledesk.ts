@@ -1,6 +1,6 @@
 /**
- * A simulated Tiledesk server over real HTTP, for tests, the demo and the benchmark. Behaves like the open-source server
- * 2.19 as far as a mirror can see, its traps included; what the hosted gateway adds (version prefixes, 429, 503) is on top.
+ * A simulated Tiledesk server over real HTTP: the open-source server 2.19 as far as a mirror can see, with its traps,
+ * and what the hosted gateway adds (version prefixes, 429, 503).
  */
 import { type Answer, type Call, json, type SandboxReply } from './answer.ts';
 import { Faults } from './faults.ts';

@@ -1,4 +1,4 @@
-/** Who may call: the logins of both APIs, and what their tokens open. A token of V3 opens both APIs, one of V2 only V2. */
+/** Who may call: the logins of both APIs, and what their tokens open. A token of V3 opens V2, too. */
 import { createHash } from 'node:crypto';
 import { type Answer, type Call, json, readBody } from './answer.ts';
 import type { Random } from './random.ts';
@@ -11,13 +11,11 @@ interface TilkeeCredentials {
   readonly password: string;
   readonly clientId: string;
   readonly clientSecret: string;
-  /** Long-lived key for V2. */
   readonly accessKey: string;
 }
 
 const defaultLifeSeconds: Readonly<Record<Api, number>> = { v3: 43_200, v2: 7200 };
 
-/** A login is refused as its API does. */
 const refused = (api: Api, status: number, message: string): Refusal =>
   new Refusal(
     json(api === 'v3' ? { detail: message } : { error: 'invalid_grant', error_description: message }, status),
@@ -42,7 +40,6 @@ export function createGatekeeper(credentials: TilkeeCredentials, switches: Tilke
     return code;
   }
 
-  /** Undefined when the caller may pass. */
   function refuse(call: Call, api: Api): Answer | undefined {
     const [, token = ''] = /^Bearer\s+(\S+)$/i.exec(call.headers.authorization ?? '') ?? [];
     if (!opens(token, api)) return unauthorized(api);

@@ -1,6 +1,6 @@
 /**
- * What the simulated Tilkee stores, and how its people would have made it: one shape per kind, from which both APIs build
- * their rows. Times are ms since 1970, because the two APIs write them differently. Proportions and names are invented.
+ * One shape per kind, from which both APIs build their rows. Times are ms since 1970, because the two APIs write them
+ * differently. Proportions and names are invented.
  */
 import type { Random } from './random.ts';
 import * as texts from './texts.ts';
@@ -97,7 +97,6 @@ export function createProject(random: Random, { id, at, ownerId, itemIds, shared
   };
 }
 
-/** A person known elsewhere, for whom a link was made. */
 export interface LinkedLead {
   readonly id: string;
   readonly lead_id?: string;

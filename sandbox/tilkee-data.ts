@@ -1,8 +1,8 @@
 /**
- * The simulated account's content and the only way to change it. `created_at` never moves; `updated_at` of projects, items
- * and users moves with an edit; links and visits have none. The routes, the live changes and the tests use these methods.
+ * The simulated account's content and the only way to change it. `created_at` never moves, `updated_at` of projects,
+ * items and users does; links and visits have none.
  */
-import { Collection, createStamp, groupBy } from './collection.ts';
+import { byField, Collection, createStamp, groupBy } from './collection.ts';
 import { Random } from './random.ts';
 import { dayAtWork, edits, makeChange } from './tilkee-changes.ts';
 import {
@@ -15,7 +15,6 @@ import {
   type TilkeeFields,
   type TilkeeKind,
   type TilkeeProject,
-  type TilkeeToken,
   type TilkeeVisit,
 } from './tilkee-create.ts';
 import { type TilkeePlan, writeTilkeeHistory } from './tilkee-generate.ts';
@@ -27,7 +26,7 @@ import { v3Item, v3Project } from './tilkee-v3-rows.ts';
 
 export interface TilkeeDataOptions extends TilkeePlan {
   readonly seed: number;
-  /** End of the generated history in ms. When given, the stamps of later changes start there instead of at the real time. */
+  /** End of the generated history; when given, later stamps start there instead of at the real time. */
   readonly now?: number;
   readonly switches: TilkeeSwitches;
 }
@@ -35,7 +34,6 @@ export interface TilkeeDataOptions extends TilkeePlan {
 export type TilkeeListable = ReturnType<TilkeeData['listable']>;
 
 type Collections = { readonly [K in TilkeeKind]: Collection<TilkeeDocument<K>> };
-/** The id is the data's to give. */
 type Patch<K extends TilkeeKind> = Partial<Omit<TilkeeFields[K], 'id'>>;
 
 const firstIds: Readonly<Record<TilkeeKind, number>> = {
@@ -46,14 +44,12 @@ const firstIds: Readonly<Record<TilkeeKind, number>> = {
   user: 6,
 };
 
-/** A permutation of the ids. */
 function scramble(id: number): number {
   const mixed = Math.imul(id ^ (id >>> 15), 0x2c1b3c6d);
   return (Math.imul(mixed ^ (mixed >>> 12), 0x297a2d39) ^ (mixed >>> 15)) >>> 0;
 }
 
 export class TilkeeData {
-  /** For the routes; tests use `get` and `all`. */
   readonly collections: Collections = {
     project: new Collection(),
     item: new Collection(),
@@ -62,14 +58,11 @@ export class TilkeeData {
     user: new Collection(),
   };
   readonly switches: TilkeeSwitches;
-  /** Who signs in. */
   readonly mainUserId: number;
   /** The time of the next change; an explicit one is taken as it is, and later changes never come before it. */
   readonly stamp: (at?: number) => number;
-  /** Counts the writes. */
   changes = 0;
   readonly #removed = new Set<string>();
-  /** What was computed since the last write. */
   readonly #computed = new Map<string, unknown>();
   readonly #random: Random;
   readonly #lastIds = { ...firstIds };
@@ -88,34 +81,20 @@ export class TilkeeData {
 
   /** By creation, equal times by id. */
   all<K extends TilkeeKind>(kind: K): readonly TilkeeDocument<K>[] {
-    const order = [
-      ['created_at', 1],
-      ['id', 1],
-    ] as const;
-    return this.collections[kind].list([], order);
+    return this.collections[kind].list([], byField('created_at', 1));
   }
 
   wasRemoved(kind: TilkeeKind, id: number): boolean {
     return this.#removed.has(`${kind} ${id}`);
   }
 
-  tokensOf(projectId: number): readonly TilkeeToken[] {
-    return (
-      this.#once('tokens', () => groupBy(this.collections.token.docs, (one) => [one.project_id])).get(projectId) ?? []
-    );
-  }
+  readonly tokensOf = (projectId: number) => this.#having('token', projectId, (one) => [one.project_id]);
+  readonly visitsOf = (tokenId: number) => this.#having('connexion', tokenId, (one) => [one.token_id]);
+  readonly projectsWith = (itemId: number) => this.#having('project', itemId, (one) => one.item_ids);
 
-  visitsOf(tokenId: number): readonly TilkeeVisit[] {
-    return (
-      this.#once('visits', () => groupBy(this.collections.connexion.docs, (one) => [one.token_id])).get(tokenId) ?? []
-    );
-  }
-
-  /** In which projects an item is placed. */
-  projectsWith(itemId: number): readonly TilkeeProject[] {
-    return (
-      this.#once('projects', () => groupBy(this.collections.project.docs, (one) => one.item_ids)).get(itemId) ?? []
-    );
+  #having<K extends TilkeeKind>(kind: K, id: number, keysOf: (doc: TilkeeDocument<K>) => readonly number[]) {
+    const groups = this.#once(kind, () => groupBy(this.collections[kind].docs, keysOf));
+    return groups.get(id) ?? [];
   }
 
   tokenStats(id: number): ReturnType<typeof sumVisits> {
@@ -123,7 +102,7 @@ export class TilkeeData {
   }
 
   projectStats(id: number): ReturnType<typeof sumTokens> {
-    return this.#once(`project ${id}`, () => sumTokens(this.tokensOf(id), (tokenId) => this.visitsOf(tokenId)));
+    return this.#once(`project ${id}`, () => sumTokens(this.tokensOf(id), this.visitsOf));
   }
 
   /** Ids have gaps: others use the server too. */
@@ -132,10 +111,7 @@ export class TilkeeData {
     return this.#lastIds[kind];
   }
 
-  /**
-   * A project is no template by default. A link is made in the given project or in the newest that is in use; a visit goes
-   * through the given link or through the newest, and is open until it is touched.
-   */
+  /** By default a link is of the newest project in use, and a visit goes through the newest link and is open. */
   add<K extends TilkeeKind>(kind: K, partial: Patch<K> = {}, at?: number): TilkeeDocument<K> {
     return this.put(kind, { ...this.#fresh[kind](partial, at), ...partial });
   }
@@ -179,7 +155,6 @@ export class TilkeeData {
     return this.collections[kind].delete(doc._id);
   }
 
-  /** Moves `updated_at` where the kind has one. */
   touch<K extends TilkeeKind>(kind: K, id: number, patch: Patch<K> = {}, at?: number): TilkeeDocument<K> {
     const doc = this.#must(kind, id);
     return this.put(kind, { ...doc, ...('updated_at' in doc && { updated_at: this.stamp(at) }), ...patch });
@@ -190,7 +165,7 @@ export class TilkeeData {
     return this.touch<'project' | 'token'>(kind, id, { archived_at: time }, time);
   }
 
-  /** Reading goes on: the counters of the visit grow, and with them those of its link and project. An ended visit stays as it is. */
+  /** Reading goes on, and the counters of link and project grow with it. An ended visit stays as it is. */
   growVisit(id: number): TilkeeVisit {
     const visit = this.#must('connexion', id);
     if (!visit.is_open) return visit;
@@ -201,7 +176,7 @@ export class TilkeeData {
     });
   }
 
-  /** Each changes the content of one row that exists. No `created_at` moves; an `updated_at` does where the kind has one. */
+  /** Each changes the content of one row that exists. */
   randomEdits(count: number): void {
     for (let done = 0; done < count; done++) makeChange(edits, this, this.#random);
   }
@@ -210,10 +185,7 @@ export class TilkeeData {
     for (let done = 0; done < count; done++) makeChange(dayAtWork, this, this.#random);
   }
 
-  /**
-   * Each row exactly as a list gives it under the present switches (V3 with `expand` of owner, tags and data), in the order
-   * of `all`: archived ones, templates and users who left included.
-   */
+  /** Each row exactly as a list gives it under the present switches, V3 with `expand` of owner, tags and data. */
   listable() {
     const expanded = new Set(['owner', 'tags', 'data']);
     const rows = <K extends TilkeeKind>(

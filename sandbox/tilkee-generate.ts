@@ -19,9 +19,7 @@ export interface TilkeePlan {
   readonly tokens: number;
   readonly visits: number;
   readonly users: number;
-  /** How far the history reaches back. */
   readonly months: number;
-  /** Of the account that signs in. */
   readonly username: string;
   /** Leads (of a Tiledesk sandbox), some of whom received links: a link's external_id or name then matches a lead. */
   readonly leads: readonly LinkedLead[];
@@ -38,7 +36,6 @@ interface Story {
 const hour = 3600_000;
 const day = 24 * hour;
 
-/** The id of the user who signs in. */
 export function writeTilkeeHistory(data: TilkeeData, random: Random, to: number, plan: TilkeePlan): number {
   const story: Story = { data, random, plan, from: to - plan.months * 30.4 * day, to };
   const userIds = writeUsers(story);

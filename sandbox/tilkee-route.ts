@@ -1,6 +1,6 @@
 /** What the routes of both APIs have in common: their form, refusals, and how rows are found for a list. */
 import { type Answer, type Call, json } from './answer.ts';
-import { type Condition, type Order, valueAt } from './collection.ts';
+import { byField, type Condition, type Order, valueAt } from './collection.ts';
 import type { Faults } from './faults.ts';
 import type { Random } from './random.ts';
 import { type Params, type Pattern, pathPattern } from './routes.ts';
@@ -14,7 +14,6 @@ export type Api = 'v2' | 'v3';
 export interface TilkeeRouteInput {
   readonly data: TilkeeData;
   readonly faults: Faults;
-  /** For the order that changes with every query. */
   readonly random: Random;
   readonly api: Api;
   readonly call: Call;
@@ -27,7 +26,6 @@ export interface TilkeeRoute extends Pattern {
   readonly reply: (input: TilkeeRouteInput) => Answer;
 }
 
-/** Those of one API that read; `end` is what a path may end with, as an expression. */
 export const readRoutes = (
   api: Api,
   end: string,
@@ -35,7 +33,6 @@ export const readRoutes = (
 ): TilkeeRoute[] =>
   rows.map(([name, path, reply]) => ({ name, api, method: 'GET', pattern: pathPattern(`/${api}${path}`, end), reply }));
 
-/** Thrown wherever a call cannot be answered as it was meant to be. */
 export class Refusal extends Error {
   readonly answer: Answer;
 
@@ -72,7 +69,6 @@ export function findById<K extends TilkeeKind>(
 
 export const answerRow = ({ data }: TilkeeRouteInput, row: object): Answer => json(finishRow(row, data.switches));
 
-/** Fields that must have these values; undefined: any. */
 export function having<K extends TilkeeKind>(
   values: Partial<Record<keyof TilkeeDocument<K>, unknown>>,
 ): Condition<TilkeeDocument<K>>[] {
@@ -101,11 +97,6 @@ export function createdWithin(from = -Infinity, to = Infinity): Condition<{ read
 /** `random`: another one at every query. */
 export type RowOrder = Order | 'random';
 
-export const byField = (field: string, direction: 1 | -1): Order => [
-  [field, direction],
-  ['id', direction],
-];
-
 export const defaultOrders: Readonly<Record<TilkeeSwitches['order'], RowOrder>> = {
   newest: byField('created_at', -1),
   oldest: byField('created_at', 1),
@@ -120,7 +111,6 @@ export interface SandboxListPlan<K extends TilkeeKind> {
   readonly row: (doc: TilkeeDocument<K>) => object;
 }
 
-/** One page of a list, and how many rows match in all. */
 export function readPage<K extends TilkeeKind>(
   { data, faults, call, random }: TilkeeRouteInput,
   { kind, conditions, row }: SandboxListPlan<K>,

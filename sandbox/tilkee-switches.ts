@@ -1,4 +1,4 @@
-/** Everything about the simulated Tilkee that was not checked on a live server: one switch each, changeable while it runs. */
+/** What was not checked on a live Tilkee: one switch each, changeable while it runs. */
 
 /** Names of the calls, as in the log, in `refuse` and in the rules of the faults. */
 export type TilkeeCallName =
@@ -13,14 +13,14 @@ export type TilkeeSwitches = ReturnType<typeof defaultSwitches>;
 const one = <const T>(...values: readonly [T, ...(readonly T[])]): T => values[0];
 
 export const defaultSwitches = () => ({
-  /** Order of a list when the call asks for none (V3 has no other). `shuffled` is a fixed permutation, `random` a new one at every query. */
+  /** Where the call asks for none (V3 has no other). `shuffled` is a fixed order, `random` a new one at every query. */
   order: one('newest', 'oldest', 'byUpdate', 'shuffled', 'random'),
   /** Whether V2 obeys `order` and `sort`; the response contains what was done. */
   obeysOrder: true,
   /** Calls that are answered with this status instead, after authentication. */
   refuse: {} as Partial<Record<TilkeeCallName, number>>,
 
-  /** V3 lists: the value of `has_more`. `emptyAtEnd`: true on the last page with rows, false on the empty one after it; `always`: true on that one too. */
+  /** `emptyAtEnd`: true on the last page with rows; `always`: on the empty one after it, too. */
   hasMore: one('right', 'missingOnLast', 'missing', 'emptyAtEnd', 'always'),
   v3MaxLimit: 100,
   /** A larger limit is cut down silently, or refused. */
@@ -33,7 +33,6 @@ export const defaultSwitches = () => ({
   v3ProjectsHoldTemplates: false,
 
   v2MaxLimit: 100,
-  /** Whether V2 tells the limit it applied. */
   v2RepeatsLimit: true,
   v2Total: one('number', 'string', 'object', 'null', 'missing', 'wrong'),
   v2BareArrays: false,

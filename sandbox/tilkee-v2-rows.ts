@@ -160,7 +160,6 @@ export function v2Token(data: TilkeeData, token: TilkeeToken): rows.TilkeeRow {
   };
 }
 
-/** How a visit may name its link and its project. */
 const attributions: Readonly<
   Record<TilkeeSwitches['visitsName'], (data: TilkeeData, visit: TilkeeVisit) => rows.TilkeeRow>
 > = {

@@ -1,6 +1,6 @@
 /** The routes of V2: lenient parameters, and an envelope with what was applied. */
 import { type Answer, json } from './answer.ts';
-import type { Condition } from './collection.ts';
+import { byField, type Condition } from './collection.ts';
 import type { TilkeeKind, TilkeeProject, TilkeeToken, TilkeeVisit } from './tilkee-create.ts';
 import * as route from './tilkee-route.ts';
 import { finishRow } from './tilkee-rows.ts';
@@ -22,7 +22,6 @@ function readBoolean(query: URLSearchParams, name: string): boolean | undefined 
 /** As the order names them. */
 const tables = { project: 'projects', item: 'items', token: 'tokens', connexion: 'connexions', user: 'users' };
 
-/** Kinds that know when they changed. */
 const isStamped = (kind: TilkeeKind): boolean => kind !== 'token' && kind !== 'connexion';
 
 /** `returned`: what the response names as applied; null when there is no name for it. */
@@ -31,7 +30,7 @@ function readOrder(query: URLSearchParams, kind: TilkeeKind, switches: TilkeeSwi
   const [, minus, column = ''] = /^(-?)(?:[a-z]+\.)?([a-z_]+)$/.exec(first) ?? [];
   const columns = ['created_at', 'id', 'name', ...(isStamped(kind) ? ['updated_at'] : [])];
   if (switches.obeysOrder && columns.includes(column))
-    return { order: route.byField(column, minus ? -1 : 1), returned: first };
+    return { order: byField(column, minus ? -1 : 1), returned: first };
   const name = switches.order === 'byUpdate' && !isStamped(kind) ? 'newest' : switches.order;
   const order = route.defaultOrders[name];
   const [field = '', direction = 1] = order === 'random' ? [] : (order[0] ?? []);
@@ -74,7 +73,6 @@ function tagsIn(query: URLSearchParams): ReturnType<typeof route.tagged> {
   return route.tagged((query.get('tags') ?? '').split(',').filter(Boolean), query.get('tagOperator') === 'OR');
 }
 
-/** Archived ones, those in use, or both. */
 function isArchived(value: boolean | undefined): Condition<{ readonly archived_at: number | null }>[] {
   return value === undefined ? [] : [[`archived=${value}`, (doc) => (doc.archived_at !== null) === value]];
 }

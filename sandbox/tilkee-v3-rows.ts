@@ -41,8 +41,8 @@ function projectData(data: TilkeeData, project: TilkeeProject): TilkeeRow {
 }
 
 const storedOfProject =
-  'id name signable processed downloadable external_id notifications_enabled email_cible theme_id vcard_id is_template ' +
-  'verdict favorite duration';
+  'id name signable processed downloadable external_id notifications_enabled email_cible theme_id vcard_id ' +
+  'is_template verdict favorite duration';
 
 function lightProject(data: TilkeeData, project: TilkeeProject, expand: Expand): TilkeeRow {
   return {

@@ -1,6 +1,6 @@
 /**
- * A simulated Tilkee over real HTTP, for tests, the demo and the benchmark: V3, V2 and the logins of both on one port. It
- * follows what was published; where that leaves something open, a switch decides (see tilkee-switches.ts).
+ * A simulated Tilkee over real HTTP: V3, V2 and their logins on one port. It follows what was published; where that
+ * leaves something open, a switch decides (see tilkee-switches.ts).
  */
 import type { Answer, Call } from './answer.ts';
 import { Faults } from './faults.ts';
@@ -69,7 +69,6 @@ export function createTilkeeSandbox(options: TilkeeSandboxOptions = {}) {
     data,
     switches,
     signIns: gatekeeper.signIns,
-    /** What the web login would hand to the browser. */
     issueCode: (redirectUri: string) => gatekeeper.issueCode(redirectUri),
   };
 }
