@@ -93,4 +93,5 @@ export type {
 export { createKeysetWalk, type KeysetOptions } from './walks/keyset.ts';
 export { createOffsetWalk, type OffsetOptions } from './walks/offset.ts';
 export { createSnapshotWalk } from './walks/snapshot.ts';
-export { createStitchWalk, type StitchOptions, type TiePolicy } from './walks/stitch.ts';
+export { createStitchWalk, type StitchOptions } from './walks/stitch.ts';
+export type { TiePolicy } from './walks/ties.ts';

@@ -26,6 +26,7 @@ type Part =
 
 const LEAVES = [
   'stream',
+  'table',
   'errors',
   'logger',
   'clock',

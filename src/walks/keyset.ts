@@ -1,5 +1,5 @@
 import type { ListPage, ListQuery, Walk, WalkStep } from '../stream.ts';
-import { believeEnd, halved, lastKey, readPage } from './page-check.ts';
+import { halved, lastKey, readPage, unconfirmedEnd } from './page-check.ts';
 import { createStitchWalk, type StitchState } from './stitch.ts';
 
 /**
@@ -46,8 +46,8 @@ export function createKeysetWalk({ pageSize }: KeysetOptions): Walk<KeysetState>
     const { keys, isFull } = readPage(query, page);
     const oldest = lastKey(keys) as number | null;
     if (!isFull) {
-      const belief = believeEnd({ total: page.total, offset: 0, count: keys.length, unconfirmed: state.unconfirmed });
-      if (!belief.isEnd) return goOn({ ...state, unconfirmed: belief.unconfirmed });
+      const unconfirmed = unconfirmedEnd(page, keys.length, state.unconfirmed);
+      if (unconfirmed !== null) return goOn({ ...state, unconfirmed });
       // Without a window the page contained all rows, those without a date too.
       if (state.toMs === null) return { state, end: { kind: 'complete' } };
       return goOn({ ...state, phase: 'head', unconfirmed: 0 });
@@ -72,9 +72,8 @@ export function createKeysetWalk({ pageSize }: KeysetOptions): Walk<KeysetState>
     const { keys, isFull } = readPage(query, page);
     if (keys.length > 0 && keys.at(-1) !== null) return { state, end: { kind: 'complete' } };
     if (isFull) return goOn({ ...state, phase: 'by_id', inner: byId.start() });
-    const belief = believeEnd({ total: page.total, offset: 0, count: keys.length, unconfirmed: state.unconfirmed });
-    if (!belief.isEnd) return goOn({ ...state, unconfirmed: belief.unconfirmed });
-    return { state, end: { kind: 'complete' } };
+    const unconfirmed = unconfirmedEnd(page, keys.length, state.unconfirmed);
+    return unconfirmed === null ? { state, end: { kind: 'complete' } } : goOn({ ...state, unconfirmed });
   }
 
   return {
@@ -107,6 +106,4 @@ export function createKeysetWalk({ pageSize }: KeysetOptions): Walk<KeysetState>
   };
 }
 
-function goOn(state: KeysetState): KeysetStep {
-  return { state, end: null };
-}
+const goOn = (state: KeysetState): KeysetStep => ({ state, end: null });

@@ -31,7 +31,6 @@ export interface OffsetOptions {
   /** Rows a page, at least 2: one of them is the overlap. */
   readonly pageSize: number;
   readonly goal: OffsetGoal;
-  /** Every question stays inside this window. */
   readonly window?: ListWindow;
   /** `front`: by which date the list shows the newest first; default: creation. */
   readonly sortedBy?: 'createdAt' | 'updatedAt';
@@ -54,21 +53,18 @@ export interface OffsetState {
   readonly phase: 'down' | 'top';
   /** Ids of the last stitched page; not kept for `all`, where the engine knows. */
   readonly tail: readonly string[];
-  /** Distinct ids seen so far (`all` only). */
   readonly seen: number;
   readonly withoutId: number;
   /** The furthest position this round has read to. */
   readonly reached: number;
   /** Pages in a row that should have gone further and were the first page once more. */
   readonly repeats: number;
-  /** First and last id of the list's first page, and how many rows it had. */
   readonly head: string;
   /** What this round has shown, in its order, as a number; and what the round before has shown. */
   readonly digest: number;
   readonly digestBefore: number;
   /** This look at the top showed a new row that is older than the walk: it jumped there, and others may have since. */
   readonly hasJumped: boolean;
-  /** Rows in the list when its end was reached. */
   readonly length: number;
   readonly rounds: number;
   /** Rows to step back by next time; 0 while stitched. */
@@ -114,8 +110,7 @@ export function createOffsetWalk(options: OffsetOptions): Walk<OffsetState> {
   });
 
   function next({ offset, size }: OffsetState): ListQuery {
-    const query = { sort: 'created_at', direction: 'desc', offset, limit: size, wantTotal: false } as const;
-    return window === undefined ? query : { ...query, window };
+    return { sort: 'created_at', direction: 'desc', offset, limit: size, wantTotal: false, ...(window && { window }) };
   }
 
   function accept(before: OffsetState, query: ListQuery, page: ListPage, known = NOTHING): OffsetStep {
@@ -175,24 +170,22 @@ export function createOffsetWalk(options: OffsetOptions): Walk<OffsetState> {
     const end = seeming === 'yes' && !isConfirmed(state, reach, page, fresh) ? 'unconfirmed' : seeming;
     // The same page again, however far the question went: the server knows no pages, and this was all.
     if (end === 'same') return { ...complete(state), ...seen };
-    if (end === 'yes')
-      return { ...atEnd({ ...state, unconfirmed: 0, noProgress: 0 }, reach, query.offset === 0), ...seen };
-    const hasNoProgress = reach - 1 - tailWithoutId(page.entries) <= query.offset && fresh.length === 0;
+    const untroubled = { ...state, unconfirmed: 0, noProgress: 0 };
+    if (end === 'yes') return { ...atEnd(untroubled, reach, query.offset === 0), ...seen };
+    const last = reach - 1 - tailWithoutId(page.entries);
+    const hasNoProgress = last <= query.offset && fresh.length === 0;
     const noProgress = hasNoProgress ? state.noProgress + 1 : 0;
     if (noProgress >= MAX_NO_PROGRESS) throw moreWithoutRows(reach);
     // The last row answers for itself only: what is behind it has to be asked without it.
-    const offset = Math.max(hasNoProgress ? reach : reach - 1 - tailWithoutId(page.entries), 0);
+    const offset = Math.max(hasNoProgress ? reach : last, 0);
     const unconfirmed = end === 'unconfirmed' ? state.unconfirmed + 1 : 0;
     return { state: { ...state, offset, noProgress, unconfirmed }, end: null, ...seen };
   }
 
   /** The count agrees, or the question from the last row on brought nothing new. */
-  const isConfirmed = (
-    { unconfirmed }: OffsetState,
-    reach: number,
-    { total }: ListPage,
-    fresh: readonly string[],
-  ): boolean => !verifiesEnd || (total !== null && reach >= total) || (unconfirmed > 0 && fresh.length === 0);
+  function isConfirmed({ unconfirmed }: OffsetState, reach: number, { total }: ListPage, fresh: readonly string[]) {
+    return !verifiesEnd || (total !== null && reach >= total) || (unconfirmed > 0 && fresh.length === 0);
+  }
 
   /** An empty answer at the top may be an empty list; further down the list got shorter, or nothing follows. */
   function acceptNothing(state: OffsetState, query: ListQuery, page: ListPage): OffsetStep {
@@ -217,10 +210,8 @@ export function createOffsetWalk(options: OffsetOptions): Walk<OffsetState> {
 
   function stepBack(state: OffsetState): OffsetStep {
     if (state.stepBacks >= MAX_STEP_BACKS) {
-      return giveUp(
-        state,
-        `rows kept changing positions: ${MAX_STEP_BACKS} steps back did not find the position again`,
-      );
+      const reason = `rows kept changing positions: ${MAX_STEP_BACKS} steps back did not find the position again`;
+      return giveUp(state, reason);
     }
     const back = state.back === 0 ? state.size - 1 : state.back * 2;
     const offset = Math.max(0, state.offset - back);

@@ -10,7 +10,7 @@ export const isNewer = (a: RowKey, b: RowKey): boolean => a > b;
 
 export interface ReadPage {
   /** Sort key of each row; null where it is absent or unreadable. Such rows decide nothing. */
-  readonly keys: readonly (RowKey | null)[];
+  readonly keys: Keys;
   /** Index in the list of the first row, from the page size that the server reports. */
   readonly offset: number;
   readonly size: number;
@@ -46,7 +46,7 @@ export const pageTooLarge = ({ limit }: ListQuery, { entries, pageSize }: ListPa
     `asked for ${counted(limit, 'row')}, the server ${pageSize === null ? '' : `reports ${pageSize} a page and `}sent ${entries.length}; it does not keep its own paging rules`,
   );
 
-function assertSorted(query: ListQuery, keys: readonly (RowKey | null)[]): void {
+function assertSorted(query: ListQuery, keys: Keys): void {
   const readable = keys.filter((key) => key !== null);
   // Equal keys are legal, ids included: the same object twice on one page is seen now and then.
   const isOutOfOrder = (key: RowKey, index: number) => {
@@ -85,21 +85,15 @@ export const halved = (size: number, least = 1): number | null =>
 /** Step-backs before a walk gives up for this run. */
 export const MAX_STEP_BACKS = 60;
 
-/** The last readable key of a page: the oldest one, newest first. */
-export function lastKey(keys: readonly (RowKey | null)[]): RowKey | null {
-  return keys.findLast((key) => key !== null) ?? null;
-}
+type Keys = readonly (RowKey | null)[];
 
-export function firstKey(keys: readonly (RowKey | null)[]): RowKey | null {
-  return keys.find((key) => key !== null) ?? null;
-}
+/** The last readable key of a page: the oldest one, newest first. */
+export const lastKey = (keys: Keys): RowKey | null => keys.findLast((key) => key !== null) ?? null;
+
+export const firstKey = (keys: Keys): RowKey | null => keys.find((key) => key !== null) ?? null;
 
 /** The watermark to be: the newest change on the first page, never later than the server's own clock. */
-export function newestChange(
-  sort: SortKey,
-  keys: readonly (RowKey | null)[],
-  serverTime: number | null,
-): number | null {
+export function newestChange(sort: SortKey, keys: Keys, serverTime: number | null): number | null {
   const newest = firstKey(keys);
   if (sort !== 'updated_at' || typeof newest !== 'number') return null;
   return serverTime === null ? newest : Math.min(newest, serverTime);
@@ -113,28 +107,20 @@ export function signature(page: ListPage): string | null {
 /** How often a short page is seen with a larger count before it counts as cut off. Rows that arrive explain one. */
 const MAX_UNCONFIRMED = 3;
 
-type EndBelief = { readonly isEnd: true } | { readonly isEnd: false; readonly unconfirmed: number };
-
 /**
- * Whether a short page is the end of its list. A cut-off answer looks the same, so the count has to agree: where it is
- * not known the page is asked for again with it.
+ * Null where a short page is the end of its list: the count has to agree, because a cut-off answer looks the same. Else
+ * how often it was unconfirmed: it is asked for again, with the count.
  * @throws UpstreamContractError `truncated_page` when the server keeps counting more rows than it sends
  */
-export function believeEnd(options: {
-  total: number | null;
-  offset: number;
-  count: number;
-  unconfirmed: number;
-}): EndBelief {
-  const { total, offset, count, unconfirmed } = options;
-  if (total !== null && offset + count >= total) return { isEnd: true };
+export function unconfirmedEnd({ total }: ListPage, rows: number, unconfirmed: number): number | null {
+  if (total !== null && rows >= total) return null;
   if (unconfirmed >= MAX_UNCONFIRMED) {
     throw new UpstreamContractError(
       'truncated_page',
       total === null
         ? 'the server does not report how many rows there are, so the end of the list cannot be confirmed'
-        : `the server counts ${counted(total, 'row')} and sends none after the first ${offset + count}; its answer is cut off`,
+        : `the server counts ${counted(total, 'row')} and sends none after the first ${rows}; its answer is cut off`,
     );
   }
-  return { isEnd: false, unconfirmed: unconfirmed + 1 };
+  return unconfirmed + 1;
 }

@@ -2,7 +2,6 @@ import { UpstreamContractError } from '../errors.ts';
 import type { ListPage, ListQuery, ListWindow, SortKey, Walk, WalkStep } from '../stream.ts';
 import { type Alignment, alignPage, alignWidePage } from './align.ts';
 import {
-  believeEnd,
   firstKey,
   halved,
   isNewer,
@@ -13,7 +12,9 @@ import {
   type RowKey,
   readPage,
   signature,
+  unconfirmedEnd,
 } from './page-check.ts';
+import { type TiePolicy, tieWindow } from './ties.ts';
 
 /**
  * Stitched paging: reads a sorted list that changes under the reader by offsets, and misses no row that stays in it.
@@ -34,20 +35,9 @@ export interface StitchOptions {
   readonly widest?: number;
   /** Stop at the first row older than this (ms); null: read to the end. Only for `updated_at`. */
   readonly stopBefore?: number | null;
-  /** Every question stays inside this window. */
   readonly window?: ListWindow;
-  /** What to do with more rows of one key than fit on a page. */
   readonly ties?: TiePolicy;
 }
-
-export type TiePolicy =
-  /** The server knows larger pages. */
-  | { readonly kind: 'wide'; readonly limit: number }
-  /** Read that second by id, inside a window from one whole second to the next. */
-  | { readonly kind: 'second' }
-  /** The same for servers that only know "since this day". */
-  | { readonly kind: 'day' }
-  | { readonly kind: 'none' };
 
 export interface StitchState {
   readonly [key: string]: unknown;
@@ -69,11 +59,8 @@ export interface StitchState {
   readonly stepBacks: number;
   /** Oldest key of the last accepted page, while catching up with the frontier. */
   readonly low: RowKey | null;
-  /** Accepted pages in a row that led nowhere. */
   readonly noProgress: number;
-  /** Next question: is page 0 still what it was? */
   readonly probing: boolean;
-  /** Id and key of the first row of page 0. */
   readonly top: string | null;
   readonly unconfirmed: number;
   /** Newest change and server's clock at the first page. */
@@ -84,10 +71,8 @@ export interface StitchState {
   readonly innerRows: number;
 }
 
-interface InnerWalk {
+interface InnerWalk extends ReturnType<typeof tieWindow> {
   readonly state: StitchState;
-  readonly window: ListWindow;
-  readonly readDownTo: number;
 }
 
 /** What an answer may cost, that larger ones are asked for. */
@@ -95,17 +80,15 @@ const CHEAP_MS = 1_000;
 const CHEAP_LENGTH = 2 * 2 ** 20;
 
 const MAX_NO_PROGRESS = 3;
-const DAY_MS = 86_400_000;
-const HALF_MS = 0.5;
 
 type StitchStep = WalkStep<StitchState>;
 
 export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
-  const { sort, window, ties = { kind: 'none' }, stopBefore = null } = options;
+  const { sort, pageSize, widest = pageSize, window, ties = { kind: 'none' }, stopBefore = null } = options;
   const isUnique = sort === 'id';
 
   const innerWalk = (innerWindow: ListWindow): Walk<StitchState> =>
-    createStitchWalk({ sort: 'id', pageSize: options.pageSize, window: innerWindow });
+    createStitchWalk({ sort: 'id', pageSize, window: innerWindow });
 
   function next(state: StitchState): ListQuery {
     if (state.inner !== null) return innerWalk(state.inner.window).next(state.inner.state);
@@ -113,7 +96,7 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
     // The first page asks for the count, so that a list of one page is confirmed complete by one request.
     const wantTotal = state.frontier === null || state.unconfirmed > 0;
     // A page that is wide because of equal keys is no trial: without it the walk cannot go on.
-    const isTrial = state.wide === null && state.size > options.pageSize && at.limit > options.pageSize;
+    const isTrial = state.wide === null && state.size > pageSize && at.limit > pageSize;
     return { sort, direction: 'desc', ...at, ...(window ? { window } : {}), wantTotal, ...(isTrial && { isTrial }) };
   }
 
@@ -133,10 +116,10 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
 
   /** What the server did not give is not asked for again; twice as many rows as long as that stays cheap. */
   function widthAfter(state: StitchState, query: ListQuery, { cost }: ListPage, read: ReadPage) {
-    const widest = state.widest ?? options.pageSize;
-    if (read.size < query.limit) return { size: Math.min(state.size, read.size), widest: Math.min(widest, read.size) };
+    const most = state.widest ?? pageSize;
+    if (read.size < query.limit) return { size: Math.min(state.size, read.size), widest: Math.min(most, read.size) };
     const isCheap = cost !== undefined && cost.ms * 2 < CHEAP_MS && cost.length * 2 < CHEAP_LENGTH;
-    return { size: isCheap ? Math.max(state.size, Math.min(state.size * 2, widest)) : state.size, widest };
+    return { size: isCheap ? Math.max(state.size, Math.min(state.size * 2, most)) : state.size, widest: most };
   }
 
   function isStitched({ frontier, tail = null }: StitchState, page: ListPage, read: ReadPage): boolean {
@@ -153,7 +136,7 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
     }
     const back = state.back === 0 ? state.size : state.back * 2;
     const start = Math.max(0, read.offset - back);
-    return { state: { ...state, start, back, stepBacks: state.stepBacks + 1, low: null }, end: null };
+    return goOnWith({ ...state, start, back, stepBacks: state.stepBacks + 1, low: null });
   }
 
   function acceptStitched(before: StitchState, page: ListPage, read: ReadPage): StitchStep {
@@ -169,13 +152,10 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
     };
     if (typeof last === 'number' && stopBefore !== null && last < stopBefore) return finish(advance(state, last));
     if (!read.isFull) {
-      const belief = believeEnd({ total: page.total, offset, count: keys.length, unconfirmed: state.unconfirmed });
-      if (belief.isEnd) return finish(advance(state, last));
-      // Ask for the same position again, with the count. The frontier moves all the same: these rows are read.
-      return {
-        state: { ...positionAfter(advance(state, last), page, read), unconfirmed: belief.unconfirmed },
-        end: null,
-      };
+      const unconfirmed = unconfirmedEnd(page, offset + keys.length, state.unconfirmed);
+      if (unconfirmed === null) return finish(advance(state, last));
+      // The same position again, with the count. The frontier moves all the same: these rows are read.
+      return goOnWith({ ...positionAfter(advance(state, last), page, read), unconfirmed });
     }
     return goOn(state, page, read);
   }
@@ -192,8 +172,7 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
     const reach = read.offset + read.keys.length;
     const best = alignPage(state.start, state.size);
     if (best.offset + best.limit <= reach) return resolveTies(state, read);
-    if (noProgress >= MAX_NO_PROGRESS) return { state: { ...state, probing: true, noProgress: 0 }, end: null };
-    return { state, end: null };
+    return goOnWith(noProgress >= MAX_NO_PROGRESS ? { ...state, probing: true, noProgress: 0 } : state);
   }
 
   /** Page 0 again, after pages that led nowhere: when it did not change, the server does not page. */
@@ -202,7 +181,7 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
       const message = 'the server sends the same rows whatever page is asked for, while the list does not change';
       throw new UpstreamContractError('no_progress', message);
     }
-    return { state: { ...state, probing: false, top: signature(page), low: null }, end: null };
+    return goOnWith({ ...state, probing: false, top: signature(page), low: null });
   }
 
   /** More rows share one key than a page holds: no page can both begin before them and end behind them. */
@@ -215,19 +194,17 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
     }
     const reach = read.offset + read.keys.length;
     if (ties.kind === 'wide' && !state.isNarrow) {
-      const gain = Math.ceil(options.pageSize / 2);
+      const gain = Math.ceil(pageSize / 2);
       const wide = alignWidePage({ start: state.start, reach, gain, usualLimit: state.size, wideLimit: ties.limit });
-      if (wide !== null) return { state: { ...state, wide }, end: null };
+      if (wide !== null) return goOnWith({ ...state, wide });
     }
     if ((ties.kind === 'second' || ties.kind === 'day') && typeof last === 'number' && sort !== 'id') {
-      const { window: innerWindow, readDownTo } = tieWindow(sort, ties.kind, last);
-      const inner = { state: innerWalk(innerWindow).start(), window: innerWindow, readDownTo };
-      return { state: { ...state, inner, innerRows: 0, low: null }, end: null };
+      const crowded = tieWindow(sort, ties.kind, last);
+      const inner = { ...crowded, state: innerWalk(crowded.window).start() };
+      return goOnWith({ ...state, inner, innerRows: 0, low: null });
     }
-    return giveUp(
-      state,
-      `more rows share one ${sort} than one page holds, and this server offers no other way to read them`,
-    );
+    const reason = `more rows share one ${sort} than one page holds, and this server offers no other way to read them`;
+    return giveUp(state, reason);
   }
 
   function acceptInner(state: StitchState, inner: InnerWalk, query: ListQuery, page: ListPage): StitchStep {
@@ -238,8 +215,8 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
     }
     // Everything from `readDownTo` on is read. About so many rows lie before it; a guess too far is stepped back from.
     const start = Math.max(0, state.start + innerRows - state.size);
-    const after = { ...advance(state, inner.readDownTo), inner: null, innerRows: 0, start, low: null, noProgress: 0 };
-    return { state: after, end: null };
+    const read = advance(state, inner.readDownTo);
+    return goOnWith({ ...read, inner: null, innerRows: 0, start, low: null, noProgress: 0 });
   }
 
   /**
@@ -273,8 +250,8 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
       tail: null,
       start: 0,
       isNarrow: false,
-      size: options.pageSize,
-      widest: options.widest ?? options.pageSize,
+      size: pageSize,
+      widest,
       top: null,
       newest: null,
       serverTime: null,
@@ -284,8 +261,8 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
     resume: (state) => ({
       ...state,
       ...UNTROUBLED,
-      size: options.pageSize,
-      widest: options.widest ?? options.pageSize,
+      size: pageSize,
+      widest,
       inner: state.inner && { ...state.inner, state: innerWalk(state.inner.window).resume(state.inner.state) },
     }),
     next,
@@ -295,7 +272,7 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
       if (state.inner === null) {
         const half = halved(state.size);
         // First to the size that pages have usually.
-        const size = half !== null && state.size > options.pageSize ? Math.max(half, options.pageSize) : half;
+        const size = half !== null && state.size > pageSize ? Math.max(half, pageSize) : half;
         return size === null ? null : { ...state, size, widest: size, wide: null };
       }
       const inner = innerWalk(state.inner.window).shrink(state.inner.state);
@@ -315,17 +292,8 @@ const UNTROUBLED = {
   unconfirmed: 0,
 } as const;
 
+const goOnWith = (state: StitchState): StitchStep => ({ state, end: null });
+
 const finish = (state: StitchState): StitchStep => ({ state, end: { kind: 'complete' } });
 
 const giveUp = (state: StitchState, reason: string): StitchStep => ({ state, end: { kind: 'gave_up', reason } });
-
-/** The window around a crowded key, and the key down to which everything is read once that window is. */
-function tieWindow(field: 'created_at' | 'updated_at', kind: 'second' | 'day', key: number) {
-  if (kind === 'second') {
-    const second = Math.floor(key / 1000) * 1000;
-    return { window: { field, fromMs: second, toMs: second + 1000 }, readDownTo: second - HALF_MS };
-  }
-  // One day more than claimed: such servers read the day in a time zone of their own.
-  const day = Math.floor(key / DAY_MS) * DAY_MS;
-  return { window: { field, fromMs: day - DAY_MS }, readDownTo: day - HALF_MS };
-}
