@@ -2,10 +2,7 @@ import { pipeline, type Readable, type Transform } from 'node:stream';
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import { ResponseTooLargeError, UpstreamContractError } from '../errors.ts';
 
-/**
- * Reads an answer's body into text, decoding it. The limit is for the *decoded* bytes: a few kilobytes may unpack to
- * gigabytes. Stopping early destroys the body and its connection: no socket is used again with the rest.
- */
+/** The limit is for the *decoded* bytes: a few kilobytes may unpack to gigabytes. */
 
 /** What we ask for. Deflate is understood but not asked for: servers disagree on what it is. */
 export const ACCEPT_ENCODING = 'gzip, br';
@@ -45,10 +42,7 @@ export async function readBody(
   return text.startsWith('\uFEFF') ? text.slice(1) : text;
 }
 
-/**
- * In one answer: sixty megabytes of `{},{},…` parse to three gigabytes. Enough for the longest list that is taken, at
- * the 31 values of a member (server 2.19).
- */
+/** Sixty megabytes of `{},{},…` parse to three gigabytes. Enough for 50,000 members of 31 values (server 2.19). */
 const MOST_VALUES = 50_000 * 32;
 
 /** Counts the values of a JSON text that comes in pieces: commas and opening brackets (`,{[`) outside of strings. */

@@ -30,7 +30,7 @@ export * from './circuit.ts';
 export * from './day-limit.ts';
 export * from './pace.ts';
 
-/** Limits how often one credential may ask, and whether it may ask at all. It returns how long to wait; the caller waits. */
+/** Limits how often one credential may ask, and whether at all. It returns how long to wait; the caller waits. */
 export interface RequestBudget {
   /** Reserves the lane's next slot when it is at most maxWaitMs away; else reserves nothing. Default lane: fast. */
   take(maxWaitMs: number, lane?: Lane): Promise<Taken>;
@@ -51,7 +51,6 @@ export interface Taken {
   readonly granted: boolean;
   /** Until the slot, or until it is worth asking again. */
   readonly waitMs: number;
-  /** Between two requests, where that is more than usual. */
   readonly spacingMs?: number;
   /** The request is a probe of an open circuit: to be sent once. */
   readonly probe?: number;
@@ -74,7 +73,6 @@ interface Circuit {
 
 interface ClosedCircuit {
   readonly reason: string;
-  /** Since the first of the failures. */
   readonly outageMs: number;
 }
 
@@ -82,22 +80,18 @@ export interface BudgetOptions {
   /** Time limit of one request: a probe is not given up before. Default 30 s. */
   readonly requestTimeoutMs?: number;
   readonly random?: () => number;
-  /** Absent: no limit of a day. */
   readonly day?: DayLimit | undefined;
 }
 
-/** The state of one credential, in ms of one clock. */
 export interface BudgetState {
   readonly line: Line;
   /** The code of the wait that the server asked for. */
   readonly blockedReason: string | null;
-  /** Between two requests, by refusals without guidance. */
   readonly slowedMs: number;
   /** A lower limit that the server announced, and when it was seen last. */
   readonly learnt: { readonly spacingMs: number; readonly requests: number; readonly at: number } | null;
   readonly circuit: CircuitState;
   readonly requests: number;
-  /** Null where no limit of a day counts. */
   readonly day: DayUse | null;
 }
 
@@ -128,7 +122,6 @@ export function createBudget(
     return { normalMs, spacingMs: Math.max(slowedMs, normalMs), burst };
   }
 
-  /** `lane` null: only the circuit is asked. */
   const ask = (lane: Lane | null, maxWaitMs: number): Promise<Taken> =>
     storage.change<Taken>((state, now) => {
       const pace = paceOf(state, now);

@@ -1,12 +1,11 @@
 /**
- * The circuit of one credential: after failures in a row no request is sent until a wake-up time; then one request is a probe.
+ * The circuit of one credential: after failures in a row no request is sent until a wake-up time.
  *
  *   closed --(CIRCUIT_FAILURES in a row)--> open --(wake-up time)--> one probe --(any answer)--> closed
  *                                            ^                          |
  *                                            +---- longer wait ---------+ (fails, or never returns)
  *
- * Failures are broken connections, timeouts and 5xx of all processes; a 4xx comes from a server that lives. Times in
- * ms.
+ * Failures are broken connections, timeouts and 5xx of all processes; a 4xx comes from a server that lives.
  */
 
 /** More than one request's attempts, so that a single stubborn request does not stop its neighbours. */
@@ -17,7 +16,7 @@ export const MAX_WAIT_MS = 5 * 60_000;
 const JITTER = 0.1;
 /** A request that comes while another one is the probe waits this long. */
 const PROBE_POLL_MS = 2_000;
-/** What a probe may take beyond its request's time limit before the next one is let through: its process may have ended. */
+/** A probe that takes longer than its time limit and this is given up: its process may have ended. */
 const PROBE_SLACK_MS = 15_000;
 export const DEFAULT_REQUEST_TIMEOUT_MS = 30_000;
 
@@ -26,11 +25,8 @@ export interface CircuitState {
   readonly failingSince: number | null;
   /** `network`, `timeout` or a status: `503`. */
   readonly reason: string | null;
-  /** Null: closed. */
   readonly openedAt: number | null;
-  /** While open: the next probe is due. */
   readonly wakeAt: number | null;
-  /** A probe is out, and given up then. */
   readonly probeUntil: number | null;
   /** Probes since it opened. The last one's number names it. */
   readonly probes: number;
@@ -46,13 +42,11 @@ export const CLOSED: CircuitState = {
   probes: 0,
 };
 
-/** What is reported of an open circuit. */
 export interface OpenCircuit {
   readonly reason: string;
   readonly failingSince: Date;
   readonly failures: number;
   readonly nextTryAt: Date;
-  /** Until it is worth asking again. */
   readonly waitMs: number;
 }
 
@@ -74,7 +68,6 @@ export function circuitWaitMs({ openedAt, wakeAt, probeUntil }: CircuitState, no
   return probeUntil !== null && now < probeUntil ? Math.ceil(Math.min(probeUntil - now, PROBE_POLL_MS)) : 0;
 }
 
-/** The probe's request leaves after `waitMs`. */
 export function withProbe(state: CircuitState, now: number, waitMs: number, requestTimeoutMs: number): CircuitState {
   return { ...state, probes: state.probes + 1, probeUntil: now + waitMs + requestTimeoutMs + PROBE_SLACK_MS };
 }
@@ -95,7 +88,6 @@ export function withFailure(
   return { state: { ...failed, wakeAt: now + waitAfterMs(probe) * jitter, probeUntil: null }, opened: false };
 }
 
-/** 15 s, then doubling to five minutes. */
 function waitAfterMs(probes: number): number {
   return Math.min(MAX_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.min(probes, 20));
 }

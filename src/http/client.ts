@@ -10,10 +10,8 @@ import { parseHttpDate } from './retry-after.ts';
 import { assertSecureUrl, hostAndPort, isRedirect, redactedPath, redirectTarget } from './secure-url.ts';
 
 /**
- * One attempt over the wire, whatever its status. Retries and budgets are for `upstream.ts`. It keeps no cookies, and
- * never lets a credential leave the host it was meant for.
- *
- * Every attempt has one time limit and one size limit. Errors name method, host and path; never query, header or body.
+ * One attempt over the wire, whatever its status. It keeps no cookies and lets no credential leave the host that it is
+ * for. Errors name method, host and path; never query, header or body.
  */
 
 export interface ProxySettings {
@@ -25,7 +23,6 @@ export interface ProxySettings {
 export interface HttpClientOptions {
   /** Time limit of one attempt, redirects and body included, unless the request brings its own. */
   readonly timeoutMs: number;
-  /** Size limit of one decoded body; default 64 MiB. */
   readonly maxBytes?: number;
   readonly allowInsecureHttp?: boolean;
   /** HTTPS_PROXY and its relatives, as config read them; null: none. Loopback hosts are always asked directly. */
@@ -117,7 +114,6 @@ export class HttpClient {
     }
   }
 
-  /** Ends all connections. Requests still under way end with an AbortError. */
   async close(): Promise<void> {
     this.#closed = true;
     await Promise.all([this.#direct.destroy(), this.#proxied?.destroy()]);

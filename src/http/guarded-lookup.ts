@@ -4,8 +4,8 @@ import { ConfigError } from '../errors.ts';
 import { isPrivateAddress } from '../private-address.ts';
 
 /**
- * Resolves names as Node does, and refuses private addresses of the hosts that may not have one. It is asked for each connection, so a name cannot change its
- * address after it was looked at.
+ * Refuses private addresses of hosts that may not have one. It is asked for each connection, so a name cannot change
+ * its address after it was looked at.
  */
 export function createGuardedLookup(isGuarded: (host: string) => boolean): LookupFunction {
   return (hostname, options, callback) =>

@@ -2,7 +2,7 @@ import { TransientError } from '../errors.ts';
 
 /**
  * Turns what sockets, TLS and undici throw into an error that shows the operator where to look. Only code and message
- * are kept: some errors carry the socket, the certificate or bytes of the answer into the log.
+ * are kept: some errors carry the socket, the certificate or bytes of the answer.
  */
 
 /** Code of the failure, what it means to a person, what to check. First match wins. */
@@ -79,7 +79,6 @@ export function networkFailure(
   });
 }
 
-/** Returns only name, code and message of an error. */
 export function bareCause(error: unknown, code: string): Error {
   return Object.assign(new Error(error instanceof Error || hasMessage(error) ? error.message : code), { code });
 }

@@ -1,16 +1,13 @@
 import type { Lane } from '../stream.ts';
 
 /**
- * How fast one credential may ask: arithmetic in ms, without clock or timer. The state is in memory or in Postgres.
- *
- * The base is a leaky bucket (GCRA): each request moves a *theoretical time* one spacing on, and may come up to burst −
- * 1 spacings before it. With spacing = 60 s / (limit − burst), any limit + 1 requests in a row span more than a minute.
+ * How fast one credential may ask: a leaky bucket (GCRA), in ms. Each request moves a *theoretical time* one spacing
+ * on, and may come up to burst − 1 spacings before it. With spacing = 60 s / (limit − burst), any limit + 1 requests in
+ * a row span more than a minute.
  */
 
-/** How many requests may come at once after a pause. */
 export const BURST = 5;
 
-/** The spacing never grows beyond this many times the configured one. */
 export const MAX_SLOWDOWN = 16;
 
 /** The burst that goes with {@link spacingMs}: a limit of five or less has no room for one. */
@@ -25,13 +22,11 @@ export const spacingMs = (requests: number, windowMs = 60_000): number =>
 /** What a success leaves of a slow-down: a tenth less, so that one lucky answer does not undo it at once. */
 export const RECOVERY = 0.9;
 
-/** A limit that the server announced in its headers. */
 export interface AnnouncedLimit {
   readonly requests: number;
   readonly windowMs: number;
 }
 
-/** An announced limit counts for so long after it was last seen. */
 export const LEARNT_FOR_MS = 60 * 60_000;
 
 /** The spacing of an announced limit, bounded: no header stops the mirror. Null: no lower than the configured one. */
@@ -43,7 +38,6 @@ export function learntSpacingMs({ requests, windowMs }: AnnouncedLimit, requests
 
 export interface Pace {
   readonly spacingMs: number;
-  /** The same when nothing is slowed down. */
   readonly normalMs: number;
   readonly burst: number;
 }
@@ -88,7 +82,7 @@ const FAST_AHEAD_MS = 2_000;
 const KEPT_FOR_FAST = 3;
 
 /**
- * The next slot for a lane, reserved when it is at most maxWaitMs away. Of three counters the earliest that is open pays:
+ * The next slot for a lane, reserved when it is at most maxWaitMs away. The earliest counter that is open pays:
  *
  *   whole    both parts move on by one spacing: plain GCRA. For the fast lane
  *   shared   four fifths, 1.25 spacings each. For both lanes

@@ -9,7 +9,6 @@ export interface RefusalGuard {
   signIn<T>(work: () => Promise<T>): Promise<T>;
   /** Remembers a refusal that did not come from a sign-in. Returns it. */
   refuse(error: AuthError): Promise<AuthError>;
-  /** Remembers that the upstream took the credential. */
   accept(): Promise<void>;
   /** A person asked: the next sign-in is tried, once for one configured credential, whichever process was asked. */
   retry(): void;

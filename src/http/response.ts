@@ -14,7 +14,6 @@ export function interpret(
   { method, url }: UpstreamRequest,
   options: Pick<RequestOptions, 'expectJson' | 'isOwnRefusal'> & {
     readonly nowMs: number;
-    /** By the headers, nothing is left for so long. */
     readonly usedUpForMs: number | null;
   },
 ): UpstreamResponse {

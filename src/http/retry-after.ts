@@ -33,8 +33,8 @@ export function parseHttpDate(header: string | null | undefined): number | null 
 }
 
 /**
- * How long a `Retry-After` header asks to stay away, in whole ms up to {@link MAX_RETRY_AFTER_MS}; of several values
- * the largest; null: unreadable. A date is measured against the answer's own `Date` where there is one.
+ * Whole ms up to {@link MAX_RETRY_AFTER_MS}, of several values the largest; null: unreadable. A date is measured
+ * against the answer's own `Date` where there is one.
  */
 export function parseRetryAfter(
   header: string | null | undefined,

@@ -23,7 +23,6 @@ export function isTransientStatus(status: number): boolean {
   return TRANSIENT_STATUSES.has(status) || (status >= 500 && status <= 599);
 }
 
-/** True for the two statuses by which a server asks for less or later, rather than failing. */
 export function isPushback(status: number | null): boolean {
   return status === 429 || status === 503;
 }
@@ -38,10 +37,8 @@ interface RetryLimits {
   /** Number of the attempt that failed, from 1. */
   readonly attempt: number;
   readonly attempts: number;
-  /** Since the call began: waiting and requests. */
   readonly elapsedMs: number;
   readonly maxTotalMs: number;
-  /** The longest single wait that the caller accepts. */
   readonly maxWaitMs: number;
   readonly random: () => number;
 }
@@ -70,7 +67,6 @@ export function planRetry(error: TransientError, limits: RetryLimits): RetryPlan
   return { kind: 'wait', waitMs };
 }
 
-/** Returns the error that leaves the client when the plan gives up. */
 export function givenUpError(
   error: TransientError,
   plan: Extract<RetryPlan, { kind: 'give_up' }>,

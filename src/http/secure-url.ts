@@ -2,9 +2,7 @@ import { ConfigError, UpstreamRefusedError } from '../errors.ts';
 import { isLoopback } from '../loopback.ts';
 
 interface SecureUrlOptions {
-  /** Accepts plain `http://` to any host. For a private network whose wires are trusted. */
   readonly allowInsecureHttp?: boolean;
-  /** The setting to name in the error (`TILEDESK_BASE_URL`). */
   readonly variable?: string;
 }
 
@@ -48,7 +46,6 @@ interface Redirect {
   readonly method: string;
   readonly status: number;
   readonly location: string | undefined;
-  /** Redirects followed before this one. */
   readonly followed: number;
 }
 

@@ -27,7 +27,6 @@ export interface UpstreamOptions {
   readonly logger: Logger;
   /** Whose budget it is, for the log; no secret. */
   readonly credential?: string;
-  /** How often one request is sent at most; default 6. */
   readonly attempts?: number;
   /** Waiting and requests of one call together. No attempt *starts* later; one under way has its own limit. */
   readonly maxTotalMs: number;
@@ -63,10 +62,9 @@ export interface UpstreamResponse extends Omit<HttpResponse, 'text'> {
 
 export interface Upstream {
   /**
-   * Sends a request, again where that helps, and returns the first final answer: 2xx, or a refusal for the caller.
-   *
-   * @throws RateLimitedError, TransientError, UpstreamContractError (`not_json`), ResponseTooLargeError,
-   * UpstreamRefusedError (`redirect_refused`), ConfigError, or an AbortError when the signal fired.
+   * Returns the first final answer: 2xx, or a refusal for the caller. @throws RateLimitedError, TransientError,
+   * UpstreamContractError (`not_json`), ResponseTooLargeError, UpstreamRefusedError (`redirect_refused`), ConfigError,
+   * or an AbortError when the signal fired.
    */
   request(request: UpstreamRequest, options: RequestOptions): Promise<UpstreamResponse>;
 }
@@ -193,10 +191,8 @@ function circuitOpenError(host: string, open: OpenCircuit, nowMs: number, cause?
 }
 
 interface CircuitReporter {
-  /** The circuit after the last failure of this call; null: closed. */
   readonly open: OpenCircuit | null;
   answered(): Promise<void>;
-  /** Reports an attempt's error to the circuit. */
   ended(error: Error, taken: Taken): Promise<void>;
 }
 
