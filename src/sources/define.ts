@@ -57,7 +57,7 @@ export interface StreamDefinition<C extends Columns> {
   readonly fields?: KnownFields;
   /** Columns of which history keeps each value, where SYNC_HISTORY_STREAMS names the stream. Default: no history. */
   readonly tracked?: readonly (keyof C & string)[];
-  /** Where it has personal data. Default: of an erased person's row only keys and dates stay, and it is named to be erased. */
+  /** Where it has personal data. Default: of an erased person's row, named to be erased, only keys and dates stay. */
   readonly personal?: PersonalColumns;
   /** Set: a reconcile marks rows that are gone, each asked for by `exists`, or missed by a second full sync. */
   readonly deletions?: Deletions;

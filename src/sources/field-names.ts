@@ -19,8 +19,8 @@ export interface NameFacts {
 }
 
 /**
- * How the shape of a value is read. `free_text`, `named`: what a person wrote stays, an address in it included. `prose`: a
- * whole value can be a trace, a part of it not. `numbered`: versions and phone numbers look like addresses.
+ * How the shape of a value is read. `free_text`, `named`: what a person wrote stays, an address in it included.
+ * `prose`: a whole value can be a trace, a part not. `numbered`: versions and phone numbers look like addresses.
  */
 export type ValueKind = 'free_text' | 'named' | 'prose' | 'numbered' | 'id' | 'plain';
 

@@ -4,7 +4,7 @@ import { isObject } from './coerce.ts';
 import { DROPPED } from './redact.ts';
 
 /**
- * What the operator wants of single fields, before anything of a record is mapped: columns, `raw`, quarantine, drift and
+ * What the operator wants of single fields, applied before a record is mapped: columns, `raw`, quarantine, drift and
  * verification all see the same. The defaults of `privacy.ts` hold as well.
  */
 interface Rule extends FieldRule {
@@ -24,7 +24,7 @@ const below = (parent: string, names: string): string =>
 const NAMES = 'email phone fullname';
 const DETAILS = 'streetAddress city region zipcode note attributes properties';
 
-/** The fields of a person's contact data, of free texts, and of colleagues, by the names that the upstreams give them. */
+/** The fields of contact data, of free texts, and of colleagues, by the names that the upstreams give them. */
 const PRESETS: Readonly<Record<FieldPolicy['presets'][number], readonly Rule[]>> = {
   contact: [
     ...rules('tiledesk.leads', 'pseudonym', NAMES),
@@ -107,7 +107,6 @@ function applyRule(record: unknown, { path, action, isContactOnly }: Rule, pseud
   });
 }
 
-/** The same value where nothing changes. */
 function changeAt(value: unknown, path: readonly string[], change: (value: unknown) => unknown): unknown {
   if (Array.isArray(value)) {
     const kept = value.map((each) => changeAt(each, path, change));
@@ -135,9 +134,9 @@ const isContact = (text: string): boolean =>
 const PSEUDONYM = /^(?:p_[a-z2-7]{26}|[a-z2-7]{26}@pseudonym\.invalid|\+999\d{12})$/;
 
 /**
- * Returns the token of a value: the same one for the same e-mail address (case apart), phone number (its digits) or text,
- * in every stream and both products, so that rows still join. It has the form of what it stands for:
- * `…@pseudonym.invalid`, `+999` and twelve digits (no country has 999), `p_…`. It cannot be computed without the key.
+ * Returns the same token for the same e-mail address (case apart), phone number (its digits) or text, in every stream
+ * and both products, so that rows still join. It has the form of what it stands for (no country has +999), and cannot
+ * be computed without the key.
  */
 export function createPseudonyms(key: Uint8Array): (value: string) => string {
   const digest = (kind: string, value: string) => createHmac('sha256', key).update(`${kind} ${value}`).digest();

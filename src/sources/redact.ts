@@ -4,8 +4,8 @@ export const DROPPED = Symbol('dropped');
 type Decide = (key: string, value: unknown, object: Readonly<Record<string, unknown>> | null) => unknown;
 
 /**
- * More levels than any real record has; what is deeper ends in quarantine without its text. A list takes two frames a level: from about 2,200 levels on
- * the stack may end first.
+ * More levels than any real record has; what is deeper ends in quarantine without its text. A list takes two frames a
+ * level: from about 2,200 levels on the stack may end first.
  */
 const MAX_LEVELS = 2000;
 

@@ -3,20 +3,15 @@ import type { RefusalGuard } from '../http/refusal-guard.ts';
 import type { FetchOptions } from '../stream.ts';
 import type { Vault } from './vault.ts';
 
-/** One account's way in, shared by everything in this process that uses the account. */
 export interface HeaderSource {
   /** The Authorization header; signs in when that was not done yet, or when the sign-in is about to expire. */
   header(options: FetchOptions): Promise<string>;
-  /**
-   * Another header after `stale` was refused. Many callers at once cause one sign-in.
-   * @throws AuthError when there is none to be had
-   */
+  /** Another header after `stale` was refused; many callers cause one sign-in. @throws AuthError: there is none */
   renew(stale: string, options: FetchOptions): Promise<string>;
   /** The upstream answered with it; absent where that shows at the sign-in. */
   accept?(): Promise<void>;
 }
 
-/** A configured header: there is no other one. */
 export function fixedHeader(header: string, guard: RefusalGuard, refused: () => AuthError): HeaderSource {
   return {
     async header() {
@@ -114,14 +109,13 @@ const GRACE_MS = 5_000;
 interface RunningSignIn<T> {
   readonly result: Promise<T>;
   readonly stop: AbortController;
-  /** Callers who have not been stopped. */
   waiting: number;
   hasAsked: boolean;
 }
 
 /**
- * One piece of work for all who ask at the same time. It stops when all of them were stopped; a request that is out is
- * not cut off at once then: its answer may hold the only refresh token that works from now on.
+ * One piece of work for all who ask at the same time. It stops when all of them were stopped; a request that is out
+ * first gets time to end: its answer may hold the only refresh token that works from now on.
  */
 function shared<T>(work: (options: FetchOptions) => Promise<T>): (options: FetchOptions) => Promise<T> {
   let running: RunningSignIn<T> | null = null;
@@ -135,7 +129,6 @@ function shared<T>(work: (options: FetchOptions) => Promise<T>): (options: Fetch
     const result = work({ ...options, onRequest, signal: stop.signal }).finally(() => {
       if (running === started) running = null;
     });
-    // A stopped caller does not read it any more.
     result.catch(() => {});
     const started: RunningSignIn<T> = { result, stop, waiting: 0, hasAsked: false };
     return started;

@@ -1,6 +1,5 @@
 interface VaultOptions {
   readonly signal: AbortSignal;
-  /** How long the work of another process may be waited for. */
   readonly maxWaitMs: number;
   /** What is kept but cannot be opened counts as nothing, and is replaced. For who can sign in without it. */
   readonly overwriteUnreadable?: boolean;
@@ -9,7 +8,7 @@ interface VaultOptions {
 /** Stores one account's sign-in; in the database it is shared by all processes on all machines. */
 export interface Vault<T> {
   /**
-   * Runs `work` exclusively among all processes that use this vault. What it returns as `store` is kept for the next one.
+   * Runs `work` exclusively among all processes that use this vault. What it returns as `store` is kept for the next.
    * @throws RateLimitedError while another is inside for longer than `maxWaitMs`, ConfigError when what is kept cannot
    * be opened, an AbortError
    */

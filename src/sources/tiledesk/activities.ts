@@ -8,12 +8,11 @@ import { redacted, type TiledeskStreamParts, tiledeskTable } from './parts.ts';
 
 /**
  * Who did what: conversations opened, assigned, closed; members invited, changed, away. A server notes it where
- * `ACTIVITY_HISTORY_ENABLED=true`, and keeps it for 30 days by default (source of server 2.19); the list of any other is
- * empty. An activity never changes, and no request deletes one: what the list no longer shows was too old for it. So
- * nothing is marked as deleted here, and rows stay.
+ * `ACTIVITY_HISTORY_ENABLED=true`, for 30 days by default (source of server 2.19); the list of any other is empty. An
+ * activity never changes, and no request deletes one, so nothing is marked as deleted here.
  *
- * Each record has copies of what it is about, twice: the conversation with its visitor and texts, the member with name
- * and address. The mirror has these in other tables, under the rules of those; here only ids and states are stored.
+ * Each record has copies of what it is about: conversation, visitor, texts, member. The mirror has these in other
+ * tables, under the rules of those; here only ids and states are stored.
  */
 const KEPT_OF_ACTION = (
   'assigneeId assigneeType assignmentType previousAssigneeId removedParticipants source role user_available newStatus ' +
@@ -92,7 +91,6 @@ function pick(value: unknown, names: readonly string[]): JsonObject {
   return Object.fromEntries(names.filter((name) => all[name] !== undefined).map((name) => [name, all[name]]));
 }
 
-/** Only the id of what is there as an object or by its id. */
 function idIn(value: unknown, name: string): JsonObject {
   const id = asId(asObject(value)[name]);
   return id === null ? {} : { [name]: id };

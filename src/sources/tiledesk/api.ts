@@ -21,7 +21,6 @@ interface SendOptions extends TiledeskGetOptions {
 }
 
 export interface TiledeskGetOptions extends FetchOptions {
-  /** Tries in all; probes take one. */
   readonly attempts?: number;
 }
 

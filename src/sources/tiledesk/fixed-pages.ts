@@ -4,9 +4,9 @@ import { pageTooLarge } from '../../walks/page-check.ts';
 type FetchPage = (query: ListQuery, options: FetchOptions) => Promise<ListPage>;
 
 /**
- * Some servers send pages of one size whatever is asked for (activities: 40). Walks ask for pages of several sizes, so
- * the rows of a question are then put together from the pages that hold them. Such pages cannot overlap. They need not
- * where rows arrive at the front and vanish at the end only: then a page repeats rows of the one before, and skips none.
+ * Some servers send pages of one size whatever is asked for (activities: 40). The rows of a question are then put
+ * together from the pages that hold them. Such pages cannot overlap, and need not where rows arrive at the front and
+ * vanish at the end only: then a page repeats rows of the one before, and skips none.
  *
  * @throws UpstreamContractError `page_too_large` when the size of the pages changes while they are read
  */

@@ -78,7 +78,7 @@ export function createLeadsStream(parts: TiledeskStreamParts): Stream {
   }
 
   /**
-   * True when a repeated status means "any of": a server that takes one of them gives different counts for the two
+   * True when a repeated status means "any of"; a server that takes one of them gives different counts for the two
    * orders, or less than the sum. Null: undecided (no leads yet, leads arriving meanwhile, no answer).
    */
   async function probeJoinedStatuses(options: FetchOptions): Promise<boolean | null> {

@@ -73,8 +73,8 @@ export async function fetchNewestChange(fetch: (query: ListQuery) => Promise<Lis
 }
 
 /**
- * Whether a server can do something: as remembered, else asked, with one attempt per question. When it did not answer just
- * now, the careful way is taken, and it is asked again the next time.
+ * Whether a server can do something: as remembered, else asked with one attempt. Without an answer the careful way is
+ * taken, and it is asked again the next time.
  */
 export async function knows(context: PlanContext, name: string, ask: () => Promise<boolean | null>): Promise<boolean> {
   const remembered = context.capabilities[name];

@@ -18,14 +18,13 @@ import { channel, redacted, type TiledeskStreamParts, tiledeskTable } from './pa
 
 /**
  * Messages. No usable list shows them across conversations, so each conversation is asked for its own, without pages. A
- * new message rewrites its conversation and moves its `updatedAt` (source of server 2.19), so only the conversations
- * that the mirror wrote since have to be asked.
+ * new message moves the `updatedAt` of its conversation (source of server 2.19), so only those written since are asked.
  *
  *   tiledesk.requests as the mirror wrote them ──alive──> GET requests/{request_id}/messages ──> upsert
  *                                              └─deleted─> its messages get `deleted_at`, no request
  *
- * An unknown conversation and an empty one have the same answer (seen in server 2.19), so nothing is concluded from
- * what is missing: messages are marked as deleted only with their conversation, which was asked for by its id.
+ * An unknown conversation and an empty one have the same answer (seen in server 2.19), so messages are marked as
+ * deleted only with their conversation, which was asked for by its id.
  */
 export const MESSAGES = tiledeskTable(
   'messages',
@@ -140,7 +139,6 @@ const NOTHING = { records: [], entries: [], pageSize: null, total: null } as con
 /** Conversations in order: one that is alive, or as many deleted ones as follow one another; none: the end. */
 function createQueue(conversations: FollowedStream, onlyDeleted: boolean) {
   let rows: FollowedRow[] = [];
-  /** The position behind which they go on. */
   let handedOut: MirrorPosition | null | undefined;
 
   return {

@@ -9,12 +9,9 @@ const MAX_READS = 5;
 
 /**
  * A short list in pages of the server's own size, as bare arrays without a count (tags: 40 a page in server 2.19). Read
- * newest first until a page is empty: a short one may not be the last.
- *
- * Pages cannot overlap here, so a list of several is read again until two readings show the same ids in the same order.
- * That is reliable: a row slips past the reader only when one that this reading has shown is removed, which the next
- * cannot show again.
- *
+ * newest first until a page is empty: a short one may not be the last. Pages cannot overlap here, so it is read until
+ * two readings show the same ids in the same order: a row slips past the reader only when one that this reading has
+ * shown is removed, which the next cannot show again.
  * @throws UpstreamContractError `endless_list`; TransientError when the list does not keep still
  */
 export async function readPagedArray(api: TiledeskApi, name: string, options: FetchOptions): Promise<ListPage> {

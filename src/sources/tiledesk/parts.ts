@@ -16,7 +16,6 @@ export interface TiledeskStreamParts {
   readonly api: TiledeskApi;
   /** Rows a page, 10 to 100: above 100 the requests list falls back to 40 (seen in server 2.19). */
   readonly pageSize: number;
-  /** Full syncs of leads grow their pages up to so many rows. */
   readonly maxPageSize: number;
   readonly fullSyncKey: 'id' | 'created_at';
   readonly privacy: Privacy;

@@ -103,8 +103,8 @@ export function createRequestsStream(parts: TiledeskStreamParts): Stream {
   }
 
   /**
-   * Does this server filter on a date with an upper bound (about 2.15 and later)? Before 1970 there must be nothing. A
-   * project without requests shows nothing; nor does no answer.
+   * Does this server filter on a date with an upper bound (about 2.15 and later)? Before 1970 there must be nothing.
+   * Null: a project without requests shows nothing.
    */
   async function probeWindows(options: FetchOptions): Promise<boolean | null> {
     const newest: ListQuery = { sort: 'created_at', direction: 'desc', offset: 0, limit: 1, wantTotal: true };

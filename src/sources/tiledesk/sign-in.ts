@@ -7,7 +7,6 @@ import { createSession, fixedHeader, type HeaderSource, type SignInSession } fro
 import type { Vault } from '../vault.ts';
 import { isOwnRefusal } from './own-refusal.ts';
 
-/** How an account signs in. */
 export type Credentials =
   | { readonly kind: 'jwt' | 'basic'; readonly email: string; readonly password: string }
   | { readonly kind: 'token'; readonly token: string };

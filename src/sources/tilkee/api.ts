@@ -109,9 +109,9 @@ export function createTilkeeApi({ settings, signIn, upstream }: TilkeeApiParts):
 }
 
 /**
- * Whether Tilkee itself refuses. V3 writes `{"detail": …}` (documented), V2 `{"status": …, "body": {…}}`, a code of
- * OAuth as `{"error": …}`, or the text of its check of keys (public clients). Neither a problem document (`title`,
- * `type`) nor the error of a framework (`timestamp`, `path`, `message`) is Tilkee's.
+ * V3 writes `{"detail": …}` (documented), V2 `{"status": …, "body": {…}}`, a code of OAuth as `{"error": …}`, or the
+ * text of its check of keys (public clients). A problem document (`title`, `type`) or the error of a framework
+ * (`timestamp`, `path`, `message`) is not Tilkee's.
  */
 export function isOwnRefusal(api: TilkeeApiName, { status, body }: Pick<UpstreamResponse, 'status' | 'body'>): boolean {
   if (!isObject(body)) return api === 'v2' && status === 401 && /^HTTP \w+: Access denied/.test(asText(body) ?? '');

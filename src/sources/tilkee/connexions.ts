@@ -66,7 +66,6 @@ export function createConnexionsStream(parts: TilkeeStreamParts): Stream {
     });
   }
 
-  /** Whether a full sync has to ask for the parents of visits. */
   async function asksForParents(reader: Reader): Promise<boolean> {
     if (settings.visitsBy !== 'auto') return settings.visitsBy !== 'list';
     return (await reader.probeOnce('visitsNameParents', () => namesParents(reader))) === false;

@@ -13,7 +13,6 @@ export interface ListAddress {
   readonly parameters?: readonly (readonly [string, string])[];
   /** V2: as which colleague. */
   readonly actAs?: string;
-  /** What the request determines of its rows. */
   readonly known?: Readonly<Record<string, unknown>>;
   /** How this list is asked for a range of creation; absent: it cannot be. */
   readonly windowParameters?: (window: ListWindow) => readonly (readonly [string, string])[];
@@ -99,7 +98,6 @@ export function createReader({ api, settings }: TilkeeStreamParts, context: Plan
       }
     },
 
-    /** Whether the list can be asked for a range of creation; null: not known yet. */
     hasWindows: (address: ListAddress, name = 'createdWindows') => probeOnce(name, () => probeWindow(fetch, address)),
 
     /** The list as the pass reads it: whole, since a time of creation, or its front. */
@@ -203,9 +201,8 @@ const NEVER_MS = Date.UTC(2100, 0, 1);
 const DAY_MS = 86_400_000;
 
 /**
- * Whether a list can be asked for what was created since a time: the next century must be empty (not so where
- * milliseconds are read as seconds), and a window from two days before the newest row must show that row (not so where
- * seconds are read as milliseconds). Null: no rows yet.
+ * The next century must be empty (not so where milliseconds are read as seconds), and a window from two days before the
+ * newest row must show that row (not so where seconds are read as milliseconds). Null: no rows yet.
  */
 async function probeWindow(fetch: (address: ListAddress, query: PageQuery) => Promise<ListPage>, address: ListAddress) {
   const few = { offset: 0, limit: 5 } as const;

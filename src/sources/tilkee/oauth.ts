@@ -45,8 +45,8 @@ export async function grantByRefreshToken(
 }
 
 /**
- * With a verifier (PKCE, RFC 7636), the code is of no use to others who see it. A server that does not know it ignores
- * it, or finds an unknown field (422) and is asked again without. @throws as the other grants
+ * With a verifier (PKCE, RFC 7636), the code is of no use to others who see it. A server that finds an unknown field
+ * (422) is asked again without. @throws as the other grants
  */
 export function grantByCode(
   parts: GrantParts,
@@ -101,7 +101,6 @@ interface Question {
   readonly options: RequestOptions;
   /** What a refusal means, and what to do. */
   readonly refused: string;
-  /** What is done when the server may not know one of the fields. */
   readonly onUnknownField?: () => Promise<KeptSignIn>;
 }
 

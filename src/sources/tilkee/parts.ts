@@ -26,7 +26,6 @@ export interface TilkeeSettings {
   /** `tilkee:default`, or as leadmirror.yaml names it. */
   readonly id: string;
   readonly auth: TilkeeAuth;
-  /** The three without a trailing slash. */
   readonly v3Url: string;
   readonly v2Url: string;
   readonly authUrl: string;

@@ -24,7 +24,7 @@ interface NamedAddress {
 
 /**
  * Projects. V3 by default: windows find new ones, full syncs find changes, which nothing filters on. V2 by setting: the
- * front of the list. Templates, archived and colleagues' projects may be missing from it, so they are read by separate lists.
+ * front of the list. Templates, archived and colleagues' projects may be missing from it: separate lists.
  */
 export function createProjectsStream(parts: TilkeeStreamParts): Stream {
   const { settings } = parts;

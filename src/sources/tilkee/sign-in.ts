@@ -108,10 +108,7 @@ function oauthSignIn(parts: TilkeeSignInParts, auth: OauthAuth): TilkeeSignIn {
   };
 }
 
-/**
- * The name under which an account's sign-in is kept; no secret. Accounts that differ only by a browser sign-in are
- * distinguished by their connection.
- */
+/** No secret. Accounts that differ only by a browser sign-in are distinguished by their connection. */
 export function vaultName(settings: Pick<TilkeeSettings, 'id' | 'auth' | 'authUrl'>): string {
   return nameOf(settings.authUrl, settings);
 }

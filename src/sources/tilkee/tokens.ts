@@ -10,12 +10,12 @@ const ARCHIVED = [['archived_tokens', 'true']] as const;
 
 /**
  * The links, V2 only, without any time of change: the incremental pass reads the front of the list, full syncs the
- * rest. Archived links may be missing from it: a second list. Without a list of all links it is read project by project.
+ * rest. Archived links may be missing from it: a second list. Where the list is refused, each project is asked.
  */
 export function createTokensStream(parts: TilkeeStreamParts): Stream {
   const { settings } = parts;
 
-  /** A link is archived long after it was made, so not at the front of that list. One archived within an interval waits for the full sync. */
+  /** A link is archived long after it was made, so not at the front of that list: the full sync finds it. */
   const wantsArchived = (context: PlanContext) =>
     settings.extras.includes('archived_tokens') && context.pass !== 'incremental';
 
