@@ -138,6 +138,8 @@ export interface FetchOptions {
   readonly signal: AbortSignal;
   /** The longest single wait; beyond it RateLimitedError contains how long to stay away. */
   readonly maxWaitMs: number;
+  /** How often one request is sent at most; default: the upstream's own number. Probes take one. */
+  readonly attempts?: number;
   /** Whose part of the request budget is used; default `fast`. */
   readonly lane?: Lane;
   readonly onRequest: () => void;
@@ -150,7 +152,7 @@ export interface List {
   readonly walk: Walk;
   /** Never empty while the stream has objects: an empty answer then contradicts the rows of the mirror. */
   readonly holdsAll?: boolean;
-  fetchPage(query: ListQuery, options: FetchOptions & { readonly attempts?: number }): Promise<ListPage>;
+  fetchPage(query: ListQuery, options: FetchOptions): Promise<ListPage>;
   /** Finds the newest change (ms) to seed the watermark before a full sync; null: nothing there. */
   fetchNewestChange?(options: FetchOptions): Promise<{ newest: number | null; serverTime: number | null }>;
 }

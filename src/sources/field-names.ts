@@ -7,7 +7,6 @@ export interface NameFacts {
   readonly isSecret: boolean;
   /** Speaks of a token and may hold one: its value decides. */
   readonly token: 'one' | 'several' | null;
-  /** An address or user agent of a visitor. */
   readonly isTrace: boolean;
   readonly kind: ValueKind;
   /** Letters only: the name itself is no address and no key. */
@@ -69,7 +68,6 @@ export const setOf = (...lines: readonly string[]): ReadonlySet<string> =>
   new Set(lines.flatMap((line) => line.split(' ')));
 
 const PAIR_VALUE = setOf('value values val content data');
-/** What names the value of a pair. */
 export const PAIR_NAMES = ['name', 'key', 'field', 'header', 'label', 'id', 'param', 'property', 'k'] as const;
 
 const SECRET_PARTS = setOf(

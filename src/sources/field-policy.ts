@@ -59,7 +59,6 @@ const PRESETS: Readonly<Record<FieldPolicy['presets'][number], readonly Rule[]>>
   ],
 };
 
-/** The rules of a policy, one for each field. */
 export const rulesOf = ({ presets, fields }: FieldPolicy): readonly Rule[] => {
   const own = new Set(fields.map(nameOf));
   return [...presets.flatMap((preset) => PRESETS[preset]).filter((rule) => !own.has(nameOf(rule))), ...fields];
@@ -87,7 +86,6 @@ export function withFieldPolicy(
     : connection;
 }
 
-/** The same connection, whose streams with free texts can leave them out. */
 export function withDroppedTexts(connection: Connection): Connection {
   const streams = connection.streams.map((stream): Stream => {
     const own = PRESETS.texts.filter((rule) => rule.stream === stream.name);
@@ -152,7 +150,6 @@ export function createPseudonyms(key: Uint8Array): (value: string) => string {
 
 const ALPHABET = 'abcdefghijklmnopqrstuvwxyz234567';
 
-/** 130 bits as 26 letters and digits. */
 function base32(bytes: Buffer): string {
   let bits = 0n;
   for (const byte of bytes.subarray(0, 17)) bits = (bits << 8n) | BigInt(byte);

@@ -85,7 +85,6 @@ function scrubValue(text: string, facts: NameFacts, rules: PrivacyRules): unknow
   return scrubText(text, { kind: facts.kind, dropsTraces: !rules.storeVisitorPii, keepsLinks }) ?? DROPPED;
 }
 
-/** JSON inside a text; null: it is none. */
 function readJson(text: string): object | null {
   const [first, last] = [text.charCodeAt(0), text.charCodeAt(text.length - 1)];
   if (!(first === 123 && last === 125) && !(first === 91 && last === 93)) return null;
@@ -129,7 +128,6 @@ function isConfidentialLink(name: string, value: unknown): boolean {
   return ADDRESS.test(name) && !PROFILE.test(name) && (isProse(value) || typeof value === 'object');
 }
 
-/** Text that is no number. */
 function isProse(value: unknown): boolean {
   return typeof value === 'string' && !/^\s*\d*\s*$/.test(value);
 }

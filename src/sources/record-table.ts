@@ -46,7 +46,6 @@ export interface RecordTableOptions {
   readonly personal?: PersonalColumns;
   /** Texts that hold nothing of a person, separated by spaces. Numbers, flags and times never do. */
   readonly impersonal?: string;
-  /** The deletion time that the record itself contains. */
   readonly deletedAt?: (record: coerce.JsonObject) => string | null;
 }
 

@@ -1,6 +1,6 @@
 import { type AuthError, abortError, ConfigError } from '../errors.ts';
 import type { RefusalGuard } from '../http/refusal-guard.ts';
-import type { FetchOptions } from '../stream.ts';
+import type { AccountFacts, FetchOptions } from '../stream.ts';
 import type { Vault } from './vault.ts';
 
 export interface HeaderSource {
@@ -22,6 +22,17 @@ export function fixedHeader(header: string, guard: RefusalGuard, refused: () => 
       throw await guard.refuse(refused());
     },
     accept: guard.accept,
+  };
+}
+
+/** Verifies the account once; the header by which it was opened is right. */
+export function openOnce(signIn: HeaderSource, verify: (options: FetchOptions) => Promise<AccountFacts>) {
+  let opened: AccountFacts | null = null;
+  return async (options: FetchOptions): Promise<AccountFacts> => {
+    if (opened !== null) return opened;
+    opened = await verify(options);
+    await signIn.accept?.();
+    return opened;
   };
 }
 

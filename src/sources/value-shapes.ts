@@ -1,7 +1,6 @@
 import { isIPv4, isIPv6 } from 'node:net';
 import { type NameFacts, readName, type ValueKind } from './field-names.ts';
 
-/** Replaces what was taken out of a text. */
 const REMOVED = '[removed]';
 
 const DATE = /^\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:?\d\d)$/;
@@ -160,7 +159,6 @@ const NO_HOST = /\.0\.0\.0$/;
 
 const PRODUCT = '[a-z][\\w.+-]{0,40}/v?\\d[\\w.+-]{0,40}';
 const REST = `(?:\\s+(?:\\([^()]*(?:\\([^()]*\\)[^()]*)*\\)|${PRODUCT}|\\[[^\\]]*\\]|mobile|safari|version|like gecko|[a-z]\\b))*`;
-/** Programs that begin every user agent. */
 const AGENT = new RegExp(
   `\\b(?:(?:mozilla|opera|dalvik|okhttp|curl|wget|postmanruntime|python-requests|python-urllib|axios|node-fetch|go-http-client|java|apache-httpclient|cfnetwork|facebookexternalhit|googlebot|bingbot|ruby|libwww-perl|insomnia|undici|got)(?:/|%2f)v?\\d[^\\s"'<>&]*|${PRODUCT}\\s+\\([^()]*\\))${REST}`,
   'gi',

@@ -1,28 +1,14 @@
 import { AuthError, UpstreamContractError, UpstreamRefusedError } from '../../errors.ts';
-import type { Upstream, UpstreamResponse } from '../../http/upstream.ts';
+import type { RequestOptions, Upstream, UpstreamResponse } from '../../http/upstream.ts';
 import type { AccountFacts, FetchOptions } from '../../stream.ts';
 import { asText, isObject } from '../coerce.ts';
 import { membershipsIn } from './own-projects.ts';
 import { isOwnRefusal, isRefusalObject } from './own-refusal.ts';
 import type { SignIn } from './sign-in.ts';
 
-/** Requests to one Tiledesk project, with its refusals read (seen in server 2.19). */
-export interface TiledeskApi {
-  /** GET below the project; the answer is 200 with JSON. */
-  get(path: string, query: URLSearchParams, options: TiledeskGetOptions): Promise<UpstreamResponse>;
-  /** Is the object there? Null: the server gave no reliable answer (a gateway's 404, a 500). */
-  exists(path: string, options: FetchOptions): Promise<boolean | null>;
-  /** Is this account owner or admin of the project? A lesser role gets fewer requests without an error. */
-  verify(options: FetchOptions): Promise<AccountFacts>;
-}
+export type TiledeskApi = ReturnType<typeof createTiledeskApi>;
 
-interface SendOptions extends TiledeskGetOptions {
-  readonly isOwnRefusal?: (response: UpstreamResponse) => boolean;
-}
-
-export interface TiledeskGetOptions extends FetchOptions {
-  readonly attempts?: number;
-}
+type SendOptions = FetchOptions & Pick<RequestOptions, 'isOwnRefusal'>;
 
 interface TiledeskApiParts {
   readonly baseUrl: string;
@@ -34,7 +20,8 @@ interface TiledeskApiParts {
 
 const FULL_ROLES = ['owner', 'admin'];
 
-export function createTiledeskApi(parts: TiledeskApiParts): TiledeskApi {
+/** Requests to one Tiledesk project, with its refusals read (seen in server 2.19). */
+export function createTiledeskApi(parts: TiledeskApiParts) {
   const { baseUrl, projectId, signIn, upstream, allowCustomRole } = parts;
 
   async function send(url: string, options: SendOptions): Promise<UpstreamResponse> {
@@ -53,7 +40,8 @@ export function createTiledeskApi(parts: TiledeskApiParts): TiledeskApi {
     );
   }
 
-  async function get(path: string, query: URLSearchParams, options: TiledeskGetOptions): Promise<UpstreamResponse> {
+  /** GET below the project; the answer is 200 with JSON. */
+  async function get(path: string, query: URLSearchParams, options: FetchOptions): Promise<UpstreamResponse> {
     const search = query.size > 0 ? `?${query}` : '';
     const response = await send(`${baseUrl}/${projectId}/${path}${search}`, options);
     if (response.status !== 200) throw refusal(response, projectId);
@@ -77,7 +65,8 @@ export function createTiledeskApi(parts: TiledeskApiParts): TiledeskApi {
 
   return {
     get,
-    async exists(path, options) {
+    /** Is the object there? Null: the server gave no reliable answer (a gateway's 404, a 500). */
+    async exists(path: string, options: FetchOptions): Promise<boolean | null> {
       const isOwn = (response: UpstreamResponse) => response.status === 404 || isOwnRefusal(response);
       const response = await send(`${baseUrl}/${projectId}/${path}`, { ...options, isOwnRefusal: isOwn });
       if (response.status === 200) return isObject(response.body) ? true : null;
@@ -85,7 +74,8 @@ export function createTiledeskApi(parts: TiledeskApiParts): TiledeskApi {
       if (response.status === 404) return isRefusalObject(response.body) ? false : null;
       throw refusal(response, projectId);
     },
-    async verify(options) {
+    /** Is this account owner or admin of the project? A lesser role gets fewer requests without an error. */
+    async verify(options: FetchOptions): Promise<AccountFacts> {
       const { role, projectName } = await fetchRole(options);
       if (role === null) throw notMember(projectId);
       if (!FULL_ROLES.includes(role) && !allowCustomRole) {
@@ -107,12 +97,7 @@ function isCredentialRefusal(response: UpstreamResponse): boolean {
 function refusal({ status, body }: UpstreamResponse, projectId: string): Error {
   const refused = (code: string, message: string) => new UpstreamRefusedError(code, message, { status });
   const text = (field: string) => (isObject(body) ? (asText(body[field]) ?? '') : '');
-  if (status === 401 && isObject(body)) {
-    const message =
-      'the project refuses this machine or account (IP filter or ban); an owner has to allow it in the project settings';
-    return new AuthError('auth_refused', message);
-  }
-  if (status === 401) return refusedAfterSignIn();
+  if (status === 401) return isObject(body) ? new AuthError('auth_refused', FILTERED) : refusedAfterSignIn();
   if (status === 403 && text('msg').includes('belong')) return notMember(projectId);
   if (status === 403) {
     const message = `the account's role in project ${projectId} is too low; use one that is owner or admin`;
@@ -141,6 +126,9 @@ function refusal({ status, body }: UpstreamResponse, projectId: string): Error {
   if (status < 200 || status > 299) return refused('refused', `the server refused the request with status ${status}`);
   return new UpstreamContractError('unexpected_status', `the server answered with status ${status} where 200 is due`);
 }
+
+const FILTERED =
+  'the project refuses this machine or account (IP filter or ban); an owner has to allow it in the project settings';
 
 const refusedAfterSignIn = () =>
   new AuthError('auth_failed', 'Tiledesk refused the credentials after a fresh sign-in too');

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Upstream } from '../../http/upstream.ts';
-import type { AccountFacts, Connection, Privacy, Stream } from '../../stream.ts';
+import type { Connection, Privacy, Stream } from '../../stream.ts';
+import { openOnce } from '../session.ts';
 import { createActivitiesStream } from './activities.ts';
 import { createTiledeskApi } from './api.ts';
 import { createLeadsStream } from './leads.ts';
@@ -57,7 +58,6 @@ export function tiledeskCredential({ baseUrl, auth }: Pick<TiledeskSettings, 'ba
 export function createTiledeskConnection({ settings, upstream, signIn, privacy }: TiledeskParts): Connection {
   const { baseUrl, projectId, allowCustomRole, pageSize, maxPageSize, fullSyncKey } = settings;
   const api = createTiledeskApi({ baseUrl, projectId, allowCustomRole, signIn, upstream });
-  let opened: AccountFacts | null = null;
   return {
     id: settings.id,
     source: 'tiledesk',
@@ -66,12 +66,6 @@ export function createTiledeskConnection({ settings, upstream, signIn, privacy }
       STREAMS[name]({ api, pageSize, maxPageSize, fullSyncKey, privacy }),
     ),
     retryRefused: signIn.retryRefused,
-    async open(options) {
-      if (opened === null) {
-        opened = await api.verify(options);
-        await signIn.accept?.();
-      }
-      return opened;
-    },
+    open: openOnce(signIn, api.verify),
   };
 }

@@ -62,11 +62,7 @@ export function createLeadsStream(parts: TiledeskStreamParts): Stream {
   const { api, pageSize, maxPageSize, fullSyncKey } = parts;
   const usualLimit = Math.ceil(pageSize * ROOM_FOR_OVERLAP);
 
-  async function fetchLeads(
-    statuses: readonly number[],
-    query: ListQuery,
-    options: FetchOptions & { attempts?: number },
-  ) {
+  async function fetchLeads(statuses: readonly number[], query: ListQuery, options: FetchOptions) {
     const parameters = pageParameters(query);
     for (const status of statuses) parameters.append('status', String(status));
     return readEnvelope(await api.get('leads', parameters, options), 'leads', true);

@@ -21,12 +21,7 @@ export function pageParameters(query: ListQuery): URLSearchParams {
 export function readEnvelope(response: UpstreamResponse, name: string, isCounted: boolean): ListPage {
   const { body, serverTime, durationMs, length } = response;
   const records = isObject(body) ? body[name] : null;
-  if (!isObject(body) || !Array.isArray(records)) {
-    throw new UpstreamContractError(
-      'unexpected_shape',
-      `the answer holds no list of ${name}; is TILEDESK_BASE_URL a Tiledesk server?`,
-    );
-  }
+  if (!isObject(body) || !Array.isArray(records)) throw noList(name);
   return {
     records,
     entries: records.map(toEntry),
@@ -40,13 +35,13 @@ export function readEnvelope(response: UpstreamResponse, name: string, isCounted
 /** A bare array: the short lists. */
 export function readArray(response: UpstreamResponse, name: string): ListPage {
   const { body, serverTime } = response;
-  if (!Array.isArray(body)) {
-    throw new UpstreamContractError(
-      'unexpected_shape',
-      `the answer is no list of ${name}; is TILEDESK_BASE_URL a Tiledesk server?`,
-    );
-  }
+  if (!Array.isArray(body)) throw noList(name);
   return { records: body, entries: body.map(toEntry), pageSize: null, total: body.length, serverTime };
+}
+
+function noList(name: string): UpstreamContractError {
+  const message = `the answer holds no list of ${name}; is TILEDESK_BASE_URL a Tiledesk server?`;
+  return new UpstreamContractError('unexpected_shape', message);
 }
 
 export async function fetchArray(api: TiledeskApi, path: string, options: FetchOptions): Promise<ListPage> {

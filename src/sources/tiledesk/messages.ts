@@ -71,31 +71,16 @@ export function createMessagesStream(parts: TiledeskStreamParts): Stream {
           { waitMs: PARENT_WAIT_MS, code: 'parent_first' },
         );
       }
-      // A full sync that looks for deletions sends no request: what is gone is known from the conversations.
-      const isReconcile = context.pass === 'reconcile';
-      const { api } = parts;
-      const list = followList({
-        api,
-        conversations,
-        context,
-        id: isReconcile ? 'deleted' : 'all',
-        onlyDeleted: isReconcile,
-      });
-      return [list];
+      return [followList(context, conversations, parts.api)];
     },
   };
 }
 
-interface FollowListParts {
-  readonly id: string;
-  readonly api: TiledeskApi;
-  readonly conversations: FollowedStream;
-  readonly context: PlanContext;
-  readonly onlyDeleted: boolean;
-}
-
 /** One page is one conversation, or several deleted ones in a row. */
-function followList({ id, api, conversations, context, onlyDeleted }: FollowListParts): List {
+function followList(context: PlanContext, conversations: FollowedStream, api: TiledeskApi): List {
+  // A full sync that looks for deletions sends no request: what is gone is known from the conversations.
+  const onlyDeleted = context.pass === 'reconcile';
+  const id = onlyDeleted ? 'deleted' : 'all';
   const queue = createQueue(conversations, onlyDeleted);
   const fromMs = context.pass === 'incremental' ? context.watermark(id) : null;
 

@@ -3,7 +3,6 @@ import { createKeysetWalk } from '../../walks/keyset.ts';
 import { createStitchWalk } from '../../walks/stitch.ts';
 import { asText, asTexts, isObject } from '../coerce.ts';
 import * as field from '../record-table.ts';
-import type { TiledeskGetOptions } from './api.ts';
 import { fetchNewestChange, formatDateTime, formatDay, knows, pageParameters, readEnvelope, toEntry } from './lists.ts';
 import { channel, redacted, type TiledeskStreamParts, tiledeskTable } from './parts.ts';
 
@@ -94,7 +93,7 @@ export const REQUESTS = tiledeskTable(
 export function createRequestsStream(parts: TiledeskStreamParts): Stream {
   const { api, pageSize, fullSyncKey } = parts;
 
-  async function fetchRequests(query: ListQuery, hasWindows: boolean, options: TiledeskGetOptions): Promise<ListPage> {
+  async function fetchRequests(query: ListQuery, hasWindows: boolean, options: FetchOptions): Promise<ListPage> {
     const parameters = pageParameters(query);
     for (const [name, value] of Object.entries(EVERYTHING)) parameters.set(name, value);
     if (!query.wantTotal) parameters.set('no_count', 'true');

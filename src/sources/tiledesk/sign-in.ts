@@ -58,14 +58,8 @@ export function createTiledeskSignIn({ settings, ...parts }: SignInParts): SignI
 
 type PasswordParts = Omit<SignInParts, 'settings'> & Readonly<Record<'baseUrl' | 'email' | 'password', string>>;
 
-function signInByPassword({
-  baseUrl,
-  upstream,
-  vault,
-  guard,
-  email,
-  password,
-}: PasswordParts): SignInSession<KeptSession> {
+function signInByPassword({ baseUrl, email, password, ...parts }: PasswordParts): SignInSession<KeptSession> {
+  const { upstream, vault, guard } = parts;
   const passwordDigest = createHash('sha256').update(password).digest('hex');
   const request = {
     method: 'POST',

@@ -11,12 +11,7 @@ interface TilkeeApiParts {
   readonly upstream: Upstream;
 }
 
-export interface TilkeeAccountApi extends TilkeeApi {
-  /** Asks for the account itself: the sign-in works, on V3 where the account has it. */
-  openAccount(options: FetchOptions): Promise<AccountFacts>;
-  /** Sends one request: may the account use this API? Returns a human-readable line. @throws what `get` throws */
-  check(api: TilkeeApiName, options: FetchOptions): Promise<string>;
-}
+export type TilkeeAccountApi = ReturnType<typeof createTilkeeApi>;
 
 interface BadParameter {
   readonly name: string;
@@ -34,7 +29,7 @@ export class BadParameterError extends UpstreamRefusedError {
   }
 }
 
-export function createTilkeeApi({ settings, signIn, upstream }: TilkeeApiParts): TilkeeAccountApi {
+export function createTilkeeApi({ settings, signIn, upstream }: TilkeeApiParts) {
   const baseUrl = { v3: settings.v3Url, v2: settings.v2Url };
   /** The header that an API refused though it was fresh: no further sign-in for its sake. */
   const refusedFresh: Record<TilkeeApiName, string | null> = { v3: null, v2: null };
@@ -91,17 +86,19 @@ export function createTilkeeApi({ settings, signIn, upstream }: TilkeeApiParts):
     throw new UpstreamContractError('unexpected_shape', message);
   }
 
+  const api: TilkeeApi = { has, get };
   return {
-    has,
-    get,
-    async openAccount(options) {
+    ...api,
+    /** Asks for the account itself: the sign-in works, on V3 where the account has it. */
+    async openAccount(options: FetchOptions): Promise<AccountFacts> {
       if (has('v3')) {
         await fetchMe('v3', options);
         return { summary: 'V3 sign-in' };
       }
       return { summary: `V2 key${companyWide(await fetchMe('v2', options))}` };
     },
-    async check(api, options) {
+    /** Sends one request: may the account use this API? Returns a human-readable line. @throws what `get` throws */
+    async check(api: TilkeeApiName, options: FetchOptions): Promise<string> {
       if (!has(api)) return 'closed to this account: TILKEE_ACCESS_TOKEN opens V2 only';
       return `open${companyWide(await fetchMe(api, options))}`;
     },

@@ -1,5 +1,6 @@
 import { RateLimitedError, UpstreamRefusedError } from '../../errors.ts';
-import type { FetchOptions, List, PlanContext } from '../../stream.ts';
+import type { Deletions, FetchOptions, List, PlanContext } from '../../stream.ts';
+import { asText } from '../coerce.ts';
 import { existsAt, isRefused, type ListAddress, type ListPlan, type Reader } from './lists.ts';
 import type { TilkeeStreamParts } from './parts.ts';
 
@@ -8,10 +9,7 @@ export const RECENT_PROJECTS = 100;
 const PARENT_WAIT_MS = 60_000;
 
 /** Ids of the mirrored projects, for lists that exist once for each. */
-export async function mirroredProjects(
-  { settings }: TilkeeStreamParts,
-  context: PlanContext,
-): Promise<readonly string[]> {
+export async function mirroredProjects({ settings }: TilkeeStreamParts, context: PlanContext) {
   if (!settings.streams.includes('projects')) {
     throw new UpstreamRefusedError(
       'parent_missing',
@@ -49,6 +47,14 @@ export const projectAddress = (projectId: string, kind: 'tokens' | 'connexions')
   path: `/projects/${encodeURIComponent(projectId)}/${kind}`,
   known: { project_id: projectId },
 });
+
+/** Of what is only asked for inside its project; null where the mirror does not know that. */
+export const existsInProject =
+  (parts: TilkeeStreamParts, kind: 'tokens' | 'connexions'): Deletions['exists'] =>
+  async ({ id, project_id }, options) => {
+    const project = asText(project_id);
+    return project === null ? null : existsAt(parts, 'v2', `/projects/${project}/${kind}/${id}`, options);
+  };
 
 /** Asks the API that the projects are read from whether one exists. */
 export function isProjectThere(parts: TilkeeStreamParts, id: string, options: FetchOptions): Promise<boolean | null> {

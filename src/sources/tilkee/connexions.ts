@@ -1,7 +1,6 @@
-import type { List, ListWindow, PlanContext, Stream } from '../../stream.ts';
-import { asText } from '../coerce.ts';
-import { mirroredProjects, projectAddress, projectList, RECENT_PROJECTS } from './by-parent.ts';
-import { asAllColleagues, createReader, existsAt, type ListAddress, noteOnReading, type Reader } from './lists.ts';
+import type { List, PlanContext, Stream } from '../../stream.ts';
+import { existsInProject, mirroredProjects, projectAddress, projectList, RECENT_PROJECTS } from './by-parent.ts';
+import { asAllColleagues, createReader, type ListAddress, noteOnReading, type Reader } from './lists.ts';
 import { redacted, type TilkeeStreamParts } from './parts.ts';
 import { CONNEXIONS } from './rows.ts';
 
@@ -14,16 +13,9 @@ const OVERLAP_MS = 2 * 86_400_000;
  */
 export function createConnexionsStream(parts: TilkeeStreamParts): Stream {
   const { settings } = parts;
-  const bulk: ListAddress = { api: 'v2', path: '/connexions', windowParameters: visitWindow };
-
   /** Whole seconds or milliseconds: the documentation has "timestamp", of 32 bits. */
-  function visitWindow({ fromMs, toMs }: ListWindow): readonly (readonly [string, string])[] {
-    const write = (ms: number) => String(settings.timeUnit === 's' ? Math.floor(ms / 1000) : ms);
-    return [
-      ...(fromMs === undefined ? [] : ([['start_date', write(fromMs)]] as const)),
-      ...(toMs === undefined ? [] : ([['end_date', write(toMs + 999)]] as const)),
-    ];
-  }
+  const since = (ms: number) => ['start_date', String(settings.timeUnit === 's' ? Math.floor(ms / 1000) : ms)] as const;
+  const bulk: ListAddress = { api: 'v2', path: '/connexions', since };
 
   /** Whether visits name their link or project themselves. Null: there are none yet. */
   async function namesParents(reader: Reader): Promise<boolean | null> {
@@ -89,12 +81,7 @@ export function createConnexionsStream(parts: TilkeeStreamParts): Stream {
       noteOnReading(context, hasWindows === false ? NO_WINDOWS : null, parents);
       return [...lists, ...(more ?? [])];
     },
-    deletions: {
-      async exists({ id, project_id }, options) {
-        const project = asText(project_id);
-        return project === null ? null : existsAt(parts, 'v2', `/projects/${project}/connexions/${id}`, options);
-      },
-    },
+    deletions: { exists: existsInProject(parts, 'connexions') },
   };
 }
 

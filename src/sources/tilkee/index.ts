@@ -1,5 +1,6 @@
 import type { Upstream } from '../../http/upstream.ts';
-import type { AccountFacts, Connection, Privacy, Stream } from '../../stream.ts';
+import type { Connection, Privacy, Stream } from '../../stream.ts';
+import { openOnce } from '../session.ts';
 import { createTilkeeApi } from './api.ts';
 import { createConnexionsStream } from './connexions.ts';
 import { createItemsStream } from './items.ts';
@@ -31,20 +32,13 @@ interface TilkeeParts {
 
 export function createTilkeeConnection({ settings, upstream, signIn, privacy }: TilkeeParts): Connection {
   const api = createTilkeeApi({ settings, signIn, upstream });
-  let opened: AccountFacts | null = null;
   return {
     id: settings.id,
     source: 'tilkee',
     credential: tilkeeCredential(settings),
     streams: settings.streams.map((name) => STREAMS[name]({ api, settings, privacy })),
     retryRefused: signIn.retryRefused,
-    async open(options) {
-      if (opened === null) {
-        opened = await api.openAccount(options);
-        await signIn.accept?.();
-      }
-      return opened;
-    },
+    open: openOnce(signIn, api.openAccount),
     healthChecks: [
       { name: 'V3', check: (options) => api.check('v3', options) },
       { name: 'V2', check: (options) => api.check('v2', options) },

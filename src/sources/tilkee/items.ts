@@ -1,10 +1,15 @@
 import type { Stream } from '../../stream.ts';
-import { asAllColleagues, createReader, type ListAddress, manyValues, noteOnReading, v3Window } from './lists.ts';
+import {
+  asAllColleagues,
+  createReader,
+  type ListAddress,
+  manyValues,
+  noteOnReading,
+  sinceV3,
+  V3_OVERLAP_MS,
+} from './lists.ts';
 import { redacted, type TilkeeStreamParts } from './parts.ts';
 import { itemsOf } from './rows.ts';
-
-/** Whether bounds are inclusive, and in which zone they are read, is not published. */
-const OVERLAP_MS = 86_400_000;
 
 /** The documents of the library. No source knows a request for one, so a second walk confirms deletions. */
 export function createItemsStream(parts: TilkeeStreamParts): Stream {
@@ -12,7 +17,7 @@ export function createItemsStream(parts: TilkeeStreamParts): Stream {
   // Images are left out on purpose: one entry a page of every document.
   const expand = manyValues(parts, 'expand', ['tags', 'owner']);
   const address: ListAddress =
-    api === 'v3' ? { api, path: '/items/', parameters: expand, windowParameters: v3Window } : { api, path: '/items' };
+    api === 'v3' ? { api, path: '/items/', parameters: expand, since: sinceV3 } : { api, path: '/items' };
 
   return {
     ...redacted(itemsOf(api), parts),
@@ -22,7 +27,7 @@ export function createItemsStream(parts: TilkeeStreamParts): Stream {
       if (api === 'v2') {
         return asAllColleagues(parts, 'all', address).map((one) => reader.list({ ...one, holdsAll: true }));
       }
-      const overlapMs = (await reader.hasWindows(address)) === true ? OVERLAP_MS : undefined;
+      const overlapMs = (await reader.hasWindows(address)) === true ? V3_OVERLAP_MS : undefined;
       return [reader.list({ id: 'all', address, holdsAll: true, overlapMs })];
     },
     deletions: {},

@@ -1,12 +1,11 @@
 import { UpstreamContractError, UpstreamRefusedError } from '../../errors.ts';
 import type { UpstreamResponse } from '../../http/upstream.ts';
-import type { Entry, FetchOptions, List, ListPage, ListQuery, ListWindow, PlanContext } from '../../stream.ts';
+import type { Entry, FetchOptions, List, ListPage, ListQuery, PlanContext } from '../../stream.ts';
 import { createOffsetWalk } from '../../walks/offset.ts';
 import { asBoolean, asId, asMs, asNumber, isObject, type JsonObject } from '../coerce.ts';
 import { BadParameterError } from './api.ts';
 import type { TilkeeApiName, TilkeeGetOptions, TilkeeStreamParts } from './parts.ts';
 
-/** One list of one API: its path and the parameters that make it this list. */
 export interface ListAddress {
   readonly api: TilkeeApiName;
   readonly path: string;
@@ -14,8 +13,8 @@ export interface ListAddress {
   /** V2: as which colleague. */
   readonly actAs?: string;
   readonly known?: Readonly<Record<string, unknown>>;
-  /** How this list is asked for a range of creation; absent: it cannot be. */
-  readonly windowParameters?: (window: ListWindow) => readonly (readonly [string, string])[];
+  /** How this list is asked for what was created since a time; absent: it cannot be. */
+  readonly since?: (fromMs: number) => readonly [string, string];
 }
 
 /** Rows that a V3 server surely gives: the documented default. */
@@ -23,14 +22,16 @@ const SURE_LIMIT = 20;
 
 type PageQuery = Pick<ListQuery, 'offset' | 'limit' | 'window'>;
 
-export interface ListPlan {
+export interface NamedAddress {
   readonly id: string;
   readonly address: ListAddress;
+}
+
+export interface ListPlan extends NamedAddress {
   /** How far an incremental window reaches back before the watermark; absent: the list's front is read. */
   readonly overlapMs?: number | undefined;
   /** By which date the list shows the newest first; default: creation. */
   readonly sortedBy?: 'createdAt' | 'updatedAt';
-  /** Never empty while the stream has objects. */
   readonly holdsAll?: boolean;
 }
 
@@ -44,12 +45,12 @@ export function createReader({ api, settings }: TilkeeStreamParts, context: Plan
 
   async function fetchOnce(address: ListAddress, query: PageQuery, options: TilkeeGetOptions) {
     const { path, parameters = [], actAs, known } = address;
-    const window = query.window === undefined ? [] : (address.windowParameters?.(query.window) ?? []);
     const search = new URLSearchParams({
       [address.api === 'v3' ? 'skip' : 'offset']: String(query.offset),
       limit: String(Math.min(query.limit, pageSize)),
     });
-    for (const [name, value] of [...parameters, ...window]) search.append(name, value);
+    for (const [name, value] of parameters) search.append(name, value);
+    if (address.since && query.window?.fromMs !== undefined) search.append(...address.since(query.window.fromMs));
     const response = await api.get(address.api, path, search, { ...options, ...(actAs !== undefined && { actAs }) });
     const page = address.api === 'v3' ? readV3(response, path) : readV2(response, path);
     return known === undefined ? page : { ...page, known };
@@ -192,10 +193,10 @@ export function noteOnReading(context: PlanContext, ...texts: readonly (string |
 const EDITS_LATER = 'new rows arrive with every pass, edits of older ones with the full sync';
 
 /** V3 wants full times; UTC, because the zone of others is not documented. */
-export const v3Window = ({ fromMs, toMs }: ListWindow): readonly (readonly [string, string])[] => [
-  ...(fromMs === undefined ? [] : ([['created_at_start', new Date(fromMs).toISOString()]] as const)),
-  ...(toMs === undefined ? [] : ([['created_at_end', new Date(toMs).toISOString()]] as const)),
-];
+export const sinceV3 = (fromMs: number) => ['created_at_start', new Date(fromMs).toISOString()] as const;
+
+/** Whether V3's bounds are inclusive, and in which zone they are read, is not published. */
+export const V3_OVERLAP_MS = 86_400_000;
 
 const NEVER_MS = Date.UTC(2100, 0, 1);
 const DAY_MS = 86_400_000;
@@ -214,11 +215,7 @@ async function probeWindow(fetch: (address: ListAddress, query: PageQuery) => Pr
 }
 
 /** The same list once for the account itself and once for every colleague that settings name. */
-export function asAllColleagues(
-  { settings }: TilkeeStreamParts,
-  id: string,
-  address: ListAddress,
-): readonly { readonly id: string; readonly address: ListAddress }[] {
+export function asAllColleagues({ settings }: TilkeeStreamParts, id: string, address: ListAddress): NamedAddress[] {
   const others = address.api === 'v2' ? settings.actAs : [];
   return [{ id, address }, ...others.map((actAs) => ({ id: `${id}.as.${actAs}`, address: { ...address, actAs } }))];
 }
@@ -243,8 +240,7 @@ export async function existsAt(
     await api.get(name, path, new URLSearchParams(), options);
     return true;
   } catch (error) {
-    if (error instanceof UpstreamRefusedError && (error.status === 404 || error.status === 410)) return false;
-    if (error instanceof UpstreamRefusedError) return null;
-    throw error;
+    if (!(error instanceof UpstreamRefusedError)) throw error;
+    return error.status === 404 || error.status === 410 ? false : null;
   }
 }

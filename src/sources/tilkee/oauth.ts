@@ -63,20 +63,15 @@ export function grantByCode(
 /** Where a person signs in with the browser; the web app's host, which is not the one that the grants go to. */
 export function authorizeUrl(
   settings: Pick<TilkeeSettings, 'appUrl'>,
-  {
-    clientId,
-    redirectUri,
-    state,
-    verifier,
-  }: Readonly<Record<'clientId' | 'redirectUri' | 'state' | 'verifier', string>>,
+  asked: Readonly<Record<'clientId' | 'redirectUri' | 'state' | 'verifier', string>>,
 ): string {
   const query = new URLSearchParams({
     response_type: 'code',
-    client_id: clientId,
-    redirect_uri: redirectUri,
-    state,
+    client_id: asked.clientId,
+    redirect_uri: asked.redirectUri,
+    state: asked.state,
     scope: 'all',
-    code_challenge: createHash('sha256').update(verifier).digest('base64url'),
+    code_challenge: createHash('sha256').update(asked.verifier).digest('base64url'),
     code_challenge_method: 'S256',
   });
   return `${settings.appUrl}/v3/oauth/authorize/?${query}`;
@@ -99,7 +94,6 @@ const UNTOLD_LIFE_SECONDS = 3600;
 interface Question {
   readonly path: string;
   readonly options: RequestOptions;
-  /** What a refusal means, and what to do. */
   readonly refused: string;
   readonly onUnknownField?: () => Promise<KeptSignIn>;
 }

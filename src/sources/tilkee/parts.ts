@@ -40,12 +40,10 @@ export interface TilkeeSettings {
   readonly requestsPerMinute: number;
   /** Rows a page, 2 to 100. A server that refuses it is asked for what it allows. */
   readonly pageSize: number;
-  /** The `x-tilk-ref` of every V2 request. */
   readonly ref: string;
   readonly extras: readonly TilkeeExtra[];
   /** How several values of one parameter are written: `a=1&a=2` or `a=1,2`. */
   readonly arrayParams: 'repeat' | 'csv';
-  /** Unit of `start_date` and `end_date` of the visits. */
   readonly timeUnit: 's' | 'ms';
   /** Where visits are read. `auto`: all in one list where that names link or project, else project by project. */
   readonly visitsBy: 'auto' | 'list' | 'project' | 'token';
@@ -58,9 +56,6 @@ export interface TilkeeSettings {
 export type TilkeeApiName = 'v3' | 'v2';
 
 export interface TilkeeGetOptions extends FetchOptions {
-  /** Tries in all; probes take one. */
-  readonly attempts?: number;
-  /** V2 only: `USER_ID`. */
   readonly actAs?: string;
 }
 

@@ -6,21 +6,16 @@ import {
   createReader,
   type ListAddress,
   manyValues,
+  type NamedAddress,
   noteOnReading,
   type Reader,
-  v3Window,
+  sinceV3,
+  V3_OVERLAP_MS,
 } from './lists.ts';
 import { redacted, type TilkeeStreamParts } from './parts.ts';
 import { projectsOf } from './rows.ts';
 
-/** Whether bounds are inclusive, and in which zone they are read, is not published. */
-const OVERLAP_MS = 86_400_000;
 const ORDER_BY_UPDATE = '-projects.updated_at';
-
-interface NamedAddress {
-  readonly id: string;
-  readonly address: ListAddress;
-}
 
 /**
  * Projects. V3 by default: windows find new ones, full syncs find changes, which nothing filters on. V2 by setting: the
@@ -35,7 +30,7 @@ export function createProjectsStream(parts: TilkeeStreamParts): Stream {
     if (api === 'v3') {
       // The owner comes only when asked for, and so do tags and counters.
       const parameters = manyValues(parts, 'expand', ['owner', 'tags', 'data']);
-      const address: ListAddress = { api, path: '/projects/', parameters, windowParameters: v3Window };
+      const address: ListAddress = { api, path: '/projects/', parameters, since: sinceV3 };
       const templates: ListAddress = { ...address, parameters: [...parameters, ['is_template', 'true']] };
       return [{ id: 'all', address }, ...(wants('templates') ? [{ id: 'templates', address: templates }] : [])];
     }
@@ -63,7 +58,7 @@ export function createProjectsStream(parts: TilkeeStreamParts): Stream {
       const [plain] = all;
       if (plain === undefined) return [];
       if (api === 'v3') {
-        const overlapMs = (await reader.hasWindows(plain.address)) === true ? OVERLAP_MS : undefined;
+        const overlapMs = (await reader.hasWindows(plain.address)) === true ? V3_OVERLAP_MS : undefined;
         return all.map((one) => reader.list({ ...one, overlapMs }));
       }
       const wantsSorted = settings.orderByUpdate && context.pass === 'incremental';

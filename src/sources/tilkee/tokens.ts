@@ -1,7 +1,6 @@
 import type { List, PlanContext, Stream } from '../../stream.ts';
-import { asText } from '../coerce.ts';
-import { mirroredProjects, projectAddress, projectList, RECENT_PROJECTS } from './by-parent.ts';
-import { asAllColleagues, createReader, existsAt, type ListAddress, noteOnReading, type Reader } from './lists.ts';
+import { existsInProject, mirroredProjects, projectAddress, projectList, RECENT_PROJECTS } from './by-parent.ts';
+import { asAllColleagues, createReader, type ListAddress, noteOnReading, type Reader } from './lists.ts';
 import { redacted, type TilkeeStreamParts } from './parts.ts';
 import { TOKENS } from './rows.ts';
 
@@ -43,12 +42,7 @@ export function createTokensStream(parts: TilkeeStreamParts): Stream {
       noteOnReading(context, hasBulk ? null : NOTICE);
       return hasBulk ? bulkLists(reader, context) : listsByProject(reader, context);
     },
-    deletions: {
-      async exists({ id, project_id }, options) {
-        const project = asText(project_id);
-        return project === null ? null : existsAt(parts, 'v2', `/projects/${project}/tokens/${id}`, options);
-      },
-    },
+    deletions: { exists: existsInProject(parts, 'tokens') },
   };
 }
 
