@@ -69,13 +69,8 @@ export function isDecodeFailure(code: string | null): boolean {
 
 function decoded(body: Readable, options: { encoding: string; declaredBytes: number; where: string }): Readable {
   // A proxy that adds the header once more has not packed the body once more.
-  const encodings = new Set(
-    options.encoding
-      .toLowerCase()
-      .split(',')
-      .map((name) => name.trim()),
-  );
-  for (const none of ['', 'identity']) encodings.delete(none);
+  const names = options.encoding.toLowerCase().split(',');
+  const encodings = new Set(names.map((name) => name.trim()).filter((name) => name !== '' && name !== 'identity'));
   const [encoding = '', ...others] = encodings;
   // An empty body is empty in every encoding, but a decoder would call it cut off.
   if (encoding === '' || options.declaredBytes === 0) return body;

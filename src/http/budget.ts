@@ -54,7 +54,6 @@ export interface Taken {
   readonly spacingMs?: number;
   /** The request is a probe of an open circuit: to be sent once. */
   readonly probe?: number;
-  /** Not granted because the circuit is open. */
   readonly open?: OpenCircuit;
   /** Not granted because the requests of the day are used up, or those that the lane may have of them. */
   readonly day?: { readonly used: number; readonly limit: number };
@@ -85,7 +84,6 @@ export interface BudgetOptions {
 
 export interface BudgetState {
   readonly line: Line;
-  /** The code of the wait that the server asked for. */
   readonly blockedReason: string | null;
   readonly slowedMs: number;
   /** A lower limit that the server announced, and when it was seen last. */
@@ -150,40 +148,42 @@ export function createBudget(
       return [next, { granted, waitMs, ...(isProbe && { probe: circuit.probes }), ...slower }];
     });
 
+  const update = (rule: (state: BudgetState, now: number) => BudgetState): Promise<void> =>
+    storage.change((state, now) => [rule(state, now), undefined]);
+
   return {
     take: (maxWaitMs, lane = 'fast') => ask(lane, maxWaitMs),
     isClosed: () =>
       storage.change((state, now) => [state, state.line.blockedUntil > now || circuitWaitMs(state.circuit, now) > 0]),
     block: (waitMs, reason) =>
-      storage.change((state, now) => {
+      update((state, now) => {
         const blockedUntil = Math.max(state.line.blockedUntil, now + waitMs);
-        return [{ ...state, line: { ...state.line, blockedUntil }, blockedReason: reason }, undefined];
+        return { ...state, line: { ...state.line, blockedUntil }, blockedReason: reason };
       }),
     slowDown: (refused) =>
-      storage.change((state, now) => {
+      update((state, now) => {
         const { spacingMs: current, normalMs } = paceOf(state, now);
         const from = refused === undefined ? current : Math.max(refused.spacingMs ?? configured, normalMs);
         const slowedMs = Math.max(current, Math.min(from * 2, normalMs * MAX_SLOWDOWN));
-        return [{ ...state, slowedMs }, undefined];
+        return { ...state, slowedMs };
       }),
     async recover() {
       if (storage.last !== null && storage.last.slowedMs <= configured) return;
-      await storage.change((state, now) => {
+      await update((state, now) => {
         const { spacingMs: current, normalMs } = paceOf(state, now);
-        if (current <= normalMs) return [state, undefined];
-        return [{ ...state, slowedMs: Math.max(state.slowedMs * RECOVERY, configured) }, undefined];
+        return current <= normalMs ? state : { ...state, slowedMs: Math.max(state.slowedMs * RECOVERY, configured) };
       });
     },
     async learn(limit) {
       const spacing = learntSpacingMs(limit, requestsPerMinute);
       const known = storage.last?.learnt ?? null;
       if (spacing === null && storage.last !== null && known === null) return;
-      await storage.change((state, now) => {
-        if (spacing === null) return [state.learnt === null ? state : { ...state, learnt: null }, undefined];
+      await update((state, now) => {
         const { learnt } = state;
+        if (spacing === null) return learnt === null ? state : { ...state, learnt: null };
         const isNoted = learnt?.spacingMs === spacing && now - learnt.at < NOTE_AGAIN_MS;
         const requests = Math.floor(limit.requests);
-        return [isNoted ? state : { ...state, learnt: { spacingMs: spacing, requests, at: now } }, undefined];
+        return isNoted ? state : { ...state, learnt: { spacingMs: spacing, requests, at: now } };
       });
     },
     circuit: {
@@ -207,10 +207,9 @@ export function createBudget(
         });
       },
       release: (probe) =>
-        storage.change((state) => {
-          if (probe !== state.circuit.probes) return [state, undefined];
-          return [{ ...state, circuit: { ...state.circuit, probeUntil: null } }, undefined];
-        }),
+        update((state) =>
+          probe === state.circuit.probes ? { ...state, circuit: { ...state.circuit, probeUntil: null } } : state,
+        ),
     },
   };
 }

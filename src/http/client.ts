@@ -176,13 +176,9 @@ export class HttpClient {
     }
   }
 
-  #dispatcherFor(url: URL): Dispatcher {
-    return this.#goesThroughProxy(url) ? (this.#proxied ?? this.#direct) : this.#direct;
-  }
-
   /** A request to this machine must stay on it, the more so as it may be plain http. */
-  #goesThroughProxy(url: URL): boolean {
-    return this.#proxied !== null && !isLoopback(url.hostname);
+  #dispatcherFor(url: URL): Dispatcher {
+    return isLoopback(url.hostname) ? this.#direct : (this.#proxied ?? this.#direct);
   }
 
   #translate(error: unknown, code: string | null, url: URL, method: string): unknown {
@@ -199,7 +195,7 @@ export class HttpClient {
       const message = `${where} sent a compressed body that cannot be unpacked (${code})`;
       return new TransientError('upstream_garbled', message, { cause: bareCause(error, code) });
     }
-    return networkFailure(error, { code, where, proxied: this.#goesThroughProxy(url) });
+    return networkFailure(error, { code, where, proxied: this.#dispatcherFor(url) === this.#proxied });
   }
 }
 

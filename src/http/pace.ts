@@ -48,7 +48,6 @@ export interface Line {
   readonly sharedAt: number;
   /** Theoretical time of the fifth that is the fast lane's; bulk takes the unused part of it. */
   readonly fastAt: number;
-  /** No request is sent before then. */
   readonly blockedUntil: number;
   /** A request of the fast lane waits until about then; its part is kept for the next one meanwhile. */
   readonly fastBusyUntil: number;

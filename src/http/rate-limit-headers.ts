@@ -105,9 +105,11 @@ function countsIn(header: string, clock: number): Count[] {
 
 /** Gateways that answer one after the other each add their own: the smallest counts. */
 function smallest(header: string | undefined): number | null {
-  const numbers = itemsOf(header).flatMap(({ head }) => numberOf(head) ?? []);
+  const numbers = numbersIn(header);
   return numbers.length > 0 ? Math.min(...numbers) : null;
 }
+
+const numbersIn = (header: string | undefined): number[] => itemsOf(header).flatMap(({ head }) => numberOf(head) ?? []);
 
 function numberOf(text: string | undefined): number | null {
   return text !== undefined && /^\d{1,15}(\.\d+)?$/.test(text) ? Number(text) : null;
@@ -115,12 +117,8 @@ function numberOf(text: string | undefined): number | null {
 
 /** Seconds from now, of several the most; some gateways write a moment instead. More than a day is a mistake. */
 function resetOf(header: string | undefined, clock: number): number | null {
-  const date = parseHttpDate(header);
-  const numbers = itemsOf(header).flatMap(({ head }) => numberOf(head) ?? []);
-  const longest = numbers.length > 0 ? Math.max(...numbers) : null;
-  if (date === null && longest === null) return null;
-  const ms = date ?? ((longest ?? 0) >= 1e12 ? (longest ?? 0) : (longest ?? 0) * 1000);
-  const isMoment = ms >= 1e12;
-  const waitMs = Math.ceil(isMoment ? ms - clock : ms);
+  const longest = Math.max(...numbersIn(header));
+  const ms = parseHttpDate(header) ?? (longest >= 1e12 ? longest : longest * 1000);
+  const waitMs = Math.ceil(ms >= 1e12 ? ms - clock : ms);
   return waitMs >= 0 && waitMs <= DAY_MS ? waitMs : null;
 }

@@ -1,26 +1,19 @@
 import { AuthError } from '../errors.ts';
 import { REFUSED_FOR_MS, type RefusalStore } from '../stream.ts';
 
-/** A wrong credential is tried once: many servers lock an account after a few failures. */
-export interface RefusalGuard {
-  /** @throws AuthError while the credential is known to be refused */
-  assertUnrefused(): Promise<void>;
-  /** Signs in, unless the credential is known to be refused, and remembers a refusal. */
-  signIn<T>(work: () => Promise<T>): Promise<T>;
-  /** Remembers a refusal that did not come from a sign-in. Returns it. */
-  refuse(error: AuthError): Promise<AuthError>;
-  accept(): Promise<void>;
-  /** A person asked: the next sign-in is tried, once for one configured credential, whichever process was asked. */
-  retry(): void;
-}
+export type RefusalGuard = ReturnType<typeof createRefusalGuard>;
 
-/** `store` null: remembered in this process only. */
-export function createRefusalGuard(store: RefusalStore | null): RefusalGuard {
+/**
+ * A wrong credential is tried once: many servers lock an account after a few failures. `store` null: remembered in this
+ * process only.
+ */
+export function createRefusalGuard(store: RefusalStore | null) {
   let refused: { readonly error: AuthError; readonly at: number } | null = null;
   let isAsked = false;
   /** True once this process has the one try of a person's run; streams side by side share it. */
   let isGranted: Promise<boolean> | null = null;
 
+  /** @throws AuthError while the credential is known to be refused */
   async function assertUnrefused(): Promise<void> {
     if (refused !== null && performance.now() - refused.at < REFUSED_FOR_MS) throw refused.error;
     if (isAsked && store !== null) {
@@ -38,6 +31,7 @@ export function createRefusalGuard(store: RefusalStore | null): RefusalGuard {
     isGranted = null;
   }
 
+  /** Remembers a refusal that did not come from a sign-in. Returns it. */
   async function refuse(error: AuthError): Promise<AuthError> {
     clear();
     refused = { error, at: performance.now() };
@@ -54,7 +48,8 @@ export function createRefusalGuard(store: RefusalStore | null): RefusalGuard {
     assertUnrefused,
     refuse,
     accept,
-    async signIn(work) {
+    /** Signs in, unless the credential is known to be refused, and remembers a refusal. */
+    async signIn<T>(work: () => Promise<T>): Promise<T> {
       await assertUnrefused();
       try {
         const value = await work();
@@ -64,6 +59,7 @@ export function createRefusalGuard(store: RefusalStore | null): RefusalGuard {
         throw error instanceof AuthError ? await refuse(error) : error;
       }
     },
+    /** A person asked: the next sign-in is tried, once for one configured credential, whichever process was asked. */
     retry() {
       refused = null;
       isAsked = true;

@@ -34,7 +34,6 @@ export function failureReason({ code, status }: TransientError): string | null {
 }
 
 interface RetryLimits {
-  /** Number of the attempt that failed, from 1. */
   readonly attempt: number;
   readonly attempts: number;
   readonly elapsedMs: number;

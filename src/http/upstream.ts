@@ -190,14 +190,8 @@ function circuitOpenError(host: string, open: OpenCircuit, nowMs: number, cause?
   });
 }
 
-interface CircuitReporter {
-  readonly open: OpenCircuit | null;
-  answered(): Promise<void>;
-  ended(error: Error, taken: Taken): Promise<void>;
-}
-
 /** Tells the circuit how each attempt went; opening and closing it are one line in the log each. */
-function createCircuitReporter(parts: UpstreamOptions & { readonly host: string }): CircuitReporter {
+function createCircuitReporter(parts: UpstreamOptions & { readonly host: string }) {
   const { budget, logger, host, credential, clock } = parts;
   let open: OpenCircuit | null = null;
 
@@ -225,11 +219,11 @@ function createCircuitReporter(parts: UpstreamOptions & { readonly host: string 
   }
 
   return {
-    get open() {
+    get open(): OpenCircuit | null {
       return open;
     },
     answered,
-    async ended(error, { probe }) {
+    async ended(error: Error, { probe }: Taken): Promise<void> {
       const reason = error instanceof TransientError ? failureReason(error) : null;
       if (reason !== null) return failed(reason, probe);
       open = null;
