@@ -1,4 +1,3 @@
-/** Calls of a simulated upstream, and answers to them. */
 import type { IncomingHttpHeaders } from 'node:http';
 
 /** What a rule, a hook or a test sees of a call. */
@@ -28,7 +27,6 @@ export interface Answer {
   readonly body: string;
   readonly type: 'json' | 'text' | 'html';
   readonly headers?: Readonly<Record<string, string>>;
-  /** What its Retry-After asks for. */
   readonly retryAfterMs?: number;
 }
 

@@ -16,12 +16,10 @@ export interface FaultRule {
   readonly retryAfter?: RetryAfterForm | { readonly raw: string };
   /** How long Retry-After asks to wait; default 1,000. */
   readonly retryAfterMs?: number;
-  /** For `slow`; default 1,000. */
   readonly delayMs?: number;
 }
 
 interface RandomFaults extends Pick<FaultRule, 'retryAfterMs' | 'delayMs'> {
-  /** Share of calls that go wrong, 0 to 1. */
   readonly rate: number;
   readonly kinds: readonly FaultKind[];
   readonly seed: number;
@@ -37,7 +35,6 @@ export class Faults {
   shuffleTies = false;
   /** Refuse every call of the project with a JSON 401, before authentication. */
   ipFilter: 'off' | 'filter' | 'deny' | 'ban' = 'off';
-  /** Shifts the Date header against the real time. */
   dateOffsetMs = 0;
   readonly #rules: { readonly rule: FaultRule; left: number; readonly strikes: (info: CallInfo) => boolean }[] = [];
   #random: (() => FaultRule | undefined) | undefined;
@@ -151,7 +148,6 @@ const garble = (body: string): string =>
   `${body.slice(0, body.length >> 1)}\u0000]]${body.slice((body.length >> 1) + 3)}`;
 const firstHalf = (rows: unknown[]): unknown[] => rows.slice(0, rows.length >> 1);
 
-/** Rows are in the body itself or in its only array. */
 function withRows(body: string, change: (rows: unknown[]) => unknown[], envelope: object = {}): string {
   const value: unknown = JSON.parse(body);
   if (Array.isArray(value)) return JSON.stringify(change(value));

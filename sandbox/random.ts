@@ -15,7 +15,6 @@ export class Random {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
   }
 
-  /** An integer from min to max, both included. */
   int(min: number, max: number): number {
     return min + Math.floor(this.next() * (max - min + 1));
   }
@@ -29,7 +28,6 @@ export class Random {
     return choices[Math.floor(this.next() * choices.length)] as T;
   }
 
-  /** Returns one of the choices, each as often as its weight. */
   weighted<T>(choices: readonly (readonly [weight: number, choice: T])[]): T {
     let draw = this.next() * choices.reduce((sum, [weight]) => sum + weight, 0);
     for (const [weight, choice] of choices) {
@@ -66,7 +64,6 @@ export class Random {
     return Array.from({ length: count }, () => Math.floor(from + this.next() * (to - from))).sort((a, b) => a - b);
   }
 
-  /** A copy in another order. */
   shuffled<T>(items: readonly T[]): T[] {
     const copy = [...items];
     for (let last = copy.length - 1; last > 0; last--) {

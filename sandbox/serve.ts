@@ -10,10 +10,8 @@ import { type FaultRule, type Faults, gatewayAnswer, type RetryAfterForm, spoil 
 export interface RequestLogEntry extends Omit<CallInfo, 'nth'> {
   /** When the call came in; entries are in the order of the answers. The path is without the version prefix. */
   readonly at: number;
-  /** 0 when the call got no answer. */
   readonly status: number;
   readonly fault?: string;
-  /** What Retry-After asked for. */
   readonly retryAfterMs?: number;
 }
 

@@ -29,7 +29,6 @@ export function writeHistory(data: TiledeskData, tools: HistoryTools, plan: Hist
   editSomeLeads(data, { ...plan, random, leads });
 }
 
-/** Now and then two share a millisecond. */
 function tied(times: readonly number[]): readonly number[] {
   return times.map((at, index) => (index % 211 === 5 ? (times[index - 1] ?? at) : at));
 }

@@ -1,4 +1,3 @@
-/** What each path answers, and what it needs of the caller. */
 import { type Answer, type Call, json, readBody, type SandboxReply } from './answer.ts';
 import { Collection, compareValues, type StoredDocument } from './collection.ts';
 import { DateParameterError } from './dates.ts';
@@ -142,7 +141,6 @@ const byId =
 const requestOf = ({ data, params }: TiledeskRouteInput): Request | undefined =>
   [...data.requests.values()].find((one) => one.request_id === params.id);
 
-/** Answers with the request as it then is. */
 const onRequest =
   (act: (input: TiledeskRouteInput, id: string) => Request | undefined): ReplyTo =>
   (input) => {
@@ -214,7 +212,6 @@ function listTags({ data, call: { query } }: TiledeskRouteInput): StoredDocument
   return sorted.slice(page * tagsPerPage, (page + 1) * tagsPerPage);
 }
 
-/** Identity bots only with `all`. */
 const listBots = ({ data, call: { query } }: TiledeskRouteInput): StoredDocument[] =>
   data.team.bots.filter((bot) => isShown(bot) && (query.get('all') === 'true' || bot.type !== 'identity'));
 

@@ -1,4 +1,3 @@
-/** Who works in the simulated project, in which departments, and what else it has a handful of. */
 import type { StoredDocument } from './collection.ts';
 import { Random } from './random.ts';
 import { type Department, IdFactory, iso, type ProjectUser, type User } from './tiledesk-documents.ts';
@@ -7,7 +6,6 @@ export interface SandboxAccount {
   readonly email: string;
   readonly password: string;
   readonly userId: string;
-  /** Role in the project; null for a person who is not a member. */
   readonly role: string | null;
   readonly isSuperAdmin: boolean;
 }
@@ -75,7 +73,6 @@ export function createTeam(options: TeamOptions, foundedAt: number) {
   return {
     projectId,
     project: createProject(projectId, ownerId, stamps),
-    /** All who can sign in, the main account first. */
     accounts,
     users,
     projectUsers,

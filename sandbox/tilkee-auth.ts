@@ -92,7 +92,6 @@ export function createGatekeeper(credentials: TilkeeCredentials, switches: Tilke
     return { status: 302, body: '', type: 'text', headers: { Location: location.href } };
   }
 
-  /** POST /v3/oauth/token/ */
   function exchangeCode(call: Call): Answer {
     const body = readFields(call, 'v3');
     need(body, 'grant_type client_id client_secret code', 'v3');
@@ -139,7 +138,6 @@ export function createGatekeeper(credentials: TilkeeCredentials, switches: Tilke
     return answerTokens(api);
   }
 
-  /** With the given refresh token, a new one, or none. */
   function answerTokens(api: Api, given?: string | null): Answer {
     const seconds = switches.expiresInSeconds ?? defaultLifeSeconds[api];
     const token = secret('access');

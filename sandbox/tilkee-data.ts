@@ -176,7 +176,6 @@ export class TilkeeData {
     });
   }
 
-  /** Each changes the content of one row that exists. */
   randomEdits(count: number): void {
     for (let done = 0; done < count; done++) makeChange(edits, this, this.#random);
   }

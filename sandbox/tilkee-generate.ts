@@ -106,7 +106,6 @@ function draftChildren<P extends { readonly created_at: number }>(count: number,
   return drafts;
 }
 
-/** A few projects were sent to many, most to a few. */
 function chooseProject(random: Random, projects: readonly TilkeeProject[]): TilkeeProject {
   const share = random.chance(0.2) ? random.next() ** 4 : random.next();
   return projects[Math.floor(share * projects.length)] as TilkeeProject;

@@ -1,4 +1,3 @@
-/** What the routes of both APIs have in common: their form, refusals, and how rows are found for a list. */
 import { type Answer, type Call, json } from './answer.ts';
 import { byField, type Condition, type Order, valueAt } from './collection.ts';
 import type { Faults } from './faults.ts';
@@ -76,13 +75,11 @@ export function having<K extends TilkeeKind>(
   return asked.map(([field, value]) => [`${field}=${value}`, (doc) => valueAt(doc, field) === value]);
 }
 
-/** The text of `search` must be part of this one. */
 export function searching<D>({ query }: Call, textOf: (doc: D) => string): Condition<D>[] {
   const text = query.get('search')?.toLowerCase();
   return text ? [[`search=${text}`, (doc) => textOf(doc).toLowerCase().includes(text)]] : [];
 }
 
-/** All of the tags, or any. */
 export function tagged(tags: readonly string[], isAny = false): Condition<{ readonly tags: readonly string[] }>[] {
   if (tags.length === 0) return [];
   const holds = (own: readonly string[]) => tags[isAny ? 'some' : 'every']((tag) => own.includes(tag));

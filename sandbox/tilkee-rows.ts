@@ -1,4 +1,3 @@
-/** Parts of rows that both APIs show, and the oddities of single fields under the switches. */
 import type { TilkeeUser } from './tilkee-create.ts';
 import type { TilkeeSwitches } from './tilkee-switches.ts';
 

@@ -23,7 +23,6 @@ export const defaultSwitches = () => ({
   /** `emptyAtEnd`: true on the last page with rows; `always`: on the empty one after it, too. */
   hasMore: one('right', 'missingOnLast', 'missing', 'emptyAtEnd', 'always'),
   v3MaxLimit: 100,
-  /** A larger limit is cut down silently, or refused. */
   v3LimitTooLarge: one('cap', '422'),
   v3BareArrays: false,
   /** `repeated`: a comma is refused with 422. `csv`: of repeated keys only the last counts. */
@@ -36,7 +35,6 @@ export const defaultSwitches = () => ({
   v2RepeatsLimit: true,
   v2Total: one('number', 'string', 'object', 'null', 'missing', 'wrong'),
   v2BareArrays: false,
-  /** An empty `contents` is `[]`, or `""`. */
   v2EmptyContents: one('array', 'text'),
   /** Without `is_template` and without `status`. */
   v2ProjectsHoldTemplates: false,
@@ -49,7 +47,6 @@ export const defaultSwitches = () => ({
 
   idsAsStrings: false,
   numbersAsStrings: false,
-  /** `first_access_at` of an unopened link is false instead of null. */
   firstAccessFalse: false,
   durationAsString: false,
   interestNull: false,

@@ -8,7 +8,6 @@ import type { TilkeeSwitches } from './tilkee-switches.ts';
 const timesOf = (stored: object, names: string): rows.TilkeeRow => rows.timesOf(stored, names, rows.v2Time);
 const link = (kind: string, id: number): string => `https://link.example.com/v/${rows.linkCanary}${kind}-${id}`;
 
-/** Fields with links, and fields with secrets. */
 const linksOf = (id: number, names: string): rows.TilkeeRow =>
   Object.fromEntries(names.split(' ').map((name) => [name, link(name, id)]));
 const secretsOf = (id: number, names: string): rows.TilkeeRow =>

@@ -19,7 +19,6 @@ function readBoolean(query: URLSearchParams, name: string): boolean | undefined 
   return text ? text === 'true' : undefined;
 }
 
-/** As the order names them. */
 const tables = { project: 'projects', item: 'items', token: 'tokens', connexion: 'connexions', user: 'users' };
 
 const isStamped = (kind: TilkeeKind): boolean => kind !== 'token' && kind !== 'connexion';

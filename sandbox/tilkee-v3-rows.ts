@@ -1,4 +1,3 @@
-/** How V3 shows what is stored. */
 import type { TilkeeItem, TilkeeProject } from './tilkee-create.ts';
 import type { TilkeeData } from './tilkee-data.ts';
 import { fieldsOf, linkCanary, shortUser, type TilkeeRow, themeOf, timesOf, v3Time } from './tilkee-rows.ts';

@@ -57,7 +57,6 @@ function readExpand({ query }: Call, allowed: readonly string[], form: TilkeeSwi
   throw unprocessable(['query', 'expand', index], 'type_error.enum', msg, { enum_values: allowed });
 }
 
-/** Conditions that both lists know. */
 function readConditions({ call, data: { switches } }: route.TilkeeRouteInput): Condition<TilkeeProject | TilkeeItem>[] {
   const { query } = call;
   const [start, end] = [readTime(query, 'created_at_start'), readTime(query, 'created_at_end')];

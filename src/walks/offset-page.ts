@@ -1,8 +1,6 @@
 import type { Entry, ListPage, ListQuery } from '../stream.ts';
 import type { OffsetState } from './offset.ts';
 
-/** What a walk by offsets derives from a single page. */
-
 /** Rows without an id at the end of a page: the overlap has to begin before them. */
 export function tailWithoutId(entries: readonly Entry[]): number {
   const named = entries.findLastIndex(({ id }) => id !== null);

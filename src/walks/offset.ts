@@ -55,7 +55,6 @@ export interface OffsetState {
   readonly tail: readonly string[];
   readonly seen: number;
   readonly withoutId: number;
-  /** The furthest position this round has read to. */
   readonly reached: number;
   /** Pages in a row that should have gone further and were the first page once more. */
   readonly repeats: number;
@@ -76,7 +75,6 @@ export interface OffsetState {
   readonly unconfirmed: number;
   /** Taken up again after a stop: rows may have arrived above since. */
   readonly isResumed: boolean;
-  /** Newest creation seen, ms, and the server's clock at the first page. */
   readonly newest: number | null;
   readonly serverTime: number | null;
 }

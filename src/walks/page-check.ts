@@ -78,11 +78,9 @@ export function assertInsideWindow({ window }: ListQuery, entries: readonly Entr
 /** Ids of a page's records, without those of records that have none. */
 export const idsOn = ({ entries }: ListPage): string[] => entries.flatMap(({ id }) => id ?? []);
 
-/** Half as many rows a page; null when that is below the least. */
 export const halved = (size: number, least = 1): number | null =>
   size > least ? Math.max(least, Math.ceil(size / 2)) : null;
 
-/** Step-backs before a walk gives up for this run. */
 export const MAX_STEP_BACKS = 60;
 
 type Keys = readonly (RowKey | null)[];

@@ -63,7 +63,6 @@ export interface StitchState {
   readonly probing: boolean;
   readonly top: string | null;
   readonly unconfirmed: number;
-  /** Newest change and server's clock at the first page. */
   readonly newest: number | null;
   readonly serverTime: number | null;
   /** The walk by id through a crowded second, and the frontier to go on from afterwards. */

@@ -19,7 +19,6 @@ interface TieWindow {
   readonly readDownTo: number;
 }
 
-/** The window around a crowded key. */
 export function tieWindow(field: ListWindow['field'], kind: 'second' | 'day', key: number): TieWindow {
   if (kind === 'second') {
     const second = Math.floor(key / 1000) * 1000;
