@@ -20,15 +20,18 @@ export type DayFacts = ReturnType<typeof summarizeDay>;
 export function summarizeDay(groups: readonly RunGroup[]) {
   const worst = new Array<number>(DAY_SLOTS).fill(0);
   const day = { runs: 0, failed: 0, partial: 0, postponed: 0, changes: 0 };
-  for (const { outcome, from_slot, to_slot, runs, changes } of groups) {
+  for (const { outcome, slots, runs, changes } of groups) {
     day.runs += runs;
     day.changes += changes;
     if (outcome === 'failed' || outcome === 'partial' || outcome === 'postponed') day[outcome] += runs;
     const rank = RANKED.findIndex((mark) => MARKS[mark].outcome === outcome);
-    const last = DAY_SLOTS - 1;
-    for (let back = Math.max(0, to_slot); back <= Math.min(last, from_slot); back++) {
-      worst[last - back] = Math.max(worst[last - back] ?? 0, rank);
-    }
+    slots
+      .toString(2)
+      .padStart(DAY_SLOTS, '0')
+      .split('')
+      .forEach((bit, index) => {
+        if (bit === '1') worst[index] = Math.max(worst[index] ?? 0, rank);
+      });
   }
   return { ...day, slots: worst.map((rank): SlotMark => RANKED[rank] ?? 'none') };
 }

@@ -10,7 +10,7 @@ import { reportView } from './view.ts';
  */
 export function reportFile(report: Report, nowMs: number): string {
   const scripts = [assetText('plotScript'), assetText('chartScript')].map(inline);
-  const style = inline(`${assetText('plotCss')}\n${assetText('css')}`);
+  const style = inline(assetText('css'));
   const hashes = scripts.map((text) => `'sha256-${createHash('sha256').update(text).digest('base64')}'`).join(' ');
   const [library, draw] = scripts.map((text) => new Html(text));
   return html`<!doctype html>

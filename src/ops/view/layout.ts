@@ -69,7 +69,8 @@ ${tab === undefined ? null : scripts(assets)}</head>
 `;
 }
 
-const scripts = (assets: AssetUrls): Html => html`<link rel="stylesheet" href="${assets.plotCss}">
-${[assets.plotScript, assets.morphScript, assets.chartScript].map((url) => html`<script defer src="${url}"></script>`)}
+const scripts = (
+  assets: AssetUrls,
+): Html => html`${[assets.plotScript, assets.morphScript, assets.chartScript].map((url) => html`<script defer src="${url}"></script>`)}
 <script type="module" src="${assets.script}"></script>
 `;
