@@ -27,3 +27,13 @@ export const succeeds = (work: Promise<unknown>): Promise<boolean> =>
     () => true,
     () => false,
   );
+
+/** Waits for the work until the signal fires. @throws the signal's reason then, or what the work rejects with */
+export function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason);
+    if (signal.aborted) abort();
+    signal.addEventListener('abort', abort, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
+}

@@ -1,6 +1,6 @@
-import { once } from 'node:events';
 import { cleanUp } from '../src/app/clean-up.ts';
 import type { App } from '../src/app.ts';
+import { unlessAborted } from '../src/clock.ts';
 import type { ConfigChanges, StreamSchedule } from '../src/config.ts';
 import { isAbort } from '../src/errors.ts';
 import type { Logger } from '../src/logger.ts';
@@ -126,6 +126,7 @@ export class Scheduler {
     let isFirst = true;
     while (!term.aborted) {
       this.#wake = new AbortController();
+      // A queue that is away can make a question wait for hours.
       const done = await this.#attempt('go round', () => unlessAborted(this.#round(isFirst, term), term));
       if (done !== null) isFirst = false;
       await this.#sleep(roundMs, AbortSignal.any([term, this.#wake.signal]));
@@ -234,11 +235,4 @@ async function countRuns(queue: RunQueue): Promise<number> {
     queue.getJobSchedulersCount(),
   ]);
   return Object.values(counts).reduce((sum, count) => sum + count, 0) - ticks;
-}
-
-/** A queue that is away can make a question wait for hours: the scheduler stops all the same. */
-async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  const done = new AbortController();
-  const stopped = once(signal, 'abort', { signal: done.signal }).then(() => Promise.reject(signal.reason));
-  return Promise.race([work, stopped]).finally(() => done.abort());
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { silentLogger } from '../../src/logger.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/store/embedded/embedded.ts';
-import { type DataLocation, findLocation, SYSTEM_DIRECTORY } from '../../src/store/embedded/location.ts';
+import { type DataLocation, findLocation } from '../../src/store/embedded/location.ts';
 
 /** A Postgres that may be killed: of this test alone, unlike the server that all test files share. */
 export interface OwnPostgres {
@@ -24,7 +24,7 @@ export async function createOwnPostgres({ isStarted }: { readonly isStarted: boo
   const home = await mkdtemp(join(tmpdir(), 'leadmirror-chaos-'));
   // Postgres refuses to run as root and then works under an account of its own, which has to enter this directory.
   await chmod(home, 0o755);
-  const { location } = await findLocation(home, SYSTEM_DIRECTORY);
+  const { location } = await findLocation(home);
   const onExit = () => signalNow(location);
   process.once('exit', onExit);
   // Crashes are part of the play: what was committed has to survive them, so the data stay durable.

@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { silentLogger } from '../../src/logger.ts';
 import { startEmbeddedPostgres } from '../../src/store/embedded/embedded.ts';
-import { findLocation, SYSTEM_DIRECTORY } from '../../src/store/embedded/location.ts';
+import { findLocation } from '../../src/store/embedded/location.ts';
 import { migrate } from '../../src/store/migrate.ts';
 import { ADMIN_URL_VARIABLE, databaseUrl, TEMPLATE } from './postgres.ts';
 
@@ -57,7 +57,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
  * would leave it behind. Returns the way to leave it alone after all.
  */
 export async function stopWithProcess(home: string): Promise<() => void> {
-  const { location } = await findLocation(home, SYSTEM_DIRECTORY);
+  const { location } = await findLocation(home);
   const onExit = () => {
     try {
       process.kill(

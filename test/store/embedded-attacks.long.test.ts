@@ -77,11 +77,12 @@ describe.each(['server.log', 'pgpass', 'data/PG_VERSION', 'data/postmaster.pid']
   });
 });
 
-test('a link to a file in the place of the folder is refused', async () => {
+test.each(['file', 'folder'])('a link to a %s in the place of the folder is refused', async (kind) => {
   await createVictim();
   const home = await all.createDirectory();
-  await symlink(victim, locationIn(home).directory);
-  expect(await refusalOf(home)).toContain(victim);
+  await symlink(kind === 'file' ? victim : dirname(victim), locationIn(home).directory);
+  expect(await refusalOf(home)).toContain(`${locationIn(home).directory} is a link`);
+  expect(await readdir(dirname(victim))).toEqual(['victim']);
   await expectUntouched();
 });
 
@@ -235,12 +236,12 @@ asRoot('as the account of the server', () => {
     await (await all.start({ home: used })).close();
   });
 
-  test('a place of the data that a link leads to is looked at, too', async () => {
+  test('a link in the place of the data leads nowhere', async () => {
     const theirs = await all.createDirectory();
     await chown(theirs, account.uid, account.gid);
     const directory = await all.createDirectory();
     await symlink(join(theirs, 'new', 'postgres'), locationIn(directory).directory);
-    expect(await refusalOf(directory)).toContain(theirs);
+    expect(await refusalOf(directory)).toContain(locationIn(directory).directory);
     expect(await readdir(theirs)).toEqual([]);
   });
 

@@ -6,13 +6,12 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import pg from 'pg';
-import { findAccount, type ServerAccount } from '../../src/store/embedded/account.ts';
 import {
   type EmbeddedPostgres,
   type EmbeddedPostgresOptions,
   startEmbeddedPostgres,
 } from '../../src/store/embedded/embedded.ts';
-import { locationIn } from '../../src/store/embedded/location.ts';
+import { findAccount, locationIn, type ServerAccount } from '../../src/store/embedded/location.ts';
 import { parseLockFile } from '../../src/store/embedded/postmaster.ts';
 import { unheardLogger } from '../helpers/unheard-logger.ts';
 

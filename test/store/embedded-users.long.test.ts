@@ -1,9 +1,9 @@
-import { chmod, chown, lstat, mkdir, readdir, readlink, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, chown, cp, lstat, readdir, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
-import { findAccount, findBarrier, permits, type ServerAccount } from '../../src/store/embedded/account.ts';
-import { locationIn } from '../../src/store/embedded/location.ts';
-import { copyPackage, findNativeDirectory } from '../../src/store/embedded/programs.ts';
+import { ConfigError } from '../../src/errors.ts';
+import { findAccount, locationIn, type ServerAccount } from '../../src/store/embedded/location.ts';
+import { findNativeDirectory } from '../../src/store/embedded/programs.ts';
 import { connectionFailure, IS_ROOT, ordinaryUser, query, type Surroundings, setup } from './embedded-setup.ts';
 
 let all: Surroundings;
@@ -19,7 +19,7 @@ afterAll(() => all.cleanUp());
 /** The package as npm leaves it where install scripts are denied: without its symbolic links. */
 async function copyWithoutLinks(directory: string): Promise<string> {
   const copy = join(directory, 'package');
-  await copyPackage(await findNativeDirectory(), copy, new AbortController().signal);
+  await cp(dirname(await findNativeDirectory()), copy, { recursive: true, verbatimSymlinks: true });
   const lib = join(copy, 'native', 'lib');
   for (const name of await readdir(lib)) {
     if ((await lstat(join(lib, name))).isSymbolicLink()) await rm(join(lib, name));
@@ -51,19 +51,15 @@ test('the links of a package whose install script was denied are made at the fir
   expect(await readdir(home)).toEqual(['postgres']);
 });
 
-test('programs whose files are closed are copied open, and the originals stay as they are', async () => {
-  const directory = await all.createDirectory();
-  const native = join(directory, 'from', 'native');
-  const files = ['bin/initdb', 'bin/pg_ctl', 'bin/postgres', 'share/text'];
-  for (const file of files) {
-    await mkdir(dirname(join(native, file)), { recursive: true, mode: 0o700 });
-    await writeFile(join(native, file), 'x', { mode: 0o600 });
-  }
-  await copyPackage(native, join(directory, 'to'), new AbortController().signal);
-  const modesIn = (root: string, names: readonly string[]) =>
-    Promise.all(names.map(async (name) => (await stat(join(directory, root, 'native', name))).mode & 0o777));
-  expect(await modesIn('from', files)).toEqual([0o600, 0o600, 0o600, 0o600]);
-  expect(await modesIn('to', [...files, 'bin', 'share'])).toEqual([0o755, 0o755, 0o755, 0o644, 0o755, 0o755]);
+test('a package that lacks its links and cannot be changed is refused, and says how it gets them', async () => {
+  const directory = await ownDirectory();
+  const nativeDirectory = await copyWithoutLinks(directory);
+  await chmod(directory, 0o755);
+  await chmod(join(nativeDirectory, 'lib'), 0o555);
+  const { error } = await all.startChild({ home: join(directory, 'home'), nativeDirectory }, user).answer;
+  expect(error).toMatchObject({ name: 'ConfigError' });
+  expect(error?.message).toContain('EACCES');
+  expect(error?.message).toContain('npm rebuild');
 });
 
 /** Only root can be in these situations, and only root can stage them. */
@@ -80,35 +76,22 @@ asRoot('root', () => {
     ]);
   });
 
-  test('with home and programs below a closed directory, keeps both where the account may go, and says so', async () => {
+  test('with home or programs below a closed directory is told that, and how to go on', async () => {
     const closed = await all.createDirectory(0o700);
-    const home = join(closed, 'home');
-    const options = {
-      home,
-      nativeDirectory: await copyWithoutLinks(closed),
-      systemDirectory: join(await all.createDirectory(), 'system'),
-    };
-    const [one, other] = [all.startChild(options), all.startChild(options)];
-    const answers = await Promise.all([one.answer, other.answer]);
-    expect(answers.map(({ error }) => error)).toEqual([undefined, undefined]);
-    const [{ url, psql }] = answers;
-    await query(url, 'create table kept as select 42 as answer');
-    const directory = dirname(await readlink(locationIn(home).directory));
-    expect(dirname(directory)).toBe(options.systemDirectory);
-    expect(psql).toContain(locationIn(directory).passwordFile);
-    expect(one.log()).toContain(`"directory":"${locationIn(directory).directory}"`);
-    expect(one.log()).toContain('outside of LEADMIRROR_HOME');
-    expect((await readdir(directory)).map((name) => name.replace(/-\w+$/, '')).sort()).toEqual([
-      'postgres',
-      'postgres-programs',
-    ]);
+    const open = await all.createDirectory();
+    const inside = { home: join(closed, 'home'), nativeDirectory: await copyWithoutLinks(closed) };
+    for (const options of [
+      { home: inside.home },
+      { home: join(open, 'home'), nativeDirectory: inside.nativeDirectory },
+    ]) {
+      const failure = await all.start(options).catch((error: unknown) => error);
+      if (!(failure instanceof ConfigError)) throw failure;
+      for (const part of [closed, 'may not', 'chmod o+x', 'LEADMIRROR_HOME', 'as an ordinary user', 'DATABASE_URL']) {
+        expect(failure.message).toContain(part);
+      }
+      expect(await readdir(options.home)).toEqual([]);
+    }
     expect((await stat(closed)).mode & 0o777).toBe(0o700);
-    await Promise.all([one.close(), other.close()]);
-    expect(await connectionFailure(url)).toBe('ECONNREFUSED');
-
-    const next = await all.start(options);
-    expect(next.url).toBe(url);
-    expect(await query(url, 'select answer from kept')).toEqual([{ answer: 42 }]);
   });
 
   test('an ordinary user is told whose data it is when it may not use them', async () => {
@@ -122,36 +105,16 @@ asRoot('root', () => {
     const home = await all.createUsedHome();
     const parent = dirname(home);
     await chmod(parent, 0o700);
-    await expect(all.start({ home })).rejects.toThrow(`may not enter ${parent}`);
+    await expect(all.start({ home })).rejects.toThrow(`may not enter ${home}`);
   });
 });
 
-describe('permissions', () => {
+test('the account is postgres, else nobody, never root and never a number that chown refuses', () => {
   const account = { name: 'postgres', uid: 101, gid: 104 };
-
-  test('the first class that fits decides alone', () => {
-    expect(permits(account, { mode: 0o40755, uid: 0, gid: 0 }, 1)).toBe(true);
-    expect(permits(account, { mode: 0o40700, uid: 0, gid: 0 }, 1)).toBe(false);
-    expect(permits(account, { mode: 0o40077, uid: 101, gid: 0 }, 1)).toBe(false);
-    expect(permits(account, { mode: 0o40707, uid: 0, gid: 104 }, 1)).toBe(false);
-    expect(permits(account, { mode: 0o40750, uid: 0, gid: 104 }, 5)).toBe(true);
-    expect(permits(account, { mode: 0o40754, uid: 0, gid: 0 }, 5)).toBe(false);
-  });
-
-  test('the barrier is the outermost closed directory', async () => {
-    const closed = await all.createDirectory(0o700);
-    await mkdir(join(closed, 'a'), { mode: 0o700 });
-    const stranger = { name: 'stranger', uid: 4_000_000, gid: 4_000_000 };
-    expect(await findBarrier(join(closed, 'a'), stranger)).toBe(closed);
-    expect(await findBarrier(dirname(closed), stranger)).toBeNull();
-  });
-
-  test('the account is postgres, else nobody, never root and never a number that chown refuses', () => {
-    const root = 'root:x:0:0:root:/root:/bin/sh';
-    const nobody = 'nobody:x:65534:65534:nobody:/:/sbin/nologin';
-    const postgres = 'postgres:x:101:104::/var/lib/postgresql:/bin/bash';
-    expect(findAccount([root, nobody, postgres].join('\n'))).toEqual(account);
-    expect(findAccount([root, nobody].join('\n'))).toEqual({ name: 'nobody', uid: 65_534, gid: 65_534 });
-    expect(findAccount([root, 'nobody:*:-2:-2:::', 'postgres:x:0:0:::'].join('\n'))).toBeNull();
-  });
+  const root = 'root:x:0:0:root:/root:/bin/sh';
+  const nobody = 'nobody:x:65534:65534:nobody:/:/sbin/nologin';
+  const postgres = 'postgres:x:101:104::/var/lib/postgresql:/bin/bash';
+  expect(findAccount([root, nobody, postgres].join('\n'))).toEqual(account);
+  expect(findAccount([root, nobody].join('\n'))).toEqual({ name: 'nobody', uid: 65_534, gid: 65_534 });
+  expect(findAccount([root, 'nobody:*:-2:-2:::', 'postgres:x:0:0:::'].join('\n'))).toBeNull();
 });

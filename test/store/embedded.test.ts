@@ -4,8 +4,8 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { locationIn } from '../../src/store/embedded/location.ts';
-import { preferredPort } from '../../src/store/embedded/port.ts';
 import { parseLockFile } from '../../src/store/embedded/postmaster.ts';
+import { preferredPort } from '../../src/store/embedded/server.ts';
 import { connectionFailure, endPostmaster, query, readPostmaster, type Surroundings, setup } from './embedded-setup.ts';
 
 let all: Surroundings;

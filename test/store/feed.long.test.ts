@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, expect, it } from '@jest/globals';
 import { createDatabase } from '../../src/store/database.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/store/embedded/embedded.ts';
-import { findLocation, SYSTEM_DIRECTORY } from '../../src/store/embedded/location.ts';
+import { findLocation } from '../../src/store/embedded/location.ts';
 import { migrate } from '../../src/store/migrate.ts';
 import { ensureFeed, readChanges } from '../../src/store/mirror/feed.ts';
 import { withClient } from '../helpers/postgres.ts';
@@ -38,7 +38,7 @@ async function setup() {
   const url = await start();
   await migrate({ url });
   await ensureFeed({ ...open(url), url }, [LEADS], ['tiledesk.leads']);
-  const { location } = await findLocation(home, SYSTEM_DIRECTORY);
+  const { location } = await findLocation(home);
   return { url, start, stop, files: location.dataDirectory };
 }
 

@@ -2,7 +2,7 @@ import { DatabaseError, LeadmirrorError } from '../../errors.ts';
 import type { Logger } from '../../logger.ts';
 import { ensureInitialized, readPassword } from './initialize.ts';
 import { joinOrStart } from './join.ts';
-import { findLocation, SYSTEM_DIRECTORY } from './location.ts';
+import { findLocation } from './location.ts';
 import { findNativeDirectory, preparePrograms } from './programs.ts';
 import type { ServerParts } from './server.ts';
 import { SharedServer } from './shared-server.ts';
@@ -29,8 +29,6 @@ export interface EmbeddedPostgresOptions {
   readonly timeoutMs?: number;
   /** The `native` directory of Postgres' programs; that of the installed package by default. */
   readonly nativeDirectory?: string;
-  /** Where root keeps the data of a home that the server's account cannot reach. */
-  readonly systemDirectory?: string;
 }
 
 const START_TIMEOUT_MS = 120_000;
@@ -64,15 +62,10 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
 }
 
 async function prepare(options: EmbeddedPostgresOptions, signal: AbortSignal): Promise<ServerParts> {
-  const { home, logger, settings = {}, systemDirectory = SYSTEM_DIRECTORY } = options;
   const nativeDirectory = options.nativeDirectory ?? (await findNativeDirectory());
-  const { location, account, isOutsideHome } = await findLocation(home, systemDirectory);
-  if (account && isOutsideHome) {
-    const facts = { directory: location.directory, user: account.name };
-    logger.info(facts, 'built-in Postgres keeps its files outside of LEADMIRROR_HOME, which its user may not enter');
-  }
-  const programs = await preparePrograms({ nativeDirectory, account, base: location.base, signal });
-  const parts = { location, programs, account, settings };
+  const { location, account } = await findLocation(options.home);
+  const programs = await preparePrograms(nativeDirectory, { account, cwd: location.base, signal });
+  const parts = { location, programs, account, settings: options.settings ?? {} };
   await ensureInitialized(parts, signal);
   return parts;
 }

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { chmod, chown, lstat, mkdir, readdir, rename, rm, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { succeeds } from '../../clock.ts';
 import { DatabaseError } from '../../errors.ts';
-import { type DataLocation, locationIn } from './location.ts';
+import { accountOf, type DataLocation, locationIn } from './location.ts';
 import { readPrivate } from './private-files.ts';
 import type { Programs } from './programs.ts';
 import { lastLines, programFailure, runProgram } from './run-program.ts';
@@ -14,9 +15,7 @@ export const NAME = 'leadmirror';
 /** A draft this old belongs to a process that ended in the middle: initdb itself takes seconds. */
 const ABANDONED_AFTER_MS = 60 * 60_000;
 
-/**
- * Written into postgresql.conf, where a person may change them. What leadmirror relies on is given at each start instead.
- */
+/** Written into postgresql.conf, where a person may change them. What leadmirror relies on is given at each start. */
 const INITIAL_SETTINGS: Readonly<Record<string, string>> = {
   max_connections: '100',
   shared_buffers: '128MB',
@@ -30,8 +29,8 @@ const INITIAL_SETTINGS: Readonly<Record<string, string>> = {
 };
 
 /**
- * Makes sure that the location has a data directory of our major version, and its password. A new one is prepared as a draft
- * and renamed whole: of several processes at once, one wins and the others discard theirs.
+ * Makes sure that the location has a data directory of our major version, and its password. A new one is prepared as a
+ * draft and renamed whole: of several processes at once, one wins and the others discard theirs.
  */
 export async function ensureInitialized(parts: ServerParts, signal: AbortSignal): Promise<void> {
   const { location, programs } = parts;
@@ -145,22 +144,17 @@ async function removeAbandonedDrafts({ base }: DataLocation): Promise<void> {
 const REMOVAL_TIMEOUT_MS = 60_000;
 
 /**
- * Removes a base, or the draft of one, with its data. What the server's account owns is emptied as that account: a link that it puts there meanwhile would
- * lead root to other files.
+ * Removes a base, or the draft of one, with its data. What the server's account owns is emptied as that account: a link
+ * that it puts there meanwhile would lead root to other files.
  */
 export async function removeBase(base: string): Promise<void> {
   const { dataDirectory } = locationIn(base);
   const owner = await lstat(dataDirectory).catch(() => null);
   if (owner !== null && process.getuid?.() === 0 && owner.uid !== 0) {
-    const account = { name: `uid ${owner.uid}`, uid: owner.uid, gid: owner.gid };
-    const signal = AbortSignal.timeout(REMOVAL_TIMEOUT_MS);
-    await runProgram('/bin/rm', ['-rf', dataDirectory], { account, cwd: '/', signal });
-    // Something is in it again, so another program uses it: it is kept for the operator.
-    const isEmpty = await rmdir(dataDirectory).then(
-      () => true,
-      () => false,
-    );
-    if (!isEmpty) return;
+    const options = { account: accountOf(owner), cwd: '/', signal: AbortSignal.timeout(REMOVAL_TIMEOUT_MS) };
+    await runProgram('/bin/rm', ['-rf', dataDirectory], options);
+    // Where something is in it again another program uses it: it is kept for the operator.
+    if (!(await succeeds(rmdir(dataDirectory)))) return;
   }
   await rm(base, { recursive: true, force: true, maxRetries: 3 });
 }

@@ -1,8 +1,6 @@
-import { createHash } from 'node:crypto';
-import { lstat, stat, symlink } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { DatabaseError } from '../../errors.ts';
-import { chooseAccount, findBarrier, foreignData, type ServerAccount } from './account.ts';
+import { lstat, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ConfigError, DatabaseError } from '../../errors.ts';
 import { privateFolder } from './private-files.ts';
 
 /**
@@ -11,79 +9,92 @@ import { privateFolder } from './private-files.ts';
  *     <base>/postgres/data/          the data directory
  *     <base>/postgres/pgpass         the password, in libpq's password file format, mode 0600
  *     <base>/postgres/server.log     the server's log
- *     <base>/postgres-programs-.../  a copy of the programs, only where the installed ones cannot be used
  *
- * All of it belongs to the user who runs leadmirror; only the data directory belongs to the server's account. So root never
- * writes where that account may put a link, and reads there nothing but its files.
- *
- * The base is LEADMIRROR_HOME, except for root whose home lies below a directory that the server's account may not
- * enter, /root above all. Opening such a directory is not ours to do, so the files then live in a directory of the
- * system, and `<home>/postgres` is a link to them.
+ * The base is LEADMIRROR_HOME. All of it belongs to the user who runs leadmirror; only the data directory belongs to the
+ * server's account. So root never writes where that account may put a link, and reads there nothing but its files.
  */
-export interface DataLocation {
-  readonly base: string;
-  readonly directory: string;
-  readonly dataDirectory: string;
-  readonly passwordFile: string;
-  readonly logFile: string;
+export type DataLocation = ReturnType<typeof locationIn>;
+
+export function locationIn(base: string) {
+  const directory = join(base, 'postgres');
+  return {
+    base,
+    directory,
+    dataDirectory: join(directory, 'data'),
+    passwordFile: join(directory, 'pgpass'),
+    logFile: join(directory, 'server.log'),
+  };
 }
 
-/** Where root keeps what cannot live in its home. */
-export const SYSTEM_DIRECTORY = '/var/lib/leadmirror';
-
-export const locationIn = (base: string): DataLocation => locationAt(join(base, 'postgres'));
-
-const locationAt = (directory: string): DataLocation => ({
-  base: dirname(directory),
-  directory,
-  dataDirectory: join(directory, 'data'),
-  passwordFile: join(directory, 'pgpass'),
-  logFile: join(directory, 'server.log'),
-});
-
-/** Finds the files of this home, or decides where they will be. Creates the base, never the data. */
-export async function findLocation(home: string, systemDirectory: string) {
-  const realHome = await privateFolder(home);
-  const { location, hasData } = await findFiles(locationIn(realHome));
-  const account = await chooseAccount(hasData ? location.dataDirectory : null);
-  const barrier = account && (await findBarrier(location.base, account));
-  if (!account || barrier === null) return { location, account, isOutsideHome: location.base !== realHome };
-  if (hasData || location.base !== realHome) throw unreachable(location.base, barrier, account);
-
-  const name = createHash('sha256').update(realHome).digest('hex').slice(0, 12);
-  const elsewhere = locationIn(await privateFolder(join(systemDirectory, name), { isOpen: true }));
-  const barrierThere = await findBarrier(elsewhere.base, account);
-  if (barrierThere !== null) throw unreachable(elsewhere.base, barrierThere, account);
-  await symlink(elsewhere.directory, location.directory).catch((error: NodeJS.ErrnoException) => {
-    // Another process that starts at the same time made it.
-    if (error.code !== 'EEXIST') throw error;
-  });
-  return { location: elsewhere, account, isOutsideHome: true };
+/**
+ * Postgres refuses to run as root. A leadmirror that runs as root therefore runs the server as another, existing
+ * account; users are never created. Other users run the server as themselves, which is `null` here.
+ */
+export interface ServerAccount {
+  readonly name: string;
+  readonly uid: number;
+  readonly gid: number;
 }
 
-function unreachable(directory: string, barrier: string, { name }: ServerAccount): DatabaseError {
-  return new DatabaseError(
+/** Returns the files of this home, and who runs the server. Creates the base, never the data. */
+export async function findLocation(home: string) {
+  const location = locationIn(await privateFolder(home));
+  const { directory, dataDirectory } = location;
+  const found = await lstatOrNull(directory);
+  if (found?.isSymbolicLink()) {
+    const remedy = 'Remove it, and set LEADMIRROR_HOME to the folder in which the folder is that it leads to.';
+    throw new DatabaseError(
+      'database_refused',
+      `${directory} is a link, which could lead to files of others. ${remedy}`,
+    );
+  }
+  if (found !== null) await privateFolder(directory);
+  const data = found === null ? null : await lstatOrNull(dataDirectory);
+  const ownUid = process.getuid?.();
+  if (ownUid === undefined || data?.uid === ownUid) return { location, account: null };
+  // Existing data decide: Postgres runs only as the owner of its data directory.
+  if (ownUid === 0) return { location, account: data === null ? await chooseAccount() : accountOf(data) };
+  if (data === null) return { location, account: null };
+  // Of a server that root started, the data alone belong to another account.
+  const owner = found?.uid === ownUid ? data.uid : found?.uid;
+  throw new DatabaseError(
     'database_refused',
-    `Postgres does not run as root, and the user it runs as here (${name}) may not enter ${barrier} on the way to ` +
-      `${directory}. Let that user enter it (chmod o+x ${barrier}), set LEADMIRROR_HOME to a directory that it may ` +
-      'enter, start leadmirror as an ordinary user, or set DATABASE_URL to a Postgres server.',
+    `The built-in Postgres in ${directory} belongs to the user with id ${owner}, and leadmirror runs as the user with id ` +
+      `${ownUid}. Run it as that user, or give this one its own LEADMIRROR_HOME.`,
   );
 }
 
-/** Follows the link to files elsewhere, and returns whether there are data. */
-async function findFiles(location: DataLocation): Promise<{ location: DataLocation; hasData: boolean }> {
-  let found = location;
-  try {
-    await lstat(location.directory);
-    found = locationAt(await privateFolder(location.directory, { isOpen: true }));
-    await stat(found.dataDirectory);
-    return { location: found, hasData: true };
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT') return { location: found, hasData: false };
-    // The directory is closed to all but its owner, so it belongs to another user.
-    if (code !== 'EACCES') throw error;
-    const owner = await stat(location.directory).catch(() => null);
-    throw foreignData(location.directory, owner?.uid ?? null, process.getuid?.());
-  }
+const lstatOrNull = (path: string) =>
+  lstat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return null;
+    throw error;
+  });
+
+export const accountOf = ({ uid, gid }: Omit<ServerAccount, 'name'>): ServerAccount => ({
+  name: `uid ${uid}`,
+  uid,
+  gid,
+});
+
+async function chooseAccount(): Promise<ServerAccount> {
+  const account = findAccount(await readFile('/etc/passwd', 'utf8').catch(() => ''));
+  if (account) return account;
+  const message =
+    'is not set, and the built-in Postgres cannot run as root here: this system has neither a user "postgres" nor ' +
+    '"nobody" to run it as. Start leadmirror as an ordinary user, or set DATABASE_URL to a Postgres server.';
+  throw new ConfigError([{ variable: 'DATABASE_URL', message }]);
+}
+
+/** In order of preference. `_postgres` is the name that macOS gives it. */
+const CANDIDATES = ['postgres', '_postgres', 'nobody'];
+
+/** Picks the account out of the text of `/etc/passwd`; null when it has none that can be used. */
+export function findAccount(passwd: string): ServerAccount | null {
+  const accounts = passwd.split('\n').map((line) => {
+    const [name = '', , uid, gid] = line.split(':');
+    return { name, uid: Number(uid), gid: Number(gid) };
+  });
+  // On macOS the user id may be -2, which chown does not take.
+  const usable = accounts.filter(({ uid, gid }) => uid > 0 && gid > 0);
+  return CANDIDATES.flatMap((candidate) => usable.find(({ name }) => name === candidate) ?? [])[0] ?? null;
 }

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { readFile, readlink, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseError } from '../../errors.ts';
-import type { ServerAccount } from './account.ts';
+import type { ServerAccount } from './location.ts';
 import { readPrivate } from './private-files.ts';
 import { runProgram } from './run-program.ts';
 

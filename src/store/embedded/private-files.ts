@@ -1,12 +1,11 @@
-import { constants } from 'node:fs';
-import { chmod, type FileHandle, lstat, mkdir, open, readlink, realpath, stat } from 'node:fs/promises';
+import { constants, type Stats } from 'node:fs';
+import { type FileHandle, lstat, mkdir, open, readlink, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { DatabaseError } from '../../errors.ts';
-import type { Permissions } from './account.ts';
 
 /*
- * Files and folders that no other user controls. Root above all must not open, create or give away anything in a folder where the
- * server's account, or any other, may replace it by a link.
+ * Files and folders that no other user controls. Root above all must not open, create or give away anything in a folder
+ * where the server's account, or any other, may replace it by a link.
  */
 
 const MAX_LINKS = 40;
@@ -14,31 +13,24 @@ const MAX_LINKS = 40;
 const STICKY = 0o1000;
 
 /**
- * The folder without links, made where it does not exist; `isOpen`: one that is made may be entered by all users, whatever our umask.
+ * Returns the folder without links, made where it does not exist.
  *
- * The folder, and each link on the way to it, must belong to this user or to root. For root that holds for every folder on the way, too, and no other user
- * may write in them.
+ * The folder, and each link on the way to it, must belong to this user or to root. For root that holds for every folder
+ * on the way, too, and no other user may write in them.
  */
-export async function privateFolder(path: string, { isOpen = false } = {}): Promise<string> {
-  if (process.getuid !== undefined) return walk(resolve(path), { isOpen, isLast: true, links: 0 });
+export async function privateFolder(path: string): Promise<string> {
+  if (process.getuid !== undefined) return walk(resolve(path), { isLast: true, links: 0 });
   await mkdir(path, { recursive: true });
   return realpath(path);
 }
 
-type PathStep = Readonly<{ isOpen: boolean; isLast: boolean; links: number }>;
-
-async function walk(path: string, { isOpen, isLast, links }: PathStep): Promise<string> {
+async function walk(path: string, { isLast, links }: { isLast: boolean; links: number }): Promise<string> {
   const parent = dirname(path);
-  const here = parent === path ? path : join(await walk(parent, { isOpen, isLast: false, links }), basename(path));
+  const here = parent === path ? path : join(await walk(parent, { isLast: false, links }), basename(path));
   const stats = await lstat(here).catch(async (error: NodeJS.ErrnoException) => {
     if (error.code !== 'ENOENT') throw error;
-    await mkdir(here).then(
-      () => (isOpen ? chmod(here, 0o755) : undefined),
-      (failure: NodeJS.ErrnoException) => {
-        // Another process that starts at the same time made it.
-        if (failure.code !== 'EEXIST') throw failure;
-      },
-    );
+    // Recursive: no failure when another process that starts at the same time makes it.
+    await mkdir(here, { recursive: true });
     return lstat(here);
   });
   const problem = findProblem(stats, { uid: process.getuid?.() ?? 0, isLink: stats.isSymbolicLink(), isLast });
@@ -46,14 +38,14 @@ async function walk(path: string, { isOpen, isLast, links }: PathStep): Promise<
   if (problem === 'shared') throw sharedFolder(here, (stats.mode & STICKY) !== 0);
   if (stats.isSymbolicLink()) {
     if (links === MAX_LINKS) await stat(here);
-    return walk(resolve(dirname(here), await readlink(here)), { isOpen, isLast, links: links + 1 });
+    return walk(resolve(dirname(here), await readlink(here)), { isLast, links: links + 1 });
   }
   return here;
 }
 
 /** Why the user `uid` must not rely on a folder, or link, on the way to its files; null: it may. */
 export function findProblem(
-  stats: Permissions,
+  stats: Pick<Stats, 'mode' | 'uid' | 'gid'>,
   { uid, isLink, isLast }: { readonly uid: number; readonly isLink: boolean; readonly isLast: boolean },
 ): 'foreign' | 'shared' | null {
   const isRoot = uid === 0;
@@ -81,7 +73,7 @@ function sharedFolder(path: string, isMeantToBe: boolean): DatabaseError {
   );
 }
 
-/** Opens a file of this user, or of the owner of its folder; never a link, a second name of a file, or anything but a file. */
+/** Opens a file of this user, or of the owner of its folder; never a link, a second name, or anything but a file. */
 export async function openPrivate(path: string, flags: number): Promise<FileHandle> {
   // Without waiting: the other end of a pipe may never come.
   const { O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants;

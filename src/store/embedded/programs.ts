@@ -1,18 +1,13 @@
-import { createHash, randomBytes } from 'node:crypto';
-import { chmod, cp, lstat, readFile, rename, rm, stat, symlink } from 'node:fs/promises';
+import { chmod, lstat, readFile, stat, symlink } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { ConfigError } from '../../errors.ts';
-import { findBarrier, permits, type ServerAccount } from './account.ts';
-import { lastLines, type ProgramResult, runProgram } from './run-program.ts';
+import { lastLines, type RunOptions, runProgram } from './run-program.ts';
 
 /**
- * Finds Postgres' programs in the npm package of this platform and makes them usable: for the account that runs them,
- * and without the package's install script, which many installations deny.
- *
- * They are used where npm put them if possible. Otherwise (root's files that the account cannot reach; a read-only
- * package that lacks its links) a copy is made once, next to the data.
+ * Finds Postgres' programs in the npm package of this platform and makes them usable without the package's install
+ * script, which many installations deny.
  */
 export interface Programs extends ReturnType<typeof programsIn> {
   readonly version: string;
@@ -49,19 +44,13 @@ function noPrograms(reason: string, cause?: unknown): ConfigError {
   return new ConfigError([{ variable: 'DATABASE_URL', message }], { cause });
 }
 
-interface PrepareOptions {
-  readonly nativeDirectory: string;
-  readonly account: ServerAccount | null;
-  /** The directory that may take a copy, reachable for the account. */
-  readonly base: string;
-  readonly signal: AbortSignal;
-}
-
-/** Makes the programs usable, by a copy if need be, and asks them for their version. */
-export async function preparePrograms(options: PrepareOptions): Promise<Programs> {
-  const { nativeDirectory } = options;
-  const usable = (await isUsable(options)) ? nativeDirectory : await ensureCopy(options);
-  const programs = programsIn(usable);
+/** Makes the programs usable, and asks them for their version. Throws ConfigError where they cannot be used. */
+export async function preparePrograms(nativeDirectory: string, options: RunOptions): Promise<Programs> {
+  const programs = programsIn(nativeDirectory);
+  await complete(nativeDirectory).catch((cause: NodeJS.ErrnoException) => {
+    const reason = `the built-in Postgres lacks links or rights that could not be added (${cause.code} at ${cause.path})`;
+    throw noPrograms(`${reason}; start once as the owner of that folder, or run there: npm rebuild`, cause);
+  });
   const version = await readVersion(programs.postgres, options);
   return { ...programs, version, majorVersion: version.split('.')[0] ?? version };
 }
@@ -69,20 +58,6 @@ export async function preparePrograms(options: PrepareOptions): Promise<Programs
 function programsIn(nativeDirectory: string) {
   const pathOf = (name: string): string => join(nativeDirectory, 'bin', name + SUFFIX);
   return { initdb: pathOf('initdb'), pgCtl: pathOf('pg_ctl'), postgres: pathOf('postgres') };
-}
-
-async function isUsable({ nativeDirectory, account }: PrepareOptions): Promise<boolean> {
-  try {
-    await complete(nativeDirectory);
-  } catch {
-    return false;
-  }
-  // npm gives all files of a package modes by the same rule, so one speaks for all.
-  const { postgres } = programsIn(nativeDirectory);
-  return (
-    account === null ||
-    ((await findBarrier(dirname(postgres), account)) === null && permits(account, await stat(postgres), 5))
-  );
 }
 
 /**
@@ -109,46 +84,31 @@ async function complete(nativeDirectory: string): Promise<void> {
   }
 }
 
-/** The copy's name follows the content, so that an update of the package brings a new copy and never mixes two. */
-async function ensureCopy({ nativeDirectory, base, signal }: PrepareOptions): Promise<string> {
-  const { postgres } = programsIn(nativeDirectory);
-  const digest = createHash('sha256').update(await readFile(postgres));
-  const path = join(base, `postgres-programs-${digest.digest('hex').slice(0, 12)}`);
-  const copied = join(path, 'native');
-  if (await stat(copied).catch(() => null)) return copied;
-  const draft = `${path}.${randomBytes(4).toString('hex')}`;
-  try {
-    await copyPackage(nativeDirectory, draft, signal);
-    await rename(draft, path);
-  } catch (error) {
-    await rm(draft, { recursive: true, force: true });
-    // Another process was faster: its copy is as good.
-    if (!(await stat(copied).catch(() => null))) throw error;
-  }
-  return copied;
-}
-
-/** Copies the package so that all users may read and run it, whatever the modes of the original. */
-export async function copyPackage(nativeDirectory: string, to: string, signal: AbortSignal): Promise<void> {
-  await cp(dirname(nativeDirectory), to, { recursive: true, verbatimSymlinks: true });
-  await complete(join(to, 'native'));
-  await runProgram('/bin/chmod', ['-R', 'a+rX', to], { account: null, cwd: to, signal });
-}
-
-async function readVersion(postgres: string, { account, base, signal }: PrepareOptions): Promise<string> {
-  let result: ProgramResult;
-  try {
-    result = await runProgram(postgres, ['--version'], { account, cwd: base, signal });
-  } catch (error) {
-    if (signal.aborted) throw error;
+async function readVersion(postgres: string, options: RunOptions): Promise<string> {
+  await assertEntered(postgres, options);
+  const result = await runProgram(postgres, ['--version'], options).catch((error: NodeJS.ErrnoException) => {
+    if (options.signal.aborted) throw error;
     // The file exists, so "no such file" means its loader: these programs are made for glibc.
     const reason =
-      (error as NodeJS.ErrnoException).code === 'ENOENT'
+      error.code === 'ENOENT'
         ? 'the built-in Postgres needs glibc, which this system (Alpine, for one) does not have'
-        : `the built-in Postgres (${postgres}) cannot be run here: ${(error as NodeJS.ErrnoException).code}`;
+        : `the built-in Postgres (${postgres}) cannot be run here: ${error.code}`;
     throw noPrograms(reason, error);
-  }
+  });
   const version = /(\d+(?:\.\d+)*)/.exec(result.stdout)?.[1];
   if (result.status === 0 && version !== undefined) return version;
   throw noPrograms(`the built-in Postgres (${postgres}) does not run on this system: ${lastLines(result.stderr, 2)}`);
+}
+
+/** Folders of root are often closed to others, /root above all. To open them is for the operator. */
+async function assertEntered(postgres: string, options: RunOptions): Promise<void> {
+  const { account, cwd } = options;
+  if (account === null) return;
+  const question = ['-c', 'cd "$1" && [ -x "$2" ]', 'sh', cwd, postgres];
+  if ((await runProgram('/bin/sh', question, options)).status === 0) return;
+  throw noPrograms(
+    `Postgres does not run as root, and the user it runs as here (${account.name}) may not enter ${cwd}, or not run ` +
+      `${postgres}. Let it enter each folder on the way (chmod o+x), put leadmirror and LEADMIRROR_HOME where it may, ` +
+      'or start leadmirror as an ordinary user',
+  );
 }

@@ -3,13 +3,13 @@ import { once } from 'node:events';
 import { statfs } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import { DatabaseError } from '../../errors.ts';
-import type { ServerAccount } from './account.ts';
+import type { ServerAccount } from './location.ts';
 
-export interface ProgramResult {
-  /** Exit status; null when a signal ended it. */
-  readonly status: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
+export interface RunOptions {
+  readonly account: ServerAccount | null;
+  /** A directory that the account may enter: Postgres' programs stop when they cannot determine where they are. */
+  readonly cwd: string;
+  readonly signal: AbortSignal;
 }
 
 /**
@@ -19,14 +19,10 @@ export interface ProgramResult {
 export const PROGRAM_ENVIRONMENT = { LC_ALL: 'C', TZ: 'UTC' };
 
 /**
- * Runs one of Postgres' programs to its end and reports how it went; rejects only when it could not be started or was
- * aborted. `cwd` is a directory that the account may enter: Postgres' programs stop when they cannot determine where they are.
+ * Runs one of Postgres' programs to its end and reports how it went (`status` null: a signal ended it). Rejects only when
+ * it could not be started or was aborted.
  */
-export async function runProgram(
-  file: string,
-  args: readonly string[],
-  { account, cwd, signal }: { account: ServerAccount | null; cwd: string; signal: AbortSignal },
-): Promise<ProgramResult> {
+export async function runProgram(file: string, args: readonly string[], { account, cwd, signal }: RunOptions) {
   signal.throwIfAborted();
   const child = spawn(file, args, {
     cwd,
@@ -42,9 +38,9 @@ export async function runProgram(
   try {
     // Also after an abort its end is waited for, so that what it wrote can be removed behind it.
     const ended = Promise.all([once(child, 'close'), text(child.stdout), text(child.stderr)]);
-    const [[status], stdout, stderr] = await ended;
+    const [, stdout, stderr] = await ended;
     signal.throwIfAborted();
-    return { status, stdout, stderr };
+    return { status: child.exitCode, stdout, stderr };
   } finally {
     signal.removeEventListener('abort', abort);
   }

@@ -1,9 +1,12 @@
 import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { constants } from 'node:fs';
 import { rename, stat } from 'node:fs/promises';
-import type { ServerAccount } from './account.ts';
-import type { DataLocation } from './location.ts';
-import { HOST } from './port.ts';
+import { type AddressInfo, createServer } from 'node:net';
+import { join } from 'node:path';
+import { succeeds } from '../../clock.ts';
+import type { DataLocation, ServerAccount } from './location.ts';
 import { openPrivate, readPrivate } from './private-files.ts';
 import type { Programs } from './programs.ts';
 import { lastLines, PROGRAM_ENVIRONMENT, runProgram } from './run-program.ts';
@@ -86,4 +89,37 @@ async function rotateLog({ logFile }: DataLocation): Promise<void> {
   const { size } = await stat(logFile).catch(() => ({ size: 0 }));
   // Two processes that start at once may both try; for the second there is nothing left to do.
   if (size > MAXIMUM_LOG_BYTES) await rename(logFile, `${logFile}.1`).catch(() => {});
+}
+
+/** Loopback only: other computers must not connect. */
+export const HOST = '127.0.0.1';
+
+/** Below the ports that systems hand out to outgoing connections, which would take ours while the server is down. */
+const FIRST_PORT = 15_432;
+const PORT_COUNT = 10_000;
+const ATTEMPTS = 50;
+
+/** Always the same for one home, so that the psql line stays the same, and most likely another for the next home. */
+export function preferredPort(base: string): number {
+  return FIRST_PORT + (createHash('sha256').update(base).digest().readUInt32BE(0) % PORT_COUNT);
+}
+
+/** A free port: the one of the last start if possible, which Postgres itself keeps, else the next free one. */
+export async function choosePort({ base, dataDirectory }: DataLocation): Promise<number> {
+  const options = await readPrivate(join(dataDirectory, 'postmaster.opts')).catch(() => null);
+  const remembered = Number(/"port=(\d+)"/.exec(options ?? '')?.[1]);
+  if (remembered > 0 && remembered < 65_536 && (await succeeds(listenOnce(remembered)))) return remembered;
+  const preferred = preferredPort(base);
+  for (let port = preferred; port < preferred + ATTEMPTS; port++) {
+    if (await succeeds(listenOnce(port))) return port;
+  }
+  return listenOnce(0);
+}
+
+async function listenOnce(port: number): Promise<number> {
+  const server = createServer().listen({ host: HOST, port, exclusive: true });
+  await once(server, 'listening');
+  const { port: used } = server.address() as AddressInfo;
+  await once(server.close(), 'close');
+  return used;
 }

@@ -1,12 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '../../logger.ts';
 import { NAME } from './initialize.ts';
-import { type Joined, joinOrStart } from './join.ts';
+import { type Joined, joinOrStart, type Presence } from './join.ts';
 import type { DataLocation } from './location.ts';
-import { HOST } from './port.ts';
 import { findPostmaster } from './postmaster.ts';
-import type { Presence } from './presence.ts';
-import { requestStop, type ServerParts } from './server.ts';
+import { HOST, requestStop, type ServerParts } from './server.ts';
 
 const REJOIN_TIMEOUT_MS = 120_000;
 const REJOIN_DELAY_MS = 2_000;
