@@ -3,7 +3,7 @@ import type { ListWindow } from '../stream.ts';
 /**
  * Finds the windows of creation time in which two counts differ, by counting as few windows as possible. Pure: the rows
  * of the mirror are known at every border, the upstream's are asked for. Of each window one half is counted; what the
- * other half differs by is the rest. Windows without a difference are not looked into.
+ * other half differs by is the rest.
  *
  * Both ends of a window belong to it, so a row at the border of two halves would be counted in both. No border has one.
  */
@@ -34,16 +34,10 @@ export function startBisection(borders: readonly Border[], difference: number): 
   return withParts({ borders, open: [], found: [] }, [{ from: -1, to: borders.length - 1, difference }]);
 }
 
-export interface NextCount {
-  readonly window: ListWindow;
-  /** Rows of the mirror in it. */
-  readonly rows: number;
-}
-
 const halfOf = ({ from, to }: Part): Part => ({ from, to: (from + to) >> 1, difference: 0 });
 
-/** The window to count next; null: all that differ are found. */
-export function nextCount({ borders, open }: Bisection): NextCount | null {
+/** The window to count next, and the rows of the mirror in it; null: all that differ are found. */
+export function nextCount({ borders, open }: Bisection): { readonly window: ListWindow; readonly rows: number } | null {
   const [part] = open;
   if (part === undefined) return null;
   const { from, to } = halfOf(part);

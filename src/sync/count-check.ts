@@ -1,7 +1,10 @@
 import {
   type CountKnowledge,
   type CountOffset,
+  clearUnexplained,
   keepLeftOut,
+  keepOffsets,
+  noteUnexplained,
   readCountKnowledge,
   readTenthOfBudget,
   refuseCounts,
@@ -20,7 +23,6 @@ import {
   openDifference,
   startBisection,
 } from './bisect-counts.ts';
-import { conclude, type Found, unusable } from './count-ending.ts';
 import { Counts, type Extra, isInside, type Look, sumOf, WrongCount } from './counts.ts';
 import { guardDeletions, suspectsOf } from './deletion-guard.ts';
 import type { Ending } from './ending.ts';
@@ -86,7 +88,7 @@ class CountCheck {
     const looks = new Map<CountedList, Look>();
     for (const list of lists) looks.set(list, await this.#counts.look(list));
     const differing = [...looks].filter(([, { difference, isCurrent }]) => difference !== 0 || !isCurrent);
-    if (differing.length > 0 && !(await this.#refresh())) return { kind: 'moving' };
+    if (differing.length > 0 && !(await this.#run.job.refresh?.())) return { kind: 'moving' };
     for (const [list, first] of differing) {
       const second = await this.#counts.lookAgain(list, first);
       if (second.difference === 0 && second.isCurrent) continue;
@@ -113,10 +115,6 @@ class CountCheck {
     return { kind: this.#isMoving ? 'moving' : 'agrees' };
   }
 
-  #refresh(): Promise<boolean> {
-    return this.#run.job.refresh?.() ?? Promise.resolve(false);
-  }
-
   /** Emptied rows that are gone upstream cost nothing here. */
   async #guard(list: CountedList, difference: number): Promise<Ending['error']> {
     const suspects = difference >= 0 ? 0 : -difference - (await this.#counts.countErased(list));
@@ -134,7 +132,7 @@ class CountCheck {
     let at = await this.#counts.readOlder(list, end);
     let total = look;
     if (at.difference !== 0) {
-      if (!(await this.#refresh())) {
+      if (!(await this.#run.job.refresh?.())) {
         this.#isMoving = true;
         return null;
       }
@@ -253,3 +251,45 @@ function withNewer(older: readonly ListWindow[], end: number): ListWindow[] {
   const { toMs: _, ...open } = last;
   return [...older.slice(0, -1), open];
 }
+
+type Found =
+  | { readonly kind: 'agrees' }
+  /** Too much moved to compare. */
+  | { readonly kind: 'moving' }
+  /** What is left, as rows upstream less rows of the mirror. `canBeKept`: after a full sync, it may be expected. */
+  | { readonly kind: 'differs'; readonly left: readonly CountOffset[]; readonly canBeKept: boolean }
+  | { readonly kind: 'blocked'; readonly error: NonNullable<Ending['error']> };
+
+/** How the run ends, and what is remembered. */
+async function conclude(run: Run, { unexplained, expired, offsets }: CountKnowledge, found: Found): Promise<Ending> {
+  const { prisma } = run.parts;
+  const { lease } = run;
+  const { name } = run.job.stream;
+  if (found.kind === 'blocked') return run.ending('partial', found.error);
+  if (found.kind === 'moving') {
+    const message = `rows of ${name} arrived or left while they were counted; the next count check looks again`;
+    return run.ending('postponed', { code: 'counts_moving', message });
+  }
+  if (found.kind === 'differs') {
+    const rows = sumOfOffsets(found.left);
+    const canBeKept = found.canBeKept && found.left.every((each) => each.rows > 0 || each.erased !== undefined);
+    if (!canBeKept && unexplained !== null && rows < 0 && rows === unexplained) throw new WrongCount();
+    // A clean full sync since then explained it as little.
+    const isSame = rows === unexplained || rows === expired;
+    const isSettled = isSame || (unexplained !== null && found.left.every((each) => each.rows > 0));
+    if (!isSettled || !canBeKept) {
+      await noteUnexplained(prisma, lease, rows);
+      const message = `the upstream counts ${Math.abs(rows)} rows of ${name} ${rows < 0 ? 'fewer' : 'more'} than the mirror should have; the next full sync shows which, or now: leadmirror sync ${name} --pass reconcile`;
+      return run.ending('partial', { code: 'counts_differ', message });
+    }
+    await keepOffsets(prisma, lease, [...offsets, ...found.left]);
+  } else if (offsets.length === 0) await clearUnexplained(prisma, lease);
+  const ending = { ...run.ending('succeeded'), isRecorded: true };
+  await run.write(null, () => ({ checkpoint: { cursor: null, completed: true }, end: ending }));
+  return ending;
+}
+
+const unusable = (name: string) => ({
+  code: 'counts_unusable',
+  message: `the upstream's counts of ${name} cannot be used (not reported, not by creation time, or wrong); full syncs find what was deleted`,
+});

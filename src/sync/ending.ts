@@ -17,6 +17,7 @@ import type { Run } from './run-pass.ts';
 
 /** How a run ends. */
 export interface Ending extends RunEnd {
+  /** How long to wait, when `postponed`. */
   readonly retryInMs: number | null;
   /** The run's line is already written, with its last page. */
   readonly isRecorded: boolean;

@@ -10,6 +10,7 @@ import {
 import type { PassParts } from './run-pass.ts';
 
 type LeaseParts = Pick<PassParts, 'prisma' | 'clock' | 'logger'>;
+type LeaseOptions = { readonly waitMs: number; readonly signal: AbortSignal };
 
 const POLL_MS = 250;
 
@@ -17,46 +18,31 @@ const POLL_MS = 250;
  * Does the work under the lease and releases it. The signal also fires with LeaseLostError when another run took the
  * lease, with RunCancelledError when the stream was paused or removed. A busy lease is waited for up to `waitMs`: a
  * process that was killed leaves its own behind for some seconds.
- * After an erasure that the work could not know of, it is done again from the checkpoint.
  * @throws LeaseBusyError; RunCancelledError while the stream is paused; what the work throws
  */
 export async function withLease<T>(
   parts: LeaseParts,
   key: CheckpointKey,
-  options: { readonly waitMs: number; readonly signal: AbortSignal },
+  options: LeaseOptions,
   work: (lease: Lease, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   for (;;) {
+    const lease = await takeLease(parts, key, options);
+    const ended = new AbortController();
+    const timer = renewUntil(parts, lease, ended);
     try {
-      return await withOneLease(parts, key, options, work);
+      return await work(lease, AbortSignal.any([options.signal, ended.signal]));
     } catch (error) {
+      // After an erasure that the work could not know of, it is done again from the checkpoint.
       if (!(error instanceof ErasedMeanwhileError)) throw error;
+    } finally {
+      clearInterval(timer);
+      await releaseLease(parts.prisma, lease).catch(() => {});
     }
   }
 }
 
-async function withOneLease<T>(
-  parts: LeaseParts,
-  key: CheckpointKey,
-  options: { readonly waitMs: number; readonly signal: AbortSignal },
-  work: (lease: Lease, signal: AbortSignal) => Promise<T>,
-): Promise<T> {
-  const lease = await takeLease(parts, key, options);
-  const ended = new AbortController();
-  const timer = renewUntil(parts, lease, ended);
-  try {
-    return await work(lease, AbortSignal.any([options.signal, ended.signal]));
-  } finally {
-    clearInterval(timer);
-    await releaseLease(parts.prisma, lease).catch(() => {});
-  }
-}
-
-async function takeLease(
-  { prisma, clock }: LeaseParts,
-  key: CheckpointKey,
-  { waitMs, signal }: { readonly waitMs: number; readonly signal: AbortSignal },
-): Promise<Lease> {
+async function takeLease({ prisma, clock }: LeaseParts, key: CheckpointKey, { waitMs, signal }: LeaseOptions) {
   const until = clock.now() + waitMs;
   for (;;) {
     const lease = await acquireLease(prisma, key);
@@ -88,10 +74,7 @@ function renewUntil({ prisma, logger }: LeaseParts, lease: Lease, ended: AbortCo
   }, LEASE_RENEW_MS);
 }
 
-function whyToEnd(
-  lease: Lease,
-  renewal: Awaited<ReturnType<typeof renewLease>>,
-): LeaseLostError | RunCancelledError | null {
+function whyToEnd(lease: Lease, renewal: Awaited<ReturnType<typeof renewLease>>) {
   const { connectionId, stream, pass } = lease;
   if (renewal === null) return new LeaseLostError(`the lease of ${stream} ${pass} was taken over by another run`);
   if (renewal.isPaused) {

@@ -1,12 +1,13 @@
+import { keepLeftOut } from '../store/engine/count-checks.ts';
 import { takeAcceptance } from '../store/engine/deletions.ts';
 import { hasFreshQuarantine } from '../store/engine/quarantine.ts';
-import { deleteSeenIds } from '../store/mirror/seen-ids.ts';
-import { countSuspects, readSeenRows } from '../store/mirror/tombstones.ts';
+import { deleteSeenIds, readSeenWithoutRow } from '../store/mirror/seen-ids.ts';
+import { countSuspects, noteErased, readSeenRows } from '../store/mirror/tombstones.ts';
+import { rowMark } from '../store/privacy/marks.ts';
 import type { Deletions, List } from '../stream.ts';
 import { encodeCursor, type PassCursor } from './cursor.ts';
 import { canBeAsked, type Exists, guardDeletions, readAllSuspects, suspectsOf, unconfirmed } from './deletion-guard.ts';
 import { type Ending, finalEnding } from './ending.ts';
-import { noteErasedRows } from './erased-rows.ts';
 import type { Run } from './run-pass.ts';
 import { beginningOf, walkLists } from './walk-lists.ts';
 
@@ -97,14 +98,15 @@ async function settleById(run: Run, exists: Exists): Promise<Judgement> {
   return isSettled ? null : 'walk again';
 }
 
-interface Marked {
-  readonly gone: readonly string[];
-  readonly there: readonly string[];
-  readonly walks: number;
-  readonly yields?: boolean;
-}
-
-async function mark(run: Run, { gone, there, walks, yields }: Marked): Promise<void> {
+async function mark(
+  run: Run,
+  {
+    gone,
+    there,
+    walks,
+    yields,
+  }: { gone: readonly string[]; there: readonly string[]; walks: number; yields?: boolean },
+): Promise<void> {
   const { table, before } = suspectsOf(run);
   await run.write(null, () => ({
     yields,
@@ -123,9 +125,21 @@ async function finish(run: Run, judgement: Judgement): Promise<Ending> {
   const outcome = judgement?.code === 'suddenly_empty' ? 'failed' : 'partial';
   const ending = { ...(judgement === null ? finalEnding(run) : run.ending(outcome, judgement)), isRecorded: true };
   await run.write(null, () => ({ checkpoint: { cursor: null, completed: judgement === null }, end: ending }));
-  if (judgement === null) await noteErasedRows(run);
-  // Only now: a run that is stopped half way and taken up again keeps the acceptance.
-  if (judgement === null) await takeAcceptance(run.parts.prisma, run.lease);
+  if (judgement === null) {
+    await noteErasedRows(run);
+    // Only now: a run that is stopped half way and taken up again keeps the acceptance.
+    await takeAcceptance(run.parts.prisma, run.lease);
+  }
   await deleteSeenIds(run.parts.prisma, run.lease);
   return ending;
+}
+
+/** At the end of a clean full sync: which rows of erased persons the upstream still has, for the next count checks. */
+async function noteErasedRows(run: Run): Promise<void> {
+  const { parts, lease, job, suppressions } = run;
+  await noteErased(parts.prisma, suspectsOf(run));
+  const ids = suppressions.isEmpty ? [] : await readSeenWithoutRow(parts.prisma, lease, job.stream.table);
+  const marks = ids.map((id) => rowMark(job.stream.name, id)).filter((mark) => suppressions.has(mark));
+  const leftOut = (await suppressions.createdAtOf(marks)).flatMap((at) => at ?? []);
+  await keepLeftOut(parts.prisma, lease, leftOut);
 }

@@ -3,7 +3,7 @@ import { ErasedMeanwhileError } from '../errors.ts';
 import type { PrismaClient } from '../generated/prisma/client.ts';
 import type { Logger } from '../logger.ts';
 import type { Lease } from '../store/engine/leases.ts';
-import { endRun, noCounts, type RunCounts, type RunEnd, readCounts } from '../store/engine/runs.ts';
+import { endRun, noCounts, type RunCounts, readCounts } from '../store/engine/runs.ts';
 import { isBackfillComplete } from '../store/engine/watermarks.ts';
 import { databaseError, isRefusedContent } from '../store/faults.ts';
 import { bisectPage } from '../store/mirror/bisect-page.ts';
@@ -70,18 +70,13 @@ export interface Fairness {
   readonly isWaitedFor: () => Promise<boolean>;
 }
 
-export interface RunResult extends RunCounts {
+export interface RunResult extends RunCounts, Omit<Ending, 'isRecorded'> {
   readonly runId: bigint;
   readonly connection: string;
   readonly stream: string;
   readonly pass: Pass;
-  readonly outcome: Outcome;
-  readonly watermark: Watermarks | null;
   readonly startedAt: Date;
   readonly endedAt: Date;
-  readonly error: RunEnd['error'];
-  /** How long to wait, when `postponed`. */
-  readonly retryInMs: number | null;
   /** What this call counted; of a run that goes on after others had their turn, the rest was counted before. */
   readonly slice: RunCounts;
 }
@@ -95,7 +90,7 @@ export async function runPass(parts: PassParts, job: PassJob): Promise<RunResult
   try {
     return await withLease(parts, key, { waitMs: job.leaseWaitMs, signal: job.signal }, async (lease, signal) => {
       const before = lease.isContinued ? await readCounts(parts.prisma, lease.runId) : noCounts();
-      const run = new Run(parts, job, lease, { signal, counts: before });
+      const run = new Run(parts, job, lease, signal, before);
       const ending = await execute(run).catch((error) => {
         // Not the end: the run begins again behind the erasure.
         if (error instanceof ErasedMeanwhileError) throw error;
@@ -142,24 +137,9 @@ async function close(run: Run, ending: Ending, before: RunCounts): Promise<RunRe
   if (!ending.isRecorded) await endRun(parts.prisma, lease, startedAt, counts, ending);
   const slice = noCounts();
   for (const name of Object.keys(slice) as (keyof RunCounts)[]) slice[name] = counts[name] - before[name];
-  const { outcome, error, retryInMs } = ending;
+  const { isRecorded: _, ...end } = ending;
   const { runId, connectionId: connection, stream, pass } = lease;
-  const endedAt = new Date(parts.clock.now());
-  const watermark = run.watermark;
-  return {
-    ...counts,
-    runId,
-    connection,
-    stream,
-    pass,
-    outcome,
-    error,
-    retryInMs,
-    watermark,
-    startedAt,
-    endedAt,
-    slice,
-  };
+  return { ...counts, ...end, runId, connection, stream, pass, startedAt, endedAt: new Date(parts.clock.now()), slice };
 }
 
 /** From the arrival of a page to the question whether to yield behind it. */
@@ -178,19 +158,15 @@ export class Run {
   walkedAt: Watermarks | null;
   /** What a count check has read instead of the whole list: only there are missing rows suspects. */
   scope: Required<Pick<SuspectQuery, 'before' | 'windows'>> | null = null;
-  #suppressions: Suppressions = NO_SUPPRESSIONS;
+  /** What the account must not bring back. */
+  suppressions: Suppressions = NO_SUPPRESSIONS;
   #written: RunCounts;
   /** Counted apart, because requests go out while a page is written. */
   #requests: number;
   #sliceEndsAt: number;
 
   /** `counts`: of a run that goes on, what it counted before. */
-  constructor(
-    parts: PassParts,
-    job: PassJob,
-    lease: Lease,
-    { signal, counts = noCounts() }: { readonly signal: AbortSignal; readonly counts?: RunCounts },
-  ) {
+  constructor(parts: PassParts, job: PassJob, lease: Lease, signal: AbortSignal, counts = noCounts()) {
     this.parts = parts;
     this.job = job;
     this.lease = lease;
@@ -206,15 +182,10 @@ export class Run {
     this.fetch = { signal, maxWaitMs: job.maxWaitMs, lane: laneOf(job.pass), onRequest };
   }
 
-  /** What the account must not bring back. */
-  get suppressions(): Suppressions {
-    return this.#suppressions;
-  }
-
   /** Behind the lease: its epoch is older than the list. @throws PrivacyError */
   async readSuppressions(): Promise<void> {
     const { connectionId, privacyEpoch } = this.lease;
-    this.#suppressions = await this.parts.privacy.load(connectionId, privacyEpoch);
+    this.suppressions = await this.parts.privacy.load(connectionId, privacyEpoch);
   }
 
   /** A full sync that also looks for what is gone: all ids it is shown are kept. */
@@ -226,7 +197,7 @@ export class Run {
     return { ...this.#written, requests: this.#requests };
   }
 
-  ending(outcome: Outcome, error: RunEnd['error'] = null, retryInMs: number | null = null): Ending {
+  ending(outcome: Outcome, error: Ending['error'] = null, retryInMs: number | null = null): Ending {
     return { outcome, error, watermark: this.watermark, retryInMs, isRecorded: false };
   }
 
@@ -254,13 +225,14 @@ export class Run {
   async write(page: PageWrite | null, progressOf: (page: PageWrite | null) => PassProgress): Promise<void> {
     const { lease, startedAt, parts } = this;
     const sentAt = performance.now();
-    const retry = <T>(work: () => Promise<T>) =>
-      withRetry({ ...parts, stream: lease.stream, signal: this.fetch.signal }, work);
+    const retrying = { ...parts, stream: lease.stream, signal: this.fetch.signal };
     const attempt = (some: PageWrite | null) =>
-      retry(() => writePage(parts.prisma, { ...progressOf(some), page: some, lease, startedAt, counts: this.counts }));
+      withRetry(retrying, () =>
+        writePage(parts.prisma, { ...progressOf(some), page: some, lease, startedAt, counts: this.counts }),
+      );
     this.#written = await attempt(page).catch(async (error: unknown) => {
       if (page === null || !isRefusedContent(error)) throw error;
-      const accepted = await retry(() => bisectPage(parts.prisma, lease, page));
+      const accepted = await withRetry(retrying, () => bisectPage(parts.prisma, lease, page));
       const records = accepted.bad.length - page.bad.length;
       parts.logger.warn({ stream: lease.stream, records }, 'records that the database refuses go to quarantine');
       return attempt(accepted);

@@ -7,23 +7,11 @@ export interface Schedule {
   readonly timezone: string;
 }
 
-/** When a stream is read. A pass of null is switched off: it is only run by hand. */
-export interface ResolvedSchedule {
-  readonly incremental: string | null;
-  readonly reconcile: string | null;
-  readonly timezone: string;
-}
-
 /** The next tick after `fromMs` (ms since 1970). */
 export function nextTick({ cron, timezone }: Schedule, fromMs: number): number {
   return CronExpressionParser.parse(cron, { tz: timezone, currentDate: new Date(fromMs) })
     .next()
     .getTime();
-}
-
-interface Pauses {
-  readonly shortestMs: number;
-  readonly longestMs: number;
 }
 
 const SECOND = 1000;
@@ -32,27 +20,21 @@ const DAY = 86_400;
 const DAYS_TO_SEE = 24;
 
 /** The pauses between the ticks of a cron, nights and weekends included. Days of 24 hours are assumed. */
-export function pausesOf(cron: string, fromMs: number): Pauses {
+export function pausesOf(cron: string, fromMs: number): { readonly shortestMs: number; readonly longestMs: number } {
   const { second, minute, hour } = CronExpressionParser.parse(cron, { tz: 'UTC' }).fields;
-  let [first, last, shortest, longest] = [-1, -1, DAY, 0];
+  let [first, last, shortest, longest] = [-1, -1, Number.POSITIVE_INFINITY, 0];
   for (const h of hour.values) {
     for (const m of minute.values) {
       for (const s of second.values) {
         const at = h * 3600 + m * 60 + s;
-        if (first < 0) first = at;
-        else {
-          shortest = Math.min(shortest, at - last);
-          longest = Math.max(longest, at - last);
-        }
-        last = at;
+        if (first < 0) [first, last] = [at, at];
+        else [last, shortest, longest] = [at, Math.min(shortest, at - last), Math.max(longest, at - last)];
       }
     }
   }
   const overnight = daysBetween(cron, fromMs).map((days) => days * DAY - last + first);
-  // A single tick a day leaves no pause inside of it.
-  const isOnce = first === last;
   return {
-    shortestMs: Math.min(isOnce ? Number.POSITIVE_INFINITY : shortest, ...overnight) * SECOND,
+    shortestMs: Math.min(shortest, ...overnight) * SECOND,
     longestMs: Math.max(longest, ...overnight) * SECOND,
   };
 }
@@ -72,12 +54,15 @@ function daysBetween(cron: string, fromMs: number): number[] {
   return distances;
 }
 
-/** Nothing keeps the stream up to date, so it is never called fresh. */
-const NEVER_FRESH = 0;
-
-/** Late: more than two ticks missed, with two minutes for the runs. Full syncs count where nothing else runs. */
-export function freshWithinSeconds({ incremental, reconcile }: ResolvedSchedule, fromMs: number): number {
+/**
+ * Late: more than two ticks missed, with two minutes for the runs. Full syncs count where nothing else runs. 0: nothing
+ * keeps the stream up to date, so it is never called fresh.
+ */
+export function freshWithinSeconds(
+  { incremental, reconcile }: { readonly incremental: string | null; readonly reconcile: string | null },
+  fromMs: number,
+): number {
   const cron = incremental ?? reconcile;
-  if (cron === null) return NEVER_FRESH;
+  if (cron === null) return 0;
   return Math.ceil((pausesOf(cron, fromMs).longestMs * 2) / SECOND) + 120;
 }

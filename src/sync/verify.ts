@@ -1,7 +1,6 @@
 import { ErasedMeanwhileError, isAbort, LeadmirrorError, LeaseLostError } from '../errors.ts';
 import { readCancellation } from '../store/engine/control.ts';
-import { endRun } from '../store/engine/runs.ts';
-import { storeVerification } from '../store/engine/verifications.ts';
+import { endRun, storeVerification } from '../store/engine/runs.ts';
 import { databaseError } from '../store/faults.ts';
 import type { DifferenceKind } from '../store/mirror/compare.ts';
 import { deleteSeenIds } from '../store/mirror/seen-ids.ts';
@@ -65,7 +64,7 @@ export async function verifyStream(parts: PassParts, job: VerifyJob): Promise<Ve
   const passJob = { connection, stream, signal, maxWaitMs, leaseWaitMs, pass } as const;
   const key = { connectionId: connection.id, stream: stream.name, pass } as const;
   return withLease(parts, key, { waitMs: leaseWaitMs, signal }, async (lease, ended) => {
-    const run = new Run(parts, passJob, lease, { signal: ended });
+    const run = new Run(parts, passJob, lease, ended);
     const verifier = new Verifier(run, job);
     try {
       await deleteSeenIds(prisma, lease);
@@ -76,7 +75,7 @@ export async function verifyStream(parts: PassParts, job: VerifyJob): Promise<Ve
         const outcome = error === null ? ('succeeded' as const) : ('partial' as const);
         await endRun(prisma, lease, run.startedAt, run.counts, { outcome, error, watermark: null });
       }
-      if (error === null) await storeVerification(prisma, key, { ...count(report.findings), ...report });
+      if (error === null) await storeVerification(prisma, key, countsOf(report));
       return report;
     } finally {
       await deleteSeenIds(prisma, lease).catch(() => {});
@@ -109,7 +108,10 @@ async function explain(thrown: unknown, { parts, lease, fetch, job }: Run): Prom
   throw error;
 }
 
-function count(findings: readonly Finding[]) {
+function countsOf({ findings, upstreamRows, comparedRows, repaired, startedAt }: VerifyReport) {
   const of = (kind: FindingKind) => findings.filter((finding) => finding.kind === kind).length;
-  return { missing: of('missing'), stale: of('stale'), extra: of('extra'), different: of('different') };
+  return {
+    ...{ missing: of('missing'), stale: of('stale'), extra: of('extra'), different: of('different'), repaired },
+    ...{ upstream_rows: upstreamRows, compared_rows: comparedRows, started_at: startedAt },
+  };
 }

@@ -1,4 +1,4 @@
-import type { PrismaClient } from '../../generated/prisma/client.ts';
+import { Prisma, type PrismaClient, type SyncBudget } from '../../generated/prisma/client.ts';
 import {
   type BudgetOptions,
   type BudgetState,
@@ -13,38 +13,26 @@ export interface DatabaseBudgetOptions extends BudgetOptions {
   readonly now?: () => Date;
 }
 
+const VALUES = Prisma.raw(
+  'version, base_spacing_ms, spacing_ms, blocked_reason, learnt_spacing_ms, learnt_limit, failures, failure_reason, ' +
+    'probes, requests, day_requests, day_limit',
+);
+const TIMES = [
+  ...(['next_free_at', 'fast_free_at', 'blocked_until', 'fast_busy_until', 'bulk_busy_until', 'learnt_at'] as const),
+  ...(['failing_since', 'opened_at', 'wake_at', 'probe_until', 'day_ends_at'] as const),
+];
 /** Times in ms since 1970 by the database's clock. */
-interface StateRow {
-  readonly now: number;
-  readonly version: bigint;
-  readonly base_spacing_ms: number;
-  readonly spacing_ms: number;
-  readonly next_free: number;
-  readonly fast_free: number | null;
-  readonly blocked: number | null;
-  readonly blocked_reason: string | null;
-  readonly fast_busy: number | null;
-  readonly bulk_busy: number | null;
-  readonly learnt_spacing_ms: number | null;
-  readonly learnt_limit: number | null;
-  readonly learnt: number | null;
-  readonly failures: number;
-  readonly failing_since: number | null;
-  readonly failure_reason: string | null;
-  readonly opened: number | null;
-  readonly wake: number | null;
-  readonly probe: number | null;
-  readonly probes: number;
-  readonly requests: number;
-  readonly day_requests: number;
-  readonly day_ends: number | null;
-  readonly day_limit: number | null;
-}
+type StateRow = Omit<SyncBudget, (typeof TIMES)[number]> &
+  Readonly<Record<(typeof TIMES)[number], number | null> & { now: number }>;
+
+const msOf = (time: string): string => `(extract(epoch from ${time}) * 1000)::float8`;
+const timeOf = (ms: number | null): Prisma.Sql =>
+  Prisma.sql`to_timestamp(${ms !== null && Number.isFinite(ms) ? ms : null}::float8 / 1000)`;
 
 /**
- * The request budget of one credential as a row in Postgres, shared by every process on every machine, in both queue modes. The rules are those of
- * `http/budget.ts`, applied by the database's clock, so that processes whose clocks differ still stand in one line. A row is read, decided on, and written
- * where its version is still the same, else all again: no lock lasts across a round trip, so a stopped process blocks no other.
+ * The request budget of one credential as a row in Postgres, shared by all processes. The rules are those of
+ * `http/budget.ts`, applied by the database's clock. A row is read, decided on, and written where its version is still the
+ * same, else all again: no lock lasts across a round trip, so a stopped process blocks no other.
  */
 export function createDatabaseBudget(
   prisma: PrismaClient,
@@ -63,7 +51,8 @@ function createStorage(
 ): BudgetStorage {
   const base = spacingMs(requestsPerMinute);
   const dayLimit = options.day?.requests ?? null;
-  const clock = () => options.now?.() ?? null;
+  const now = () => Prisma.sql`coalesce(${options.now?.() ?? null}::timestamptz, clock_timestamp())`;
+  const nowMs = () => Prisma.sql`(extract(epoch from ${now()}) * 1000)::float8 as now`;
   let last: BudgetState | null = null;
 
   /** Makes the row, or takes over other limits. */
@@ -83,41 +72,29 @@ function createStorage(
   };
 
   const readRow = async (): Promise<StateRow | undefined> => {
+    const times = Prisma.raw(TIMES.map((name) => `${msOf(name)} as ${name}`).join(', '));
     const [row] = await prisma.$queryRaw<StateRow[]>`
-      select (extract(epoch from coalesce(${clock()}::timestamptz, clock_timestamp())) * 1000)::float8 as now, version,
-        base_spacing_ms, spacing_ms, blocked_reason, learnt_spacing_ms, learnt_limit, failures, failure_reason, probes, requests::float8 as requests,
-        day_requests, day_limit, (extract(epoch from day_ends_at) * 1000)::float8 as day_ends,
-        (extract(epoch from next_free_at) * 1000)::float8 as next_free, (extract(epoch from fast_free_at) * 1000)::float8 as fast_free,
-        (extract(epoch from blocked_until) * 1000)::float8 as blocked, (extract(epoch from fast_busy_until) * 1000)::float8 as fast_busy,
-        (extract(epoch from bulk_busy_until) * 1000)::float8 as bulk_busy, (extract(epoch from learnt_at) * 1000)::float8 as learnt,
-        (extract(epoch from failing_since) * 1000)::float8 as failing_since, (extract(epoch from opened_at) * 1000)::float8 as opened,
-        (extract(epoch from wake_at) * 1000)::float8 as wake, (extract(epoch from probe_until) * 1000)::float8 as probe
-      from sync.budgets where credential = ${credential}`;
+      select ${nowMs()}, ${VALUES}, ${times} from sync.budgets where credential = ${credential}`;
     return row;
   };
 
   /** Returns the database's time; null when another process was faster. */
-  const writeRow = async (
-    version: bigint,
-    { line, circuit, learnt, ...state }: BudgetState,
-  ): Promise<number | null> => {
+  const writeRow = async (version: bigint, state: BudgetState): Promise<number | null> => {
+    const { line, circuit, learnt, day } = state;
+    // `quick` is for this statement only: a slot lost in a crash of the database costs less than a flush for every request.
     const [written] = await prisma.$queryRaw<{ now: number }[]>`
-      with quick as (
-        -- For this statement only: a slot lost in a crash of the database costs less than a disk's flush for every request.
-        select set_config('synchronous_commit', 'off', true)
-      )
-      update sync.budgets set version = version + 1, updated_at = now(), spacing_ms = ${state.slowedMs}::float8, requests = ${state.requests}::float8::bigint,
-        next_free_at = to_timestamp(${line.sharedAt}::float8 / 1000), fast_free_at = to_timestamp(${line.fastAt}::float8 / 1000),
-        blocked_until = to_timestamp(${finite(line.blockedUntil)}::float8 / 1000), blocked_reason = ${state.blockedReason},
-        fast_busy_until = to_timestamp(${finite(line.fastBusyUntil)}::float8 / 1000),
-        bulk_busy_until = to_timestamp(${finite(line.bulkBusyUntil)}::float8 / 1000),
-        learnt_spacing_ms = ${learnt?.spacingMs ?? null}::float8, learnt_limit = ${learnt?.requests ?? null}::int,
-        learnt_at = to_timestamp(${learnt?.at ?? null}::float8 / 1000), failures = ${circuit.failures}::int, failure_reason = ${circuit.reason},
-        failing_since = to_timestamp(${circuit.failingSince}::float8 / 1000), opened_at = to_timestamp(${circuit.openedAt}::float8 / 1000),
-        wake_at = to_timestamp(${circuit.wakeAt}::float8 / 1000), probe_until = to_timestamp(${circuit.probeUntil}::float8 / 1000),
-        probes = ${circuit.probes}::int, day_requests = ${state.day?.requests ?? 0}::int, day_ends_at = to_timestamp(${state.day?.endsAt ?? null}::float8 / 1000)
-      from quick where credential = ${credential} and version = ${version}
-      returning (extract(epoch from coalesce(${clock()}::timestamptz, clock_timestamp())) * 1000)::float8 as now`;
+      with quick as (select set_config('synchronous_commit', 'off', true))
+      update sync.budgets set version = version + 1, updated_at = now(), spacing_ms = ${state.slowedMs}::float8,
+        requests = ${state.requests}::float8::bigint, blocked_reason = ${state.blockedReason},
+        next_free_at = ${timeOf(line.sharedAt)}, fast_free_at = ${timeOf(line.fastAt)},
+        blocked_until = ${timeOf(line.blockedUntil)}, fast_busy_until = ${timeOf(line.fastBusyUntil)},
+        bulk_busy_until = ${timeOf(line.bulkBusyUntil)}, learnt_spacing_ms = ${learnt?.spacingMs ?? null}::float8,
+        learnt_limit = ${learnt?.requests ?? null}::int, learnt_at = ${timeOf(learnt?.at ?? null)},
+        failures = ${circuit.failures}::int, failure_reason = ${circuit.reason}, probes = ${circuit.probes}::int,
+        failing_since = ${timeOf(circuit.failingSince)}, opened_at = ${timeOf(circuit.openedAt)},
+        wake_at = ${timeOf(circuit.wakeAt)}, probe_until = ${timeOf(circuit.probeUntil)},
+        day_requests = ${day?.requests ?? 0}::int, day_ends_at = ${timeOf(day?.endsAt ?? null)}
+      from quick where credential = ${credential} and version = ${version} returning ${nowMs()}`;
     return written?.now ?? null;
   };
 
@@ -130,15 +107,14 @@ function createStorage(
     }
   };
 
-  /** The row as this process wrote it last. */
   let written: KnownBudget | null = null;
   /** No other process changed the row between two changes of this one. */
   let isAlone = false;
 
   const changeNow: BudgetStorage['change'] = async (rule) => {
     for (let mayGuess = isAlone; ; mayGuess = false) {
-      // A process that is alone does not read what it wrote itself a moment ago: one statement a request instead of two. Its time is
-      // behind the database's by one answer at most, so no request goes out early.
+      // A process that is alone does not read what it wrote itself a moment ago: one statement a request instead of two. Its
+      // time is behind the database's by one answer at most, so no request goes out early.
       const guess = mayGuess && written !== null ? ahead(written, performance.now()) : null;
       const known = guess ?? (await read());
       if (guess === null) isAlone = known.version === written?.version;
@@ -185,34 +161,29 @@ function ahead(known: KnownBudget, at: number): KnownBudget | null {
   return elapsedMs > GUESSED_FOR_MS ? null : { ...known, now: known.now + elapsedMs, at };
 }
 
-const finite = (ms: number): number | null => (Number.isFinite(ms) ? ms : null);
-
 function stateOf(row: StateRow): BudgetState {
-  const { learnt_spacing_ms, learnt_limit, learnt } = row;
+  const { learnt_spacing_ms: spacingMs, learnt_limit, learnt_at, failures, failing_since: failingSince, probes } = row;
+  const never = Number.NEGATIVE_INFINITY;
+  const sharedAt = row.next_free_at ?? never;
   return {
     line: {
-      sharedAt: row.next_free,
-      fastAt: row.fast_free ?? row.next_free,
-      blockedUntil: row.blocked ?? Number.NEGATIVE_INFINITY,
-      fastBusyUntil: row.fast_busy ?? Number.NEGATIVE_INFINITY,
-      bulkBusyUntil: row.bulk_busy ?? Number.NEGATIVE_INFINITY,
+      sharedAt,
+      fastAt: row.fast_free_at ?? sharedAt,
+      blockedUntil: row.blocked_until ?? never,
+      fastBusyUntil: row.fast_busy_until ?? never,
+      bulkBusyUntil: row.bulk_busy_until ?? never,
     },
     blockedReason: row.blocked_reason,
     slowedMs: row.spacing_ms,
-    learnt:
-      learnt_spacing_ms === null || learnt === null
-        ? null
-        : { spacingMs: learnt_spacing_ms, requests: learnt_limit ?? 0, at: learnt },
+    learnt: spacingMs === null || learnt_at === null ? null : { spacingMs, requests: learnt_limit ?? 0, at: learnt_at },
     circuit: {
-      failures: row.failures,
-      failingSince: row.failing_since,
+      ...{ failures, failingSince, probes },
       reason: row.failure_reason,
-      openedAt: row.opened,
-      wakeAt: row.wake,
-      probeUntil: row.probe,
-      probes: row.probes,
+      openedAt: row.opened_at,
+      wakeAt: row.wake_at,
+      probeUntil: row.probe_until,
     },
-    requests: row.requests,
-    day: row.day_ends === null ? null : { requests: row.day_requests, endsAt: row.day_ends },
+    requests: Number(row.requests),
+    day: row.day_ends_at === null ? null : { requests: row.day_requests, endsAt: row.day_ends_at },
   };
 }
