@@ -6,7 +6,7 @@ import { Cooldown } from './job-outcome.ts';
 import { LaneWorker } from './lane-worker.ts';
 import { Polling } from './polling.ts';
 import type { RunWorker } from './queue-backend.ts';
-import { createQueues, type QueueOverrides, type Queues } from './queues.ts';
+import { createQueues, type QueueOverrides } from './queues.ts';
 import { ReportRefresher } from './report-refresher.ts';
 import { type RoundReport, Scheduler } from './scheduler.ts';
 import { createProcessor, type JobReport } from './sync-stream.ts';
@@ -76,13 +76,34 @@ export async function startDaemon(app: App, options: DaemonOptions) {
     ? new Scheduler({ app, queues, logger, onRound: observer.onRound, ...schedulerOptions })
     : null;
 
+  /** In reverse order of opening. A job that is not given back in time is taken over by another worker when its lock ends. */
+  const closeAll = async (): Promise<void> => {
+    const inOrder = async () => {
+      await Promise.all(workers.map((worker) => worker.pause()));
+      await scheduler?.stop();
+      await refresher.stop();
+      await queues.ping().catch(() => queues.disconnect());
+      await Promise.all(workers.map((worker) => worker.close()));
+      await queues.close();
+    };
+    const closed = inOrder().catch((error: unknown) => logger.warn({ err: error }, 'the queue did not close cleanly'));
+    const limitMs = app.config.workers.shutdownTimeoutMs;
+    if (await succeeds(within(limitMs, closed))) return;
+    logger.warn(
+      { limitMs },
+      'not everything ended within SHUTDOWN_TIMEOUT_SECONDS; another worker takes over from the checkpoint',
+    );
+    void queues.disconnect();
+    const abandoned = Promise.allSettled([...workers.map((worker) => worker.abandon()), queues.close()]);
+    await within(FORCE_MS, abandoned).catch(() => {});
+  };
+
   let stopped: Promise<void> | null = null;
   const stop = (): Promise<void> => {
     signal.removeEventListener('abort', onAbort);
     leave();
     stopping.abort();
-    const limitMs = app.config.workers.shutdownTimeoutMs;
-    stopped ??= closeAll({ workers, scheduler, refresher, queues, logger, limitMs });
+    stopped ??= closeAll();
     return stopped;
   };
   const onAbort = () => void stop();
@@ -110,36 +131,6 @@ function watchWorker(worker: RunWorker, logger: Logger): RunWorker {
       if (job?.finishedOn) logger.error({ ...facts, reason: error.name }, 'job given up');
       else logger.debug(facts, 'job is tried again');
     });
-}
-
-interface RunningWorker {
-  readonly workers: readonly LaneWorker[];
-  readonly scheduler: Scheduler | null;
-  readonly refresher: ReportRefresher;
-  readonly queues: Queues;
-  readonly logger: Logger;
-  readonly limitMs: number;
-}
-
-/** In reverse order of opening. A job that is not given back in time is taken over by another worker when its lock ends. */
-async function closeAll({ workers, scheduler, refresher, queues, logger, limitMs }: RunningWorker): Promise<void> {
-  const inOrder = async () => {
-    await Promise.all(workers.map((worker) => worker.pause()));
-    await scheduler?.stop();
-    await refresher.stop();
-    await queues.ping().catch(() => queues.disconnect());
-    await Promise.all(workers.map((worker) => worker.close()));
-    await queues.close();
-  };
-  const closed = inOrder().catch((error: unknown) => logger.warn({ err: error }, 'the queue did not close cleanly'));
-  if (await succeeds(within(limitMs, closed))) return;
-  logger.warn(
-    { limitMs },
-    'not everything ended within SHUTDOWN_TIMEOUT_SECONDS; another worker takes over from the checkpoint',
-  );
-  void queues.disconnect();
-  const abandoned = Promise.allSettled([...workers.map((worker) => worker.abandon()), queues.close()]);
-  await within(FORCE_MS, abandoned).catch(() => {});
 }
 
 const FORCE_MS = 2_000;
