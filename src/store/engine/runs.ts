@@ -79,13 +79,7 @@ export async function countDeletedToday(prisma: PrismaClient, key: StreamKey): P
 }
 
 /** Ends a run outside a page: its line and its lease in one statement, unless another run took over meanwhile. */
-export async function endRun(
-  prisma: PrismaClient,
-  lease: Lease,
-  startedAt: Date,
-  counts: RunCounts,
-  end: RunEnd,
-): Promise<void> {
+export async function endRun(prisma: PrismaClient, lease: Lease, startedAt: Date, counts: RunCounts, end: RunEnd) {
   await prisma.$executeRaw`
     with locked as (
       update sync.checkpoints set lease_until = null, lease_owner = null, updated_at = now()
@@ -95,7 +89,15 @@ export async function endRun(
     ) ${runLineSql(lease, startedAt, { counts, end, from: Prisma.sql`from locked` })}`;
 }
 
-/** Removes ended runs older than the retention; the newest of each stream and pass stays, because the status is derived from it. */
+type Verification = Omit<Prisma.SyncVerificationUncheckedCreateInput, 'connection_id' | 'stream' | 'verified_at'>;
+
+/** Stores what a verify found, instead of what the one before did. */
+export async function storeVerification(prisma: PrismaClient, key: StreamKey, found: Verification): Promise<void> {
+  const row = { ...columnsOf(key), ...found, verified_at: await databaseNow(prisma) };
+  await prisma.syncVerification.upsert({ where: { connection_id_stream: columnsOf(key) }, create: row, update: row });
+}
+
+/** Removes ended runs older than the retention, but the newest of each stream and pass: the status is derived from it. */
 export async function pruneRuns(prisma: PrismaClient, retentionDays: number): Promise<number> {
   return prisma.$executeRaw`
     delete from sync.runs r
