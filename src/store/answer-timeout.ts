@@ -6,40 +6,35 @@ const LOOK_MS = 10_000;
 const LOOKS = 2;
 
 /**
- * Watches a connection while a statement is under way. Statements may take hours, so no time limit distinguishes a long one from a server, a proxy or a firewall that
- * that stopped answering with the connection open: when nothing arrives, `isAtWork` asks by another connection. Given up within half a minute, its statements fail.
+ * Watches a connection while a statement is under way. Statements may take hours, so no time limit distinguishes a long
+ * one from a server, a proxy or a firewall that stopped answering with the connection open: when nothing arrives,
+ * `isAtWork` asks by another connection. Given up within half a minute, its statements fail.
  */
-export class AnswerTimeout {
-  readonly #wire: Wire;
-  readonly #isAtWork: () => Promise<boolean>;
-  #timer: NodeJS.Timeout | undefined;
-  #received = 0;
-  #idleLooks = 0;
+export function createAnswerTimeout(wire: Wire, isAtWork: () => Promise<boolean>) {
+  let timer: NodeJS.Timeout | undefined;
+  let received = 0;
+  let idleLooks = 0;
 
-  constructor(wire: Wire, isAtWork: () => Promise<boolean>) {
-    this.#wire = wire;
-    this.#isAtWork = isAtWork;
-  }
-
-  begin(): void {
-    if (this.#timer !== undefined) return;
-    this.#received = this.#wire.bytesRead;
-    this.#timer = setInterval(() => void this.#look(), LOOK_MS).unref();
-  }
-
-  end(): void {
-    clearInterval(this.#timer);
-    this.#timer = undefined;
-    this.#idleLooks = 0;
-  }
-
-  async #look(): Promise<void> {
-    const isIdle = () => this.#wire.bytesRead === this.#received;
-    const looks = isIdle() && !(await this.#isAtWork()) && isIdle() ? this.#idleLooks + 1 : 0;
-    this.#received = this.#wire.bytesRead;
+  async function look(): Promise<void> {
+    const isIdle = () => wire.bytesRead === received;
+    const looks = isIdle() && !(await isAtWork()) && isIdle() ? idleLooks + 1 : 0;
+    received = wire.bytesRead;
     // It may have ended meanwhile.
-    if (this.#timer === undefined) return;
-    this.#idleLooks = looks;
-    if (looks >= LOOKS) this.#wire.destroy(new WireError('it stopped answering', { isPassing: true }));
+    if (timer === undefined) return;
+    idleLooks = looks;
+    if (looks >= LOOKS) wire.destroy(new WireError('it stopped answering', { isPassing: true }));
   }
+
+  return {
+    begin(): void {
+      if (timer !== undefined) return;
+      received = wire.bytesRead;
+      timer = setInterval(() => void look(), LOOK_MS).unref();
+    },
+    end(): void {
+      clearInterval(timer);
+      timer = undefined;
+      idleLooks = 0;
+    },
+  };
 }

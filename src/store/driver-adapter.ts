@@ -7,22 +7,19 @@ import type {
   SqlQueryable,
   Transaction,
 } from '@prisma/driver-adapter-utils';
-import type { Tracer } from '../trace.ts';
+import { type Tracer, within } from '../trace.ts';
 import { LOCAL_SETTINGS } from './session.ts';
-import { traceStatements } from './traced-sql.ts';
 
 interface AdapterParts {
   readonly tracer: Tracer | undefined;
-  /** What is known of the connections so far. */
-  readonly state: {
-    /** A pooler is before the server: a transaction brings its settings along. */
-    readonly isPooled: boolean;
-    /** A single statement becomes a transaction, for their sake. */
-    readonly hasOddDefaults: boolean;
-  };
+  /**
+   * What is known of the connections so far. `isPooled`: a pooler is before the server, so a transaction brings its
+   * settings along. `hasOddDefaults`: a single statement becomes a transaction, for their sake.
+   */
+  readonly state: { readonly isPooled: boolean; readonly hasOddDefaults: boolean };
 }
 
-/** Prisma's adapter for node-postgres, with large values bound by reference, and with a span around each statement where traces are wanted. */
+/** Prisma's adapter for node-postgres, with large values bound by reference and, where traces are wanted, with spans. */
 export function createDriverAdapter(
   { tracer, state }: AdapterParts,
   ...options: ConstructorParameters<typeof PrismaPg>
@@ -91,12 +88,12 @@ const bound = new Map<string, object>();
 let last = 0;
 
 /**
- * Runs `work` with a reference that stands for the value, in the binary form of its type, as a parameter of what returns rows (of nothing else),
- * and releases the value afterwards.
+ * Runs `work` with a reference that stands for the value, in the binary form of its type, as a parameter of what returns
+ * rows (of nothing else), and releases the value afterwards.
  *
- * Prisma writes the parameters of a raw query as JSON, reads them back, and passes them to its debug log, which keeps the last hundred statements whether or
- * not they are read (7.10). By reference, a page costs a tenth less CPU and the process 90 MB less (60,000 leads of 600 bytes: 3.3 s and 275 MB
- * without); with pages of 5 MB the log alone would hold 500 MB.
+ * Prisma writes the parameters of a raw query as JSON, reads them back, and passes them to its debug log, which keeps the
+ * last hundred statements (7.10). By reference, a page costs a tenth less CPU and the process 90 MB less (60,000 leads of
+ * 600 bytes: 3.3 s and 275 MB without); with pages of 5 MB the log alone would hold 500 MB.
  */
 export async function bindBytes<T>(bytes: Buffer | null, work: (reference: string) => Promise<T>): Promise<T> {
   last += 1;
@@ -119,3 +116,46 @@ function resolveReferences(queryable: SqlQueryable): void {
     return queryRaw({ ...query, args: query.args.map((arg) => bound.get(arg as string) ?? arg) });
   };
 }
+
+/** Each statement that belongs to traced work becomes a span: its verb and table, never its parameters. */
+function traceStatements<T extends SqlQueryable>(queryable: T, tracer: Tracer): T {
+  const queryRaw = queryable.queryRaw.bind(queryable);
+  const executeRaw = queryable.executeRaw.bind(queryable);
+  queryable.queryRaw = (query) => within(openSpan(tracer, query), () => queryRaw(query));
+  queryable.executeRaw = (query) => within(openSpan(tracer, query), () => executeRaw(query));
+  return queryable;
+}
+
+/** Null outside of traced work: the pulse of leases and schedulers would drown what people look for. */
+function openSpan(tracer: Tracer, { sql }: SqlQuery) {
+  const { operation, target } = summarize(sql);
+  const summary = target === null ? operation : `${operation} ${target}`;
+  return (
+    tracer.active()?.child(`sql ${summary}`, {
+      'db.system.name': 'postgresql',
+      'db.operation.name': operation,
+      'db.query.summary': summary,
+    }) ?? null
+  );
+}
+
+const WRITES = /\b(insert\s+into|update|delete\s+from)\s+("?[a-z_]+"?\."?[a-z_]+"?)/gi;
+const READS = /\bfrom\s+("?[a-z_]+"?\."?[a-z_]+"?)/i;
+
+/**
+ * What a statement does and to which table: `insert tiledesk.leads`. A statement that reads in order to write is a write,
+ * and one that writes rows and the mirror's own books with them is about the rows.
+ */
+export function summarize(sql: string): { readonly operation: string; readonly target: string | null } {
+  const writes = [...sql.matchAll(WRITES)].map(([, verb = '', table = '']) => ({
+    operation: verb.split(/\s/)[0]?.toLowerCase() ?? '',
+    target: bare(table),
+  }));
+  const write = writes.find(({ target }) => !target.startsWith('sync.')) ?? writes[0];
+  if (write !== undefined) return write;
+  const operation = /^\s*([a-z]+)/i.exec(sql)?.[1]?.toLowerCase() ?? 'statement';
+  const target = READS.exec(sql)?.[1];
+  return { operation: operation === 'with' ? 'select' : operation, target: target === undefined ? null : bare(target) };
+}
+
+const bare = (name: string): string => name.replaceAll('"', '').toLowerCase();

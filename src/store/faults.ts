@@ -125,24 +125,10 @@ const BY_SQLSTATE: Meanings = [
   ],
 ];
 
-const NETWORK_CODES = new Set([
-  'ECONNREFUSED',
-  'ECONNRESET',
-  'ECONNABORTED',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'EAI_FAIL',
-  'EAI_NODATA',
-  'ETIMEDOUT',
-  'EPIPE',
-  'EHOSTUNREACH',
-  'EHOSTDOWN',
-  'ENETUNREACH',
-  'ENETDOWN',
-  'EADDRNOTAVAIL',
-]);
+const NETWORK_CODE =
+  /^(ECONN(REFUSED|RESET|ABORTED)|ENOTFOUND|EAI_(AGAIN|FAIL|NODATA)|ETIMEDOUT|EPIPE|E(HOST|NET)(UNREACH|DOWN)|EADDRNOTAVAIL)$/;
 /** Prisma's own codes for the same: cannot reach, timed out, connection closed, pool timeout, transaction gone. */
-const PRISMA_CONNECTION_CODES = new Set(['P1001', 'P1002', 'P1008', 'P1017', 'P2024', 'P2028']);
+const PRISMA_CONNECTION_CODE = /^(P1001|P1002|P1008|P1017|P2024|P2028)$/;
 /** Prisma's codes that stand for one SQLSTATE where it gives none. */
 const PRISMA_SQLSTATES: Readonly<Record<string, string>> = { P1000: '28P01', P1003: '3D000', P2034: '40001' };
 
@@ -224,13 +210,8 @@ function firstOf(meanings: Meanings, texts: readonly string[], sqlState = ''): D
 const SQLSTATE = /^(?!P[1-9]\d{3}$)(?=.*\d)[0-9A-Z]{5}$/;
 
 function isConnectionLoss(codes: readonly string[]): boolean {
-  return codes.some(
-    (code) =>
-      /^(08...|57P0[123])$/.test(code) ||
-      NETWORK_CODES.has(code) ||
-      PRISMA_CONNECTION_CODES.has(code) ||
-      code === CONNECTION_ENDED,
-  );
+  const patterns = [/^(08...|57P0[123])$/, NETWORK_CODE, PRISMA_CONNECTION_CODE];
+  return codes.some((code) => code === CONNECTION_ENDED || patterns.some((pattern) => pattern.test(code)));
 }
 
 const CONNECTION_ENDED = 'pg:connection-ended';

@@ -163,21 +163,15 @@ async function pendingOf(client: pg.Client, migrations: readonly Migration[]): P
   return migrations.filter(({ name }) => !applied.includes(name));
 }
 
-interface State {
-  /** Names of migrations, in order. */
-  readonly applied: string[];
-  /** The schemas of leadmirror that contain anything. */
-  readonly schemas: string[];
-}
-
-async function readState(client: pg.Client): Promise<State> {
-  const { rows } = await client.query<{ schemas: string[]; has_migrations: boolean }>(
+/** The names of the applied migrations in their order, and the schemas of leadmirror that contain anything. */
+async function readState(client: pg.Client) {
+  const found = await client.query<{ schemas: string[]; has_migrations: boolean }>(
     `select to_regclass('sync._prisma_migrations') is not null as has_migrations, array(
        select n.nspname::text from pg_namespace n where n.nspname = any($1)
          and exists (select 1 from pg_class c where c.relnamespace = n.oid and c.relname not like '\\_prisma%')) as schemas`,
     [BUILT_IN_SCHEMAS],
   );
-  const [{ schemas, has_migrations } = { schemas: [], has_migrations: false }] = rows;
+  const { schemas = [], has_migrations = false } = found.rows[0] ?? {};
   if (!has_migrations) return { applied: [], schemas };
   const entries = await client.query<{ name: string }>(
     'select migration_name as name from sync._prisma_migrations where finished_at is not null and rolled_back_at is null order by 1',

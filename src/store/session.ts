@@ -1,15 +1,16 @@
 import pg from 'pg';
 import { DatabaseError } from '../errors.ts';
 import { addressOf, parseAddress } from './address.ts';
-import { AnswerTimeout } from './answer-timeout.ts';
+import { createAnswerTimeout } from './answer-timeout.ts';
 import { type ConnectionRoom, readConnectionRoom } from './connection-room.ts';
 import { databaseError, stateOf } from './faults.ts';
 import { noteRefusal } from './refusal-detail.ts';
 import { type TlsSettings, Wire } from './wire.ts';
 
 /**
- * The one way to open a session of the mirror's database: every pool and every client of the program is made here. A session has the settings that our
- * statements and the reading of their answers rely on, whatever the role, the database or the address set; `options` of the address are kept beside them.
+ * The one way to open a session of the mirror's database, for every pool and client. A session has the settings that our
+ * statements and the reading of their answers rely on, whatever the role, the database or the address set; `options` of
+ * the address are kept beside them.
  */
 
 interface SessionOptions {
@@ -65,20 +66,24 @@ const IDLE_LIMIT = 'idle_in_transaction_session_timeout';
 const quote = (text: string): string => `'${text.replaceAll("'", "''")}'`;
 
 /**
- * One statement; a setting that this version of the server does not know is passed over. `where` selects whether those are set that poolers do not carry. Answers
- * with what was in force before.
+ * One statement; a setting that this version of the server does not know is passed over. `where` selects whether those are
+ * set that poolers do not carry. Answers with what was in force before.
  */
 function settingStatement(settings: Readonly<Record<string, string>>, isLocal: boolean, where = 'true'): string {
   const values = Object.entries(settings).map(
     ([name, value]) => `(${quote(name)}, ${quote(value)}, ${name in REPORTED})`,
   );
-  return `select pg_backend_pid() as pid, current_setting('server_encoding') as encoding, name, is_reported, before is distinct from value as is_other,
+  return `select pg_backend_pid() as pid, current_setting('server_encoding') as encoding, name, is_reported,
+      before is distinct from value as is_other,
       case when is_reported or ${where} then set_config(name, value, ${isLocal}) end
-    from (values ${values.join(', ')}) as settings (name, value, is_reported), current_setting(name, true) as before where before is not null`;
+    from (values ${values.join(', ')}) as settings (name, value, is_reported), current_setting(name, true) as before
+    where before is not null`;
 }
 
 /** The settings of a transaction that goes through a pooler, to be sent at its beginning. */
 export const LOCAL_SETTINGS = settingStatement({ ...REPORTED, ...OTHERS, ...LIMITS }, true);
+
+type SettingRow = { pid: number; encoding: string; name: string; is_reported: boolean; is_other: boolean };
 
 const PROBE_MS = 3_000;
 
@@ -87,8 +92,8 @@ export class DatabaseSession extends pg.Client {
   readonly #config: SessionConfig;
   readonly #wire: Wire;
   /**
-   * Whether it leads to the server itself. Behind a pooler (PgBouncer and others) the next transaction may get another connection of the server, so nothing
-   * that belongs to a session can be relied upon. It shows in the number of the server's process: a pooler sends its clients one of its own making.
+   * Whether it leads to the server itself. Behind a pooler the next transaction may get another connection of the server,
+   * so nothing that belongs to a session can be relied upon. A pooler sends its clients a process number of its own.
    */
   isDirect = false;
   /** Of the database. */
@@ -101,7 +106,7 @@ export class DatabaseSession extends pg.Client {
     super({ ...config, connectionTimeoutMillis: config.connectTimeoutMs, stream: () => wire });
     this.#config = config;
     this.#wire = wire;
-    const answerTimeout = new AnswerTimeout(wire, () => this.#isAtWork());
+    const answerTimeout = createAnswerTimeout(wire, () => this.#isAtWork());
     this.on('drain', () => answerTimeout.end());
     this.on('end', () => answerTimeout.end());
     const query = this.query.bind(this) as (...parameters: readonly unknown[]) => unknown;
@@ -130,13 +135,9 @@ export class DatabaseSession extends pg.Client {
     try {
       await super.connect();
       const processId = this.#processId;
-      const { rows } = await this.query<{
-        pid: number;
-        encoding: string;
-        name: string;
-        is_reported: boolean;
-        is_other: boolean;
-      }>(settingStatement(this.#config.settings, false, `pg_backend_pid() = ${processId}`));
+      const { rows } = await this.query<SettingRow>(
+        settingStatement(this.#config.settings, false, `pg_backend_pid() = ${processId}`),
+      );
       this.isDirect = rows[0]?.pid === processId;
       this.encoding = rows[0]?.encoding;
       const isOdd = rows.some((row) => row.is_other && !row.is_reported && row.name !== IDLE_LIMIT);
@@ -154,7 +155,7 @@ export class DatabaseSession extends pg.Client {
     return (this as { processID?: number | null }).processID ?? 0;
   }
 
-  /** Whether the server still has a statement of this session, as another one sees it; behind a pooler, whether it answers at all. */
+  /** Whether the server still has a statement of this session, as another one sees it; behind a pooler: answers at all. */
   async #isAtWork(): Promise<boolean> {
     const other = new DatabaseSession({ ...this.#config, connectTimeoutMs: PROBE_MS, query_timeout: PROBE_MS });
     other.on('error', () => {});
@@ -179,7 +180,6 @@ interface SessionConfig extends pg.ClientConfig {
   readonly connectTimeoutMs: number;
 }
 
-/** One connection outside the pool, to be connected, listened to and ended by the caller. */
 export const createSession = (url: string, options: SessionOptions = {}): DatabaseSession =>
   new DatabaseSession(sessionConfig(url, options));
 
@@ -225,9 +225,8 @@ export async function underLock<T>(client: pg.Client, lock: bigint, work: () => 
 }
 
 /**
- * Connects once. Returns how many connections there may be.
- *
- * @throws DatabaseError `database_unavailable` when waiting may help, `database_refused` when the address or the role is wrong, `database_unsupported`
+ * Connects once. Returns how many connections there may be. @throws DatabaseError `database_unavailable` when waiting may
+ * help, `database_refused` when the address or the role is wrong, `database_unsupported`
  */
 export async function assertReachable(url: string): Promise<ConnectionRoom | null> {
   const look = async (session: DatabaseSession) => {
@@ -268,7 +267,6 @@ export function poolConfig(url: string, max: number, options: SessionOptions = {
   } as unknown as pg.PoolConfig;
 }
 
-/** Named in pg_stat_activity, alive behind firewalls. */
 function sessionConfig(url: string, options: SessionOptions): SessionConfig {
   const { searchPath, connectTimeoutMs = 10_000, queryTimeoutMs, name = 'leadmirror' } = options;
   const { connectionString, tls, limits } = parseAddress(url);

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { explainMissingPackages, startTracing } from '../../src/ops/tracing.ts';
-import { summarize } from '../../src/store/traced-sql.ts';
+import { summarize } from '../../src/store/driver-adapter.ts';
 import { type Daemon, startDaemon } from '../../workers/main.ts';
 import { enqueueRun } from '../../workers/queues.ts';
 import { findClosedPort } from '../helpers/closed-port.ts';

@@ -5,8 +5,7 @@ import type { BadRecord } from '../engine/quarantine.ts';
 import { isRefusedContent } from '../faults.ts';
 import { describeRefusal } from '../refusal-detail.ts';
 import { decodeRows, encodeRows } from './page-json.ts';
-import type { PageWrite } from './pages.ts';
-import { upsertRows } from './upsert-rows.ts';
+import { type PageWrite, upsertRows } from './pages.ts';
 
 /** A record that maps, but that Postgres does not take: a text too long for an index, nesting too deep for it. */
 export const REFUSED = 'refused_by_database';

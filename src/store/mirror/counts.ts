@@ -10,12 +10,9 @@ export interface CountQuery {
   readonly rows?: CountedList['rows'];
 }
 
-interface CountedRow {
-  /** Null: the sum of all rows, or of those without a date. */
-  readonly at: number | null;
-  /** Up to `at`. */
-  readonly rows: number;
-}
+/** `rows`: up to `at`; null: the sum of all rows, or of those without a date. */
+type CountedRow = { readonly at: number | null; readonly rows: number };
+type BorderOptions = { readonly untilMs: number; readonly step: number };
 
 /** Without emptied rows that are gone upstream. */
 export async function countAlive(prisma: PrismaClient, query: CountQuery): Promise<number> {
@@ -41,11 +38,7 @@ const isOf = (rows: CountQuery['rows'], parameter: string): string =>
  * The alive rows by creation time, none later than `untilMs`: `borders` are whole seconds at which no row was created,
  * about `step` rows apart; the last one is `untilMs`. `dateless`: rows without a date.
  */
-export async function readBorders(
-  prisma: PrismaClient,
-  query: CountQuery,
-  by: { readonly untilMs: number; readonly step: number },
-) {
+export async function readBorders(prisma: PrismaClient, query: CountQuery, by: BorderOptions) {
   const counted = await readCounted(prisma, query, by);
   const all = counted.flatMap(({ at, rows }) => (at === null ? [] : [{ at, rows }]));
   const last = { at: by.untilMs, rows: all.at(-1)?.rows ?? 0 };
@@ -56,7 +49,7 @@ export async function readBorders(
 async function readCounted(
   prisma: PrismaClient,
   { connectionId, table, rows }: CountQuery,
-  by: { readonly untilMs: number; readonly step: number } | null,
+  by: BorderOptions | null,
 ): Promise<CountedRow[]> {
   const second = by === null ? 'null::timestamptz' : `date_trunc('second', created_at) + interval '1 second'`;
   // A row at a whole second belongs to the next one. Where there is such a row, that second is no border.

@@ -72,12 +72,7 @@ export interface PageToWrite {
   readonly yields?: boolean;
 }
 
-interface Counted {
-  readonly read: number;
-  readonly created: number;
-  readonly updated: number;
-  readonly deleted: number;
-}
+type Counted = Pick<RunCounts, 'read' | 'created' | 'updated' | 'deleted'>;
 
 /** Nothing is written without it: the checkpoint's row is locked first, and the lease checked with it. */
 const LOCKED = Prisma.sql`exists (select from locked)`;
@@ -198,13 +193,9 @@ function isIdle(counts: RunCounts): boolean {
 }
 
 /** What the parts of a page's statement need beside the table. */
-export interface UpsertValues {
+interface UpsertValues extends Pick<PageWrite, 'replaceWrittenBefore' | 'isForced'> {
   readonly connectionId: string;
   readonly runId: bigint;
-  /** A row written before then may be replaced by an older version, which was requested afterwards. Null: never. */
-  readonly replaceWrittenBefore: Date | null;
-  /** Every row is written, whatever is stored: for rows that were found to be wrong. */
-  readonly isForced?: boolean;
   /** An expression without which nothing is written. */
   readonly condition?: Prisma.Sql;
 }
@@ -269,6 +260,14 @@ export function upsertSql(table: TableSpec, json: string | Buffer, values: Upser
   return Prisma.sql`
 with ${incomingPart(table, json)}, ${upsertParts(table, values)} select read, created, updated from counted`;
 }
+
+/** Writes rows without a page: a record that was in quarantine, or a trial that is rolled back. */
+export const upsertRows = (
+  tx: Prisma.TransactionClient,
+  table: TableSpec,
+  rows: readonly Row[],
+  values: UpsertValues,
+) => bindBytes(encodeRows(rows), (json) => tx.$queryRaw(upsertSql(table, json, values)));
 
 /** Builds the fragments that depend on the table only. */
 function fragmentsOf(table: TableSpec) {

@@ -7,11 +7,8 @@ import { addMs, databaseNow } from '../database-time.ts';
 
 const derive = promisify(scrypt) as (secret: string, salt: string, length: number) => Promise<Buffer>;
 
-export interface RefusedCredential {
-  /** Names the budget's row. No secret. */
-  readonly credential: string;
-  readonly secret: string;
-}
+/** `credential` names the budget's row, and is no secret. */
+export type RefusedCredential = { readonly credential: string; readonly secret: string };
 
 /** Refusals of one credential in its budget's row. Of the secret only a slow digest is stored. */
 export function createRefusalStore(prisma: PrismaClient, { credential, secret }: RefusedCredential): RefusalStore {
@@ -48,15 +45,10 @@ export function createRefusalStore(prisma: PrismaClient, { credential, secret }:
       });
     },
     async clear() {
+      const refused = { refused_at: null, refused_code: null, refused_message: null, refused_digest: null };
       await prisma.syncBudget.updateMany({
         where: { credential, refused_at: { not: null } },
-        data: {
-          refused_at: null,
-          refused_code: null,
-          refused_message: null,
-          refused_digest: null,
-          retried_digest: null,
-        },
+        data: { ...refused, retried_digest: null },
       });
     },
   };

@@ -12,10 +12,15 @@ interface StoredRecord {
   readonly raw: string;
 }
 
+interface Target {
+  readonly connectionId: string;
+  readonly table: TableSpec;
+}
+
 /** The stored records of a table by id, behind `after`, deleted ones included. */
 export function readStoredRecords(
   prisma: PrismaClient,
-  { connectionId, table }: { readonly connectionId: string; readonly table: TableSpec },
+  { connectionId, table }: Target,
   { after, limit }: { readonly after: string; readonly limit: number },
 ): Promise<StoredRecord[]> {
   const where = { connection_id: connectionId, id: { gt: after }, erased_at: null };
@@ -34,10 +39,8 @@ export function readRecords(
 
 const STORED = { id: 'id', content_hash: 'content_hash', raw: { text: 'raw' } };
 
-export const countStoredRecords = (
-  prisma: PrismaClient,
-  { connectionId, table }: { readonly connectionId: string; readonly table: TableSpec },
-): Promise<number> => selectCount(prisma, table, { connection_id: connectionId, erased_at: null });
+export const countStoredRecords = (prisma: PrismaClient, { connectionId, table }: Target): Promise<number> =>
+  selectCount(prisma, table, { connection_id: connectionId, erased_at: null });
 
 /** A row as it is derived now, and the content that it was derived from. */
 export interface DerivedRow {
@@ -45,10 +48,10 @@ export interface DerivedRow {
   readonly contentHash: string;
 }
 
-/** Writes what differs of the typed columns, and of `raw`, from which privacy settings may take something away; returns how many rows that were. */
+/** Writes what differs of the typed columns, and of `raw`, which may hold less by now; returns how many rows that were. */
 export async function writeDerived(
   prisma: PrismaClient,
-  { connectionId, table }: { readonly connectionId: string; readonly table: TableSpec },
+  { connectionId, table }: Target,
   derived: readonly DerivedRow[],
 ): Promise<number> {
   const rows = derived.map(({ row, contentHash }) => ({ ...row, content_hash: contentHash }));

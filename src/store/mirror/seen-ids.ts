@@ -5,19 +5,16 @@ import type { CheckpointKey } from '../engine/leases.ts';
 import { tableName } from './table-sql.ts';
 
 /*
- * The ids that a full sync of an unsorted list has seen: written in its pages' transactions, so they are exactly as far as the checkpoint.
+ * The ids that a full sync of an unsorted list has seen: written in its pages' transactions, as far as the checkpoint.
  *
- * The table fills and empties faster than statistics follow. `lateral … limit 1` keeps the planner to one look-up by key per row; left to itself it takes
- * the table for tiny, reads all of it for every page, and a walk of 60,000 rows becomes quadratic.
+ * The table fills and empties faster than statistics follow. `lateral … limit 1` keeps the planner to one look-up by key
+ * per row; left to itself it takes the table for tiny, and a walk of 60,000 rows becomes quadratic.
  */
 
-export async function keepSeenIds(
-  prisma: PrismaClient,
-  { connectionId, stream, pass }: CheckpointKey,
-  list: string,
-  ids: readonly string[],
-): Promise<void> {
-  const data = ids.map((id) => ({ connection_id: connectionId, stream, pass, list, id }));
+const columnsOf = ({ connectionId, stream, pass }: CheckpointKey) => ({ connection_id: connectionId, stream, pass });
+
+export async function keepSeenIds(prisma: PrismaClient, key: CheckpointKey, list: string, ids: readonly string[]) {
+  const data = ids.map((id) => ({ ...columnsOf(key), list, id }));
   await prisma.syncSeenId.createMany({ data, skipDuplicates: true });
 }
 
@@ -52,36 +49,22 @@ export async function readSeenIds(
   return new Set(rows.map(({ id }) => id));
 }
 
-export function countSeenIds(
-  prisma: PrismaClient,
-  { connectionId, stream, pass }: CheckpointKey,
-  list: string,
-): Promise<number> {
-  return prisma.syncSeenId.count({ where: { connection_id: connectionId, stream, pass, list } });
-}
+export const countSeenIds = (prisma: PrismaClient, key: CheckpointKey, list: string): Promise<number> =>
+  prisma.syncSeenId.count({ where: { ...columnsOf(key), list } });
 
 /** Ids that the walk was shown and that have no row: in quarantine, or left out on purpose. */
-export async function readSeenWithoutRow(
-  prisma: PrismaClient,
-  { connectionId, stream, pass }: CheckpointKey,
-  table: TableSpec,
-): Promise<string[]> {
+export async function readSeenWithoutRow(prisma: PrismaClient, key: CheckpointKey, table: TableSpec) {
   const rows = await prisma.$queryRawUnsafe<{ id: string }[]>(
     `select distinct s.id from sync.seen_ids s
       where s.connection_id = $1 and s.stream = $2 and s.pass = $3
         and not exists (select from ${tableName(table)} t where t.connection_id = $1 and t.id = s.id)`,
-    connectionId,
-    stream,
-    pass,
+    ...Object.values(columnsOf(key)),
   );
   return rows.map(({ id }) => id);
 }
 
-export async function deleteSeenIds(
-  prisma: PrismaClient,
-  { connectionId, stream, pass }: CheckpointKey,
-): Promise<void> {
-  await prisma.syncSeenId.deleteMany({ where: { connection_id: connectionId, stream, pass } });
+export async function deleteSeenIds(prisma: PrismaClient, key: CheckpointKey): Promise<void> {
+  await prisma.syncSeenId.deleteMany({ where: columnsOf(key) });
 }
 
 /** Those of the rows (of a page, encoded) that the mirror holds, alive, in exactly this version. */

@@ -20,19 +20,12 @@ export async function countSuspects(prisma: PrismaClient, query: SuspectQuery): 
 }
 
 /** The next suspects by id, behind `after`. */
-export async function readSuspects(
-  prisma: PrismaClient,
-  query: SuspectQuery,
-  page: SuspectPage,
-): Promise<readonly MirroredRow[]> {
+export async function readSuspects(prisma: PrismaClient, query: SuspectQuery, page: SuspectPage) {
   const rows = await askForSuspects<{ row: MirroredRow }>(prisma, query, page);
   return rows.map(({ row }) => row);
 }
 
-interface SuspectPage {
-  readonly after: string;
-  readonly limit: number;
-}
+type SuspectPage = { readonly after: string; readonly limit: number };
 
 /** `page` null: how many. */
 function askForSuspects<T>(prisma: PrismaClient, query: SuspectQuery, page: SuspectPage | null): Promise<T[]> {
@@ -44,14 +37,12 @@ function askForSuspects<T>(prisma: PrismaClient, query: SuspectQuery, page: Susp
 }
 
 /** Some alive rows that the walk saw: the answers about them show whether the upstream can be asked. */
-export async function readSeenRows(
-  prisma: PrismaClient,
-  { key, table }: SuspectQuery,
-): Promise<readonly MirroredRow[]> {
+export async function readSeenRows(prisma: PrismaClient, { key, table }: SuspectQuery) {
   const found = await prisma.$queryRawUnsafe<{ row: MirroredRow }[]>(
     `select to_jsonb(t) - 'raw' as row from sync.seen_ids s
       cross join lateral (
-        select * from ${tableName(table)} m where m.connection_id = $1 and m.id = s.id and m.deleted_at is null and m.erased_at is null limit 1
+        select * from ${tableName(table)} m
+        where m.connection_id = $1 and m.id = s.id and m.deleted_at is null and m.erased_at is null limit 1
       ) t
       where s.connection_id = $1 and s.stream = $2 and s.pass = $3 and s.list <> '@asked' limit 20`,
     key.connectionId,

@@ -1,10 +1,10 @@
-import type { Prisma, PrismaClient } from '../../generated/prisma/client.ts';
+import type { PrismaClient } from '../../generated/prisma/client.ts';
 import type { Row, TableSpec } from '../../stream.ts';
 import { databaseNow } from '../database-time.ts';
 import type { QuarantineEntry } from '../engine/quarantine.ts';
 import { isRefusedContent } from '../faults.ts';
+import { upsertRows } from './pages.ts';
 import { selectCount } from './select-rows.ts';
-import { upsertRows } from './upsert-rows.ts';
 
 /** `written`: this record or a newer one is stored. `gone`: it vanished upstream. `closed`: another was faster. */
 type RetryOutcome = 'written' | 'gone' | 'refused' | 'closed';
@@ -25,27 +25,16 @@ export async function writeQuarantined(
     return await prisma.$transaction(async (tx) => {
       const open = { where: { id: entry.id, resolved_at: null }, data: { resolved_at: await databaseNow(tx) } };
       if ((await tx.syncQuarantine.updateMany(open)).count === 0) return 'closed';
-      const isGone = await wasMarkedSince(tx, entry, table, row.id);
-      if (!isGone) {
-        // Null: the version guard holds.
-        const { connection_id: connectionId, run_id: runId } = entry;
-        await upsertRows(tx, table, [row], { connectionId, runId, replaceWrittenBefore: null });
-      }
-      return isGone ? 'gone' : 'written';
+      const { connection_id, run_id: runId, last_seen_at } = entry;
+      // An older version of the record was in the mirror, and was found to be gone after the record was seen last.
+      const isMarked = { connection_id, id: row.id, deleted_at: { not: null }, synced_at: { gt: last_seen_at } };
+      if ((await selectCount(tx, table, isMarked)) > 0) return 'gone';
+      // Null: the version guard holds.
+      await upsertRows(tx, table, [row], { connectionId: connection_id, runId, replaceWrittenBefore: null });
+      return 'written';
     });
   } catch (error) {
     if (isRefusedContent(error)) return 'refused';
     throw error;
   }
-}
-
-/** An older version of the record was in the mirror, and was found to be gone after the record was seen last. */
-async function wasMarkedSince(
-  tx: Prisma.TransactionClient,
-  { connection_id, last_seen_at }: QuarantineEntry,
-  table: TableSpec,
-  id: string,
-): Promise<boolean> {
-  const where = { connection_id, id, deleted_at: { not: null }, synced_at: { gt: last_seen_at } };
-  return (await selectCount(tx, table, where)) > 0;
 }
