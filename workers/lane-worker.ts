@@ -17,8 +17,9 @@ const TIMEOUT_MS = 60_000;
 const CHECKS_PER_TIMEOUT = 12;
 
 /**
- * The worker of one lane, replaced when it is stuck: the queue answers, there is room for a job, and it does not ask for one. BullMQ mends its
- * connections; it does not mend a worker that was refused while it was set up, whose loop has ended, or that waits for an answer that never comes.
+ * The worker of one lane, replaced when it is stuck: the queue answers, there is room for a job, and it does not ask
+ * for one. BullMQ mends its connections; it does not mend a worker that was refused while it was set up, whose loop has
+ * ended, or that waits for an answer that never comes.
  */
 export class LaneWorker {
   readonly #parts: LaneWorkerParts;
@@ -41,7 +42,6 @@ export class LaneWorker {
     this.#timer.unref();
   }
 
-  /** Runs under way, those of replaced workers too. */
   get activeJobs(): number {
     return this.#all.reduce((sum, worker) => sum + worker.activeJobs, 0);
   }

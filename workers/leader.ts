@@ -13,8 +13,9 @@ export interface Leadership {
 }
 
 /**
- * Takes the lead if no process has it; null otherwise. The lock belongs to an open transaction on a connection of its own: it ends with the process, and works
- * through PgBouncer, which would give a session's lock to others. The transaction has no snapshot between its statements and does not hold up vacuum.
+ * Takes the lead if no process has it; null otherwise. The lock belongs to an open transaction on a connection of its
+ * own: it ends with the process, and works through PgBouncer, which would give a session's lock to others. The
+ * transaction has no snapshot between its statements and does not hold up vacuum.
  */
 export async function tryLead(databaseUrl: string): Promise<Leadership | null> {
   const client = await openSession(databaseUrl, { queryTimeoutMs: 10_000 });

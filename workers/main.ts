@@ -16,14 +16,10 @@ export interface DaemonOptions {
   readonly logger: Logger;
   readonly signal: AbortSignal;
   readonly queueOptions?: QueueOverrides;
-  /** How long a run works before it yields to others. */
   readonly sliceMs?: number;
-  /** Least time between two refreshes of the reporting tables. */
   readonly refreshGapMs?: number;
-  /** The shortest interval where it adapts; default: 15 seconds. */
   readonly leastPollMs?: number;
   readonly schedulerOptions?: { readonly roundMs?: number; readonly standbyMs?: number };
-  /** Called for every job that ended and every round of the scheduler. */
   readonly observer?: { readonly onJob?: (report: JobReport) => void; readonly onRound?: (round: RoundReport) => void };
 }
 
@@ -76,7 +72,7 @@ export async function startDaemon(app: App, options: DaemonOptions) {
     ? new Scheduler({ app, queues, logger, onRound: observer.onRound, ...schedulerOptions })
     : null;
 
-  /** In reverse order of opening. A job that is not given back in time is taken over by another worker when its lock ends. */
+  /** In reverse order of opening. A job that is not given back in time is taken over when its lock ends. */
   const closeAll = async (): Promise<void> => {
     const inOrder = async () => {
       await Promise.all(workers.map((worker) => worker.pause()));
@@ -117,7 +113,7 @@ export async function startDaemon(app: App, options: DaemonOptions) {
     get activeJobs(): number {
       return workers.reduce((sum, worker) => sum + worker.activeJobs, 0);
     },
-    /** Takes nothing new, ends the runs at their page, closes everything; safe to call twice, never throws. The app stays open. */
+    /** Ends the runs at their page and closes everything but the app. Safe to call twice, never throws. */
     stop,
   };
 }

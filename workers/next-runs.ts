@@ -7,8 +7,9 @@ import { type WantedSchedule, wantedSchedules } from './schedules.ts';
 type Streams = readonly Pick<ScheduledStream, 'connectionId' | 'stream' | 'schedule'>[];
 
 /**
- * When each stream is read next, by the schedules as the leading process makes them. Thousands of streams share a few crons, so a tick is worked out once
- * and serves until it has come. Another configuration makes another list of streams.
+ * When each stream is read next, by the schedules as the leading process makes them. Thousands of streams share a few
+ * crons, so a tick is worked out once and serves until it has come. Another configuration makes another list of
+ * streams.
  */
 export function createNextRuns(streamsNow: () => Streams): NonNullable<OpsParts['nextRuns']> {
   const ticks = new Map<string, number>();

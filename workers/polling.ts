@@ -32,18 +32,19 @@ const LEAST_MS = 15_000;
 export const MOST_MS = 5 * 60_000;
 /** An eighth of the time since the last change: what changes every minute is seen within a quarter of that. */
 const PART_OF_QUIET = 8;
-/** Of the request budget, for the passes of all streams of a credential together. It limits how often they begin, never how much one reads. */
+/** Of the request budget, for all streams of a credential. It limits how often passes begin, not what they read. */
 const PART_OF_BUDGET = 0.1;
 /** What a pass that brings something reads after its first request counts this part: it is reading, not looking. */
 const PART_OF_READING = 0.25;
 
-/** How long after the start of a pass the next one begins, in ms; where it is {@link MOST_MS}, with the next tick. Longer only where a limited day has to last. */
+/** From the start of a pass to that of the next, in ms; {@link MOST_MS}: with a tick. Longer where a day is limited. */
 export function pollAfterMs(facts: PollFacts): number {
   const { others, requestsPerMinute, dayLeft = null, last, leastMs = LEAST_MS } = facts;
   const wantedOf = ({ sinceChangeMs }: Demand) => Math.min(MOST_MS, Math.max(leastMs, sinceChangeMs / PART_OF_QUIET));
   const wantedPerMinute = [facts, ...others].reduce((sum, one) => sum + (60_000 * one.requests) / wantedOf(one), 0);
-  // Where all together want more than there is, each waits longer by the same factor: a quiet stream, which wants little, takes little from a busy one.
-  // Of a limited day the polls plan with a part of what is left, so that it lasts until the end where all of them have much to read.
+  // Where all together want more than there is, each waits longer by the same factor: a quiet stream, which wants
+  // little, takes little from a busy one. Of a limited day the polls plan with a part of what is left, so that it lasts
+  // until the end where all of them have much to read.
   const dayPerMinute =
     dayLeft === null ? Number.POSITIVE_INFINITY : (dayLeft.requests * PART_OF_READING * 60_000) / dayLeft.forMs;
   const perMinute = Math.min(requestsPerMinute * PART_OF_BUDGET, dayPerMinute);
@@ -55,8 +56,8 @@ export function pollAfterMs(facts: PollFacts): number {
 }
 
 /**
- * What the next pass will cost, by what this one did. At most twice what was known: a pass that had much to read, or asked about the server first, does not
- * make the next ones rare.
+ * What the next pass will cost, by what this one did. At most twice what was known: a pass that had much to read, or
+ * asked about the server first, does not make the next ones rare.
  */
 export function costAfter({ requests, hasNews }: { requests: number; hasNews: boolean }, known: number | null): number {
   const more = Math.max(0, requests - 1) * (hasNews ? PART_OF_READING : 1);
@@ -76,8 +77,9 @@ const NEXT_TICK = 'the next pass comes with the next tick';
 const CAUTIOUS_PER_MINUTE = 60;
 
 /**
- * After a pass of a stream whose interval adapts, asks for the next one. A pass that is asked for is one job, delayed; ticks that come before it find it
- * waiting and add nothing. Where it is lost, with its queue or its process, the next tick asks instead.
+ * After a pass of a stream whose interval adapts, asks for the next one. A pass that is asked for is one job, delayed;
+ * ticks that come before it find it waiting and add nothing. Where it is lost, with its queue or its process, the next
+ * tick asks instead.
  */
 export class Polling {
   readonly #parts: PollingParts;

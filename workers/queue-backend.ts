@@ -22,7 +22,7 @@ export class QueueUnavailableError extends errorOf('queue_unavailable') {}
 /** The queue answers, and refuses what it has to do. Waiting does not help. */
 export class QueueRefusedError extends errorOf('queue_refused') {}
 
-/** Where the queues live. BullMQ's types distinguish the two by type parameters that nothing here depends on; they are erased where a backend is made. */
+/** Where the queues live. BullMQ's type parameters for the two are erased where a backend is made. */
 export interface QueueBackend {
   readonly kind: 'redis' | 'postgres';
   readonly factory: BackendFactory;
@@ -38,11 +38,10 @@ export interface QueueBackend {
 
 /** Postgres would wait for an hour, which looks like being stuck. */
 const LONGEST_WAIT_SECONDS = 10;
-/** After a refusal BullMQ asks again at once: a server that refuses everything would be asked thousands of times a second. */
+/** BullMQ asks again at once: a server that refuses everything would be asked thousands of times a second. */
 const PAUSE_MS = 1_000;
 
 export interface RunWorkerOptions extends WorkerOptions {
-  /** Between two questions of an idle worker. */
   readonly longestWaitSeconds?: number | undefined;
 }
 
@@ -78,7 +77,7 @@ export class RunWorker extends Worker<RunJob, void, string> {
     return performance.now() - this.#lastAnswer.at;
   }
 
-  /** Waits for the jobs under way and closes; `close(true)` still ends it at once. `isStuck`: does not wait for its loop, which may never end. */
+  /** Closes behind the jobs under way; `close(true)` at once. `isStuck`: its loop may never end, and is not awaited. */
   async finish(isStuck: boolean): Promise<void> {
     await this.pause(true);
     while (this.#running.size > 0) await Promise.allSettled(this.#running);

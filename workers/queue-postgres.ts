@@ -26,7 +26,7 @@ export async function migrateQueue(databaseUrl: string): Promise<void> {
 
 const NOTICE_MS = 1_500;
 
-/** A pooler that shares sessions loses who listens, and then no worker is ever called; one that keeps a session for its client works. */
+/** A pooler that shares sessions loses who listens, so no worker is ever called; one that keeps a session works. */
 async function assertDirectSession(client: pg.Client, databaseUrl: string): Promise<void> {
   const channel = `leadmirror_${randomUUID().replaceAll('-', '')}`;
   const notified = once(client, 'notification', { signal: AbortSignal.timeout(NOTICE_MS) });
@@ -42,7 +42,7 @@ async function assertDirectSession(client: pg.Client, databaseUrl: string): Prom
   });
 }
 
-/** BullMQ's own backend on one pool for the whole process. LISTEN needs a direct connection. BullMQ knows no schema but `bullmq` for a pool made elsewhere. */
+/** BullMQ's own backend on one pool for the process, made here: for such a pool BullMQ knows no schema but `bullmq`. */
 export function createPostgresQueueBackend(options: PostgresBackendOptions): QueueBackend {
   const { databaseUrl, maxConnections = 8, onError } = options;
   const closing = new AbortController();
@@ -75,7 +75,7 @@ export function createPostgresQueueBackend(options: PostgresBackendOptions): Que
 
 const PAUSE_MS = 1_000;
 
-/** A worker asks again as soon as an answer fails: while the server is away, each failure is made to last, or it would spin. */
+/** A worker asks again at once when an answer fails: while the server is away each failure is made to last. */
 async function failSlowly<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
   try {
     return await work();

@@ -7,7 +7,7 @@ import type { Logger } from '../src/logger.ts';
 import { type QueueBackend, QueueRefusedError } from './queue-backend.ts';
 import { describeError } from './queue-watch.ts';
 
-/** In braces: a cluster keeps all keys with this prefix in one slot, and BullMQ's scripts touch several keys at once. */
+/** In braces: a cluster keeps these keys in one slot, and BullMQ's scripts touch several keys at once. */
 const REDIS_PREFIX = '{leadmirror}';
 
 interface RedisBackendOptions {
@@ -18,7 +18,7 @@ interface RedisBackendOptions {
   readonly onError: (error: Error) => void;
 }
 
-/** One connection for all queues of the process; each worker adds one for its blocking wait. Connects in the background, and again for ever. */
+/** One connection for all queues of the process, and one more for each worker's wait. Reconnects for ever. */
 export function createRedisQueueBackend(options: RedisBackendOptions): QueueBackend {
   const { urls, prefix = REDIS_PREFIX, timeoutMs = TIMEOUT_MS, onError } = options;
   let isEnding = false;
@@ -63,7 +63,7 @@ export function createRedisQueueBackend(options: RedisBackendOptions): QueueBack
   };
 }
 
-/** BullMQ keeps its state in keys without expiry: a server that evicts keys when memory is short loses jobs without an error. */
+/** A server that evicts keys when memory is short loses jobs without an error. */
 export async function warnAboutEviction(backend: QueueBackend, logger: Logger): Promise<void> {
   if (backend.kind !== 'redis') return;
   const client = backend.options.connection as unknown as Redis | Cluster;
@@ -153,8 +153,9 @@ function createClient(
 }
 
 /**
- * A TLS connection that is given up while its certificate is being refused fails twice: for the certificate, and for the server's answer to the
- * hang-up. The connector of ioredis 6.0 listens for the first only, and an error without a listener ends the process (tried: 128 of 150).
+ * A TLS connection that is given up while its certificate is being refused fails twice: for the certificate, and for
+ * the server's answer to the hang-up. The connector of ioredis 6.0 listens for the first only, and an error without a
+ * listener ends the process (tried: 128 of 150).
  */
 class TlsConnector extends AbstractConnector {
   readonly #options: RedisOptions;

@@ -13,8 +13,8 @@ const INTERVAL_MS = 2_000;
 const REPEAT_MS = 60_000;
 
 /**
- * Turns the errors of queues, workers and connections into one line when the queue goes away and one when it is back. Each object reports every attempt to
- * reconnect; whether the queue is away is asked for, not guessed from an error.
+ * Turns the errors of queues, workers and connections into one line when the queue goes away and one when it is back.
+ * Each object reports every attempt to reconnect; whether the queue is away is asked for, not guessed from an error.
  */
 export class QueueWatch {
   readonly #options: QueueWatchOptions;
@@ -64,8 +64,8 @@ export class QueueWatch {
 }
 
 /**
- * One line, without user and password of a URL, and without the message of a database, which may contain values. By its shape: an error of Node itself is
- * not an `Error` of ours when we run in a context of our own.
+ * One line, without user and password of a URL, and without the message of a database, which may contain values. By its
+ * shape: an error of Node itself is not an `Error` of ours when we run in a context of our own.
  */
 export function describeError(error: unknown): string {
   const { message, code, name } = (error ?? {}) as { message?: unknown; code?: unknown; name?: unknown };

@@ -3,13 +3,13 @@ import type { RunQueue } from './queue-backend.ts';
 import { type RunJob, TICK } from './run-job.ts';
 import type { WantedSchedule } from './schedules.ts';
 
-/** Questions to the queue under way together. */
 const AT_ONCE = 50;
 const LATE_MS = 60_000;
 
 /**
- * Returns the schedules that a queue lacks, and the ids that it should not hold. `inDetail`: a changed cron or time zone counts as missing, at one question
- * for each schedule instead of one for all. Others are not touched: putting one again would take away a tick that waits for a free worker.
+ * Returns the schedules that a queue lacks, and the ids that it should not hold. `inDetail`: a changed cron or time
+ * zone counts as missing, at one question for each schedule instead of one for all. Others are not touched: putting one
+ * again would take away a tick that waits for a free worker.
  */
 export async function compareSchedules(queue: RunQueue, wanted: readonly WantedSchedule[], inDetail: boolean) {
   const present = inDetail ? await queue.getJobSchedulers(0, -1, true) : await readIdsAndTimes(queue);
@@ -22,7 +22,8 @@ export async function compareSchedules(queue: RunQueue, wanted: readonly WantedS
     else if (Date.now() - next >= LATE_MS) late.push(schedule);
   }
   if (late.length > 0) {
-    // Overdue is a schedule whose tick waits for a free worker, or one whose tick is gone: then nothing would make the next one.
+    // Overdue is a schedule whose tick waits for a free worker, or one whose tick is gone: then nothing would make the
+    // next one.
     const jobs = await queue.getJobs(['waiting', 'active', 'delayed', 'prioritized']);
     const ticking = new Set(jobs.map((job) => job.repeatJobKey));
     missing.push(...late.filter(({ id }) => !ticking.has(id)));

@@ -26,7 +26,6 @@ export { QueueRefusedError, QueueUnavailableError } from './queue-backend.ts';
 type JobCounts = Readonly<Record<string, number>>;
 
 export interface QueueOverrides {
-  /** The prefix of all keys in Redis, in braces. */
   readonly prefix?: string;
   readonly maxConnections?: number;
   /** How long a command that cannot wait tries to reach the queue. */
@@ -81,7 +80,8 @@ export async function createQueues(options: CreateQueuesOptions): Promise<Queues
 }
 
 /**
- * One run per stream and lane: while one waits, another is not added; while one runs, a trigger by hand causes one more after it.
+ * One run per stream and lane: while one waits, another is not added; while one runs, a trigger by hand causes one more
+ * after it.
  * @throws QueueUnavailableError for a run that was asked for by hand; commands to a Redis that is away would wait
  */
 export async function enqueueRun(queues: Queues, job: RunJob): Promise<void> {
@@ -139,7 +139,7 @@ export class Queues {
     return this.#answer(this.#backend.ping());
   }
 
-  /** Resolves when both lanes can be used. A queue that was refused while it was set up stays refused, so it is replaced. @throws QueueUnavailableError */
+  /** Both lanes can be used. A queue that was refused while it was set up is replaced. @throws QueueUnavailableError */
   async prepare(): Promise<void> {
     await this.ping();
     for (const lane of ['fast', 'bulk'] satisfies Lane[]) {

@@ -13,8 +13,9 @@ export interface ReportRefresherOptions {
 }
 
 /**
- * Keeps schema `reporting` current, apart from the runs and never holding them up. What a run brought is worked in by a refresh that begins after its end;
- * asked for while one is under way, or too early, it follows later. A failure is logged and tried again.
+ * Keeps schema `reporting` current, apart from the runs and never holding them up. What a run brought is worked in by a
+ * refresh that begins after its end; asked for while one is under way, or too early, it follows later. A failure is
+ * logged and tried again.
  */
 export class ReportRefresher {
   readonly #options: ReportRefresherOptions;
@@ -26,7 +27,6 @@ export class ReportRefresher {
     this.#options = options;
   }
 
-  /** A run ended. Returns at once. */
   ask(): void {
     this.#isAsked = true;
     if (this.#stopping.signal.aborted) return;

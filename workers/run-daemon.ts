@@ -12,7 +12,6 @@ import { startDaemon } from './main.ts';
 import type { JobReport } from './sync-stream.ts';
 import { startWeb } from './web.ts';
 
-/** What a process does of all that there is to do; several processes may do the same. */
 export const ROLES = ['scheduler', 'worker', 'web'] as const;
 export type Role = (typeof ROLES)[number];
 
@@ -27,7 +26,8 @@ export interface RunDaemonOptions {
 }
 
 /**
- * Schedules, works and shows the status page, as `leadmirror start` does, until the signal fires; then ends what runs at its page. The app stays open.
+ * Schedules, works and shows the status page, as `leadmirror start` does, until the signal fires; then ends what runs
+ * at its page. The app stays open.
  * @throws ConfigError when the port cannot be had
  */
 export async function runDaemon(app: App, options: RunDaemonOptions): Promise<void> {

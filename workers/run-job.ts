@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { type Lane, laneOf, type Pass, type QueuedPass } from '../src/stream.ts';
 
-/** What is in a job, and what it is called. Processes of two versions read names and ids side by side during an upgrade. */
+/** Names and contents of jobs. Processes of two versions read them side by side during an upgrade. */
 export const QUEUE_NAMES: Readonly<Record<Lane, string>> = { fast: 'leadmirror-fast', bulk: 'leadmirror-bulk' };
 
 /** A run to do, and a tick of the schedule that asks for one. */

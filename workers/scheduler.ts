@@ -17,11 +17,12 @@ import { wantedSchedules } from './schedules.ts';
 import { findUnfinished, isDue } from './unfinished.ts';
 
 /**
- * Role scheduler. One process leads: it makes queue and database agree with its configuration, again and again, so that a queue that lost everything is
- * whole within a round. It runs no stream itself. Accounts that it does not know are scheduled by the processes that do.
+ * Role scheduler. One process leads: it makes queue and database agree with its configuration, again and again, so that
+ * a queue that lost everything is whole within a round. It runs no stream itself. Accounts that it does not know are
+ * scheduled by the processes that do.
  *
- * A schedule's job (a tick) only asks for the run: BullMQ makes the next tick when this one is taken, and a tick that carried the run itself, or its
- * deduplication, would either run beside a slow predecessor or break the chain.
+ * A schedule's job (a tick) only asks for the run: BullMQ makes the next tick when this one is taken, and a tick that
+ * carried the run itself, or its deduplication, would either run beside a slow predecessor or break the chain.
  */
 interface SchedulerParts {
   readonly app: App;
@@ -82,7 +83,6 @@ export class Scheduler {
     this.#wake.abort();
   }
 
-  /** Runs until stopped; never rejects. */
   async #run(): Promise<void> {
     while (!this.#signal.aborted) {
       const leadership = await this.#attempt('take the lead', () => this.#tryLead());
@@ -136,7 +136,7 @@ export class Scheduler {
     if (!this.#signal.aborted) logger.warn('this process lost the lead of the schedule; another one takes over');
   }
 
-  /** `isFirst`: compare every detail, and try at once what would otherwise wait after failures: the operator may just have repaired it. */
+  /** `isFirst`: compares every detail, and tries at once what failed: the operator may just have repaired it. */
   async #round(isFirst: boolean, term: AbortSignal): Promise<RoundReport> {
     const { app, queues, onRound } = this.#parts;
     const fresh = [...this.#fresh];
@@ -167,7 +167,7 @@ export class Scheduler {
     return report;
   }
 
-  /** `hopeful`: connections whose failed walks are tried again at once; null: all. `others`: those that another process takes care of. */
+  /** `hopeful`: connections whose failed walks are tried at once; null: all. `others`: those of another process. */
   async #enqueueUnfinished(
     hopeful: ReadonlySet<string> | null,
     term: AbortSignal,
@@ -181,7 +181,8 @@ export class Scheduler {
         isScheduled(walk.pass, app.scheduleOf(walk.connection, walk.stream)) &&
         (hopeful === null || hopeful.has(walk.connection) || isDue(walk)),
     );
-    // Thousands of first reads wait for hours. As long as the queue holds as many jobs as there is to do, it has not lost them.
+    // Thousands of first reads wait for hours. As long as the queue holds as many jobs as there is to do, it has not
+    // lost them.
     const isDelayed = due.length > MANY && hopeful !== null && (await countRuns(queues.lanes.bulk)) >= due.length;
     // What is new in the configuration was never in it.
     const asked = isDelayed ? due.filter(({ connection }) => hopeful?.has(connection)) : due;
@@ -222,7 +223,7 @@ export class Scheduler {
   }
 }
 
-/** Whether the round may ask for an unfinished walk. A first full read belongs to any stream that is read by schedule at all. */
+/** Whether the round may ask for an unfinished walk: the first full read of any stream that is read by schedule. */
 function isScheduled(pass: QueuedPass, schedule: StreamSchedule | undefined): boolean {
   if (schedule === undefined) return false;
   return schedule.reconcile !== null || (pass === 'backfill' && schedule.incremental !== null);

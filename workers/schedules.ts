@@ -4,7 +4,6 @@ import { type Lane, laneOf } from '../src/stream.ts';
 import { pausesOf, type Schedule } from '../src/sync/schedule.ts';
 import { type RunJob, scheduleId } from './run-job.ts';
 
-/** One schedule that has to exist: pure data, made from the configuration. */
 export interface WantedSchedule extends Schedule {
   readonly id: string;
   readonly lane: Lane;
@@ -38,13 +37,13 @@ export function wantedSchedules(
   );
 }
 
-/** A tenth of the shortest pause, so that the spread stays small beside it, and less than a minute, the only field that is ours to fill. */
+/** A tenth of the shortest pause, and less than a minute, the only field that is ours to fill. */
 export function jitterLimitSeconds(cron: string, nowMs: number): number {
   if (fieldsOf(cron).length === 6) return 0;
   return Math.min(60, Math.floor(pausesOf(cron, nowMs).shortestMs / 10_000));
 }
 
-/** Connections on one cron, from which on its ticks are spread over the whole pause: what is due in one minute would otherwise wait for most of it. */
+/** From so many connections on one cron its ticks are spread over the whole pause, instead of being due at once. */
 const CROWD = 100;
 
 function crowdsOf(
@@ -62,7 +61,7 @@ function crowdsOf(
   return crowds;
 }
 
-/** Every n minutes is every n minutes, whichever it begins with. Null for a cron that names its minutes: those are meant. */
+/** Every n minutes is that whichever it begins with. Null for a cron that names its minutes: those are meant. */
 function overWholePause(cron: string, number: number): string | null {
   const [minute = '', ...rest] = fieldsOf(cron);
   const step = Number(/^\*\/(\d+)$/.exec(minute)?.[1] ?? 0);

@@ -103,7 +103,6 @@ async function processRun(parts: ProcessorParts, job: RunJob): Promise<RunResult
 const isComplete = ({ outcome, error }: RunResult): boolean =>
   outcome === 'succeeded' || (outcome === 'partial' && error?.code === 'quarantined');
 
-/** The one wrapper around all runs: logs how each went. */
 async function observe(parts: ProcessorParts, job: QueuedRun, payload: RunJob, token: string | undefined) {
   const { logger, app } = parts;
   const { connection, stream, pass, trigger } = payload;
@@ -122,7 +121,8 @@ async function observe(parts: ProcessorParts, job: QueuedRun, payload: RunJob, t
       logger.error({ ...facts, err: error }, 'unexpected error: please report it');
       throw new UnrecoverableError('an error that leadmirror did not foresee; its log has it');
     }
-    // While the database is away a job is not given up, however long that takes. Other failures of it are tried again by the queue for a while.
+    // While the database is away a job is not given up, however long that takes. Other failures of it are tried again
+    // by the queue for a while.
     const isAway = passesByWaiting(error);
     const next = isAway ? `tried again every ${KEPT_FOR_MS / 1000} s` : 'tried again';
     logger.warn({ ...facts, code: error.code }, `${error.message}; the run is ${next}`);

@@ -16,7 +16,7 @@ export interface UnfinishedPass {
   readonly endedAgoMs: number | null;
 }
 
-/** First full reads that are not complete, and reconciles that stopped half way; not those that are running or whose stream is paused. */
+/** First full reads that are not complete and reconciles that stopped half way, unless they are running or paused. */
 export async function findUnfinished(prisma: PrismaClient): Promise<UnfinishedPass[]> {
   return prisma.$queryRaw<UnfinishedPass[]>`
     select s.connection_id as connection, s.stream, p.pass, f.failures::int, last.error_code as "lastCode",
@@ -53,7 +53,7 @@ export function isDue({ failures, lastCode, endedAgoMs }: UnfinishedPass): boole
   return endedAgoMs >= Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(10, failures - 1));
 }
 
-/** What a resumed stream has to do: what changed meanwhile, and a full sync that is not finished; before the first full sync, only that. */
+/** What a resumed stream has to do: an unfinished full sync, and behind the first one, what changed meanwhile. */
 export async function findDue(prisma: PrismaClient, key: StreamKey): Promise<QueuedPass[]> {
   const unfinished = await findUnfinished(prisma);
   const own = unfinished.filter(({ connection, stream }) => connection === key.connectionId && stream === key.stream);

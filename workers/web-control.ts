@@ -24,7 +24,7 @@ import { findDue } from './unfinished.ts';
 /** No run of it begins while it is paused, also none that is asked for by hand. */
 export class StreamPausedError extends errorOf('stream_paused') {}
 
-/** What the buttons of the status page do: the same as the commands of that name. Each answers within seconds, also while the queue is away. */
+/** What the buttons of the status page do, as the commands of that name. Each answers in seconds, with no queue too. */
 export function createWebControl(app: App, queues: Queues) {
   const { prisma } = app.database;
   const stopping = new AbortController();

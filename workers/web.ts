@@ -8,7 +8,7 @@ import type { Daemon } from './main.ts';
 import { createNextRuns } from './next-runs.ts';
 import { createWebControl } from './web-control.ts';
 
-/** The web role: the status page and what is beside it, for this app and the queues of this daemon. @throws ConfigError when the port cannot be had */
+/** The status page and what is beside it. @throws ConfigError when the port cannot be had */
 export async function startWeb(app: App, daemon: Daemon, more: Pick<OpsParts, 'plugins' | 'accounts'> = {}) {
   const { host, port, token, readToken, trustedProxies } = app.config.ops;
   const { queues } = daemon;

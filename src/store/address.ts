@@ -11,7 +11,7 @@ export function addressOf(url: string): string {
   }
 }
 
-/** The allowed parameters behind the "?": others are for other programs, and some would change how the driver reads answers. */
+/** The allowed parameters behind the "?": some others would change how the driver reads answers. */
 const PASSED_ON: ReadonlySet<string> = new Set([
   ...['user', 'password', 'host', 'port', 'options', 'application_name', 'fallback_application_name'],
   ...['statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout'],

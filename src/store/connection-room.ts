@@ -2,15 +2,14 @@ import { counted } from '../counted.ts';
 import type { DatabaseSession } from './session.ts';
 
 /**
- * How many connections a process may open. Small databases allow few: a role with 20, a shared server with 25. What is there is divided once, at the start; a
- * process that then finds none left waits as for any database that is away.
+ * How many connections a process may open. Small databases allow few: a role with 20, a shared server with 25. What is
+ * there is divided once, at the start; a process that then finds none left waits as for any database that is away.
  */
 
 /** The tightest limit of this role. */
 export interface ConnectionRoom {
   readonly limitOf: 'role' | 'database' | 'server';
   readonly limit: number;
-  /** Taken by other sessions when this was read. */
   readonly used: number;
 }
 
@@ -48,7 +47,6 @@ export async function readConnectionRoom(session: DatabaseSession): Promise<Conn
   return rows[0] ?? null;
 }
 
-/** What is wrong with the limit of this process, and what to do; null when it can work. */
 export function lackOfRoom(room: ConnectionRoom | null, wanted: ConnectionShares): string | null {
   const least = connectionsOf(leastOf(wanted));
   if (room === null || room.limit >= least) return null;

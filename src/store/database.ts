@@ -16,7 +16,6 @@ export interface Database {
 export interface DatabaseOptions {
   readonly url: string;
   readonly logger: Logger;
-  /** Upper bound of connections that this process opens through Prisma. */
   readonly maxConnections?: number;
   readonly tracer?: Tracer;
 }
@@ -31,7 +30,8 @@ export function createDatabase(options: DatabaseOptions): Database {
   };
   const config = { ...poolConfig(url, maxConnections), onConnect } as pg.PoolConfig;
   const adapter = createDriverAdapter({ tracer: options.tracer, state }, config, {
-    // An idle connection that the server closed is replaced by the next query; without a listener it would end the process.
+    // An idle connection that the server closed is replaced by the next query; without a listener it would end the
+    // process.
     onPoolError: (error) => logger.debug({ err: error.message }, 'idle database connection closed'),
     onConnectionError: (error) => logger.debug({ err: error.message }, 'database connection closed'),
   });

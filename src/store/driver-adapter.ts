@@ -19,7 +19,7 @@ interface AdapterParts {
   readonly state: { readonly isPooled: boolean; readonly hasOddDefaults: boolean };
 }
 
-/** Prisma's adapter for node-postgres, with large values bound by reference and, where traces are wanted, with spans. */
+/** Prisma's adapter for node-postgres, with large values bound by reference and, for traces, with spans. */
 export function createDriverAdapter(
   { tracer, state }: AdapterParts,
   ...options: ConstructorParameters<typeof PrismaPg>
@@ -88,12 +88,12 @@ const bound = new Map<string, object>();
 let last = 0;
 
 /**
- * Runs `work` with a reference that stands for the value, in the binary form of its type, as a parameter of what returns
- * rows (of nothing else), and releases the value afterwards.
+ * Runs `work` with a reference that stands for the value, in the binary form of its type, as a parameter of what
+ * returns rows (of nothing else), and releases the value afterwards.
  *
- * Prisma writes the parameters of a raw query as JSON, reads them back, and passes them to its debug log, which keeps the
- * last hundred statements (7.10). By reference, a page costs a tenth less CPU and the process 90 MB less (60,000 leads of
- * 600 bytes: 3.3 s and 275 MB without); with pages of 5 MB the log alone would hold 500 MB.
+ * Prisma writes the parameters of a raw query as JSON, reads them back, and passes them to its debug log, which keeps
+ * the last hundred statements (7.10). By reference, a page costs a tenth less CPU and the process 90 MB less (60,000
+ * leads of 600 bytes: 3.3 s and 275 MB without); with pages of 5 MB the log alone would hold 500 MB.
  */
 export async function bindBytes<T>(bytes: Buffer | null, work: (reference: string) => Promise<T>): Promise<T> {
   last += 1;
@@ -143,8 +143,8 @@ const WRITES = /\b(insert\s+into|update|delete\s+from)\s+("?[a-z_]+"?\."?[a-z_]+
 const READS = /\bfrom\s+("?[a-z_]+"?\."?[a-z_]+"?)/i;
 
 /**
- * What a statement does and to which table: `insert tiledesk.leads`. A statement that reads in order to write is a write,
- * and one that writes rows and the mirror's own books with them is about the rows.
+ * What a statement does and to which table: `insert tiledesk.leads`. A statement that reads in order to write is a
+ * write, and one that writes rows and the mirror's own books with them is about the rows.
  */
 export function summarize(sql: string): { readonly operation: string; readonly target: string | null } {
   const writes = [...sql.matchAll(WRITES)].map(([, verb = '', table = '']) => ({

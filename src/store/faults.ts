@@ -24,7 +24,8 @@ const UNKNOWN_TENANT =
   'the pooler knows no such project or user; it may be paused, or the user or host in DATABASE_URL is wrong (Supabase: user postgres.<project>)';
 
 /**
- * Poolers and hosting services put very different refusals under one SQLSTATE (PgBouncer: 08P01, Supavisor and Neon: XX000), and Postgres puts several under
+ * Poolers and hosting services put very different refusals under one SQLSTATE (PgBouncer: 08P01, Supavisor and Neon:
+ * XX000), and Postgres puts several under
  * 28000. So only for these classes the server's message selects our message; it is never shown.
  */
 const BY_MESSAGE: Meanings = [
@@ -71,8 +72,9 @@ const withoutNames = (text: string): string => text.replace(/"[^"]*"/g, '""');
 const NEEDS_MESSAGE = /^(08|28000|55|58|XX)/;
 
 /**
- * Every SQLSTATE has a meaning here, so that no error of a database or of a pooler before it is called a bug. What passes by itself is `database_unavailable`
- * or `database_disk_full`. `database_mismatch` is about one statement: the others may well succeed.
+ * Every SQLSTATE has a meaning here, so that no error of a database or of a pooler before it is called a bug. What
+ * passes by itself is `database_unavailable` or `database_disk_full`. `database_mismatch` is about one statement: the
+ * others may well succeed.
  */
 const BY_SQLSTATE: Meanings = [
   [/^53100/, 'database_disk_full', 'its disk is full; free space there, nothing was lost'],
@@ -132,7 +134,7 @@ const PRISMA_CONNECTION_CODE = /^(P1001|P1002|P1008|P1017|P2024|P2028)$/;
 /** Prisma's codes that stand for one SQLSTATE where it gives none. */
 const PRISMA_SQLSTATES: Readonly<Record<string, string>> = { P1000: '28P01', P1003: '3D000', P2034: '40001' };
 
-/** Messages of node-postgres without a code: of a connection that ends under a query, of one that ended between two, of a full pool. */
+/** Messages of node-postgres without a code: of a connection that ended, under a query or not, of a full pool. */
 const CODELESS_LOSS =
   /^(Connection terminated|Client has encountered a connection error|Client was closed|timeout (exceeded|expired)|Query read timeout|Cannot use a pool after)/;
 
@@ -157,14 +159,15 @@ export function passesByWaiting(error: unknown): boolean {
   return code === 'database_unavailable' || code === 'database_disk_full';
 }
 
-/** Whether the same transaction is worth another try in a moment: what passes, less a full disk, which no moment empties. */
+/** Whether the same transaction is worth another try in a moment: what passes, less a full disk. */
 export function isRetryableDatabaseError(error: unknown): boolean {
   return describeDatabaseFault(error)?.code === 'database_unavailable';
 }
 
 /**
- * The database refuses what a statement carries, whatever state it is in: a data exception, a broken constraint, a limit of the program (an index entry too
- * large, nested too deeply), a foreign trigger. Writing the same again is useless; writing the rest of the page is not.
+ * The database refuses what a statement carries, whatever state it is in: a data exception, a broken constraint, a
+ * limit of the program (an index entry too large, nested too deeply), a foreign trigger. Writing the same again is
+ * useless; writing the rest of the page is not.
  */
 export function isRefusedContent(error: unknown): boolean {
   const { codes } = factsOf(error);
@@ -206,7 +209,7 @@ function firstOf(meanings: Meanings, texts: readonly string[], sqlState = ''): D
   return found === undefined ? null : { code: found[1], message: found[2].replace('$1', sqlState) };
 }
 
-/** Five digits or capitals. Prisma's own codes (`P2010`) look alike; Postgres' begin with P0, which Prisma's never do; names of system errors have no digit. */
+/** Five digits or capitals, at least one digit. Prisma's own codes (`P2010`) look alike; theirs never begin with P0. */
 const SQLSTATE = /^(?!P[1-9]\d{3}$)(?=.*\d)[0-9A-Z]{5}$/;
 
 function isConnectionLoss(codes: readonly string[]): boolean {

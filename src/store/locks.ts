@@ -1,6 +1,6 @@
 /**
- * Keys of the advisory locks that leadmirror takes, all in one file so that no two are the same. Any fixed numbers; taken by no other program as far as
- * we know.
+ * Keys of the advisory locks that leadmirror takes, all in one file so that no two are the same. Any fixed numbers;
+ * taken by no other program as far as we know.
  */
 export const LOCKS = {
   migrate: 7_233_071_926n,

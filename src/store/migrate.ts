@@ -8,16 +8,18 @@ import { LOCKS } from './locks.ts';
 import { assertEncoding, underLock, withSession } from './session.ts';
 
 /**
- * Migrations, applied in our own process: Prisma's command would download a schema engine from outside the npm registry. They are its files, and the ordinary
- * `_prisma_migrations` table is kept, so Prisma's own tools agree with the result.
+ * Migrations, applied in our own process: Prisma's command would download a schema engine from outside the npm
+ * registry. They are its files, and the ordinary `_prisma_migrations` table is kept, so Prisma's own tools agree with
+ * the result.
  *
- * Any number of processes may start at once: each migration is a transaction under an advisory lock, its entry in `_prisma_migrations` included. One that was
- * cut off has left nothing behind and is simply run again.
+ * Any number of processes may start at once: each migration is a transaction under an advisory lock, its entry in
+ * `_prisma_migrations` included. One that was cut off has left nothing behind and is simply run again.
  */
 
 /**
- * Before the first version its migrations were many; what they made together is what `init` makes. A database of a preview is known by the first of them; by
- * the last one that all of them were applied. Those of the first preview need `script` before they can have what came later.
+ * Before the first version its migrations were many; what they made together is what `init` makes. A database of a
+ * preview is known by the first of them; by the last one that all of them were applied. Those of the first preview need
+ * `script` before they can have what came later.
  */
 const PREVIEWS = [
   { first: '20261121000000_first_light', last: '20261128000000_reason_codes', script: 'from-preview.sql' },
@@ -59,7 +61,6 @@ export async function readMigrations(): Promise<Migration[]> {
   );
 }
 
-/** What is applied and what is not; changes nothing. */
 export async function migrationStatus(options: MigrateOptions) {
   const migrations = options.migrations ?? (await readMigrations());
   return withSession(options.url, async (client) => {
@@ -71,8 +72,9 @@ export async function migrationStatus(options: MigrateOptions) {
 /**
  * Brings the database to this program's version; returns the names of the migrations applied now.
  *
- * @throws DatabaseError `database_foreign` when a schema of ours exists but is not ours, `database_newer` when a newer leadmirror was here, `database_preview`
- * when a preview made it, `database_unavailable` or `database_refused` when it cannot be reached or the role may not create schemas
+ * @throws DatabaseError `database_foreign` when a schema of ours exists but is not ours, `database_newer` when a newer
+ * leadmirror was here, `database_preview` when a preview made it, `database_unavailable` or `database_refused` when it
+ * cannot be reached or the role may not create schemas
  */
 export async function migrate(options: MigrateOptions): Promise<readonly string[]> {
   const migrations = options.migrations ?? (await readMigrations());
@@ -121,7 +123,7 @@ export async function adoptPreview({ url, migrations }: MigrateOptions): Promise
   );
 }
 
-/** Runs the statements and enters the migration as Prisma's own command does. An entry without an end is left over from an attempt that changed nothing. */
+/** Enters the migration as Prisma's own command does. An entry without an end is of an attempt that changed nothing. */
 async function apply(client: pg.Client, { name, script }: Migration, statements: string): Promise<void> {
   const checksum = createHash('sha256').update(script).digest('hex');
   await client.query(`

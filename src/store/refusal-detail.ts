@@ -45,8 +45,8 @@ interface Trial {
 const MOST_TRIALS = 60;
 
 /**
- * Tries a refused row once more and returns what the server names: SQLSTATE, table, column and constraint, never a value. Where it names no column, that of
- * the constraint or index, or the one without which the row is taken.
+ * Tries a refused row once more and returns what the server names: SQLSTATE, table, column and constraint, never a
+ * value. Where it names no column, that of the constraint or index, or the one without which the row is taken.
  */
 export async function describeRefusal(prisma: PrismaClient, trial: Trial): Promise<QuarantineDetail | null> {
   const { table, row, attempt } = trial;

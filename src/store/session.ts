@@ -8,9 +8,9 @@ import { noteRefusal } from './refusal-detail.ts';
 import { type TlsSettings, Wire } from './wire.ts';
 
 /**
- * The one way to open a session of the mirror's database, for every pool and client. A session has the settings that our
- * statements and the reading of their answers rely on, whatever the role, the database or the address set; `options` of
- * the address are kept beside them.
+ * The one way to open a session of the mirror's database, for every pool and client. A session has the settings that
+ * our statements and the reading of their answers rely on, whatever the role, the database or the address set;
+ * `options` of the address are kept beside them.
  */
 
 interface SessionOptions {
@@ -56,7 +56,8 @@ const LIMITS = {
   lock_timeout: '0',
   idle_session_timeout: '0',
   transaction_timeout: '0',
-  // A process that is stopped in the middle of a page keeps its row locks; without the limit its successor would wait for ever.
+  // A process that is stopped in the middle of a page keeps its row locks; without the limit its successor would wait
+  // for ever.
   idle_in_transaction_session_timeout: '10s',
 };
 
@@ -66,8 +67,8 @@ const IDLE_LIMIT = 'idle_in_transaction_session_timeout';
 const quote = (text: string): string => `'${text.replaceAll("'", "''")}'`;
 
 /**
- * One statement; a setting that this version of the server does not know is passed over. `where` selects whether those are
- * set that poolers do not carry. Answers with what was in force before.
+ * One statement; a setting that this version of the server does not know is passed over. `where` selects whether those
+ * are set that poolers do not carry. Answers with what was in force before.
  */
 function settingStatement(settings: Readonly<Record<string, string>>, isLocal: boolean, where = 'true'): string {
   const values = Object.entries(settings).map(
@@ -87,13 +88,14 @@ type SettingRow = { pid: number; encoding: string; name: string; is_reported: bo
 
 const PROBE_MS = 3_000;
 
-/** A client whose settings are made before its first use, and that does not wait for a server that stopped answering. */
+/** A client with its settings made before its first use, that does not wait for a server that stopped answering. */
 export class DatabaseSession extends pg.Client {
   readonly #config: SessionConfig;
   readonly #wire: Wire;
   /**
-   * Whether it leads to the server itself. Behind a pooler the next transaction may get another connection of the server,
-   * so nothing that belongs to a session can be relied upon. A pooler sends its clients a process number of its own.
+   * Whether it leads to the server itself. Behind a pooler the next transaction may get another connection of the
+   * server, so nothing that belongs to a session can be relied upon. A pooler sends its clients a process number of its
+   * own.
    */
   isDirect = false;
   /** Of the database. */
@@ -155,7 +157,7 @@ export class DatabaseSession extends pg.Client {
     return (this as { processID?: number | null }).processID ?? 0;
   }
 
-  /** Whether the server still has a statement of this session, as another one sees it; behind a pooler: answers at all. */
+  /** Whether the server still has a statement of this session, as another sees it; behind a pooler: answers at all. */
   async #isAtWork(): Promise<boolean> {
     const other = new DatabaseSession({ ...this.#config, connectTimeoutMs: PROBE_MS, query_timeout: PROBE_MS });
     other.on('error', () => {});
@@ -196,7 +198,6 @@ export async function openSession(url: string, options: SessionOptions = {}): Pr
   }
 }
 
-/** Runs `work` with a connection of its own. @throws DatabaseError, or what else `work` throws */
 export async function withSession<T>(
   url: string,
   work: (client: DatabaseSession) => Promise<T>,
@@ -225,8 +226,8 @@ export async function underLock<T>(client: pg.Client, lock: bigint, work: () => 
 }
 
 /**
- * Connects once. Returns how many connections there may be. @throws DatabaseError `database_unavailable` when waiting may
- * help, `database_refused` when the address or the role is wrong, `database_unsupported`
+ * Connects once. Returns how many connections there may be. @throws DatabaseError `database_unavailable` when waiting
+ * may help, `database_refused` when the address or the role is wrong, `database_unsupported`
  */
 export async function assertReachable(url: string): Promise<ConnectionRoom | null> {
   const look = async (session: DatabaseSession) => {
@@ -245,7 +246,6 @@ export function assertEncoding({ encoding }: DatabaseSession): void {
   );
 }
 
-/** Creates a database on the server of `url`. @throws DatabaseError */
 export async function makeDatabase(url: string, name: string): Promise<void> {
   await withSession(url, (client) => client.query(`create database ${pg.escapeIdentifier(name)}`));
 }

@@ -4,8 +4,9 @@ import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'n
 import { explainTls, NO_DIRECT, NO_POSTGRES, NO_TLS, readPem, WireError } from './wire-errors.ts';
 
 /**
- * The way to a Postgres server, as a stream for node-postgres: encrypted or not by `sslmode`, with the meanings of libpq. The driver knows neither
- * `allow` nor the step back of `prefer`, and cannot open a second connection under a client that has begun.
+ * The way to a Postgres server, as a stream for node-postgres: encrypted or not by `sslmode`, with the meanings of
+ * libpq. The driver knows neither `allow` nor the step back of `prefer`, and cannot open a second connection under a
+ * client that has begun.
  */
 export const SSL_MODES = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'] as const;
 export type SslMode = (typeof SSL_MODES)[number];

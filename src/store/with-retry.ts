@@ -16,7 +16,8 @@ const FIRST_WAIT_MS = 100;
 const LONGEST_WAIT_MS = 5_000;
 
 /**
- * Does a transaction again after a deadlock, a serialization failure or a lost connection: at most eight times, 100 ms to 5 s apart.
+ * Does a transaction again after a deadlock, a serialization failure or a lost connection: at most eight times, 100 ms
+ * to 5 s apart.
  * @throws the last error, or an AbortError when the signal fired during a wait
  */
 export function withRetry<T>({ clock, logger, stream, signal }: RetryOptions, work: () => Promise<T>): Promise<T> {

@@ -98,7 +98,7 @@ function rowsBetween(borders: readonly Border[], from: number, to: number): numb
   return (borders[to]?.rows ?? 0) - (borders[from]?.rows ?? 0);
 }
 
-/** Rows that the upstream counts and the mirror cannot hold belong to what is expected. `at`: when they were created. */
+/** Rows that the upstream counts and the mirror cannot hold are expected, too. `at`: when they were created. */
 export function withExtras(borders: readonly Border[], extras: readonly { at: number; rows: number }[]): Border[] {
   const upTo = (at: number) => extras.reduce((sum, extra) => (extra.at <= at ? sum + extra.rows : sum), 0);
   return borders.map(({ at, rows }) => ({ at, rows: rows + upTo(at) }));

@@ -158,7 +158,7 @@ class CountCheck {
     return null;
   }
 
-  /** By how many rows the rest differs: those without a date need a full sync, the newest are only certain when nothing moves. */
+  /** By how many rows the rest differs: those without a date need a full sync, the newest count when nothing moves. */
   async #readNewer(
     list: CountedList,
     at: { readonly dateless: number; readonly difference: number },

@@ -30,7 +30,6 @@ export interface Extra {
 /** A window of so many pages' rows is read by two requests, overlap included. */
 const PAGES_EACH = 1.8;
 
-/** Asks the upstream for counts, and what the mirror makes of them. */
 export class Counts {
   readonly #run: Run;
   readonly #offsets: readonly CountOffset[];
@@ -44,7 +43,6 @@ export class Counts {
     this.#leftOut = leftOut;
   }
 
-  /** How many counts were asked for. */
   get asked(): number {
     return this.#asked;
   }
@@ -108,7 +106,7 @@ export class Counts {
     return times.length === 0 ? null : Math.min(...times.map((iso) => Date.parse(iso)));
   }
 
-  /** What the upstream counts and the mirror has no row of: quarantined records, erased persons, and what it never lists. */
+  /** What the upstream counts and the mirror has no row of: quarantined, of erased persons, and never listed. */
   async #readExtras(list: CountedList): Promise<Extra[]> {
     const { parts, lease, job } = this.#run;
     const filter = { connectionId: lease.connectionId, streams: [lease.stream] };

@@ -8,7 +8,7 @@ import type { Run } from './run-pass.ts';
 
 export type Exists = NonNullable<Deletions['exists']>;
 
-/** The rows that a full sync, or the windows that a count check read, did not show, and that no run wrote since it began. */
+/** The rows that a full sync, or the windows that a count check read, did not show, and that no run wrote since. */
 export const suspectsOf = ({ lease, job, scope }: Run): SuspectQuery => ({
   key: lease,
   table: job.stream.table,

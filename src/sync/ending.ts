@@ -15,7 +15,6 @@ import { clearCapabilities } from '../store/engine/streams.ts';
 import { databaseError } from '../store/faults.ts';
 import type { Run } from './run-pass.ts';
 
-/** How a run ends. */
 export interface Ending extends RunEnd {
   /** How long to wait, when `postponed`. */
   readonly retryInMs: number | null;

@@ -67,7 +67,6 @@ function describeId({ fields }: Stream, record: unknown): QuarantineDetail {
   return { field, found: value === undefined ? 'absent' : jsonTypeOf(value) };
 }
 
-/** A page as it is written. */
 export interface PreparedPage {
   readonly page: PageWrite;
   readonly drift: readonly Drift[];

@@ -65,7 +65,6 @@ export async function seedWatermarks(run: Run, lists: readonly List[]): Promise<
   await seedIncremental(prisma, run.lease, { watermark, walkedAt });
 }
 
-/** Whether the ids that a walk was shown are kept. */
 export const remembers = (lists: readonly List[]): boolean => lists.some(({ walk }) => walk.memory === 'walk');
 
 /** Returns where to go on; null: the beginning. The number of kept ids must match the cursor (a restored backup). */

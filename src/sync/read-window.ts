@@ -9,8 +9,8 @@ import { walkPages } from './walk-pages.ts';
 export type WindowedList = CountedList & Required<Pick<CountedList, 'walkWindow'>>;
 
 /**
- * `unlisted`: how many rows the list counts in it beyond those that it shows. `leftOut`: when those were created that it
- * shows and that have no row here, because their person was erased.
+ * `unlisted`: how many rows the list counts in it beyond those that it shows. `leftOut`: when those were created that
+ * it shows and that have no row here, because their person was erased.
  */
 export async function readWindow(
   run: Run,

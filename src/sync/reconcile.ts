@@ -77,7 +77,6 @@ export async function judgeSuspects(run: Run, deletions: Deletions, walks: 1 | 2
 /** Few, because each is a request: what was answered is not asked again after a stop. */
 const BATCH = 25;
 
-/** Asks for every suspect: those that are gone are marked, those that are there after all stay. */
 async function settleById(run: Run, exists: Exists): Promise<Judgement> {
   if (!(await canBeAsked(run, exists))) return 'walk again';
   let isSettled = true;

@@ -13,7 +13,6 @@ interface ReprojectJob {
 }
 
 interface ReprojectCounts {
-  /** Rows in the table when it began. */
   readonly rows: number;
   readonly read: number;
   /** Rows whose typed columns differed. */

@@ -29,8 +29,8 @@ export interface RetryReport {
 const BATCH = 20;
 
 /**
- * Maps and writes every open record of a stream again from its text, without a request. What only a request returns (see
- * `ListPage.known`) is not in the text; the next full sync adds it.
+ * Maps and writes every open record of a stream again from its text, without a request. What only a request returns
+ * (see `ListPage.known`) is not in the text; the next full sync adds it.
  */
 export async function retryQuarantine(
   parts: RetryParts,

@@ -29,16 +29,13 @@ import type { Watermarks } from './watermark.ts';
  */
 export interface PassParts {
   readonly prisma: PrismaClient;
-  /** `host:port/name`, for messages. */
   readonly databaseAddress: string;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly lookbackMs: number;
   /** Share of a table, 0 to 1, that may vanish within a day before a person has to agree. */
   readonly deletionLimit: number;
-  /** What was erased stays erased. */
   readonly privacy: PrivacyGuard;
-  /** Set where traces are wanted. */
   readonly tracer?: Tracer;
   /** Called with every page that was written, and how long its transaction took, failed tries included. */
   readonly onPageWritten?: (page: { readonly stream: string; readonly durationMs: number }) => void;
@@ -64,7 +61,6 @@ export interface PassJob {
 
 /** After a slice of work a run yields, at the end of a page, to those that wait. */
 export interface Fairness {
-  /** How long a run works before it asks. */
   readonly sliceMs: number;
   /** Whether others wait for this run's turn. Asked at the end of a slice only; never throws. */
   readonly isWaitedFor: () => Promise<boolean>;

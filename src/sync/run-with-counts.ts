@@ -16,9 +16,10 @@ const NEEDS_FULL_SYNC: readonly string[] = ['counts_differ', 'counts_unusable'];
 const NEEDS_IT_AT_NIGHT: readonly string[] = [...NEEDS_FULL_SYNC, 'counts_moving', 'deletion_brake'];
 
 /**
- * One pass, with what a count check spares or asks for. A scheduled full sync begins with the counts and ends there when
- * they agree. A count check that finds what it cannot settle is followed by a full sync: always when a person asked for
- * it, by schedule only when that costs less than a tenth of the budget; else the next scheduled full sync does it.
+ * One pass, with what a count check spares or asks for. A scheduled full sync begins with the counts and ends there
+ * when they agree. A count check that finds what it cannot settle is followed by a full sync: always when a person
+ * asked for it, by schedule only when that costs less than a tenth of the budget; else the next scheduled full sync
+ * does it.
  */
 export async function runWithCounts(parts: CountParts, job: PassJob): Promise<RunResult> {
   const { connection, stream, pass, isScheduled = false } = job;

@@ -142,7 +142,6 @@ export class Verifier {
     return asOf === null ? 0 : asOf.getTime() - Math.max(lookbackMs, MARGIN_MS);
   }
 
-  /** Alive in the mirror, and shown by no list. */
   async #readExtras(): Promise<readonly MirroredRow[]> {
     const found: MirroredRow[] = [];
     for await (const rows of readAllSuspects(this.#run, 1000)) found.push(...rows);
@@ -229,7 +228,6 @@ export class Verifier {
   }
 }
 
-/** Most names in one finding. */
 const NAMED = 20;
 
 /** A column that has the name of a field is not named twice. */
@@ -246,7 +244,6 @@ const SEEN = '@seen';
 /** Covers upstreams whose clock, or whose lists, lag behind ours. */
 const MARGIN_MS = 10 * 60_000;
 
-/** Returns when a row last changed, ms; null when it has no such time. */
 function latestTime(row: Row | undefined): number | null {
   const times = [row?.updated_at, row?.created_at].flatMap((at) => (typeof at === 'string' ? [Date.parse(at)] : []));
   return times.length === 0 ? null : Math.max(...times);

@@ -10,7 +10,6 @@ import type { Run } from './run-pass.ts';
 import { idsOn, type WalkedPage, walkPages } from './walk-pages.ts';
 import { advanceWatermark } from './watermark.ts';
 
-/** Where a list's walk begins without a cursor. */
 export const beginningOf = ({ id, walk }: List): PassCursor => ({ listId: id, kind: walk.kind, walk: walk.start() });
 
 /**

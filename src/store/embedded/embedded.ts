@@ -9,17 +9,16 @@ import { SharedServer } from './shared-server.ts';
 
 /**
  * The built-in Postgres, for a leadmirror without DATABASE_URL: a real server on loopback, its files under
- * LEADMIRROR_HOME, shared by all leadmirror processes of that home. It has no parent process; the first process starts it,
- * the last one stops it, and one that was left behind by a crash is simply joined by the next.
+ * LEADMIRROR_HOME, shared by all leadmirror processes of that home. It has no parent process; the first process starts
+ * it, the last one stops it, and one that was left behind by a crash is simply joined by the next.
  *
  * There is no lock file of our own. What could go wrong at the same time is arbitrated by what exists anyway: the
- * creation of the data by an atomic rename, the start by Postgres' lock file, the end by a lock in the database.
- * All processes must be able to see each other: one home is for one machine, or one container.
+ * creation of the data by an atomic rename, the start by Postgres' lock file, the end by a lock in the database. All
+ * processes must be able to see each other: one home is for one machine, or one container.
  */
 export type EmbeddedPostgres = Pick<SharedServer, 'url' | 'psql' | 'joined' | 'close'>;
 
 export interface EmbeddedPostgresOptions {
-  /** LEADMIRROR_HOME. Created when it does not exist. */
   readonly home: string;
   readonly logger: Logger;
   readonly signal?: AbortSignal;
@@ -34,8 +33,8 @@ export interface EmbeddedPostgresOptions {
 const START_TIMEOUT_MS = 120_000;
 
 /**
- * Starts or joins the built-in Postgres. Throws ConfigError (DATABASE_URL) where it cannot exist, DatabaseError where it
- * does not work.
+ * Starts or joins the built-in Postgres. Throws ConfigError (DATABASE_URL) where it cannot exist, DatabaseError where
+ * it does not work.
  */
 export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
   const { home, logger, timeoutMs = START_TIMEOUT_MS } = options;
@@ -70,7 +69,6 @@ async function prepare(options: EmbeddedPostgresOptions, signal: AbortSignal): P
   return parts;
 }
 
-/** Returns a message for an error of the file system. */
 function explainFileFailure(error: unknown, home: string): unknown {
   const { code, path } = error as NodeJS.ErrnoException;
   if (code === undefined || path === undefined) return error;

@@ -13,7 +13,6 @@ import { choosePort, HOST, type Launch, launchServer, type ServerParts } from '.
 export interface Joined {
   readonly presence: Presence;
   readonly port: number;
-  /** Whether this call started the server. */
   readonly started: boolean;
 }
 
@@ -123,7 +122,6 @@ async function openPresence(address: Address, signal: AbortSignal) {
     throw error;
   }
   return {
-    /** Settles when the session is over, for whatever reason. */
     ended,
     /** True when no other process is here. None can join then until this session is closed or the server is down. */
     async leave(signal: AbortSignal): Promise<boolean> {

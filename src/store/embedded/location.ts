@@ -10,8 +10,8 @@ import { privateFolder } from './private-files.ts';
  *     <base>/postgres/pgpass         the password, in libpq's password file format, mode 0600
  *     <base>/postgres/server.log     the server's log
  *
- * The base is LEADMIRROR_HOME. All of it belongs to the user who runs leadmirror; only the data directory belongs to the
- * server's account. So root never writes where that account may put a link, and reads there nothing but its files.
+ * The base is LEADMIRROR_HOME. All of it belongs to the user who runs leadmirror; only the data directory belongs to
+ * the server's account. So root never writes where that account may put a link, and reads there nothing but its files.
  */
 export type DataLocation = ReturnType<typeof locationIn>;
 

@@ -53,8 +53,9 @@ export async function findPostmaster(dataDirectory: string): Promise<Postmaster>
 const RENAME_AND_CHECK = 'mv "$1" "$2" && { [ "$(cat "$2")" = "$3" ] || ln "$2" "$1"; rm -f "$2"; }';
 
 /**
- * Removes a stale lock file, which only Linux detects, as the owner of the data. Between the finding and now another process may have done so and started a
- * server, whose lock file must stay; so the file is first renamed and looked at again.
+ * Removes a stale lock file, which only Linux detects, as the owner of the data. Between the finding and now another
+ * process may have done so and started a server, whose lock file must stay; so the file is first renamed and looked at
+ * again.
  */
 export async function removeStaleLockFile(
   dataDirectory: string,
@@ -80,7 +81,7 @@ function doesExist(pid: number): boolean {
   }
 }
 
-/** A server sits in its data directory, which distinguishes it from every other program, other Postgres servers included. */
+/** A server sits in its data directory, which distinguishes it from every other program and server. */
 async function servesOnLinux(pid: number, dataDirectory: string): Promise<boolean> {
   const proc = `/proc/${pid}`;
   const status = await readFile(`${proc}/stat`, 'utf8').catch(() => null);

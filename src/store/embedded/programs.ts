@@ -61,8 +61,8 @@ function programsIn(nativeDirectory: string) {
 }
 
 /**
- * Adds what the package's install script would: symbolic links, which a package cannot carry and without which the programs
- * do not find their libraries, and the right to run the programs.
+ * Adds what the package's install script would: symbolic links, which a package cannot carry and without which the
+ * programs do not find their libraries, and the right to run the programs.
  */
 async function complete(nativeDirectory: string): Promise<void> {
   // Windows has no such list.

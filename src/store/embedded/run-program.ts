@@ -13,14 +13,14 @@ export interface RunOptions {
 }
 
 /**
- * A fixed environment, not ours: ours holds the upstream's credentials, which a server that outlives this process has no
- * business with, and PG* variables, which would redirect it. The fixed locale keeps Postgres' messages in English.
+ * A fixed environment, not ours: ours holds the upstream's credentials, which a server that outlives this process has
+ * no business with, and PG* variables, which would redirect it. The fixed locale keeps Postgres' messages in English.
  */
 export const PROGRAM_ENVIRONMENT = { LC_ALL: 'C', TZ: 'UTC' };
 
 /**
- * Runs one of Postgres' programs to its end and reports how it went (`status` null: a signal ended it). Rejects only when
- * it could not be started or was aborted.
+ * Runs one of Postgres' programs to its end and reports how it went (`status` null: a signal ended it). Rejects only
+ * when it could not be started or was aborted.
  */
 export async function runProgram(file: string, args: readonly string[], { account, cwd, signal }: RunOptions) {
   signal.throwIfAborted();
@@ -57,7 +57,6 @@ function killGroup(child: ChildProcess): void {
   }
 }
 
-/** The last lines of a program's output or of the log, for an error message. */
 export function lastLines(text: string, count = 8): string {
   return text.trim().split('\n').slice(-count).join('\n');
 }

@@ -11,7 +11,6 @@ import { openPrivate, readPrivate } from './private-files.ts';
 import type { Programs } from './programs.ts';
 import { lastLines, PROGRAM_ENVIRONMENT, runProgram } from './run-program.ts';
 
-/** The server's programs and files, and what they are started with. */
 export interface ServerParts {
   readonly location: DataLocation;
   readonly programs: Programs;
@@ -51,9 +50,8 @@ export async function launchServer(parts: ServerParts, port: number) {
     };
     child.on('exit', end).on('error', end);
     return {
-      /** Whether the process that we started is over, for whatever reason. */
       hasEnded: (): boolean => hasEnded,
-      /** Whether it is ours that has this id. On Windows the child is pg_ctl, which ends well when the server is its own. */
+      /** Whether ours has this id. On Windows the child is pg_ctl, which ends well when the server is its own. */
       isServer: (pid: number): boolean => (process.platform === 'win32' ? child.exitCode === 0 : child.pid === pid),
       readLog: async (): Promise<string> => (await readPrivate(location.logFile, logStart)) ?? '',
       /** Asks the server to stop. Only for one that no client can have reached yet. */

@@ -13,7 +13,7 @@ const POLL_MS = 25;
 
 type SharedServerOptions = Readonly<{ parts: ServerParts; password: string; logger: Logger; joined: Joined }>;
 
-/** Our presence on the shared server, kept until `close`: when the server ends, it is started again at the same port. */
+/** Our presence on the shared server until `close`: when the server ends, it is started again at the same port. */
 export class SharedServer {
   readonly url: string;
   /** A line for a person's terminal that opens this database. Holds no password. */

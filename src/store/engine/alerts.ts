@@ -29,13 +29,13 @@ export interface RoundResult {
 }
 
 /**
- * One look at everything, in one transaction with what it changes and the messages about it: whatever process looks, and wherever it is killed, no
- * change is reported twice or never. Null when another process looks now or has just looked.
+ * One look at everything, in one transaction with what it changes and the messages about it: whatever process looks,
+ * and wherever it is killed, no change is reported twice or never. Null when another process looks now or has just
+ * looked.
  */
 export async function holdRound(
   prisma: PrismaClient,
   options: {
-    /** The next look is not before then. */
     readonly minGapMs: number;
     readonly channels: readonly string[];
     readonly decide: (facts: RoundFacts) => RoundResult;
@@ -98,8 +98,8 @@ async function write(tx: Prisma.TransactionClient, result: RoundResult, channels
 export type DueMessage = Pick<SyncAlertMessage, 'id' | 'body' | 'attempts' | 'created_at'>;
 
 /**
- * Takes the oldest message of a channel that is not delivered, when it is due; no other process takes it for `leaseMs`. Later ones wait for it, so that "over"
- * never comes before "begun".
+ * Takes the oldest message of a channel that is not delivered, when it is due; no other process takes it for `leaseMs`.
+ * Later ones wait for it, so that "over" never comes before "begun".
  */
 export async function claimMessage(prisma: PrismaClient, channel: string, leaseMs: number): Promise<DueMessage | null> {
   const now = await databaseNow(prisma);
@@ -141,7 +141,6 @@ export async function markFailed(
 
 const DAY_MS = 86_400_000;
 
-/** Deletes delivered messages and ended alerts after their retention. */
 export async function pruneAlerts(prisma: PrismaClient): Promise<void> {
   const now = await databaseNow(prisma);
   const delivered = { lt: addMs(now, -30 * DAY_MS) };

@@ -31,8 +31,8 @@ const timeOf = (ms: number | null): Prisma.Sql =>
 
 /**
  * The request budget of one credential as a row in Postgres, shared by all processes. The rules are those of
- * `http/budget.ts`, applied by the database's clock. A row is read, decided on, and written where its version is still the
- * same, else all again: no lock lasts across a round trip, so a stopped process blocks no other.
+ * `http/budget.ts`, applied by the database's clock. A row is read, decided on, and written where its version is still
+ * the same, else all again: no lock lasts across a round trip, so a stopped process blocks no other.
  */
 export function createDatabaseBudget(
   prisma: PrismaClient,
@@ -81,7 +81,8 @@ function createStorage(
   /** Returns the database's time; null when another process was faster. */
   const writeRow = async (version: bigint, state: BudgetState): Promise<number | null> => {
     const { line, circuit, learnt, day } = state;
-    // `quick` is for this statement only: a slot lost in a crash of the database costs less than a flush for every request.
+    // `quick` is for this statement only: a slot lost in a crash of the database costs less than a flush for every
+    // request.
     const [written] = await prisma.$queryRaw<{ now: number }[]>`
       with quick as (select set_config('synchronous_commit', 'off', true))
       update sync.budgets set version = version + 1, updated_at = now(), spacing_ms = ${state.slowedMs}::float8,
@@ -113,8 +114,8 @@ function createStorage(
 
   const changeNow: BudgetStorage['change'] = async (rule) => {
     for (let mayGuess = isAlone; ; mayGuess = false) {
-      // A process that is alone does not read what it wrote itself a moment ago: one statement a request instead of two. Its
-      // time is behind the database's by one answer at most, so no request goes out early.
+      // A process that is alone does not read what it wrote itself a moment ago: one statement a request instead of
+      // two. Its time is behind the database's by one answer at most, so no request goes out early.
       const guess = mayGuess && written !== null ? ahead(written, performance.now()) : null;
       const known = guess ?? (await read());
       if (guess === null) isAlone = known.version === written?.version;

@@ -3,8 +3,8 @@ import { promisify } from 'node:util';
 import { ConfigError } from '../../errors.ts';
 
 /*
- * A payload: version (1 byte), salt of the key (16), nonce (12), tag (16), and the JSON text under AES-256-GCM. Version and name are authenticated with it:
- * a payload moved to another row does not open.
+ * A payload: version (1 byte), salt of the key (16), nonce (12), tag (16), and the JSON text under AES-256-GCM. Version
+ * and name are authenticated with it: a payload moved to another row does not open.
  */
 const VERSION = 1;
 const SALT_BYTES = 16;
@@ -17,7 +17,6 @@ const SCRYPT: ScryptOptions = { N: 2 ** 14, r: 8, p: 1 };
 /** The salt of what this process stores: so it derives one key only, however many accounts there are. */
 const PROCESS_SALT = randomBytes(SALT_BYTES);
 
-/** Seals and opens what is stored under one name. */
 export function createCipher({ name, secretKey }: { readonly name: string; readonly secretKey: string }) {
   const additional = Buffer.concat([Buffer.from([VERSION]), Buffer.from(name, 'utf8')]);
 

@@ -3,7 +3,7 @@ import type { Prisma, PrismaClient, SyncConnection } from '../../generated/prism
 import { databaseNow } from '../database-time.ts';
 import { readSecrets, storeSecret } from './secret-key.ts';
 
-/** The accounts that the database keeps: settings in `sync.connections`, what is secret encrypted in `sync.secrets`. A row and its secret change together. */
+/** The accounts that the database keeps: settings in `sync.connections`, and secrets, encrypted, in `sync.secrets`. */
 
 const PREFIX = 'connection ';
 const secretName = (id: string): string => `${PREFIX}${id}`;
@@ -71,7 +71,7 @@ export function writeKeptConnection(
   });
 }
 
-/** Notes that the configuration of a process has these ids, too. They rest from now on, also when it does not have them any more. */
+/** Notes that a configuration has these ids, too: they rest from now on, also when it loses them again. */
 export async function supersede(prisma: PrismaClient, ids: readonly string[]): Promise<void> {
   const superseded_at = await databaseNow(prisma);
   for (const id of ids) {
@@ -82,7 +82,7 @@ export async function supersede(prisma: PrismaClient, ids: readonly string[]): P
   }
 }
 
-/** Removes the account with its secret; its streams rest. Its rows and runs stay. False when there is no such account. */
+/** Removes the account with its secret. Its streams rest, its rows and runs stay. False: there is none. */
 export function removeKeptConnection(prisma: PrismaClient, id: string): Promise<boolean> {
   return prisma.$transaction(async (tx) => {
     const { count } = await tx.syncConnection.deleteMany({ where: { id } });

@@ -6,9 +6,9 @@ import { columnsOf, readStream, type StreamKey } from './streams.ts';
 /*
  * The actions on streams from any machine, in Postgres only: they need no queue and no daemon.
  *
- *   pause    a mark on the stream. No run begins while it is set; those under way learn of it with their next renewal and end by themselves.
- *   cancel   the runs under way are closed here and now, and their tokens are spent: nothing more of them can be written, whether their processes answer
- *            or not. Whatever runs next has a token of its own.
+ *   pause    a mark on the stream. No run begins while it is set; those under way end with their next renewal.
+ *   cancel   the runs under way are closed and their tokens are spent: nothing more of them can be written, whether their
+ *            processes answer or not. Whatever runs next has a token of its own.
  *   resync   as cancel, for full syncs, and their progress is deleted in the same transaction.
  */
 
@@ -23,8 +23,8 @@ const ALL_PASSES: readonly Pass[] = ['backfill', 'incremental', 'reconcile', 'co
 const FULL_SYNCS: readonly Pass[] = ['backfill', 'reconcile'];
 
 /**
- * No run of the stream begins any more, until `resumeStream`. `wasPaused`: nothing was changed. `running`: passes that run at this moment; they end at their
- * page within seconds.
+ * No run of the stream begins any more, until `resumeStream`. `wasPaused`: nothing was changed. `running`: passes that
+ * run at this moment; they end at their page within seconds.
  */
 export async function pauseStream(prisma: PrismaClient, key: StreamKey) {
   const { connectionId, stream } = key;
@@ -74,7 +74,7 @@ export async function whyItWaits(prisma: PrismaClient, key: StreamKey): Promise<
   return `The server asked to wait until ${pause.until.toISOString()} (${pause.reason}): the run begins then, or at once after: leadmirror resume ${key.stream} --connection ${key.connectionId}`;
 }
 
-/** Ends a wait that the server asked for, for all streams of the account. Returns until when it would have lasted; null when there was none. */
+/** Ends a wait that the server asked for, for the whole account. Returns its end; null when there was none. */
 export async function liftServerPause(prisma: PrismaClient, key: StreamKey): Promise<Date | null> {
   const credential = (await readStream(prisma, key))?.credential ?? null;
   for (;;) {
@@ -89,8 +89,8 @@ export async function liftServerPause(prisma: PrismaClient, key: StreamKey): Pro
 }
 
 /**
- * A person asks for a run now: our own waits end, for all streams of the account. An open circuit is probed at once. A wait
- * that the server asked for stays (see `liftServerPause`).
+ * A person asks for a run now: our own waits end, for all streams of the account. An open circuit is probed at once. A
+ * wait that the server asked for stays (see `liftServerPause`).
  */
 export async function endManualWaits(prisma: PrismaClient, key: StreamKey): Promise<void> {
   const credential = (await readStream(prisma, key))?.credential;
@@ -113,9 +113,10 @@ export async function cancelRuns(prisma: PrismaClient, key: StreamKey, pass: Pas
 }
 
 /**
- * Deletes the progress of full syncs, so that the next one is a backfill from zero; rows are kept, and incremental passes go on. Also for a holder whose time is
- * up but who does not know it yet, the token is spent: it cannot write its old progress back. `ended`: the full sync that was under way. `wasComplete` is false
- * when the first full read had not ended yet: it begins anew.
+ * Deletes the progress of full syncs, so that the next one is a backfill from zero; rows are kept, and incremental
+ * passes go on. Also for a holder whose time is up but who does not know it yet, the token is spent: it cannot write
+ * its old progress back. `ended`: the full sync that was under way. `wasComplete` is false when the first full read had
+ * not ended yet: it begins anew.
  */
 export async function resyncStream(prisma: PrismaClient, key: StreamKey) {
   const message = 'ended by a person who asked for a full re-read from zero (leadmirror resync)';
@@ -171,8 +172,8 @@ interface EndRunsOptions {
 }
 
 /**
- * Spends the tokens of the runs under way and closes their lines: those that run, those that yielded, and those whose process vanished
- * without an error. A page that is being written is waited for, and counts; no other follows.
+ * Spends the tokens of the runs under way and closes their lines: those that run, those that yielded, and those whose
+ * process vanished without an error. A page that is being written is waited for, and counts; no other follows.
  */
 async function endRuns(
   tx: Prisma.TransactionClient,

@@ -98,7 +98,7 @@ export async function readTenthOfBudget(prisma: PrismaClient, credential: string
   return budget === null ? Number.POSITIVE_INFINITY : Math.floor(360_000 / budget.spacing_ms);
 }
 
-/** How long ago the stream was last read whole (null: never), with how many requests, and whether a full sync is under way. */
+/** How long ago the stream was last read whole (null: never), by how many requests, and whether that is under way. */
 export async function readFullSync(prisma: PrismaClient, key: StreamKey) {
   const rows = await prisma.syncCheckpoint.findMany({
     where: { ...columnsOf(key), pass: { in: ['backfill', 'reconcile'] } },

@@ -3,7 +3,8 @@ import { addMs, databaseNow } from '../database-time.ts';
 import { columnsOf, readStream, type StreamKey } from './streams.ts';
 
 /**
- * What the deletion guard blocks, and a person's acceptance of it: given once, for the next full sync, and only while there is something to accept.
+ * What the deletion guard blocks, and a person's acceptance of it: given once, for the next full sync, and only while
+ * there is something to accept.
  */
 interface BlockedDeletions {
   readonly code: string;
@@ -17,8 +18,8 @@ const VALID_MS = 24 * 3_600_000;
 const BLOCKED_CODES = ['deletion_brake', 'suddenly_empty'];
 
 /**
- * What the guard blocks now for the stream of a line `l`: `code`, `message` and `since`. A later run of the same pass, or a full sync, that ended complete
- * has settled it.
+ * What the guard blocks now for the stream of a line `l`: `code`, `message` and `since`. A later run of the same pass,
+ * or a full sync, that ended complete has settled it.
  */
 export const blockedDeletionsSql = Prisma.sql`
   select r.error_code as code, coalesce(r.error_message, r.error_code) as message, r.ended_at as since
@@ -54,8 +55,8 @@ export const isAccepted = async (prisma: PrismaClient, key: StreamKey): Promise<
   (await readAccepted(prisma, key)) !== null;
 
 /**
- * Whether a person accepted within the last day that the list is empty. Who accepted that a few rows vanished has not agreed to lose all of them, when
- * the next answer happens to be an empty one.
+ * Whether a person accepted within the last day that the list is empty. Who accepted that a few rows vanished has not
+ * agreed to lose all of them, when the next answer happens to be an empty one.
  */
 export const isEmptinessAccepted = async (prisma: PrismaClient, key: StreamKey): Promise<boolean> =>
   (await readAccepted(prisma, key)) === 'suddenly_empty';

@@ -8,10 +8,10 @@ import { cancelRuns, pauseStream } from './control.ts';
 import { readConnectionsElsewhere } from './processes.ts';
 
 /*
- * Erases everything of one account. The mark `erasing_at` is the first thing written and its row the last one deleted, so that an erasure that was killed
- * goes on where it stopped, by the same command:
+ * Erases everything of one account. The mark `erasing_at` is the first thing written and its row the last one deleted,
+ * so that an erasure that was killed goes on where it stopped, by the same command:
  *
- *   begin    the mark; no process mirrors the account any more. Its streams are paused and its runs ended, so that nothing of it is written from now on.
+ *   begin    the mark; no process mirrors the account any more. Its streams are paused and its runs ended.
  *   rows     every table with a column connection_id, a few thousand rows at a time, until none has any.
  *   end      what the account shared a sign-in with decides about the sign-in; then streams, secret and mark.
  *

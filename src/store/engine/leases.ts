@@ -5,8 +5,9 @@ import type { Pass } from '../../stream.ts';
 import { columnsOf, readStream, type StreamKey } from './streams.ts';
 
 /**
- * The right to write one checkpoint: a fencing token and an expiry by the database's clock. Every taker gets a larger token, and a page is only
- * committed with the current one, so a worker that slept past its lease cannot overwrite its successor.
+ * The right to write one checkpoint: a fencing token and an expiry by the database's clock. Every taker gets a larger
+ * token, and a page is only committed with the current one, so a worker that slept past its lease cannot overwrite its
+ * successor.
  */
 export const LEASE_MS = 10_000;
 /** Renewed well before it ends, so that one slow renewal does not lose it. */
@@ -43,7 +44,6 @@ export interface Lease extends CheckpointKey {
   readonly readAt: number;
 }
 
-/** Names this process in its leases. */
 export const leaseOwner = `${hostname()}:${process.pid}`;
 
 /** `previousRunId`: of the run that is taken over. */
@@ -51,8 +51,8 @@ type LeaseRow = Omit<Lease, keyof CheckpointKey | 'checkpoint' | 'readAt'> &
   Checkpoint & { readonly previousRunId: bigint | null };
 
 /**
- * Takes the lease when it is free or has expired; null while another run has it. A run that is taken over is closed as cancelled; one that yielded
- * goes on.
+ * Takes the lease when it is free or has expired; null while another run has it. A run that is taken over is closed as
+ * cancelled; one that yielded goes on.
  *
  * @throws RunCancelledError (`paused`) while a person keeps the stream from running
  */
@@ -112,7 +112,7 @@ async function assertNotPaused(prisma: PrismaClient, key: CheckpointKey): Promis
   throw new RunCancelledError('paused', message);
 }
 
-/** Whether a person wants the stream to rest, and whether the configuration that was read last, by any process, has it. Null when the lease was lost. */
+/** Whether the stream is paused, and whether the configuration that was read last has it. Null: the lease was lost. */
 export async function renewLease(prisma: PrismaClient, lease: Lease) {
   const [renewed] = await prisma.$queryRaw<{ isPaused: boolean; isConfigured: boolean }[]>`
     with renewed as (
@@ -126,7 +126,7 @@ export async function renewLease(prisma: PrismaClient, lease: Lease) {
   return renewed ?? null;
 }
 
-/** Whether the lease is still ours, so that only an erasure kept a page from being written. Its next holder then continues the run. */
+/** Whether the lease is still ours, so that only an erasure kept a page from being written: the run then goes on. */
 export async function goesOnAfterErasure(prisma: PrismaClient, lease: Lease): Promise<boolean> {
   const where = { ...columnsOf(lease), pass: lease.pass, lease_token: lease.token, lease_until: { not: null } };
   const { count } = await prisma.syncCheckpoint.updateMany({ where, data: { yielded_run_id: lease.runId } });
@@ -142,8 +142,8 @@ export async function releaseLease(prisma: PrismaClient, lease: Lease): Promise<
 }
 
 /**
- * All open ones, not only the last: a process that took over before may have ended too early to close them. A run that gave its lease back without an end, because the
- * database failed it, is one of them.
+ * All open ones, not only the last: a process that took over before may have ended too early to close them. A run that
+ * gave its lease back without an end, because the database failed it, is one of them.
  */
 async function closeTakenOverRuns(prisma: PrismaClient, key: CheckpointKey, taken: LeaseRow): Promise<void> {
   await prisma.syncRun.updateMany({

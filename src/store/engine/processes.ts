@@ -6,7 +6,6 @@ import { addMs, databaseNow } from '../database-time.ts';
 /** What a daemon process reports about itself, every `BEAT_MS`. */
 export type Beat = Omit<SyncProcess, 'started_at' | 'beat_at'>;
 
-/** A daemon process as people and scripts see it. */
 export interface ProcessRecord extends Omit<SyncProcess, 'connections'> {
   /** Its last sign of life is fresh. False: killed, frozen, or cut off from the database. */
   readonly is_alive: boolean;
@@ -17,7 +16,7 @@ export const BEAT_MS = 10_000;
 const ALIVE_MS = 45_000;
 const DELETED_AFTER_MS = 86_400_000;
 
-/** Stores a heartbeat, and deletes processes without one for a day. A missing row, as after a restored backup, comes back. */
+/** Stores a heartbeat, also where its row went with a restore, and deletes processes without one for a day. */
 export async function writeBeat(prisma: PrismaClient, beat: Beat): Promise<void> {
   const { id, host, pid, roles, version, ...facts } = beat;
   const now = await databaseNow(prisma);
@@ -45,7 +44,6 @@ export async function readProcesses(prisma: PrismaClient): Promise<ProcessRecord
   return rows.map((row) => ({ ...row, is_alive: row.beat_at > aliveSince }));
 }
 
-/** Whether a daemon that works is alive. */
 export async function hasWorker(prisma: PrismaClient): Promise<boolean> {
   return (await readProcesses(prisma)).some(({ is_alive, roles }) => is_alive && roles.includes('worker'));
 }

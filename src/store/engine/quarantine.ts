@@ -6,7 +6,6 @@ import type { QuarantineDetail } from '../refusal-detail.ts';
 import type { Lease } from './leases.ts';
 import { columnsOf, type StreamKey } from './streams.ts';
 
-/** A record that could not be mapped or written, on its way to quarantine. */
 export interface BadRecord {
   readonly recordId: string | null;
   readonly reason: string;
@@ -15,8 +14,9 @@ export interface BadRecord {
 }
 
 /**
- * Records that could not be mapped or written: the reason and the text (redacted like everything that is stored), once per record. A row is open until
- * its record is written, by a run that meets it again or by hand; or until it is known to be gone.
+ * Records that could not be mapped or written: the reason and the text (redacted like everything that is stored), once
+ * per record. A row is open until its record is written, by a run that meets it again or by hand; or until it is known
+ * to be gone.
  */
 export type QuarantinedRecord = Omit<SyncQuarantine, 'resolved_at'>;
 
@@ -63,8 +63,8 @@ function storedIdOf({ recordId, rawText }: BadRecord): string {
 }
 
 /**
- * Closes the rows of records that this page writes. A page of a full sync that was asked for before a record was quarantined may contain an older
- * version of it, and does not close it.
+ * Closes the rows of records that this page writes. A page of a full sync that was asked for before a record was
+ * quarantined may contain an older version of it, and does not close it.
  */
 export function resolveWrittenSql(
   { connectionId, stream }: Pick<Lease, 'connectionId' | 'stream'>,
@@ -77,7 +77,6 @@ export function resolveWrittenSql(
       and q.record_id <> all(${bad.map(storedIdOf)}::text[])`;
 }
 
-/** Returns open rows in the order in which they were seen first. */
 export function listOpenQuarantine(
   prisma: PrismaClient,
   { limit, ...filter }: QuarantineFilter & { readonly limit?: number },
@@ -110,7 +109,6 @@ export interface QuarantineReason {
   readonly records: number;
 }
 
-/** Why records of a stream are in quarantine, the most frequent first. */
 export async function listQuarantineReasons(
   prisma: PrismaClient,
   { limit, ...key }: StreamKey & { readonly limit: number },

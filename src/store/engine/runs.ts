@@ -6,7 +6,7 @@ import { columnsOf, type StreamKey } from './streams.ts';
 
 const COUNTS = ['requests', 'pages', 'read', 'created', 'updated', 'unchanged', 'deleted', 'quarantined'] as const;
 
-/** Counts of one run. `read` = created + updated + unchanged + quarantined, except for rows that a response contained twice. */
+/** `read` = created + updated + unchanged + quarantined, except for rows that a response contained twice. */
 export type RunCounts = Record<(typeof COUNTS)[number], number>;
 
 const countsOf = (line: Partial<RunCounts> | null): RunCounts =>
@@ -20,17 +20,15 @@ export interface RunEnd {
   readonly watermark: Readonly<Record<string, string>> | null;
 }
 
-/** A finished or running run as people and scripts see it. */
 export interface RunRecord extends Omit<SyncRun, 'pass' | 'outcome' | 'watermark' | 'worker'> {
   readonly pass: Pass;
   readonly outcome: Outcome | null;
   readonly watermark: Readonly<Record<string, string>> | null;
 }
 
-/** What of a run's counts a statement may find out itself. */
 type CountValues = { readonly [name in keyof RunCounts]: number | Prisma.Sql };
 
-/** The statement that writes the run's line. `from`: where the counts come from, and when the line is written at all. */
+/** The statement that writes the run's line. `from`: where the counts come from, and whether it is written at all. */
 export function runLineSql(
   lease: Lease,
   startedAt: Date,
@@ -53,8 +51,8 @@ export function runLineSql(
 }
 
 /**
- * The statement that counts an idle run on the last line of its stream and pass, when that line is a success that the idle run only confirms.
- * Three hundred connections every five minutes would otherwise write 346,000 empty lines a day.
+ * The statement that counts an idle run on the last line of its stream and pass, when that line is a success that the
+ * idle run only confirms. Three hundred connections every five minutes would otherwise write 346,000 empty lines a day.
  */
 export function foldIdleRunSql(lease: Lease): Prisma.Sql {
   return Prisma.sql`
@@ -67,12 +65,10 @@ export function foldIdleRunSql(lease: Lease): Prisma.Sql {
       and r.started_at > now() - interval '1 day'`;
 }
 
-/** What an open run has counted so far. */
 export async function readCounts(prisma: PrismaClient, runId: bigint): Promise<RunCounts> {
   return countsOf(await prisma.syncRun.findUnique({ where: { id: runId } }));
 }
 
-/** How many rows of a stream were marked as deleted within the last day. */
 export async function countDeletedToday(prisma: PrismaClient, key: StreamKey): Promise<number> {
   const where = { ...columnsOf(key), started_at: { gt: await databaseNow(prisma, '1 day') } };
   return (await prisma.syncRun.aggregate({ where, _sum: { deleted: true } }))._sum.deleted ?? 0;
@@ -91,13 +87,12 @@ export async function endRun(prisma: PrismaClient, lease: Lease, startedAt: Date
 
 type Verification = Omit<Prisma.SyncVerificationUncheckedCreateInput, 'connection_id' | 'stream' | 'verified_at'>;
 
-/** Stores what a verify found, instead of what the one before did. */
 export async function storeVerification(prisma: PrismaClient, key: StreamKey, found: Verification): Promise<void> {
   const row = { ...columnsOf(key), ...found, verified_at: await databaseNow(prisma) };
   await prisma.syncVerification.upsert({ where: { connection_id_stream: columnsOf(key) }, create: row, update: row });
 }
 
-/** Removes ended runs older than the retention, but the newest of each stream and pass: the status is derived from it. */
+/** Removes ended runs after the retention, but the newest of each stream and pass: the status is derived from it. */
 export async function pruneRuns(prisma: PrismaClient, retentionDays: number): Promise<number> {
   return prisma.$executeRaw`
     delete from sync.runs r

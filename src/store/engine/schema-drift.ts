@@ -13,16 +13,15 @@ export interface Drift {
   readonly recordIds: readonly string[];
 }
 
-/** How many records are kept as examples of one drift. */
 export const DRIFT_EXAMPLES = 10;
 
-/** Adds what a page showed: one small statement. */
 export async function keepDrift(
   prisma: PrismaClient,
   { connectionId, stream, runId }: Pick<Lease, 'connectionId' | 'stream' | 'runId'>,
   drift: readonly Drift[],
 ): Promise<void> {
-  // Ordered, so that two lanes of a stream take the locks in one order. `sync.schema_drift` in the subqueries: the row as it is stored.
+  // Ordered, so that two lanes of a stream take the locks in one order. `sync.schema_drift` in the subqueries: the row
+  // as it is stored.
   await prisma.$executeRaw`
     insert into sync.schema_drift (connection_id, stream, path, kind, types, seen_count, record_ids, run_id)
     select ${connectionId}, ${stream}, path, kind, types, "seenCount", "recordIds", ${runId}::bigint

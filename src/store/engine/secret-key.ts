@@ -62,8 +62,9 @@ export async function assertSecretKey(prisma: PrismaClient, secretKey: string): 
 }
 
 /**
- * Stores a value under a name, in a transaction of the caller. All that is stored so shares one salt, so that a process derives one key for thousands of them.
- * A change of the key at the same time comes wholly before or wholly after. @throws ConfigError when the database knows another key
+ * Stores a value under a name, in a transaction of the caller. All that is stored so shares one salt, so that a process
+ * derives one key for thousands of them. A change of the key at the same time comes wholly before or wholly after.
+ * @throws ConfigError when the database knows another key
  */
 export async function storeSecret(
   tx: Prisma.TransactionClient,
@@ -77,7 +78,7 @@ export async function storeSecret(
   await tx.syncSecret.update({ where: { name }, data: { payload, updated_at: await databaseNow(tx) } });
 }
 
-/** What is stored under these names. A value that this key does not open is undefined; a name without one is not in the answer. */
+/** What is stored under these names; undefined where this key does not open it. */
 export async function readSecrets(
   prisma: Client,
   { prefix, secretKey }: { readonly prefix: string; readonly secretKey: string },
@@ -106,9 +107,10 @@ const WAIT_MS = 90_000;
 const TRANSACTION_MS = 120_000;
 
 /**
- * Encrypts everything stored with the new key, in one transaction: an interruption changes nothing. Waits until no process is signing in, since what it is
- * handed could not be stored any more; a process that still has the old key stores nothing afterwards. Returns how many were encrypted with the new key, how
- * many were so already, and how many neither key opened.
+ * Encrypts everything stored with the new key, in one transaction: an interruption changes nothing. Waits until no
+ * process is signing in, since what it is handed could not be stored any more; a process that still has the old key
+ * stores nothing afterwards. Returns how many were encrypted with the new key, how many were so already, and how many
+ * neither key opened.
  *
  * @throws ConfigError when neither key opens something, RateLimitedError (`sign_in_busy`) when the sign-ins do not end
  */

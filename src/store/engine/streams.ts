@@ -22,9 +22,10 @@ export interface ConfiguredStream extends StreamKey {
 /**
  * Notes which streams are configured now. Those that are not are kept, disabled, with their rows.
  *
- * While a configuration is rolled out, processes disagree about it, and one that starts with the old file must not switch off what the new one brought.
- * So one configuration decides: that of the leading scheduler, which repeats this every round (`retires: 'always'`), and whatever another one did is
- * put right by then. All others only switch on what they have, and switch off only while no process leads: a `sync` by hand, or the start of the first.
+ * While a configuration is rolled out, processes disagree about it, and one that starts with the old file must not
+ * switch off what the new one brought. So one configuration decides: that of the leading scheduler, which repeats this
+ * every round (`retires: 'always'`), and whatever another one did is put right by then. All others only switch on what
+ * they have, and switch off only while no process leads: a `sync` by hand, or the start of the first.
  */
 export async function registerStreams(
   prisma: PrismaClient,
@@ -90,7 +91,6 @@ export const readStream = (db: Pick<PrismaClient, 'syncStream'>, key: StreamKey)
 export const readCapabilities = async (prisma: PrismaClient, key: StreamKey): Promise<Capabilities> =>
   ((await readStream(prisma, key))?.capabilities ?? {}) as Capabilities;
 
-/** Adds facts to those remembered. */
 export async function learnCapabilities(prisma: PrismaClient, key: StreamKey, facts: Capabilities): Promise<void> {
   const where = { connection_id_stream: columnsOf(key) };
   await prisma.$transaction(async (tx) => {

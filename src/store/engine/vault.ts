@@ -7,12 +7,13 @@ import { createCipher, toBuffer } from './cipher.ts';
 import { refuseOtherKey } from './secret-key.ts';
 
 /**
- * Secrets that an upstream hands out and that must not be lost, such as a refresh token that works once: one row each in `sync.secrets`, encrypted
- * with LEADMIRROR_SECRET_KEY, shared by all processes.
+ * Secrets that an upstream hands out and that must not be lost, such as a refresh token that works once: one row each
+ * in `sync.secrets`, encrypted with LEADMIRROR_SECRET_KEY, shared by all processes.
  *
- * Work on a secret (asking the upstream for a new one) happens under a lock that is a lease in the row, by the database's clock: no transaction is open
- * meanwhile, and the lock of a process that was killed ends by itself. Every taker gets a larger token, and a secret is only written with the current
- * one, so a process that slept past its lock cannot overwrite what its successor has stored.
+ * Work on a secret (asking the upstream for a new one) happens under a lock that is a lease in the row, by the
+ * database's clock: no transaction is open meanwhile, and the lock of a process that was killed ends by itself. Every
+ * taker gets a larger token, and a secret is only written with the current one, so a process that slept past its lock
+ * cannot overwrite what its successor has stored.
  */
 
 interface VaultParts {
@@ -113,10 +114,11 @@ export function createDatabaseVault<T>(prisma: PrismaClient, parts: VaultParts) 
 
   return {
     /**
-     * Runs `work` exclusively, with what is stored; what it returns as `store` is stored for the next one. With `overwriteUnreadable`, what cannot be opened counts as
-     * nothing, and is overwritten.
+     * Runs `work` exclusively, with what is stored; what it returns as `store` is stored for the next one. With
+     * `overwriteUnreadable`, what cannot be opened counts as nothing, and is overwritten.
      *
-     * @throws RateLimitedError (`sign_in_busy`) while another process is inside for longer than `maxWaitMs`, ConfigError when what is stored cannot be opened
+     * @throws RateLimitedError (`sign_in_busy`) while another process is inside for longer than `maxWaitMs`,
+     * ConfigError when what is stored cannot be opened
      */
     async exclusive<R>(
       work: (stored: T | null) => Promise<{ value: R; store?: T }>,

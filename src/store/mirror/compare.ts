@@ -44,7 +44,6 @@ export async function compareRows(
   );
 }
 
-/** Which of these rows were written since then. */
 export async function writtenSince(
   prisma: PrismaClient,
   { connectionId, table, ids, since }: Omit<Comparison, 'rows' | 'byContent'> & { readonly ids: readonly string[] },

@@ -30,7 +30,6 @@ export function encodePage(page: Omit<PageWrite, 'json' | 'rowCount'> & { readon
   return { ...rest, json: rows.length === 0 ? null : encodeRows(rows), rowCount: rows.length };
 }
 
-/** Several prepared pages as one. */
 export function joinPages(pages: readonly PageWrite[]): PageWrite {
   const [first, ...others] = pages;
   if (first === undefined) throw new Error('there is no page');
@@ -231,8 +230,8 @@ function upsertParts(table: TableSpec, values: UpsertValues): Prisma.Sql {
     ? Prisma.sql`t.erased_at is null`
     : Prisma.sql`t.erased_at is null and ${isDifferent('excluded')} and ${mayReplace('excluded')}`;
   // The join leaves unchanged rows out, so that they are not even locked; the conflict clause repeats the test, because
-  // another run may have written the row meanwhile. `lateral … limit 1` keeps the planner to one look-up by key per row:
-  // without statistics it would read and sort all rows of the connection for every page.
+  // another run may have written the row meanwhile. `lateral … limit 1` keeps the planner to one look-up by key per
+  // row: without statistics it would read and sort all rows of the connection for every page.
   return Prisma.sql`
 changed as (
   select i.*
@@ -269,7 +268,6 @@ export const upsertRows = (
   values: UpsertValues,
 ) => bindBytes(encodeRows(rows), (json) => tx.$queryRaw(upsertSql(table, json, values)));
 
-/** Builds the fragments that depend on the table only. */
 function fragmentsOf(table: TableSpec) {
   const typed = Object.keys(table.columns);
   const stored = [...typed, 'raw', 'content_hash', 'text_repaired', 'deleted_at', 'erased_at'];

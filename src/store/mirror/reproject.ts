@@ -27,7 +27,6 @@ export function readStoredRecords(
   return selectRows(prisma, table, { select: STORED, where, orderBy: ['id'], limit });
 }
 
-/** The stored records of these rows by id. */
 export function readRecords(
   prisma: PrismaClient,
   table: TableSpec,
@@ -42,13 +41,12 @@ const STORED = { id: 'id', content_hash: 'content_hash', raw: { text: 'raw' } };
 export const countStoredRecords = (prisma: PrismaClient, { connectionId, table }: Target): Promise<number> =>
   selectCount(prisma, table, { connection_id: connectionId, erased_at: null });
 
-/** A row as it is derived now, and the content that it was derived from. */
 export interface DerivedRow {
   readonly row: Row;
   readonly contentHash: string;
 }
 
-/** Writes what differs of the typed columns, and of `raw`, which may hold less by now; returns how many rows that were. */
+/** Writes what differs of the typed columns and of `raw`, which may hold less by now; returns how many rows. */
 export async function writeDerived(
   prisma: PrismaClient,
   { connectionId, table }: Target,
@@ -64,9 +62,9 @@ export async function writeDerived(
 /**
  * Parameters: $1 rows as a JSON array, each with the `content_hash` that it was derived from; $2 connection_id.
  *
- * A row that a run wrote meanwhile has other content, or was mapped by that run: it is skipped, so no lease is
- * needed. Rows are locked in the order of their ids, as pages do. `synced_at` moves, being the last write. An
- * attributed column stays when the record does not contain it, and so does `deleted_at`, which a full sync may have set.
+ * A row that a run wrote meanwhile has other content, or was mapped by that run: it is skipped, so no lease is needed.
+ * Rows are locked in the order of their ids, as pages do. `synced_at` moves, being the last write. An attributed column
+ * stays when the record does not contain it, and so does `deleted_at`, which a full sync may have set.
  */
 function reprojectSql(table: TableSpec): string {
   const target = tableName(table);

@@ -7,8 +7,8 @@ import { tableName } from './table-sql.ts';
 /*
  * The ids that a full sync of an unsorted list has seen: written in its pages' transactions, as far as the checkpoint.
  *
- * The table fills and empties faster than statistics follow. `lateral … limit 1` keeps the planner to one look-up by key
- * per row; left to itself it takes the table for tiny, and a walk of 60,000 rows becomes quadratic.
+ * The table fills and empties faster than statistics follow. `lateral … limit 1` keeps the planner to one look-up by
+ * key per row; left to itself it takes the table for tiny, and a walk of 60,000 rows becomes quadratic.
  */
 
 const columnsOf = ({ connectionId, stream, pass }: CheckpointKey) => ({ connection_id: connectionId, stream, pass });

@@ -7,7 +7,6 @@ import { quoteName, tableName } from './table-sql.ts';
  * name comes with a stream. It is described as a query of Prisma is; what needs more has a statement of its own.
  */
 
-/** The database, or a transaction of it. */
 export type Reader = Prisma.TransactionClient;
 
 type Table = Pick<TableSpec, 'schema' | 'name'>;
