@@ -1,6 +1,6 @@
 import type { PrismaClient } from '../src/generated/prisma/client.ts';
+import { readProgress } from '../src/store/engine/leases.ts';
 import type { StreamKey } from '../src/store/engine/streams.ts';
-import { readProgress } from '../src/store/engine/watermarks.ts';
 import type { QueuedPass } from '../src/stream.ts';
 import { isActionRequired } from './job-outcome.ts';
 

@@ -10,13 +10,8 @@ import {
   removeKeptConnection,
   writeKeptConnection,
 } from '../store/engine/connections.ts';
-import {
-  beginErasure,
-  type ErasedRows,
-  endErasure,
-  eraseRows,
-  isKnownElsewhere,
-} from '../store/engine/erase-connection.ts';
+import { beginErasure, type ErasedRows, endErasure, eraseRows } from '../store/engine/erase-connection.ts';
+import { readConnectionsElsewhere } from '../store/engine/processes.ts';
 import { assertSecretKey } from '../store/engine/secret-key.ts';
 import { listStreams } from '../store/engine/streams.ts';
 import type { MirrorDatabase } from './mirror-database.ts';
@@ -136,7 +131,7 @@ export function createConnectionStore({ database: { prisma }, secretKey, load }:
       const before = await eraseRows(prisma, id, signal);
       // Runs are ended and none begins; but the scheduler that leads would list the streams again.
       const until = clock.now() + GIVEN_UP_MS;
-      while (await isKnownElsewhere(prisma, id)) {
+      while ((await readConnectionsElsewhere(prisma)).has(id)) {
         if (clock.now() > until)
           throw new ConnectionError('connection_busy', `The rows of ${id} are erased. ${STILL_KNOWN}`);
         await clock.sleep(NOTICED_MS, signal);

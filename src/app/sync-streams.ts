@@ -1,8 +1,8 @@
 import type { App } from '../app.ts';
 import { DatabaseError, isAbort, LeaseBusyError, RunCancelledError } from '../errors.ts';
 import { endManualWaits } from '../store/engine/control.ts';
+import { isBackfillComplete } from '../store/engine/leases.ts';
 import { noCounts, type RunCounts } from '../store/engine/runs.ts';
-import { isBackfillComplete } from '../store/engine/watermarks.ts';
 import { databaseError } from '../store/faults.ts';
 import type { Connection, Pass, QueuedPass, Stream } from '../stream.ts';
 import { type ReprojectReport, reproject } from '../sync/reproject.ts';

@@ -1,6 +1,6 @@
 import type { App } from '../app.ts';
 import { DatabaseError, LeaseBusyError, RunCancelledError } from '../errors.ts';
-import { isBackfillComplete } from '../store/engine/watermarks.ts';
+import { isBackfillComplete } from '../store/engine/leases.ts';
 import type { VerifyReport } from '../sync/verify.ts';
 import { everyStream, LEASE_WAIT_MS, type Selected } from './sync-streams.ts';
 

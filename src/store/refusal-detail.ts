@@ -109,13 +109,7 @@ async function findColumn({ table, row, attempt }: Trial): Promise<string | null
 export function describeDetail(detail: unknown): string {
   if (typeof detail !== 'object' || detail === null) return '';
   const { sqlstate, table, column, constraint, field, found, error } = detail as QuarantineDetail;
-  const location = [column !== undefined && `column ${column}`, constraint !== undefined && `constraint ${constraint}`];
-  const parts = [
-    sqlstate,
-    ...location,
-    field !== undefined && `field ${field}`,
-    found !== undefined && `is ${found}`,
-    error,
-  ].filter((part) => typeof part === 'string');
-  return `${parts.join(', ')}${table === undefined ? '' : ` of ${table}`}`;
+  const named = Object.entries({ column, constraint, field, is: found });
+  const parts = named.flatMap(([name, value]) => (value === undefined ? [] : `${name} ${value}`));
+  return `${[sqlstate ?? [], parts, error ?? []].flat().join(', ')}${table === undefined ? '' : ` of ${table}`}`;
 }

@@ -23,11 +23,10 @@ import {
   openDifference,
   startBisection,
 } from './bisect-counts.ts';
-import { Counts, type Extra, isInside, type Look, sumOf, WrongCount } from './counts.ts';
+import { Counts, type Extra, isInside, type Look, readWindow, sumOf, type WindowedList, WrongCount } from './counts.ts';
 import { guardDeletions, suspectsOf } from './deletion-guard.ts';
 import type { Ending } from './ending.ts';
 import { planCounts } from './plan-lists.ts';
-import { readWindow, type WindowedList } from './read-window.ts';
 import { judgeSuspects } from './reconcile.ts';
 import type { Run } from './run-pass.ts';
 

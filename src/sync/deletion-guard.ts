@@ -1,5 +1,5 @@
 import { counted } from '../counted.ts';
-import { isAccepted, isEmptinessAccepted } from '../store/engine/deletions.ts';
+import { readAcceptance } from '../store/engine/deletions.ts';
 import { countDeletedToday } from '../store/engine/runs.ts';
 import { countAliveRows, readSeenRows, readSuspects, type SuspectQuery } from '../store/mirror/tombstones.ts';
 import type { Deletions, MirroredRow } from '../stream.ts';
@@ -46,7 +46,7 @@ export async function guardDeletions(
   const { table, name } = job.stream;
   const alive = await countAliveRows(prisma, lease.connectionId, table);
   // An empty response is no evidence, however few rows it would cost.
-  if (isNothingShown && !(await isEmptinessAccepted(prisma, lease))) {
+  if (isNothingShown && (await readAcceptance(prisma, lease)) !== 'suddenly_empty') {
     const { code, message } = suddenlyEmpty(name, alive);
     return { code, message };
   }
@@ -54,7 +54,7 @@ export async function guardDeletions(
   const vanished = suspects + deletedToday;
   // More than three rows and more than the allowed share, counted together with what was marked within the last day.
   const isOver = vanished > 3 && vanished > (alive + deletedToday) * deletionLimit;
-  if (!isOver || (await isAccepted(prisma, lease))) return null;
+  if (!isOver || (await readAcceptance(prisma, lease)) !== null) return null;
   const next =
     job.pass === 'verify'
       ? 'let a reconcile find them'

@@ -3,8 +3,6 @@ import { DRIFT_EXAMPLES, type Drift, type DriftKind, keepDrift } from '../store/
 import type { JsonType, Row, Stream } from '../stream.ts';
 import type { Run } from './run-pass.ts';
 
-export type { Drift } from '../store/engine/schema-drift.ts';
-
 /** Schema drift: top-level fields that are unknown or of another JSON type. Only names, types and ids are kept. */
 
 /** Stands for a name that may itself be data: an address, a number, an id, a sentence. */

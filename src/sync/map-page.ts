@@ -2,10 +2,11 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { RecordError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import type { BadRecord } from '../store/engine/quarantine.ts';
+import type { Drift } from '../store/engine/schema-drift.ts';
 import { encodePage, joinPages, type PageWrite } from '../store/mirror/pages.ts';
 import type { QuarantineDetail } from '../store/refusal-detail.ts';
 import type { ListPage, Row, Stream } from '../stream.ts';
-import { type Drift, findDrift, jsonTypeOf } from './drift.ts';
+import { findDrift, jsonTypeOf } from './drift.ts';
 import { suppress } from './privacy/rules.ts';
 import type { Run } from './run-pass.ts';
 

@@ -1,11 +1,11 @@
+import { readProgress, seedIncremental, type Watermarks } from '../store/engine/leases.ts';
 import { learnCapabilities, noteOnStream, readCapabilities } from '../store/engine/streams.ts';
-import { readProgress, seedIncremental } from '../store/engine/watermarks.ts';
 import { followMirrored, readIdsWhere, readMirroredIds } from '../store/mirror/mirrored.ts';
 import { countSeenIds, deleteSeenIds } from '../store/mirror/seen-ids.ts';
 import type { CountedList, List, Pass, PlanContext } from '../stream.ts';
 import { decodeCursor, type PassCursor } from './cursor.ts';
 import type { Run } from './run-pass.ts';
-import { advanceWatermark, seedWatermark, stopBefore, type Watermarks } from './watermark.ts';
+import { advanceWatermark, seedWatermark, stopBefore } from './watermark.ts';
 
 /** The lists of the run's stream, laid out for a pass with what is known of the server. */
 export async function planLists(run: Run, pass: Pass = run.job.pass): Promise<readonly List[]> {

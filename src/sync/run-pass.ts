@@ -2,9 +2,8 @@ import type { Clock } from '../clock.ts';
 import { ErasedMeanwhileError } from '../errors.ts';
 import type { PrismaClient } from '../generated/prisma/client.ts';
 import type { Logger } from '../logger.ts';
-import type { Lease } from '../store/engine/leases.ts';
+import { isBackfillComplete, type Lease, type Watermarks } from '../store/engine/leases.ts';
 import { endRun, noCounts, type RunCounts, readCounts } from '../store/engine/runs.ts';
-import { isBackfillComplete } from '../store/engine/watermarks.ts';
 import { databaseError, isRefusedContent } from '../store/faults.ts';
 import { bisectPage } from '../store/mirror/bisect-page.ts';
 import { type PageToWrite, type PageWrite, writePage } from '../store/mirror/pages.ts';
@@ -21,7 +20,6 @@ import { withLease } from './lease-keeper.ts';
 import { findCursor, planLists, remembers, seedWatermarks } from './plan-lists.ts';
 import { reconcile } from './reconcile.ts';
 import { walkLists } from './walk-lists.ts';
-import type { Watermarks } from './watermark.ts';
 
 /**
  * One call is one run of one pass of one stream: lease → lists → pages → rows → upsert + checkpoint → end. Whatever

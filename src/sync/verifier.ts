@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readProgress } from '../store/engine/watermarks.ts';
+import { readProgress } from '../store/engine/leases.ts';
 import { compareRows, type RowDifference, writtenSince } from '../store/mirror/compare.ts';
 import { encodePage } from '../store/mirror/pages.ts';
 import { keepSeenIds, readSeenIds } from '../store/mirror/seen-ids.ts';

@@ -1,12 +1,4 @@
-/** Greatest upstream change time safely stored, by list: ISO 8601 in UTC. */
-export type Watermarks = Readonly<Record<string, string>>;
-
-/** What the incremental pass knows of its lists. */
-interface IncrementalProgress {
-  readonly watermark: Watermarks | null;
-  /** The server's clock when a list was last read to its stop: ISO 8601 by list. */
-  readonly walkedAt: Watermarks | null;
-}
+import type { Progress, Watermarks } from '../store/engine/leases.ts';
 
 /**
  * Where an incremental walk of a list may stop (ms): its watermark less the lookback, which catches late and
@@ -15,7 +7,7 @@ interface IncrementalProgress {
  * When the list was read a whole lookback after its watermark, nothing late can be left at or before that: then only
  * newer rows matter, and an idle tick costs one request. A new list starts from the oldest known one: not too late.
  */
-export function stopBefore(progress: IncrementalProgress, listId: string, lookbackMs: number): number | null {
+export function stopBefore(progress: Progress, listId: string, lookbackMs: number): number | null {
   const { watermark, walkedAt } = progress;
   const own = watermark?.[listId];
   if (own !== undefined) {

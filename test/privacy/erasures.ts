@@ -5,7 +5,7 @@ import { erasureParts } from '../../src/app/erase-person.ts';
 import { retain } from '../../src/app/retain.ts';
 import { verifySelected } from '../../src/app/verify-streams.ts';
 import type { App } from '../../src/app.ts';
-import { isBackfillComplete } from '../../src/store/engine/watermarks.ts';
+import { isBackfillComplete } from '../../src/store/engine/leases.ts';
 import { ensureFeed, readChanges } from '../../src/store/mirror/feed.ts';
 import { ensureHistory, stopHistory } from '../../src/store/mirror/history.ts';
 import { refreshReporting } from '../../src/store/reports/refresh.ts';

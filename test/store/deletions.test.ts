@@ -1,8 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import {
   acceptDeletions,
-  isAccepted,
-  isEmptinessAccepted,
+  readAcceptance,
   readBlockedDeletions,
   takeAcceptance,
 } from '../../src/store/engine/deletions.ts';
@@ -84,9 +83,9 @@ describe('an acceptance', () => {
     expect(hours).toBeLessThanOrEqual(24);
 
     expect(await takeAcceptance(store.prisma, { ...KEY, stream: 'tiledesk.requests' })).toBe(false);
-    expect(await isAccepted(store.prisma, KEY)).toBe(true);
+    expect(await readAcceptance(store.prisma, KEY)).not.toBeNull();
     expect(await takeAcceptance(store.prisma, KEY)).toBe(true);
-    expect(await isAccepted(store.prisma, KEY)).toBe(false);
+    expect(await readAcceptance(store.prisma, KEY)).toBeNull();
     expect(await takeAcceptance(store.prisma, KEY)).toBe(false);
     expect(await accepted()).toEqual([{ at: null }]);
   });
@@ -100,19 +99,19 @@ describe('an acceptance', () => {
   it('that is older than a day is gone, and counts for nothing', async () => {
     await acceptDeletions(store.prisma, KEY);
     await store.query(`update sync.streams set deletions_accepted_at = now() - interval '24 hours 1 second'`);
-    expect(await isAccepted(store.prisma, KEY)).toBe(false);
+    expect(await readAcceptance(store.prisma, KEY)).toBeNull();
     expect(await takeAcceptance(store.prisma, KEY)).toBe(false);
     expect(await accepted()).toEqual([{ at: null }]);
   });
 
   it('of some deletions is none of an empty list, until that is accepted too', async () => {
     await acceptDeletions(store.prisma, KEY);
-    expect(await isEmptinessAccepted(store.prisma, KEY)).toBe(false);
+    expect(await readAcceptance(store.prisma, KEY)).not.toBe('suddenly_empty');
     await run('reconcile', braked('suddenly_empty'));
-    expect(await isEmptinessAccepted(store.prisma, KEY)).toBe(false);
+    expect(await readAcceptance(store.prisma, KEY)).not.toBe('suddenly_empty');
     await acceptDeletions(store.prisma, KEY);
-    expect(await isEmptinessAccepted(store.prisma, KEY)).toBe(true);
-    expect(await isAccepted(store.prisma, KEY)).toBe(true);
+    expect(await readAcceptance(store.prisma, KEY)).toBe('suddenly_empty');
+    expect(await readAcceptance(store.prisma, KEY)).not.toBeNull();
   });
 
   it('that was never given is not there', async () => {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
+import type { Watermarks } from '../../src/store/engine/leases.ts';
 import type { ListPage } from '../../src/stream.ts';
-import { advanceWatermark, seedWatermark, stopBefore, type Watermarks } from '../../src/sync/watermark.ts';
+import { advanceWatermark, seedWatermark, stopBefore } from '../../src/sync/watermark.ts';
 import { createStitchWalk } from '../../src/walks/stitch.ts';
 import fc from '../helpers/property.ts';
 

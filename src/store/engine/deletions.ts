@@ -50,19 +50,11 @@ export async function acceptDeletions(prisma: PrismaClient, key: StreamKey) {
   return { ...blocked, validUntil: addMs(now, VALID_MS) };
 }
 
-/** Whether a person accepted the deletions within the last day. */
-export const isAccepted = async (prisma: PrismaClient, key: StreamKey): Promise<boolean> =>
-  (await readAccepted(prisma, key)) !== null;
-
 /**
- * Whether a person accepted within the last day that the list is empty. Who accepted that a few rows vanished has not
- * agreed to lose all of them, when the next answer happens to be an empty one.
+ * Returns the code of what was blocked when a person accepted it within the last day, as far as its run is still known;
+ * null: nothing was accepted. Who accepted that a few rows vanished has not agreed to lose all of them (`suddenly_empty`).
  */
-export const isEmptinessAccepted = async (prisma: PrismaClient, key: StreamKey): Promise<boolean> =>
-  (await readAccepted(prisma, key)) === 'suddenly_empty';
-
-/** Returns the code of what was blocked when a person accepted it, as far as its run is still known. */
-async function readAccepted(prisma: PrismaClient, key: StreamKey): Promise<string | null> {
+export async function readAcceptance(prisma: PrismaClient, key: StreamKey): Promise<string | null> {
   const acceptedAt = (await readStream(prisma, key))?.deletions_accepted_at ?? null;
   if (acceptedAt === null || !(await isValid(prisma, acceptedAt))) return null;
   const blocked = await prisma.syncRun.findFirst({

@@ -5,7 +5,6 @@ import { tableName } from '../mirror/table-sql.ts';
 import { hasColumn, type Relation, readRelations } from '../relations.ts';
 import { removeKeptConnection } from './connections.ts';
 import { cancelRuns, pauseStream } from './control.ts';
-import { readConnectionsElsewhere } from './processes.ts';
 
 /*
  * Erases everything of one account. The mark `erasing_at` is the first thing written and its row the last one deleted,
@@ -73,10 +72,6 @@ async function tablesWithConnections(prisma: PrismaClient, id: string): Promise<
     (one) => one.kind === 'table' && hasColumn(one, 'connection_id') && !KEPT.includes(`${one.schema}.${one.name}`),
   );
 }
-
-/** Whether another living process still has the account in its configuration: it could begin to mirror it again. */
-export const isKnownElsewhere = async (prisma: PrismaClient, id: string): Promise<boolean> =>
-  (await readConnectionsElsewhere(prisma)).has(id);
 
 /** Deletes what is left: sign-ins that no other account shares, streams, secret and mark. */
 export async function endErasure(prisma: PrismaClient, id: string): Promise<void> {

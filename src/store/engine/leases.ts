@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import { RunCancelledError } from '../../errors.ts';
-import type { PrismaClient } from '../../generated/prisma/client.ts';
+import { Prisma, type PrismaClient } from '../../generated/prisma/client.ts';
 import type { Pass } from '../../stream.ts';
 import { columnsOf, readStream, type StreamKey } from './streams.ts';
 
@@ -17,11 +17,16 @@ export interface CheckpointKey extends StreamKey {
   readonly pass: Pass;
 }
 
-export interface Checkpoint {
-  /** ISO 8601 by list id. */
-  readonly watermark: Readonly<Record<string, string>> | null;
-  /** The server's time when each list was last read to its stop: ISO 8601 by list id. */
-  readonly walkedAt: Readonly<Record<string, string>> | null;
+/** Greatest upstream change time safely stored, or another time, by list: ISO 8601 in UTC. */
+export type Watermarks = Readonly<Record<string, string>>;
+
+export interface Progress {
+  readonly watermark: Watermarks | null;
+  /** The server's time when each list was last read to its stop. */
+  readonly walkedAt: Watermarks | null;
+}
+
+interface Checkpoint extends Progress {
   readonly cursor: unknown;
   /** The walk under way began, by the database's clock. */
   readonly startedAt: Date;
@@ -57,16 +62,11 @@ type LeaseRow = Omit<Lease, keyof CheckpointKey | 'checkpoint' | 'readAt'> &
  * @throws RunCancelledError (`paused`) while a person keeps the stream from running
  */
 export async function acquireLease(prisma: PrismaClient, key: CheckpointKey): Promise<Lease | null> {
-  const { pass } = key;
-  const row = { ...columnsOf(key), pass };
-  // Looked up first: making a row locks the epoch, for which an erasure waits.
-  const known = await prisma.syncCheckpoint.count({ where: row });
-  if (known === 0) await prisma.syncCheckpoint.createMany({ data: [row], skipDuplicates: true });
-  return takeLease(prisma, key);
-}
-
-async function takeLease(prisma: PrismaClient, key: CheckpointKey): Promise<Lease | null> {
   const { connectionId, stream, pass } = key;
+  const checkpointRow = { ...columnsOf(key), pass };
+  // Looked up first: making a row locks the epoch, for which an erasure waits.
+  const known = await prisma.syncCheckpoint.count({ where: checkpointRow });
+  if (known === 0) await prisma.syncCheckpoint.createMany({ data: [checkpointRow], skipDuplicates: true });
   const [row] = await prisma.$queryRaw<LeaseRow[]>`
     with locked as (
       select lease_until, run_id as previous_run_id, yielded_run_id is not distinct from run_id and run_id is not null as is_continued
@@ -156,3 +156,26 @@ async function closeTakenOverRuns(prisma: PrismaClient, key: CheckpointKey, take
     },
   });
 }
+
+const readCheckpoint = (prisma: PrismaClient, key: StreamKey, pass: Pass) =>
+  prisma.syncCheckpoint.findUnique({ where: { connection_id_stream_pass: { ...columnsOf(key), pass } } });
+
+export async function readProgress(prisma: PrismaClient, key: StreamKey, pass: Pass): Promise<Progress> {
+  const row = await readCheckpoint(prisma, key, pass);
+  return {
+    watermark: (row?.watermark ?? null) as Watermarks | null,
+    walkedAt: (row?.walked_at ?? null) as Watermarks | null,
+  };
+}
+
+/** Writes the incremental pass's first watermark; one that is there already stays. */
+export async function seedIncremental(prisma: PrismaClient, key: StreamKey, progress: Progress): Promise<void> {
+  const data = { watermark: progress.watermark ?? Prisma.DbNull, walked_at: progress.walkedAt ?? Prisma.DbNull };
+  const row = { ...columnsOf(key), pass: 'incremental' };
+  const { count } = await prisma.syncCheckpoint.createMany({ data: [{ ...row, ...data }], skipDuplicates: true });
+  if (count > 0) return;
+  await prisma.syncCheckpoint.updateMany({ where: { ...row, watermark: { equals: Prisma.DbNull } }, data });
+}
+
+export const isBackfillComplete = async (prisma: PrismaClient, key: StreamKey): Promise<boolean> =>
+  ((await readCheckpoint(prisma, key, 'backfill'))?.completed_at ?? null) !== null;

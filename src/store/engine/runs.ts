@@ -1,7 +1,7 @@
 import { Prisma, type PrismaClient, type SyncRun } from '../../generated/prisma/client.ts';
 import type { Outcome, Pass } from '../../stream.ts';
 import { databaseNow } from '../database-time.ts';
-import { type Lease, leaseOwner } from './leases.ts';
+import { type Lease, leaseOwner, type Watermarks } from './leases.ts';
 import { columnsOf, type StreamKey } from './streams.ts';
 
 const COUNTS = ['requests', 'pages', 'read', 'created', 'updated', 'unchanged', 'deleted', 'quarantined'] as const;
@@ -17,13 +17,13 @@ export const noCounts = (): RunCounts => countsOf(null);
 export interface RunEnd {
   readonly outcome: Outcome;
   readonly error: { readonly code: string; readonly message: string } | null;
-  readonly watermark: Readonly<Record<string, string>> | null;
+  readonly watermark: Watermarks | null;
 }
 
 export interface RunRecord extends Omit<SyncRun, 'pass' | 'outcome' | 'watermark' | 'worker'> {
   readonly pass: Pass;
   readonly outcome: Outcome | null;
-  readonly watermark: Readonly<Record<string, string>> | null;
+  readonly watermark: Watermarks | null;
 }
 
 type CountValues = { readonly [name in keyof RunCounts]: number | Prisma.Sql };

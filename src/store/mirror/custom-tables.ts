@@ -41,9 +41,11 @@ export async function ensureTables(url: string, tables: readonly TableSpec[]): P
   );
 }
 
+type Columns = Readonly<Record<string, string>>;
+
 async function ensureTable(client: pg.Client, table: TableSpec): Promise<void> {
   const { schema, name } = table;
-  const { rows } = await client.query<Found>(
+  const { rows } = await client.query<{ has_schema: boolean; has_view: boolean; columns: Columns | null }>(
     `select to_regnamespace(quote_ident($1)) is not null as has_schema,
       to_regclass(quote_ident($1) || '.' || quote_ident($2 || '_current')) is not null as has_view, (
         select json_object_agg(a.attname, format_type(a.atttypid, null))
@@ -58,13 +60,7 @@ async function ensureTable(client: pg.Client, table: TableSpec): Promise<void> {
   await client.query([...statements, makeView].join(';\n'));
 }
 
-interface Found {
-  readonly has_schema: boolean;
-  readonly has_view: boolean;
-  readonly columns: Readonly<Record<string, string>> | null;
-}
-
-function addStatements(table: TableSpec, present: Readonly<Record<string, string>>): string[] {
+function addStatements(table: TableSpec, present: Columns): string[] {
   assertOurs(table, present);
   // Tables of earlier versions have no `erased_at`.
   const wanted = Object.entries<ColumnType>({ ...table.columns, erased_at: 'timestamptz' });
@@ -77,7 +73,7 @@ function addStatements(table: TableSpec, present: Readonly<Record<string, string
 /** As `format_type` writes it, without the precision. */
 const formatted = (type: ColumnType): string => (type === 'timestamptz' ? 'timestamp with time zone' : type);
 
-function assertOurs(table: TableSpec, present: Readonly<Record<string, string>>): void {
+function assertOurs(table: TableSpec, present: Columns): void {
   const title = `${table.schema}.${table.name}`;
   const missing = Object.keys(COMMON).filter((name) => !(name in present) && name !== 'erased_at');
   if (missing.length > 0) {

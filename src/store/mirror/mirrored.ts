@@ -2,8 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { PrismaClient } from '../../generated/prisma/client.ts';
 import type { FollowedRow, FollowedStream, FollowQuery, TableSpec } from '../../stream.ts';
 import { addMs, databaseNow } from '../database-time.ts';
+import { isBackfillComplete } from '../engine/leases.ts';
 import type { StreamKey } from '../engine/streams.ts';
-import { isBackfillComplete } from '../engine/watermarks.ts';
 import { readAsOf } from '../reports/status.ts';
 import { selectRows } from './select-rows.ts';
 import { quoteName, tableName } from './table-sql.ts';
@@ -17,17 +17,9 @@ export async function readMirroredIds(
   limit?: number,
 ): Promise<readonly string[] | null> {
   if (!(await isBackfillComplete(prisma, { connectionId, stream }))) return null;
-  const [schema = '', name = ''] = stream.split('.');
-  const rows = await selectRows<{ id: string }>(
-    prisma,
-    { schema, name },
-    {
-      select: { id: 'id' },
-      where: { connection_id: connectionId, deleted_at: null, erased_at: null },
-      orderBy: 'newest first',
-      limit,
-    },
-  );
+  const where = { connection_id: connectionId, deleted_at: null, erased_at: null };
+  const selection = { select: { id: 'id' }, where, orderBy: 'newest first', limit } as const;
+  const rows = await selectRows<{ id: string }>(prisma, tableOf(stream), selection);
   return rows.map(({ id }) => id);
 }
 
@@ -71,11 +63,10 @@ async function readFollowed(
   { connectionId, stream }: StreamKey,
   { behind, untilMs, columns, limit, onlyDeleted }: FollowQuery,
 ): Promise<readonly FollowedRow[]> {
-  const [schema = '', name = ''] = stream.split('.');
   const values = columns.map((column) => `'${column}', ${quoteName(column)}`).join(', ');
   const sql = `select synced_at as at, id, deleted_at is not null as "isDeleted",
         jsonb_build_object(${values}) as values
-      from ${tableName({ schema, name })}
+      from ${tableName(tableOf(stream))}
       where connection_id = $1 and (synced_at, id) > ($2::timestamptz, $3) and synced_at <= $4::timestamptz
         and erased_at is null ${onlyDeleted ? 'and deleted_at is not null' : ''}
       order by synced_at, id limit $5::int`;
@@ -87,6 +78,11 @@ async function readFollowed(
     prisma.$queryRawUnsafe<Found[]>(sql, ...parameters),
   ]);
   return rows.map(({ at, id, isDeleted, values }) => ({ position: { at: at.getTime(), id }, isDeleted, values }));
+}
+
+function tableOf(stream: string) {
+  const [schema = '', name = ''] = stream.split('.');
+  return { schema, name };
 }
 
 /** Ids of a table's rows that are alive and whose column holds one of these values. */

@@ -2,7 +2,7 @@ import { ErasedMeanwhileError, LeaseLostError } from '../../errors.ts';
 import { Prisma, type PrismaClient } from '../../generated/prisma/client.ts';
 import type { Row, TableSpec } from '../../stream.ts';
 import { bindBytes } from '../driver-adapter.ts';
-import { goesOnAfterErasure, LEASE_MS, type Lease } from '../engine/leases.ts';
+import { goesOnAfterErasure, LEASE_MS, type Lease, type Watermarks } from '../engine/leases.ts';
 import { type BadRecord, quarantineSql, resolveWrittenSql } from '../engine/quarantine.ts';
 import { foldIdleRunSql, type RunCounts, type RunEnd, runLineSql } from '../engine/runs.ts';
 import { encodeRows, joinRows } from './page-json.ts';
@@ -48,8 +48,8 @@ export function joinPages(pages: readonly PageWrite[]): PageWrite {
 interface CheckpointWrite {
   readonly cursor: unknown;
   /** Null or absent: the stored one stays. */
-  readonly watermark?: Readonly<Record<string, string>> | null;
-  readonly walkedAt?: Readonly<Record<string, string>> | null;
+  readonly watermark?: Watermarks | null;
+  readonly walkedAt?: Watermarks | null;
   /** The walk ended complete: the pass is verified as of now. */
   readonly completed?: boolean;
   /** The newest change on this page, only of a full sync. */
