@@ -31,11 +31,7 @@ async function isWaitedFor(queue: RunQueue): Promise<boolean> {
  * that is moved to wait is the next one, and one whose delay is over comes last; in Postgres the former is put last,
  * and the latter gets its old position back, which is the first.
  */
-export async function sendToBack(
-  queues: Pick<Queues, 'kind'>,
-  job: QueuedRun,
-  token: string | undefined,
-): Promise<never> {
+export async function sendToBack(queues: Pick<Queues, 'kind'>, job: QueuedRun, token: string | undefined) {
   return queues.kind === 'postgres' ? handBack(job, token) : delayJob(job, token, 1);
 }
 

@@ -29,11 +29,7 @@ export type RunJob = z.infer<typeof runJobSchema>;
 /** @throws ZodError */
 export const parseRunJob = (data: unknown): RunJob => runJobSchema.parse(data);
 
-interface RunOfStream {
-  readonly connection: string;
-  readonly stream: string;
-  readonly pass: Pass;
-}
+type RunOfStream = { readonly connection: string; readonly stream: string; readonly pass: Pass };
 
 /** Runs with the same id do not wait or run beside each other: one per stream and lane. */
 export const deduplicationId = ({ connection, stream, pass }: RunOfStream): string =>

@@ -10,10 +10,9 @@ import type { Lane, QueuedPass } from '../src/stream.ts';
 import { type Leadership, tryLead } from './leader.ts';
 import type { RunQueue } from './queue-backend.ts';
 import { describeError } from './queue-watch.ts';
-import { compareSchedules, inGroups, putSchedule } from './queued-schedules.ts';
 import { enqueueRun, type Queues } from './queues.ts';
 import { parseScheduleId } from './run-job.ts';
-import { wantedSchedules } from './schedules.ts';
+import { compareSchedules, inGroups, putSchedule, wantedSchedules } from './schedules.ts';
 import { findUnfinished, isDue } from './unfinished.ts';
 
 /**
@@ -33,11 +32,7 @@ interface SchedulerParts {
   readonly onRound?: (round: RoundReport) => void;
 }
 
-export interface RoundReport {
-  readonly added: number;
-  readonly removed: number;
-  readonly enqueued: number;
-}
+export type RoundReport = { readonly added: number; readonly removed: number; readonly enqueued: number };
 
 const ROUND_MS = 60_000;
 const STANDBY_MS = 5_000;

@@ -5,7 +5,7 @@ import type { OpsConnection, OpsParts } from '../src/ops/parts.ts';
 import { startOpsServer } from '../src/ops/server.ts';
 import { readMigrations } from '../src/store/migrate.ts';
 import type { Daemon } from './main.ts';
-import { createNextRuns } from './next-runs.ts';
+import { createNextRuns } from './schedules.ts';
 import { createWebControl } from './web-control.ts';
 
 /** The status page and what is beside it. @throws ConfigError when the port cannot be had */

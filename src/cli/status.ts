@@ -1,4 +1,4 @@
-import { createNextRuns } from '../../workers/next-runs.ts';
+import { createNextRuns } from '../../workers/schedules.ts';
 import { loadWithStored } from '../app/stored-connections.ts';
 import { scheduleOf } from '../config.ts';
 import { StatusReader } from '../ops/read-status.ts';
