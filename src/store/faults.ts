@@ -2,10 +2,7 @@ import { type DatabaseCode, DatabaseError, LeadmirrorError } from '../errors.ts'
 import { WireError } from './wire-errors.ts';
 
 /** What a failure of the database means to us: the code that is acted on, and what happened with what to do next. */
-interface DatabaseFault {
-  readonly code: DatabaseCode;
-  readonly message: string;
-}
+type DatabaseFault = { readonly code: DatabaseCode; readonly message: string };
 
 /** `$1` stands for the SQLSTATE. The first entry that fits decides. */
 type Meanings = readonly (readonly [RegExp, DatabaseCode, string])[];
@@ -22,6 +19,24 @@ const BAD_OPTIONS =
   'it does not take a setting that sessions are to begin with ($1); look at options in DATABASE_URL, and at what the role and the database are set to';
 const UNKNOWN_TENANT =
   'the pooler knows no such project or user; it may be paused, or the user or host in DATABASE_URL is wrong (Supabase: user postgres.<project>)';
+const POOLER_SETTING =
+  'a pooler such as PgBouncer refuses a setting of DATABASE_URL; take it out (`options` first), or name it in ignore_startup_parameters there';
+const NO_CERTIFICATE =
+  'it wants a client certificate that belongs to this user; name one with sslcert and sslkey in DATABASE_URL';
+const NO_LOGIN = 'this role may not log in; as an administrator: alter role … login';
+const READ_ONLY =
+  'it only lets itself be read: a standby after a failover, or a server that was set read-only; waiting may help, or correct the host in DATABASE_URL';
+const NO_RIGHT = 'the role lacks a right ($1); it needs CREATE on the database and has to own the tables of leadmirror';
+const MISSING =
+  'a table, column or function of leadmirror is missing ($1); run leadmirror migrate, and restore it from a backup if it was removed';
+const UNSUPPORTED =
+  'it does not take a statement of leadmirror ($1); it has to be PostgreSQL 13 or later with the tables as leadmirror made them. If it is, please report this';
+const REFUSED_VALUE =
+  'it refuses a value of leadmirror ($1); look for constraints and triggers that were added to its tables. If there are none, please report this';
+const UNKNOWN_END = 'it ended a statement with $1, which leadmirror does not know; please report this';
+const UNKNOWN_ANSWER = 'it or a pooler before it answered with $1, which leadmirror does not know; it is tried again';
+const UNKNOWN_SIGN_IN =
+  'it asks for a kind of sign-in that leadmirror does not know; SCRAM, md5 and plain passwords are known';
 
 /**
  * Poolers and hosting services put very different refusals under one SQLSTATE (PgBouncer: 08P01, Supavisor and Neon:
@@ -29,22 +44,10 @@ const UNKNOWN_TENANT =
  * 28000. So only for these classes the server's message selects our message; it is never shown.
  */
 const BY_MESSAGE: Meanings = [
-  [
-    /start-?up (parameter|option|packet)/i,
-    'database_refused',
-    'a pooler such as PgBouncer refuses a setting of DATABASE_URL; take it out (`options` first), or name it in ignore_startup_parameters there',
-  ],
+  [/start-?up (parameter|option|packet)/i, 'database_refused', POOLER_SETTING],
   [/no pg_hba\.conf entry|pg_hba\.conf rejects/i, 'database_refused', NOT_ALLOWED],
-  [
-    /client certificate|certificate authentication/i,
-    'database_refused',
-    'it wants a client certificate that belongs to this user; name one with sslcert and sslkey in DATABASE_URL',
-  ],
-  [
-    /not permitted to log ?in/i,
-    'database_refused',
-    'this role may not log in; as an administrator: alter role … login',
-  ],
+  [/client certificate|certificate authentication/i, 'database_refused', NO_CERTIFICATE],
+  [/not permitted to log ?in/i, 'database_refused', NO_LOGIN],
   [/try again later|has been failing|cannot connect to server/i, 'database_unavailable', UNREACHABLE],
   [
     /no such (database|db)|database .*(not exist|not found)|no pool configured|route for/i,
@@ -80,11 +83,7 @@ const BY_SQLSTATE: Meanings = [
   [/^53100/, 'database_disk_full', 'its disk is full; free space there, nothing was lost'],
   [/^53300/, 'database_unavailable', FULL],
   [/^53/, 'database_unavailable', 'it is short of memory or other resources ($1); waiting may help'],
-  [
-    /^25006/,
-    'database_unavailable',
-    'it only lets itself be read: a standby after a failover, or a server that was set read-only; waiting may help, or correct the host in DATABASE_URL',
-  ],
+  [/^25006/, 'database_unavailable', READ_ONLY],
   [/^57014/, 'database_unavailable', 'it cancelled a statement (a time limit, or a person); it is tried again'],
   [/^57P03/, 'database_unavailable', 'it is starting up or recovering; waiting helps'],
   [/^57P04/, 'database_refused', NO_DATABASE],
@@ -95,36 +94,12 @@ const BY_SQLSTATE: Meanings = [
   [/^28P01/, 'database_refused', CREDENTIALS],
   [/^28/, 'database_refused', NOT_ALLOWED],
   [/^3D/, 'database_refused', NO_DATABASE],
-  [
-    /^(42501|0L|0P|2B)/,
-    'database_refused',
-    'the role lacks a right ($1); it needs CREATE on the database and has to own the tables of leadmirror',
-  ],
-  [
-    /^(3F|42P01|42703|42704|42883)/,
-    'database_mismatch',
-    'a table, column or function of leadmirror is missing ($1); run leadmirror migrate, and restore it from a backup if it was removed',
-  ],
-  [
-    /^(0A|42)/,
-    'database_mismatch',
-    'it does not take a statement of leadmirror ($1); it has to be PostgreSQL 13 or later with the tables as leadmirror made them. If it is, please report this',
-  ],
-  [
-    /^(09|21|22|23|27|38|39|44|54|P0)/,
-    'database_mismatch',
-    'it refuses a value of leadmirror ($1); look for constraints and triggers that were added to its tables. If there are none, please report this',
-  ],
-  [
-    /^(0[0-39B-Z]|10|20|2[DF])/,
-    'database_mismatch',
-    'it ended a statement with $1, which leadmirror does not know; please report this',
-  ],
-  [
-    /^/,
-    'database_unavailable',
-    'it or a pooler before it answered with $1, which leadmirror does not know; it is tried again',
-  ],
+  [/^(42501|0L|0P|2B)/, 'database_refused', NO_RIGHT],
+  [/^(3F|42P01|42703|42704|42883)/, 'database_mismatch', MISSING],
+  [/^(0A|42)/, 'database_mismatch', UNSUPPORTED],
+  [/^(09|21|22|23|27|38|39|44|54|P0)/, 'database_mismatch', REFUSED_VALUE],
+  [/^(0[0-39B-Z]|10|20|2[DF])/, 'database_mismatch', UNKNOWN_END],
+  [/^/, 'database_unavailable', UNKNOWN_ANSWER],
 ];
 
 const NETWORK_CODE =
@@ -141,11 +116,7 @@ const CODELESS_LOSS =
 /** Its messages about a server's answers, without a code. */
 const BY_DRIVER_MESSAGE: Meanings = [
   [/client password must be/, 'database_refused', 'it asks for a password, and DATABASE_URL has none'],
-  [
-    /^SASL: |^Unknown authenticationOk/,
-    'database_refused',
-    'it asks for a kind of sign-in that leadmirror does not know; SCRAM, md5 and plain passwords are known',
-  ],
+  [/^SASL: |^Unknown authenticationOk/, 'database_refused', UNKNOWN_SIGN_IN],
   [
     /^received invalid response|^Received unexpected \w+ message|^There was an error establishing an SSL/,
     'database_unavailable',

@@ -110,8 +110,6 @@ async function explain(thrown: unknown, { parts, lease, fetch, job }: Run): Prom
 
 function countsOf({ findings, upstreamRows, comparedRows, repaired, startedAt }: VerifyReport) {
   const of = (kind: FindingKind) => findings.filter((finding) => finding.kind === kind).length;
-  return {
-    ...{ missing: of('missing'), stale: of('stale'), extra: of('extra'), different: of('different'), repaired },
-    ...{ upstream_rows: upstreamRows, compared_rows: comparedRows, started_at: startedAt },
-  };
+  const kinds = { missing: of('missing'), stale: of('stale'), extra: of('extra'), different: of('different') };
+  return { ...kinds, repaired, upstream_rows: upstreamRows, compared_rows: comparedRows, started_at: startedAt };
 }

@@ -17,15 +17,13 @@ const VALUES = Prisma.raw(
   'version, base_spacing_ms, spacing_ms, blocked_reason, learnt_spacing_ms, learnt_limit, failures, failure_reason, ' +
     'probes, requests, day_requests, day_limit',
 );
-const TIMES = [
-  ...(['next_free_at', 'fast_free_at', 'blocked_until', 'fast_busy_until', 'bulk_busy_until', 'learnt_at'] as const),
-  ...(['failing_since', 'opened_at', 'wake_at', 'probe_until', 'day_ends_at'] as const),
-];
+const TIMES =
+  'next_free_at fast_free_at blocked_until fast_busy_until bulk_busy_until learnt_at failing_since opened_at wake_at ' +
+  'probe_until day_ends_at';
+type Time = Extract<keyof SyncBudget, `${string}_${'at' | 'until' | 'since'}`>;
 /** Times in ms since 1970 by the database's clock. */
-type StateRow = Omit<SyncBudget, (typeof TIMES)[number]> &
-  Readonly<Record<(typeof TIMES)[number], number | null> & { now: number }>;
+type StateRow = Omit<SyncBudget, Time> & Readonly<Record<Time, number | null> & { now: number }>;
 
-const msOf = (time: string): string => `(extract(epoch from ${time}) * 1000)::float8`;
 const timeOf = (ms: number | null): Prisma.Sql =>
   Prisma.sql`to_timestamp(${ms !== null && Number.isFinite(ms) ? ms : null}::float8 / 1000)`;
 
@@ -72,9 +70,9 @@ function createStorage(
   };
 
   const readRow = async (): Promise<StateRow | undefined> => {
-    const times = Prisma.raw(TIMES.map((name) => `${msOf(name)} as ${name}`).join(', '));
+    const times = TIMES.split(' ').map((name) => `(extract(epoch from ${name}) * 1000)::float8 as ${name}`);
     const [row] = await prisma.$queryRaw<StateRow[]>`
-      select ${nowMs()}, ${VALUES}, ${times} from sync.budgets where credential = ${credential}`;
+      select ${nowMs()}, ${VALUES}, ${Prisma.raw(times.join(', '))} from sync.budgets where credential = ${credential}`;
     return row;
   };
 
@@ -178,7 +176,9 @@ function stateOf(row: StateRow): BudgetState {
     slowedMs: row.spacing_ms,
     learnt: spacingMs === null || learnt_at === null ? null : { spacingMs, requests: learnt_limit ?? 0, at: learnt_at },
     circuit: {
-      ...{ failures, failingSince, probes },
+      failures,
+      failingSince,
+      probes,
       reason: row.failure_reason,
       openedAt: row.opened_at,
       wakeAt: row.wake_at,
