@@ -31,10 +31,7 @@ const previewOf = (applied: readonly string[]) => PREVIEWS.find(({ first }) => a
 /** Postgres schemas that belong to leadmirror only. `bullmq` is made by the queue, when it lives in Postgres. */
 const BUILT_IN_SCHEMAS = ['sync', 'tiledesk', 'tilkee', 'reporting'] as const;
 
-export interface Migration {
-  readonly name: string;
-  readonly script: string;
-}
+export type Migration = { readonly name: string; readonly script: string };
 
 interface MigrateOptions {
   readonly url: string;

@@ -1,10 +1,6 @@
 import type { Prisma } from '../generated/prisma/client.ts';
 
-export interface RelationColumn {
-  readonly name: string;
-  readonly type: string;
-  readonly comment: string | null;
-}
+export type RelationColumn = { readonly name: string; readonly type: string; readonly comment: string | null };
 
 export interface Relation {
   readonly schema: string;

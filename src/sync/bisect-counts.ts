@@ -15,11 +15,7 @@ export interface Border {
 }
 
 /** From one border to another, by their numbers; -1: open. `difference`: rows upstream less rows of the mirror. */
-interface Part {
-  readonly from: number;
-  readonly to: number;
-  readonly difference: number;
-}
+type Part = { readonly from: number; readonly to: number; readonly difference: number };
 
 export interface Bisection {
   readonly borders: readonly Border[];

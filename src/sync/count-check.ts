@@ -158,11 +158,7 @@ class CountCheck {
   }
 
   /** By how many rows the rest differs: those without a date need a full sync, the newest count when nothing moves. */
-  async #readNewer(
-    list: CountedList,
-    at: { readonly dateless: number; readonly difference: number },
-    total: Look,
-  ): Promise<number> {
+  async #readNewer(list: CountedList, at: { readonly dateless: number; readonly difference: number }, total: Look) {
     const rest = total.difference - at.difference;
     if (rest === 0) return 0;
     const dated = (await this.#counts.count(list, { field: 'created_at', toMs: FAR_MS })).total;

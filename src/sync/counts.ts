@@ -168,11 +168,7 @@ export type WindowedList = CountedList & Required<Pick<CountedList, 'walkWindow'
  * `unlisted`: how many rows the list counts in it beyond those that it shows. `leftOut`: when those were created that
  * it shows and that have no row here, because their person was erased.
  */
-export async function readWindow(
-  run: Run,
-  list: WindowedList,
-  window: ListWindow,
-): Promise<{ isWhole: boolean; unlisted: number; leftOut: readonly number[] }> {
+export async function readWindow(run: Run, list: WindowedList, window: ListWindow) {
   const walk = list.walkWindow(window);
   const shown = new Set<string>();
   const createdAt = new Map<string, number>();

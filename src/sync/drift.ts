@@ -74,11 +74,7 @@ export function jsonTypeOf(value: unknown): JsonType {
 const reported = new WeakMap<Stream, Set<string>>();
 
 /** Counts the drift of a saved page. Never fails the run. Drift that was reported, of an unchanged page, is free. */
-export async function reportDrift(
-  run: Run,
-  drift: readonly Drift[],
-  { hasWritten }: { readonly hasWritten: boolean },
-): Promise<void> {
+export async function reportDrift(run: Run, drift: readonly Drift[], { hasWritten }: { readonly hasWritten: boolean }) {
   if (drift.length === 0) return;
   const { stream } = run.job;
   const known = reported.get(stream) ?? new Set<string>();

@@ -9,11 +9,7 @@ import type { PassParts } from './run-pass.ts';
 
 type RetryParts = Pick<PassParts, 'prisma' | 'clock' | 'logger' | 'privacy'>;
 
-interface RetryJob {
-  readonly connection: Connection;
-  readonly stream: Stream;
-  readonly signal: AbortSignal;
-}
+type RetryJob = { readonly connection: Connection; readonly stream: Stream; readonly signal: AbortSignal };
 
 export interface RetryReport {
   readonly connection: string;

@@ -62,11 +62,7 @@ async function readMajorVersion({ directory, dataDirectory }: DataLocation): Pro
   );
 }
 
-function otherMajorVersion(
-  { base, directory }: DataLocation,
-  found: string,
-  { version, majorVersion }: Programs,
-): DatabaseError {
+function otherMajorVersion({ base, directory }: DataLocation, found: string, { version, majorVersion }: Programs) {
   const later = Number(found) > Number(majorVersion);
   return new DatabaseError(
     later ? 'database_newer' : 'database_refused',

@@ -10,11 +10,7 @@ import { findPostmaster, removeStaleLockFile } from './postmaster.ts';
 import { lastLines, programFailure } from './run-program.ts';
 import { choosePort, HOST, type Launch, launchServer, type ServerParts } from './server.ts';
 
-export interface Joined {
-  readonly presence: Presence;
-  readonly port: number;
-  readonly started: boolean;
-}
+export type Joined = { readonly presence: Presence; readonly port: number; readonly started: boolean };
 
 const POLL_MS = 25;
 
@@ -98,10 +94,7 @@ function refusal(cause: unknown, state: string, passwordFile: string): DatabaseE
   );
 }
 
-interface Address {
-  readonly port: number;
-  readonly password: string;
-}
+type Address = { readonly port: number; readonly password: string };
 
 export type Presence = Awaited<ReturnType<typeof openPresence>>;
 

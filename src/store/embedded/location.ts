@@ -30,11 +30,7 @@ export function locationIn(base: string) {
  * Postgres refuses to run as root. A leadmirror that runs as root therefore runs the server as another, existing
  * account; users are never created. Other users run the server as themselves, which is `null` here.
  */
-export interface ServerAccount {
-  readonly name: string;
-  readonly uid: number;
-  readonly gid: number;
-}
+export type ServerAccount = { readonly name: string; readonly uid: number; readonly gid: number };
 
 /** Returns the files of this home, and who runs the server. Creates the base, never the data. */
 export async function findLocation(home: string) {

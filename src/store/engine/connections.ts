@@ -13,11 +13,7 @@ export interface KeptConnection extends SyncConnection {
   readonly opened: unknown;
 }
 
-export async function readKeptConnections(
-  prisma: PrismaClient,
-  secretKey: string | null,
-  id?: string,
-): Promise<KeptConnection[]> {
+export async function readKeptConnections(prisma: PrismaClient, secretKey: string | null, id?: string) {
   const rows = await prisma.syncConnection.findMany({
     where: id === undefined ? {} : { id },
     orderBy: [{ created_at: 'asc' }, { id: 'asc' }],

@@ -65,11 +65,7 @@ export async function noteUnexplained(prisma: PrismaClient, key: StreamKey, unex
 }
 
 /** What a clean full sync did not explain either is expected from now on; what differs later needs another one. */
-export async function keepOffsets(
-  prisma: PrismaClient,
-  key: StreamKey,
-  offsets: readonly CountOffset[],
-): Promise<void> {
+export async function keepOffsets(prisma: PrismaClient, key: StreamKey, offsets: readonly CountOffset[]) {
   const data = { offsets: JSON.parse(JSON.stringify(offsets)), offsets_at: await databaseNow(prisma) };
   await store(prisma, key, { ...data, unexplained: null, unexplained_at: null });
 }

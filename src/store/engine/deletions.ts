@@ -6,11 +6,7 @@ import { columnsOf, readStream, type StreamKey } from './streams.ts';
  * What the deletion guard blocks, and a person's acceptance of it: given once, for the next full sync, and only while
  * there is something to accept.
  */
-interface BlockedDeletions {
-  readonly code: string;
-  readonly message: string;
-  readonly since: Date;
-}
+type BlockedDeletions = { readonly code: string; readonly message: string; readonly since: Date };
 
 /** Long enough for the nightly full sync, short enough to be remembered. */
 const VALID_MS = 24 * 3_600_000;

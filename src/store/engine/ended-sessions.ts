@@ -1,10 +1,7 @@
 import type { PrismaClient } from '../../generated/prisma/client.ts';
 
 /** Ends a session for every replica of the status page, and deletes those that have expired. */
-export async function endSession(
-  prisma: PrismaClient,
-  session: { readonly id: string; readonly expiresAt: Date },
-): Promise<void> {
+export async function endSession(prisma: PrismaClient, session: { readonly id: string; readonly expiresAt: Date }) {
   await prisma.syncEndedSession.deleteMany({ where: { expires_at: { lt: new Date() } } });
   await prisma.syncEndedSession.createMany({
     data: [{ id: session.id, expires_at: session.expiresAt }],

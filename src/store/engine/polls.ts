@@ -24,11 +24,7 @@ export interface PollDemand {
 }
 
 /** The stream itself, null before its first pass, and the others whose requests are paid from the same budget. */
-export async function readPollDemands(
-  prisma: PrismaClient,
-  key: StreamKey,
-  credential: string | undefined,
-): Promise<{ readonly own: PollDemand | null; readonly others: readonly PollDemand[] }> {
+export async function readPollDemands(prisma: PrismaClient, key: StreamKey, credential: string | undefined) {
   const rows = await prisma.syncStream.findMany({
     where: {
       ...{ enabled: true, paused_at: null, pass_requests: { not: null }, interval_seconds: { not: null } },

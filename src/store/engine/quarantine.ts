@@ -103,11 +103,7 @@ export function readOpenQuarantine(
   });
 }
 
-export interface QuarantineReason {
-  readonly reason: string;
-  readonly detail: unknown;
-  readonly records: number;
-}
+export type QuarantineReason = { readonly reason: string; readonly detail: unknown; readonly records: number };
 
 export async function listQuarantineReasons(
   prisma: PrismaClient,

@@ -9,10 +9,7 @@ const CHECK_NAME = 'leadmirror:key-check';
 
 type Client = PrismaClient | Prisma.TransactionClient;
 
-interface Stored {
-  readonly name: string;
-  readonly payload: Buffer;
-}
+type Stored = { readonly name: string; readonly payload: Buffer };
 
 async function readStored(prisma: Client, where: Prisma.SyncSecretWhereInput = {}): Promise<Stored[]> {
   const rows = await prisma.syncSecret.findMany({

@@ -4,10 +4,7 @@ import type { Capabilities } from '../../stream.ts';
 import { databaseNow } from '../database-time.ts';
 import { LOCKS } from '../locks.ts';
 
-export interface StreamKey {
-  readonly connectionId: string;
-  readonly stream: string;
-}
+export type StreamKey = { readonly connectionId: string; readonly stream: string };
 
 export const columnsOf = ({ connectionId, stream }: StreamKey) => ({ connection_id: connectionId, stream });
 

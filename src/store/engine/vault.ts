@@ -32,10 +32,7 @@ const LAST_POLL_MS = 500;
 const STORE_PAUSES_MS = [100, 500, 1000, 2000, 4000];
 
 /** The right to write the row, and the row's content when it was given. */
-interface Lock {
-  readonly token: bigint;
-  readonly payload: Buffer | null;
-}
+type Lock = { readonly token: bigint; readonly payload: Buffer | null };
 
 /** `T` is plain JSON. */
 export function createDatabaseVault<T>(prisma: PrismaClient, parts: VaultParts) {

@@ -34,10 +34,7 @@ interface Comparison {
 }
 
 /** Compares rows with the mirror without writing: all by id and version, those in `byContent` column by column, too. */
-export async function compareRows(
-  prisma: PrismaClient,
-  { connectionId, table, rows, byContent, since }: Comparison,
-): Promise<readonly RowDifference[]> {
+export async function compareRows(prisma: PrismaClient, { connectionId, table, rows, byContent, since }: Comparison) {
   if (rows.length === 0) return [];
   return bindBytes(encodeRows(rows), (json) =>
     prisma.$queryRawUnsafe<RowDifference[]>(compareSql(table), json, connectionId, byContent, since),

@@ -46,11 +46,7 @@ export async function readBorders(prisma: PrismaClient, query: CountQuery, by: B
   return { borders: [...all.filter(({ at }) => at < by.untilMs), last], dateless };
 }
 
-async function readCounted(
-  prisma: PrismaClient,
-  { connectionId, table, rows }: CountQuery,
-  by: BorderOptions | null,
-): Promise<CountedRow[]> {
+async function readCounted(prisma: PrismaClient, { connectionId, table, rows }: CountQuery, by: BorderOptions | null) {
   const second = by === null ? 'null::timestamptz' : `date_trunc('second', created_at) + interval '1 second'`;
   // A row at a whole second belongs to the next one. Where there is such a row, that second is no border.
   return prisma.$queryRawUnsafe<CountedRow[]>(

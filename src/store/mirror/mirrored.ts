@@ -11,11 +11,7 @@ import { quoteName, tableName } from './table-sql.ts';
 /**
  * Ids of a stream's alive rows, newest first; null until its first full read is through. Streams are named like tables.
  */
-export async function readMirroredIds(
-  prisma: PrismaClient,
-  { connectionId, stream }: StreamKey,
-  limit?: number,
-): Promise<readonly string[] | null> {
+export async function readMirroredIds(prisma: PrismaClient, { connectionId, stream }: StreamKey, limit?: number) {
   if (!(await isBackfillComplete(prisma, { connectionId, stream }))) return null;
   const where = { connection_id: connectionId, deleted_at: null, erased_at: null };
   const selection = { select: { id: 'id' }, where, orderBy: 'newest first', limit } as const;

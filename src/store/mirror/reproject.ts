@@ -12,10 +12,7 @@ interface StoredRecord {
   readonly raw: string;
 }
 
-interface Target {
-  readonly connectionId: string;
-  readonly table: TableSpec;
-}
+type Target = { readonly connectionId: string; readonly table: TableSpec };
 
 /** The stored records of a table by id, behind `after`, deleted ones included. */
 export function readStoredRecords(
@@ -41,10 +38,7 @@ const STORED = { id: 'id', content_hash: 'content_hash', raw: { text: 'raw' } };
 export const countStoredRecords = (prisma: PrismaClient, { connectionId, table }: Target): Promise<number> =>
   selectCount(prisma, table, { connection_id: connectionId, erased_at: null });
 
-export interface DerivedRow {
-  readonly row: Row;
-  readonly contentHash: string;
-}
+export type DerivedRow = { readonly row: Row; readonly contentHash: string };
 
 /** Writes what differs of the typed columns and of `raw`, which may hold less by now; returns how many rows. */
 export async function writeDerived(

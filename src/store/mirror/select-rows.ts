@@ -64,12 +64,7 @@ export async function selectCount(db: Reader, table: Table, where: Where): Promi
   return row?.count ?? 0;
 }
 
-function ask<T>(
-  db: Reader,
-  table: Table,
-  fields: string,
-  { where, orderBy = [], limit }: Omit<Selection, 'select'>,
-): Promise<T[]> {
+function ask<T>(db: Reader, table: Table, fields: string, { where, orderBy = [], limit }: Omit<Selection, 'select'>) {
   const values: unknown[] = [];
   const conditions = Object.entries(where).flatMap(([path, filter]) => conditionsOf(path, filter, values));
   const order =
