@@ -1,10 +1,10 @@
 import { type Selected, type SyncReport, syncStreams } from '../app/sync-streams.ts';
 import type { App } from '../app.ts';
 import { groupBy } from '../group-by.ts';
+import { isBackfillComplete } from '../store/engine/leases.ts';
 import { hasWorker } from '../store/engine/processes.ts';
 import type { RunCounts } from '../store/engine/runs.ts';
 import type { StreamKey } from '../store/engine/streams.ts';
-import { isBackfillComplete } from '../store/engine/leases.ts';
 import { refreshReporting } from '../store/reports/refresh.ts';
 import { readRunning } from '../store/reports/run-history.ts';
 import { countRows } from '../store/reports/status.ts';

@@ -1,3 +1,4 @@
+import { counted } from '../counted.ts';
 import {
   type CountKnowledge,
   type CountOffset,
@@ -274,7 +275,7 @@ async function conclude(run: Run, { unexplained, expired, offsets }: CountKnowle
     const isSettled = isSame || (unexplained !== null && found.left.every((each) => each.rows > 0));
     if (!isSettled || !canBeKept) {
       await noteUnexplained(prisma, lease, rows);
-      const message = `the upstream counts ${Math.abs(rows)} rows of ${name} ${rows < 0 ? 'fewer' : 'more'} than the mirror should have; the next full sync shows which, or now: leadmirror sync ${name} --pass reconcile`;
+      const message = `the upstream counts ${counted(Math.abs(rows), 'row')} of ${name} ${rows < 0 ? 'fewer' : 'more'} than the mirror should have; the next full sync shows which, or now: leadmirror sync ${name} --pass reconcile`;
       return run.ending('partial', { code: 'counts_differ', message });
     }
     await keepOffsets(prisma, lease, [...offsets, ...found.left]);
