@@ -255,6 +255,8 @@ export interface Deletions {
 /** What is known of the account after `open`: project and role. Never an address or a name of a person. */
 export interface AccountFacts {
   readonly summary: string;
+  /** What the account itself is called, on one line; null or absent: `open` does not see it. */
+  readonly name?: string | null;
 }
 
 /** One configured account of a source. */
@@ -265,6 +267,8 @@ export interface Connection {
   readonly streams: readonly Stream[];
   /** Verifies credentials and role. @throws AuthError, UpstreamRefusedError, TransientError, RateLimitedError */
   open(options: FetchOptions): Promise<AccountFacts>;
+  /** What the account itself is called, by a request of its own, for `check`; null: not known. Absent: it has no name, or `open` sees it. */
+  fetchName?(options: FetchOptions): Promise<string | null>;
   /** A person asked: a refused credential is tried once more, which happens once for one configured credential. */
   retryRefused?(): void;
   /** Names the budget row that all connections with this credential share. No secret. */

@@ -78,6 +78,7 @@ export async function runDaemon(app: App, options: RunDaemonOptions): Promise<vo
       settings: config.alerts,
       channels,
       cause: outages.cause,
+      names: () => app.config.connections,
       onAttempt: (attempt) => processMetrics?.alertMessages.inc({ ...attempt }),
     });
     if (alerts !== null) closers.push(() => alerts.stop());

@@ -3,6 +3,7 @@ import type { Clock } from '../clock.ts';
 import { isAbort } from '../errors.ts';
 import type { PrismaClient } from '../generated/prisma/client.ts';
 import type { Logger } from '../logger.ts';
+import { readLabels } from '../store/engine/account-names.ts';
 import { holdRound, pruneAlerts, type RoundResult } from '../store/engine/alerts.ts';
 import type { Channel } from './channel.ts';
 import { decide } from './decide.ts';
@@ -29,6 +30,8 @@ export interface AlertParts {
   readonly channels: readonly Channel[];
   readonly onAttempt?: DeliverParts['onAttempt'];
   readonly cause?: () => string | null;
+  /** The configured accounts, with their labels. */
+  readonly names?: () => readonly { readonly id: string; readonly label?: string }[];
   /** Between two looks of all processes together. */
   readonly roundMs?: number;
   /** Between two looks at what is to be sent. */
@@ -76,15 +79,17 @@ export async function lookOnce({
   settings,
   channels,
   cause = () => null,
+  names,
   roundMs = ROUND_MS,
 }: AlertParts): Promise<RoundResult | null> {
+  const labels = await readLabels(prisma, names?.());
   return holdRound(prisma, {
     // Processes do not tick together: a little early is in time.
     minGapMs: roundMs * 0.9,
     channels: channels.map(({ name }) => name),
     decide(facts) {
       const decision = decide(facts, { afterMs: settings.afterMs, maxGapMs: Math.max(settings.afterMs, roundMs * 4) });
-      const body = createDigest(decision, facts.now, cause());
+      const body = createDigest(decision, facts.now, cause(), labels);
       const { upserts, deletes, opened, closed } = decision;
       const about = [...opened, ...closed];
       return { upserts, deletes, message: body === null ? null : { id: randomUUID(), body, about } };

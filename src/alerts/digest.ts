@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import { z } from 'zod';
 import { counted } from '../counted.ts';
 import { groupBy } from '../group-by.ts';
+import { titleOf } from '../store/engine/account-names.ts';
 import type { AlertRow } from '../store/engine/alerts.ts';
 import { ALERT_KINDS, type AlertKind } from '../store/reports/alert-conditions.ts';
 
@@ -67,7 +68,7 @@ const entrySchema = z.object({
   until: z.string().nullable(),
   connections: z.number(),
   streams: z.number(),
-  targets: z.array(z.object({ connection: z.string(), stream: z.string() })),
+  targets: z.array(z.object({ connection: z.string(), label: z.string().optional(), stream: z.string() })),
   next: z.string().nullable(),
 });
 
@@ -89,12 +90,13 @@ export function createDigest(
   now: Date,
   /** What is unavailable; it explains stale streams. */
   cause: string | null = null,
+  labels: ReadonlyMap<string, string> = new Map(),
 ): Digest | null {
   if (opened.length + closed.length === 0) return null;
-  const begun = group(opened, false).map((entry) =>
+  const begun = group(opened, false, labels).map((entry) =>
     cause === null || entry.kind !== 'stale' ? entry : { ...entry, reason: `${entry.reason}; ${cause}`, next: null },
   );
-  const over = group(closed, true);
+  const over = group(closed, true, labels);
   return createMessage('leadmirror.alerts', now, {
     summary: summarize(opened, closed),
     opened: begun.slice(0, MAX_ENTRIES),
@@ -149,17 +151,17 @@ const createMessage = (type: Digest['type'], now: Date, parts: Partial<Digest> &
   ...parts,
 });
 
-function group(rows: readonly AlertRow[], isOver: boolean): DigestEntry[] {
+function group(rows: readonly AlertRow[], isOver: boolean, labels: ReadonlyMap<string, string>): DigestEntry[] {
   const groups = groupBy(rows, ({ kind, reason_code }) => `${kind} ${reason_code}`);
   return [...groups.values()]
     .sort((one, other) => rankOf(one) - rankOf(other) || other.length - one.length)
-    .map((members) => toEntry(members, isOver));
+    .map((members) => toEntry(members, isOver, labels));
 }
 
 const ORDER = Object.keys(WORDINGS) as readonly AlertKind[];
 const rankOf = ([first]: readonly AlertRow[]): number => (first === undefined ? 0 : ORDER.indexOf(first.kind));
 
-function toEntry(members: readonly AlertRow[], isOver: boolean): DigestEntry {
+function toEntry(members: readonly AlertRow[], isOver: boolean, labels: ReadonlyMap<string, string>): DigestEntry {
   const [first] = members;
   if (first === undefined) throw new Error('a group without members');
   const { one, many, next } = WORDINGS[first.kind];
@@ -173,7 +175,9 @@ function toEntry(members: readonly AlertRow[], isOver: boolean): DigestEntry {
     until: isOver ? first.seen_since.toISOString() : null,
     connections: new Set(members.map(({ connection_id }) => connection_id)).size,
     streams: members.filter(({ stream }) => stream !== '').length,
-    targets: members.slice(0, MAX_TARGETS).map(({ connection_id: connection, stream }) => ({ connection, stream })),
+    targets: members
+      .slice(0, MAX_TARGETS)
+      .map(({ connection_id: connection, stream }) => ({ connection, label: labels.get(connection), stream })),
     next: isOver ? null : next.replaceAll('{stream}', first.stream).replaceAll('{connection}', first.connection_id),
   };
 }
@@ -198,7 +202,7 @@ export function describeDigest({ opened, closed, more }: Digest): string {
 }
 
 function details({ reason, since, until, targets, streams, connections, next }: DigestEntry): string[] {
-  const names = targets.map(({ connection, stream }) => (stream === '' ? connection : `${connection} ${stream}`));
+  const names = targets.map(({ connection, label, stream }) => `${titleOf(connection, label)} ${stream}`.trim());
   const all = Math.max(streams, connections);
   const rest = all > names.length ? `, and ${all - names.length} more` : '';
   return [

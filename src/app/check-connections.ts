@@ -6,6 +6,7 @@ import type { Logger } from '../logger.ts';
 import type { CheckResult } from '../ops/parts.ts';
 import { tiledeskCredential } from '../sources/tiledesk/index.ts';
 import { vaultName } from '../sources/tilkee/index.ts';
+import { keepAccountName } from '../store/engine/account-names.ts';
 import { readServerPause } from '../store/engine/control.ts';
 import { databaseError } from '../store/faults.ts';
 import { followMirrored, readMirroredIds } from '../store/mirror/mirrored.ts';
@@ -69,7 +70,10 @@ export async function checkConnections(
     )) {
       const isOpen = await attempt(connection.id, async () => {
         if (database !== null) await assertNotPaused(connection, database);
-        return (await connection.open(fetch)).summary;
+        const { summary, name: seen = null } = await connection.open(fetch);
+        const name = seen ?? (await fetchName(connection, fetch));
+        if (name !== null && database !== null) await keepAccountName(database.prisma, connection.id, name);
+        return name === null ? summary : `${name}, ${summary}`;
       });
       for (const { name, check } of connection.healthChecks ?? []) {
         await attempt(`${connection.id} ${name}`, () => check(fetch));
@@ -82,6 +86,15 @@ export async function checkConnections(
       }
     }
   });
+}
+
+/** Without its name an account works as well. */
+async function fetchName(connection: Connection, fetch: FetchOptions): Promise<string | null> {
+  const name = connection.fetchName?.(fetch).catch((error: unknown) => {
+    if (isAbort(error)) throw error;
+    return null;
+  });
+  return (await name) ?? null;
 }
 
 async function assertNotPaused({ id, credential, streams }: Connection, { prisma }: MirrorDatabase): Promise<void> {

@@ -3,6 +3,7 @@ import type { StatusDocument, StreamFacts } from '../ops/status-document.ts';
 import { STATES_BY_URGENCY, urgencyOf } from '../ops/status-document.ts';
 import { oldestAsOf } from '../ops/view/fleet.ts';
 import { percent } from '../ops/view/format.ts';
+import { titleOf } from '../store/engine/account-names.ts';
 import { describeProcesses } from '../store/engine/processes.ts';
 import type { StreamState } from '../store/reports/status.ts';
 import { layOut, type TextColumn } from './columns.ts';
@@ -141,9 +142,6 @@ function describeStates(streams: readonly StreamFacts[], paint: Paint): string {
   return `${paintState(paint, worst)}${count === streams.length ? '' : ` (${count} of ${streams.length})`}`;
 }
 
-const titleOf = ({ id, label }: StatusShown['connections'][number]): string =>
-  label === null ? id : `${label} (${id})`;
-
 function viewAccounts(
   { connections, summary }: StatusShown,
   streams: readonly StreamFacts[],
@@ -151,7 +149,7 @@ function viewAccounts(
   nowMs: number,
 ): string[] {
   const streamsOf = groupBy(streams, ({ connection_id }) => connection_id);
-  const accounts = connections.map((one) => ({ id: titleOf(one), streams: streamsOf.get(one.id) ?? [] }));
+  const accounts = connections.map((one) => ({ id: titleOf(one.id, one.label), streams: streamsOf.get(one.id) ?? [] }));
   const [head = '', ...rows] = layOut(accountColumns(paint, nowMs), accounts, width);
   const more = 'Each stream on a line of its own: leadmirror status --all';
   return [...viewCounts(connections.length, summary, { width, paint }), '', paint('dim', head), ...rows, '', more];
@@ -169,7 +167,10 @@ function viewStreams(
   const lines = connections.length > 1 ? [...viewCounts(connections.length, summary, { width, paint }), ''] : [];
   lines.push(paint('dim', head));
   for (const one of connections) {
-    lines.push(paint('bold', titleOf(one)), ...(rowsOf.get(one.id) ?? []).map(([index]) => rows[index] ?? ''));
+    lines.push(
+      paint('bold', titleOf(one.id, one.label)),
+      ...(rowsOf.get(one.id) ?? []).map(([index]) => rows[index] ?? ''),
+    );
   }
   return lines;
 }

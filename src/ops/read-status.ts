@@ -1,5 +1,6 @@
 import type { SyncStream } from '../generated/prisma/client.ts';
 import { groupBy } from '../group-by.ts';
+import { readLabels } from '../store/engine/account-names.ts';
 import { type Poll, readPolls } from '../store/engine/polls.ts';
 import { readProcesses } from '../store/engine/processes.ts';
 import type { RunRecord } from '../store/engine/runs.ts';
@@ -9,7 +10,7 @@ import * as history from '../store/reports/run-history.ts';
 import { countRows, type RowCounts, readStatus, type StreamState, type StreamStatus } from '../store/reports/status.ts';
 import { laneOf } from '../stream.ts';
 import { summarizeDay } from './day-strip.ts';
-import type { NamedAccount, OpsConnection, OpsParts } from './parts.ts';
+import type { OpsConnection, OpsParts } from './parts.ts';
 import { progressOf } from './progress.ts';
 import { nextStep } from './reasons.ts';
 import { Remembered } from './remembered.ts';
@@ -47,22 +48,37 @@ export class StatusReader {
   async read(): Promise<StatusDocument> {
     const { prisma, queue } = this.#parts;
     const connections = this.#parts.connections?.() ?? [];
-    const [lines, running, errors, decisions, budgets, byRuns, days, runs, processes, health, pauses, polls, erasures] =
-      await Promise.all([
-        readStatus(prisma),
-        history.readRunning(prisma),
-        history.readPassErrors(prisma),
-        history.readDecisions(prisma),
-        readBudgets(prisma),
-        history.readRequestRates(prisma),
-        this.#days.get(),
-        history.findRuns(prisma, { limit: LAST_RUNS }),
-        readProcesses(prisma),
-        queue?.health() ?? null,
-        readPauses(prisma),
-        readPolls(prisma),
-        this.#readErasures(),
-      ]);
+    const [
+      lines,
+      running,
+      errors,
+      decisions,
+      budgets,
+      byRuns,
+      days,
+      runs,
+      processes,
+      health,
+      pauses,
+      polls,
+      erasures,
+      labels,
+    ] = await Promise.all([
+      readStatus(prisma),
+      history.readRunning(prisma),
+      history.readPassErrors(prisma),
+      history.readDecisions(prisma),
+      readBudgets(prisma),
+      history.readRequestRates(prisma),
+      this.#days.get(),
+      history.findRuns(prisma, { limit: LAST_RUNS }),
+      readProcesses(prisma),
+      queue?.health() ?? null,
+      readPauses(prisma),
+      readPolls(prisma),
+      this.#readErasures(),
+      readLabels(prisma, this.#parts.names?.()),
+    ]);
     const kinds = [...new Set(lines.map(({ stream }) => stream))];
     const counts = new Map(await Promise.all(kinds.map(async (name) => [name, await this.#count(name)] as const)));
     const nowMs = Date.now();
@@ -83,7 +99,7 @@ export class StatusReader {
       version: STATUS_VERSION,
       generated_at: new Date(nowMs),
       summary: summarize(streams),
-      connections: toConnections(streams, connections, names),
+      connections: toConnections(streams, connections, labels),
       streams,
       budgets: toBudgets(budgets, connections, this.#rates.note(budgets, nowMs), byRuns),
       queue: health,
@@ -192,13 +208,13 @@ function summarize(streams: readonly StreamFacts[]): Summary {
 function toConnections(
   streams: readonly StreamFacts[],
   configured: readonly OpsConnection[],
-  names: ReadonlyMap<string, NamedAccount>,
+  labels: ReadonlyMap<string, string>,
 ): readonly ConnectionStatus[] {
   const credentials = new Map(configured.map(({ id, credential }) => [id, credential]));
   const byId = groupBy(streams, ({ connection_id }) => connection_id);
   const connections = [...byId].map(([id, own]) => ({
     id,
-    label: names.get(id)?.label ?? null,
+    label: labels.get(id) ?? null,
     source: own[0]?.stream.split('.')[0] ?? '',
     state: STATES_BY_URGENCY.find((state) => own.some((stream) => stream.state === state)) ?? ('never' as const),
     credential: credentials.get(id) ?? null,

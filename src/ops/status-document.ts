@@ -49,7 +49,7 @@ export interface Summary {
 
 export interface ConnectionStatus {
   readonly id: string;
-  /** How people call it; null: as its id. */
+  /** How people call it: by its label, else by its own name upstream; null: by its id. */
   readonly label: string | null;
   readonly source: string;
   readonly state: StreamState;

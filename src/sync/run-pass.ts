@@ -2,6 +2,7 @@ import type { Clock } from '../clock.ts';
 import { ErasedMeanwhileError } from '../errors.ts';
 import type { PrismaClient } from '../generated/prisma/client.ts';
 import type { Logger } from '../logger.ts';
+import { keepAccountName } from '../store/engine/account-names.ts';
 import { isBackfillComplete, type Lease, type Watermarks } from '../store/engine/leases.ts';
 import { endRun, noCounts, type RunCounts, readCounts } from '../store/engine/runs.ts';
 import { databaseError, isRefusedContent } from '../store/faults.ts';
@@ -105,7 +106,8 @@ async function execute(run: Run): Promise<Ending> {
     return run.ending('postponed', { code: 'backfill_first', message });
   }
   // Sign-in and role check belong to the connection, not to this stream's count of requests.
-  await connection.open({ ...run.fetch, lane: 'fast', onRequest: () => {} });
+  const { name = null } = await connection.open({ ...run.fetch, lane: 'fast', onRequest: () => {} });
+  if (name !== null) await keepAccountName(run.parts.prisma, connection.id, name);
   if (pass === 'count') return checkCounts(run);
   const lists = await planLists(run);
   if (pass === 'backfill') await seedWatermarks(run, lists);

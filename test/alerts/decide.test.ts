@@ -114,6 +114,19 @@ describe('a digest', () => {
     expect(JSON.stringify(digest).length).toBeLessThan(2_000);
   });
 
+  it('calls accounts by their labels, with the id beside', () => {
+    const rows = rowsOf(['tiledesk:a', 'tiledesk:b'].map((connection_id) => ({ ...stale, connection_id })));
+    const digest = createDigest({ opened: rows, closed: [] }, at(0), null, new Map([['tiledesk:a', 'iPhone shop']]));
+    const targets = digest?.opened[0]?.targets.map(({ connection, label }) => [connection, label]);
+    expect(targets).toEqual([
+      ['tiledesk:a', 'iPhone shop'],
+      ['tiledesk:b', undefined],
+    ]);
+    expect(digest && describeDigest(digest)).toContain(
+      `Which: iPhone shop (tiledesk:a) ${stale.stream}, tiledesk:b ${stale.stream}`,
+    );
+  });
+
   it('is one entry where reasons have one code, and says that its sentence is that of the first', () => {
     const reasons = [
       'network since 11:58 UTC; next try 12:01 UTC',

@@ -177,7 +177,7 @@ describe('check', () => {
     expect(lines).toEqual([
       expect.stringMatching(/^FAILED {2}database: .*127\.0\.0\.1:\d+\/mirror.* cannot be reached/),
       expect.stringMatching(/^FAILED {2}tiledesk:0123456789abcdef01234567: .*TILEDESK_PROJECT_ID/),
-      expect.stringContaining(`ok      tiledesk:${sandbox.projectId}: role owner`),
+      expect.stringContaining(`ok      tiledesk:${sandbox.projectId}: Made-up Shop, role owner`),
       expect.stringMatching(new RegExp(`^ok {6}tiledesk:${sandbox.projectId} tiledesk.departments: \\d+ upstream`)),
     ]);
   });
@@ -199,6 +199,30 @@ describe('check', () => {
     ]);
     expect(text.stderr).toBe('');
   });
+});
+
+it('check remembers what a project is called, and does without it; so does a run whose sign-in shows it', async () => {
+  const own = await createTestDatabase();
+  const id = `tiledesk:${sandbox.projectId}`;
+  const env = environment({ DATABASE_URL: own.url });
+  const client = new pg.Client({ connectionString: own.url });
+  await client.connect();
+  const names = async () => (await client.query('select * from sync.account_names')).rows;
+  try {
+    sandbox.faults.push({ kind: '500', match: { list: 'project' }, times: Infinity });
+    const without = await cli.run(['check'], { env });
+    expect([without.code, without.stdout]).toEqual([0, expect.stringContaining(`${id}: role owner`)]);
+    expect(await names()).toEqual([]);
+    sandbox.faults.clear();
+    expect((await cli.run(['check'], { env })).stdout).toContain(`${id}: Made-up Shop, role owner`);
+    expect(await names()).toEqual([{ connection_id: id, name: 'Made-up Shop' }]);
+    await client.query("update sync.account_names set name = 'before'");
+    expect((await cli.run(['sync'], { env: { ...env, TILEDESK_AUTH: 'basic' } })).code).toBe(0);
+    expect(await names()).toEqual([{ connection_id: id, name: 'Made-up Shop' }]);
+  } finally {
+    await client.end();
+    await own.drop();
+  }
 });
 
 it('a wait that the server asked for is named by every command, nothing is sent meanwhile, and resume ends it', async () => {

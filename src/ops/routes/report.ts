@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify';
+import { readLabels, titleOf } from '../../store/engine/account-names.ts';
 import { type Report, type ReportQuery, readReport, readReportedConnections } from '../../store/reports/report.ts';
 import { DAY_MS } from '../../store/reports/report-days.ts';
 import type { OpsParts } from '../parts.ts';
@@ -31,7 +32,7 @@ export function addReportRoutes(server: FastifyInstance, { prisma, names }: OpsP
   };
 
   server.get('/report', async (request, reply) => {
-    const labels = new Map(names?.().map(({ id, label }) => [id, label]));
+    const labels = await readLabels(prisma, names?.());
     const { form, accounts, report } = await look(request.query, true);
     const { from, to } = report;
     const before = await answerTo({ ...daysBefore(report), connection: form.query.connection });
@@ -40,7 +41,7 @@ export function addReportRoutes(server: FastifyInstance, { prisma, names }: OpsP
     const view = reportView(report, Date.now(), { before, csvOf });
     const main = reportPage(
       form,
-      accounts.map((id) => ({ id, label: labels.get(id) ?? id })),
+      accounts.map((id) => ({ id, label: titleOf(id, labels.get(id)) })),
       report,
       view,
     );

@@ -2,7 +2,7 @@ import { AuthError, UpstreamContractError, UpstreamRefusedError } from '../../er
 import type { RequestOptions, Upstream, UpstreamResponse } from '../../http/upstream.ts';
 import type { AccountFacts, FetchOptions } from '../../stream.ts';
 import { asText, isObject } from '../coerce.ts';
-import { membershipsIn } from './own-projects.ts';
+import { membershipsIn, nameIn } from './own-projects.ts';
 import { isOwnRefusal, isRefusalObject } from './own-refusal.ts';
 import type { SignIn } from './sign-in.ts';
 
@@ -84,7 +84,14 @@ export function createTiledeskApi(parts: TiledeskApiParts) {
           `the account is ${role} in project ${projectId} and would see only a part of its requests; use one that is owner or admin`,
         );
       }
-      return { summary: `${projectName === null ? '' : `${projectName}, `}role ${role}` };
+      return { summary: `role ${role}`, name: projectName };
+    },
+    /** The project's own name; null: the server does not return it. */
+    async fetchName(options: FetchOptions): Promise<string | null> {
+      // A refusal here decides nothing about the account, so it is neither repeated nor remembered.
+      const url = `${baseUrl}/projects/${projectId}`;
+      const { status, body } = await sendWith(await signIn.header(options), url, { ...options, attempts: 1 });
+      return status === 200 ? nameIn(body) : null;
     },
   };
 }

@@ -66,6 +66,7 @@ export function createTiledeskConnection({ settings, upstream, signIn, privacy }
       STREAMS[name]({ api, pageSize, maxPageSize, fullSyncKey, privacy }),
     ),
     retryRefused: signIn.retryRefused,
+    fetchName: api.fetchName,
     open: openOnce(signIn, api.verify),
   };
 }

@@ -28,6 +28,13 @@ export function membershipsIn(body: unknown): readonly OwnProject[] | null {
   return body.filter(isObject).flatMap(({ id_project: project, role }) => {
     const id = asId(project);
     if (id === null) return [];
-    return [{ id, name: isObject(project) ? asText(project.name) : null, role: asText(role) }];
+    return [{ id, name: nameIn(project), role: asText(role) }];
   });
+}
+
+/** The project's name as labels are: one line of at most 80 characters. Null: it has none. */
+export function nameIn(project: unknown): string | null {
+  const text = isObject(project) ? (asText(project.name) ?? '') : '';
+  const line = [...text.replace(/[\p{C}\s]+/gu, ' ').trim()].slice(0, 80).join('');
+  return line === '' ? null : line;
 }

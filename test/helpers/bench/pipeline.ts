@@ -216,7 +216,7 @@ export function createMapping(stream: BenchStream): Stream {
   const create = stream === 'leads' ? createLeadsStream : createRequestsStream;
   return create({
     ...{
-      api: { get: notAsked, exists: notAsked, verify: notAsked },
+      api: { get: notAsked, exists: notAsked, verify: notAsked, fetchName: notAsked },
       pageSize: PAGE,
       maxPageSize: PAGE,
       fullSyncKey: 'id',

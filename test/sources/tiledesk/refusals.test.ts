@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Credentials } from '../../../src/sources/tiledesk/sign-in.ts';
 import { type Account, fetchOptions, setupUpstream, type Upstream } from './support.ts';
 
@@ -198,5 +198,40 @@ describe('a token that is refused', () => {
     const ask = leads({ auth: as('basic', upstream.sandbox.email, 'wrong') });
     await expect(ask()).rejects.toMatchObject({ code: 'auth_failed' });
     expect(upstream.asked()).toEqual({ leads: 1 });
+  });
+});
+
+describe("the project's own name", () => {
+  const project = () => upstream.sandbox.data.team.project;
+  afterEach(() => void Object.assign(project(), { name: 'Made-up Shop' }));
+
+  it.each(['basic', 'jwt'] as const)('is seen at the sign-in where that reads the projects: %s', async (kind) => {
+    const { name } = await open({ auth: as(kind, upstream.sandbox.email) });
+    expect(name).toBe(kind === 'basic' ? 'Made-up Shop' : null);
+  });
+
+  it('comes with one request else, on one line, no longer than a label', async () => {
+    const { connection } = upstream.reach();
+    await connection.open(fetchOptions());
+    upstream.sandbox.clearLog();
+    const name = () => connection.fetchName?.(fetchOptions());
+    expect(await name()).toBe('Made-up Shop');
+    expect(upstream.asked()).toEqual({ project: 1 });
+    Object.assign(project(), { name: ' One\n\u0000two\u001b[31m \ud800' });
+    expect(await name()).toBe('One two [31m');
+    Object.assign(project(), { name: '😀'.repeat(100) });
+    expect(await name()).toBe('😀'.repeat(80));
+    Object.assign(project(), { name: ' \n' });
+    expect(await name()).toBeNull();
+  });
+
+  it('that is refused is refused alone: the account goes on', async () => {
+    upstream.sandbox.faults.push({ kind: '401-text', match: { list: 'project' }, times: Infinity });
+    const { connection, api } = upstream.reach();
+    expect(await connection.fetchName?.(fetchOptions())).toBeNull();
+    expect(upstream.asked()).toEqual({ signin: 1, project: 1 });
+    await expect(api.get('leads', new URLSearchParams({ limit: '1' }), fetchOptions())).resolves.toMatchObject({
+      status: 200,
+    });
   });
 });
