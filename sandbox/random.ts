@@ -73,3 +73,10 @@ export class Random {
     return copy;
   }
 }
+
+/** Times of which some are the same as the one before. */
+export function tied(times: readonly number[], isTied: (index: number) => boolean): readonly number[] {
+  const all = [...times];
+  for (const [index, at] of all.entries()) if (isTied(index)) all[index] = all[index - 1] ?? at;
+  return all;
+}

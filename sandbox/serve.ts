@@ -34,6 +34,8 @@ export interface ShellOptions extends LimitOptions {
   readonly unauthorized?: (call: Call) => Answer;
 }
 
+type Cause = { readonly fault: FaultRule | undefined; readonly answer: () => SandboxReply };
+
 const maxLogEntries = 200_000;
 
 /** A new session at each call (seen in server 2.19): a client that keeps cookies would collect them. */
@@ -56,7 +58,7 @@ export function createHttpShell(options: ShellOptions) {
       const refusal = refuseAboveLimit();
       const fault = refusal ? undefined : faults.take(call);
       const act = () => {
-        if (!response.destroyed) respond(call, response, fault, () => refusal ?? options.answer(call));
+        if (!response.destroyed) respond(call, response, { fault, answer: () => refusal ?? options.answer(call) });
       };
       if (fault?.kind === 'slow') setTimeout(act, fault.delayMs ?? 1000).unref();
       else act();
@@ -78,12 +80,7 @@ export function createHttpShell(options: ShellOptions) {
     return { at: Date.now(), list, nth, method, path, query: url.searchParams, headers: message.headers, body };
   }
 
-  function respond(
-    call: Call,
-    response: ServerResponse,
-    fault: FaultRule | undefined,
-    answer: () => SandboxReply,
-  ): void {
+  function respond(call: Call, response: ServerResponse, { fault, answer }: Cause): void {
     const refuse = () => options.unauthorized?.(call) ?? unauthorized;
     const reply = fault ? spoil(fault.kind, { rule: fault, answer, refuse }) : answer();
     const { at, method, path, query, list } = call;

@@ -65,7 +65,7 @@ export class Activities {
   #storyOf(request: Request): Happened[] {
     const timeOf = (field: string): number => Date.parse(String(request[field] ?? ''));
     const [agent] = agentsOf(request);
-    const auto = { actor: system, verb: 'REQUEST_ASSIGNED_AUTO', target: this.#targetOf(request) };
+    const auto = { actor: system, verb: 'REQUEST_ASSIGNED_AUTO', ...this.#about(request) };
     return [
       ...this.#creation(request).map((entry): Happened => [timeOf('createdAt'), entry]),
       ...(agent === undefined || request.assigned_at === undefined
@@ -80,19 +80,18 @@ export class Activities {
     if (request.preflight === true || request.lead === undefined) return [];
     const name = this.#data.leads.get(request.lead)?.fullname;
     const actor = { type: 'user', id: request.lead, ...(name !== undefined && { name }) } as const;
-    return [{ verb: 'REQUEST_CREATE', actor, actionObj: this.#copyOf(request), target: this.#targetOf(request) }];
+    return [{ verb: 'REQUEST_CREATE', actor, ...this.#about(request) }];
   }
 
   #ending(request: Request): Entry {
-    const actor = { type: 'user', id: String(request.closed_by) } as const;
-    return { verb: 'REQUEST_CLOSE', actor, actionObj: this.#copyOf(request), target: this.#targetOf(request) };
+    return { verb: 'REQUEST_CLOSE', actor: { type: 'user', id: String(request.closed_by) }, ...this.#about(request) };
   }
 
   #assignment(request: Request, before: Request): Entry {
     const [assignee] = agentsOf(request);
     const [previous] = agentsOf(before);
     const supervisor = this.#data.team.accounts.find(({ role }) => role === 'supervisor')?.userId ?? 'system';
-    const about = { actor: this.#user(supervisor), target: this.#targetOf(request) };
+    const about = { ...this.#about(request), actor: this.#user(supervisor) };
     if (assignee === undefined) {
       const actionObj = assignmentOf(previous ?? '', 'unassign', 'api', { removedParticipants: [previous] });
       return { ...about, verb: 'REQUEST_UNASSIGNED', actionObj };
@@ -112,12 +111,8 @@ export class Activities {
       const away = { user_available: false, newStatus: 'unavailable', updateType: 'self', source: 'api' };
       const self = this.#user(member.id_user);
       const left: Entry = { verb: 'PROJECT_USER_AVAILABILITY_SELF', actor: self, actionObj: away, target };
-      const promoted: Entry = {
-        verb: 'PROJECT_USER_UPDATE',
-        actor: this.#user(main.userId),
-        actionObj: { role: 'agent' },
-        target,
-      };
+      const actor = this.#user(main.userId);
+      const promoted: Entry = { verb: 'PROJECT_USER_UPDATE', actor, actionObj: { role: 'agent' }, target };
       return [[to - (index + 1) * hour, left], ...(index === 3 ? [[to - 50 * hour, promoted] as const] : [])];
     });
     const invitation = { email: 'invited@example.com', role: 'agent', id_project: projectId };
@@ -135,9 +130,10 @@ export class Activities {
     return { type: 'user', id, name: `${firstname} ${lastname}` };
   }
 
-  #copyOf = (request: Request): object => populatedRow(request, this.#data);
-
-  #targetOf = (request: Request) => ({ type: 'request', id: request._id, object: this.#copyOf(request) });
+  #about(request: Request): Pick<Entry, 'actionObj' | 'target'> {
+    const object = populatedRow(request, this.#data);
+    return { actionObj: object, target: { type: 'request', id: request._id, object } };
+  }
 }
 
 const agentsOf = ({ participantsAgents }: Request): readonly string[] =>

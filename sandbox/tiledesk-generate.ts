@@ -1,7 +1,7 @@
 /** Writes months of history into an empty project: who wrote when, which leads were edited or removed. */
 
 import { groupBy } from './collection.ts';
-import { Random } from './random.ts';
+import { Random, tied } from './random.ts';
 import type { TiledeskData } from './tiledesk-data.ts';
 import { iso, type Lead } from './tiledesk-documents.ts';
 import { createLead, createRequest, type HistoryTools } from './tiledesk-history.ts';
@@ -18,7 +18,7 @@ const hour = 3600_000;
 
 export function writeHistory(data: TiledeskData, tools: HistoryTools, plan: HistoryPlan): void {
   const random = new Random(plan.seed ^ 0x4157);
-  const leadTimes = tied(random.moments(plan.leads, plan.from, plan.to - 2 * hour));
+  const leadTimes = tied(random.moments(plan.leads, plan.from, plan.to - 2 * hour), isTied);
   const leads = leadTimes.map((at, index) => {
     if (index % 500 === 499) tools.ids.restart();
     const lead = createLead(tools, at);
@@ -29,9 +29,7 @@ export function writeHistory(data: TiledeskData, tools: HistoryTools, plan: Hist
   editSomeLeads(data, { ...plan, random, leads });
 }
 
-function tied(times: readonly number[]): readonly number[] {
-  return times.map((at, index) => (index % 211 === 5 ? (times[index - 1] ?? at) : at));
-}
+const isTied = (index: number): boolean => index % 211 === 5;
 
 interface Story extends Omit<HistoryPlan, 'leads'> {
   readonly random: Random;
@@ -43,7 +41,7 @@ const regularShare = 0.05;
 const regularMinimum = 130;
 
 function writeRequests(data: TiledeskData, tools: HistoryTools, { random, leads, ...plan }: Story): void {
-  const times = tied(random.moments(plan.requests, plan.from, plan.to));
+  const times = tied(random.moments(plan.requests, plan.from, plan.to), isTied);
   const regularProbability = Math.min(0.6, Math.max(regularShare, regularMinimum / Math.max(1, plan.requests)));
   let known = 0;
   for (const [index, at] of times.entries()) {

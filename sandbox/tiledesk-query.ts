@@ -23,16 +23,18 @@ export interface ListRequest<D> {
   readonly field: string;
   readonly direction: Direction;
   readonly conditions: readonly Condition<D>[];
+  /** Also one of the conditions. */
   readonly range: Range | undefined;
   readonly hasCount: boolean;
 }
 
 type Viewer = { readonly userId: string; readonly role: string };
 
-function readDirection(query: URLSearchParams): Direction {
+function readSort(query: URLSearchParams): { field: string; direction: Direction } {
+  const field = query.get('sort') || 'createdAt';
   const text = (query.get('direction') || '-1').toLowerCase();
-  if (['1', 'asc', 'ascending'].includes(text)) return 1;
-  if (['-1', 'desc', 'descending'].includes(text)) return -1;
+  if (['1', 'asc', 'ascending'].includes(text)) return { field, direction: 1 };
+  if (['-1', 'desc', 'descending'].includes(text)) return { field, direction: -1 };
   throw new RouteFailure(`direction ${text}`);
 }
 
@@ -129,25 +131,22 @@ function readRange(query: URLSearchParams): Range | undefined {
 
 /** Servers up to 2.14.8: days only, no time zone, and `filterRangeField` only for an open end. */
 function readOldRange(query: URLSearchParams): Range | undefined {
-  const [start, end] = [query.get('start_date'), query.get('end_date')];
   const [startTime, endTime] = [query.get('start_date_time'), query.get('end_date_time')];
   if (startTime && endTime) {
     return { field: 'createdAt', from: iso(parseStart(startTime, 'UTC')), to: iso(parseEnd(endTime, 'UTC')) };
   }
-  if (!start) return undefined;
-  const from = iso(parseOldDay(start));
-  if (!end) return { field: query.get('filterRangeField') || 'createdAt', from };
-  return { field: 'createdAt', from, to: iso(parseOldDay(end) + 24 * 3600_000) };
+  const days = readDays(query);
+  return days && days.to === undefined ? { ...days, field: query.get('filterRangeField') || 'createdAt' } : days;
 }
 
-function inRange({ field, from = '', to = '~' }: Range): Condition<StoredDocument> {
-  return [
-    `${field} from ${from} to ${to}`,
-    (doc) => {
-      const value = valueAt(doc, field);
-      return typeof value === 'string' && /^\d{4}-\d\d-\d\dT/.test(value) && value >= from && value <= to;
-    },
-  ];
+function inRange(range: Range | undefined): Condition<StoredDocument>[] {
+  if (range === undefined) return [];
+  const { field, from = '', to = '~' } = range;
+  const test: Test = (doc) => {
+    const value = valueAt(doc, field);
+    return typeof value === 'string' && /^\d{4}-\d\d-\d\dT/.test(value) && value >= from && value <= to;
+  };
+  return [[`${field} from ${from} to ${to}`, test]];
 }
 
 /** A start alone, or with the last day, whose midnight is included; an end alone counts for nothing. */
@@ -168,19 +167,13 @@ export function readActivityList(
   const page = Number(query.get('page') || 0);
   if (!(page >= 0)) throw new QueryFailure('Skip value must be non-negative');
   const verbs = query.get('activities')?.split(',');
+  const isAsked: Test = (doc) => verbs === undefined || verbs.includes(String(doc.verb));
   const range = readDays(query);
   return {
-    conditions: [
-      ...(verbs === undefined
-        ? []
-        : [[`verbs=${verbs}`, (doc: StoredDocument) => verbs.includes(String(doc.verb))] as const]),
-      ...(range ? [inRange(range)] : []),
-    ],
-    ...{ perPage, skip: page * perPage, take: perPage },
-    field: query.get('sort') || 'createdAt',
-    direction: readDirection(query),
+    conditions: [[`verbs=${verbs}`, isAsked], ...inRange(range)],
     range,
-    hasCount: true,
+    ...{ perPage, skip: page * perPage, take: perPage, hasCount: true },
+    ...readSort(query),
   };
 }
 
@@ -189,21 +182,20 @@ export function readRequestList(
   { viewer, serverVersion }: { viewer: Viewer; serverVersion: 'new' | 'old' },
 ): ListRequest<Request> {
   const filters = readFilters(requestFilters, query);
+  const range = serverVersion === 'new' ? readRange(query) : readOldRange(query);
   // `preflight=true` removes the filter; a row without the field does not match the default one.
   const written: Condition<Request> = ['written', (doc) => doc.preflight === false];
-  const range = serverVersion === 'new' ? readRange(query) : readOldRange(query);
   return {
     conditions: [
       ...filters,
       ...readRequestStatus(query),
       ...visibleTo(viewer),
       ...(query.get('preflight') === 'true' ? [] : [written]),
-      ...(range ? [inRange(range)] : []),
+      ...inRange(range),
     ],
-    ...readPaging(query, 100),
-    field: query.get('sort') || 'createdAt',
-    direction: readDirection(query),
     range,
+    ...readPaging(query, 100),
+    ...readSort(query),
     hasCount: query.get('no_count') !== 'true',
   };
 }
@@ -222,8 +214,7 @@ export function readLeadList(
   return {
     conditions: [...readFilters(leadFilters, query), [`status=${statuses}`, isListed]],
     ...readPaging(query, Number.POSITIVE_INFINITY),
-    field: query.get('sort') || 'createdAt',
-    direction: readDirection(query),
+    ...readSort(query),
     range: undefined,
     hasCount: true,
   };

@@ -1,5 +1,5 @@
 /** Writes months of history into an empty account: who made what when, which links were opened, what was archived. */
-import type { Random } from './random.ts';
+import { type Random, tied } from './random.ts';
 import {
   createItem,
   createProject,
@@ -39,7 +39,7 @@ const day = 24 * hour;
 export function writeTilkeeHistory(data: TilkeeData, random: Random, to: number, plan: TilkeePlan): number {
   const story: Story = { data, random, plan, from: to - plan.months * 30.4 * day, to };
   const userIds = writeUsers(story);
-  const items = tied(random.moments(plan.items, story.from, to)).map((at) => {
+  const items = tied(random.moments(plan.items, story.from, to), isTied).map((at) => {
     const item = createItem(random, { id: data.nextId('item'), at, ownerId: random.pick(userIds) });
     return data.put('item', clamped(item, to));
   });
@@ -51,12 +51,7 @@ export function writeTilkeeHistory(data: TilkeeData, random: Random, to: number,
 }
 
 /** Now and then two share a millisecond, and once three. */
-function tied(times: number[]): number[] {
-  for (let index = 1; index < times.length; index++) {
-    if (index % 37 === 5 || index % 37 === 6) times[index] = times[index - 1] as number;
-  }
-  return times;
-}
+const isTied = (index: number): boolean => index % 37 === 5 || index % 37 === 6;
 
 const clamped = <F extends { updated_at: number }>(fields: F, to: number): F => ({
   ...fields,
@@ -81,7 +76,7 @@ function writeProjects(
   items: readonly TilkeeItem[],
 ): TilkeeProject[] {
   let known = 0;
-  return tied(random.moments(plan.projects, from, to - hour)).map((at) => {
+  return tied(random.moments(plan.projects, from, to - hour), isTied).map((at) => {
     while (known < items.length && (items[known] as TilkeeItem).created_at <= at) known++;
     const placed = Array.from({ length: Math.min(known, random.int(1, 5)) }, () => items[random.int(0, known - 1)]?.id);
     const itemIds = [...new Set(placed.filter((id) => id !== undefined))];

@@ -1,7 +1,7 @@
 /** The routes of V2: lenient parameters, and an envelope with what was applied. */
 import { type Answer, json } from './answer.ts';
 import { byField, type Condition } from './collection.ts';
-import type { TilkeeKind, TilkeeProject, TilkeeToken, TilkeeVisit } from './tilkee-create.ts';
+import type { TilkeeKind, TilkeeProject, TilkeeToken, TilkeeUser, TilkeeVisit } from './tilkee-create.ts';
 import * as route from './tilkee-route.ts';
 import { finishRow } from './tilkee-rows.ts';
 import type { TilkeeSwitches } from './tilkee-switches.ts';
@@ -144,12 +144,10 @@ function listItems(input: route.TilkeeRouteInput): Answer {
   return answerList(input, { kind: 'item', conditions, row: (doc) => rows.v2Item(data, doc) });
 }
 
-const listUsers = (input: route.TilkeeRouteInput): Answer =>
-  answerList<'user'>(input, {
-    kind: 'user',
-    conditions: route.searching(input.call, (user) => user.email),
-    row: rows.v2User,
-  });
+function listUsers(input: route.TilkeeRouteInput): Answer {
+  const conditions = route.searching<TilkeeUser>(input.call, ({ email }) => email);
+  return answerList(input, { kind: 'user', conditions, row: rows.v2User });
+}
 
 const idIn = (text = ''): number => (/^\d+$/.test(text) ? Number(text) : -1);
 
