@@ -12,21 +12,16 @@ interface PrivacyRules extends Privacy {
   readonly isTilkee: boolean;
 }
 
-/** @throws RangeError when the record is nested too deeply */
-export function redactTiledesk(record: unknown, { storeVisitorPii }: Pick<Privacy, 'storeVisitorPii'>): unknown {
-  return redact(record, { storeVisitorPii, storeLinks: true, isTilkee: false });
-}
+export const redactTiledesk = (record: unknown, { storeVisitorPii }: Pick<Privacy, 'storeVisitorPii'>): unknown =>
+  redact(record, { storeVisitorPii, storeLinks: true, isTilkee: false });
+
+export const redactTilkee = (record: unknown, privacy: Privacy): unknown =>
+  redact(record, { ...privacy, isTilkee: true });
+
+/** Leaves out secrets of accounts only. */
+export const redactSecrets = (record: unknown): unknown => redactTiledesk(record, { storeVisitorPii: true });
 
 /** @throws RangeError when the record is nested too deeply */
-export function redactTilkee(record: unknown, privacy: Privacy): unknown {
-  return redact(record, { ...privacy, isTilkee: true });
-}
-
-/** Leaves out secrets of accounts only. @throws RangeError when the record is nested too deeply */
-export function redactSecrets(record: unknown): unknown {
-  return redact(record, { storeVisitorPii: true, storeLinks: true, isTilkee: false });
-}
-
 function redact(record: unknown, rules: PrivacyRules): unknown {
   return rewriteEntries(record, (key, value, object) => keptOf(key, value, object, rules));
 }

@@ -142,16 +142,14 @@ export function createRequestsStream(parts: TiledeskStreamParts): Stream {
     async planLists(context) {
       const hasWindows = await knows(context, 'createdAtWindows', () => probeWindows(context.fetch));
       const ties = { kind: hasWindows ? 'second' : 'day' } as const;
-      const fullSync = () =>
+      const changes = () =>
+        createStitchWalk({ sort: 'updated_at', pageSize, stopBefore: context.stopBefore('all'), ties });
+      const everything = () =>
         hasWindows ? createKeysetWalk({ pageSize }) : createStitchWalk({ sort: fullSyncKey, pageSize });
-      const stopBefore = context.stopBefore('all');
       const list: List = {
         id: 'all',
         holdsAll: true,
-        walk:
-          context.pass === 'incremental'
-            ? createStitchWalk({ sort: 'updated_at', pageSize, stopBefore, ties })
-            : fullSync(),
+        walk: context.pass === 'incremental' ? changes() : everything(),
         fetchPage: (query, options) => fetchRequests(query, hasWindows, options),
         fetchNewestChange: (options) => fetchNewestChange((query) => fetchRequests(query, hasWindows, options)),
       };
