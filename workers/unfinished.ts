@@ -32,7 +32,8 @@ export async function findUnfinished(prisma: PrismaClient): Promise<UnfinishedPa
     ) last on true
     cross join lateral (
       select count(*) as failures from sync.runs r
-      where r.connection_id = s.connection_id and r.stream = s.stream and r.pass = p.pass and r.outcome in ('failed', 'partial')
+      where r.connection_id = s.connection_id and r.stream = s.stream and r.pass = p.pass and r.outcome in ('failed',
+        'partial')
         and r.id > coalesce((select max(g.id) from sync.runs g
           where g.connection_id = s.connection_id and g.stream = s.stream and g.pass = p.pass
             and g.outcome not in ('failed', 'partial')), 0)

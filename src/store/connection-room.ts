@@ -34,16 +34,19 @@ export const leastOf = (wanted: ConnectionShares): ConnectionShares =>
 export async function readConnectionRoom(session: DatabaseSession): Promise<ConnectionRoom | null> {
   if (!session.isDirect) return null;
   const { rows } = await session.query<ConnectionRoom>(`
-    with others as (select usename, datname from pg_stat_activity where usename is not null and pid <> pg_backend_pid()),
+    with others as (select usename, datname from pg_stat_activity where usename is not null
+      and pid <> pg_backend_pid()),
       limits (name, allowed, used) as (
-        select 'role', rolconnlimit, (select count(*) from others where usename = session_user) from pg_roles where rolname = session_user and not rolsuper
+        select 'role', rolconnlimit, (select count(*) from others where usename = session_user) from pg_roles
+          where rolname = session_user and not rolsuper
         union all
         select 'database', datconnlimit, (select count(*) from others where datname = current_database())
         from pg_database, pg_roles where datname = current_database() and rolname = session_user and not rolsuper
         union all
         select 'server', current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
           - coalesce(current_setting('reserved_connections', true)::int, 0), (select count(*) from others))
-    select name as "limitOf", allowed as "limit", used::int as used from limits where allowed >= 0 order by allowed - used limit 1`);
+    select name as "limitOf", allowed as "limit", used::int as used from limits where allowed >= 0
+      order by allowed - used limit 1`);
   return rows[0] ?? null;
 }
 

@@ -126,8 +126,9 @@ async function apply(client: pg.Client, { name, script }: Migration, statements:
   await client.query(`
     set local statement_timeout = 0; set local lock_timeout = 0; create schema if not exists sync; set local search_path to sync;
     create table if not exists sync._prisma_migrations (
-      id varchar(36) primary key not null, checksum varchar(64) not null, finished_at timestamptz, migration_name varchar(255) not null, logs text,
-      rolled_back_at timestamptz, started_at timestamptz not null default now(), applied_steps_count integer not null default 0
+      id varchar(36) primary key not null, checksum varchar(64) not null, finished_at timestamptz,
+      migration_name varchar(255) not null, logs text, rolled_back_at timestamptz,
+      started_at timestamptz not null default now(), applied_steps_count integer not null default 0
     );
     delete from sync._prisma_migrations where finished_at is null and rolled_back_at is null;
 ${statements}
@@ -167,7 +168,8 @@ async function readState(client: pg.Client) {
   const found = await client.query<{ schemas: string[]; has_migrations: boolean }>(
     `select to_regclass('sync._prisma_migrations') is not null as has_migrations, array(
        select n.nspname::text from pg_namespace n where n.nspname = any($1)
-         and exists (select 1 from pg_class c where c.relnamespace = n.oid and c.relname not like '\\_prisma%')) as schemas`,
+         and exists (select 1 from pg_class c where c.relnamespace = n.oid
+           and c.relname not like '\\_prisma%')) as schemas`,
     [BUILT_IN_SCHEMAS],
   );
   const { schemas = [], has_migrations = false } = found.rows[0] ?? {};

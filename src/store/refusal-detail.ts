@@ -90,7 +90,8 @@ async function columnsOf(prisma: PrismaClient, table: string, constraint: string
     join pg_namespace s on s.oid = t.relnamespace
     join pg_attribute a on a.attrelid = t.oid
     where s.nspname = ${schema} and t.relname = ${name} and a.attname not in ('connection_id')
-      and (exists (select from pg_constraint c where c.conrelid = t.oid and c.conname = ${constraint} and a.attnum = any(c.conkey))
+      and (exists (select from pg_constraint c where c.conrelid = t.oid and c.conname = ${constraint}
+        and a.attnum = any(c.conkey))
         or exists (select from pg_index i join pg_class x on x.oid = i.indexrelid
           where i.indrelid = t.oid and x.relname = ${constraint} and a.attnum = any(i.indkey)))`;
   return found[0]?.names ?? null;

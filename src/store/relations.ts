@@ -14,8 +14,10 @@ export interface Relation {
 /** Tables and views of these schemas in their order, views first, with their columns and the comments on both. */
 export function readRelations(db: Prisma.TransactionClient, schemas: readonly string[]): Promise<Relation[]> {
   return db.$queryRaw<Relation[]>`
-    select n.nspname as schema, c.relname as name, c.relispartition as "isPartition", obj_description(c.oid, 'pg_class') as comment,
-      case c.relkind when 'r' then 'table' when 'p' then 'partitioned' when 'v' then 'view' else 'materialized view' end as kind,
+    select n.nspname as schema, c.relname as name, c.relispartition as "isPartition",
+      obj_description(c.oid, 'pg_class') as comment,
+      case c.relkind when 'r' then 'table' when 'p' then 'partitioned' when 'v' then 'view'
+        else 'materialized view' end as kind,
       (select coalesce(json_agg(json_build_object('name', a.attname, 'type', format_type(a.atttypid, a.atttypmod),
           'comment', col_description(c.oid, a.attnum)) order by a.attnum), '[]')
         from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped) as columns

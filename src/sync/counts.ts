@@ -60,7 +60,6 @@ export class Counts {
     this.#leftOut = [...this.#leftOut.filter((at) => !isRead(at)), ...createdAt];
   }
 
-  /** How many emptied rows of the list are expected. */
   async countErased(list: CountedList): Promise<number> {
     const known = this.#offsets.filter((offset) => offset.list === list.id);
     const missing = known.reduce((sum, { erased = 0 }) => sum + erased, 0);

@@ -32,7 +32,6 @@ export function mapPage(stream: Stream, page: ListPage, logger?: Logger): Mapped
 }
 
 interface MapOptions {
-  /** What the request determines of the record. */
   readonly known?: ListPage['known'] | undefined;
   /** The record's id as the walk sees it, for a record that cannot be mapped. */
   readonly id?: string | null;

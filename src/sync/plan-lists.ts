@@ -7,7 +7,6 @@ import { decodeCursor, type PassCursor } from './cursor.ts';
 import type { Run } from './run-pass.ts';
 import { advanceWatermark, seedWatermark, stopBefore } from './watermark.ts';
 
-/** The lists of the run's stream, laid out for a pass with what is known of the server. */
 export async function planLists(run: Run, pass: Pass = run.job.pass): Promise<readonly List[]> {
   const { stream } = run.job;
   const { prisma } = run.parts;

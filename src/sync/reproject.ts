@@ -15,7 +15,6 @@ interface ReprojectJob {
 interface ReprojectCounts {
   readonly rows: number;
   readonly read: number;
-  /** Rows whose typed columns differed. */
   readonly rewritten: number;
   /** Rows that the mapping does not take any more, or whose new columns the database refuses: left as they are. */
   readonly failed: number;

@@ -17,7 +17,6 @@ export interface RetryReport {
   readonly tried: number;
   /** Written, or found to be gone upstream: no longer in quarantine. */
   readonly resolved: number;
-  /** Still in quarantine, with their reason. */
   readonly left: number;
 }
 

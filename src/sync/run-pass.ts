@@ -47,9 +47,7 @@ export interface PassJob {
   readonly signal: AbortSignal;
   /** The longest wait for the upstream; beyond it the run ends `postponed`. */
   readonly maxWaitMs: number;
-  /** How long to wait for a lease that another process holds. */
   readonly leaseWaitMs: number;
-  /** The schedule asked for it, not a person. */
   readonly isScheduled?: boolean;
   /** A count check looks again after an incremental pass, which this runs; false: it did not end complete. */
   readonly refresh?: () => Promise<boolean>;
@@ -197,7 +195,6 @@ export class Run {
     return { outcome, error, watermark: this.watermark, retryInMs, isRecorded: false };
   }
 
-  /** Whether the run may yield after the current page; see `shouldYield`. */
   get isSliceNearlyOver(): boolean {
     return performance.now() >= this.#sliceEndsAt - LONGEST_PAGE_MS;
   }

@@ -76,7 +76,6 @@ export class Verifier {
     };
   }
 
-  /** Every row once, in the order of the lists. */
   async #walk(lists: readonly List[], look: (rows: readonly Row[]) => Promise<void>): Promise<VerifyReport['error']> {
     const { lease, fetch, parts } = this.#run;
     for (const list of lists) {
@@ -122,7 +121,6 @@ export class Verifier {
     this.#job.onProgress?.(this.#upstreamRows);
   }
 
-  /** `byContent`: see `compareRows`. */
   #compareRows(rows: readonly Row[], byContent: readonly string[] | null, since: Date) {
     const { parts, lease } = this.#run;
     const { table } = this.#job.stream;

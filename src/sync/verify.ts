@@ -83,7 +83,6 @@ export async function verifyStream(parts: PassParts, job: VerifyJob): Promise<Ve
   });
 }
 
-/** The code of a report on a stream that is never compared. */
 export const NOT_COMPARED = 'not_compared';
 
 function leftOut({ connection, stream }: VerifyJob, message: string, at: Date): VerifyReport {

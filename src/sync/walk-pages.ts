@@ -13,7 +13,6 @@ import {
 import type { Span } from '../trace.ts';
 
 export interface WalkedPage<T> {
-  /** The page as the consumer prepared it for writing. */
   readonly prepared: T;
   /** Ids of its records, without those of records that have none. */
   readonly ids: readonly string[];

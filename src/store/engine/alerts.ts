@@ -85,11 +85,14 @@ async function write(tx: Prisma.TransactionClient, result: RoundResult, channels
   const about = new Set(message?.about);
   const rows = upserts.map((row) => ({ ...row, message_id: about.has(row) ? message?.id : null }));
   await tx.$executeRaw`
-    insert into sync.alerts (connection_id, stream, kind, reason, reason_code, since, is_seen, seen_since, opened_at, closed_at, message_id)
-    select * from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) as r(connection_id text, stream text, kind text, reason text,
-      reason_code text, since timestamptz, is_seen boolean, seen_since timestamptz, opened_at timestamptz, closed_at timestamptz, message_id uuid)
-    on conflict (connection_id, stream, kind) do update set reason = excluded.reason, reason_code = excluded.reason_code,
-      since = excluded.since, is_seen = excluded.is_seen, seen_since = excluded.seen_since, opened_at = excluded.opened_at,
+    insert into sync.alerts (connection_id, stream, kind, reason, reason_code, since, is_seen, seen_since, opened_at,
+      closed_at, message_id)
+    select * from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) as r(connection_id text, stream text, kind text,
+      reason text, reason_code text, since timestamptz, is_seen boolean, seen_since timestamptz, opened_at timestamptz,
+      closed_at timestamptz, message_id uuid)
+    on conflict (connection_id, stream, kind) do update set reason = excluded.reason,
+      reason_code = excluded.reason_code, since = excluded.since, is_seen = excluded.is_seen,
+      seen_since = excluded.seen_since, opened_at = excluded.opened_at,
       closed_at = excluded.closed_at, message_id = coalesce(excluded.message_id, sync.alerts.message_id),
       notified_at = case when excluded.message_id is null then sync.alerts.notified_at end`;
 }

@@ -7,8 +7,8 @@ import { columnsOf, readStream, type StreamKey } from './streams.ts';
  * The actions on streams from any machine, in Postgres only: they need no queue and no daemon.
  *
  *   pause    a mark on the stream. No run begins while it is set; those under way end with their next renewal.
- *   cancel   the runs under way are closed and their tokens are spent: nothing more of them can be written, whether their
- *            processes answer or not. Whatever runs next has a token of its own.
+ *   cancel   the runs under way are closed and their tokens are spent: nothing more of them can be written, whether
+ *            their processes answer or not. Whatever runs next has a token of its own.
  *   resync   as cancel, for full syncs, and their progress is deleted in the same transaction.
  */
 
@@ -190,7 +190,8 @@ async function endRuns(
       order by pass for update
     ), ended as (
       update sync.checkpoints c
-      set lease_token = c.lease_token + 1, lease_until = null, lease_owner = null, yielded_run_id = null, updated_at = now()
+      set lease_token = c.lease_token + 1, lease_until = null, lease_owner = null, yielded_run_id = null,
+        updated_at = now()
       from locked l where c.connection_id = ${connectionId} and c.stream = ${stream} and c.pass = l.pass
       returning c.pass, c.run_id, l.lease_owner, l.is_alive
     ), closed as (

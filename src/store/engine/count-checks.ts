@@ -59,7 +59,6 @@ async function store(
   await prisma.syncCountCheck.update({ where: where(key), data });
 }
 
-/** A full sync is needed, because no row explains the difference. */
 export async function noteUnexplained(prisma: PrismaClient, key: StreamKey, unexplained: number): Promise<void> {
   await store(prisma, key, { unexplained, unexplained_at: await databaseNow(prisma) });
 }

@@ -26,13 +26,14 @@ export const blockedDeletionsSql = Prisma.sql`
       where g.connection_id = r.connection_id and g.stream = r.stream and g.pass = r.pass and g.id > r.id
         and (g.outcome = 'succeeded' or g.outcome = 'partial' and g.error_code = 'quarantined'))
     and not exists (select 1 from sync.checkpoints c
-      where c.connection_id = r.connection_id and c.stream = r.stream and c.pass = 'reconcile' and c.completed_at > r.ended_at)
+      where c.connection_id = r.connection_id and c.stream = r.stream and c.pass = 'reconcile'
+        and c.completed_at > r.ended_at)
   order by r.id desc limit 1`;
 
-/** Returns what the guard blocks now; null when it blocks nothing. */
 export async function readBlockedDeletions(prisma: PrismaClient, key: StreamKey) {
   const [blocked] = await prisma.$queryRaw<BlockedDeletions[]>`
-    select h.* from (select ${key.connectionId} as connection_id, ${key.stream} as stream) l, lateral (${blockedDeletionsSql}) h`;
+    select h.* from (select ${key.connectionId} as connection_id, ${key.stream} as stream) l,
+      lateral (${blockedDeletionsSql}) h`;
   return blocked ?? null;
 }
 
@@ -48,7 +49,7 @@ export async function acceptDeletions(prisma: PrismaClient, key: StreamKey) {
 
 /**
  * Returns the code of what was blocked when a person accepted it within the last day, as far as its run is still known;
- * null: nothing was accepted. Who accepted that a few rows vanished has not agreed to lose all of them (`suddenly_empty`).
+ * null: nothing was accepted. Who accepted that a few rows vanished has not agreed to lose all (`suddenly_empty`).
  */
 export async function readAcceptance(prisma: PrismaClient, key: StreamKey): Promise<string | null> {
   const acceptedAt = (await readStream(prisma, key))?.deletions_accepted_at ?? null;

@@ -20,7 +20,6 @@ import { cancelRuns, pauseStream } from './control.ts';
 const KEPT = ['sync.suppressions', 'sync.streams'];
 const ROWS = 10_000;
 
-/** Rows by table. */
 export type ErasedRows = Record<string, number>;
 
 /** False when nothing is known of such an account. */
@@ -49,7 +48,8 @@ export async function eraseRows(prisma: PrismaClient, id: string, signal: AbortS
       const table = tableName(relation);
       const isFeed = schema === 'sync' && name.startsWith('changes_');
       const statement = `with cause as materialized (select set_config('leadmirror.cause', 'erasure', true))
-        delete from ${table} where ctid = any(array(select ctid from ${table}, cause where connection_id = $1${isFeed ? " and op <> 'e'" : ''} limit ${ROWS}))`;
+        delete from ${table} where ctid = any(array(select ctid from ${table}, cause
+          where connection_id = $1${isFeed ? " and op <> 'e'" : ''} limit ${ROWS}))`;
       for (let count = ROWS; count === ROWS; ) {
         signal.throwIfAborted();
         count = await prisma.$executeRawUnsafe(statement, id);

@@ -30,7 +30,6 @@ interface Checkpoint extends Progress {
   readonly cursor: unknown;
   /** The walk under way began, by the database's clock. */
   readonly startedAt: Date;
-  /** When this pass last ended complete. */
   readonly completedAt: Date | null;
 }
 
@@ -69,7 +68,8 @@ export async function acquireLease(prisma: PrismaClient, key: CheckpointKey): Pr
   if (known === 0) await prisma.syncCheckpoint.createMany({ data: [checkpointRow], skipDuplicates: true });
   const [row] = await prisma.$queryRaw<LeaseRow[]>`
     with locked as (
-      select lease_until, run_id as previous_run_id, yielded_run_id is not distinct from run_id and run_id is not null as is_continued
+      select lease_until, run_id as previous_run_id, yielded_run_id is not distinct from run_id
+        and run_id is not null as is_continued
       from sync.checkpoints
       where connection_id = ${connectionId} and stream = ${stream} and pass = ${pass}
       for update
@@ -78,7 +78,8 @@ export async function acquireLease(prisma: PrismaClient, key: CheckpointKey): Pr
       set lease_token = c.lease_token + 1,
         lease_until = clock_timestamp() + make_interval(secs => ${LEASE_MS / 1000}::float8),
         lease_owner = ${leaseOwner},
-        run_id = case when locked.is_continued then c.run_id else nextval(pg_get_serial_sequence('sync.runs', 'id')) end,
+        run_id = case when locked.is_continued then c.run_id
+          else nextval(pg_get_serial_sequence('sync.runs', 'id')) end,
         yielded_run_id = null,
         started_at = case when c.cursor is null or c.started_at is null then now() else c.started_at end,
         updated_at = now()
@@ -90,8 +91,10 @@ export async function acquireLease(prisma: PrismaClient, key: CheckpointKey): Pr
           where s.connection_id = ${connectionId} and s.stream = ${stream} and s.paused_at is not null
         )
       returning c.lease_token as token, c.run_id as "runId", locked.is_continued as "isContinued",
-        coalesce((select s.enabled from sync.streams s where s.connection_id = ${connectionId} and s.stream = ${stream}), true) as "isConfigured",
-        c.privacy_epoch as "privacyEpoch", c.watermark, c.walked_at as "walkedAt", c.cursor, c.started_at as "startedAt", c.completed_at as "completedAt",
+        coalesce((select s.enabled from sync.streams s
+          where s.connection_id = ${connectionId} and s.stream = ${stream}), true) as "isConfigured",
+        c.privacy_epoch as "privacyEpoch", c.watermark, c.walked_at as "walkedAt", c.cursor,
+          c.started_at as "startedAt", c.completed_at as "completedAt",
         clock_timestamp() as "databaseNow",
         case when not locked.is_continued and (locked.lease_until is not null or exists (
           select 1 from sync.runs r where r.id = locked.previous_run_id and r.outcome is null

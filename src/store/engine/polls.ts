@@ -15,11 +15,9 @@ export async function readLastChange(prisma: PrismaClient, { connectionId, strea
   return run && (run.ended_at ?? run.started_at);
 }
 
-/** What is known of a stream whose interval adapts. */
 export interface PollDemand {
   /** When something last changed in it, as far as was seen; null: never. */
   readonly changedAt: Date | null;
-  /** Requests that a pass costs. */
   readonly requests: number;
 }
 
@@ -40,7 +38,6 @@ export async function readPollDemands(prisma: PrismaClient, key: StreamKey, cred
 
 interface NextPoll extends PollDemand {
   readonly intervalMs: number;
-  /** The next pass comes with a tick of the schedule. */
   readonly isTick: boolean;
 }
 
@@ -57,7 +54,6 @@ export async function noteNextPoll(
   });
 }
 
-/** How a stream is read whose interval adapts. */
 export interface Poll {
   /** When it is read before the next tick of its schedule; null: with that tick. */
   readonly dueAt: Date | null;

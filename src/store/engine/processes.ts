@@ -3,7 +3,6 @@ import { counted } from '../../counted.ts';
 import type { PrismaClient, SyncProcess } from '../../generated/prisma/client.ts';
 import { addMs, databaseNow } from '../database-time.ts';
 
-/** What a daemon process reports about itself, every `BEAT_MS`. */
 export type Beat = Omit<SyncProcess, 'started_at' | 'beat_at'>;
 
 export interface ProcessRecord extends Omit<SyncProcess, 'connections'> {

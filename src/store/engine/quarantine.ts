@@ -49,8 +49,10 @@ export function quarantineSql(lease: Lease, bad: readonly BadRecord[], from: Pri
   return Prisma.sql`
     insert into sync.quarantine (connection_id, stream, record_id, reason, detail, raw_text, run_id)
     select ${lease.connectionId}, ${lease.stream}, r.record_id, r.reason, r.detail, r.raw_text, ${lease.runId}
-    ${from}, jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) as r(record_id text, reason text, detail jsonb, raw_text text)
-    on conflict (connection_id, stream, record_id) do update set reason = excluded.reason, detail = excluded.detail, raw_text = excluded.raw_text,
+    ${from}, jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) as r(record_id text, reason text, detail jsonb,
+      raw_text text)
+    on conflict (connection_id, stream, record_id) do update set reason = excluded.reason, detail = excluded.detail,
+      raw_text = excluded.raw_text,
       run_id = excluded.run_id, last_seen_at = now(), resolved_at = null`;
 }
 
@@ -72,7 +74,8 @@ export function resolveWrittenSql(
 ): Prisma.Sql {
   return Prisma.sql`
     update sync.quarantine q set resolved_at = now() from incoming
-    where q.connection_id = ${connectionId} and q.stream = ${stream} and q.record_id = incoming.id and q.resolved_at is null
+    where q.connection_id = ${connectionId} and q.stream = ${stream} and q.record_id = incoming.id
+      and q.resolved_at is null
       and (q.last_seen_at < ${replaceWrittenBefore}::timestamptz or ${replaceWrittenBefore}::timestamptz is null)
       and q.record_id <> all(${bad.map(storedIdOf)}::text[])`;
 }

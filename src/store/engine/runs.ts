@@ -38,8 +38,8 @@ export function runLineSql(
   return Prisma.sql`
     insert into sync.runs (id, connection_id, stream, pass, outcome, requests, pages, read, created, updated, unchanged,
       deleted, quarantined, watermark, error_code, error_message, worker, started_at, ended_at)
-    select ${lease.runId}, ${lease.connectionId}, ${lease.stream}, ${lease.pass}, ${end?.outcome ?? null}, ${counts.requests},
-      ${counts.pages}, ${counts.read}, ${counts.created}, ${counts.updated}, ${counts.unchanged}, ${counts.deleted},
+    select ${lease.runId}, ${lease.connectionId}, ${lease.stream}, ${lease.pass}, ${end?.outcome ?? null},
+      ${counts.requests}, ${counts.pages}, ${counts.read}, ${counts.created}, ${counts.updated}, ${counts.unchanged}, ${counts.deleted},
       ${counts.quarantined}, ${watermark}::jsonb, ${end?.error?.code ?? null}, ${end?.error?.message ?? null}, ${leaseOwner},
       ${startedAt}, case when ${end !== null} then now() end
     ${from}

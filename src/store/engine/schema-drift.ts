@@ -25,12 +25,15 @@ export async function keepDrift(
   await prisma.$executeRaw`
     insert into sync.schema_drift (connection_id, stream, path, kind, types, seen_count, record_ids, run_id)
     select ${connectionId}, ${stream}, path, kind, types, "seenCount", "recordIds", ${runId}::bigint
-    from jsonb_to_recordset(${JSON.stringify(drift)}::jsonb) as r(path text, kind text, types text[], "seenCount" bigint, "recordIds" text[])
+    from jsonb_to_recordset(${JSON.stringify(drift)}::jsonb) as r(path text, kind text, types text[],
+      "seenCount" bigint, "recordIds" text[])
     order by path, kind
     on conflict (connection_id, stream, path, kind) do update set
       types = array(select distinct unnest(sync.schema_drift.types || excluded.types) order by 1),
       seen_count = sync.schema_drift.seen_count + excluded.seen_count,
-      record_ids = case when cardinality(sync.schema_drift.record_ids) >= ${DRIFT_EXAMPLES}::int then sync.schema_drift.record_ids
-        else array(select distinct unnest(sync.schema_drift.record_ids || excluded.record_ids) order by 1 limit ${DRIFT_EXAMPLES}::int) end,
+      record_ids = case when cardinality(sync.schema_drift.record_ids) >= ${DRIFT_EXAMPLES}::int
+        then sync.schema_drift.record_ids
+        else array(select distinct unnest(sync.schema_drift.record_ids || excluded.record_ids) order by 1
+          limit ${DRIFT_EXAMPLES}::int) end,
       last_seen_at = now(), run_id = excluded.run_id`;
 }

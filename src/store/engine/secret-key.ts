@@ -42,7 +42,6 @@ export async function refuseOtherKey(prisma: Client, secretKey: string): Promise
   return 'known';
 }
 
-/** Whether a key was ever used here. */
 export const hasSecretKey = async (prisma: Client): Promise<boolean> =>
   (await readStored(prisma, { name: CHECK_NAME })).length > 0;
 

@@ -40,17 +40,22 @@ export async function registerStreams(
   );
   // Ordered, so that processes that start at once take the row locks in one order.
   await prisma.$executeRaw`
-    insert into sync.streams (connection_id, stream, enabled, fresh_within_seconds, credential, next_due_at, interval_seconds)
-    select r.connection_id, r.stream, true, r.fresh, r.credential, case when r.adaptive then s.next_due_at end, case when r.adaptive then s.interval_seconds end
-    from jsonb_to_recordset(${json}::jsonb) as r(connection_id text, stream text, fresh int, credential text, adaptive boolean)
+    insert into sync.streams (connection_id, stream, enabled, fresh_within_seconds, credential, next_due_at,
+      interval_seconds)
+    select r.connection_id, r.stream, true, r.fresh, r.credential, case when r.adaptive then s.next_due_at end,
+      case when r.adaptive then s.interval_seconds end
+    from jsonb_to_recordset(${json}::jsonb) as r(connection_id text, stream text, fresh int, credential text,
+      adaptive boolean)
     left join sync.streams s using (connection_id, stream)
     where s.enabled is not true or s.fresh_within_seconds <> r.fresh or s.credential is distinct from r.credential
       or (s.interval_seconds is not null and not r.adaptive)
     order by 1, 2
-    on conflict (connection_id, stream) do update set enabled = true, fresh_within_seconds = excluded.fresh_within_seconds,
-      credential = excluded.credential, next_due_at = excluded.next_due_at, interval_seconds = excluded.interval_seconds, updated_at = now()
+    on conflict (connection_id, stream) do update set enabled = true, credential = excluded.credential,
+      fresh_within_seconds = excluded.fresh_within_seconds, next_due_at = excluded.next_due_at,
+      interval_seconds = excluded.interval_seconds, updated_at = now()
     where not sync.streams.enabled or sync.streams.fresh_within_seconds <> excluded.fresh_within_seconds
-      or sync.streams.credential is distinct from excluded.credential or (sync.streams.interval_seconds is not null and excluded.interval_seconds is null)`;
+      or sync.streams.credential is distinct from excluded.credential
+      or (sync.streams.interval_seconds is not null and excluded.interval_seconds is null)`;
   await prisma.$executeRaw`
     with strange as (
       select s.connection_id, s.stream from sync.streams s
@@ -58,9 +63,11 @@ export async function registerStreams(
         select 1 from jsonb_to_recordset(${json}::jsonb) as r(connection_id text, stream text)
         where r.connection_id = s.connection_id and r.stream = s.stream)
       -- Another daemon with a configuration of its own works on it.
-      and not exists (select from sync.processes p where s.connection_id = any(p.connections) and p.beat_at > now() - interval '45 seconds'
+      and not exists (select from sync.processes p where s.connection_id = any(p.connections)
+        and p.beat_at > now() - interval '45 seconds'
         and (p.host <> ${hostname()} or p.pid <> ${process.pid})
-        and not exists (select from jsonb_to_recordset(${json}::jsonb) as r(connection_id text) where r.connection_id = s.connection_id))
+        and not exists (select from jsonb_to_recordset(${json}::jsonb) as r(connection_id text)
+          where r.connection_id = s.connection_id))
       and (${retires === 'always'}::boolean or not exists (
         select 1 from pg_locks l where l.locktype = 'advisory' and l.granted and l.objsubid = 1
           and l.database = (select d.oid from pg_database d where d.datname = current_database())

@@ -64,7 +64,6 @@ export interface PageToWrite {
   readonly seen?: { readonly list: string; readonly ids: readonly string[] };
   readonly tombstones?: { readonly table: TableSpec; readonly before: Date | null; readonly ids: readonly string[] };
   readonly checkpoint: CheckpointWrite;
-  /** The run's counts before this page; not modified. */
   readonly counts: RunCounts;
   readonly end: RunEnd | null;
   /** The run yields: its lease ends with this page, and its next holder goes on with it. */
@@ -207,8 +206,8 @@ function incomingPart(table: TableSpec, json: string | Buffer): Prisma.Sql {
   // The same id twice in one page is legal (keep the newer); by id, so that all writers take their locks in one order.
   return Prisma.sql`
 incoming as materialized (
-  select distinct on (r.id) ${incoming}, case when r.erased_at is null then md5(r.raw::text) else 'erased' end as content_hash,
-    coalesce(r.text_repaired, false) as text_repaired
+  select distinct on (r.id) ${incoming}, coalesce(r.text_repaired, false) as text_repaired,
+    case when r.erased_at is null then md5(r.raw::text) else 'erased' end as content_hash
   from jsonb_to_recordset(${json}::jsonb) as r(${recordset})
   order by r.id, r.updated_at desc nulls last
 )`;

@@ -59,7 +59,8 @@ export async function readSeenRows(prisma: PrismaClient, { key, table }: Suspect
 export async function noteErased(prisma: PrismaClient, query: SuspectQuery): Promise<void> {
   await prisma.$executeRawUnsafe(
     `with noted as materialized (
-      select t.id, case when seen.is_seen then 'erased' else '${GONE}' end as hash ${readOf(query)} and t.erased_at is not null
+      select t.id, case when seen.is_seen then 'erased' else '${GONE}' end as hash ${readOf(query)}
+        and t.erased_at is not null
     ), locked as materialized (
       select m.id from ${tableName(query.table)} m join noted n on n.id = m.id
       where m.connection_id = $1 and m.content_hash is distinct from n.hash order by m.id for update of m
