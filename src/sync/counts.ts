@@ -6,7 +6,7 @@ import { type CountQuery, countAlive, countErased, readBorders } from '../store/
 import { readIdsWhere } from '../store/mirror/mirrored.ts';
 import type { CountedList, List, ListWindow } from '../stream.ts';
 import { withExtras } from './bisect-counts.ts';
-import { preparePage } from './map-page.ts';
+import { preparePage, recordOf } from './map-page.ts';
 import type { Run } from './run-pass.ts';
 import { walkPages } from './walk-pages.ts';
 
@@ -117,7 +117,7 @@ export class Counts {
     const table = { connectionId: lease.connectionId, table: job.stream.table };
     const stored = new Set(await readIdsWhere(parts.prisma, table, { column: 'id', values: ids }));
     const quarantined = open.flatMap(({ record_id: recordId, raw_text }): Extra[] => {
-      const entry = stored.has(recordId) ? null : list.entryOf(parsed(raw_text));
+      const entry = stored.has(recordId) ? null : list.entryOf(recordOf(raw_text) ?? null);
       return entry === null ? [] : [{ at: entry.createdAt, rows: 1, recordId }];
     });
     const offsets = this.#offsets.filter((offset) => offset.list === list.id);
@@ -152,14 +152,6 @@ export const isInside = ({ at }: Extra, { fromMs = -Infinity, toMs = Infinity }:
 
 export const sumOf = (some: readonly { readonly rows: number }[]): number =>
   some.reduce((sum, { rows }) => sum + rows, 0);
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
-}
 
 export type WindowedList = CountedList & Required<Pick<CountedList, 'walkWindow'>>;
 

@@ -138,6 +138,15 @@ function encodeMapped({ rows, bad }: MappedPage, target: Target): PageWrite {
 /** Stands for the text of a record that has none: thousands of levels deep, or not redacted. */
 const NO_TEXT = '';
 
+/** The record that a kept text is of; undefined when it is none. */
+export function recordOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
 function textOf(kept: unknown): string {
   try {
     return JSON.stringify(kept) ?? NO_TEXT;

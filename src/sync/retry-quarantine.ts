@@ -3,7 +3,7 @@ import { writeQuarantined } from '../store/mirror/write-quarantined.ts';
 import { readPrivacyEpoch, type Suppressions } from '../store/privacy/suppressions.ts';
 import { withRetry } from '../store/with-retry.ts';
 import type { Connection, Stream } from '../stream.ts';
-import { mapRecord } from './map-page.ts';
+import { mapRecord, recordOf } from './map-page.ts';
 import { suppress } from './privacy/rules.ts';
 import type { PassParts } from './run-pass.ts';
 
@@ -55,7 +55,7 @@ interface RecordJob extends Pick<RetryJob, 'stream' | 'signal'> {
 }
 
 async function retryRecord(parts: RetryParts, { stream, signal, record, suppressions }: RecordJob): Promise<boolean> {
-  const parsed = parse(record.raw_text);
+  const parsed = recordOf(record.raw_text);
   if (parsed === undefined) return false;
   // Redacted again: the privacy settings may be stricter than they were.
   const mapped = mapRecord(stream, parsed, { logger: parts.logger });
@@ -67,12 +67,4 @@ async function retryRecord(parts: RetryParts, { stream, signal, record, suppress
     writeQuarantined(parts.prisma, record, { table: stream.table, row }),
   );
   return written !== 'refused';
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
