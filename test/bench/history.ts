@@ -1,7 +1,8 @@
 /**
  * What history costs the writer: two databases on one server, one with history of requests and one without, get the same pages of 100 in turns. For each
  * kind of page (rows created, a tracked column of every row changed, another field of every row changed, nothing changed) it prints the median time of a
- * page and the bytes of WAL per row, and both as shares of off. Then what <stream>_as_of takes for one account with BENCH_VERSIONS versions.
+ * page and the bytes of WAL per row, and both as shares of off. Then what <stream>_as_of takes for one account with BENCH_VERSIONS versions, and what their
+ * reports do.
  *
  *   BENCH_WHAT=feed measures the feed of changes instead, BENCH_WHAT=suppressions what BENCH_ERASED (100000) erased rows cost pages of leads, of which
  *   BENCH_ROWS (1000000) are there: time, and bytes of memory for each
@@ -233,6 +234,17 @@ try {
         bound: 'under 1 s',
       });
     }
+    const time = async (name: string, statement: string, boundMs: number) => {
+      const from = performance.now();
+      await history.query(statement);
+      const ms = performance.now() - from;
+      verdicts.push({ name, value: `${Math.round(ms)} ms`, isWell: ms < boundMs, bound: `under ${boundMs} ms` });
+    };
+    await time('backlog, first computation', 'select reporting.refresh()', 60_000);
+    await history.query('update tiledesk.requests set status = status + 1 where id < $1', ['300'.padStart(24, '0')]);
+    await time('backlog, after 300 changes', 'select reporting.refresh()', 300);
+    const month = 'select day, sum(open) from reporting.backlog_daily where day >= current_date - 30 group by day';
+    await time('backlog, 30 days of it', month, 1_000);
     await history.end();
   }
   printVerdicts(WHAT, verdicts);

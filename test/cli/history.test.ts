@@ -47,6 +47,7 @@ it('the queries of the docs can be copied', async () => {
   const page = `${past}\n${readFileSync(join(findRoot(), 'docs/history.md'), 'utf8')}`;
   const queries = [...page.matchAll(/```sql\n([\s\S]+?);\n```/g)].map(([, text]) => text ?? '');
   expect(queries).toHaveLength(7);
+  await ask('select reporting.refresh()');
   for (const query of queries) await ask(query);
   expect(await ask(queries[2] ?? '')).not.toEqual([]);
 });

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { Random } from '../../sandbox/random.ts';
 import type { TiledeskData } from '../../sandbox/tiledesk.ts';
+import { ensureHistory, stopHistory } from '../../src/store/mirror/history.ts';
 import { type MirrorSetup, setupMirror } from '../helpers/mirror.ts';
 import { withClient } from '../helpers/postgres.ts';
 import { seed as propertySeed } from '../helpers/property.ts';
@@ -71,7 +72,8 @@ async function play(everyMinutes: number, minutes: number) {
     { leads: 5, requests: 1, now: start - MINUTE, seed },
     { SYNC_HISTORY_STREAMS: 'tiledesk.requests' },
   );
-  const { sandbox } = mirror;
+  const { sandbox, database } = mirror;
+  const ask = <T>(text: string) => withClient(database.url, async (client) => (await client.query(text)).rows as T[]);
   const random = new Random(seed);
   const log: Log = new Map();
   // A draft from before, which counts nowhere: the first full read of an empty list would begin at the server's clock of today.
@@ -82,12 +84,13 @@ async function play(everyMinutes: number, minutes: number) {
     for (let n = 0; n < 3; n++) {
       changeSomething(sandbox.data, random, minute + n * 17_000 + random.int(1, 900), log);
     }
-    if ((minute - start) % (everyMinutes * MINUTE) === 0)
+    if ((minute - start) % (everyMinutes * MINUTE) === 0) {
       expect(await mirror.run('requests', 'incremental')).toMatchObject({ outcome: 'succeeded' });
+      if (random.chance(0.5)) await ask('select reporting.refresh()');
+    }
   }
   expect(await mirror.run('requests', 'incremental')).toMatchObject({ outcome: 'succeeded' });
-  const ask = <T>(text: string) =>
-    withClient(mirror?.database.url ?? '', async (client) => (await client.query(text)).rows as T[]);
+  await ask('select reporting.refresh()');
   return { log, ask };
 }
 
@@ -101,6 +104,22 @@ function timeIn(entries: readonly Entry[], status: number, until: number): numbe
     (sum, entry, index) => sum + (entry.status === status ? (entries[index + 1]?.at ?? until) - entry.at : 0),
     0,
   );
+}
+
+type Ask = <T>(text: string) => Promise<T[]>;
+
+/** What the refreshes made of the versions as they came is what one makes of all of them. */
+async function expectAsComputedAnew(ask: Ask): Promise<void> {
+  const stored = async () => ({
+    states: await ask('select * from reporting.request_states order by connection_id, id, seq'),
+    days: await ask('select * from reporting.backlog_daily order by connection_id, day, department_id, channel'),
+  });
+  const before = await stored();
+  expect(before.days.length).toBeGreaterThan(0);
+  await ask(
+    "select reporting.refresh_backlog(null, null, true, time_zone) from reporting.settings where connection_id = '*'",
+  );
+  expect(await stored()).toEqual(before);
 }
 
 interface Times {
@@ -120,6 +139,7 @@ describe.each([
 ])('looked at every %i minutes', (everyMinutes, span) => {
   it('the reports from versions never leave the intervals that they state', async () => {
     const { log, ask } = await play(everyMinutes, span);
+    await expectAsComputedAnew(ask);
 
     const [backlog] = await ask<Record<'open' | 'open_least' | 'open_most' | 'closed' | 'reopened', number>>(
       `select sum(open)::int as open, sum(open_least)::int as open_least, sum(open_most)::int as open_most from reporting.backlog_daily where day = '2026-05-11'`,
@@ -172,5 +192,42 @@ describe.each([
       expect(wrong).toEqual([]);
       if (everyMinutes < 60) expect(lines.filter(({ outcome }) => outcome === 'met').length).toBeGreaterThan(0);
     }
+  });
+});
+
+describe('what is kept of the versions', () => {
+  it('moves with the time zone, and ends with them', async () => {
+    const { ask } = await play(5, 60);
+    const [{ count } = { count: 0 }] = await ask<{ count: number }>(
+      'select count(*)::int from reporting.request_states',
+    );
+    expect(count).toBeGreaterThan(5);
+    const days = () =>
+      ask<{ day: string }>('select distinct day::text from reporting.backlog_daily where open > 0 order by 1');
+    expect((await days())[0]).toEqual({ day: '2026-05-11' });
+    await ask(
+      "insert into reporting.settings select id, 'Asia/Tokyo' from (select distinct connection_id as id from tiledesk.requests) r",
+    );
+    await ask('select reporting.refresh()');
+    expect((await days())[0]).toEqual({ day: '2026-05-12' });
+    await expectAsComputedAnew(ask);
+
+    // As when old partitions are dropped, or an account is erased.
+    await ask('delete from tiledesk.requests_history where seq <= (select min(seq) from reporting.request_states)');
+    await ask('select reporting.refresh()');
+    await expectAsComputedAnew(ask);
+    if (mirror === null) throw new Error('no mirror');
+    const { app } = mirror;
+    await stopHistory(app.database, ['tiledesk.requests']);
+    expect(await days()).toEqual([]);
+    const times = 'select from reporting.status_times';
+    expect(await ask(`${times} union all select from reporting.sla(interval '1 day')`)).toEqual([]);
+    await ask('select reporting.refresh()');
+    const kept = 'select from reporting.request_states union all select from reporting.backlog_changes';
+    expect(await ask(kept)).toEqual([]);
+    const tables = app.connections.flatMap(({ streams }) => streams.map(({ table }) => table));
+    await ensureHistory(app.database, tables, ['tiledesk.requests']);
+    await ask('select reporting.refresh()');
+    await expectAsComputedAnew(ask);
   });
 });

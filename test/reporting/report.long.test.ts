@@ -5,12 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
-import { reportView } from '../../src/ops/report/view.ts';
 import { createOpsServer } from '../../src/ops/server.ts';
 import { ensureHistory } from '../../src/store/mirror/history.ts';
 import { type Report, type ReportQuery, readReport } from '../../src/store/reports/report.ts';
 import { bucketsOf, parseDay, unitOf } from '../../src/store/reports/report-days.ts';
-import { type PastFigures, readPast as readPastOf } from '../../src/store/reports/report-past.ts';
+import type { PastFigures } from '../../src/store/reports/report-past.ts';
 import { startChromium } from '../helpers/chromium.ts';
 import { type Cli, createCli } from '../helpers/cli.ts';
 import fc from '../helpers/property.ts';
@@ -150,7 +149,7 @@ async function expected({ from, to }: { from: string; to: string }, connection?:
 
 async function readPast(query: ReportQuery): Promise<PastFigures> {
   const { past } = await read(query);
-  if (past === null || past === 'too_slow') throw new Error(`the past is ${past}`);
+  if (past === null) throw new Error('there is no past');
   return past;
 }
 
@@ -229,18 +228,6 @@ describe('the figures', () => {
     const ends = new Map(days.backlog.map((day) => [day.at, day.open]));
     expect(weeks.backlog.find(({ at }) => at === '2026-03-16')?.open).toBe(ends.get('2026-03-22'));
     expect(weeks.backlog.at(-1)).toMatchObject({ at: '2026-04-20', open: ends.get('2026-04-20') });
-  });
-
-  it('of the past are given up where they take too long, and the page says where they are', async () => {
-    const report = await read(RANGE);
-    await setup.client.query('begin; lock table tiledesk.requests_history in access exclusive mode');
-    try {
-      const past = await readPastOf(setup.app.database.prisma, report, 50);
-      expect(past).toBe('too_slow');
-      expect(reportView({ ...report, past: 'too_slow' }, Date.now()).text).toContain('reporting.backlog_daily');
-    } finally {
-      await setup.client.query('rollback');
-    }
   });
 
   it('of the past are left out while history is off', async () => {

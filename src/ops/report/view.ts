@@ -86,10 +86,6 @@ function agentFigure(agents: readonly AgentFigures[]): Figure {
 
 function pastFigures({ past, unit }: Report): Figure[] {
   if (past === null) return [];
-  if (past === 'too_slow') {
-    const body = html`<p class="soft">There are too many versions to count them here within ten seconds. The views <code>reporting.backlog_daily</code> and <code>reporting.status_times</code> have the numbers.</p>`;
-    return [{ title: `Open at the end of each ${unit}`, isWide: true, body, csv: [] }];
-  }
   const { open, closing } = pastCharts(past, unit);
   return [open, closing].flatMap((chart) => (chart === null ? [] : [timeChart(chart)]));
 }

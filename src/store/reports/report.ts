@@ -64,7 +64,7 @@ export interface Report {
   /** Those with the most requests first; null: not asked for. */
   readonly agents: readonly AgentFigures[] | null;
   /** Null: `tiledesk.requests` has no history. */
-  readonly past: PastFigures | 'too_slow' | null;
+  readonly past: PastFigures | null;
 }
 
 /** One person at the help desk. */
