@@ -27,7 +27,7 @@ const TYPES: Readonly<Record<string, string>> = {
 /** Where the assets are, by name: addresses with a digest of their content. */
 export type AssetUrls = Readonly<Record<keyof typeof FILES, string>>;
 
-/** Serves the page's files from this installation, each under an address that changes with its content, so that browsers may keep it. */
+/** Serves the page's files, each under an address that changes with its content: browsers may keep it. */
 export function serveAssets(server: FastifyInstance): AssetUrls {
   const urls = Object.entries(FILES).map(([key, files]) => {
     const file = [files].flat().at(-1) ?? '';

@@ -2,7 +2,7 @@ import { DAY_SLOTS, type RunGroup, SLOT_MINUTES } from '../store/reports/run-his
 import { count, counted, duration } from './view/format.ts';
 import { type Html, html } from './view/html.ts';
 
-/** How a half hour went, from nothing to bad: by which outcome of a run, and how tall its bar is, so that the strip can be read without its colours. */
+/** How a half hour went, from nothing to bad. A bar is taller for a worse outcome: the strip is read without colours. */
 const MARKS = {
   none: { outcome: null, height: 2 },
   good: { outcome: 'succeeded', height: 7 },
@@ -64,7 +64,7 @@ export function describeDay(day: DayFacts): string {
   return `Last 24 hours: ${parts.join(', ')}; ${counted(day.changes, 'row')} changed`;
 }
 
-/** A slot shows its worst run only: one that failed may hide one that was partial. Empty where the slots show nothing. */
+/** A slot shows its worst run only: a failed one may hide a partial one. Empty where the slots show nothing. */
 function lastOf(day: DayFacts, mark: 'failed' | 'partial'): string {
   const at = day.slots.findLastIndex((slot) => slot === mark || (mark === 'partial' && slot === 'failed'));
   const back = day.slots.length - 1 - at;

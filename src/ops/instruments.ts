@@ -82,8 +82,8 @@ export class Instruments {
   }
 
   /**
-   * One turn of a run: its rows are counted, and it is the span that its pages belong to. The run is counted with the turn that ends it. An error means
-   * that there was no run, or that it could not end.
+   * One turn of a run: its rows are counted, and it is the span that its pages belong to. The run is counted with the
+   * turn that ends it. An error means that there was no run, or that it could not end.
    */
   run<T extends RunOutcome>(facts: RunKey, work: () => Promise<T>): Promise<T> {
     const metrics = this.#metrics;

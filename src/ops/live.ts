@@ -25,8 +25,8 @@ const SHARE = 10;
 const FRESH_MS = 500;
 
 /**
- * One query for all listening pages: every two seconds while a page listens. A page gets an event when something changed, and reads itself
- * again. The version of a status is a digest of it, so a page of another process knows whether it is behind.
+ * One query for all listening pages: every two seconds while a page listens. A page gets an event when something
+ * changed, and reads itself again. A version is a digest: a page of another process knows whether it is behind.
  */
 export class LiveStatus {
   readonly #options: LiveOptions;
@@ -52,7 +52,7 @@ export class LiveStatus {
     return this.#listeners.size;
   }
 
-  /** While the database is away: the last state that it showed, and what it answers instead. @throws while none is known */
+  /** While the database is away: the last state that it showed, and the error. @throws while none is known */
   async lookOrRemember() {
     try {
       return { status: await this.current(), away: null };
@@ -74,7 +74,7 @@ export class LiveStatus {
     await this.#look().catch(() => {});
   }
 
-  /** Calls back if the status is another than that of `version`, and with every change from then on. Answers how to stop. */
+  /** Calls back if the status is not that of `version`, and with every change from then on. Returns how to stop. */
   subscribe(listener: Listener, version: string | undefined): () => void {
     this.#listeners.add(listener);
     if (version !== this.version) listener({ name: 'changed', id: this.version });

@@ -14,7 +14,7 @@ interface MetricsParts {
   readonly processMetrics: ProcessMetrics;
   /** More streams than this get no series of their own; 0: none ever does. */
   readonly maxStreams: number;
-  /** Jobs by lane and state, null when the queue does not answer; never throws. Absent where this process has no queue. */
+  /** Jobs by lane and state, null when the queue does not answer; never throws. Absent: this process has no queue. */
   readonly readQueue?: () => Promise<Readonly<Record<string, Readonly<Record<string, number>>>> | null>;
 }
 

@@ -73,7 +73,7 @@ export interface QueueHealth {
   readonly lanes: Readonly<Record<Lane, Readonly<Record<'waiting' | 'active' | 'delayed' | 'failed', number>>>> | null;
 }
 
-/** The actions on a stream, by their names in addresses. Each returns a human-readable sentence. @throws LeadmirrorError when it cannot be done */
+/** The actions on a stream, by their names in addresses. Each returns a sentence. @throws LeadmirrorError */
 export type Control = Readonly<Record<string, (key: StreamKey, options: ActionOptions) => Promise<string>>>;
 
 interface ActionOptions {

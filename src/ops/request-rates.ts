@@ -13,7 +13,7 @@ interface Sample {
 export class RequestRates {
   #samples: ReadonlyMap<string, readonly Sample[]> = new Map();
 
-  /** Requests of the last minute by credential, scaled to a minute while less of it was seen. Those seen for less than ten seconds are not in it. */
+  /** Requests of the last minute by credential; scaled where less was seen, left out where less than ten seconds were. */
   note(budgets: readonly Pick<BudgetStatus, 'credential' | 'requests'>[], atMs: number): Map<string, number> {
     const rates = new Map<string, number>();
     const next = new Map<string, readonly Sample[]>();

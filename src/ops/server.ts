@@ -37,7 +37,7 @@ const BODY_LIMIT = 10_000;
 
 type HttpParts = OpsParts & { readonly limits?: typeof LIMITS };
 
-/** The process's own HTTP side: is it up, is it ready, what state are the streams in, and what a person may do about it. */
+/** The process's HTTP side: is it up and ready, in what state are the streams, what may a person do about it. */
 export async function startOpsServer(parts: HttpParts, address: { readonly host: string; readonly port: number }) {
   const server = createOpsServer({ host: address.host, ...parts });
   // A copy, because fastify writes into the object it is given.

@@ -10,8 +10,8 @@ import type { RunProgress } from './progress.ts';
 import type { NextStep } from './reasons.ts';
 
 /**
- * What `/api/status` answers, and all that the page shows. Documented in docs/api-status.schema.json. Fields are added within a version; one that goes
- * or changes its meaning makes a new version. Times are written as ISO 8601 in UTC.
+ * What `/api/status` answers, and all that the page shows: docs/api-status.schema.json. Fields are added within a
+ * version; one that goes or changes its meaning makes a new version. Times are written as ISO 8601 in UTC.
  */
 export const STATUS_VERSION = 1;
 
@@ -36,7 +36,7 @@ export interface ErasureFacts {
   readonly unfinished: number;
   /** The newest days on which erasures were asked for. */
   readonly days: readonly ErasureDay[];
-  /** Why no run begins: the journal has erasures that the database lacks, or is not to be found. Null: nothing is missing. */
+  /** Why no run begins: the database lacks erasures of the journal, or there is no journal. Null: nothing is missing. */
   readonly problem: { readonly code: string; readonly message: string } | null;
 }
 

@@ -1,5 +1,5 @@
-// The pages are complete without this script. With it, times move on, changes arrive by themselves, buttons work without a reload, and the charts
-// are drawn. Plain JavaScript as it is served; its types are checked (tsconfig.json beside it).
+// The pages are complete without this script. With it, times move on, changes arrive by themselves, buttons work without
+// a reload, and the charts are drawn. Plain JavaScript as it is served; its types are checked (tsconfig.json beside it).
 
 /** @typedef {{ at: string, rows: number, lag_seconds: number | null }} Hour */
 

@@ -5,9 +5,9 @@ const MOST_FAILURES = 10;
 const MOST_ADDRESSES = 10_000;
 
 /**
- * Wrong tokens by network address and by what was sent. After ten different ones within a minute further wrong ones from there have to wait until the minute is
- * over; one that is sent again and again, as by a script with an old token, has to wait. The right token and who is signed in never wait: all users
- * behind one proxy has one address.
+ * Wrong tokens by network address and by what was sent. After ten different ones within a minute, further wrong ones from
+ * there have to wait until the minute is over; one that is sent again and again, as by a script with an old token, too.
+ * The right token and who is signed in never wait: all users behind one proxy have one address.
  */
 export class Failures {
   /** `counts`: how often each wrong token was sent, by its digest. */

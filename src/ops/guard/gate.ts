@@ -8,11 +8,11 @@ import { type EndedSessions, isSameSecret, SESSION_HOURS, Sessions } from './ses
 /**
  * Who may do what.
  *
- * Without a token: all who reach the page under a loopback name may read; changes are refused. The name is checked so that a page on the
- * internet whose name suddenly points at 127.0.0.1 (DNS rebinding) reads nothing.
+ * Without a token: all who reach the page under a loopback name may read; changes are refused. The name is checked so
+ * that a page on the internet whose name suddenly points at 127.0.0.1 (DNS rebinding) reads nothing.
  *
- * With a token: only the probes, the sign-in page and its style are open. Everything else wants the token as a bearer, or the session of a person
- * who signed in with it. Whatever changes something must come from this page itself, or from no browser at all.
+ * With a token: only the probes, the sign-in page and its style are open. Everything else wants the token as a bearer, or
+ * the session of a person who signed in with it. What changes something must come from this page, or from no browser.
  */
 export type Gate = ReturnType<typeof createGate>;
 
@@ -78,7 +78,7 @@ export function createGate(
       reply.header('retry-after', result.waitSeconds);
       return refuse(request, reply, 'too_many_failures', tooMany(result.waitSeconds));
     }
-    // A cookie is sent by the browser without the person's doing: then the browser has to state where the request comes from.
+    // A browser sends a cookie without the person's doing: it has to state where the request comes from.
     if ((await gate.isSignedIn(request)) && (!changes || isOurs === true)) return;
     if (wantsHtml(request) && request.method === 'GET') return reply.redirect('/sign-in', 303);
     return refuse(request, reply, 'token_needed');

@@ -28,7 +28,7 @@ export const BOARD_POLICY = {
 export async function addSecurityHeaders(server: FastifyInstance): Promise<void> {
   await server.register(helmet, {
     contentSecurityPolicy: { useDefaults: false, directives: PAGE_POLICY },
-    // Not `no-referrer`: then a browser sends `Origin: null` with its forms, and on plain http beyond loopback nothing else.
+    // Not `no-referrer`: then a browser sends `Origin: null` with its forms, and on plain http nothing else.
     referrerPolicy: { policy: 'same-origin' },
     frameguard: { action: 'deny' },
     // Only the proxy in front knows whether the whole host is on https.

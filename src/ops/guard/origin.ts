@@ -10,8 +10,8 @@ export function hostName(host: string | undefined): string {
 }
 
 /**
- * Whether a request that changes something comes from this page itself. Browsers send it in `Sec-Fetch-Site`, which no page can set, and older ones, or
- * those on plain http, in `Origin`.
+ * Whether a request that changes something comes from this page itself. Browsers send it in `Sec-Fetch-Site`, which no
+ * page can set, and older ones, or those on plain http, in `Origin`.
  * @returns null when neither is there: no browser sent it.
  */
 export function isFromOurPage({ host, origin, 'sec-fetch-site': site }: IncomingHttpHeaders): boolean | null {

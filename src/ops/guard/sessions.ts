@@ -17,8 +17,8 @@ export interface EndedSessions {
 }
 
 /**
- * Who signed in with the token. The cookie carries its own end and a signature made with the token, so that any replica can check it and a new token ends all
- * sessions. One that was signed out is remembered by all of them.
+ * Who signed in with the token. The cookie carries its own end and a signature made with the token, so that any replica
+ * can check it and a new token ends all sessions. One that was signed out is remembered by all of them.
  */
 export class Sessions {
   readonly #key: Buffer;

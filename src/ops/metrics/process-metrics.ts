@@ -2,10 +2,8 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { readVersion } from '../../version.ts';
 
 /**
- * What this process did since it started: counters that only grow, and distributions. They are not read from `sync.runs`, because that table is pruned
- * and its idle runs are folded: a total of it goes down. Prometheus adds the processes up, and takes a restart for what it is.
- *
- * Labels name sources, streams, passes and outcomes only; never a connection, so their number does not grow with the accounts.
+ * What this process did since it started. Not read from `sync.runs`, which is pruned and whose idle runs are folded: a
+ * total of it goes down. Labels never name a connection, so that their number does not grow with the accounts.
  */
 export type ProcessMetrics = ReturnType<typeof createProcessMetrics>;
 
@@ -33,12 +31,7 @@ export function createProcessMetrics() {
       'pass',
     ),
     rows: counter('rows', 'Rows by what became of them in this process.', 'stream', 'action'),
-    requests: counter(
-      'upstream_requests',
-      'Requests sent to the upstream by this process, retries and sign-ins included.',
-      'source',
-      'status',
-    ),
+    requests: counter('upstream_requests', 'Requests to the upstream, with retries and sign-ins.', 'source', 'status'),
     requestSeconds: histogram(
       'upstream_request_duration',
       'From sending a request to the end of its answer.',

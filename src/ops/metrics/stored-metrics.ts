@@ -6,8 +6,7 @@ import type { RowCounts } from '../../store/reports/status.ts';
 import { STATES_BY_URGENCY } from '../status-document.ts';
 
 /**
- * The facts of the database as gauges: the same from any process, for all workers together. A table of them rather than code for each, so that one more is
- * one more line.
+ * The facts of the database as gauges: the same from any process, for all workers together.
  */
 interface StoredFacts extends MetricFacts {
   /** By stream and connection; null while they have not been counted yet. */
@@ -18,31 +17,15 @@ type Reading = keyof { [K in keyof StreamMetrics as StreamMetrics[K] extends num
 
 /** One series per connection and stream; none where nothing is known. */
 const STREAM_GAUGES: readonly (readonly [name: string, fact: Reading, help: string])[] = [
-  [
-    'stream_lag_seconds',
-    'lag_seconds',
-    'Age of the last complete pass: the mirror holds everything that was there then.',
-  ],
-  [
-    'stream_fresh_within_seconds',
-    'fresh_within_seconds',
-    'A lag beyond this makes the stream stale; without series for what is read by hand only.',
-  ],
+  ['stream_lag_seconds', 'lag_seconds', 'Age of the last complete pass.'],
+  ['stream_fresh_within_seconds', 'fresh_within_seconds', 'A lag beyond it is stale; no series if read by hand.'],
   ['stream_last_success_timestamp_seconds', 'last_success_at', 'When a pass last ended complete.'],
-  [
-    'stream_watermark_timestamp_seconds',
-    'watermark_at',
-    'Greatest upstream change time safely stored, of the oldest list of the stream.',
-  ],
+  ['stream_watermark_timestamp_seconds', 'watermark_at', 'Greatest change time stored, of its oldest list.'],
   ['stream_quarantine_open', 'open_quarantine', 'Records that could not be mapped or written.'],
   ['stream_schema_drift_fields', 'drift_fields', 'Fields that were new, or of another type than known.'],
   ['stream_verification_age_seconds', 'verification_age_seconds', 'Age of the last verify.'],
   ['stream_verified_rows', 'verified_rows', 'Rows upstream that the last verify compared.'],
-  [
-    'stream_verification_differences',
-    'verification_differences',
-    'Rows that differed in the last verify, were not repaired by it, and not read again by a complete full sync since.',
-  ],
+  ['stream_verification_differences', 'verification_differences', 'Rows that differed and are not settled since.'],
 ];
 
 /** Streams of which something is so, over all connections. */
@@ -51,12 +34,12 @@ const COUNT_GAUGES: readonly (readonly [name: string, isCounted: (line: StreamMe
     'streams_overdue',
     ({ state, fresh_within_seconds, is_unanswered }) =>
       state === 'stale' && fresh_within_seconds !== null && !is_unanswered,
-    'Streams that are stale, less those that are read by hand only and those whose upstream does not answer.',
+    'Stale streams, less those read by hand only and those whose upstream does not answer.',
   ],
   [
     'streams_action_required',
     ({ state, is_circuit_open }) => state === 'blocked' && !is_circuit_open,
-    'Streams that are blocked, less those that go on by themselves as soon as the upstream answers.',
+    'Blocked streams, less those that go on by themselves when the upstream answers.',
   ],
 ];
 
@@ -69,21 +52,11 @@ const SUM_GAUGES: readonly (readonly [name: string, fact: Reading, reduce: typeo
     'last_success_timestamp_seconds_min',
     'last_success_at',
     Math.min,
-    'When a pass last ended complete, for the connection where that is longest ago.',
+    'When a pass last ended complete, the longest ago.',
   ],
-  ['quarantine_open', 'open_quarantine', add, 'Records that could not be mapped or written, all connections together.'],
-  [
-    'schema_drift_fields',
-    'drift_fields',
-    add,
-    'Fields that were new, or of another type than known, all connections together.',
-  ],
-  [
-    'verification_differences',
-    'verification_differences',
-    add,
-    'Rows that differed in the last verifies and are not settled, all connections together.',
-  ],
+  ['quarantine_open', 'open_quarantine', add, 'Records that could not be mapped or written, in all.'],
+  ['schema_drift_fields', 'drift_fields', add, 'Fields that were new or of another type, in all.'],
+  ['verification_differences', 'verification_differences', add, 'Rows that differed and are not settled, in all.'],
 ];
 
 const CIRCUITS = { open: 1, half_open: 0.5, closed: 0 };
@@ -92,24 +65,16 @@ const CIRCUITS = { open: 1, half_open: 0.5, closed: 0 };
 type BudgetGauge = readonly [name: string, help: string, read: (facts: BudgetStatus) => number | null];
 const BUDGET_GAUGES: readonly BudgetGauge[] = [
   ['budget_requests_per_minute', 'Requests a minute at the present spacing.', (facts) => 60_000 / facts.spacing_ms],
-  [
-    'budget_spacing_seconds',
-    'Time between two requests now; larger after a refusal without guidance.',
-    (facts) => facts.spacing_ms / 1000,
-  ],
+  ['budget_spacing_seconds', 'Time between two requests now.', (facts) => facts.spacing_ms / 1000],
   [
     'budget_configured_spacing_seconds',
     'Time between two requests as configured.',
     (facts) => facts.base_spacing_ms / 1000,
   ],
-  [
-    'budget_blocked_seconds',
-    'How long requests wait because the server asked for it; 0 when it did not.',
-    (facts) => facts.blocked_seconds,
-  ],
+  ['budget_blocked_seconds', 'How long requests wait as the server asked.', (facts) => facts.blocked_seconds],
   [
     'budget_circuit_open',
-    '1 while requests are blocked after repeated failures, 0.5 while single ones are tried, else 0.',
+    '1: blocked after failures, 0.5: single ones are tried, else 0.',
     (facts) => CIRCUITS[facts.circuit],
   ],
   ['budget_day_limit', 'Requests of a day as configured; no series without a limit.', ({ day }) => day?.limit ?? null],
@@ -117,8 +82,8 @@ const BUDGET_GAUGES: readonly BudgetGauge[] = [
 ];
 
 /**
- * The text of all stored gauges. Series of single streams and credentials are left out where there are more than `maxStreams` of them: at ten thousand
- * connections they would be a million series.
+ * The text of all stored gauges. Series of single streams and credentials are left out where there are more than
+ * `maxStreams` of them: at ten thousand connections they would be a million series.
  */
 export function renderStored(facts: StoredFacts, { maxStreams }: { readonly maxStreams: number }): Promise<string> {
   const registry = new Registry();

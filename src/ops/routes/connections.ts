@@ -6,7 +6,7 @@ import { addAccountPages } from './accounts.ts';
 import type { ShowPage } from './pages.ts';
 import { BadRequest } from './replies.ts';
 
-/** Adds, changes and removes accounts; the body is an entry of leadmirror.yaml, secrets among it, which no answer and no log line repeats. */
+/** Adds, changes and removes accounts; no answer and no log line repeats the secrets of a body. */
 export function addConnectionRoutes(server: FastifyInstance, accounts: KeptAccounts, show: ShowPage): void {
   addAccountPages(server, accounts, show);
   const path = '/api/connections';

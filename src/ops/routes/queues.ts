@@ -7,7 +7,7 @@ import type { OpsQueue } from '../parts.ts';
 
 const BASE = '/queues';
 
-/** Bull Board, for looking into the queues of both lanes. Behind the token like every change; without one it is not there. */
+/** Bull Board, for looking into the queues of both lanes. Behind the token like every change, and only with one. */
 export async function addQueueBoard(server: FastifyInstance, { lanes }: OpsQueue): Promise<void> {
   if (lanes === undefined) return;
   const adapter = new FastifyAdapter();
@@ -34,7 +34,7 @@ export async function addQueueBoard(server: FastifyInstance, { lanes }: OpsQueue
         const [path] = request.url.split('?', 1);
         request.log.info({ address: request.ip, method: request.method, path, statusCode }, 'asked for in the queues');
       });
-      // Its page asks a font server on the internet for its typeface; nothing here leaves this machine, it falls back to the system's.
+      // Its page asks a font server on the internet for its typeface; nothing here leaves this machine.
       board.addHook('onSend', async (_request, _reply, payload) =>
         typeof payload === 'string' ? payload.replace(/<link href="https:\/\/fonts\.[^>]*>/g, '') : payload,
       );

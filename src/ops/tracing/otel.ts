@@ -18,8 +18,8 @@ import { readVersion } from '../../version.ts';
 import type { Tracing, TracingSettings } from '../tracing.ts';
 
 /**
- * OpenTelemetry behind our own small interface. Only `ops/tracing.ts` imports this file, and only when a collector is configured: the libraries take
- * longer to load than a whole `--help`.
+ * OpenTelemetry behind our own small interface. Only `ops/tracing.ts` imports this file, and only when a collector is
+ * configured: the libraries take longer to load than a whole `--help`.
  */
 const EXPORT_TIMEOUT_MS = 5_000;
 const CLOSE_MS = 5_000;
@@ -48,7 +48,7 @@ export function createTracing(settings: TracingSettings, logger: Logger): Tracin
     sampler: SAMPLERS[sampler](samplerRatio),
     spanProcessors: [new BatchSpanProcessor(exporter, { exportTimeoutMillis: EXPORT_TIMEOUT_MS })],
   });
-  // For the whole process, because BullMQ's spans find their parents, and ours find theirs, through what is registered here.
+  // For the whole process: BullMQ's spans and ours find their parents through what is registered here.
   provider.register();
   logger.info({ endpoint: new URL(endpoint).host, sampler }, 'traces are sent');
   return {

@@ -3,7 +3,7 @@ import type { StreamFacts } from '../status-document.ts';
 import { elementId, streamPath } from './format.ts';
 import { type Html, html } from './html.ts';
 
-/** What is asked for, its label, what comes of it; which pass a trigger asks for, and the question that the script asks first. */
+/** What is asked for, its label, what comes of it; what is sent along, and the question that the script asks first. */
 type Action = readonly [
   action: string,
   label: string,

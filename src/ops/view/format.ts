@@ -1,6 +1,6 @@
 import { type Html, html } from './html.ts';
 
-/** Numbers and times as people read them. Times are UTC; the page's script adds the reader's own time zone as a tooltip. */
+/** Numbers and times as people read them. Times are UTC; the script adds the reader's time zone as a tooltip. */
 
 export { count, counted } from '../../counted.ts';
 
