@@ -25,13 +25,9 @@ export function summarizeDay(groups: readonly RunGroup[]) {
     day.changes += changes;
     if (outcome === 'failed' || outcome === 'partial' || outcome === 'postponed') day[outcome] += runs;
     const rank = RANKED.findIndex((mark) => MARKS[mark].outcome === outcome);
-    slots
-      .toString(2)
-      .padStart(DAY_SLOTS, '0')
-      .split('')
-      .forEach((bit, index) => {
-        if (bit === '1') worst[index] = Math.max(worst[index] ?? 0, rank);
-      });
+    for (const [index, bit] of [...slots.toString(2).padStart(DAY_SLOTS, '0')].entries()) {
+      if (bit === '1') worst[index] = Math.max(worst[index] ?? 0, rank);
+    }
   }
   return { ...day, slots: worst.map((rank): SlotMark => RANKED[rank] ?? 'none') };
 }

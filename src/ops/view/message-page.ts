@@ -1,4 +1,5 @@
 import type { AssetUrls } from '../assets.ts';
+import { sentence } from './format.ts';
 import { type Html, html } from './html.ts';
 import { layout } from './layout.ts';
 
@@ -19,6 +20,6 @@ ${problem === undefined ? null : html`<p class="banner" role="alert" id="problem
 }
 
 export function messagePage(assets: AssetUrls, title: string, text: string): Html {
-  const main = html`<section class="box"><h1>${title}</h1><p>${text}</p><p><a href="/">Back to the overview</a></p></section>`;
+  const main = html`<section class="box"><h1>${title}</h1><p>${sentence(text)}</p><p><a href="/">Back to the overview</a></p></section>`;
   return layout({ title, assets, main });
 }
