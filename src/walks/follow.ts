@@ -5,8 +5,8 @@ import type { ListPage, ListQuery, MirrorPosition, Walk, WalkStep } from '../str
  * conversation), in the order in which the mirror wrote those. A row that changes upstream is written again, moves to
  * the end, and the next walk meets it.
  *
- * The walk goes up to what was committed when it began, so it always ends, however busy the account. The position in that
- * order is all its state, and the watermark too: nothing turns up behind it later.
+ * The walk goes up to what was committed when it began, so it always ends, however busy the account. The position in
+ * that order is all its state, and the watermark too: nothing turns up behind it later.
  */
 export interface FollowState {
   readonly [key: string]: unknown;
