@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { createConnector } from './app/connector.ts';
 import { type ConnectCustom, refuseSameIds, tablesOf } from './app/custom-sources.ts';
-import { createFieldPolicy } from './app/field-policy.ts';
+import { createFieldPolicies } from './app/field-policy.ts';
 import { createLiveStreams, type ScheduledStream } from './app/live-streams.ts';
 import {
   assertKey,
@@ -126,7 +126,8 @@ async function assemble(
   });
   const custom = options.connect?.({ logger, clock, upstream: createUpstreams(config.http, parts) }) ?? [];
   refuseSameIds(custom, config);
-  const restrict = await createFieldPolicy(config, prisma, options.signal);
+  const readPolicies = createFieldPolicies(prisma, options.signal);
+  let restrict = await readPolicies(config);
   await whileUnreachable(options, () => ensureTables(database.url, tablesOf(custom)));
 
   const listeners = new Set<(changes: ConfigChanges) => void>();
@@ -209,6 +210,7 @@ async function assemble(
     assertStreams: () => register('always'),
     async reload(next) {
       refuseSameIds(custom, next);
+      restrict = await readPolicies(withLiveChanges(current, next));
       const changes = compareConfigs(current, next);
       if (!isDeepStrictEqual(current.unusable, next.unusable)) warnOfUnusable(next, logger);
       current = withLiveChanges(current, next);

@@ -13,6 +13,7 @@ import { isLoopback } from './loopback.ts';
 
 export { type ConfigChanges, compareConfigs, isSameAccount, withLiveChanges } from './config/changes.ts';
 export { describeConfig } from './config/describe.ts';
+export { policyOf } from './config/privacy.ts';
 export { privacyAdvice } from './config/privacy-advice.ts';
 export { readOptionalText } from './config/read-file.ts';
 export { type StreamSchedule, scheduleOf } from './config/schedules.ts';

@@ -252,6 +252,8 @@ describe('leadmirror.yaml: problems', () => {
     [entry({ password: `"\${A:-b}"` }), `${at}.password: has a $ with braces around more than the name of a variable`],
     [entry({ password: '{ a: b }' }), `${at}.password: must be a simple value`],
     [entry({ streams: '[leads, messages]' }), `${at}.streams: names messages without requests; messages are read`],
+    [entry({ privacyPreset: 'contacts' }), `${at}.privacyPreset: entry 1 is not a preset, did you mean "contact"?`],
+    [entry({ privacyFields: 'note=drop' }), `${at}.privacyFields: must be a stream, a field and what to do with it`],
     [entry({ pageSize: '5' }), `${at}.pageSize: must be a whole number from 10 to 100`],
     [entry({ baseUrl: 'http://x.example' }), `${at}.baseUrl: must begin with https://`],
     [

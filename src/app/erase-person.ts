@@ -10,9 +10,12 @@ export async function erasureTargets(
   app: Pick<App, 'connections' | 'database'>,
 ): Promise<{ readonly connectionId: string; readonly stream: Stream }[]> {
   const known = new Map<string, Stream>();
-  for (const { streams } of app.connections) for (const stream of streams) known.set(stream.name, stream);
+  for (const { id, streams } of app.connections) {
+    for (const stream of streams) known.set(stream.name, stream).set(`${id} ${stream.name}`, stream);
+  }
   return (await listStreams(app.database.prisma, 'all')).flatMap(({ connectionId, stream: name }) => {
-    const stream = known.get(name);
+    // Each account may have its own policy; of one that is no longer configured only the table is known.
+    const stream = known.get(`${connectionId} ${name}`) ?? known.get(name);
     return stream === undefined ? [] : [{ connectionId, stream }];
   });
 }

@@ -1,4 +1,4 @@
-import type { Config } from '../config.ts';
+import { type Config, policyOf } from '../config.ts';
 import { ConfigError } from '../errors.ts';
 import type { PrismaClient } from '../generated/prisma/client.ts';
 import { createPseudonyms, rulesOf, withDroppedTexts, withFieldPolicy } from '../sources/field-policy.ts';
@@ -6,27 +6,31 @@ import { ensurePrivacySecret } from '../store/privacy/key.ts';
 import { pseudonymKey } from '../store/privacy/marks.ts';
 import type { Connection } from '../stream.ts';
 
+type PolicySettings = Pick<Config, 'privacy' | 'secretKey' | 'connections'>;
+
 /**
- * Returns how the configured policy changes a connection; the same connection gives the same object.
- * @throws ConfigError when pseudonyms are wanted without LEADMIRROR_SECRET_KEY, or their key cannot be opened
+ * Returns what reads a configuration, and returns how its policies change a connection; the same connection gives the
+ * same object. @throws ConfigError when pseudonyms are wanted without LEADMIRROR_SECRET_KEY, or their key cannot be opened
  */
-export async function createFieldPolicy(
-  { privacy, secretKey }: Pick<Config, 'privacy' | 'secretKey'>,
-  prisma: PrismaClient,
-  signal: AbortSignal,
-): Promise<(connection: Connection) => Connection> {
-  const rules = rulesOf(privacy.policy);
-  let pseudonymOf = (value: string): string => value;
-  if (rules.some(({ action }) => action === 'pseudonym')) {
-    if (secretKey === null) throw new ConfigError([{ variable: 'LEADMIRROR_SECRET_KEY', message: KEY_MISSING }]);
-    const secret = await ensurePrivacySecret(prisma, secretKey, { given: null, signal });
-    pseudonymOf = createPseudonyms(pseudonymKey(secret));
-  }
+export function createFieldPolicies(prisma: PrismaClient, signal: AbortSignal) {
   const known = new WeakMap<Connection, Connection>();
-  return (connection) => {
-    const restricted = known.get(connection) ?? withDroppedTexts(withFieldPolicy(connection, rules, pseudonymOf));
-    known.set(connection, restricted);
-    return restricted;
+  let pseudonymOf: ((value: string) => string) | null = null;
+  return async (settings: PolicySettings): Promise<(connection: Connection) => Connection> => {
+    const { privacy, secretKey, connections } = settings;
+    const policies = [privacy.policy, ...connections.map(({ id }) => policyOf(settings, id))];
+    const wantsPseudonyms = policies.some((policy) => rulesOf(policy).some(({ action }) => action === 'pseudonym'));
+    if (wantsPseudonyms && pseudonymOf === null) {
+      if (secretKey === null) throw new ConfigError([{ variable: 'LEADMIRROR_SECRET_KEY', message: KEY_MISSING }]);
+      const secret = await ensurePrivacySecret(prisma, secretKey, { given: null, signal });
+      pseudonymOf = createPseudonyms(pseudonymKey(secret));
+    }
+    return (connection) => {
+      const rules = rulesOf(policyOf(settings, connection.id));
+      const restricted =
+        known.get(connection) ?? withDroppedTexts(withFieldPolicy(connection, rules, pseudonymOf ?? String));
+      known.set(connection, restricted);
+      return restricted;
+    };
   };
 }
 

@@ -1,5 +1,5 @@
 import { systemClock } from '../clock.ts';
-import type { Config, ConnectionConfig } from '../config.ts';
+import { type Config, type ConnectionConfig, policyOf } from '../config.ts';
 import { rulesOf } from '../sources/field-policy.ts';
 import { BUILT_IN_TABLES } from '../sources/tables.ts';
 import { listStreams } from '../store/engine/streams.ts';
@@ -85,7 +85,8 @@ export async function readPrivacyRecord(config: Config, database: MirrorDatabase
 
 function accountOf(connection: string, streams: readonly string[], config: Config) {
   const configured = config.connections.find(({ id }) => id === connection);
-  const rules = configured === undefined ? [] : rulesOf(config.privacy.policy);
+  const policy = policyOf(config, connection);
+  const rules = configured === undefined ? [] : rulesOf(policy);
   const own = rules.filter(({ stream }) => streams.includes(stream));
   const paths = (action: FieldRule['action']) =>
     own.filter((rule) => rule.action === action).map(({ stream, path }) => `${stream}.${path.join('.')}`);
@@ -95,7 +96,7 @@ function accountOf(connection: string, streams: readonly string[], config: Confi
     /** Hosts. Empty: no longer configured, and its rows are still there. */
     upstream: configured === undefined ? [] : hostsOf(configured),
     streams,
-    presets: configured === undefined ? [] : config.privacy.policy.presets,
+    presets: configured === undefined ? [] : policy.presets,
     pseudonyms: paths('pseudonym'),
     left_out: paths('drop'),
   };

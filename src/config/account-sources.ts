@@ -19,6 +19,7 @@ const keysBy =
 export const storedKeysOf = keysBy(({ settings }) => [
   ...['id', 'label', 'source', 'enabled', 'schedule', 'streamSchedules'],
   ...Object.keys(settings),
+  ...['privacyPreset', 'privacyFields'],
 ]);
 
 /** Passwords and the like: never an argument of a command. */

@@ -1,3 +1,4 @@
+import type { z } from 'zod';
 import { counted } from '../counted.ts';
 import type { AccountRules, AccountSource } from './account-source.ts';
 import { entryKeysOf, SOURCES } from './account-sources.ts';
@@ -5,6 +6,7 @@ import { CONNECTIONS_FILE } from './connections-file.ts';
 import type { FileEntry } from './entry.ts';
 import { type Environment, type Given, textOf } from './environment.ts';
 import type { Findings, Label } from './findings.ts';
+import { privacyFields, privacyPresets } from './privacy.ts';
 import { createScheduleReader } from './schedules.ts';
 import { readStored, type StoredEntry } from './stored.ts';
 import type { ConnectionConfig } from './types.ts';
@@ -147,14 +149,25 @@ function createEntryReader(context: ConnectionContext): (entry: FileEntry) => De
     refuseStrangeStreams(entry, { source, mirrored: connection?.streams, findings });
     const name = findings.check(accountLabel, given('label')?.text, () => label('label'));
     const names = { ...(name !== undefined && { label: name }), configuredIn: label() };
+    const privacy = readPolicy(entry, findings);
     const isEnabled = findings.check(enabled, given('enabled')?.text, () => label('enabled'));
     return {
-      connections: connection === undefined ? [] : [{ ...connection, ...schedules, ...names }],
+      connections: connection === undefined ? [] : [{ ...connection, ...schedules, ...names, ...privacy }],
       label: location([given('id') === null ? source.identity : 'id']),
       notes: notesOf(source, rules, location),
       offBy: isEnabled === false ? label('enabled') : reader.offBy,
     };
   };
+}
+
+/** How the account's own fields are stored, as far as it differs from all accounts. */
+function readPolicy({ given, label }: FileEntry, findings: Findings): Pick<ConnectionConfig, 'privacy'> {
+  const read = <T>(key: string, schema: z.ZodType<T>) =>
+    findings.check(schema.optional(), given(key)?.text, () => label(key));
+  const presets = read('privacyPreset', privacyPresets);
+  const fields = read('privacyFields', privacyFields);
+  if (presets === undefined && fields === undefined) return {};
+  return { privacy: { ...(presets !== undefined && { presets }), ...(fields !== undefined && { fields }) } };
 }
 
 function explainUnknownSource({ given, label }: FileEntry, findings: Findings): void {

@@ -1,4 +1,5 @@
 import { counted } from '../counted.ts';
+import { policyOf } from './privacy.ts';
 import { type StreamSchedule, scheduleOf } from './schedules.ts';
 import type { Config, ConnectionConfig, TiledeskConnectionConfig, TilkeeConnectionConfig } from './types.ts';
 
@@ -15,7 +16,7 @@ export function describeConfig(config: Config): readonly ConfigLine[] {
       queue: config.redis === null ? 'in Postgres' : `Redis at ${config.redis.urls.map(hostOf).join(', ')}`,
     }),
     ...config.connections.flatMap((connection) => [
-      { name: connection.id, value: describeConnection(connection) },
+      { name: connection.id, value: `${describeConnection(connection)}${describeOwnPolicy(connection, config)}` },
       ...describeSchedules(connection, config),
     ]),
     ...linesOf({
@@ -63,6 +64,11 @@ function describePolicy({ presets, fields }: Config['privacy']['policy']): strin
   const chosen = presets.length === 0 ? '' : `, presets ${presets.join(' ')}`;
   return fields.length === 0 ? chosen : `${chosen}, ${counted(fields.length, 'field')} by name`;
 }
+
+const describeOwnPolicy = ({ id, privacy }: ConnectionConfig, config: Config): string =>
+  privacy === undefined
+    ? ''
+    : `, of its own:${describePolicy(policyOf(config, id)).replace(/^,/, '') || ' no presets'}`;
 
 const storedOrNot = (isStored: boolean): string => (isStored ? 'stored' : 'left out');
 

@@ -1,3 +1,4 @@
+import type { FieldPolicy } from '../stream.ts';
 import type { Config } from './types.ts';
 
 /** A default that a data protection officer would change. */
@@ -9,13 +10,14 @@ export interface PrivacyAdvice {
 
 /** What is still at its default. Nothing of it is an error: nothing is removed that was not asked for. */
 export function privacyAdvice(config: Config): readonly PrivacyAdvice[] {
-  const { privacy, retention, privacyJournal, secretKey } = config;
-  const { presets, fields } = privacy.policy;
+  const { connections, privacy, retention, privacyJournal, secretKey } = config;
+  const isOpen = ({ presets = privacy.policy.presets, fields = privacy.policy.fields }: Partial<FieldPolicy>) =>
+    presets.length === 0 && fields.length === 0;
   const advice = [
     {
       because: 'names, addresses, numbers and texts are stored as they come',
       line: 'PRIVACY_PRESET=contact,texts',
-      isDue: presets.length === 0 && fields.length === 0,
+      isDue: connections.length === 0 ? isOpen({}) : connections.some((one) => isOpen(one.privacy ?? {})),
     },
     {
       because: 'rows that are gone upstream are kept for ever',

@@ -1,6 +1,16 @@
 import { z } from 'zod';
-import { type FieldRule, PRIVACY_PRESETS } from '../stream.ts';
+import { type FieldPolicy, type FieldRule, PRIVACY_PRESETS } from '../stream.ts';
+import type { Config } from './types.ts';
 import { eachOf, someOf, text } from './values.ts';
+
+/** How fields of an account are stored: each of its own settings wins over that of all accounts. */
+export const policyOf = (
+  { privacy, connections }: Pick<Config, 'privacy' | 'connections'>,
+  id: string,
+): FieldPolicy => ({
+  ...privacy.policy,
+  ...connections.find((connection) => connection.id === id)?.privacy,
+});
 
 export const privacyPresets = someOf(PRIVACY_PRESETS, { noun: 'preset', none: true });
 

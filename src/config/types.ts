@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import type { FieldPolicy } from '../stream.ts';
 import type { ConnectionSchedules } from './schedules.ts';
 import type { settingsSchema } from './settings.ts';
 import type { UnusableConnection } from './stored.ts';
@@ -20,7 +21,12 @@ export interface AccountName {
 }
 
 /** One account to mirror. Schedules of its own and a label come from leadmirror.yaml only. */
-export type ConnectionConfig = (TiledeskConnectionConfig | TilkeeConnectionConfig) & ConnectionSchedules & AccountName;
+export type ConnectionConfig = (TiledeskConnectionConfig | TilkeeConnectionConfig) &
+  ConnectionSchedules &
+  AccountName & {
+    /** What is given wins over the settings of all accounts. */
+    readonly privacy?: Partial<FieldPolicy>;
+  };
 
 export type Settings = Frozen<z.output<ReturnType<typeof settingsSchema>>>;
 

@@ -1,3 +1,6 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import pg from 'pg';
 import { createTiledeskSandbox } from '../../sandbox/tiledesk.ts';
@@ -76,6 +79,36 @@ it('pseudonyms hide every address, and the reports join people of both products 
   expect(hidden).toEqual(plain);
   const verified = await cli.run(['verify', '--json'], { env: envs[1] ?? {} });
   expect(verified.code).toBe(0);
+}, 60_000);
+
+it('an account has a policy of its own, which wins over that of all accounts', async () => {
+  const database = await createTestDatabase();
+  const { TILEDESK_PROJECT_ID = '', TILEDESK_EMAIL, TILEDESK_PASSWORD, ...others } = envs[1] ?? {};
+  const account = (more: string) =>
+    `  - { source: tiledesk, projectId: ${TILEDESK_PROJECT_ID}, email: "${TILEDESK_EMAIL}", password: "${TILEDESK_PASSWORD}", ` +
+    `baseUrl: "${others.TILEDESK_BASE_URL}", streams: leads, ${more} }\n`;
+  const folder = await mkdtemp(join(tmpdir(), 'policy-'));
+  try {
+    const open = account('id: open, privacyPreset: none, privacyFields: tiledesk.leads.company=drop');
+    await writeFile(join(folder, 'leadmirror.yaml'), `connections:\n${account('id: hidden')}${open}`);
+    const given = Object.entries(others).filter(([name]) => !/^(TILEDESK|TILKEE)_/.test(name));
+    const env = { ...Object.fromEntries(given), DATABASE_URL: database.url };
+    const { code, stderr } = await cli.run(['sync'], { env, cwd: folder });
+    expect({ code, stderr }).toMatchObject({ code: 0 });
+    const client = new pg.Client({ connectionString: database.url });
+    await client.connect();
+    const sql = `select connection_id as id, bool_or(email like '%@pseudonym.invalid') as is_hidden, count(company)::int as companies
+      from tiledesk.leads group by 1 order by 1`;
+    const { rows } = await client.query(sql).finally(() => client.end());
+    expect(rows).toEqual([
+      { id: 'hidden', is_hidden: true, companies: expect.any(Number) },
+      { id: 'open', is_hidden: false, companies: 0 },
+    ]);
+    expect(rows[0].companies).toBeGreaterThan(0);
+  } finally {
+    await rm(folder, { recursive: true });
+    await database.drop();
+  }
 }, 60_000);
 
 it('a policy that is chosen later reaches what is stored, with reproject', async () => {
