@@ -2,7 +2,7 @@ import type { Logger } from '../logger.ts';
 import { pruneRuns } from '../store/engine/runs.ts';
 import { keepFeed } from '../store/mirror/feed.ts';
 import { keepHistory } from '../store/mirror/history.ts';
-import { pruneQuarantineTexts } from '../store/privacy/retention.ts';
+import { pruneQuarantineTexts } from '../store/privacy/prune-quarantine.ts';
 import { removeGone } from '../sync/privacy/remove-gone.ts';
 import { logRetention, type RetainApp, retain } from './retain.ts';
 

@@ -2,8 +2,10 @@ import { lstat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { erasureTargets } from '../app/erase-person.ts';
 import type { App } from '../app.ts';
+import { policyOf } from '../config.ts';
 import { listStreams } from '../store/engine/streams.ts';
-import type { ErasureTarget } from '../sync/privacy/closure.ts';
+import type { FieldPolicy } from '../stream.ts';
+import type { ErasureTarget } from '../sync/privacy/erasure-plan.ts';
 import { exportPerson as readPerson } from '../sync/privacy/export-person.ts';
 import { type CommandProcess, runOnApp, UsageError, writeOutput } from './command.ts';
 import { counted } from './format.ts';
@@ -64,11 +66,18 @@ async function unreadStreams(
 }
 
 /** Which settings decide what is stored of a person, and for how long. */
-function settingsOf({ config: { privacy, retention, history } }: App) {
+function settingsOf({ config }: App) {
+  const { privacy, retention, history, connections } = config;
   const { policy, storeVisitorPii, storeLinks } = privacy;
+  const described = ({ presets, fields }: FieldPolicy) => ({
+    presets,
+    fields: fields.map(({ stream, path, action }) => `${stream}.${path.join('.')}=${action}`),
+  });
+  const own = connections.filter(({ privacy }) => privacy !== undefined).map(({ id }) => id);
   return {
-    presets: policy.presets,
-    fields: policy.fields.map(({ stream, path, action }) => `${stream}.${path.join('.')}=${action}`),
+    ...described(policy),
+    /** Accounts with a policy of their own. */
+    accounts: Object.fromEntries(own.map((id) => [id, described(policyOf(config, id))])),
     store_visitor_pii: storeVisitorPii,
     store_links: storeLinks,
     upstream_deleted_days: retention.upstreamDeletedDays,

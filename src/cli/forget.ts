@@ -2,8 +2,8 @@ import { resolve } from 'node:path';
 import { erasureParts, erasureTargets } from '../app/erase-person.ts';
 import type { App } from '../app.ts';
 import { countStoredRecords } from '../store/mirror/reproject.ts';
-import type { ErasureTarget } from '../sync/privacy/closure.ts';
 import { type ErasureReport, erasePerson, resume } from '../sync/privacy/erase.ts';
+import type { ErasureTarget } from '../sync/privacy/erasure-plan.ts';
 import { type PlannedErasure, planErasure } from '../sync/privacy/plan.ts';
 import { lift, replay } from '../sync/privacy/replay.ts';
 import { type CommandContext, type CommandProcess, runOnApp, UsageError } from './command.ts';
@@ -97,15 +97,17 @@ function assertErasureId(id: string): void {
 
 function showPlan({ printResult }: CommandContext, planned: PlannedErasure): ExitCode {
   const { matched, alike, sharedNames } = planned;
-  const document = { erasure: null, state: 'dry_run', matched, erased: {}, residue: {}, alike };
+  const { counts, rows: found } = alike;
+  const document = { erasure: null, state: 'dry_run', matched, erased: {}, residue: {}, alike: counts, found };
   printResult(document, () => [
     'Belongs to this person:',
     ...countLines(matched),
-    ...(Object.keys(alike).length === 0
+    ...(Object.keys(counts).length === 0
       ? []
       : [
           'Holds an address, number or name of theirs as well, and is not erased (--include stream:id adds a row):',
-          ...countLines(alike),
+          ...countLines(counts),
+          ...waysToLook(found),
         ]),
     ...(sharedNames === 0 ? [] : ['Another person has the same name: texts are not searched for it.']),
     '',
@@ -120,12 +122,23 @@ function showReport({ printResult }: CommandContext, report: ErasureReport): Exi
   return report.state === 'done' ? EXIT.done : EXIT.failed;
 }
 
-function describe({ erasure, state, erased, residue }: ErasureReport, isVacuumed: boolean): string[] {
+/** Most commands that are proposed. */
+const PROPOSED = 5;
+
+/** What shows, for each row, what it takes to erase it as well. */
+const waysToLook = (found: readonly string[]): string[] =>
+  found.slice(0, PROPOSED).map((row) => `    leadmirror forget --include ${row} --dry-run`);
+
+function describe({ erasure, state, erased, residue, found }: ErasureReport, isVacuumed: boolean): string[] {
   return [
     `Erasure ${erasure}: ${state === 'done' ? 'done, and nothing of the person was found afterwards' : 'done, but the person was found in'}`,
     ...(state === 'done'
       ? []
-      : [...countLines(residue), 'Look at these rows; --include stream:id erases one as well.']),
+      : [
+          ...countLines(residue),
+          "A row may be another person's, who names this one: that is for you to decide. What erasing it would take:",
+          ...waysToLook(found),
+        ]),
     'Erased:',
     ...countLines(erased),
     ...(isVacuumed

@@ -1,4 +1,5 @@
-import type { ErasurePlan, ErasureTarget, Selectors } from '../sync/privacy/closure.ts';
+import type { Selectors } from '../sync/privacy/closure.ts';
+import type { ErasurePlan, ErasureTarget } from '../sync/privacy/erasure-plan.ts';
 import { UsageError } from './command.ts';
 import { formatCount } from './format.ts';
 

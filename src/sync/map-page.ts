@@ -38,10 +38,12 @@ interface MapOptions {
   readonly logger?: Logger | undefined;
 }
 
+type Mapper = Pick<Stream, 'name' | 'fields' | 'redactRecord' | 'mapRecord'>;
+
 type MappedRecord = { readonly row: Row } | { readonly bad: BadRecord };
 
 /** One record to its row, or to what quarantine keeps of it. Never throws. */
-export function mapRecord(stream: Stream, record: unknown, options: MapOptions = {}): MappedRecord {
+export function mapRecord(stream: Mapper, record: unknown, options: MapOptions = {}): MappedRecord {
   const { known, id = null, logger } = options;
   let kept: unknown;
   try {
@@ -60,7 +62,7 @@ export function mapRecord(stream: Stream, record: unknown, options: MapOptions =
 }
 
 /** Which field should hold the id, and the type of what is there. */
-function describeId({ fields }: Stream, record: unknown): QuarantineDetail {
+function describeId({ fields }: Mapper, record: unknown): QuarantineDetail {
   if (typeof record !== 'object' || record === null || Array.isArray(record)) return { found: jsonTypeOf(record) };
   const field = fields !== undefined && '_id' in fields ? '_id' : 'id';
   const value: unknown = (record as Readonly<Record<string, unknown>>)[field];
@@ -94,7 +96,7 @@ export async function preparePage(run: Run, page: ListPage, askedAt: number): Pr
     if (from > 0) await nextTurn();
     const records = page.records.slice(from, from + SLICE);
     const all = mapPage(stream, { ...page, records, entries: page.entries.slice(from) }, run.parts.logger);
-    const mapped = await suppress(run.suppressions, stream, all, run.parts.privacy.upstreamDeletedDays);
+    const mapped = await suppress(run.suppressions, stream, all);
     left.push(...mapped.left);
     // A single record of the largest answer takes half a second to map, and as long to write as text.
     await nextTurn();

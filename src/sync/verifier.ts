@@ -84,12 +84,7 @@ export class Verifier {
         lookUp: (page) => readSeenIds(parts.prisma, lease, list.id, idsOn(page)),
         prepare: (page) => {
           this.#upstreamTime = Math.max(this.#upstreamTime, page.serverTime ?? 0);
-          return suppress(
-            this.#run.suppressions,
-            this.#job.stream,
-            mapPage(this.#job.stream, page),
-            this.#run.parts.privacy.upstreamDeletedDays,
-          );
+          return suppress(this.#run.suppressions, this.#job.stream, mapPage(this.#job.stream, page));
         },
       });
       for await (const { prepared, ids, step } of pages) {

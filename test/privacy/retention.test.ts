@@ -1,7 +1,7 @@
-import { describe, expect, it } from '@jest/globals';
+import { describe, expect, it, jest } from '@jest/globals';
 import { createApp } from '../../src/app.ts';
 import { loadConfig } from '../../src/config.ts';
-import { pruneQuarantineTexts } from '../../src/store/privacy/retention.ts';
+import { pruneQuarantineTexts } from '../../src/store/privacy/prune-quarantine.ts';
 import { refreshReporting } from '../../src/store/reports/refresh.ts';
 import { removeGone } from '../../src/sync/privacy/remove-gone.ts';
 import { variables } from '../helpers/mirror.ts';
@@ -61,6 +61,29 @@ describe('retention', () => {
       expect(await searchDump(setup.database.url, addresses)).toEqual([]);
     } finally {
       await app.close();
+      await setup.close();
+    }
+  });
+
+  it('goes by the clock of the database, whatever that of the process is', async () => {
+    const setup = await setupPrivacy(
+      { leads: 60, requests: 20, now: Date.now() - 3_600_000 },
+      { PRIVACY_UPSTREAM_DELETED: '30' },
+    );
+    const { now } = Date;
+    try {
+      const lead = [...setup.sandbox.data.leads.values()].find(({ status }) => status === 1000);
+      if (lead === undefined) throw new Error('no lead was deleted upstream');
+      Object.assign(lead, { updatedAt: new Date(now() - 86_400_000).toISOString() });
+      const jump = jest.spyOn(Date, 'now').mockImplementation(() => now() + 400 * 86_400_000);
+      try {
+        await setup.run('leads', 'backfill');
+      } finally {
+        jump.mockRestore();
+      }
+      const sql = 'select deleted_at is not null as is_gone from tiledesk.leads where id = $1';
+      expect(await query(setup.database.url, sql, [lead._id])).toEqual([{ is_gone: true }]);
+    } finally {
       await setup.close();
     }
   });

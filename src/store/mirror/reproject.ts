@@ -2,7 +2,7 @@ import type { PrismaClient } from '../../generated/prisma/client.ts';
 import type { Row, TableSpec } from '../../stream.ts';
 import { bindBytes } from '../driver-adapter.ts';
 import { encodeRows } from './page-json.ts';
-import { selectCount, selectRows } from './select-rows.ts';
+import { type Reader, selectCount, selectRows } from './select-rows.ts';
 import { differs, quoteName, recordsetOf, tableName } from './table-sql.ts';
 
 interface StoredRecord {
@@ -42,7 +42,7 @@ export type DerivedRow = { readonly row: Row; readonly contentHash: string };
 
 /** Writes what differs of the typed columns and of `raw`, which may hold less by now; returns how many rows. */
 export async function writeDerived(
-  prisma: PrismaClient,
+  prisma: Reader,
   { connectionId, table }: Target,
   derived: readonly DerivedRow[],
 ): Promise<number> {

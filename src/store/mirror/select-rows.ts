@@ -18,11 +18,17 @@ interface Comparison {
   readonly not?: string | null;
   readonly in?: readonly string[];
   readonly notIn?: readonly string[];
-  /** A pattern for the text in lower case. */
-  readonly matches?: string;
+  readonly matches?: readonly TextPattern[];
   readonly gt?: Value;
   readonly gte?: Value;
   readonly lt?: Value;
+}
+
+/** For the text in lower case: one of several has to match. */
+export interface TextPattern {
+  readonly pattern: string;
+  /** What is taken out of the text before; null: nothing. */
+  readonly without: string | null;
 }
 
 /** A column as it is, a path as text, all texts of several paths, or the row as the JSON that Postgres makes of it. */
@@ -87,9 +93,17 @@ function conditionsOf(path: string, filter: Filter, values: unknown[]): string[]
     if (value === null) return `${column} is not null`;
     if (name === 'in') return `${textOf(path)} = any(${bind(value, values)}::text[])`;
     if (name === 'notIn') return `not (${textOf(path)} = any(${bind(value, values)}::text[]))`;
-    if (name === 'matches') return `lower(${textOf(path)}) ~ ${bind(value, values)}`;
+    if (name === 'matches') return matchesOf(`lower(${textOf(path)})`, value as readonly TextPattern[], values);
     return `${column} ${SIGNS[name]} ${bind(value, values)}${value instanceof Date ? '::timestamptz' : ''}`;
   });
+}
+
+function matchesOf(text: string, patterns: readonly TextPattern[], values: unknown[]): string {
+  const conditions = patterns.map(({ pattern, without }) => {
+    const searched = without === null ? text : `regexp_replace(${text}, ${bind(without, values)}, ' ', 'g')`;
+    return `${searched} ~ ${bind(pattern, values)}`;
+  });
+  return `(${conditions.join(' or ')})`;
 }
 
 /** Returns what stands for the value in the statement. */

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { PrivacyError } from '../../errors.ts';
 import type { PrismaClient, SyncPrivacy } from '../../generated/prisma/client.ts';
+import { addMs, databaseNow } from '../database-time.ts';
 import { type Journal, journalStamp, lastDigest, readJournal } from './journal.ts';
 import { readPrivacySecret } from './key.ts';
 import { suppressionKey } from './marks.ts';
@@ -22,8 +23,6 @@ export interface PrivacyGuard {
    * @throws PrivacyError while the database lacks erasures that the journal has, or the key is lost
    */
   load(connectionId: string, epoch: bigint): Promise<Suppressions>;
-  /** For how many days rows stay that are gone upstream; null or absent: for ever. */
-  readonly upstreamDeletedDays?: number | null;
 }
 
 export interface PrivacyWatch {
@@ -36,7 +35,7 @@ const AHEAD_MS = 10_000;
 const POLL_MS = 250;
 
 export function createPrivacyGuard(prisma: PrismaClient, settings: PrivacySettings): PrivacyGuard & PrivacyWatch {
-  const kept = new Map<string, { readonly epoch: bigint; readonly list: Suppressions }>();
+  const kept = new Map<string, { readonly epoch: bigint; readonly list: StoredSuppressions }>();
   let checked = '';
 
   async function look(): Promise<{ readonly problem: PrivacyError | null; readonly mayPass: boolean }> {
@@ -71,21 +70,26 @@ export function createPrivacyGuard(prisma: PrismaClient, settings: PrivacySettin
         if (error instanceof PrivacyError) return error;
         throw error;
       }),
-    upstreamDeletedDays: settings.upstreamDeletedDays ?? null,
     async load(connectionId, epoch) {
       await assertComplete();
       const known = kept.get(connectionId);
-      if (known?.epoch === epoch) return known.list;
-      const hashes = await readHashes(prisma, connectionId);
-      const erasedTexts = await readErasedTexts(prisma, connectionId);
-      const secret = hashes.length === 0 ? null : await readPrivacySecret(prisma, settings.secretKey);
-      if (hashes.length > 0 && secret === null) throw new PrivacyError('privacy_key_missing', KEY_GONE);
-      const key = suppressionKey(secret ?? Buffer.alloc(32));
-      const list = new StoredSuppressions(prisma, { connectionId, key, hashes, erasedTexts });
+      const list = known?.epoch === epoch ? known.list : await readList(connectionId);
+      const days = settings.upstreamDeletedDays ?? null;
+      list.readAt = await databaseNow(prisma);
+      list.goneBefore = days === null ? null : addMs(list.readAt, -days * 86_400_000);
       kept.set(connectionId, { epoch, list });
       return list;
     },
   };
+
+  async function readList(connectionId: string): Promise<StoredSuppressions> {
+    const hashes = await readHashes(prisma, connectionId);
+    const erasedTexts = await readErasedTexts(prisma, connectionId);
+    const secret = hashes.length === 0 ? null : await readPrivacySecret(prisma, settings.secretKey);
+    if (hashes.length > 0 && secret === null) throw new PrivacyError('privacy_key_missing', KEY_GONE);
+    const key = suppressionKey(secret ?? Buffer.alloc(32));
+    return new StoredSuppressions(prisma, { connectionId, key, hashes, erasedTexts });
+  }
 }
 
 const KEY_GONE =

@@ -1,7 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { constants, open, readFile, stat } from 'node:fs/promises';
 import { PrivacyError } from '../../errors.ts';
-import { replaceFile } from '../../replace-file.ts';
 
 /**
  * The journal of erasures: a file outside the database and its backups, so that a restored database learns what was
@@ -113,12 +112,6 @@ async function appendSafely(path: string, text: string, size: number): Promise<v
   } catch (error) {
     throw unusable(path, error as NodeJS.ErrnoException);
   }
-}
-
-/** Puts the key of another LEADMIRROR_SECRET_KEY into the first line. */
-export async function replaceHeadKey(path: string, { head, entries }: Journal, sealedKey: Buffer): Promise<void> {
-  const lines = [{ ...head, key: sealedKey.toString('base64') }, ...entries].map((line) => JSON.stringify(line));
-  await replaceFile(path, `${lines.join('\n')}\n`, { isPrivate: true });
 }
 
 /** Changes with every write. */

@@ -1,21 +1,22 @@
 import type { PrismaClient } from '../../generated/prisma/client.ts';
-import type { PersonalColumns, TableSpec } from '../../stream.ts';
+import type { TableSpec } from '../../stream.ts';
 import { historyNames } from '../mirror/history-sql.ts';
-import { type Reader, selectCount, textOf } from '../mirror/select-rows.ts';
+import { type Reader, selectCount, selectRows, type TextPattern, textOf } from '../mirror/select-rows.ts';
 import { quoteName, tableName } from '../mirror/table-sql.ts';
 import { hasColumn, type Relation } from '../relations.ts';
+import { type Counts, changeCounted } from './erasure-log.ts';
 
 /** The statements that find, empty and search the rows of a person. All of a table at once. */
 
 export interface RowQuery {
   readonly connectionId: string;
-  readonly ids: readonly string[];
-  readonly addresses: readonly string[];
-  readonly numbers: readonly string[];
-  /** In lower case, without spaces around. */
-  readonly names: readonly string[];
+  readonly ids?: readonly string[];
+  readonly addresses?: readonly string[];
+  readonly numbers?: readonly string[];
+  /** A pattern for names in lower case. */
+  readonly name?: string | null;
   /** Ids and keys by the stream that they are of. */
-  readonly references: ReadonlyMap<string, readonly string[]>;
+  readonly references?: ReadonlyMap<string, readonly string[]>;
 }
 
 export interface FoundRow {
@@ -27,42 +28,39 @@ export interface FoundRow {
 
 /** The rows of an account that were not erased yet, and that one of the conditions finds. */
 export async function findRows(prisma: Reader, table: TableSpec, query: RowQuery): Promise<FoundRow[]> {
-  const { personal = {} } = table;
+  const { addresses = [], numbers = [], names = [], keys = [], refersTo = {} } = table.personal ?? {};
   const parameters: unknown[] = [query.connectionId];
   const conditions: string[] = [];
-  const add = (expressions: readonly string[], values: readonly string[]) => {
-    if (values.length === 0 || expressions.length === 0) return;
-    parameters.push(values);
-    conditions.push(...expressions.map((expression) => `${expression} = any($${parameters.length}::text[])`));
+  const add = (expressions: readonly string[], values: readonly string[] | undefined) => {
+    if (values === undefined || values.length === 0 || expressions.length === 0) return;
+    const list = `$${parameters.push(values)}::text[]`;
+    conditions.push(...expressions.map((expression) => `${expression} = any(${list})`));
   };
-  add(['t.id', ...(personal.keys ?? []).map(textOf)], query.ids);
-  add(
-    (personal.addresses ?? []).map((path) => `reporting.email_of(${textOf(path)})`),
-    query.addresses,
-  );
-  add(
-    (personal.numbers ?? []).map((path) => `reporting.phone_of(${textOf(path)})`),
-    query.numbers,
-  );
-  add(
-    (personal.names ?? []).map((path) => `lower(btrim(${textOf(path)}))`),
-    query.names,
-  );
-  for (const [path, stream] of Object.entries(personal.refersTo ?? {})) {
-    add([textOf(path)], query.references.get(stream) ?? []);
+  const read = (paths: readonly string[], by: string) => paths.map((path) => `reporting.${by}(${textOf(path)})`);
+  add(['t.id', ...keys.map(textOf)], query.ids);
+  add(read(addresses, 'email_of'), query.addresses);
+  add(read(numbers, 'phone_of'), query.numbers);
+  for (const [path, stream] of Object.entries(refersTo)) add([textOf(path)], query.references?.get(stream));
+  if (query.name != null) {
+    for (const path of names) conditions.push(`lower(${textOf(path)}) ~ $${parameters.push(query.name)}`);
   }
   if (conditions.length === 0) return [];
-  const paths = pathsOf(personal).map((path) => `'${path}', ${textOf(path)}`);
+  const paths = new Set([...addresses, ...numbers, ...names, ...keys, ...Object.keys(refersTo)]);
+  const values = [...paths].map((path) => `'${path}', ${textOf(path)}`);
   return prisma.$queryRawUnsafe<FoundRow[]>(
-    `select t.id, t.created_at, jsonb_build_object(${paths.join(', ')}) as values from ${tableName(table)} t
+    `select t.id, t.created_at, jsonb_build_object(${values.join(', ')}) as values from ${tableName(table)} t
       where t.connection_id = $1 and t.erased_at is null and (${conditions.join(' or ')})`,
     ...parameters,
   );
 }
 
-const pathsOf = ({ addresses = [], numbers = [], names = [], keys = [], refersTo = {} }: PersonalColumns): string[] => [
-  ...new Set([...addresses, ...numbers, ...names, ...keys, ...Object.keys(refersTo)]),
-];
+/** The columns that stay in a row whose person was erased. */
+export function keptColumns({ columns, personal }: TableSpec): ReadonlySet<string> {
+  return new Set([...(personal?.kept ?? []), 'created_at', 'updated_at'].filter((column) => column in columns));
+}
+
+/** The table of the versions of a stream. */
+export const versionsOf = (stream: string): string => `${stream}_history`;
 
 /** How rows are changed: emptied, deleted, or (after a lift) free to be written again. */
 export type RowChange = 'empty' | 'delete' | 'free';
@@ -74,23 +72,25 @@ export type RowChange = 'empty' | 'delete' | 'free';
 export async function changeRows(
   prisma: PrismaClient,
   table: TableSpec,
-  { connectionId, ids, change, kept }: ChangeOptions,
-): Promise<ChangedRows> {
+  { connectionId, ids, change, erasure = null }: ChangeOptions,
+): Promise<Counts> {
+  const kept = keptColumns(table);
   const emptied = (columns: readonly string[]) =>
     columns.filter((column) => !kept.has(column)).map((column) => `${quoteName(column)} = null`);
-  const line = await prisma.syncHistory.findUnique({ where: { stream: `${table.schema}.${table.name}` } });
+  const stream = `${table.schema}.${table.name}`;
+  const line = await prisma.syncHistory.findUnique({ where: { stream } });
   const changes: Readonly<Record<RowChange, { rows: Changes; versions: Changes }>> = {
     empty: { rows: [...emptied(Object.keys(table.columns)), HUSK], versions: emptied(line?.columns ?? []) },
     delete: { rows: 'all', versions: 'all' },
     free: { rows: ['erased_at = null'], versions: [] },
   };
   const { rows, versions } = changes[change];
-  return prisma.$transaction(async (tx) => {
-    const apply = (target: string, those: Changes, condition: string) =>
+  return changeCounted(prisma, erasure, async (tx) => {
+    const apply = async (target: string, those: Changes, condition: string) =>
       those.length === 0 ? 0 : tx.$executeRawUnsafe(changeSql(target, those, condition), connectionId, ids);
     return {
-      rows: await apply(tableName(table), rows, CONDITIONS[change]),
-      versions: line === null ? 0 : await apply(historyNames(table).history, versions, ''),
+      [stream]: await apply(tableName(table), rows, CONDITIONS[change]),
+      [versionsOf(stream)]: line === null ? 0 : await apply(historyNames(table).history, versions, ''),
     };
   });
 }
@@ -112,48 +112,54 @@ const changeSql = (target: string, changes: Changes, condition: string) => `
   ) ${changes === 'all' ? `delete from ${target} t` : `update ${target} t set ${changes.join(', ')}`}
   where t.connection_id = $1 and t.id in (select l.id from locked l)`;
 
-/** How many. */
-interface ChangedRows {
-  readonly rows: number;
-  readonly versions: number;
-}
-
 /** How many versions history keeps of these rows. */
 export async function countVersions(
   prisma: Reader,
-  table: TableSpec,
+  { schema, name }: TableSpec,
   { connectionId, ids }: { readonly connectionId: string; readonly ids: readonly string[] },
 ): Promise<number> {
-  if ((await prisma.syncHistory.findUnique({ where: { stream: `${table.schema}.${table.name}` } })) === null) return 0;
-  const history = { schema: table.schema, name: `${table.name}_history` };
-  return selectCount(prisma, history, { connection_id: connectionId, id: { in: ids } });
+  if ((await prisma.syncHistory.findUnique({ where: { stream: `${schema}.${name}` } })) === null) return 0;
+  return selectCount(prisma, { schema, name: versionsOf(name) }, { connection_id: connectionId, id: { in: ids } });
 }
 
 interface ChangeOptions {
   readonly connectionId: string;
   readonly ids: readonly string[];
   readonly change: RowChange;
-  /** Columns that stay in an emptied row. */
-  readonly kept: ReadonlySet<string>;
+  /** The line of `sync.erasures` that counts it. */
+  readonly erasure?: string | null;
 }
 
-/** In how many rows any column, as text in lower case, matches the pattern. `connectionIds` null: of all accounts. */
-export async function countMatches(
+/** How many rows hold the text in any column, and the ids of the first ones. */
+export interface Matches {
+  readonly count: number;
+  readonly ids: readonly string[];
+}
+
+/** Most ids of a table that are named. */
+const NAMED = 5;
+
+/** Rows of which any column matches. `connectionIds` null: of all accounts. */
+export async function findMatches(
   prisma: PrismaClient,
   relation: Relation,
-  { pattern, connectionIds, except }: SearchOptions,
-): Promise<number> {
-  if (connectionIds !== null && !hasColumn(relation, 'connection_id')) return 0;
+  { matches, connectionIds, except }: SearchOptions,
+): Promise<Matches> {
+  if (connectionIds !== null && !hasColumn(relation, 'connection_id')) return { count: 0, ids: [] };
   const hasId = relation.columns.some(({ name, type }) => name === 'id' && type === 'text');
-  return selectCount(prisma, relation, {
-    '*': { matches: pattern },
+  const where = {
+    '*': { matches },
     ...(connectionIds !== null && { connection_id: { in: connectionIds } }),
     ...(hasId && { id: { notIn: except } }),
-  });
+  };
+  const count = await selectCount(prisma, relation, where);
+  if (count === 0 || !hasId) return { count, ids: [] };
+  const rows = await selectRows<{ id: string }>(prisma, relation, { select: { id: 'id' }, where, limit: NAMED });
+  return { count, ids: rows.map(({ id }) => id) };
 }
 
 interface SearchOptions {
-  readonly pattern: string;
+  readonly matches: readonly TextPattern[];
   readonly connectionIds: readonly string[] | null;
   /** Ids of rows that are not looked at. */
   readonly except: readonly string[];

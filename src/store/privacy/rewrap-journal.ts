@@ -1,5 +1,6 @@
 import { ConfigError } from '../../errors.ts';
-import { readJournal, replaceHeadKey } from './journal.ts';
+import { replaceFile } from '../../replace-file.ts';
+import { readJournal } from './journal.ts';
 import { seal, unseal } from './key.ts';
 
 /** Encrypts the key in the journal's first line with the new key, unless it is so already or no journal is there. */
@@ -17,5 +18,8 @@ export async function rewrapJournal(
     });
   if (oldKey === null || (await open(newKey)) !== null) return;
   const key = await open(oldKey);
-  if (key !== null) await replaceHeadKey(path, journal, await seal(newKey, key));
+  if (key === null) return;
+  const head = { ...journal.head, key: (await seal(newKey, key)).toString('base64') };
+  const lines = [head, ...journal.entries].map((line) => `${JSON.stringify(line)}\n`);
+  await replaceFile(path, lines.join(''), { isPrivate: true });
 }

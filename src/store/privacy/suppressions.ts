@@ -11,6 +11,10 @@ export interface Suppressions {
   createdAtOf(marks: readonly Mark[]): Promise<readonly (number | null)[]>;
   /** Rows whose texts were removed, and until when (ms) what refers to them was created. Null: the account has none. */
   readonly erasedTexts: ErasedTexts | null;
+  /** When the list was read, by the database's clock. */
+  readonly readAt: Date;
+  /** What was found to be gone upstream before this time was removed here. Null: it is kept. */
+  readonly goneBefore: Date | null;
 }
 
 /** Those of the rows, by `stream id`. */
@@ -29,6 +33,8 @@ export class StoredSuppressions implements Suppressions {
   readonly #connectionId: string;
   readonly #key: Buffer;
   readonly erasedTexts: ErasedTexts | null;
+  readAt = new Date(0);
+  goneBefore: Date | null = null;
   /** Hashes in order, four numbers each: 16 bytes of memory, where a set takes 53. */
   readonly #hashes: Int32Array;
   /** Where the hashes begin whose first bits are the index in this list: one each, as a rule. */
@@ -103,6 +109,8 @@ export const NO_SUPPRESSIONS: Suppressions = {
   limitsOf: async () => new Map(),
   createdAtOf: async () => [],
   erasedTexts: null,
+  readAt: new Date(0),
+  goneBefore: null,
 };
 
 export interface SuppressionParts {

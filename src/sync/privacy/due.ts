@@ -1,16 +1,12 @@
 import type { PrismaClient } from '../../generated/prisma/client.ts';
 import { databaseNow } from '../../store/database-time.ts';
-import { type AgedRow, readReferring, selectAgedRows } from '../../store/privacy/due-rows.ts';
-import type { RetentionRule, Stream } from '../../stream.ts';
-import type { ErasureTarget } from './closure.ts';
-
-export interface RetentionTarget extends ErasureTarget {
-  readonly stream: Pick<Stream, 'name' | 'table' | 'mapRecord' | 'redactRecord' | 'dropTexts'>;
-}
+import { selectBatches, selectRows } from '../../store/mirror/select-rows.ts';
+import type { RetentionRule } from '../../stream.ts';
+import type { ErasureTarget } from './erasure-plan.ts';
 
 export interface DueParts {
   readonly prisma: PrismaClient;
-  readonly targets: readonly RetentionTarget[];
+  readonly targets: readonly ErasureTarget[];
   /** Whether a visit is a contact that came from the person. */
   readonly visitsCount: boolean;
   readonly signal: AbortSignal;
@@ -18,8 +14,15 @@ export interface DueParts {
   readonly batchSize?: number;
 }
 
+/** A row with the time that a rule counts from, as far as the row itself knows it. */
+interface AgedRow {
+  readonly id: string;
+  readonly keys: readonly string[];
+  readonly at: Date;
+}
+
 export interface DueBatch {
-  readonly target: RetentionTarget;
+  readonly target: ErasureTarget;
   readonly rows: readonly AgedRow[];
   /** What is older has been kept for long enough. */
   readonly before: Date;
@@ -27,17 +30,28 @@ export interface DueBatch {
 
 const BATCH = 500;
 
+const TIMES: Readonly<Record<RetentionRule['since'], string>> = {
+  created: 'created_at',
+  closed: 'closed_at',
+  deleted_upstream: 'deleted_at',
+  last_contact: 'created_at',
+};
+
 /** The rows that a rule is about and that have been kept for long enough, as they are when each batch is read. */
 export async function* dueRows(parts: DueParts, rule: RetentionRule): AsyncGenerator<DueBatch> {
   const { prisma, targets, signal, batchSize: limit = BATCH } = parts;
   const before = await databaseNow(prisma, rule.after);
+  const at = TIMES[rule.since];
   for (const target of targets.filter(({ stream }) => stream.name === rule.stream)) {
     const { connectionId, stream } = target;
-    const query = { connectionId, since: rule.since, before, limit };
-    for await (const aged of selectAgedRows(prisma, stream.table, query)) {
+    const select = { id: 'id', keys: { texts: stream.table.personal?.keys ?? [] }, at };
+    // A row without that time has no age.
+    const where = { connection_id: connectionId, erased_at: null, [at]: { lt: before } };
+    for await (const aged of selectBatches<AgedRow>(prisma, stream.table, { select, where, limit })) {
       signal.throwIfAborted();
-      const dated = rule.since === 'last_contact' ? await withContacts(parts, target, aged) : aged;
-      const due = dated.filter(({ at }) => at < before);
+      const newest = rule.since === 'last_contact' ? await newestContacts(parts, target, aged) : new Map();
+      const dated = aged.map((row) => ({ ...row, at: new Date(Math.max(row.at.getTime(), newest.get(row.id) ?? 0)) }));
+      const due = dated.filter((row) => row.at < before);
       const rows = rule.do === 'texts' ? await withTexts(prisma, target, due) : due;
       if (rows.length > 0) yield { target, rows, before };
     }
@@ -45,27 +59,28 @@ export async function* dueRows(parts: DueParts, rule: RetentionRule): AsyncGener
 }
 
 /** Those whose last contact is newer than what was old when their texts were removed. */
-async function withTexts(prisma: PrismaClient, { connectionId, stream }: RetentionTarget, due: readonly AgedRow[]) {
-  const where = {
-    connection_id: connectionId,
-    stream: stream.name,
-    id: { in: due.map(({ id }) => id) },
-    removed_at: { not: null },
-  };
+async function withTexts(prisma: PrismaClient, { connectionId, stream }: ErasureTarget, due: readonly AgedRow[]) {
+  const named = { connection_id: connectionId, stream: stream.name, id: { in: due.map(({ id }) => id) } };
+  const where = { ...named, removed_at: { not: null } };
   const marks = await prisma.syncErasedText.findMany({ where, select: { id: true, until: true } });
   const removed = new Map(marks.map(({ id, until }) => [id, until.getTime()]));
   return due.filter(({ id, at }) => (removed.get(id) ?? Number.NEGATIVE_INFINITY) < at.getTime());
 }
 
-async function withContacts(parts: DueParts, target: RetentionTarget, rows: readonly AgedRow[]): Promise<AgedRow[]> {
-  const newest = await newestContacts(parts, target, rows);
-  return rows.map((row) => ({ ...row, at: new Date(Math.max(row.at.getTime(), newest.get(row.id) ?? 0)) }));
+/** A row, and what it refers to. */
+interface Referring {
+  readonly id: string;
+  readonly of: string;
+  readonly at: Date | null;
 }
 
-/** When each person last wrote or, where that counts, opened a link (ms); also through rows of the same person. */
-async function newestContacts(
-  parts: DueParts,
-  { connectionId, stream: { name, table } }: RetentionTarget,
+/**
+ * When each person last wrote or, where that counts, opened a link (ms), also through rows of the same person. Those of
+ * whom no contact is known are left out.
+ */
+export async function newestContacts(
+  parts: Pick<DueParts, 'prisma' | 'targets' | 'visitsCount'>,
+  { connectionId, stream: { name, table } }: ErasureTarget,
   rows: readonly Pick<AgedRow, 'id' | 'keys'>[],
 ): Promise<Map<string, number>> {
   const newest = new Map<string, number>();
@@ -81,21 +96,20 @@ async function newestContacts(
     // Ids are those of one account; another product refers to them whatever the account.
     if (other.connectionId !== connectionId && schema === table.schema) continue;
     const { contact, refersTo = {}, isPerson = false } = personal;
-    const own = { connectionId: other.connectionId, ids };
+    const read = (path: string, at: string) =>
+      selectRows<Referring>(parts.prisma, other.stream.table, {
+        select: { id: 'id', of: { text: path }, at },
+        where: { connection_id: other.connectionId, [path]: { in: ids }, erased_at: null },
+      });
     if (contact !== undefined && refersTo[contact.by] === name && (parts.visitsCount || !contact.isVisit)) {
-      const query = { ...own, path: contact.by, at: contact.at };
-      for (const { of, at } of await readReferring(parts.prisma, other.stream.table, query))
-        note(of, at?.getTime() ?? 0);
+      for (const { of, at } of await read(contact.by, contact.at)) note(of, at?.getTime() ?? 0);
     }
     for (const [path, of] of isPerson ? Object.entries(refersTo) : []) {
       if (of !== name) continue;
-      const referring = await readReferring(parts.prisma, other.stream.table, { ...own, path });
-      const theirs = await newestContacts(
-        parts,
-        other,
-        referring.map(({ id }) => ({ id, keys: [] })),
-      );
-      for (const one of referring) note(one.of, theirs.get(one.id) ?? 0);
+      const referring = await read(path, 'created_at');
+      const named = referring.map(({ id }) => ({ id, keys: [] }));
+      const theirs = await newestContacts(parts, other, named);
+      for (const { id, of } of referring) if (theirs.has(id)) note(of, theirs.get(id) ?? 0);
     }
   }
   return newest;

@@ -2,13 +2,14 @@ import { randomUUID } from 'node:crypto';
 import type { Clock } from '../../clock.ts';
 import { counted } from '../../counted.ts';
 import { PrivacyError } from '../../errors.ts';
-import { groupBy } from '../../group-by.ts';
 import { databaseNow } from '../../store/database-time.ts';
 import { tableName } from '../../store/mirror/table-sql.ts';
+import type { Counts } from '../../store/privacy/erasure-log.ts';
 import { unseal } from '../../store/privacy/key.ts';
-import { type RowChange, vacuum } from '../../store/privacy/person-rows.ts';
-import { Closure, type Counts, countRows, type ErasurePlan, type ErasureTarget, joinPlans } from './closure.ts';
-import { changeGroup, removeRecords } from './erase-rows.ts';
+import { vacuum } from '../../store/privacy/person-rows.ts';
+import { findAll } from './closure.ts';
+import { changePlanned, removeRecords } from './erase-rows.ts';
+import { countRows, type ErasurePlan, joinPlans } from './erasure-plan.ts';
 import { search } from './plan.ts';
 import { type Erasure, type ErasureOptions, type ErasureParts, type Kept, record } from './record-erasure.ts';
 
@@ -24,8 +25,11 @@ export interface ErasureReport {
   readonly erasure: string;
   readonly state: 'done' | 'residue';
   readonly matched: Counts;
+  /** Also of earlier tries that were stopped. */
   readonly erased: Counts;
   readonly residue: Counts;
+  /** The first of these rows that the mirror has, as `stream:id`. */
+  readonly found: readonly string[];
   /** False: this database user may not vacuum, so the old versions of the rows stay in the files for a while. */
   readonly isVacuumed: boolean;
 }
@@ -70,12 +74,15 @@ const ROUNDS = 10;
 
 export async function erase(parts: ErasureParts, erasure: Erasure, first: ErasurePlan): Promise<ErasureReport> {
   const { prisma, targets } = parts;
-  const counts: Record<string, number> = {};
+  const { id } = erasure;
   const until = erasure.alsoFuture ? null : erasure.requestedAt;
   let plan = first;
   for (let round = 1, next = plan; ; round += 1) {
-    await empty(parts, next, counts);
-    next = await new Closure(prisma, targets, { taken: plan, until }).find();
+    // Texts in quarantine first: their retry locks them before it writes.
+    await removeRecords(prisma, next, id);
+    await parts.onStep?.('quarantine');
+    await changePlanned(parts, next.rows, { change: 'empty', erasure: id });
+    next = await findAll(prisma, targets, { taken: plan, until });
     if (next.rows.length + next.quarantine.length === 0 || round === ROUNDS) break;
     plan = joinPlans(plan, next);
     await record(parts, erasure, plan);
@@ -86,23 +93,25 @@ export async function erase(parts: ErasureParts, erasure: Erasure, first: Erasur
   // Emptied before, so that reports and the feed know of it.
   const tables = new Map(targets.map(({ stream }) => [stream.name, stream.table]));
   const isDeleted = (name: string) => erasure.deletesRows || tables.get(name)?.personal?.isDeleted === true;
-  await change(parts, { rows: plan.rows.filter(({ stream }) => isDeleted(stream)) }, 'delete');
+  const deleted = plan.rows.filter(({ stream }) => isDeleted(stream));
+  await changePlanned(parts, deleted, { change: 'delete' });
   let residue = await search(parts, plan, []);
-  if (Object.keys(residue).some((table) => table.startsWith('reporting.'))) {
+  if (Object.keys(residue.counts).some((table) => table.startsWith('reporting.'))) {
     // Of rows that were deleted by hand only a full refresh knows.
     await refresh(parts, true);
     residue = await search(parts, plan, []);
   }
-  const names = new Set(plan.rows.map(({ stream }) => stream));
-  const emptied = [...tables].flatMap(([name, table]) => (names.has(name) ? [tableName(table)] : []));
-  const isVacuumed = await vacuum(prisma, [...emptied, 'sync.quarantine']);
+  const emptied = new Set(plan.rows.flatMap(({ stream }) => tables.get(stream) ?? []));
+  const isVacuumed = await vacuum(prisma, [...[...emptied].map(tableName), 'sync.quarantine']);
   await parts.onStep?.('searched');
-  const state = Object.keys(residue).length === 0 ? ('done' as const) : ('residue' as const);
-  await prisma.syncErasure.update({
-    where: { id: erasure.id },
-    data: { state, ended_at: await databaseNow(prisma), counts, residue: { ...residue }, plan: null },
+  const state = Object.keys(residue.counts).length === 0 ? ('done' as const) : ('residue' as const);
+  const ended_at = await databaseNow(prisma);
+  const { counts } = await prisma.syncErasure.update({
+    where: { id },
+    data: { state, ended_at, residue: { ...residue.counts }, plan: null },
   });
-  return { erasure: erasure.id, state, matched: countRows(plan), erased: counts, residue, isVacuumed };
+  const found = { residue: residue.counts, found: residue.rows };
+  return { erasure: id, state, matched: countRows(plan), erased: counts as Counts, ...found, isVacuumed };
 }
 
 const POLL_MS = 250;
@@ -110,32 +119,4 @@ const POLL_MS = 250;
 /** A refresh under way has read the rows as they were: it is waited for. */
 async function refresh({ refresh, clock, signal }: ErasureParts, isFull: boolean): Promise<void> {
   while (!(await refresh({ isFull }))) await clock.sleep(POLL_MS, signal);
-}
-
-/** Texts in quarantine first: their retry locks them before it writes. Then what refers to the person, the person last. */
-async function empty(parts: ErasureParts, plan: ErasurePlan, counts: Record<string, number>): Promise<void> {
-  const { prisma } = parts;
-  const add = (table: string, count: number) => {
-    if (count > 0) counts[table] = (counts[table] ?? 0) + count;
-  };
-  add('sync.quarantine', await removeRecords(prisma, plan));
-  await parts.onStep?.('quarantine');
-  await change(parts, plan, 'empty', add);
-}
-
-/** Rows of persons come last. */
-export async function change(
-  parts: ErasureParts,
-  plan: Pick<ErasurePlan, 'rows'>,
-  change: RowChange,
-  note?: (table: string, count: number) => void,
-): Promise<void> {
-  const groups = [...groupBy(plan.rows, ({ connectionId, stream }) => `${connectionId} ${stream}`).values()];
-  const found = groups.flatMap((rows) => {
-    const target = parts.targets.find(({ stream }) => stream.name === rows[0]?.stream);
-    return target === undefined ? [] : [{ ...target, connectionId: rows[0]?.connectionId ?? '', rows }];
-  });
-  const rank = ({ stream }: ErasureTarget) => Number(stream.table.personal?.isPerson === true);
-  found.sort((a, b) => rank(a) - rank(b));
-  for (const group of found) await changeGroup(parts, group, { change, note });
 }

@@ -1,8 +1,11 @@
 import { databaseNow } from '../../store/database-time.ts';
 import { type Reader, selectRows, type Where } from '../../store/mirror/select-rows.ts';
+import type { Counts } from '../../store/privacy/erasure-log.ts';
 import { addressMark, numberMark } from '../../store/privacy/marks.ts';
-import { type Counts, type ErasurePlan, nameOf, rowsByTarget, type Selectors, versionsOf } from './closure.ts';
-import { findPerson, type PlanParts } from './plan.ts';
+import { versionsOf } from '../../store/privacy/person-rows.ts';
+import { findAll, type Selectors } from './closure.ts';
+import { type ErasurePlan, emptyPlan, nameOf, rowsByTarget } from './erasure-plan.ts';
+import type { PlanParts } from './plan.ts';
 import { type ReviewLine, reviewRow } from './review.ts';
 
 export interface PersonExport {
@@ -22,7 +25,6 @@ export interface ExportOptions {
   readonly facts: Readonly<Record<string, unknown>>;
 }
 
-const QUARANTINE = 'sync.quarantine';
 /** The snapshot is one moment; a person's rows are few, but the tables that they are searched in may be large. */
 const EXPORT_MS = 1_800_000;
 
@@ -33,7 +35,7 @@ export function exportPerson(
 ): Promise<PersonExport | null> {
   return prisma.$transaction(
     async (tx) => {
-      const plan = await findPerson({ prisma: tx, targets }, connectionIds, selectors);
+      const plan = await findAll(tx, targets, { select: selectors, taken: emptyPlan(connectionIds) });
       const tables = await readTables(tx, targets, plan);
       if (tables.size === 0) return null;
       const { addresses: emails, numbers: phones, names } = plan;
@@ -65,7 +67,7 @@ async function readTables(tx: Reader, targets: Targets, plan: ErasurePlan): Prom
     const versions = versionsOf(stream.name);
     if (versions in plan.versions) await add(versions, own, ['id', 'seq']);
   }
-  await add(QUARANTINE, { id: { in: plan.quarantine } }, ['id']);
+  await add('sync.quarantine', { id: { in: plan.quarantine } }, ['id']);
   return tables;
 }
 

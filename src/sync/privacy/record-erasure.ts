@@ -1,29 +1,21 @@
-import type { Clock } from '../../clock.ts';
 import { PrivacyError } from '../../errors.ts';
-import type { Prisma, PrismaClient } from '../../generated/prisma/client.ts';
-import type { Logger } from '../../logger.ts';
+import type { Prisma, SyncPrivacy } from '../../generated/prisma/client.ts';
 import { leaseOwner } from '../../store/engine/leases.ts';
 import { whatIsMissing } from '../../store/privacy/guard.ts';
 import {
   appendEntry,
   createJournal,
-  type Journal,
   type JournalEntry,
   type JournalHash,
   readJournal,
 } from '../../store/privacy/journal.ts';
 import { ensurePrivacySecret, seal, unseal } from '../../store/privacy/key.ts';
 import { addressMark, hashMark, type Mark, numberMark, rowMark, suppressionKey } from '../../store/privacy/marks.ts';
-import type { ErasurePlan, ErasureTarget } from './closure.ts';
-import type { PlanParts } from './plan.ts';
+import type { ChangeParts } from './erase-rows.ts';
+import type { ErasurePlan, ErasureTarget } from './erasure-plan.ts';
 
 /** What an erasure leaves behind before it changes a row: its line, the hashes, the epoch and the line of the journal. */
-export interface ErasureParts {
-  readonly prisma: PrismaClient;
-  readonly clock: Clock;
-  readonly logger: Logger;
-  readonly signal: AbortSignal;
-  readonly targets: readonly ErasureTarget[];
+export interface ErasureParts extends ChangeParts {
   readonly secretKey: string;
   /** The path of the journal. */
   readonly journal: string;
@@ -60,7 +52,8 @@ export interface Kept {
 export async function keyOf(parts: ErasureParts): Promise<{ key: Buffer; sealed: Buffer }> {
   const { prisma, secretKey, signal } = parts;
   const journal = await readJournal(parts.journal);
-  const inJournal = journal === null ? null : await keyIn(journal, secretKey);
+  const opened = journal === null ? null : await unseal<string>(secretKey, Buffer.from(journal.head.key, 'base64'));
+  const inJournal = journal === null ? null : Buffer.from(opened ?? '', 'base64');
   const secret = await ensurePrivacySecret(prisma, secretKey, { given: inJournal, signal });
   if (inJournal !== null && !inJournal.equals(secret)) {
     const message = `the journal of erasures, ${parts.journal}, belongs to another database; let PRIVACY_JOURNAL name the right one. Nothing was changed`;
@@ -69,35 +62,27 @@ export async function keyOf(parts: ErasureParts): Promise<{ key: Buffer; sealed:
   return { key: suppressionKey(secret), sealed: await seal(secretKey, secret.toString('base64')) };
 }
 
-async function keyIn({ head }: Journal, secretKey: string): Promise<Buffer> {
-  const key = await unseal<string>(secretKey, Buffer.from(head.key, 'base64'));
-  return Buffer.from(key ?? '', 'base64');
-}
-
 /** Everything that keeps the person away, in one transaction, whose last step is the line of the journal. */
 export async function record(parts: ErasureParts, erasure: Erasure, plan: ErasurePlan): Promise<void> {
   const { prisma } = parts;
   const { key, sealed } = await keyOf(parts);
-  const hashes = hashesOf(parts, { key, plan, until: erasure.alsoFuture ? null : erasure.requestedAt });
-  const { id, reason, reference, requestedAt } = erasure;
-  const { alsoFuture, deletesRows } = erasure;
-  if (erasure.isRepeated) {
-    await prisma.$transaction((tx) => suppressAll(tx, erasure.id, hashes), { timeout: RECORD_MS });
+  const { id, requestedAt, isRepeated, ...options } = erasure;
+  const { reason, reference, alsoFuture, deletesRows: deletes } = options;
+  const hashes = hashesOf(parts.targets, { key, plan, until: alsoFuture ? null : requestedAt });
+  if (isRepeated) {
+    await prisma.$transaction((tx) => suppressAll(tx, id, hashes), { timeout: RECORD_MS });
     return;
   }
-  const kept: Kept = { plan, options: { reason, reference, alsoFuture, deletesRows } };
+  const kept: Kept = { plan, options };
   const state = { state: 'erasing', plan: await seal(parts.secretKey, kept) };
   await prisma.$transaction(
     async (tx) => {
-      const { epoch, journal_id, journal_hash } = await moveEpoch(tx);
-      const journal = await openJournal(parts, { journal_id, journal_hash }, sealed);
+      const known = await moveEpoch(tx, plan.connectionIds);
       const row = { id, reason, reference, actor: leaseOwner, requested_at: requestedAt };
       await tx.syncErasure.upsert({ where: { id }, create: { ...row, ...state }, update: state });
       await suppressAll(tx, id, hashes);
-      const concerned = { connection_id: { in: [...plan.connectionIds] } };
-      await tx.syncCheckpoint.updateMany({ where: concerned, data: { privacy_epoch: epoch } });
-      const at = requestedAt.toISOString();
-      await note(tx, parts, journal, { erasure: id, at, reason, deletes: deletesRows, hashes });
+      const entry = { erasure: id, at: requestedAt.toISOString(), reason, deletes, hashes };
+      await note(tx, parts, { known, sealed, entry });
     },
     { timeout: RECORD_MS },
   );
@@ -105,30 +90,35 @@ export async function record(parts: ErasureParts, erasure: Erasure, plan: Erasur
 
 export const RECORD_MS = 120_000;
 
-/** Locks the row: of two erasures one waits here, and checkpoints that are being made are waited for. */
-export const moveEpoch = (tx: Prisma.TransactionClient) =>
-  tx.syncPrivacy.update({ where: { id: 1 }, data: { epoch: { increment: 1 } } });
-
-interface KnownJournal {
-  readonly journal_id: string | null;
-  readonly journal_hash: string | null;
+/**
+ * Behind its transaction no run of these accounts writes what it prepared before. Locks the row: of two erasures one
+ * waits here, and checkpoints that are being made are waited for.
+ */
+export async function moveEpoch(tx: Prisma.TransactionClient, connectionIds?: readonly string[]): Promise<SyncPrivacy> {
+  const moved = await tx.syncPrivacy.update({ where: { id: 1 }, data: { epoch: { increment: 1 } } });
+  const where = connectionIds === undefined ? {} : { connection_id: { in: [...connectionIds] } };
+  await tx.syncCheckpoint.updateMany({ where, data: { privacy_epoch: moved.epoch } });
+  return moved;
 }
 
-/** @throws PrivacyError when it is not the journal that the database knows, or is ahead of it */
-export async function openJournal(parts: ErasureParts, known: KnownJournal, sealedKey: Buffer): Promise<Journal> {
-  const journal = await readJournal(parts.journal);
-  const problem = whatIsMissing(journal, { id: 1, epoch: 0n, ...known });
-  if (problem !== null) throw problem;
-  return journal ?? createJournal(parts.journal, sealedKey);
+interface Noted {
+  readonly known: SyncPrivacy;
+  /** The key, for a journal that begins with this. */
+  readonly sealed: Buffer;
+  readonly entry: JournalEntry;
 }
 
+/** The last step of a transaction. @throws PrivacyError when it is not the journal that the database knows, or is ahead of it */
 export async function note(
   tx: Prisma.TransactionClient,
-  parts: ErasureParts,
-  journal: Journal,
-  entry: JournalEntry,
+  { journal: path }: ErasureParts,
+  { known, sealed, entry }: Noted,
 ): Promise<void> {
-  const journal_hash = await appendEntry(parts.journal, journal, entry);
+  const read = await readJournal(path);
+  const problem = whatIsMissing(read, known);
+  if (problem !== null) throw problem;
+  const journal = read ?? (await createJournal(path, sealed));
+  const journal_hash = await appendEntry(path, journal, entry);
   await tx.syncPrivacy.update({ where: { id: 1 }, data: { journal_id: journal.head.journal, journal_hash } });
 }
 
@@ -137,7 +127,10 @@ const CHUNK = 5_000;
 export async function suppressAll(tx: Prisma.TransactionClient, erasure_id: string, hashes: readonly JournalHash[]) {
   for (let from = 0; from < hashes.length; from += CHUNK) {
     const data = hashes.slice(from, from + CHUNK).map(({ connection, hash, kind, stream, created, until }) => ({
-      ...{ connection_id: connection, erasure_id, kind, stream },
+      connection_id: connection,
+      erasure_id,
+      kind,
+      stream,
       hash: Buffer.from(hash, 'base64'),
       created_at: created === null ? null : new Date(created),
       until: until === null ? null : new Date(until),
@@ -148,30 +141,26 @@ export async function suppressAll(tx: Prisma.TransactionClient, erasure_id: stri
 
 /** A row is suppressed for its own account, and for accounts of other products, which may refer to it. */
 function hashesOf(
-  { targets }: PlanParts,
+  targets: readonly ErasureTarget[],
   { key, plan, until }: { readonly key: Buffer; readonly plan: ErasurePlan; readonly until: Date | null },
 ): JournalHash[] {
   const schemas = new Map(targets.map(({ connectionId, stream }) => [connectionId, stream.table.schema]));
-  const limit = until?.toISOString() ?? null;
-  const hash = (mark: Mark) => hashMark(key, mark).toString('base64');
   const found = new Map<string, JournalHash>();
-  const add = (one: JournalHash) => found.set(`${one.connection} ${one.hash}`, one);
-  for (const { connectionId, stream, id, createdAt, keys } of plan.rows) {
+  type Known = Pick<JournalHash, 'kind' | 'stream' | 'created'>;
+  const add = (mark: Mark, connections: readonly string[], known: Known) => {
+    const hash = hashMark(key, mark).toString('base64');
+    for (const connection of connections) {
+      found.set(`${connection} ${hash}`, { connection, hash, ...known, until: until?.toISOString() ?? null });
+    }
+  };
+  for (const { connectionId, stream, id, createdAt: created, keys } of plan.rows) {
     const others = plan.connectionIds.filter((other) => schemas.get(other) !== schemas.get(connectionId));
-    for (const mark of [id, ...keys].map((one) => rowMark(stream, one))) {
-      for (const connection of [connectionId, ...others]) {
-        add({ connection, hash: hash(mark), kind: 'row', stream, created: createdAt, until: limit });
-      }
+    for (const one of [id, ...keys]) {
+      add(rowMark(stream, one), [connectionId, ...others], { kind: 'row', stream, created });
     }
   }
-  const everywhere = [
-    ...plan.addresses.map((address) => ['address', addressMark(address)] as const),
-    ...plan.numbers.map((number) => ['number', numberMark(number)] as const),
-  ];
-  for (const [kind, mark] of everywhere) {
-    for (const connection of plan.connectionIds) {
-      add({ connection, hash: hash(mark), kind, stream: null, created: null, until: limit });
-    }
-  }
+  const anywhere = { stream: null, created: null };
+  for (const address of plan.addresses) add(addressMark(address), plan.connectionIds, { kind: 'address', ...anywhere });
+  for (const number of plan.numbers) add(numberMark(number), plan.connectionIds, { kind: 'number', ...anywhere });
   return [...found.values()];
 }

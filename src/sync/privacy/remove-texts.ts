@@ -1,16 +1,14 @@
-import type { Clock } from '../../clock.ts';
-import type { Logger } from '../../logger.ts';
 import { databaseNow } from '../../store/database-time.ts';
 import { type DerivedRow, readRecords, writeDerived } from '../../store/mirror/reproject.ts';
+import type { Reader } from '../../store/mirror/select-rows.ts';
+import { addCounts, type Counts, changeCounted } from '../../store/privacy/erasure-log.ts';
 import { changeRows } from '../../store/privacy/person-rows.ts';
 import { withRetry } from '../../store/with-retry.ts';
-import type { Stream } from '../../stream.ts';
 import { mapRecord } from '../map-page.ts';
-import { type Counts, type ErasurePlan, type PlannedRow, rowsByTarget } from './closure.ts';
-import type { DueBatch, DueParts } from './due.ts';
-import { removeRecords } from './erase-rows.ts';
-import { moveEpoch } from './record-erasure.ts';
-import { keptColumns } from './rules.ts';
+import type { DueBatch } from './due.ts';
+import { type ChangeParts, removeRecords } from './erase-rows.ts';
+import { type ErasurePlan, rowsByTarget } from './erasure-plan.ts';
+import { moveEpoch, RECORD_MS } from './record-erasure.ts';
 
 /**
  * Removes what people wrote, and keeps the rows. In this order, so that a stop at any point leaves the rest due, and no
@@ -20,91 +18,7 @@ import { keptColumns } from './rules.ts';
  *
  * A page that was prepared before the epoch moved is not written; a later one finds the marks.
  */
-type TextParts = DueParts & { readonly clock: Clock; readonly logger: Logger };
-type Writer = Stream & { readonly dropTexts: NonNullable<Stream['dropTexts']> };
-
-interface TextsOfTable {
-  readonly connectionId: string;
-  readonly stream: Writer;
-  readonly rows: readonly PlannedRow[];
-}
-
-const tablesWithTexts = ({ targets }: DueParts, plan: ErasurePlan): TextsOfTable[] =>
-  rowsByTarget(targets, plan.rows).flatMap(({ connectionId, stream, rows }) =>
-    'dropTexts' in stream ? [{ connectionId, stream: stream as Writer, rows }] : [],
-  );
-
 const CHUNK = 500;
-
-/** Records of a table that still have texts, a chunk at a time. */
-async function* recordsWithTexts({ prisma, signal }: DueParts, { connectionId, stream, rows }: TextsOfTable) {
-  for (let from = 0; from < rows.length; from += CHUNK) {
-    signal.throwIfAborted();
-    const ids = rows.slice(from, from + CHUNK).map(({ id }) => id);
-    const records = await readRecords(prisma, stream.table, { connectionId, ids });
-    yield records.flatMap(({ id, content_hash: contentHash, raw }) => {
-      const record: unknown = JSON.parse(raw);
-      const short = stream.dropTexts(record);
-      return short === record ? [] : [{ id, contentHash, short }];
-    });
-  }
-}
-
-/** How many rows of each table would lose texts. */
-export async function findTexts(parts: DueParts, plan: ErasurePlan): Promise<Counts> {
-  const counts: Record<string, number> = {};
-  for (const table of tablesWithTexts(parts, plan)) {
-    for await (const records of recordsWithTexts(parts, table)) {
-      if (records.length > 0) counts[table.stream.name] = (counts[table.stream.name] ?? 0) + records.length;
-    }
-  }
-  if (plan.quarantine.length > 0) counts['sync.quarantine'] = plan.quarantine.length;
-  return counts;
-}
-
-/** `note` gets what went, table by table. */
-export async function removeTexts(
-  parts: TextParts,
-  { target, rows: due, before }: DueBatch,
-  plan: ErasurePlan,
-  note: (table: string, count: number) => Promise<void>,
-): Promise<void> {
-  const { prisma } = parts;
-  await mark(parts, plan, before);
-  await note('sync.quarantine', await removeRecords(prisma, plan));
-  for (const table of tablesWithTexts(parts, plan)) {
-    const { name } = table.stream;
-    for await (const records of recordsWithTexts(parts, table)) {
-      await note(name, await shorten(parts, table, records));
-    }
-  }
-  const where = { connection_id: target.connectionId, stream: target.stream.name, id: { in: due.map(({ id }) => id) } };
-  await prisma.syncErasedText.updateMany({ where, data: { removed_at: await databaseNow(prisma) } });
-}
-
-async function mark({ prisma }: TextParts, plan: ErasurePlan, until: Date): Promise<void> {
-  await prisma.$transaction(
-    async (tx) => {
-      const { epoch } = await moveEpoch(tx);
-      const marks = plan.rows.flatMap(({ connectionId, stream, id, keys }) =>
-        [id, ...keys].map((name) => ({ connection_id: connectionId, stream, id: name, until })),
-      );
-      for (let from = 0; from < marks.length; from += CHUNK) {
-        const some = marks.slice(from, from + CHUNK);
-        await tx.syncErasedText.deleteMany({
-          where: { OR: some.map(({ connection_id, stream, id }) => ({ connection_id, stream, id })) },
-        });
-        await tx.syncErasedText.createMany({ data: some, skipDuplicates: true });
-      }
-      const connections = [...new Set(marks.map(({ connection_id }) => connection_id))];
-      await tx.syncCheckpoint.updateMany({
-        where: { connection_id: { in: connections } },
-        data: { privacy_epoch: epoch },
-      });
-    },
-    { timeout: 120_000 },
-  );
-}
 
 interface ShortRecord {
   readonly id: string;
@@ -112,22 +26,94 @@ interface ShortRecord {
   readonly short: unknown;
 }
 
+/** The stored records that still have texts, without them: a chunk of a table at a time. */
+async function* recordsWithTexts({ prisma, signal, targets }: ChangeParts, plan: ErasurePlan) {
+  for (const { connectionId, stream, rows } of rowsByTarget(targets, plan.rows)) {
+    const { dropTexts, table } = stream;
+    if (dropTexts === undefined) continue;
+    for (let from = 0; from < rows.length; from += CHUNK) {
+      signal.throwIfAborted();
+      const ids = rows.slice(from, from + CHUNK).map(({ id }) => id);
+      const records: ShortRecord[] = [];
+      for (const { id, content_hash: contentHash, raw } of await readRecords(prisma, table, { connectionId, ids })) {
+        const record: unknown = JSON.parse(raw);
+        const short = dropTexts(record);
+        if (short !== record) records.push({ id, contentHash, short });
+      }
+      if (records.length > 0) yield { connectionId, stream, records };
+    }
+  }
+}
+
+/** How many rows of each table would lose texts. */
+export async function findTexts(parts: ChangeParts, plan: ErasurePlan): Promise<Counts> {
+  let counts: Counts = { 'sync.quarantine': plan.quarantine.length };
+  for await (const { stream, records } of recordsWithTexts(parts, plan)) {
+    counts = addCounts(counts, { [stream.name]: records.length });
+  }
+  return counts;
+}
+
+interface TextOptions {
+  /** The line of `sync.erasures` that counts it. */
+  readonly erasure: string;
+  readonly onChanged: (counts: Counts) => void;
+}
+
+export async function removeTexts(
+  parts: ChangeParts,
+  { target, rows: due, before }: DueBatch,
+  plan: ErasurePlan,
+  { erasure, onChanged }: TextOptions,
+): Promise<void> {
+  const { prisma } = parts;
+  await mark(parts, plan, before);
+  onChanged(await removeRecords(prisma, plan, erasure));
+  for await (const chunk of recordsWithTexts(parts, plan)) onChanged(await shorten(parts, chunk, erasure));
+  const where = { connection_id: target.connectionId, stream: target.stream.name, id: { in: due.map(({ id }) => id) } };
+  await prisma.syncErasedText.updateMany({ where, data: { removed_at: await databaseNow(prisma) } });
+}
+
+async function mark({ prisma }: ChangeParts, plan: ErasurePlan, until: Date): Promise<void> {
+  const marks = plan.rows.flatMap(({ connectionId, stream, id, keys }) =>
+    [id, ...keys].map((name) => ({ connection_id: connectionId, stream, id: name, until })),
+  );
+  await prisma.$transaction(
+    async (tx) => {
+      await moveEpoch(tx, [...new Set(marks.map(({ connection_id }) => connection_id))]);
+      for (let from = 0; from < marks.length; from += CHUNK) {
+        const some = marks.slice(from, from + CHUNK);
+        await tx.syncErasedText.deleteMany({
+          where: { OR: some.map(({ connection_id, stream, id }) => ({ connection_id, stream, id })) },
+        });
+        await tx.syncErasedText.createMany({ data: some, skipDuplicates: true });
+      }
+    },
+    { timeout: RECORD_MS },
+  );
+}
+
+type TextsOfTable = Pick<DueBatch['target'], 'connectionId' | 'stream'> & { readonly records: readonly ShortRecord[] };
+
 /** A record that cannot be mapped any more is emptied: better without its numbers than with its texts. */
 async function shorten(
-  parts: TextParts,
-  { connectionId, stream }: TextsOfTable,
-  records: readonly ShortRecord[],
-): Promise<number> {
+  parts: ChangeParts,
+  { connectionId, stream, records }: TextsOfTable,
+  erasure: string,
+): Promise<Counts> {
   const { prisma } = parts;
-  const { table } = stream;
-  const mapped = records.map((record) => ({ record, result: mapRecord(stream, record.short) }));
-  const derived = mapped.flatMap(({ record: { contentHash }, result }): DerivedRow[] =>
-    'row' in result ? [{ row: result.row, contentHash }] : [],
-  );
-  const bad = mapped.flatMap(({ record, result }) => ('bad' in result ? [record.id] : []));
-  const work = { ...parts, stream: stream.name };
-  const written = await withRetry(work, () => writeDerived(prisma, { connectionId, table }, derived));
-  if (bad.length === 0) return written;
-  const options = { connectionId, ids: bad, change: 'empty' as const, kept: keptColumns(table) };
-  return written + (await withRetry(work, () => changeRows(prisma, table, options))).rows;
+  const { name, table } = stream;
+  const derived: DerivedRow[] = [];
+  const ids: string[] = [];
+  for (const { id, contentHash, short } of records) {
+    const mapped = mapRecord(stream, short);
+    if ('row' in mapped) derived.push({ row: mapped.row, contentHash });
+    else ids.push(id);
+  }
+  const retry = <T>(work: () => Promise<T>) => withRetry({ ...parts, stream: name }, work);
+  const write = async (tx: Reader) => ({ [name]: await writeDerived(tx, { connectionId, table }, derived) });
+  const written = await retry(() => changeCounted(prisma, erasure, write));
+  if (ids.length === 0) return written;
+  const options = { connectionId, ids, change: 'empty' as const, erasure };
+  return addCounts(written, await retry(() => changeRows(prisma, table, options)));
 }

@@ -3,32 +3,29 @@ import { groupBy } from '../../group-by.ts';
 import { databaseNow } from '../../store/database-time.ts';
 import { leaseOwner } from '../../store/engine/leases.ts';
 import { selectBatches } from '../../store/mirror/select-rows.ts';
+import type { Counts } from '../../store/privacy/erasure-log.ts';
 import { lastDigest, readJournal } from '../../store/privacy/journal.ts';
-import { hashMark, type Mark, rowMark } from '../../store/privacy/marks.ts';
-import { readHashes, StoredSuppressions, type Suppressions } from '../../store/privacy/suppressions.ts';
-import { Closure, emptyPlan } from './closure.ts';
-import { change, type ErasureReport, erase } from './erase.ts';
-import { namesOfOthers, type PlanParts } from './plan.ts';
-import {
-  type ErasureParts,
-  keyOf,
-  moveEpoch,
-  note,
-  openJournal,
-  RECORD_MS,
-  record,
-  suppressAll,
-} from './record-erasure.ts';
+import { hashMark, rowMark } from '../../store/privacy/marks.ts';
+import { findAll } from './closure.ts';
+import { type ErasureReport, erase } from './erase.ts';
+import { changePlanned } from './erase-rows.ts';
+import { emptyPlan, type PlannedRow } from './erasure-plan.ts';
+import type { PlanParts } from './plan.ts';
+import { type ErasureParts, keyOf, moveEpoch, note, RECORD_MS, record, suppressAll } from './record-erasure.ts';
 
 /** Erasures that are known by their hashes only: ends one, or repeats those of the journal. */
 const CHUNK = 5_000;
 
-/** Ids of an account's rows that the hashes name. */
-async function* namedRows(
+/** An account and a hash, as one text. */
+const nameOf = (connection: string, hash: Uint8Array): string =>
+  `${connection} ${Buffer.from(hash).toString('base64')}`;
+
+/** The rows whose marks are among these hashes. */
+async function readNamed(
   { prisma, targets }: PlanParts,
-  isNamed: (connectionId: string, mark: Mark) => boolean,
-  isErased: boolean,
-) {
+  { key, hashes, isErased }: { readonly key: Buffer; readonly hashes: ReadonlySet<string>; readonly isErased: boolean },
+): Promise<PlannedRow[]> {
+  const named: PlannedRow[] = [];
   for (const { connectionId, stream } of targets) {
     const batches = selectBatches<{ id: string; keys: string[] }>(prisma, stream.table, {
       select: { id: 'id', keys: { texts: stream.table.personal?.keys ?? [] } },
@@ -37,52 +34,38 @@ async function* namedRows(
     });
     for await (const rows of batches) {
       for (const { id, keys } of rows) {
-        if (!isNamed(connectionId, rowMark(stream.name, id))) continue;
-        yield { connectionId, stream: stream.name, id, createdAt: null, keys };
+        if (!hashes.has(nameOf(connectionId, hashMark(key, rowMark(stream.name, id))))) continue;
+        named.push({ connectionId, stream: stream.name, id, createdAt: null, keys });
       }
     }
   }
+  return named;
 }
 
 /** Ends the suppressions of an erasure: the next full sync writes what the upstream still has. */
 export async function lift(parts: ErasureParts, id: string): Promise<{ readonly freed: number }> {
-  const { prisma, targets } = parts;
-  const erasure = await prisma.syncErasure.findUnique({ where: { id } });
+  const { prisma } = parts;
   const mine = await prisma.syncSuppression.findMany({ where: { erasure_id: id } });
-  if (erasure === null || mine.length === 0) {
-    throw new PrivacyError(
-      'erasure_unfinished',
-      `there is no erasure ${id} that could be lifted; sync.erasures lists them all`,
-    );
+  if (mine.length === 0) {
+    const message = `there is no erasure ${id} that could be lifted; sync.erasures lists them all`;
+    throw new PrivacyError('erasure_unfinished', message);
   }
   const { key, sealed } = await keyOf(parts);
-  const hashes = new Set(
-    mine.map(({ connection_id, hash }) => `${connection_id} ${Buffer.from(hash).toString('base64')}`),
-  );
-  const isNamed = (connectionId: string, mark: Mark) =>
-    hashes.has(`${connectionId} ${hashMark(key, mark).toString('base64')}`);
-  const rows = [];
-  for await (const row of namedRows(parts, isNamed, true)) rows.push(row);
   await prisma.$transaction(async (tx) => {
-    const { epoch, ...known } = await moveEpoch(tx);
-    const journal = await openJournal(parts, known, sealed);
+    const known = await moveEpoch(tx);
     await tx.syncSuppression.deleteMany({ where: { erasure_id: id } });
     await tx.syncErasure.update({ where: { id }, data: { state: 'lifted' } });
-    await tx.syncCheckpoint.updateMany({ data: { privacy_epoch: epoch } });
-    await note(tx, parts, journal, { lifted: id, at: (await databaseNow(tx)).toISOString() });
+    await note(tx, parts, { known, sealed, entry: { lifted: id, at: (await databaseNow(tx)).toISOString() } });
   });
+  const hashes = new Set(mine.map(({ connection_id, hash }) => nameOf(connection_id, hash)));
   // What another erasure still suppresses stays as it is.
-  const others = new Map<string, Suppressions>();
-  for (const connectionId of new Set(targets.map((target) => target.connectionId))) {
-    const parts = { connectionId, key, hashes: await readHashes(prisma, connectionId) };
-    others.set(connectionId, new StoredSuppressions(prisma, parts));
-  }
-  const free = rows.filter(({ connectionId, stream, id }) => !others.get(connectionId)?.has(rowMark(stream, id)));
+  const others = await prisma.syncSuppression.findMany({ where: { hash: { in: mine.map(({ hash }) => hash) } } });
+  for (const { connection_id, hash } of others) hashes.delete(nameOf(connection_id, hash));
   let freed = 0;
-  const add = (_: string, count: number) => {
-    freed += count;
+  const onChanged = (counts: Counts) => {
+    for (const count of Object.values(counts)) freed += count;
   };
-  await change(parts, { rows: free }, 'free', add);
+  await changePlanned(parts, await readNamed(parts, { key, hashes, isErased: true }), { change: 'free', onChanged });
   return { freed };
 }
 
@@ -99,37 +82,27 @@ export async function replay(parts: ErasureParts): Promise<readonly ErasureRepor
   const entries = journal.entries.flatMap((entry) => ('lifted' in entry || lifted.has(entry.erasure) ? [] : [entry]));
   await prisma.$transaction(
     async (tx) => {
-      const { epoch } = await moveEpoch(tx);
+      await moveEpoch(tx);
       for (const { erasure: id, at, reason, hashes } of entries) {
         const row = { id, reason, actor: leaseOwner, state: 'erasing', requested_at: new Date(at) };
         await tx.syncErasure.upsert({ where: { id }, create: row, update: {} });
         await suppressAll(tx, id, hashes);
       }
       await tx.syncSuppression.deleteMany({ where: { erasure_id: { in: [...lifted] } } });
-      await tx.syncCheckpoint.updateMany({ data: { privacy_epoch: epoch } });
     },
     { timeout: RECORD_MS },
   );
   const reports: ErasureReport[] = [];
   for (const [id, lines] of groupBy(entries, ({ erasure }) => erasure)) {
     const hashes = new Set(lines.flatMap((line) => line.hashes.map(({ connection, hash }) => `${connection} ${hash}`)));
-    const isNamed = (connectionId: string, mark: Mark) =>
-      hashes.has(`${connectionId} ${hashMark(key, mark).toString('base64')}`);
-    const rows = [];
-    for await (const row of namedRows(parts, isNamed, false)) rows.push(row);
-    const requestedAt = new Date(lines[0]?.at ?? 0);
-    const isFuture = lines.some((line) => line.hashes.some(({ until }) => until === null));
-    const connectionIds = [...new Set(targets.map((target) => target.connectionId))];
-    const nothing = { leads: [], links: [], requests: [], emails: [], phones: [] };
-    const until = isFuture ? null : requestedAt;
-    const found = await new Closure(prisma, targets, { taken: emptyPlan(connectionIds), until })
-      .select({ ...nothing, rows })
-      .find();
-    const shared = await namesOfOthers(parts, found);
-    const plan = { ...found, names: found.names.filter((name) => !shared.has(name)) };
-    const { reason = 'request', deletes = false } = lines[0] ?? {};
-    const options = { reason, reference: null, alsoFuture: isFuture, deletesRows: deletes };
-    const erasure = { ...options, id, requestedAt, isRepeated: true };
+    const rows = await readNamed(parts, { key, hashes, isErased: false });
+    const { at = 0, reason = 'request', deletes: deletesRows = false } = lines[0] ?? {};
+    const requestedAt = new Date(at);
+    const alsoFuture = lines.some((line) => line.hashes.some(({ until }) => until === null));
+    const taken = emptyPlan([...new Set(targets.map(({ connectionId }) => connectionId))]);
+    const until = alsoFuture ? null : requestedAt;
+    const plan = await findAll(prisma, targets, { select: { rows }, taken, until });
+    const erasure = { id, reason, reference: null, alsoFuture, deletesRows, requestedAt, isRepeated: true };
     await record(parts, erasure, plan);
     reports.push(await erase(parts, erasure, plan));
   }

@@ -9,6 +9,7 @@ import {
   numberOf,
   rowMark,
 } from '../../store/privacy/marks.ts';
+import { keptColumns } from '../../store/privacy/person-rows.ts';
 import type { Suppressions } from '../../store/privacy/suppressions.ts';
 import type { Row, Stream, TableSpec } from '../../stream.ts';
 
@@ -27,15 +28,12 @@ export interface Suppressed extends Mapped {
  * Leaves out rows that were erased. A row that names an erased person, or holds their address or number, is emptied
  * when it was created before the erasure; a newer one is written, without what connects it with the person.
  */
-export async function suppress(
-  list: Suppressions,
-  stream: Stream,
-  { rows: all, bad }: Mapped,
-  goneDays: number | null = null,
-): Promise<Suppressed> {
-  const present = goneDays === null ? all : all.filter((row) => !isLongGone(row, goneDays));
+export async function suppress(list: Suppressions, stream: Stream, { rows: all, bad }: Mapped): Promise<Suppressed> {
+  const goneBefore = list.goneBefore?.getTime() ?? Number.NEGATIVE_INFINITY;
+  // Some lists show what is deleted upstream: it is not written again once it was removed here.
+  const present = all.filter(({ deleted_at }) => deleted_at === null || !(Date.parse(deleted_at) < goneBefore));
   const rows = await withoutErasedTexts(list.erasedTexts, stream, present);
-  if (list.isEmpty) return { rows, bad, left: leftOf(all, rows) };
+  if (list.isEmpty) return withLeft(all, rows, bad);
   const isErased = ({ id }: Pick<Row, 'id'>) => list.has(rowMark(stream.name, id));
   const alive = rows.filter((row) => !isErased(row));
   const found = new Map(alive.map((row) => [row, linksOf(stream.table, row).filter((mark) => list.has(mark))]));
@@ -44,12 +42,20 @@ export async function suppress(
     const marks = (found.get(row) ?? []).filter((mark) => limits.has(mark));
     if (marks.length === 0) return [row];
     const limit = Math.max(...marks.map((mark) => limits.get(mark) ?? 0));
-    if (isCreatedUntil(row, limit)) return stream.table.personal?.isDeleted ? [] : [huskOf(stream.table, row)];
+    if (isCreatedUntil(row, limit))
+      return stream.table.personal?.isDeleted ? [] : [huskOf(stream.table, row, list.readAt)];
     return withoutLinks(stream, row);
   });
-  const left = leftOf(all, kept);
-  const isAllowed = (record: BadRecord) => !isBadErased(list, stream, record);
-  return { rows: kept, bad: bad.filter(isAllowed), left };
+  return withLeft(
+    all,
+    kept,
+    bad.filter((record) => !isBadErased(list, stream, record)),
+  );
+}
+
+function withLeft(all: readonly Row[], rows: readonly Row[], bad: readonly BadRecord[]): Suppressed {
+  const ids = new Set(rows.map(({ id }) => id));
+  return { rows, bad, left: all.flatMap(({ id }) => (ids.has(id) ? [] : [id])) };
 }
 
 /** Texts that were kept for long enough stay away: of the row itself, and of what refers to it and is no newer. */
@@ -78,16 +84,6 @@ async function withoutErasedTexts(
     const known = (table.attributed ?? []).map((name) => [name, short[name] ?? row[name]]);
     return { ...short, ...Object.fromEntries(known) };
   });
-}
-
-function leftOf(all: readonly Row[], kept: readonly Row[]): string[] {
-  const ids = new Set(kept.map(({ id }) => id));
-  return all.filter(({ id }) => !ids.has(id)).map(({ id }) => id);
-}
-
-/** Some lists show what is deleted upstream: it is not written again once it was removed here. */
-function isLongGone({ deleted_at }: Row, days: number): boolean {
-  return deleted_at !== null && Date.parse(deleted_at) < Date.now() - days * 86_400_000;
 }
 
 /** A row without a date counts as older than any erasure. */
@@ -125,7 +121,7 @@ function mappedLinks(stream: Pick<Stream, 'name' | 'table' | 'mapRecord'>, text:
 }
 
 /** A column, or a path within a column of JSON or within `raw`. */
-export function valueAt(row: Readonly<Record<string, unknown>>, path: string): unknown {
+function valueAt(row: Readonly<Record<string, unknown>>, path: string): unknown {
   if (!path.includes('.')) return row[path];
   return path.split('.').reduce<unknown>((value, step) => {
     if (typeof value !== 'object' || value === null) return undefined;
@@ -137,45 +133,25 @@ const textOf = (value: unknown): string | null =>
   typeof value === 'string' ? value : typeof value === 'number' ? String(value) : null;
 
 /** What connects a row with a person, its own id left out. */
-export function linksOf({ schema, name, personal = {} }: TableSpec, row: Row): Mark[] {
+function linksOf({ schema, name, personal = {} }: TableSpec, row: Row): Mark[] {
+  const { addresses = [], numbers = [], keys = [], refersTo = {} } = personal;
   const marks: Mark[] = [];
-  const add = (path: string, markOf: (value: unknown) => Mark | null) => {
-    const value = valueAt(row, path);
-    const mark = value === null || value === undefined ? null : markOf(value);
-    if (mark !== null) marks.push(mark);
+  const add = <T>(path: string, read: (value: unknown) => T | null, markOf: (found: T) => Mark) => {
+    const found = read(valueAt(row, path));
+    if (found !== null) marks.push(markOf(found));
   };
-  const asMark =
-    <T>(read: (value: unknown) => T | null, mark: (value: T) => Mark) =>
-    (value: unknown) => {
-      const found = read(value);
-      return found === null ? null : mark(found);
-    };
-  for (const path of personal.addresses ?? []) add(path, asMark(addressOf, addressMark));
-  for (const path of personal.numbers ?? []) add(path, asMark(numberOf, numberMark));
-  for (const path of personal.keys ?? [])
-    add(
-      path,
-      asMark(textOf, (key) => rowMark(`${schema}.${name}`, key)),
-    );
-  for (const [path, stream] of Object.entries(personal.refersTo ?? {})) {
-    add(
-      path,
-      asMark(textOf, (key) => rowMark(stream, key)),
-    );
-  }
+  for (const path of addresses) add(path, addressOf, addressMark);
+  for (const path of numbers) add(path, numberOf, numberMark);
+  for (const path of keys) add(path, textOf, (key) => rowMark(`${schema}.${name}`, key));
+  for (const [path, stream] of Object.entries(refersTo)) add(path, textOf, (key) => rowMark(stream, key));
   return marks;
 }
 
-/** The columns that stay in a row whose person was erased. */
-export function keptColumns({ columns, personal }: TableSpec): ReadonlySet<string> {
-  return new Set([...(personal?.kept ?? []), 'created_at', 'updated_at'].filter((column) => column in columns));
-}
-
-function huskOf(table: TableSpec, row: Row): Row {
+function huskOf(table: TableSpec, row: Row, erasedAt: Date): Row {
   const kept = keptColumns(table);
   const columns = Object.keys(table.columns).map((column) => [column, kept.has(column) ? row[column] : null]);
   const { id, updated_at, deleted_at } = row;
-  const erased_at = new Date().toISOString();
+  const erased_at = erasedAt.toISOString();
   return { ...Object.fromEntries(columns), id, updated_at, deleted_at, raw: ERASED, erased_at };
 }
 

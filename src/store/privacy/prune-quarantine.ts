@@ -1,7 +1,5 @@
 import type { PrismaClient } from '../../generated/prisma/client.ts';
-import type { TableSpec } from '../../stream.ts';
 import { addMs, databaseNow } from '../database-time.ts';
-import { selectRows } from '../mirror/select-rows.ts';
 
 const DAY_MS = 86_400_000;
 
@@ -22,21 +20,4 @@ export async function pruneQuarantineTexts(
     data: { raw_text: '' },
   });
   return count;
-}
-
-export interface GoneRow {
-  readonly connection_id: string;
-  readonly id: string;
-}
-
-/** Rows that have been gone upstream for so many days: whole ones, or those that were emptied more than a day ago. */
-export async function readGone(
-  prisma: PrismaClient,
-  table: TableSpec,
-  { days, isEmptied, limit }: { readonly days: number; readonly isEmptied: boolean; readonly limit: number },
-): Promise<GoneRow[]> {
-  const now = await databaseNow(prisma);
-  const erased_at = isEmptied ? { lt: addMs(now, -DAY_MS) } : null;
-  const where = { deleted_at: { lt: addMs(now, -days * DAY_MS) }, erased_at };
-  return selectRows(prisma, table, { select: { connection_id: 'connection_id', id: 'id' }, where, limit });
 }
