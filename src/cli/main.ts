@@ -132,7 +132,11 @@ configuration, 3 verify found differences, 130 stopped by a signal.`,
     )
     .option('--full', 'compute them anew from all rows')
     .option('--time-zone <name>', 'from now on days begin there, such as Europe/Rome')
-    .option('--connection <id>', 'only the days of this connection')
+    .option(
+      '--business-hours <hours>',
+      'also count first answers in these hours, such as "mon-fri 09:00-18:00"; none: no more',
+    )
+    .option('--connection <id>', 'only the days or hours of this connection')
     .option(...JSON_OPTION)
     .action(async (options) => (await import('./report-refresh.ts')).reportRefresh(options, proc));
 

@@ -1,4 +1,4 @@
-import { refreshReporting, setTimeZone } from '../store/reports/refresh.ts';
+import { type ReportSettings, refreshReporting, setReportSettings } from '../store/reports/refresh.ts';
 import { type CommandProcess, runOnDatabase, type StreamOptions, UsageError } from './command.ts';
 import { EXIT } from './exit-codes.ts';
 import { formatSeconds } from './format.ts';
@@ -13,15 +13,21 @@ const SENTENCES = {
 
 /** Brings the precomputed tables of schema `reporting` up to the mirror; the daemon and `sync` do the same after their runs. */
 export async function reportRefresh(
-  options: StreamOptions & { readonly full?: boolean; readonly timeZone?: string },
+  options: StreamOptions & ReportSettings & { readonly full?: boolean },
   proc: CommandProcess,
 ): Promise<void> {
-  const { full, timeZone, connection, json } = options;
-  if (connection !== undefined && timeZone === undefined) {
-    throw new UsageError('--connection belongs to --time-zone: give both, or none');
+  const { full, timeZone, businessHours, connection, json } = options;
+  if (connection !== undefined && timeZone === undefined && businessHours === undefined) {
+    throw new UsageError('--connection belongs to --time-zone or --business-hours: give it with one of them');
   }
   await runOnDatabase({ json, proc }, async (database, { signal, printResult }) => {
-    if (timeZone !== undefined && !(await setTimeZone(database.prisma, connection ?? null, timeZone))) {
+    const set = (settings: ReportSettings) => setReportSettings(database.prisma, connection ?? null, settings);
+    if (businessHours !== undefined && !(await set({ businessHours }))) {
+      throw new UsageError(
+        `--business-hours ${businessHours} cannot be read; write "mon-fri 09:00-18:00", several windows as "mon-fri 09:00-13:00 14:00-18:00, sat 09:00-12:00", or "none"`,
+      );
+    }
+    if (timeZone !== undefined && !(await set({ timeZone }))) {
       throw new UsageError(`Postgres knows no time zone ${timeZone}; give a name such as Europe/Rome`);
     }
     const from = performance.now();

@@ -51,6 +51,8 @@ it('refreshes, takes a time zone on the way, and says so', async () => {
 it('refuses what it cannot do, with 2 and a word on what to do', async () => {
   const zone = await leadmirror('report', 'refresh', '--time-zone', 'Middle/Earth');
   expect(zone).toMatchObject({ code: 2, stderr: expect.stringContaining('Europe/Rome') });
+  const hours = await leadmirror('report', 'refresh', '--business-hours', '9 to 5');
+  expect(hours).toMatchObject({ code: 2, stderr: expect.stringContaining('write "mon-fri 09:00-18:00"') });
   const alone = await leadmirror('report', 'refresh', '--connection', 'tiledesk:p');
   expect(alone).toMatchObject({ code: 2, stderr: expect.stringContaining('--time-zone') });
   const role = await leadmirror('grant-readonly', 'nobody-of-that-name');

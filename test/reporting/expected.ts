@@ -233,6 +233,8 @@ function responseTimes(conversations: readonly Conversation[], { departments, ag
           answered: first.length,
           first_response_median_seconds: seconds(first, 0.5),
           first_response_p90_seconds: seconds(first, 0.9),
+          first_response_business_median_seconds: null,
+          first_response_business_p90_seconds: null,
         },
         ...{
           resolved: resolution.length,

@@ -3,7 +3,7 @@ import pg from 'pg';
 import { refreshAfter } from '../../src/cli/sync.ts';
 import { silentLogger } from '../../src/logger.ts';
 import { createDatabase, type Database } from '../../src/store/database.ts';
-import { refreshReporting, setTimeZone } from '../../src/store/reports/refresh.ts';
+import { refreshReporting, setReportSettings } from '../../src/store/reports/refresh.ts';
 import { ReportRefresher } from '../../workers/report-refresher.ts';
 import { createTestDatabase, type TestDatabase } from '../helpers/postgres.ts';
 
@@ -258,11 +258,12 @@ describe('a refresh', () => {
 
 describe('time zones', () => {
   it('are taken by name, whatever its case, and refused when Postgres knows none', async () => {
-    const { prisma } = setup.database;
-    expect(await setTimeZone(prisma, 'tiledesk:p', 'europe/rome')).toBe(true);
-    expect(await setTimeZone(prisma, null, 'Asia/Kathmandu')).toBe(true);
-    expect(await setTimeZone(prisma, null, 'Middle/Earth')).toBe(false);
-    const { rows } = await setup.reader.query('select * from reporting.settings order by 1');
+    const setTimeZone = (id: string | null, timeZone: string) =>
+      setReportSettings(setup.database.prisma, id, { timeZone });
+    expect(await setTimeZone('tiledesk:p', 'europe/rome')).toBe(true);
+    expect(await setTimeZone(null, 'Asia/Kathmandu')).toBe(true);
+    expect(await setTimeZone(null, 'Middle/Earth')).toBe(false);
+    const { rows } = await setup.reader.query('select connection_id, time_zone from reporting.settings order by 1');
     expect(rows).toEqual([
       { connection_id: '*', time_zone: 'Asia/Kathmandu' },
       { connection_id: 'tiledesk:p', time_zone: 'Europe/Rome' },

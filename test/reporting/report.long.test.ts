@@ -116,6 +116,8 @@ async function expected({ from, to }: { from: string; to: string }, connection?:
       answered: first.length,
       first_response_median_seconds: expect.closeTo(percentile(first, 0.5), 6),
       first_response_p90_seconds: expect.closeTo(percentile(first, 0.9), 6),
+      first_response_business_median_seconds: null,
+      first_response_business_p90_seconds: null,
       resolved: resolution.length,
       resolution_median_seconds: expect.closeTo(percentile(resolution, 0.5), 6),
       resolution_p90_seconds: expect.closeTo(percentile(resolution, 0.9), 6),

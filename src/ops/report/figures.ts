@@ -21,6 +21,15 @@ export function mainFigures(report: Report, nowMs: number): readonly Figure[] {
       `${count(requests.closed)} closed, ${count(requests.abandoned)} abandoned`,
     ],
     spread('First answer', times.first_response_median_seconds, times.first_response_p90_seconds),
+    ...(times.first_response_business_median_seconds === null
+      ? []
+      : [
+          spread(
+            'In business hours',
+            times.first_response_business_median_seconds,
+            times.first_response_business_p90_seconds,
+          ),
+        ]),
     spread('Closed after', times.resolution_median_seconds, times.resolution_p90_seconds),
     [
       'Satisfaction',

@@ -23,7 +23,7 @@ export const OPEN_REPORTS: Readonly<Record<string, string>> = {
     'connection_id day channel department_id department opened rated satisfied rating_sum average_rating satisfied_percent as_of',
   'reporting.response_times':
     'connection_id month dimension key requests answered first_response_median_seconds first_response_p90_seconds resolved ' +
-    'resolution_median_seconds resolution_p90_seconds as_of',
+    'resolution_median_seconds resolution_p90_seconds as_of first_response_business_median_seconds first_response_business_p90_seconds',
   'reporting.agent_activity':
     'connection_id day agent_id requests answered closed rated rating_sum average_rating as_of',
   'reporting.lead_funnel': 'connection_id day leads with_request answered closed rated as_of',
@@ -32,7 +32,8 @@ export const OPEN_REPORTS: Readonly<Record<string, string>> = {
     'under_7_days older as_of',
   'reporting.requests':
     'connection_id id status opened_at opened_on opened_hour first_response_at closed_at closed_on is_open is_answered ' +
-    'first_response_seconds resolution_seconds rating channel department_id department agent_ids closer_id as_of',
+    'first_response_seconds resolution_seconds rating channel department_id department agent_ids closer_id as_of ' +
+    'first_response_business_seconds',
   'reporting.link_engagement':
     'connection_id link_id project_id creator_id sent_at sent_on archived_at is_opened first_opened_at last_opened_at visits ' +
     'time_read_seconds percent_read is_signed is_downloaded interest verdict as_of',
@@ -42,7 +43,7 @@ export const OPEN_REPORTS: Readonly<Record<string, string>> = {
     'connection_id id opened_at unassigned_ms unassigned_ms_least unassigned_ms_most assigned_ms assigned_ms_least ' +
     'assigned_ms_most reopened reassigned as_of',
   'reporting.freshness': 'relation connection_id reads as_of refreshed_at lag_seconds',
-  'reporting.settings': 'connection_id time_zone',
+  'reporting.settings': 'connection_id time_zone business_hours',
   'reporting.refreshes': 'id refreshed_at rebuilt_at',
   'sync.status':
     'connection_id stream state reason reason_code since running_pass last_success_at as_of lag_seconds backfill_completed_at ' +

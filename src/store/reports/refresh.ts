@@ -62,18 +62,31 @@ export async function refreshReporting(
 const CANCEL_EVERY_MS = 200;
 const LONGEST_REFRESH_MS = 24 * 3_600_000;
 
+/** Settings of an account's figures. Absent: stays as it is. */
+export interface ReportSettings {
+  /** Where its days begin. */
+  readonly timeZone?: string | undefined;
+  /** Such as `mon-fri 09:00-13:00 14:00-18:00, sat 09:00-12:00`; `none`: no hours, also where all others have some. */
+  readonly businessHours?: string | undefined;
+}
+
 /**
- * Where the days of an account begin; of all accounts without a zone of their own when `connectionId` is null. The next refresh works it in. False: Postgres
- * knows no such zone.
+ * Stores the settings of an account; of all accounts without their own when `connectionId` is null. The next refresh works them in. Returns false and
+ * changes nothing when Postgres knows no such zone, or the hours are written in another way.
  */
-export async function setTimeZone(
+export async function setReportSettings(
   prisma: PrismaClient,
   connectionId: string | null,
-  timeZone: string,
+  { timeZone, businessHours }: ReportSettings,
 ): Promise<boolean> {
+  const [zone, hours] = [timeZone ?? null, businessHours ?? null];
   const written = await prisma.$executeRaw`
-    insert into reporting.settings (connection_id, time_zone)
-    select ${connectionId ?? '*'}, name from pg_timezone_names where lower(name) = lower(${timeZone}) limit 1
-    on conflict (connection_id) do update set time_zone = excluded.time_zone`;
+    insert into reporting.settings as t (connection_id, time_zone, business_hours)
+    select ${connectionId ?? '*'}, coalesce(z.name, case when ${connectionId}::text is null then 'UTC' end), ${hours}::text
+    from (select (select name from pg_timezone_names where lower(name) = lower(${zone}::text) limit 1) as name) z
+    where (z.name is not null or ${zone}::text is null)
+      and (${hours}::text is null or reporting.business_windows(${hours}::text) is not null)
+    on conflict (connection_id) do update set time_zone = case when ${zone}::text is null then t.time_zone else excluded.time_zone end,
+      business_hours = coalesce(excluded.business_hours, t.business_hours)`;
   return written === 1;
 }

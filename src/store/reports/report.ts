@@ -90,6 +90,9 @@ export interface ResponseTimes {
   readonly answered: number;
   readonly first_response_median_seconds: number | null;
   readonly first_response_p90_seconds: number | null;
+  /** The part of these within business hours; null also where none are set. */
+  readonly first_response_business_median_seconds: number | null;
+  readonly first_response_business_p90_seconds: number | null;
   readonly resolved: number;
   readonly resolution_median_seconds: number | null;
   readonly resolution_p90_seconds: number | null;
@@ -164,6 +167,7 @@ interface Figures {
   readonly times: OverTime<{
     answered: number;
     first: readonly number[] | null;
+    business: readonly number[] | null;
     resolved: number;
     resolution: readonly number[] | null;
   }>;
@@ -204,6 +208,7 @@ async function readFigures(
     ${asLines(Prisma.sql`
       select ${at('opened_on')}, count(first_response_seconds) as answered,
         percentile_cont(array[0.5, 0.9]) within group (order by first_response_seconds::float8) as first,
+        percentile_cont(array[0.5, 0.9]) within group (order by first_response_business_seconds::float8) as business,
         count(resolution_seconds) as resolved,
         percentile_cont(array[0.5, 0.9]) within group (order by resolution_seconds::float8) as resolution
       from reporting.requests ${during('opened_on')} group by grouping sets ((), (1))`)} as times,
@@ -240,17 +245,19 @@ function arrange(figures: Figures, buckets: readonly string[]) {
   if (backlog === undefined || funnel === undefined) throw new Error('a sum without a line');
   const oldest = backlog.oldest_opened_at;
   const requests = overTime(figures.requests, { opened: 0, closed: 0, abandoned: 0 });
-  const times = overTime(figures.times, { answered: 0, first: null, resolved: 0, resolution: null });
+  const times = overTime(figures.times, { answered: 0, first: null, business: null, resolved: 0, resolution: null });
   const ratings = overTime(figures.ratings, { rated: 0, satisfied: 0, total: 0 });
   const noLinks = { sent: 0, opened: 0, downloaded: 0, signed: 0, won: 0, lost: 0, visits: 0, time_read_seconds: 0 };
   const links = overTime(figures.links, { ...noLinks, percent_read: null });
   const countIf = (is: (slot: Figures['clock'][number]) => boolean) => sum(clock.filter(is));
   const timesOf = (at: string | null): ResponseTimes => {
-    const { answered, first, resolved, resolution } = times(at);
+    const { answered, first, business, resolved, resolution } = times(at);
     return {
       answered,
       first_response_median_seconds: first?.[0] ?? null,
       first_response_p90_seconds: first?.[1] ?? null,
+      first_response_business_median_seconds: business?.[0] ?? null,
+      first_response_business_p90_seconds: business?.[1] ?? null,
       resolved,
       resolution_median_seconds: resolution?.[0] ?? null,
       resolution_p90_seconds: resolution?.[1] ?? null,

@@ -7,7 +7,10 @@ export interface ReportingVolume {
   readonly visits: number;
 }
 
-/** Rows as a mirror has them, two years of history, invented by arithmetic and written straight into the mirrored tables. */
+/**
+ * Rows as a mirror has them, two years of history, invented by arithmetic and written straight into the mirrored tables. They are stamped as an hour old:
+ * a refresh reads the last minute again, and a mirror is not filled in a minute.
+ */
 export async function fillMirror(sql: pg.Client, { requests, leads, links, visits }: ReportingVolume): Promise<void> {
   const own = `'{}', '', 1`;
   const statements = [
@@ -49,8 +52,19 @@ export async function fillMirror(sql: pg.Client, { requests, leads, links, visit
         g % 600000 / 2,
         jsonb_build_object('filler', repeat('x', 300)), md5(g::text), 1
       from generate_series(1, ${visits}) g, lateral (select now() - g * interval '2 years' / ${visits}) x(t)`,
+    `insert into tiledesk.messages (connection_id, id, request_id, sender_fullname, text, created_at, raw, content_hash, run_id)
+      select 'tiledesk:bench', 'message' || g, 'support-group-' || g, 'Person ' || g, 'Part ' || g || ' of a question about ' ||
+        case when g % 1000 = 0 then 'an invoice that came too late' else 'something else' end, now() - g * interval '1 minute', ${own}
+      from generate_series(1, ${links}) g`,
     'vacuum analyze',
   ];
+  const stamped = ['requests', 'leads', 'messages']
+    .map((name) => `tiledesk.${name}`)
+    .concat('tilkee.tokens', 'tilkee.connexions');
+  for (const table of stamped) {
+    statements.unshift(`alter table ${table} alter column synced_at set default now() - interval '1 hour'`);
+    statements.push(`alter table ${table} alter column synced_at set default now()`);
+  }
   for (const statement of statements) await sql.query(statement);
 }
 
