@@ -145,6 +145,23 @@ it('a column that is tracked later has no value in earlier versions, and one in 
   expect(rows).toEqual([{ fullname: 'version 1' }]);
 });
 
+it('columns that are tracked in another order, or no longer, keep the values of earlier versions', async () => {
+  await on();
+  await store.save(lease, [lead('a', 1, { tags: ['new'] })]);
+  await on({ ...TRACKED, tracked: ['fullname', 'status'] });
+  await store.save(lease, [lead('a', 2, { tags: ['x'] })]);
+  await store.save(lease, [lead('a', 3, { status: 50 })]);
+  expect((await versions()).map(({ op, status, tags }) => [op, status, tags])).toEqual([
+    ['c', 100, ['new']],
+    ['f', 100, null],
+    ['u', 100, null],
+    ['u', 50, null],
+  ]);
+  const [row] = await store.query<Line>('select * from tiledesk.leads_versions where is_current');
+  expect(row).toMatchObject({ id: 'a', status: 50, fullname: 'version 3' });
+  expect(row).not.toHaveProperty('tags');
+});
+
 it('switched on by several processes at once while pages are written, no change is missed', async () => {
   const ids = Array.from({ length: 300 }, (_, n) => `n${String(n).padStart(3, '0')}`);
   await store.save(
@@ -307,4 +324,32 @@ it('a table of a custom source has the same', async () => {
     { op: 'u', priority: 4, is_current: true },
   ]);
   expect(await store.query('select priority from desk.tickets_as_of(now())')).toEqual([{ priority: 4 }]);
+});
+
+it('a stream that has another name now begins anew, and what it had under the old one stays', async () => {
+  const old: TableSpec = {
+    schema: 'desk',
+    name: 'cases',
+    columns: { priority: 'integer', created_at: 'timestamptz', updated_at: 'timestamptz' },
+    tracked: ['priority'],
+  };
+  const write = (name: string, priority: number) =>
+    store.query(
+      `insert into desk.${name} (connection_id, id, raw, content_hash, run_id, priority) values ('desk:a', '1', '{}', '${priority}', 1, ${priority})
+       on conflict (connection_id, id) do update set priority = excluded.priority, content_hash = excluded.content_hash`,
+    );
+  const renamed = { ...old, name: 'incidents' };
+  await ensureTables(store.url, [old, renamed]);
+  await on(old);
+  await write('cases', 1);
+  await on(renamed);
+  await write('incidents', 2);
+  // A start of a version that knows the new name only.
+  expect(await ensureHistory(store, [renamed], ['desk.incidents'])).toEqual([]);
+  await keepHistory(store, 25);
+  expect(await store.query('select priority from desk.cases_versions')).toEqual([{ priority: 1 }]);
+  expect(await store.query('select op, priority from desk.incidents_versions')).toEqual([{ op: 'c', priority: 2 }]);
+  expect(await stopHistory(store, ['desk.cases'])).toEqual(['desk.cases']);
+  await write('cases', 3);
+  expect(await store.query('select priority from desk.cases_as_of(now())')).toEqual([{ priority: 1 }]);
 });

@@ -6,6 +6,9 @@ import pg from 'pg';
 import { createTiledeskSandbox } from '../../sandbox/tiledesk.ts';
 import { createApp } from '../../src/app.ts';
 import { loadConfig } from '../../src/config.ts';
+import { LEADS } from '../../src/sources/tiledesk/leads.ts';
+import { REQUESTS } from '../../src/sources/tiledesk/requests.ts';
+import { createDatabase } from '../../src/store/database.ts';
 import {
   adoptPreview,
   findPrismaDirectory,
@@ -14,6 +17,7 @@ import {
   migrationStatus,
   readMigrations,
 } from '../../src/store/migrate.ts';
+import { ensureHistory, stopHistory } from '../../src/store/mirror/history.ts';
 import { compareMirror, EQUAL } from '../helpers/compare.ts';
 import { variables } from '../helpers/mirror.ts';
 import { startPooler } from '../helpers/pooler.ts';
@@ -111,6 +115,23 @@ describe('a migrated database', () => {
     expect(expected.columns?.length).toBeGreaterThan(100);
     expect(expected.indexes?.length).toBeGreaterThan(15);
     expect(await catalog(migrated.client, OURS)).toEqual(expected);
+
+    // History adds its own relations, and changes no other.
+    const database = createDatabase({ url: migrated.url, logger: unheardLogger() });
+    opened.push(database);
+    const access = { prisma: database.prisma, url: migrated.url };
+    const withoutHistory = async () => {
+      const found = Object.entries(await catalog(migrated.client, OURS));
+      return Object.fromEntries(
+        found.map(([kind, lines]) => [kind, lines.filter((line) => !line.includes('_history'))]),
+      );
+    };
+    await ensureHistory(access, [LEADS.table, REQUESTS.table], ['tiledesk.leads', 'tiledesk.requests']);
+    expect((await catalog(migrated.client, OURS)).relations).toContain('p tiledesk requests_history');
+    expect(await withoutHistory()).toEqual(expected);
+    await stopHistory(access, ['tiledesk.leads', 'tiledesk.requests']);
+    expect(await withoutHistory()).toEqual(expected);
+    expect((await migrated.client.query('select from pg_trigger where not tgisinternal')).rowCount).toBe(0);
   });
 
   it('has the comment of schema.prisma on every table and column', async () => {

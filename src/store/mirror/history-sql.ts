@@ -114,7 +114,8 @@ end $write$;
 ${triggersSql(table, 'history', write)}
 
 -- A version that only mapped anew (m) is one with the version before it: its values, and the times of that one.
-create or replace view ${versions} as
+do $view$ declare
+  definition constant text := $sql$view ${versions} as
 select seq, connection_id, id, op, updated_at, deleted_at, changed_after, changed_before, seen_at, lead(seen_at) over later as seen_to,
   lead(seq) over later is null as is_current, ${list()}
 from (
@@ -125,7 +126,14 @@ from (
   window own as (partition by connection_id, id, era order by seq)
   order by connection_id, id, era, h.seq desc
 ) v
-window later as (partition by connection_id, id order by seq);
+window later as (partition by connection_id, id order by seq)$sql$;
+begin
+  execute 'create or replace ' || definition;
+exception when invalid_table_definition then
+  -- A column is no longer tracked, or has another position.
+  drop view ${versions};
+  execute 'create ' || definition;
+end $view$;
 
 drop function if exists ${asOf}(timestamptz, text);
 create function ${asOf}(at timestamptz, by text default 'seen')
