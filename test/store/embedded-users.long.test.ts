@@ -1,9 +1,8 @@
-import { chmod, chown, cp, lstat, readdir, rm, stat } from 'node:fs/promises';
+import { chmod, chown, cp, lstat, mkdir, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
-import { ConfigError } from '../../src/errors.ts';
 import { findAccount, locationIn, type ServerAccount } from '../../src/store/embedded/location.ts';
-import { findNativeDirectory } from '../../src/store/embedded/programs.ts';
+import { copyPackage, findNativeDirectory } from '../../src/store/embedded/programs.ts';
 import { connectionFailure, IS_ROOT, ordinaryUser, query, type Surroundings, setup } from './embedded-setup.ts';
 
 let all: Surroundings;
@@ -51,15 +50,19 @@ test('the links of a package whose install script was denied are made at the fir
   expect(await readdir(home)).toEqual(['postgres']);
 });
 
-test('a package that lacks its links and cannot be changed is refused, and says how it gets them', async () => {
-  const directory = await ownDirectory();
-  const nativeDirectory = await copyWithoutLinks(directory);
-  await chmod(directory, 0o755);
-  await chmod(join(nativeDirectory, 'lib'), 0o555);
-  const { error } = await all.startChild({ home: join(directory, 'home'), nativeDirectory }, user).answer;
-  expect(error).toMatchObject({ name: 'ConfigError' });
-  expect(error?.message).toContain('EACCES');
-  expect(error?.message).toContain('npm rebuild');
+test('programs whose files are closed are copied open, and the originals stay as they are', async () => {
+  const directory = await all.createDirectory();
+  const native = join(directory, 'from', 'native');
+  const files = ['bin/initdb', 'bin/pg_ctl', 'bin/postgres', 'share/text'];
+  for (const file of files) {
+    await mkdir(dirname(join(native, file)), { recursive: true, mode: 0o700 });
+    await writeFile(join(native, file), 'x', { mode: 0o600 });
+  }
+  await copyPackage(native, join(directory, 'to'), new AbortController().signal);
+  const modesIn = (root: string, names: readonly string[]) =>
+    Promise.all(names.map(async (name) => (await stat(join(directory, root, 'native', name))).mode & 0o777));
+  expect(await modesIn('from', files)).toEqual([0o600, 0o600, 0o600, 0o600]);
+  expect(await modesIn('to', [...files, 'bin', 'share'])).toEqual([0o755, 0o755, 0o755, 0o644, 0o755, 0o755]);
 });
 
 /** Only root can be in these situations, and only root can stage them. */
@@ -76,22 +79,53 @@ asRoot('root', () => {
     ]);
   });
 
-  test('with home or programs below a closed directory is told that, and how to go on', async () => {
+  test('with home and programs below a closed directory, keeps both where the account may go, and says so', async () => {
     const closed = await all.createDirectory(0o700);
-    const open = await all.createDirectory();
-    const inside = { home: join(closed, 'home'), nativeDirectory: await copyWithoutLinks(closed) };
-    for (const options of [
-      { home: inside.home },
-      { home: join(open, 'home'), nativeDirectory: inside.nativeDirectory },
-    ]) {
-      const failure = await all.start(options).catch((error: unknown) => error);
-      if (!(failure instanceof ConfigError)) throw failure;
-      for (const part of [closed, 'may not', 'chmod o+x', 'LEADMIRROR_HOME', 'as an ordinary user', 'DATABASE_URL']) {
-        expect(failure.message).toContain(part);
-      }
-      expect(await readdir(options.home)).toEqual([]);
-    }
+    const home = join(closed, 'home');
+    const options = {
+      home,
+      nativeDirectory: await copyWithoutLinks(closed),
+      systemDirectory: join(await all.createDirectory(), 'system'),
+    };
+    const [one, other] = [all.startChild(options), all.startChild(options)];
+    const answers = await Promise.all([one.answer, other.answer]);
+    expect(answers.map(({ error }) => error)).toEqual([undefined, undefined]);
+    const [{ url, psql }] = answers;
+    await query(url, 'create table kept as select 42 as answer');
+    const [name = ''] = await readdir(options.systemDirectory);
+    const directory = join(options.systemDirectory, name);
+    expect(await readdir(home)).toEqual([]);
+    expect(psql).toContain(locationIn(directory).passwordFile);
+    expect(one.log()).toContain(`"directory":"${locationIn(directory).directory}"`);
+    expect(one.log()).toContain('outside of LEADMIRROR_HOME');
+    expect((await readdir(directory)).map((name) => name.replace(/-\w+$/, '')).sort()).toEqual([
+      'postgres',
+      'postgres-programs',
+    ]);
     expect((await stat(closed)).mode & 0o777).toBe(0o700);
+    await Promise.all([one.close(), other.close()]);
+    expect(await connectionFailure(url)).toBe('ECONNREFUSED');
+
+    // Where the data are stays so when the way to the home is opened, or a link of an early version is there.
+    await chmod(closed, 0o755);
+    await symlink(locationIn(directory).directory, locationIn(home).directory);
+    const next = await all.start(options);
+    expect(next.url).toBe(url);
+    expect(await query(url, 'select answer from kept')).toEqual([{ answer: 42 }]);
+  });
+
+  test('a package that lacks its links and belongs to root is copied next to the data of an ordinary user', async () => {
+    const nativeDirectory = await copyWithoutLinks(await all.createDirectory());
+    const home = join(await ownDirectory(), 'home');
+    const child = all.startChild({ home, nativeDirectory }, user);
+    const { url, error } = await child.answer;
+    expect(error).toBeUndefined();
+    expect(await query(url, 'select 42 as answer')).toEqual([{ answer: 42 }]);
+    expect((await readdir(home)).map((name) => name.replace(/-\w+$/, '')).sort()).toEqual([
+      'postgres',
+      'postgres-programs',
+    ]);
+    await child.close();
   });
 
   test('an ordinary user is told whose data it is when it may not use them', async () => {

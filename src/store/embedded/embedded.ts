@@ -29,6 +29,8 @@ export interface EmbeddedPostgresOptions {
   readonly timeoutMs?: number;
   /** The `native` directory of Postgres' programs; that of the installed package by default. */
   readonly nativeDirectory?: string;
+  /** Where root keeps the data of a home that the server's account cannot reach. */
+  readonly systemDirectory?: string;
 }
 
 const START_TIMEOUT_MS = 120_000;
@@ -63,7 +65,17 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
 
 async function prepare(options: EmbeddedPostgresOptions, signal: AbortSignal): Promise<ServerParts> {
   const nativeDirectory = options.nativeDirectory ?? (await findNativeDirectory());
-  const { location, account } = await findLocation(options.home);
+  const { location, account, isOutsideHome } = await findLocation(options.home, {
+    signal,
+    ...(options.systemDirectory && { systemDirectory: options.systemDirectory }),
+  });
+  if (isOutsideHome) {
+    const facts = { directory: location.directory, user: account?.name };
+    options.logger.info(
+      facts,
+      'built-in Postgres keeps its files outside of LEADMIRROR_HOME, which its user may not enter',
+    );
+  }
   const programs = await preparePrograms(nativeDirectory, { account, cwd: location.base, signal });
   const parts = { location, programs, account, settings: options.settings ?? {} };
   await ensureInitialized(parts, signal);

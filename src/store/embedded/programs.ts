@@ -1,13 +1,18 @@
-import { chmod, lstat, readFile, stat, symlink } from 'node:fs/promises';
+import { createHash, randomBytes } from 'node:crypto';
+import { chmod, cp, lstat, readFile, rename, rm, stat, symlink } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { succeeds } from '../../clock.ts';
 import { ConfigError } from '../../errors.ts';
 import { lastLines, type RunOptions, runProgram } from './run-program.ts';
 
 /**
- * Finds Postgres' programs in the npm package of this platform and makes them usable without the package's install
- * script, which many installations deny.
+ * Finds Postgres' programs in the npm package of this platform and makes them usable: for the account that runs them,
+ * and without the package's install script, which many installations deny.
+ *
+ * They are used where npm put them if possible. Otherwise (root's files that the account cannot reach; a package that
+ * lacks its links and cannot be changed) a copy is made once, next to the data.
  */
 export interface Programs extends ReturnType<typeof programsIn> {
   readonly version: string;
@@ -41,15 +46,18 @@ function noPrograms(reason: string, cause?: unknown): ConfigError {
   return new ConfigError([{ variable: 'DATABASE_URL', message }], { cause });
 }
 
-/** Makes the programs usable, and asks them for their version. Throws ConfigError where they cannot be used. */
+/** Makes the programs usable, by a copy in `cwd` if need be. Throws ConfigError where they cannot be used. */
 export async function preparePrograms(nativeDirectory: string, options: RunOptions): Promise<Programs> {
-  const programs = programsIn(nativeDirectory);
-  await complete(nativeDirectory).catch((cause: NodeJS.ErrnoException) => {
-    const reason = `the built-in Postgres lacks links or rights that could not be added (${cause.code} at ${cause.path})`;
-    throw noPrograms(`${reason}; start once as the owner of that folder, or run there: npm rebuild`, cause);
-  });
+  const isUsable = (await succeeds(complete(nativeDirectory))) && (await mayRun(nativeDirectory, options));
+  const programs = programsIn(isUsable ? nativeDirectory : await ensureCopy(nativeDirectory, options));
   const version = await readVersion(programs.postgres, options);
   return { ...programs, version, majorVersion: version.split('.')[0] ?? version };
+}
+
+async function mayRun(nativeDirectory: string, options: RunOptions): Promise<boolean> {
+  if (options.account === null) return true;
+  const question = ['-c', '[ -x "$1" ]', 'sh', programsIn(nativeDirectory).postgres];
+  return (await runProgram('/bin/sh', question, options)).status === 0;
 }
 
 function programsIn(nativeDirectory: string) {
@@ -81,8 +89,32 @@ async function complete(nativeDirectory: string): Promise<void> {
   }
 }
 
+/** The copy's name follows the content, so that an update of the package brings a new copy and never mixes two. */
+async function ensureCopy(nativeDirectory: string, { cwd, signal }: RunOptions): Promise<string> {
+  const digest = createHash('sha256').update(await readFile(programsIn(nativeDirectory).postgres));
+  const path = join(cwd, `postgres-programs-${digest.digest('hex').slice(0, 12)}`);
+  const copied = join(path, 'native');
+  if (await succeeds(stat(copied))) return copied;
+  const draft = `${path}.${randomBytes(4).toString('hex')}`;
+  try {
+    await copyPackage(nativeDirectory, draft, signal);
+    await rename(draft, path);
+  } catch (error) {
+    await rm(draft, { recursive: true, force: true });
+    // Another process was faster: its copy is as good.
+    if (!(await succeeds(stat(copied)))) throw error;
+  }
+  return copied;
+}
+
+/** Copies the package so that all users may read and run it, whatever the modes of the original. */
+export async function copyPackage(nativeDirectory: string, to: string, signal: AbortSignal): Promise<void> {
+  await cp(dirname(nativeDirectory), to, { recursive: true, verbatimSymlinks: true });
+  await complete(join(to, 'native'));
+  await runProgram('/bin/chmod', ['-R', 'a+rX', to], { account: null, cwd: to, signal });
+}
+
 async function readVersion(postgres: string, options: RunOptions): Promise<string> {
-  await assertEntered(postgres, options);
   const result = await runProgram(postgres, ['--version'], options).catch((error: NodeJS.ErrnoException) => {
     if (options.signal.aborted) throw error;
     // The file exists, so "no such file" means its loader: these programs are made for glibc.
@@ -95,17 +127,4 @@ async function readVersion(postgres: string, options: RunOptions): Promise<strin
   const version = /(\d+(?:\.\d+)*)/.exec(result.stdout)?.[1];
   if (result.status === 0 && version !== undefined) return version;
   throw noPrograms(`the built-in Postgres (${postgres}) does not run on this system: ${lastLines(result.stderr, 2)}`);
-}
-
-/** Folders of root are often closed to others, /root above all. To open them is for the operator. */
-async function assertEntered(postgres: string, options: RunOptions): Promise<void> {
-  const { account, cwd } = options;
-  if (account === null) return;
-  const question = ['-c', 'cd "$1" && [ -x "$2" ]', 'sh', cwd, postgres];
-  if ((await runProgram('/bin/sh', question, options)).status === 0) return;
-  throw noPrograms(
-    `Postgres does not run as root, and the user it runs as here (${account.name}) may not enter ${cwd}, or not run ` +
-      `${postgres}. Let it enter each folder on the way (chmod o+x), put leadmirror and LEADMIRROR_HOME where it may, ` +
-      'or start leadmirror as an ordinary user',
-  );
 }
