@@ -1,5 +1,5 @@
 import type { ReportQuery } from '../../store/reports/report.ts';
-import { parseDay } from '../../store/reports/report-days.ts';
+import { DAY_MS, dayOf, msOf, parseDay } from '../../store/reports/report-days.ts';
 import { counted } from '../view/format.ts';
 import { type Html, html } from '../view/html.ts';
 
@@ -10,7 +10,6 @@ export interface ReportForm {
 }
 
 const LONGEST_DAYS = 3_660;
-const DAY_MS = 86_400_000;
 
 export function readReportForm(fields: Readonly<Record<string, unknown>>, accounts: readonly string[]): ReportForm {
   const [from, to, connection] = ['from', 'to', 'connection'].map((name) => {
@@ -28,7 +27,7 @@ function problemOf(from: string | undefined, to: string | undefined): string | n
   if ([from, to].some((day) => day !== undefined && parseDay(day) === null)) return 'A day is written as 2026-01-31.';
   if (from === undefined) return null;
   if (to !== undefined && from > to) return 'The first day is later than the last.';
-  const days = (Date.parse(to ?? new Date().toISOString()) - Date.parse(from)) / DAY_MS;
+  const days = (msOf(to ?? dayOf(Date.now())) - msOf(from)) / DAY_MS;
   return days > LONGEST_DAYS ? 'Ten years at most.' : null;
 }
 
@@ -41,7 +40,7 @@ export function reportPage(
   shown: { readonly from: string; readonly to: string },
   view: Html,
 ): Html {
-  const back = (days: number) => new Date(Date.parse(shown.to) - (days - 1) * DAY_MS).toISOString().slice(0, 10);
+  const back = (days: number) => dayOf(msOf(shown.to) - (days - 1) * DAY_MS);
   const link = (days: number) =>
     `/report?${new URLSearchParams({ from: back(days), to: shown.to, ...(connection === undefined ? {} : { connection }) })}`;
   return html`<h1>Report</h1>

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import { readLabels, titleOf } from '../../store/engine/account-names.ts';
 import { type Report, type ReportQuery, readReport, readReportedConnections } from '../../store/reports/report.ts';
-import { DAY_MS } from '../../store/reports/report-days.ts';
+import { DAY_MS, dayOf, msOf } from '../../store/reports/report-days.ts';
 import type { OpsParts } from '../parts.ts';
 import { Remembered } from '../remembered.ts';
 import { readReportForm, reportPage } from '../report/page.ts';
@@ -68,9 +68,8 @@ export function addReportRoutes(server: FastifyInstance, { prisma, names }: OpsP
 
 /** As many days, up to the one before the first. */
 function daysBefore({ from, to }: Pick<Report, 'from' | 'to'>) {
-  const [first, last] = [Date.parse(from), Date.parse(to)];
-  const day = (ms: number) => new Date(ms).toISOString().slice(0, 10);
-  return { from: day(first - (last - first) - DAY_MS), to: day(first - DAY_MS) };
+  const first = msOf(from);
+  return { from: dayOf(first - (msOf(to) - first) - DAY_MS), to: dayOf(first - DAY_MS) };
 }
 
 /** A name that begins like a formula is text to a spreadsheet, too. */

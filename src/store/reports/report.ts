@@ -138,11 +138,7 @@ export async function readReport(prisma: PrismaClient, asked: ReportQuery = {}):
       const to = asked.to ?? later(asked.from ?? today, today);
       const from = asked.from ?? dayOf(msOf(to) - (DEFAULT_DAYS - 1) * DAY_MS);
       const range = { from, to, unit: unitOf(from, to) };
-      const figures = await readFigures(tx, {
-        ...range,
-        connections: basis.connections,
-        isNaming: asked.agents === true,
-      });
+      const figures = await readFigures(tx, { ...range, connections: basis.connections }, asked.agents);
       return { ...range, ...rest, ...arrange(figures, bucketsOf(from, to, range.unit)) };
     },
     { isolationLevel: 'RepeatableRead', maxWait: 10_000, timeout: 60_000 },
@@ -181,13 +177,8 @@ interface Figures {
 /** Every part is a list of lines, as JSON. */
 async function readFigures(
   tx: Prisma.TransactionClient,
-  {
-    from,
-    to,
-    unit,
-    connections,
-    isNaming,
-  }: Pick<Report, 'from' | 'to' | 'unit' | 'connections'> & { readonly isNaming: boolean },
+  { from, to, unit, connections }: Pick<Report, 'from' | 'to' | 'unit' | 'connections'>,
+  isNaming = false,
 ): Promise<Figures> {
   const own = Prisma.sql`where connection_id = any(${[...connections]})`;
   const during = (day: string) => Prisma.sql`${own} and ${Prisma.raw(day)} between ${from}::date and ${to}::date`;
