@@ -229,7 +229,11 @@ function viewProblems(streams: readonly StreamFacts[], { width, paint }: Screen,
 
 function viewNotices(streams: readonly StreamFacts[], { width }: Screen): string[] {
   const noted = streams.filter(({ notice }) => notice !== null);
-  const lines = noted.flatMap((line) => wrap(`Note on ${nameIn(streams, line)}: ${line.notice}`, width));
+  const groups = groupBy(noted, ({ connection_id, notice }) => JSON.stringify([connection_id, notice]));
+  const lines = [...groups.values()].flatMap((group) => {
+    const names = group.map((line, index) => (index === 0 ? nameIn(streams, line) : line.stream));
+    return wrap(`Note on ${names.join(', ')}: ${group[0]?.notice}`, width);
+  });
   return lines.length === 0 ? [] : ['', ...lines];
 }
 

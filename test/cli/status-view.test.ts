@@ -130,6 +130,19 @@ describe('status on a screen', () => {
     expect(text.replace(/\s+/g, ' ')).toMatch(/Note on tiledesk:\w+ tiledesk\.project_users: read in another order/);
   });
 
+  it('shows a note of several streams of an account once', () => {
+    const notice = 'edits of older rows arrive with the full sync';
+    const of = (connection_id: string) => ({ connection_id, notice });
+    const [one, other] = [of('tilkee:one'), of('tilkee:other')];
+    const noted = [stream('tilkee.items', 'fresh', one), stream('tilkee.users', 'fresh', one)];
+    const text = (streams: readonly StreamFacts[]) => view(streams, screen(80)).join(' ').replace(/\s+/g, ' ');
+    expect(text(noted)).toContain(`Note on tilkee.items, tilkee.users: ${notice}`);
+    const both = text([...noted, stream('tilkee.items', 'fresh', other)]);
+    expect(both.split(notice)).toHaveLength(3);
+    expect(both).toContain('Note on tilkee:one tilkee.items, tilkee.users:');
+    expect(both).toContain('Note on tilkee:other tilkee.items:');
+  });
+
   it('names each account once, shows what runs, and the next run', () => {
     const lines = view(MANY, screen(80), false, [DAEMON]);
     expect(lines.filter((line) => line === SHOP || line === 'tilkee:default')).toHaveLength(2);
