@@ -51,8 +51,9 @@ export function createConnectionStore({ database: { prisma }, secretKey, load }:
         `${problem.id} ${problem.message.split(':')[0]}; one id is kept in one of them: remove it there, or give this one another id`,
       );
     }
-    if (problem !== undefined)
-      throw new ConfigError([{ variable: `connection ${problem.id}`, message: problem.message }]);
+    if (problem !== undefined) {
+      throw new ConfigError([{ variable: `connection ${problem.id}`.trim(), message: problem.message }]);
+    }
     return stored[0] ?? '';
   }
 

@@ -61,9 +61,13 @@ export function readStored<Account extends DescribedConnection>(
     if (configured.has(name)) refuseAsConfigured(name);
     else if (one.refusal !== undefined) refuse(one.refusal.code, one.refusal.message);
     else {
-      const before = findings.problems.length;
+      const { problems: allProblems, hints } = findings;
+      const [problemsBefore, hintsBefore] = [allProblems.length, hints.length];
       const account = read(readStoredEntry(one, findings));
-      const problems = findings.problems.splice(before);
+      const problems = allProblems.splice(problemsBefore);
+      // With the others, a hint has to name its account.
+      for (const { variable, message } of hints.splice(hintsBefore))
+        findings.hint(`${name} ${variable}`.trim(), message);
       const id = account.connections[0]?.id ?? name;
       const strange = account.connections
         .flatMap(hostsOf)
@@ -91,7 +95,7 @@ export function hostsOf(connection: ConnectionConfig): readonly string[] {
 }
 
 function readStoredEntry({ id, entry, secrets }: StoredEntry, findings: Findings): FileEntry {
-  const label = (...path: readonly string[]): string => [id ?? [], path.join('.')].flat().join(' ');
+  const label = (...path: readonly string[]): string => path.join('.');
   const item = { ...entry, ...secrets, ...(id !== null && { id }) };
   return readEntry(item, { keysOf: storedKeysOf, label, findings, cwd: '' });
 }

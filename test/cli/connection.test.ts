@@ -111,9 +111,9 @@ it('an account needs a key, and what its source needs', async () => {
     input: 'x\n',
   });
   expect(half.code).toBe(2);
-  expect(half.stderr).toContain('half projectId is missing');
-  expect(half.stderr).toContain('half email is missing');
-  expect(half.stderr).toContain('half pageSize must be a whole number');
+  expect(half.stderr).toContain('connection half: projectId is missing');
+  expect(half.stderr).toContain('; email is missing');
+  expect(half.stderr).toContain('; pageSize must be a whole number');
   expect(await run(['connection', 'add', 'tiledesk', ...settings()])).toMatchObject({
     code: 2,
     stderr: expect.stringContaining('stdin has no line'),
@@ -123,9 +123,12 @@ it('an account needs a key, and what its source needs', async () => {
 
 it('no text of a stored account refers to a variable or a file of the process', async () => {
   const variable = await addShop([`scanKey=$${'{LEADMIRROR_SECRET_KEY}'}`]);
-  expect(variable).toMatchObject({ code: 2, stderr: expect.stringContaining('shop scanKey must be') });
+  expect(variable).toMatchObject({ code: 2, stderr: expect.stringContaining('connection shop: scanKey must be') });
   const file = await addShop(['tokenFile=/etc/passwd']);
-  expect(file).toMatchObject({ code: 2, stderr: expect.stringContaining('tokenFile is not a known key') });
+  expect(file).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('connection shop: tokenFile is not a known key'),
+  });
 });
 
 it('a host of a private network has to be allowed', async () => {
