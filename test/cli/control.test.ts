@@ -99,6 +99,12 @@ describe('pause', () => {
       code: 1,
       stdout: expect.stringContaining('not asked for, the stream is paused'),
     });
+    const document = await cli.run(['trigger', STREAM, '--json'], { env: account() });
+    const { streams, has_daemon } = JSON.parse(document.stdout);
+    expect({ code: document.code, has_daemon }).toEqual({ code: 1, has_daemon: false });
+    expect(streams).toMatchObject([
+      { stream: STREAM, pass: 'incremental', asked: false, note: expect.stringContaining('leadmirror resume') },
+    ]);
     expect(await countRows()).toBe(rows);
   });
 
