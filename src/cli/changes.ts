@@ -18,10 +18,18 @@ export async function changes({ consumer, limit, follow, ack }: ChangesOptions, 
   if (ack !== undefined && !/^\d{1,18}$/.test(ack))
     throw new UsageError('--ack takes the cursor of a change that was read');
   await runOnDatabase({ proc }, async ({ prisma }, { signal }) => {
+    const find = () => prisma.syncConsumer.findUnique({ where: { name: consumer } });
+    const isNew = (await find()) === null;
     async function* read(): AsyncGenerator<string> {
       let behind: string | null = null;
       for (let isFirst = true; ; isFirst = false) {
         const lines = await readChanges(prisma, { consumer, limit, behind, ...(isFirst && { ack: ack ?? null }) });
+        if (isFirst && isNew) {
+          const from = `behind cursor ${(await find())?.seq}`;
+          proc.stderr.write(
+            `${consumer} is now registered as a consumer: it reads what changes from now on, ${from}.\n`,
+          );
+        }
         if (lines.length > 0) yield lines.map((line) => `${JSON.stringify(line)}\n`).join('');
         behind = lines.at(-1)?.cursor ?? behind;
         if (!follow) return;

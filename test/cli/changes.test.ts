@@ -29,7 +29,9 @@ const linesOf = (stdout: string) =>
     .map((line) => JSON.parse(line));
 
 it('a consumer registers, reads what changes, and acknowledges it', async () => {
-  expect(await run('--consumer', 'search')).toMatchObject({ code: 0, stdout: '' });
+  const registered = expect.stringMatching(/^search is now registered as a consumer: .* behind cursor \d+\.$/m);
+  expect(await run('--consumer', 'search')).toMatchObject({ code: 0, stdout: '', stderr: registered });
+  expect(await run('--consumer', 'search')).toMatchObject({ code: 0, stdout: '', stderr: '' });
   await mirror.syncAll();
   const lines = linesOf((await run('--consumer', 'search')).stdout);
   const [{ count } = { count: 0 }] = await withClient(
