@@ -1,3 +1,5 @@
+import { Environment } from '../config/environment.ts';
+import { Findings } from '../config/findings.ts';
 import { ConfigError, type ConfigProblem } from '../errors.ts';
 import { readProcesses } from '../store/engine/processes.ts';
 import { rekey as changeKey } from '../store/engine/secret-key.ts';
@@ -8,6 +10,7 @@ import { type CommandContext, type CommandProcess, runOnDatabase } from './comma
 export async function rekey({ discard = false, json = false }, proc: CommandProcess): Promise<void> {
   await runOnDatabase({ json, proc }, async ({ prisma }, { config, signal, printResult }) => {
     const keys = readKeys(config, discard);
+    const keptIn = whereKept(keys.newKey, proc);
     const changed = await changeKey(prisma, { ...keys, discards: discard, signal });
     if (config.privacyJournal !== null) await rewrapJournal(config.privacyJournal, keys);
     const living = (await readProcesses(prisma)).filter((process) => process.is_alive);
@@ -16,13 +19,26 @@ export async function rekey({ discard = false, json = false }, proc: CommandProc
     const removed =
       changed.discarded === 0 ? '' : `, ${changed.discarded} deleted (those accounts have to sign in again)`;
     const processes = running.map(({ host, pid }) => `${host}:${pid}`).join(', ');
-    printResult({ ...changed, running }, () => [
+    printResult({ ...changed, running, key_kept_in: keptIn }, () => [
       `Encrypted with the new key: ${changed.reencrypted} stored sign-ins${already}${removed}.`,
+      keptIn === null ? NOT_KEPT : `The new key is kept in ${keptIn}.`,
       running.length === 0
         ? 'Start leadmirror with the new LEADMIRROR_SECRET_KEY from now on, and remove LEADMIRROR_OLD_SECRET_KEY.'
         : `Give ${processes} the new LEADMIRROR_SECRET_KEY and restart: with the old one no sign-in works any more.`,
     ]);
   });
+}
+
+const NOT_KEPT =
+  'The new key is in the environment of this command only: write LEADMIRROR_SECRET_KEY to .env, or to where the processes get their environment from. Without it no stored sign-in can be decrypted.';
+
+/** The file that this process found the key in; null: its own environment, of which it is not known who else keeps it. */
+function whereKept(key: string, { env, cwd }: CommandProcess): string | null {
+  if (env.LEADMIRROR_SECRET_KEY_FILE) return 'the file of LEADMIRROR_SECRET_KEY_FILE';
+  const dotEnv = new Environment({ env: {}, cwd: cwd(), findings: new Findings() });
+  const given = dotEnv.given('LEADMIRROR_SECRET_KEY');
+  if (given?.text !== key) return null;
+  return given.label === 'LEADMIRROR_SECRET_KEY' ? '.env' : `the file of ${given.label} in .env`;
 }
 
 /** @throws ConfigError with everything that is missing */

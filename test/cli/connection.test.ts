@@ -184,3 +184,20 @@ const yaml = (id: string): string =>
     baseUrl: ${url}
     streams: departments
 `;
+
+it('rekey reports where the new key is kept, or that it is in its own environment only', async () => {
+  await addShop();
+  const other = 'another-secret-key-of-the-connection-tests';
+  const env = { LEADMIRROR_SECRET_KEY: other, LEADMIRROR_OLD_SECRET_KEY: KEY };
+  const lost = await run(['rekey'], { env });
+  expect(lost).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(/environment of this command only: write LEAD/),
+  });
+  await writeFile(join(cwd, '.env'), `LEADMIRROR_SECRET_KEY=${KEY}\n`, { mode: 0o600 });
+  expect(JSON.parse((await run(['rekey', '--json'], { env })).stdout)).toMatchObject({ key_kept_in: null });
+  const back = { LEADMIRROR_SECRET_KEY: KEY, LEADMIRROR_OLD_SECRET_KEY: other };
+  const kept = await run(['rekey'], { env: back });
+  expect(kept).toMatchObject({ code: 0, stdout: expect.stringContaining('The new key is kept in .env.') });
+  await rm(join(cwd, '.env'));
+});
