@@ -11,18 +11,16 @@ import { type CommandContext, type CommandProcess, runCommand } from './command.
 
 export async function check({ json = false }: { readonly json?: boolean }, proc: CommandProcess): Promise<void> {
   await runCommand({ json, proc }, async (context) => {
-    const { print } = context;
-    const list = createCheckList(context);
-    const { attempt } = list;
+    const { attempt, show, end } = createCheckList(context);
     let { config } = context;
     const { notes, openFiles } = config;
     const showSettings = (shown: readonly string[]) => {
       for (const { name, value } of describeConfig(config)) {
-        if (!shown.includes(name)) print(`        ${name}: ${value}`);
+        if (!shown.includes(name)) show('        ', `${name}: ${value}`);
       }
     };
     showSettings([]);
-    for (const note of openFiles) print(`Note    ${note}`);
+    for (const note of openFiles) show('Note    ', note);
     let database: MirrorDatabase | null = null;
     try {
       await attempt('database', async () => {
@@ -40,8 +38,8 @@ export async function check({ json = false }: { readonly json?: boolean }, proc:
       await (database as MirrorDatabase | null)?.close();
     }
     const privacy = privacyAdvice(config);
-    for (const { line, because } of privacy) print(`Privacy ${line} (by default ${because})`);
-    return list.end({ settings: describeConfig(config), notes: [...notes, ...openFiles], privacy });
+    for (const { line, because } of privacy) show('Privacy ', `${line} (by default ${because})`);
+    return end({ settings: describeConfig(config), notes: [...notes, ...openFiles], privacy });
   });
 }
 

@@ -23,6 +23,13 @@ export function screenOf(stream: Output) {
   };
 }
 
+/** Text behind a head, further lines below its beginning; off a terminal one line. */
+export function hang(head: string, text: string, width: number): string[] {
+  if (!Number.isFinite(width)) return [head + text];
+  const [first = '', ...rest] = wrap(text, width, ' '.repeat(head.length));
+  return [head + first.trimStart(), ...rest];
+}
+
 /** Breaks at spaces; a part longer than the line stays whole, so that it can be copied. */
 export function wrap(text: string, width: number, indent = ''): string[] {
   const lines: string[] = [];

@@ -30,14 +30,16 @@ beforeEach(async () => {
 
 const ask = <T>(text: string) => withClient(database.url, async (client) => (await client.query(text)).rows as T[]);
 
-function run(args: readonly string[], { env = {}, input = '' }: { env?: object; input?: string } = {}) {
+type RunOptions = { env?: object; input?: string; columns?: number };
+
+function run(args: readonly string[], { env = {}, input = '', ...terminal }: RunOptions = {}) {
   const known = {
     DATABASE_URL: database.url,
     LEADMIRROR_SECRET_KEY: KEY,
     LOG_LEVEL: 'warn',
     CONNECTION_HOSTS: '127.0.0.1',
   };
-  const running = startInProcess(args, { env: { ...known, ...env } as Record<string, string>, cwd });
+  const running = startInProcess(args, { env: { ...known, ...env } as Record<string, string>, cwd, ...terminal });
   running.stdin.end(input);
   return running.ended;
 }
@@ -111,8 +113,8 @@ it('an account needs a key, and what its source needs', async () => {
     input: 'x\n',
   });
   expect(half.code).toBe(2);
-  expect(half.stderr).toContain('connection half: projectId is missing');
-  expect(half.stderr).toContain('; email is missing');
+  expect(half.stderr).toContain('  connection half: email is missing');
+  expect(half.stderr).toContain('; projectId is missing');
   expect(half.stderr).toContain('; pageSize must be a whole number');
   expect(await run(['connection', 'add', 'tiledesk', ...settings()])).toMatchObject({
     code: 2,
@@ -144,6 +146,16 @@ it('a host of a private network has to be allowed', async () => {
   });
   const wrong = await run(['connection', 'list'], { env: { CONNECTION_HOSTS: 'http://x' } });
   expect(wrong).toMatchObject({ code: 2, stderr: expect.stringContaining('CONNECTION_HOSTS: must be the name') });
+});
+
+it('check on a terminal breaks lines between words, below their beginning', async () => {
+  await addShop();
+  const { code, stdout } = await run(['check'], { columns: 60 });
+  expect(code).toBe(0);
+  const lines = stdout.trimEnd().split('\n');
+  expect(lines.filter((line) => !/^(ok {6}|Note {4}|Privacy | {8})\S/.test(line))).toEqual([]);
+  expect(lines.filter((line) => line.length > 60 && line.slice(8).includes(' '))).toEqual([]);
+  expect(lines.length).toBeGreaterThan((await run(['check'])).stdout.trimEnd().split('\n').length);
 });
 
 it('an id lives in one place', async () => {

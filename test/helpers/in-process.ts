@@ -18,6 +18,8 @@ export interface InProcessOptions {
   readonly cwd: string;
   /** What every write to stdout fails with. */
   readonly outputError?: string;
+  /** Stdout is a terminal of this width. */
+  readonly columns?: number;
 }
 
 /** A command that was started within this process. */
@@ -36,11 +38,15 @@ export interface RunningInProcess {
  * signals from a stand-in, so any number of commands run side by side. Nothing here is like a process where Node itself reads the environment (NODE_OPTIONS,
  * TZ, FORCE_COLOR), where a command ends with work still open, or where an error is thrown that nobody catches.
  */
-export function startInProcess(args: readonly string[], { env, cwd, outputError }: InProcessOptions): RunningInProcess {
+export function startInProcess(
+  args: readonly string[],
+  { env, cwd, outputError, columns }: InProcessOptions,
+): RunningInProcess {
   declareSecrets(env);
   const what = `leadmirror ${args.join(' ')}`;
   record({ kind: 'command', what, text: what });
   const [stdin, stdout, stderr] = [new PassThrough(), new Collector(outputError), new Collector()];
+  if (columns !== undefined) Object.assign(stdout, { isTTY: true, columns });
   const said = new EventEmitter();
   for (const output of [stdout, stderr]) output.onText = () => said.emit('text');
   const proc = Object.assign(new EventEmitter(), {
