@@ -14,11 +14,11 @@ import { ALERT_KINDS } from '../src/store/reports/alert-conditions.ts';
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
 const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
 
-/** The first cells of a page's tables with this header. */
-function tableRows(page: string, header: string): string[] {
+/** The first cells of a page's tables with this header, or the others. */
+function tableRows(page: string, header: string, cell = 1): string[] {
   const [, ...tables] = read(page).split(`\n${header}\n`);
   const rows = tables.flatMap((after) => after.split('\n\n')[0]?.split('\n').slice(1) ?? []);
-  return rows.map((row) => row.replace(/\\\|/g, '/').split('|')[1]?.trim() ?? '');
+  return rows.map((row) => row.replace(/\\\|/g, '/').split('|')[cell]?.trim() ?? '');
 }
 
 const words = (text: string): string[] => [...text.matchAll(/`([^`]+)`/g)].map(([, word]) => word ?? '');
@@ -60,6 +60,19 @@ describe('docs/cli.md', () => {
     (name, command) => {
       expect(rowOf(name)).not.toBe('');
       expect(command.options.map(({ long }) => long).filter((long) => !rowOf(name).includes(String(long)))).toEqual([]);
+    },
+  );
+
+  const does = tableRows('docs/cli.md', '| command | does |', 2).map((cell) =>
+    cell.replace(/\[([^\]]+)\]\([^)]*\)/g, '$1').replaceAll('`', ''),
+  );
+  const own = inner.filter(([, command]) => command.commands.length === 0);
+  const alone = commands.filter((command) => command.commands.length === 0 || command.name() === 'report');
+  it.each([...alone.map((command) => [command.name(), command] as const), ...own])(
+    'describes `%s` as its --help does, and in more detail',
+    (name, command) => {
+      const cell = does[commandRows.indexOf(rowOf(name))] ?? '';
+      expect(cell.slice(0, command.description().length)).toBe(command.description());
     },
   );
 

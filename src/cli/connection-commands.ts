@@ -1,11 +1,8 @@
 import type { Command } from 'commander';
-import type { CommandProcess } from './command.ts';
-
-const JSON_OPTION = ['--json', 'one JSON document on stdout'] as const;
-const repeated = (value: string, before: readonly string[] = []) => [...before, value];
+import { type createRunner, repeated } from './options.ts';
 
 /** The accounts that the database keeps. */
-export function addConnectionCommands(group: Command, proc: CommandProcess): void {
+export function addConnectionCommands(group: Command, run: ReturnType<typeof createRunner>): void {
   const load = () => import('./connection.ts');
   const withSecrets = (command: Command): Command =>
     command
@@ -15,43 +12,41 @@ export function addConnectionCommands(group: Command, proc: CommandProcess): voi
         repeated,
       )
       .option('--secret-file <name=file>', 'a secret that is in a file; may be repeated', repeated)
-      .option('--password-file <file>', 'the same as --secret-file password=<file>')
-      .option(...JSON_OPTION);
+      .option('--password-file <file>', 'the same as --secret-file password=<file>');
 
-  withSecrets(
-    group
-      .command('add')
-      .description('add an account; e-mail and password are asked for, or read from stdin, a line each'),
-  )
+  withSecrets(group.command('add').description('adds an account; the settings are those of leadmirror.yaml'))
     .argument('<source>', 'tiledesk or tilkee')
     .argument('[key=value...]', 'settings as in leadmirror.yaml, such as projectId=…')
     .option('--id <id>', 'its name here; tiledesk:<project> unless given')
-    .action(async (source, settings, options) => (await load()).addConnection(source, settings, options, proc));
+    .action(run(load, 'addConnection'));
 
   group
     .command('list')
-    .description('the accounts that the database keeps, without their secrets')
-    .option(...JSON_OPTION)
-    .action(async (options) => (await load()).listConnections(options, proc));
+    .description('the accounts of the database, without their secrets, and why one is not mirrored')
+    .action(run(load, 'listConnections'));
 
-  withSecrets(group.command('edit').description('change an account; another address needs its secrets again'))
+  withSecrets(
+    group
+      .command('edit')
+      .description('changes an account; key= removes a key. Another address needs the secrets again'),
+  )
     .argument('<id>', 'as connection list shows it')
     .argument('[key=value...]', 'what changes; key= removes a key')
-    .action(async (id, settings, options) => (await load()).editConnection(id, settings, options, proc));
+    .action(run(load, 'editConnection'));
 
   group
     .command('check')
-    .description('try an account, or all that the database keeps; changes nothing upstream')
+    .description('tries one account of the database, or all: the sign-in, and a page of each stream')
     .argument('[id]', 'as connection list shows it')
-    .option(...JSON_OPTION)
-    .action(async (id, options) => (await load()).checkKept(id, options, proc));
+    .action(run(load, 'checkKept'));
 
   group
     .command('remove')
-    .description('end the mirroring of an account; its rows and runs stay, unless --erase is given')
+    .description(
+      'ends the mirroring of an account: its secrets are deleted, its schedules and alerts end; its rows and runs stay',
+    )
     .argument('<id>', 'as connection list shows it')
     .option('--erase', 'delete everything of it: rows, history, quarantine, runs, secrets')
     .option('--yes', 'erase without a question')
-    .option(...JSON_OPTION)
-    .action(async (id, options) => (await load()).removeConnection(id, options, proc));
+    .action(run(load, 'removeConnection'));
 }

@@ -19,7 +19,7 @@ import { askTilkee } from './init/tilkee.ts';
 import type { TrialParts } from './init/trial.ts';
 
 /** Asks for what leadmirror needs, tries every answer, and writes `.env` at the very end. */
-export async function init(proc: CommandProcess): Promise<void> {
+export async function init(_: object, proc: CommandProcess): Promise<void> {
   if (proc.stdin.isTTY !== true || proc.stdout.isTTY !== true) {
     throw new UsageError(
       'init asks questions, and there is no terminal to ask on. Copy .env.example to .env and fill it in, or set the variables in the environment; then try it with: leadmirror check',

@@ -1,17 +1,17 @@
-import { Argument, Command, CommanderError, Help, InvalidArgumentError, Option } from 'commander';
+import { Argument, Command, CommanderError, Help, Option } from 'commander';
 import type { QueuedPass } from '../stream.ts';
 import { readVersion } from '../version.ts';
 import type { CommandProcess } from './command.ts';
 import { addConnectionCommands } from './connection-commands.ts';
 import { EXIT } from './exit-codes.ts';
+import { CONNECTION_OPTION, createRunner, JSON_OPTION, repeated, share, wholeNumber } from './options.ts';
 
-// Commands are loaded when they are run, so that `--help` answers at once.
 const PASSES: readonly QueuedPass[] = ['incremental', 'backfill', 'reconcile', 'count'];
+/** What they print is no result, or one of many. */
+const WITHOUT_JSON = ['init', 'start', 'changes', 'migrate', 'login', 'sandbox', 'demo'];
 const MAX_RUNS = 100_000;
 const MAX_ROWS = 1_000_000;
 const MAX_SEED = 2_147_483_647;
-const CONNECTION_OPTION = ['--connection <id>', 'only this connection'] as const;
-const JSON_OPTION = ['--json', 'one JSON document on stdout'] as const;
 const STREAM = ['<stream>', 'tiledesk.leads or short leads, or a source for all of its streams'] as const;
 
 /** Runs the command of these arguments; its exit code is left in `proc.exitCode`. */
@@ -67,55 +67,47 @@ Exit codes: 0 done, 1 a stream failed, is blocked or has to wait, 2 usage or
 configuration, 3 verify found differences, 130 stopped by a signal.`,
     );
 
+  const run = createRunner(proc);
   const add = (name: string, description: string): Command => program.command(name).description(description);
   const onStream = (name: string, description: string): Command =>
     add(name, description)
       .argument(...STREAM)
-      .option(...CONNECTION_OPTION)
-      .option(...JSON_OPTION);
+      .option(...CONNECTION_OPTION);
 
-  add('init', 'ask a few questions, try the answers, write .env').action(async () =>
-    (await import('./init.ts')).init(proc),
-  );
+  add('init', 'asks a few questions, tries the answers, writes .env').action(run(() => import('./init.ts'), 'init'));
 
-  add('start', 'run as a daemon: on schedule, until stopped')
+  add('start', 'runs as a daemon: on schedule, until stopped')
     .option('--role <roles>', 'scheduler, worker, web; several comma separated', 'scheduler,worker,web')
-    .action(async (options) => (await import('./start.ts')).start(options, proc));
+    .action(run(() => import('./start.ts'), 'start'));
 
-  add('sync', 'run now, in this process; the first time a full read, later only what changed')
+  add('sync', 'runs now, in this process, without a queue; the first time a full read, later what changed')
     .argument(
       '[stream...]',
       'streams (tiledesk.leads, or short leads) or a source for all of its streams (tiledesk, tilkee)',
     )
     .addOption(new Option('--pass <pass>', 'what to do').choices(PASSES))
     .option(...CONNECTION_OPTION)
-    .option(...JSON_OPTION)
     .option(
       '--no-reports',
       'leave the reporting tables as they are; without it sync refreshes them where no daemon does',
     )
-    .action(async (streams, options) => (await import('./sync.ts')).sync(streams, options, proc));
+    .action(run(() => import('./sync.ts'), 'sync'));
 
-  add('check', 'try configuration, database, queue and every connection; changes nothing upstream')
-    .option(...JSON_OPTION)
-    .action(async (options) => (await import('./check.ts')).check(options, proc));
+  add('check', 'tests the configuration, the database, the queue, and every connection').action(
+    run(() => import('./check.ts'), 'check'),
+  );
 
-  add('status', 'state of each stream: fresh or not, why, since when, what to do')
+  add('status', 'the state of each stream, why, since when, what to do')
     .addOption(new Option('--watch', 'look again every two seconds, until Ctrl-C').conflicts('json'))
     .option('--all', 'each stream on a line of its own, also with more than three accounts')
     .addOption(new Option('--exit-code', 'end with 1 unless every stream is fresh').conflicts('watch'))
-    .option(...JSON_OPTION)
-    .action(async (options) => (await import('./status.ts')).status(options, proc));
+    .action(run(() => import('./status.ts'), 'status'));
 
-  add('runs', 'last runs, newest first')
+  add('runs', 'the last runs, newest first')
     .option('--limit <n>', 'how many', wholeNumber(MAX_RUNS), 20)
-    .option(...JSON_OPTION)
-    .action(async (options) => (await import('./runs.ts')).runs(options, proc));
+    .action(run(() => import('./runs.ts'), 'runs'));
 
-  const report = add(
-    'report',
-    'the main figures of some days, and the same with charts as one HTML file; no personal data without --agents',
-  )
+  const report = add('report', 'prints the main figures of some days')
     .option('--from <day>', 'first day, as 2026-01-31; 30 days that end with --to unless given')
     .option('--to <day>', 'last day; today unless given')
     .option(...CONNECTION_OPTION)
@@ -124,12 +116,10 @@ configuration, 3 verify found differences, 130 stopped by a signal.`,
     .option('--agents', 'with the names of agents, in the page and in --json')
     .option('--json', 'one JSON document on stdout; no page unless --html names one')
     .enablePositionalOptions()
-    .action(async (options) => (await import('./report.ts')).report(options, proc));
+    .action(run(() => import('./report.ts'), 'report'));
   report
     .command('refresh')
-    .description(
-      'bring the tables that the views of schema reporting read up to the mirror; the daemon does it, and sync at its end',
-    )
+    .description('updates the tables behind the reporting views, as the daemon and sync do by themselves')
     .option('--full', 'compute them anew from all rows')
     .option('--time-zone <name>', 'from now on days begin there, such as Europe/Rome')
     .option(
@@ -137,10 +127,9 @@ configuration, 3 verify found differences, 130 stopped by a signal.`,
       'also count first answers in these hours, such as "mon-fri 09:00-18:00"; none: no more',
     )
     .option('--connection <id>', 'only the days or hours of this connection')
-    .option(...JSON_OPTION)
-    .action(async (options) => (await import('./report-refresh.ts')).reportRefresh(options, proc));
+    .action(run(() => import('./report-refresh.ts'), 'reportRefresh'));
 
-  add('verify', 'compare the mirror with the upstream, row by row; lists what differs')
+  add('verify', 'compares the mirror with the upstream, row by row, and lists which rows and fields differ')
     .argument('[stream...]', 'streams or sources; all of them unless given')
     .option('--repair', 'read just what differs again, and write it')
     .addOption(
@@ -150,58 +139,47 @@ configuration, 3 verify found differences, 130 stopped by a signal.`,
     )
     .option('--full', 'compare all rows by content (the default)')
     .option(...CONNECTION_OPTION)
-    .option(...JSON_OPTION)
-    .action(async (streams, options) => (await import('./verify.ts')).verify(streams, options, proc));
+    .action(run(() => import('./verify.ts'), 'verify'));
 
-  add('trigger', 'ask a running daemon to run a stream now')
-    .argument(...STREAM)
+  onStream('trigger', 'asks a running daemon, through the queue, to run a stream now')
     .addOption(new Option('--pass <pass>', 'what to do').choices(PASSES).default('incremental'))
-    .option(...CONNECTION_OPTION)
-    .action(async (stream, options) => (await import('./trigger.ts')).trigger(stream, options, proc));
+    .action(run(() => import('./trigger.ts'), 'trigger'));
 
-  onStream('pause', 'let a stream rest, on all machines, until it is resumed; progress is kept').action(
-    async (stream, options) => (await import('./control-commands.ts')).pause(stream, options, proc),
-  );
+  const control = () => import('./control-commands.ts');
+  onStream('pause', 'pauses a stream on all machines until resume').action(run(control, 'pause'));
 
-  onStream('resume', 'take a paused stream up again, where it stopped').action(async (stream, options) =>
-    (await import('./control-commands.ts')).resume(stream, options, proc),
-  );
+  onStream('resume', 'resumes a paused stream where it stopped').action(run(control, 'resume'));
 
-  onStream('cancel', 'end the runs of a stream that are under way, on any machine; progress is kept')
+  onStream('cancel', 'ends the active runs of a stream, on any machine; progress is kept')
     .addOption(new Option('--pass <pass>', 'only runs of this pass').choices([...PASSES, 'verify']))
-    .action(async (stream, options) => (await import('./control-commands.ts')).cancel(stream, options, proc));
+    .action(run(control, 'cancel'));
 
-  onStream('resync', 'read a stream from zero again, rows kept; what changes meanwhile goes on arriving').action(
-    async (stream, options) => (await import('./control-commands.ts')).resync(stream, options, proc),
+  onStream('resync', 'reads a stream from zero again; rows are kept, and changes continue to arrive meanwhile').action(
+    run(control, 'resync'),
   );
 
-  onStream('accept-deletions', 'let the next full sync mark the deletions that the guard blocks, once').action(
-    async (stream, options) => (await import('./control-commands.ts')).acceptDeletions(stream, options, proc),
+  onStream('accept-deletions', 'lets the next full sync mark what the deletion guard blocks, once').action(
+    run(control, 'acceptDeletions'),
   );
 
-  add('quarantine', 'records that could not be mapped or written, with the reason; try them again')
+  add('quarantine', 'records that could not be mapped or written, with the reason')
     .argument('[list|retry]', 'list them, or map and write them again from their text, without a request', 'list')
     .argument('[stream...]', 'streams or sources; all of them unless given')
     .option(...CONNECTION_OPTION)
     .option('--raw', 'show the text of each record: it is personal data')
-    .option(...JSON_OPTION)
-    .action(async (first, streams, options) =>
-      (await import('./quarantine.ts')).quarantine(first, streams, options, proc),
-    );
+    .action(run(() => import('./quarantine.ts'), 'quarantine'));
 
-  onStream('reproject', 'derive typed columns again from raw, without a request').action(async (stream, options) =>
-    (await import('./reproject.ts')).reproject(stream, options, proc),
+  onStream('reproject', 'derives the typed columns again from raw, without a request').action(
+    run(() => import('./reproject.ts'), 'reproject'),
   );
 
-  add('history', 'versions of rows: what was true at any moment since it was switched on')
+  add('history', 'keeps each version of the rows of a stream, so that the past can be asked')
     .addArgument(
       new Argument('<action>', 'switch it on or off, or show since when it is on').choices(['on', 'off', 'status']),
     )
     .argument('[stream...]', 'tiledesk.requests, or a source for all of its streams that have a history')
-    .option(...JSON_OPTION)
-    .action(async (action, streams, options) => (await import('./history.ts')).history(action, streams, options, proc));
+    .action(run(() => import('./history.ts'), 'history'));
 
-  const repeated = (value: string, before: readonly string[] = []) => [...before, value];
   const onPerson = (name: string, description: string): Command =>
     add(name, description)
       .option('--lead <id>', "a lead's id or lead_id; each of these may be repeated", repeated)
@@ -210,10 +188,9 @@ configuration, 3 verify found differences, 130 stopped by a signal.`,
       .option('--link <id>', 'a Tilkee link', repeated)
       .option('--request <id>', 'a conversation, by id or request_id', repeated)
       .option('--include <stream:id>', 'this row as well', repeated)
-      .option(...CONNECTION_OPTION)
-      .option(...JSON_OPTION);
+      .option(...CONNECTION_OPTION);
 
-  onPerson('forget', 'erase a person from the mirror, and keep it so; shows what it would erase unless --yes is given')
+  onPerson('forget', 'erases a person and prevents a return; shows what it would erase unless --yes is given')
     .addOption(new Option('--dry-run', 'only show what belongs to the person').conflicts('yes'))
     .option('--yes', 'erase')
     .option('--force', 'also more than one person has as a rule: 6 leads, or 1 % of a table')
@@ -224,68 +201,63 @@ configuration, 3 verify found differences, 130 stopped by a signal.`,
     .option('--resume <erasure>', 'go on with an erasure that was stopped')
     .option('--lift <erasure>', 'let what was erased come back')
     .option('--replay <journal>', 'after a restored backup: repeat all erasures of the journal')
-    .action(async (options) => (await import('./forget.ts')).forget(options, proc));
+    .action(run(() => import('./forget.ts'), 'forget'));
 
-  onPerson('export-person', 'write all that the mirror holds of a person into one file: what forget would erase')
+  onPerson(
+    'export-person',
+    'writes all that the mirror holds of a person, exactly the rows that forget would erase, into a new file',
+  )
     .option('--output <file>', 'a new file, which only you can read; - for the output of the command')
-    .action(async (options) => (await import('./export-person.ts')).exportPerson(options, proc));
+    .action(run(() => import('./export-person.ts'), 'exportPerson'));
 
-  add('retention', 'apply the rules of PRIVACY_RETENTION now, as the daemon does once a day')
+  add('retention', 'applies the rules of PRIVACY_RETENTION now, as the daemon does once a day')
     .option('--dry-run', 'only show how many rows of each table would go')
     .option('--force', 'also a rule that is due for a large share of its table (SYNC_DELETE_BRAKE)')
-    .option(...JSON_OPTION)
-    .action(async (options) => (await import('./retention.ts')).retention(options, proc));
+    .action(run(() => import('./retention.ts'), 'retention'));
 
-  add('changes', 'the feed of changes, one JSON document a line; see docs/changes.md')
+  add('changes', 'the feed of changes as newline-delimited JSON: what the consumer has not acknowledged')
     .requiredOption('--consumer <name>', 'who reads; a new one reads what changes from now on')
     .option('--limit <n>', 'how many at a time', wholeNumber(10_000), 1000)
     .option('--follow', 'go on until Ctrl-C')
     .option('--ack <cursor>', 'everything up to this change was processed')
-    .action(async (options) => (await import('./changes.ts')).changes(options, proc));
+    .action(run(() => import('./changes.ts'), 'changes'));
 
-  add('migrate', "bring the database to this version's schema")
+  add('migrate', 'brings the database to the current schema')
     .option('--status', 'only show what is applied and what is not')
     .option('--from-preview', 'take over a database that a preview of leadmirror made, with everything in it')
-    .action(async (options) => (await import('./migrate.ts')).migrateCommand(options, proc));
+    .action(run(() => import('./migrate.ts'), 'migrateCommand'));
 
-  add('grant-readonly', 'let a database role read the mirror and the reports, and write nothing')
+  add('grant-readonly', 'lets an existing database role read the mirror and its reports, and nothing else')
     .argument('<role>', 'a role that exists')
     .option('--without-personal-data', 'only columns that hold no personal data; takes back what it was given before')
-    .option(...JSON_OPTION)
-    .action(async (role, options) => (await import('./grant-readonly.ts')).grantReadonly(role, options, proc));
+    .action(run(() => import('./grant-readonly.ts'), 'grantReadonly'));
 
   add('privacy', 'what a data protection officer asks for')
     .command('record')
-    .description('the record of processing activities, as Markdown, from the configuration and the database')
-    .option(...JSON_OPTION)
-    .action(async (options) => (await import('./privacy-record.ts')).privacyRecord(options, proc));
+    .description('prints the record of processing: accounts, tables, fields, retention, roles that can read')
+    .action(run(() => import('./privacy-record.ts'), 'privacyRecord'));
 
-  add(
-    'rekey',
-    'encrypt the stored sign-ins with another LEADMIRROR_SECRET_KEY; LEADMIRROR_OLD_SECRET_KEY is the one so far',
-  )
+  add('rekey', 'encrypts the stored sign-ins with LEADMIRROR_SECRET_KEY instead of LEADMIRROR_OLD_SECRET_KEY')
     .option('--discard', 'delete what neither key opens; those accounts sign in again')
-    .option(...JSON_OPTION)
-    .action(async (options) => (await import('./rekey.ts')).rekey(options, proc));
+    .action(run(() => import('./rekey.ts'), 'rekey'));
 
   const connection = add('connection', 'accounts that are kept in the database, beside those of leadmirror.yaml');
-  addConnectionCommands(connection, proc);
+  addConnectionCommands(connection, run);
 
   add('alerts', 'messages to people when something is wrong, by webhook and e-mail')
     .command('test')
-    .description('send a test message on every configured channel, and show the results')
-    .option(...JSON_OPTION)
-    .action(async (options) => (await import('./alerts.ts')).alertsTest(options, proc));
+    .description('sends a test message by webhook and e-mail, and prints the responses')
+    .action(run(() => import('./alerts.ts'), 'alertsTest'));
 
   add('tilkee', 'the Tilkee account')
     .command('login')
-    .description('sign in with the browser, once; the sign-in is kept encrypted in the database')
+    .description('signs in to Tilkee with the browser, once; the sign-in is kept, encrypted, in the database')
     .option('--connection <id>', 'which Tilkee account, when there are several')
     .option('--redirect-uri <uri>', 'as registered with Tilkee', 'http://127.0.0.1:8765/callback')
     .option('--no-listen', 'do not listen for the browser; the code is pasted')
-    .action(async (options) => (await import('./tilkee-login.ts')).tilkeeLogin(options, proc));
+    .action(run(() => import('./tilkee-login.ts'), 'tilkeeLogin'));
 
-  add('sandbox', 'a simulated Tiledesk and Tilkee on loopback, with invented data')
+  add('sandbox', 'only the simulated Tiledesk, and Tilkee on the next port')
     .option(
       '--port <port>',
       'port of Tiledesk, Tilkee takes the next one; 0 picks free ones',
@@ -301,14 +273,17 @@ configuration, 3 verify found differences, 130 stopped by a signal.`,
     .option('--visits <n>', 'how many visits (Tilkee)', wholeNumber(MAX_ROWS), 1500)
     .option('--fault <kind:time...>', 'trouble to rehearse: 503:60s, or slow:5m@30s, half a minute after the start')
     .option('--live', 'things change while you watch')
-    .action(async (options) => (await import('./sandbox.ts')).sandbox(options, proc));
+    .action(run(() => import('./sandbox.ts'), 'sandbox'));
 
   add('demo', 'everything simulated, no configuration: database, Tiledesk, Tilkee, daemon')
     .option('--once', 'mirror everything, print the summary and some queries, exit')
-    .action(async (options) => (await import('./demo.ts')).demo(options, proc));
+    .action(run(() => import('./demo.ts'), 'demo'));
 
-  for (const command of [...program.commands, ...report.commands, ...connection.commands])
+  for (const command of program.commands.flatMap((one) => [one, ...one.commands])) {
     command.exitOverride().showSuggestionAfterError();
+    const isGroup = command.commands.length > 0;
+    if (!isGroup && !WITHOUT_JSON.includes(command.name())) command.option(...JSON_OPTION);
+  }
   return program;
 }
 
@@ -325,19 +300,3 @@ function surviveLostOutput(proc: CommandProcess): void {
   };
   for (const stream of [proc.stdout, proc.stderr]) stream.on('error', onError);
 }
-
-function share(text: string): number {
-  const number = Number(text);
-  if (!(number >= 0 && number <= 1) || !/^[\d.]+$/.test(text))
-    throw new InvalidArgumentError('a number from 0 to 1 is needed.');
-  return number;
-}
-
-/** Decimal digits only, as in the settings: no sign, no `1e3`, no `0x10`. */
-const wholeNumber =
-  (max: number, min = 1) =>
-  (text: string): number => {
-    const number = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN;
-    if (number >= min && number <= max) return number;
-    throw new InvalidArgumentError(`a whole number from ${min} to ${max} is needed.`);
-  };
