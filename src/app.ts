@@ -52,9 +52,9 @@ export interface App {
   /** Stores which streams are configured, as the leading scheduler. @throws DatabaseError */
   assertStreams(): Promise<void>;
   /**
-   * Takes another configuration over while runs go on. Unchanged connections keep their objects; runs of changed ones end with the old, later ones begin
-   * with the new; runs of removed ones are ended here, at their page. Settings of the process itself stay as they are, and are named in the answer.
-   * Connections made by `connect` stay. @throws ConfigError, and changes nothing, when the configuration takes the id of one of them
+   * Takes another configuration over. Unchanged connections keep their objects; runs of changed ones end with the old;
+   * runs of removed ones end at their page. Settings of the process stay, and are named in the answer. Connections made
+   * by `connect` stay. @throws ConfigError, and changes nothing, when the configuration takes the id of one of them
    */
   reload(config: Config): Promise<ConfigChanges>;
   /** Calls after every reload; returns the way to leave. */
@@ -64,9 +64,9 @@ export interface App {
 }
 
 export interface AppOptions extends DatabaseAccess {
-  /** Accounts of sources that are not built in, beside those of the configuration. Their tables are made where they are missing. */
+  /** Accounts of sources that are not built in. Their tables are made where they are missing. */
   readonly connect?: ConnectCustom;
-  /** Loads the configuration again, with the accounts that the database keeps; without it they are left to other processes. */
+  /** Loads the configuration with the accounts of the database; without it they are left to other processes. */
   readonly stored?: LoadStored;
   /** False: nothing is counted for `/metrics`, and its library is not loaded. */
   readonly hasMetrics?: boolean;

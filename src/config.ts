@@ -36,7 +36,7 @@ export interface ConfigSources {
 }
 
 export interface LoadOptions {
-  /** False for commands that only need the database. `without_key`: with LEADMIRROR_SECRET_KEY, accounts may be in the database. What is configured has to be right all the same. */
+  /** False: none is needed. `without_key`: with LEADMIRROR_SECRET_KEY, accounts may be in the database. */
   readonly requireConnections?: boolean | 'without_key';
   /** The accounts that the database keeps, when it was asked for them. */
   readonly stored?: readonly StoredEntry[];
@@ -45,8 +45,8 @@ export interface LoadOptions {
 }
 
 /**
- * Reads the whole configuration: the process's environment, `.env`, files named by NAME_FILE, `leadmirror.yaml`; nothing else looks at any of them. The
- * result is deeply frozen. @throws ConfigError with every problem found, not only the first
+ * Reads the configuration: environment, `.env`, files named by NAME_FILE, leadmirror.yaml. Nothing else reads them.
+ * The result is deeply frozen. @throws ConfigError with every problem found, not only the first
  */
 export function loadConfig(sources: Partial<ConfigSources> = {}, options: LoadOptions = {}): Config {
   const { env = process.env, cwd = process.cwd(), isTerminal = process.stderr.isTTY === true } = sources;

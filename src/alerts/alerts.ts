@@ -13,8 +13,8 @@ import { createEmail, type EmailSettings } from './email.ts';
 import { createWebhook, type WebhookOptions, type WebhookSettings } from './webhook.ts';
 
 /**
- * Tells people what is wrong, once, and when it is over. Any process of the daemon may look and send: the database decides whose turn it is, and what was
- * reported already. So alerts need no scheduler, and go on as long as one process lives.
+ * Tells people what is wrong, once, and when it is over. The database decides which process looks and sends, and keeps
+ * what was reported: alerts need no scheduler, and go on as long as one process lives.
  */
 interface AlertSettings {
   readonly webhook: WebhookSettings | null;

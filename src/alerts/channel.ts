@@ -13,5 +13,5 @@ export interface Channel {
   close(): Promise<void>;
 }
 
-/** A message was not accepted. The text names neither address nor recipient: an alert's address may itself be the secret. */
+/** A message was not accepted. Names neither address nor recipient: the address may itself be the secret. */
 export class DeliveryError extends errorOf('alert_not_delivered') {}

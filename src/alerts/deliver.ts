@@ -13,14 +13,14 @@ export interface DeliverParts {
   readonly firstRetryMs?: number;
 }
 
-/** Longer than any try may take: a process that is killed in the middle of one leaves the message to others after that. */
+/** Longer than any try may take: the message of a process that was killed is free for others after that. */
 const LEASE_MS = 60_000;
 const FIRST_RETRY_MS = 10_000;
 const LONGEST_RETRY_MS = 15 * 60_000;
 /** Older messages are dropped; the state itself stays in `sync.alerts`. */
 const GIVE_UP_MS = 3 * 24 * 3_600_000;
 
-/** Sends what is due on one channel, in order, until nothing is or one fails. Sends one twice only when a process ends between the answer and its note. */
+/** Sends what is due on one channel, in order. Sends it twice only when a process ends before it noted the answer. */
 export async function deliverDue(parts: DeliverParts, channel: Channel): Promise<void> {
   const { prisma, signal } = parts;
   while (!signal.aborted) {

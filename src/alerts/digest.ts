@@ -7,8 +7,8 @@ import type { AlertRow } from '../store/engine/alerts.ts';
 import { ALERT_KINDS, type AlertKind } from '../store/reports/alert-conditions.ts';
 
 /**
- * One message per round, however much changed: what has one kind and one reason code is one entry, and long lists are cut. Two hundred accounts that go down at
- * once are one line.
+ * One message per round: what has one kind and one reason code is one entry, and long lists are cut. Two hundred
+ * accounts that go down at once are one line.
  */
 interface Wording {
   readonly one: string;

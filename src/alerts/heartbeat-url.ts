@@ -4,8 +4,8 @@ import type { Logger } from '../logger.ts';
 const TIMEOUT_MS = 10_000;
 
 /**
- * Calls an address after each complete round, for services that report missing calls. Its path may be a secret, so only its failure is logged, once.
- * Returns the call, and the way to close.
+ * Calls an address after each complete round, for services that report missing calls. Its path may be a secret, so only
+ * its failure is logged, once. Returns the call, and the way to close.
  */
 export function createHeartbeat(
   url: string,

@@ -54,8 +54,8 @@ interface Outbox {
 }
 
 /**
- * Reports an unreachable database or queue from memory: alerts about streams are kept in the database, and are of no use while that is away. Each process
- * reports what it sees itself, once, and once more when it is over. A channel that accepted no start gets no end.
+ * Reports an unreachable database or queue from memory, as the alerts in the database are of no use meanwhile. Each
+ * process reports what it sees, and when it is over. A channel that accepted no start gets no end.
  */
 export function watchOutages(parts: OutageParts) {
   const { logger, clock, channels, checks, afterMs, everyMs = EVERY_MS, checkMs = CHECK_MS } = parts;

@@ -47,7 +47,7 @@ function triedVault(settings: ConnectionConfig): string | [] {
   return auth.kind === 'oauth' && auth.password !== null && auth.refreshToken === null ? vaultName(settings) : [];
 }
 
-/** Tries each account of the configuration, with a page of each of its streams. Accounts that cannot be used are findings. */
+/** Tries each account, with a page of each of its streams. Accounts that cannot be used are findings. */
 export async function checkConnections(
   config: Config,
   { logger, signal }: { readonly logger: Logger; readonly signal: AbortSignal },
@@ -57,7 +57,7 @@ export async function checkConnections(
   for (const { id, code, message } of config.unusable) {
     await attempt(id, () => Promise.reject(new ConnectionError(code, message)));
   }
-  // The password itself is on trial, not a session that was got with it once. A refresh token of Tilkee's works once: that one comes from the vault.
+  // The password is on trial, not a kept session. A refresh token of Tilkee works once: it comes from the vault.
   const [kept, fresh] = [vaultsIn(config, database), vaultsIn(config, null)];
   const tried = new Set(config.connections.flatMap(triedVault));
   const vaultOf = <T>(name: string) => (tried.has(name) ? fresh : kept)<T>(name);

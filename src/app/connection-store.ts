@@ -66,7 +66,7 @@ export function createConnectionStore({ database: { prisma }, secretKey, load }:
       return rows.map((row) => describeRow(row, { isMirrored: mirrored.has(row.id), problem: unusable.get(row.id) }));
     },
 
-    /** Adds an account: the keys of an entry of leadmirror.yaml, secrets among them. Returns its id. @throws ConfigError, ConnectionError */
+    /** Adds an account by the keys of leadmirror.yaml; returns its id. @throws ConfigError, ConnectionError */
     async add(given: Mapping): Promise<string> {
       const key = await requireKey();
       const { id: wanted, ...rest } = merge({}, given);
@@ -114,7 +114,7 @@ export function createConnectionStore({ database: { prisma }, secretKey, load }:
       return streams.flatMap(({ connectionId, stream }) => (connectionId === id ? [stream] : []));
     },
     /**
-     * Erases everything of an account, also of one that was removed before; goes on where it was stopped. Returns the rows by table.
+     * Erases everything of an account, also of a removed one; goes on where it was stopped. Returns rows by table.
      * @throws ConnectionError: `connection_busy` while another process still has the account
      */
     async erase(
@@ -173,7 +173,7 @@ const seal = (entry: Mapping, secrets: Readonly<Record<string, string>>): Sealed
   addresses: addressesOf(entry),
 });
 
-/** Applies changes: null and '' remove a key, groups are merged. Numbers and switches become text, as leadmirror.yaml has them. */
+/** Applies changes: null and '' remove a key, groups are merged. Numbers and switches become text, as in the file. */
 function merge(before: Mapping, changes: Mapping): Mapping {
   const merged: Record<string, unknown> = { ...before };
   for (const [key, value] of Object.entries(changes)) {

@@ -27,8 +27,8 @@ interface Made {
 type RequestLimits = Pick<ConnectionConfig, 'requestsPerMinute' | 'requestsPerDay'>;
 
 /**
- * Makes the connections of a configuration, and of the next one again: an account that stays as it is keeps its objects. Accounts that share a credential
- * share its budget and its sign-in.
+ * Makes the connections of a configuration, and of the next one: an account that stays as it is keeps its objects.
+ * Accounts with the same credential share its budget and its sign-in.
  */
 export function createConnector(
   { http, privacy }: Pick<Config, 'http' | 'privacy'>,
@@ -49,7 +49,7 @@ export function createConnector(
     );
     const guard = () =>
       createRefusalGuard(parts.refusals?.({ credential, secret: JSON.stringify(settings.auth) }) ?? null);
-    // A sign-in belongs to everything that it is made with: another password under the same e-mail address signs in anew.
+    // A sign-in belongs to all that it is made with: another password for the same e-mail address signs in anew.
     const signInKey = JSON.stringify(['sign-in', credential, ...signInSettings(settings)]);
     const keys = [upstreamKey, signInKey];
     if (settings.source === 'tilkee') {

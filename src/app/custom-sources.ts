@@ -7,13 +7,13 @@ import type { UpstreamOf } from './upstreams.ts';
 
 /** What a source that is not built in is made from. */
 export interface CustomParts {
-  /** The way to the account's server: requests within its budget, tried again where that helps. Accounts with the same credential share one budget. */
+  /** The way to the account's server. Accounts with the same credential share one budget. */
   readonly upstream: UpstreamOf;
   readonly logger: Logger;
   readonly clock: Clock;
 }
 
-/** Answers the accounts of sources that are not built in. Called once; they stay through every reload of the configuration. */
+/** Returns the accounts of sources that are not built in. Called once; they stay through every reload. */
 export type ConnectCustom = (parts: CustomParts) => readonly Connection[];
 
 /** @throws ConfigError when two connections have one id, or one id is also that of a configured account */

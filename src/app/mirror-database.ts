@@ -77,7 +77,7 @@ export async function openMirrorDatabase(
 
 const DATABASE_RETRY_MS = 5_000;
 
-/** Tries again while the database cannot be reached, where the caller has the time; else the first failure is thrown. */
+/** Tries again while the database cannot be reached, where the caller waits; else throws the first failure. */
 export async function whileUnreachable<T>(
   { logger, signal, clock = systemClock, waitForDatabase }: DatabaseAccess,
   work: () => Promise<T>,
@@ -110,7 +110,7 @@ export async function assertKey(
 const KEY_MISSING =
   'LEADMIRROR_SECRET_KEY is not set, and the sign-ins in the database are encrypted with one: they are not used, and none is kept';
 
-/** Sign-ins are kept in the database when there is a key to encrypt them with, else only as long as this process lives. */
+/** Keeps sign-ins in the database when there is a key to encrypt them with, else as long as this process lives. */
 export function vaultsIn({ secretKey }: Pick<Config, 'secretKey'>, database: MirrorDatabase | null): VaultOf {
   if (database !== null && secretKey !== null) {
     return (name) => createDatabaseVault(database.prisma, { name, secretKey });

@@ -22,7 +22,7 @@ export function addressesOf(entry: Mapping): Mapping {
   return Object.fromEntries(Object.entries(entry).filter(([key]) => keys.includes(key)));
 }
 
-/** The configuration of environment, file and database. What cannot be used is in `unusable`. @throws ConfigError, DatabaseError */
+/** Loads environment, file and database; what cannot be used is in `unusable`. @throws ConfigError, DatabaseError */
 export async function loadWithStored(
   load: LoadStored,
   { prisma, address }: Pick<MirrorDatabase, 'prisma' | 'address'>,

@@ -16,7 +16,7 @@ export interface Selected {
 export const everyStream = ({ connections }: Pick<App, 'connections'>): Selected[] =>
   connections.flatMap((connection) => connection.streams.map((stream) => ({ connection, stream })));
 
-/** What is reported of a run, also where there was none because another process holds the stream. It can be written as JSON. */
+/** What is reported of a run, also where another process has the stream. It can be written as JSON. */
 export type SyncReport = Omit<RunResult, 'runId' | 'retryInMs' | 'slice'>;
 
 interface SyncStreamsOptions extends Pick<SyncOnceOptions, 'signal' | 'leaseWaitMs'> {
@@ -32,7 +32,7 @@ interface RunObserver {
 /** A process that was killed leaves its lease behind for about ten seconds. */
 export const LEASE_WAIT_MS = 15_000;
 
-/** Runs each stream once. Connections side by side, the streams of one connection in order: they share its request budget anyway. */
+/** Runs each stream once: connections side by side, the streams of one, which share its budget, in order. */
 export async function syncStreams(
   app: App,
   selected: readonly Selected[],
@@ -62,19 +62,19 @@ export interface SyncOnceOptions {
   readonly signal: AbortSignal;
   /** How long to wait for a stream that another process holds; 15 seconds unless given. */
   readonly leaseWaitMs?: number;
-  /** Default: the first full read until that is complete, then what changed. `reconcile`: everything, and what is gone. */
+  /** Default: the first full read, then what changed. `reconcile`: everything, and what is gone. */
   readonly pass?: QueuedPass;
 }
 
 /**
- * Runs every stream of the app once, as `leadmirror sync` does, and answers how each run ended. A run that fails, or that another process keeps from
- * beginning, is in its report (`outcome`, `error`) and does not keep the others from theirs; its checkpoint is kept, and the next call goes on from it.
+ * Runs every stream once, as `leadmirror sync` does, and returns how each run ended. A run that fails or cannot begin
+ * is in its report (`outcome`, `error`) and stops no other; its checkpoint is kept, and the next call goes on from it.
  */
 export function syncOnce(app: App, options: SyncOnceOptions): Promise<SyncReport[]> {
   return syncStreams(app, everyStream(app), options);
 }
 
-/** Derives the typed columns of every stream of the app again from `raw`, without a request, as `leadmirror reproject` does: for a column that is new or mapped better. */
+/** Derives the typed columns of every stream again from `raw`, without a request: for a new or corrected mapping. */
 export async function reprojectOnce(
   app: App,
   { signal }: { readonly signal: AbortSignal },

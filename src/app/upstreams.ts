@@ -23,7 +23,7 @@ export interface UpstreamParts {
 export interface Account {
   /** What the requests are counted under: `tiledesk`. */
   readonly source: string;
-  /** Names the budget, which all connections with the same name share, on all machines. Not a secret: it is stored, logged and shown. */
+  /** Names the budget, which all connections with this name share. Not a secret: it is stored, logged and shown. */
   readonly credential: string;
   readonly requestsPerMinute: number;
   /** Default: no limit of a day. */
@@ -86,7 +86,7 @@ function guardedHosts({ connections, stored, connectionHosts }: HttpConfig): Rea
   return new Set(unsure.filter((host) => !known.has(host)));
 }
 
-/** Works with the servers of a configuration without the database: a budget of its own for a handful of requests, and nothing is kept afterwards. */
+/** Works with the servers of a configuration without the database: with a local budget, and nothing is kept. */
 export async function withUpstreams<T>(
   config: Config,
   { logger, signal }: { readonly logger: Logger; readonly signal: AbortSignal },

@@ -11,7 +11,7 @@ export type Reply =
 
 const CODE = /^[\x21-\x7e]{1,2048}$/;
 
-/** Returns what a query answers to the sign-in of this state. A repeated parameter or a missing code makes it foreign. */
+/** Returns what a query answers to this sign-in. A repeated parameter or a missing code makes it foreign. */
 export function readReply(query: URLSearchParams, state: string): Reply {
   const [given, ...others] = query.getAll('state');
   if (given === undefined || others.length > 0 || !isSameSecret(given, state)) return { kind: 'foreign' };
@@ -73,7 +73,7 @@ export async function listen({ hostname, port }: URL): Promise<Server> {
   return server;
 }
 
-/** Answers everything that comes to the server, and calls with each reply; of several that belong to this sign-in with the first. */
+/** Answers every request, and calls with each reply; of several that belong to this sign-in with the first. */
 export function answerBrowser(
   server: Server,
   { path, state }: { readonly path: string; readonly state: string },

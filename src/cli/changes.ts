@@ -13,7 +13,7 @@ interface ChangesOptions {
 
 const POLL_MS = 1_000;
 
-/** The changes that a consumer has not acknowledged, one JSON document a line. Reading acknowledges nothing: a line that was not processed comes again. */
+/** Prints what a consumer has not acknowledged; what it only reads comes again. */
 export async function changes({ consumer, limit, follow, ack }: ChangesOptions, proc: CommandProcess): Promise<void> {
   if (ack !== undefined && !/^\d{1,18}$/.test(ack))
     throw new UsageError('--ack takes the cursor of a change that was read');

@@ -14,7 +14,7 @@ export interface StreamOptions {
   readonly json?: boolean;
 }
 
-/** What a command uses of the process that it runs in. `process` is one; tests have others, so that commands run side by side. */
+/** What a command uses of its process. Tests have others than `process`, so that commands run side by side. */
 export type CommandProcess = Pick<
   NodeJS.Process,
   'env' | 'cwd' | 'stdin' | 'stdout' | 'stderr' | 'exitCode' | 'exit' | 'on' | 'once' | 'off'
@@ -32,14 +32,14 @@ export interface CommandContext extends Printer {
 
 export interface CommandOptions extends LoadOptions {
   readonly proc: CommandProcess;
-  /** One-shot commands speak through their own output and log only what went wrong; the daemon logs as configured. */
+  /** Other commands print their results and log only what went wrong; the daemon logs as configured. */
   readonly isDaemon?: boolean;
   /** The command was asked for one JSON document: an error that ends it is one too. */
   readonly json?: boolean;
   readonly config?: Config;
 }
 
-/** The frame of every command: configuration, logger, signals, and the conversion of an error to a message and an exit code. */
+/** The frame of every command: configuration, logger, signals, and what an error becomes: message and exit code. */
 export async function runCommand(
   options: CommandOptions,
   work: (context: CommandContext) => Promise<ExitCode | undefined>,

@@ -14,7 +14,7 @@ export interface SecretOptions {
   readonly passwordFile?: string;
 }
 
-/** The secrets of an account by key: from files, from questions on a terminal, else a line of stdin each. Never from an argument, which others see. */
+/** Reads secrets from files, questions on a terminal, or lines of stdin. Never from an argument, which others see. */
 export async function readSecrets(
   { secret, secretFile = [], passwordFile }: SecretOptions,
   { proc, signal, known, unlessGiven }: SecretContext,

@@ -11,7 +11,7 @@ export interface StreamControl {
   readonly prisma: PrismaClient;
   /** How the stream is named on the command line, so that just this one is meant. */
   readonly name: string;
-  /** Puts runs into the queue, for a running daemon. False when the queue cannot be reached: then its next round or tick has to do. */
+  /** Puts runs into the queue. False when it cannot be reached: then the next round or tick of a daemon has to do. */
   ask(passes: readonly QueuedPass[]): Promise<boolean>;
 }
 
@@ -25,7 +25,7 @@ const REACH_MS = 2_000;
 
 type ControlCommand<Options> = (streams: string, options: Options, proc: CommandProcess) => Promise<void>;
 
-/** The frame of pause, resume, cancel, resync and accept-deletions: the database knows the streams, so no account has to be configured here. */
+/** The frame of the commands on streams that the database knows: no account has to be configured here. */
 export const controlCommand =
   <Options extends StreamOptions>(
     work: (stream: StreamControl, options: Options) => Promise<Controlled>,

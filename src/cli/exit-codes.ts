@@ -1,7 +1,7 @@
 /** What scripts may rely on. */
 export const EXIT = {
   done: 0,
-  /** A stream failed, was postponed, is blocked by the deletion guard or locked by another run; or the database cannot be used. */
+  /** A stream failed, was postponed, is blocked or locked by another run; or the database cannot be used. */
   failed: 1,
   usage: 2,
   /** `verify` found rows that differ. */

@@ -3,7 +3,7 @@ import { grantImpersonal } from '../store/reports/impersonal-role.ts';
 import { type Granted, grantReadonly as grant } from '../store/reports/readonly-role.ts';
 import { type CommandProcess, runOnDatabase, UsageError } from './command.ts';
 
-/** Lets a database role read the mirror and the reports, or what of them holds no personal data. Doing it twice changes nothing. */
+/** Lets a role read the mirror and the reports, or what of them is not personal. Doing it twice changes nothing. */
 export async function grantReadonly(
   role: string,
   { json, withoutPersonalData = false }: { readonly json?: boolean; readonly withoutPersonalData?: boolean },

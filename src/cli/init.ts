@@ -146,7 +146,7 @@ function nextSteps({ needsLogin, isCompose }: { readonly needsLogin: boolean; re
 
 const MAX_BACKUPS = 1000;
 
-/** Keeps the file as `<path>.bak`, or the first `<path>.bak.<n>` that is free; only its owner may read it. Returns where. */
+/** Keeps the file as `<path>.bak`, or the first free `<path>.bak.<n>`, readable by its owner only. Returns where. */
 async function backUp(path: string): Promise<string> {
   for (let number = 0; number < MAX_BACKUPS; number++) {
     const backup = number === 0 ? `${path}.bak` : `${path}.bak.${number}`;

@@ -55,7 +55,7 @@ export function createProgram(proc: CommandProcess = process): Command {
     .configureHelp({
       subcommandTerm: (command) => new Help().subcommandTerm(command).replace(' [options]', ''),
     })
-    // What stands behind a command is that command's, also where `report` and `report refresh` have options of one name.
+    // Options behind a command are that command's, also where `report` and `report refresh` have the same ones.
     .enablePositionalOptions()
     .addHelpText(
       'after',
@@ -287,7 +287,7 @@ configuration, 3 verify found differences, 130 stopped by a signal.`,
   return program;
 }
 
-/** Output that cannot be written, as on a full disk, does not end the work; a command that promised a document has failed all the same. */
+/** Lost output, as on a full disk, ends no work; a command that promised a document has failed all the same. */
 function surviveLostOutput(proc: CommandProcess): void {
   let isOutputLost = false;
   const onError = ({ code }: NodeJS.ErrnoException) => {

@@ -8,7 +8,7 @@ export const repeated = (value: string, before: readonly string[] = []) => [...b
 
 type Handler = (...given: never[]) => Promise<void>;
 
-/** Makes what runs a command: it gets arguments, options and the process. Loaded only then, so that `--help` answers at once. */
+/** Makes the action of a command. The command is loaded only when it runs, so that `--help` answers at once. */
 export const createRunner =
   (proc: CommandProcess) =>
   <Name extends string>(load: () => Promise<Readonly<Record<Name, Handler>>>, name: Name) =>

@@ -128,7 +128,7 @@ function createPlainProgress(output: Output): ProgressView {
 
 const BAR = 20;
 
-/** `leads reconcile  ████████░░░░░░░░░░░░  40 %  10,000 of 25,000 rows  820/s  18 s left`; what does not fit is left out from the end. */
+/** `leads reconcile  ████░░░░  40 %  10,000 of 25,000 rows  820/s  18 s left`; what does not fit is left out. */
 export function progressLine(
   label: string,
   progress: Omit<RunProgress, 'started_at' | 'run_id'>,

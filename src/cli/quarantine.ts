@@ -32,7 +32,7 @@ export async function quarantine(
   else await list(streams, options, proc);
 }
 
-/** Needs the database only: no account has to be configured to look. Names are checked against the streams that were ever configured. */
+/** Needs no configured account. Names are checked against the streams that were ever configured. */
 async function list(
   names: readonly string[],
   { connection, raw, json }: QuarantineOptions,

@@ -32,7 +32,7 @@ export async function rekey({ discard = false, json = false }, proc: CommandProc
 const NOT_KEPT =
   'The new key is in the environment of this command only: write LEADMIRROR_SECRET_KEY to .env, or to where the processes get their environment from. Without it no stored sign-in can be decrypted.';
 
-/** The file that this process found the key in; null: its own environment, of which it is not known who else keeps it. */
+/** Where this process found the key; null: in its own environment, and it is not known what else keeps that. */
 function whereKept(key: string, { env, cwd }: CommandProcess): string | null {
   if (env.LEADMIRROR_SECRET_KEY_FILE) return 'the file of LEADMIRROR_SECRET_KEY_FILE';
   const dotEnv = new Environment({ env: {}, cwd: cwd(), findings: new Findings() });

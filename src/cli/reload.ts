@@ -16,7 +16,7 @@ const LOOK_SHARE = 0.1;
 const LONGEST_MS = 30_000;
 const LOOK_AT_DATABASE_MS = 10_000;
 
-/** Differs between one state of a file and the next, by path: which file it is behind all links, its size, its times. Also that there is none. */
+/** Differs between two states of a file, by path: which one it is behind all links, size, times, absence. */
 type FileStamps = ReadonlyMap<string, string>;
 
 interface ReloaderParts {
@@ -34,9 +34,9 @@ interface ReloaderParts {
 }
 
 /**
- * Follows the configuration of a running daemon until stopped: on SIGHUP, and when leadmirror.yaml or a file that it names changes.
- * The files are looked at, not watched: that is right on every file system, for editors that rename, and for the symbolic links of Kubernetes. A change
- * counts once two looks in a row agree, so that a file is not read while it is being written.
+ * Follows the configuration of a running daemon until stopped: on SIGHUP, and when its files change. Files are looked
+ * at, not watched: that is right on every file system, for editors that rename, and for links as Kubernetes makes them.
+ * A change counts once two looks in a row agree, so that no file is read while it is being written.
  */
 export async function followConfig(parts: ReloaderParts): Promise<void> {
   const { app, signal, requests } = parts;
@@ -123,7 +123,7 @@ function logChanges(logger: Logger, { added, removed, changed, settings, restart
   }
 }
 
-/** Wishes to have the configuration read again, from the first moment of the process on: SIGHUP would end it otherwise. */
+/** Requests to read the configuration again, from the start of the process on: SIGHUP would end it otherwise. */
 export class ReloadRequests {
   #asked = new AbortController();
   readonly #wasTerminal = isatty(0);

@@ -4,7 +4,7 @@ import { formatCount } from './format.ts';
 import { createProgress } from './progress.ts';
 import { selectStreams } from './selection.ts';
 
-/** Typed columns derived again from what is stored; stopped and started again, it goes through the table anew and finds the rest. */
+/** Derives typed columns again from what is stored; after a stop it reads the table anew and finds the rest. */
 export async function reproject(
   name: string,
   { connection: id, json }: StreamOptions,

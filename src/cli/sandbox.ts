@@ -72,7 +72,7 @@ export async function sandbox(
 
 export type Upstreams = Awaited<ReturnType<typeof startUpstreams>>;
 
-/** A simulated Tiledesk, and a simulated Tilkee where some of its leads received links. `variables` point at both. @throws UsageError for a port in use */
+/** Starts a simulated Tiledesk, and a Tilkee with links to some of its leads. @throws UsageError for a port in use */
 export async function startUpstreams(options: UpstreamsOptions = {}) {
   const { port = 0, seed = 1, leads, requests, projects, links, visits, messages = false, troubles = [] } = options;
   const tiledesk = createTiledeskSandbox({ seed, ...given({ leads, requests }) });

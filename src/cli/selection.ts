@@ -4,7 +4,7 @@ import type { Connection } from '../stream.ts';
 import { UsageError } from './command.ts';
 
 /**
- * Returns the streams of these names: `tiledesk.leads`, or `leads` where one source has it, or `tiledesk` for all streams of the source. Without names: all.
+ * Returns the streams of these names: `tiledesk.leads`, the short `leads`, or all of `tiledesk`. Without names: all.
  * @throws UsageError that lists the known names, or those that a short one may mean
  */
 export function selectStreams(

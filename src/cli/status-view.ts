@@ -25,7 +25,7 @@ const COLORS: Readonly<Record<StreamState, Parameters<Paint>[0]>> = {
 
 const IN_ORDER: readonly StreamState[] = ['fresh', 'syncing'];
 
-/** Returns the status as human-readable lines: accounts and streams that require action come first; why, and what to do, is below the table. */
+/** Returns the status as lines: what requires action first; why, and what to do, below the table. */
 export function viewStatus(
   status: StatusShown,
   screen: Screen,
@@ -258,7 +258,7 @@ function formatEvidence({ proof_kind, proof_at, unlisted_rows }: StreamFacts, no
 
 type Verification = Pick<StreamFacts, 'verified_at' | 'verified_rows' | 'verified_share' | 'verification_differences'>;
 
-/** `2 h ago: 25,000 rows, 100 %`; the share is of what was compared by content too, and is never rounded up to all of it. */
+/** `2 h ago: 25,000 rows, 100 %`: the share that was compared by content, never rounded up to all. */
 export function formatVerification(line: Verification, nowMs: number): string {
   if (line.verified_at === null) return 'never';
   const share = percent(line.verified_share ?? 0);

@@ -37,7 +37,7 @@ export async function status(
     if (options.watch)
       return watch(async () => view(await look()), { output: proc.stdout, intervalMs: WATCH_MS, signal });
     const document = await look();
-    // The names are a contract. `next_run`: by the schedule, null without one; a daemon has to be running for it to happen.
+    // The names are a contract. `next_run`: by the schedule; a daemon has to be running for it to happen.
     const nextRun = ({ next_runs }: StreamFacts) => earliest(next_runs.map(({ at }) => at));
     const streams = document.streams.map((line) => ({ ...line, next_run: nextRun(line) }));
     printResult({ streams }, () => view(document)(screenOf(proc.stdout)));

@@ -42,10 +42,10 @@ export async function sync(
   });
 }
 
-/** A daemon that is alive refreshes after each of its own runs, at most once a minute. Where the database is gone, the refresh reports it. */
+/** A daemon refreshes after its own runs. Where the database is gone, the refresh reports it. */
 const isRefreshedByDaemon = ({ database }: App): Promise<boolean> => hasWorker(database.prisma).catch(() => false);
 
-/** Brings the reporting tables up to the mirror. Returns when that was done; null where they stay as they were, which fails no run. */
+/** Brings the reporting tables up to the mirror. Returns when; null where they stay as they were. */
 export async function refreshAfter(
   { database, logger }: Pick<App, 'database' | 'logger'>,
   signal: AbortSignal,

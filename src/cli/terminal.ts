@@ -10,7 +10,7 @@ export type Output = NodeJS.WritableStream & Partial<Pick<NodeJS.WriteStream, 'i
 /** The output for human-readable text, as it is now. A terminal without a known size counts as 80 by 24. */
 export function screenOf(stream: Output) {
   const isTerminal = stream.isTTY === true;
-  // Node decides about colours. One style after the other: of several at once, Node 20 does not ask the stream whether it wants any.
+  // Node decides about colours. One style after the other: of several, Node 20 does not ask the stream.
   const paint: Paint = (style, text) =>
     [style].flat().reduce((painted, one) => styleText(one, painted, { stream }), text);
   return {

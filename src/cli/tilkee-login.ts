@@ -30,7 +30,7 @@ export interface TilkeeLoginOptions {
   readonly listen: boolean;
 }
 
-/** A person signs in with the browser, once; the sign-in is kept encrypted in the database and renewed from there. No token, code or secret is printed. */
+/** A person signs in with the browser, once; it is kept encrypted and renewed. No token, code or secret is printed. */
 export async function tilkeeLogin(options: TilkeeLoginOptions, proc: CommandProcess): Promise<void> {
   await runCommand({ proc, requireConnections: false }, async (context) => {
     const { config, logger, signal } = context;

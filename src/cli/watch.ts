@@ -13,7 +13,7 @@ const HOME = '\x1b[H';
 const ERASE_TO_LINE_END = '\x1b[K';
 const ERASE_BELOW = '\x1b[J';
 
-/** Shows what `look` returns again and again, until Ctrl-C: on a terminal over the last output, elsewhere below it. An unreachable database does not end it. */
+/** Shows what `look` returns until Ctrl-C: on a terminal in one frame, elsewhere below. Survives a lost database. */
 export async function watch(
   look: () => Promise<View>,
   { output, intervalMs, signal }: { output: Output; intervalMs: number; signal: AbortSignal },

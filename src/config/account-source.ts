@@ -18,8 +18,8 @@ export const settingsOf = (prefix: string, keys: readonly string[]): Readonly<Re
   Object.fromEntries(keys.map((key) => [key, `${prefix}_${key.replace(/[A-Z]/g, '_$&')}`.toUpperCase()]));
 
 /**
- * How the accounts of one source are described, by variables or by an entry of leadmirror.yaml: by the same schemas. These take the settings as text under
- * their keys, and a second time as the group `auth`, for what depends on one another.
+ * How accounts of a source are described, by variables or an entry of leadmirror.yaml: by the same schemas. These take
+ * the settings as text under their keys, and a second time as the group `auth`, for what depends on one another.
  */
 export interface AccountSource {
   readonly source: ConnectionConfig['source'];

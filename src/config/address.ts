@@ -3,8 +3,8 @@ import { isLoopback } from '../loopback.ts';
 import { first, list, percentDecoded, text } from './values.ts';
 
 /**
- * What is wrong with an address that may hold a password, without repeating any of it; null when nothing is. The URL class takes a raw `/`, `?` or `#` in a
- * password for the end of the host: a typing mistake would be sent to another host, or printed as the name of one.
+ * Returns what is wrong with an address, without repeating any of it; null when nothing is. The URL class takes a raw
+ * `/`, `?` or `#` in a password for the end of the host: it would be sent to another host, or printed as its name.
  */
 export function addressProblem(address: string): string | null {
   const [, scheme = '', authority = '', rest = ''] = /^([a-z][a-z0-9+.-]*):\/\/([^/?#]*)(.*)$/is.exec(address) ?? [];

@@ -22,7 +22,7 @@ const IMPATIENT = { RETRY_ATTEMPTS: '2', RETRY_MAX_SECONDS: '10' };
 type Sources = Pick<ConfigSources, 'env' | 'cwd'>;
 
 /**
- * The configuration that these answers alone would make: of what is set already only the way out of this machine counts, as nothing else is on trial.
+ * Returns the configuration that these answers alone make, with the way out of this machine that is set already.
  * @throws ConfigError with every problem of the answers
  */
 export function loadAnswers(

@@ -52,7 +52,7 @@ export function readConnectionsFile(keysOf: EntryKeys, context: FileContext) {
     return NOTHING;
   }
   const resolveReferences = (text: string, label: string) => resolveIn(text, { ...context, label });
-  // What fits of a file with problems is read all the same, so that the problems of its values are reported along with them.
+  // A file with problems is read as far as it fits, so that problems of values are reported along with them.
   const entries = itemsOf(content, findings).flatMap((item, index) => {
     const label = (...keys: readonly string[]): string => labelOf(['connections', index, ...keys]);
     if (isMapping(item)) return [readEntry(item, { ...context, keysOf, label, resolveReferences })];
@@ -155,7 +155,7 @@ const YAML_ADVICE: Readonly<Record<string, string>> = {
 
 const require = createRequire(import.meta.url);
 
-/** Reads everything as text (YAML's `failsafe` schema): to YAML, the project id 600000000000000000000e10 is a number, and the password 0123 loses its zero. */
+/** Reads everything as text: to YAML, the id 600000000000000000000e10 is a number, and 0123 loses its zero. */
 function parseYaml(text: string, findings: Findings): unknown {
   // Loaded here: most mirrors have no such file, and the library takes 30 ms and 5 MB of every start.
   const { LineCounter, parseDocument } = require('yaml') as typeof import('yaml');

@@ -29,11 +29,11 @@ interface DescribedAccount {
   readonly label: string;
   /** For the operator, if it is mirrored. */
   readonly notes: readonly string[];
-  /** What keeps it from being mirrored, as the operator knows it: `leadmirror.yaml: connections[2].enabled`. Null: it is. */
+  /** The setting that keeps it from being mirrored: `leadmirror.yaml: connections[2].enabled`. Null: it is. */
   readonly offBy: string | null;
 }
 
-/** All connections of environment, file and database. `entries` must be read before, so that variables used by the file are known. */
+/** Reads all connections. `entries` are read before, so that the variables used by the file are known. */
 export function readConnections(
   { entries, stored }: { readonly entries: readonly FileEntry[]; readonly stored: readonly StoredEntry[] },
   context: ConnectionContext,
@@ -83,7 +83,7 @@ function fromEnvironment(source: AccountSource, context: ConnectionContext) {
   const variable = (key: string): string => source.settings[key] ?? key;
   const set: Lookup = (key) => (key in source.settings ? environment.given(variable(key)) : null);
   const isFree = (key: string): boolean => !environment.isReferenced(variable(key));
-  // What leadmirror.yaml refers to is the file's, and perhaps only a part of a value, unless there is an account without it.
+  // What leadmirror.yaml refers to is the file's, perhaps a part of a value, unless there is an account without it.
   const isOwn = set(source.identity) !== null || source.anchors.some((key) => isFree(key) && set(key) !== null);
   const given: Lookup = (key) => (isOwn || isFree(key) ? set(key) : null);
   const label = labelOf(given, variable);
@@ -120,7 +120,7 @@ function noteIdle({ source, title }: AccountSource, idle: string[], entries: rea
   findings.note(`${idle.join(', ')} without effect: ${isInFile ? inFile : `no ${title} is configured`}`);
 }
 
-/** Reads one entry after the other. A schema takes longer to make than to use, so each source has one that asks about the entry at hand. */
+/** Reads entry after entry. Making a schema is slow, so each source has one that asks about the entry at hand. */
 function createEntryReader(context: ConnectionContext): (entry: FileEntry) => DescribedAccount {
   const { environment, findings } = context;
   let atHand: Lookup = () => null;

@@ -75,7 +75,7 @@ const storedOrNot = (isStored: boolean): string => (isStored ? 'stored' : 'left 
 const describeConnection = (connection: ConnectionConfig): string =>
   connection.source === 'tiledesk' ? describeTiledesk(connection) : describeTilkee(connection);
 
-/** A line for a connection whose schedule is another than the general one: of its streams together, then of those that differ. */
+/** A line for a connection with a schedule of its own: of its streams together, then of those that differ. */
 function describeSchedules(connection: ConnectionConfig, { sync }: Config): ConfigLine[] {
   const { schedule, streamSchedules = {} } = connection;
   const all = scheduleOf(sync, { ...(schedule && { schedule }) }, '');

@@ -21,8 +21,8 @@ export const textOf = (given: Given | null, name: string): string | null | undef
 const KEEPS_SPACES: ReadonlySet<string> = new Set(['TILEDESK_PASSWORD', 'TILKEE_PASSWORD'] satisfies VariableName[]);
 
 /**
- * The variables of the process and of `.env`, each also as NAME_FILE. The process wins per variable, not per spelling: its TILEDESK_PASSWORD_FILE beats
- * TILEDESK_PASSWORD of `.env`, and an empty variable of the process switches one of `.env` off.
+ * The variables of the process and of `.env`, each also as NAME_FILE. The process wins whatever the spelling: its
+ * TILEDESK_PASSWORD_FILE beats TILEDESK_PASSWORD of `.env`, and an empty variable switches one of `.env` off.
  */
 export class Environment {
   readonly #values: ReadonlyMap<string, string>;
@@ -37,7 +37,7 @@ export class Environment {
     this.#values = merge(options.env, readDotEnv(options.cwd, options.findings));
   }
 
-  /** A variable's text from NAME or NAME_FILE; null when unset or empty. Reports an unreadable file once, however often asked. */
+  /** A variable's text from NAME or NAME_FILE; null when unset or empty. Reports an unreadable file once. */
   given(name: string): Given | null {
     const known = this.#given.get(name);
     if (known !== undefined) return known;
@@ -137,7 +137,7 @@ function warnOfCutValues(text: string, findings: Findings): void {
 
 const PREFIXES = [...new Set(VARIABLES.map(({ name }) => `${name.split('_')[0]}_`))];
 
-/** Reports variables that look like misspelt ones of ours. Other programs have variables too, so only near misses count. */
+/** Reports variables like misspelt ones of ours. Other programs have some too, so only near misses count. */
 export function hintAtTypos(environment: Environment, findings: Findings): void {
   const known: readonly string[] = VARIABLES.map(({ name }) => name);
   for (const name of environment.names()) {

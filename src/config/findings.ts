@@ -8,16 +8,16 @@ export type Label = (path: readonly PropertyKey[]) => string;
 /** Stands for a key that may be something else, such as a password. */
 export const UNKNOWN_KEY = '(unknown key)';
 
-/** What is gathered while the configuration is read, so that the operator sees every problem at once. No message repeats a value, which may be a secret. */
+/** What is found while the configuration is read, all at once. No message repeats a value, which may be a secret. */
 export class Findings {
   readonly problems: ConfigProblem[] = [];
-  /** Likely slips, such as a misspelt name: a note when all else is well, else listed with the problems they explain. */
+  /** Likely slips, such as a misspelt name: notes when all else is well, else beside the problems they explain. */
   readonly hints: ConfigProblem[] = [];
   readonly notes: string[] = [];
   /** Files with secrets that others may read or change, and how to close them. */
   readonly openFiles: string[] = [];
 
-  /** The value that the schema makes of `input`; undefined when there is none. Zod's own messages are never used, since they may quote the input. */
+  /** Returns the schema's value, or undefined. Zod's own messages are never used: they may quote the input. */
   check<T>(schema: z.ZodType<T>, input: unknown, label: Label): T | undefined {
     const { data, error } = schema.safeParse(input, { error: () => 'cannot be used' });
     for (const { path, message } of error?.issues ?? []) if (message !== '') this.problem(label(path), message);

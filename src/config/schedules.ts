@@ -49,7 +49,7 @@ export function scheduleOf(
 /** `off` for a pass that is not scheduled. */
 const OFF = 'off';
 
-/** Reads the schedules of entry after entry. Ten thousand of them share a few crons and time zones, and a cron takes a millisecond to check. */
+/** Reads the schedules of each entry. Thousands share a few crons, and a cron takes a millisecond to check. */
 export function createScheduleReader(findings: Findings) {
   const results = new Map<string, z.ZodSafeParseResult<string>>();
   /** `zone`: of a cron; null for a time zone itself. */

@@ -127,7 +127,7 @@ export const settingsSchema = (known: Surroundings) =>
           incrementalCron: variables.SYNC_INCREMENTAL_CRON,
           reconcileCron: variables.SYNC_RECONCILE_CRON,
           countCheckCron: variables.SYNC_COUNT_CHECK_CRON,
-          /** A scheduled full sync whose counts agree reads nothing while the last one is younger; 0: it always reads. */
+          /** While the last full sync is younger and counts agree, a scheduled one reads nothing; 0: always. */
           fullSyncDays: variables.SYNC_FULL_SYNC_DAYS,
           timezone: variables.SYNC_TIMEZONE,
           lookbackSeconds: variables.SYNC_LOOKBACK_SECONDS,

@@ -38,8 +38,8 @@ interface StoredContext<Account> {
 }
 
 /**
- * Reads the accounts of the database by the rules of leadmirror.yaml, except that no text refers to a variable or a file of this process. The file and the
- * environment win; and what is wrong with one account is a finding of that account, so that the others are mirrored all the same.
+ * Reads the accounts of the database by the rules of leadmirror.yaml, without references. File and environment win;
+ * what is wrong with one account is a finding of that account, and the others are mirrored.
  */
 export function readStored<Account extends DescribedConnection>(
   stored: readonly StoredEntry[],

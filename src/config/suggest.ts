@@ -2,7 +2,7 @@ import { distance as editDistance } from 'fastest-levenshtein';
 
 const plain = (name: string): string => name.toLowerCase().replace(/[-_]/g, '');
 
-/** Returns the known name that was probably meant, or null. Case, `_` and `-` do not count; short names may have one error, longer ones two. */
+/** Returns the known name that was probably meant, or null: one error in a short name, two in a longer one. */
 export function closest(name: string, known: readonly string[]): string | null {
   let best: { candidate: string; distance: number } | null = null;
   for (const candidate of known) {

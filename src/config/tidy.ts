@@ -22,7 +22,7 @@ const QUOTED = /^(?:(["'`]).*\1|[\u201c\u201e].*[\u201c\u201d]|[\u2018\u201a].*[
 /** Values of examples. */
 const PLACEHOLDER = /^(?:(?:please[-_ ]?)?(?:change|replace)[-_ ]?(?:me|this|it)[-_ !.]*)+$|^<[^<>@]*>$/i;
 
-/** A value without byte order mark, line ends and, unless they may be a part of it, spaces around it. What cannot be seen is hinted at by name. */
+/** Returns a value without what editors leave around it. Other invisible characters are hinted at by name. */
 export function tidy(
   text: string,
   { label, keepsSpaces, findings }: { label: string; keepsSpaces: boolean; findings: Findings },

@@ -30,7 +30,7 @@ export type ConnectionConfig = (TiledeskConnectionConfig | TilkeeConnectionConfi
 
 export type Settings = Frozen<z.output<ReturnType<typeof settingsSchema>>>;
 
-/** Everything an operator can decide, checked and deeply frozen. It holds secrets: print `describeConfig(config)` instead. */
+/** All that an operator decides, deeply frozen. It holds secrets: print `describeConfig(config)` instead. */
 export interface Config extends Settings {
   readonly connections: readonly ConnectionConfig[];
   /** Those of `connections` that the database keeps, and such that are switched off. */

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { isGuessable } from './guessable.ts';
 import { closest } from './suggest.ts';
 
-// One schema per kind of value: text in, value out. No message repeats the text. `first` stops at the first of several problems with one value.
+// One schema per kind of value: text in, value out. No message repeats the text. `first` stops at this problem.
 
 /** A required text. Null stands for one that could not be read: reported already, so its issue has no message. */
 export const required = (missing: string) => z.string({ error: ({ input }) => (input === null ? '' : missing) });

@@ -1,4 +1,4 @@
-/** All environment variables. The loader takes its defaults from here; docs/configuration.md and .env.example explain each, and a test compares them. */
+/** All variables with their defaults; a test compares them with docs/configuration.md and .env.example. */
 export interface Variable {
   readonly name: string;
   /** The text that an unset variable stands for; null when there is none. */

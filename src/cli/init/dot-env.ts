@@ -2,7 +2,7 @@ import { isDeepStrictEqual, parseEnv } from 'node:util';
 import { readOptionalText } from '../../config.ts';
 import { UsageError } from '../command.ts';
 
-/** How a value is written into `.env`, so that Node's reader returns it as it is. Null where no kind of quotes fits, as with all three kinds and a `#`. */
+/** Returns the entry that Node reads back as it is; null where no kind of quotes fits, as with all three and a `#`. */
 export function formatEntry(name: string, value: string): string | null {
   const isPlain = /^[\w@.:/+,=-]+$/.test(value);
   // Single quotes first: Docker Compose reads `$` inside of double quotes, and does not know backticks.
@@ -51,7 +51,7 @@ function split(text: string): Piece[] {
 export type Changes = Readonly<Record<string, string | null>>;
 
 /**
- * `.env` with these variables changed, null removing one; everything else stays. A new one goes below the comment that shows it (`#NAME=`), else to the end.
+ * Returns `.env` with these variables changed; null removes one. A new one goes below its comment (`#NAME=`), or last.
  * @throws UnwritableError when a value cannot be written, or the file is not understood well enough to change it
  */
 export function mergeDotEnv(text: string, changes: Changes): string {

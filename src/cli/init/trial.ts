@@ -24,7 +24,7 @@ export interface TrialParts {
   readonly env?: Readonly<Record<string, string | undefined>>;
 }
 
-/** Signs in, and lists the account's projects; null where the server does not return them. `answers` name any project. */
+/** Signs in and lists the account's projects; null where the server does not. `answers` name any project. */
 export function tryTiledeskAccount(parts: TrialParts, answers: Answers): Promise<readonly OwnProject[] | null> {
   const config = loadAnswers(answers, parts);
   const [settings] = config.connections;
@@ -59,11 +59,11 @@ export function openAll(ask: Asker, parts: TrialParts, answers: Answers): Promis
   });
 }
 
-/** What came of a trial: its value, an answer to ask for again, or answers that a person keeps although they could not be tried. */
+/** The value of a trial, an answer to ask for again, or answers that a person keeps untried. */
 export type Tried<T> = { readonly value: T } | 'account' | 'address' | 'kept';
 
 /**
- * Tries until it works or is given up. After a failure that is not among `certain` a person is asked what to do: the answers may be right.
+ * Tries until it works or is given up. After a failure not in `certain` a person decides: the answers may be right.
  * @throws the error itself when it is a mistake of ours
  */
 export async function tryUntilClear<T>(
@@ -90,7 +90,7 @@ export async function tryUntilClear<T>(
   }
 }
 
-/** The answer to ask for again after a failure; null: none of them. @throws the error itself when it is a mistake of ours */
+/** The answer to ask for again after a failure; null: none. @throws the error itself when it is a mistake of ours */
 function problemAfter(error: unknown): 'account' | 'address' | null {
   if (error instanceof AuthError) return 'account';
   if (error instanceof UpstreamRefusedError || error instanceof UpstreamContractError) return 'address';
@@ -98,7 +98,7 @@ function problemAfter(error: unknown): 'account' | 'address' | null {
   throw error;
 }
 
-/** Returns what is wrong with an answer: the configuration's message, or that `.env` cannot contain it. `others`: answers that this one needs beside it. */
+/** Returns the configuration's message, or that `.env` cannot contain the answer. `others`: answers that it needs. */
 export const checkFor =
   (name: VariableName, parts: TrialParts, others: Answers = {}) =>
   (text: string): string | undefined =>
