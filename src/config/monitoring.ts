@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { isConfidential, secretAddress } from './address.ts';
+import { preset, type schemasOf, secret, unset } from './declare.ts';
 import { eachOf, integer, oneOf, percentDecoded, secondsAsMs, share, text } from './values.ts';
 
 const SAMPLERS = [
@@ -35,31 +36,34 @@ const headers = text.transform((given, context) => {
   return Object.fromEntries(entries);
 });
 
-export const monitoringVariables = ({ allowInsecureHttp }: { readonly allowInsecureHttp: boolean }) => ({
-  METRICS_MAX_STREAMS: integer(0, 100_000),
-  ALERT_WEBHOOK_URL: httpUrl(allowInsecureHttp, 'https://hooks.example.com/alerts')
-    .refine(
+export const MONITORING = {
+  METRICS_MAX_STREAMS: preset('1000', integer(0, 100_000)),
+  ALERT_WEBHOOK_URL: secret(({ allowInsecureHttp }) =>
+    httpUrl(allowInsecureHttp, 'https://hooks.example.com/alerts').refine(
       (address) => new URL(address).username === '',
       'must not hold a user name or password; most receivers take a secret in the path',
-    )
-    .optional(),
-  HEARTBEAT_URL: httpUrl(allowInsecureHttp, 'https://hc.example.com/ping/…').optional(),
-  ALERT_WEBHOOK_FORMAT: oneOf(['json', 'slack']),
-  ALERT_EMAIL_TO: eachOf(mailAddress, 'names no e-mail address').optional(),
-  ALERT_EMAIL_FROM: mailAddress.optional(),
+    ),
+  ),
+  HEARTBEAT_URL: secret(({ allowInsecureHttp }) => httpUrl(allowInsecureHttp, 'https://hc.example.com/ping/…')),
+  ALERT_WEBHOOK_FORMAT: preset('json', oneOf(['json', 'slack'])),
+  ALERT_EMAIL_TO: secret(eachOf(mailAddress, 'names no e-mail address')),
+  ALERT_EMAIL_FROM: secret(mailAddress),
   // The URL class looks at host names only in addresses that it knows, and here at no letter of them.
-  SMTP_URL: secretAddress(/^smtps?$/, 'smtps://user:password@mail.example.com:465')
-    .refine((address) => URL.canParse(`http://${new URL(address).hostname}`), 'must have the name of a mail server')
-    .optional(),
-  ALERT_AFTER_SECONDS: secondsAsMs(0, 86_400),
-  OTEL_EXPORTER_OTLP_ENDPOINT: httpUrl(allowInsecureHttp, 'http://localhost:4318').optional(),
-  OTEL_EXPORTER_OTLP_HEADERS: headers.optional(),
-  OTEL_SERVICE_NAME: text,
-  OTEL_TRACES_SAMPLER: oneOf(SAMPLERS),
-  OTEL_TRACES_SAMPLER_ARG: share,
-});
+  SMTP_URL: secret(
+    secretAddress(/^smtps?$/, 'smtps://user:password@mail.example.com:465').refine(
+      (address) => URL.canParse(`http://${new URL(address).hostname}`),
+      'must have the name of a mail server',
+    ),
+  ),
+  ALERT_AFTER_SECONDS: preset('60', secondsAsMs(0, 86_400)),
+  OTEL_EXPORTER_OTLP_ENDPOINT: unset(({ allowInsecureHttp }) => httpUrl(allowInsecureHttp, 'http://localhost:4318')),
+  OTEL_EXPORTER_OTLP_HEADERS: secret(headers),
+  OTEL_SERVICE_NAME: preset('leadmirror', text),
+  OTEL_TRACES_SAMPLER: preset('parentbased_always_on', oneOf(SAMPLERS)),
+  OTEL_TRACES_SAMPLER_ARG: preset('1', share),
+};
 
-type Variables = z.output<z.ZodObject<ReturnType<typeof monitoringVariables>>> & {
+type Variables = z.output<z.ZodObject<ReturnType<typeof schemasOf<typeof MONITORING>>>> & {
   readonly ALLOW_INSECURE_HTTP: boolean;
 };
 

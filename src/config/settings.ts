@@ -2,7 +2,8 @@ import { relative, resolve } from 'node:path';
 import { z } from 'zod';
 import { isLoopback } from '../loopback.ts';
 import { databaseUrl, proxyUrl, redisUrls } from './address.ts';
-import { checkEmail, monitoringSettings, monitoringVariables } from './monitoring.ts';
+import { preset, type Surroundings, schemasOf, secret, unset } from './declare.ts';
+import { checkEmail, MONITORING, monitoringSettings } from './monitoring.ts';
 import { privacyFields, privacyPresets } from './privacy.ts';
 import { retentionRules } from './retention.ts';
 import {
@@ -27,76 +28,75 @@ import {
 
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 
-/** What the validation of one setting has to know of others and of the process. */
-interface Surroundings {
-  readonly cwd: string;
-  readonly isTerminal: boolean;
-  /** The time zone of the two schedules. */
-  readonly timezone: string;
-  readonly hasOpsToken: boolean;
-  readonly isPublic: boolean;
-  readonly allowInsecureHttp: boolean;
-  readonly historyLabel: string;
-}
+/** All variables but those of a connection: default, whether it is a secret, and how its text is read. */
+export const SETTINGS = {
+  REDIS_URL: secret(redisUrls),
+  SYNC_TIMEZONE: preset('UTC', timeZone),
+  LOG_FORMAT: {
+    default: null,
+    schema: (known: Surroundings) => oneOf(['json', 'pretty']).default(known.isTerminal ? 'pretty' : 'json'),
+  },
+  DATABASE_URL: secret(databaseUrl),
+  LEADMIRROR_HOME: preset('./.leadmirror', (known) => folder.transform((path) => resolve(known.cwd, path))),
+  SYNC_INCREMENTAL_CRON: preset('auto', (known) => autoOrCron(known.timezone)),
+  SYNC_RECONCILE_CRON: preset('0 3 * * *', (known) => cron(known.timezone)),
+  SYNC_COUNT_CHECK_CRON: preset('7 * * * *', (known) => cron(known.timezone)),
+  SYNC_FULL_SYNC_DAYS: preset('7', integer(0, 365)),
+  SYNC_LOOKBACK_SECONDS: preset('300', integer(0, 604_800)),
+  SYNC_DELETE_BRAKE: preset('0.1', share),
+  SYNC_HISTORY_STREAMS: unset(streamNames),
+  SYNC_HISTORY_MONTHS: preset('25', integer(1, 1200)),
+  SYNC_FEED_STREAMS: unset(streamNames),
+  HTTP_TIMEOUT_SECONDS: preset('30', secondsAsMs(1, 600)),
+  RETRY_ATTEMPTS: preset('6', integer(1, 20)),
+  RETRY_MAX_SECONDS: preset('120', secondsAsMs(0, 3600)),
+  ALLOW_INSECURE_HTTP: preset('false', flag),
+  CONNECTION_HOSTS: unset(eachOf(hostName, 'names no host')),
+  HTTP_PROXY: secret(proxyUrl),
+  HTTPS_PROXY: secret(proxyUrl),
+  NO_PROXY: unset(text),
+  WORKER_CONCURRENCY: preset('4', integer(1, 64)),
+  BULK_CONCURRENCY: preset('2', integer(1, 64)),
+  SHUTDOWN_TIMEOUT_SECONDS: preset('20', secondsAsMs(1, 600)),
+  OPS_HOST: preset('127.0.0.1', (known) =>
+    listenHost.refine(
+      (host) => known.hasOpsToken || isLoopback(host),
+      'lets other machines in, which needs a secret OPS_TOKEN; set one, or use 127.0.0.1',
+    ),
+  ),
+  OPS_TOKEN: secret(opsToken),
+  OPS_READ_TOKEN: secret(opsToken),
+  OPS_TRUSTED_PROXIES: unset(eachOf(network, 'names no address')),
+  OPS_PORT: preset('8080', integer(0, 65_535)),
+  ...MONITORING,
+  STORE_VISITOR_PII: preset('false', flag),
+  TILKEE_STORE_LINKS: preset('false', flag),
+  PRIVACY_PRESET: preset('none', privacyPresets),
+  PRIVACY_FIELDS: unset(privacyFields),
+  PRIVACY_UPSTREAM_DELETED: preset(
+    'keep',
+    text
+      .regex(/^(keep|[1-9]\d{0,3})$/, 'must be keep, or a number of days such as 30')
+      .transform((given) => (given === 'keep' ? null : Number(given))),
+  ),
+  PRIVACY_RETENTION: unset(retentionRules),
+  PRIVACY_VISITS_COUNT: preset('false', flag),
+  PRIVACY_QUARANTINE_RESOLVED_DAYS: preset('7', integer(0, 3650)),
+  PRIVACY_QUARANTINE_OPEN_DAYS: preset('90', integer(1, 3650)),
+  PRIVACY_JOURNAL: unset((known) => folder.transform((path) => resolve(known.cwd, path))),
+  // Only checked here: it decides about connections.
+  TILKEE_ENABLED: preset('true', flag),
+  LEADMIRROR_SECRET_KEY: secret(secretKey),
+  LEADMIRROR_OLD_SECRET_KEY: secret(text),
+  RUN_RETENTION_DAYS: preset('90', integer(1, 3650)),
+  LOG_LEVEL: preset('info', oneOf(LOG_LEVELS)),
+  NO_COLOR: unset(text),
+};
 
 /** All variables but those of a connection, by name and as text, to the settings of the program. */
 export const settingsSchema = (known: Surroundings) =>
   z
-    .object({
-      REDIS_URL: redisUrls.optional(),
-      SYNC_TIMEZONE: timeZone,
-      LOG_FORMAT: oneOf(['json', 'pretty']).default(known.isTerminal ? 'pretty' : 'json'),
-      DATABASE_URL: databaseUrl.optional(),
-      LEADMIRROR_HOME: folder.transform((path) => resolve(known.cwd, path)),
-      SYNC_INCREMENTAL_CRON: autoOrCron(known.timezone),
-      SYNC_RECONCILE_CRON: cron(known.timezone),
-      SYNC_COUNT_CHECK_CRON: cron(known.timezone),
-      SYNC_FULL_SYNC_DAYS: integer(0, 365),
-      SYNC_LOOKBACK_SECONDS: integer(0, 604_800),
-      SYNC_DELETE_BRAKE: share,
-      SYNC_HISTORY_STREAMS: streamNames.optional(),
-      SYNC_HISTORY_MONTHS: integer(1, 1200),
-      SYNC_FEED_STREAMS: streamNames.optional(),
-      HTTP_TIMEOUT_SECONDS: secondsAsMs(1, 600),
-      RETRY_ATTEMPTS: integer(1, 20),
-      RETRY_MAX_SECONDS: secondsAsMs(0, 3600),
-      ALLOW_INSECURE_HTTP: flag,
-      CONNECTION_HOSTS: eachOf(hostName, 'names no host').optional(),
-      HTTP_PROXY: proxyUrl.optional(),
-      HTTPS_PROXY: proxyUrl.optional(),
-      NO_PROXY: text.optional(),
-      WORKER_CONCURRENCY: integer(1, 64),
-      BULK_CONCURRENCY: integer(1, 64),
-      SHUTDOWN_TIMEOUT_SECONDS: secondsAsMs(1, 600),
-      OPS_HOST: listenHost.refine(
-        (host) => known.hasOpsToken || isLoopback(host),
-        'lets other machines in, which needs a secret OPS_TOKEN; set one, or use 127.0.0.1',
-      ),
-      OPS_TOKEN: opsToken(known).optional(),
-      OPS_READ_TOKEN: opsToken(known).optional(),
-      OPS_TRUSTED_PROXIES: eachOf(network, 'names no address').optional(),
-      OPS_PORT: integer(0, 65_535),
-      ...monitoringVariables(known),
-      STORE_VISITOR_PII: flag,
-      TILKEE_STORE_LINKS: flag,
-      PRIVACY_PRESET: privacyPresets,
-      PRIVACY_FIELDS: privacyFields.optional(),
-      PRIVACY_UPSTREAM_DELETED: text
-        .regex(/^(keep|[1-9]\d{0,3})$/, 'must be keep, or a number of days such as 30')
-        .transform((given) => (given === 'keep' ? null : Number(given))),
-      PRIVACY_RETENTION: retentionRules.optional(),
-      PRIVACY_VISITS_COUNT: flag,
-      PRIVACY_QUARANTINE_RESOLVED_DAYS: integer(0, 3650),
-      PRIVACY_QUARANTINE_OPEN_DAYS: integer(1, 3650),
-      PRIVACY_JOURNAL: folder.transform((path) => resolve(known.cwd, path)).optional(),
-      // Only checked here: it decides about connections.
-      TILKEE_ENABLED: flag,
-      LEADMIRROR_SECRET_KEY: secretKey.optional(),
-      LEADMIRROR_OLD_SECRET_KEY: text.optional(),
-      RUN_RETENTION_DAYS: integer(1, 3650),
-      LOG_LEVEL: oneOf(LOG_LEVELS),
-      NO_COLOR: text.optional(),
-    })
+    .object(schemasOf(SETTINGS, known))
     .superRefine(checkEmail)
     .superRefine(({ PRIVACY_JOURNAL: journal, LEADMIRROR_HOME: home }, context) => {
       if (journal === undefined || relative(home, journal).startsWith('..')) return;
