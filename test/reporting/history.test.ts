@@ -212,6 +212,16 @@ describe('what is kept of the versions', () => {
     expect((await days())[0]).toEqual({ day: '2026-05-12' });
     await expectAsComputedAnew(ask);
 
+    // As forget --delete-rows does.
+    const [{ id } = { id: '' }] = await ask<{ id: string }>(
+      'select id from reporting.request_states order by seq desc',
+    );
+    await ask(`delete from tiledesk.requests_history where id = '${id}'`);
+    await ask('select reporting.refresh()');
+    expect(await ask(`select from reporting.request_states where id = '${id}'`)).toEqual([]);
+    expect(await ask('select from reporting.removed_requests')).toEqual([]);
+    await expectAsComputedAnew(ask);
+
     // As when old partitions are dropped, or an account is erased.
     await ask('delete from tiledesk.requests_history where seq <= (select min(seq) from reporting.request_states)');
     await ask('select reporting.refresh()');

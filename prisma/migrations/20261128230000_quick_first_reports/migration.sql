@@ -1,5 +1,5 @@
--- A first computation fills tables without any index, the one of the key included: to build it from rows that are there costs a fifth of adding to it row
--- by row, and no reader waits for it.
+-- A first computation fills tables that have no index but their primary key, without which logical replication publishes no change of them: to build an index
+-- from rows that are there costs a fifth of adding to it row by row, and no reader waits for it.
 CREATE OR REPLACE FUNCTION "reporting"."make_indexes"(facts regclass) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   missing record;
@@ -7,11 +7,6 @@ DECLARE
 BEGIN
   FOR missing IN
     SELECT is_key, name, definition FROM (VALUES
-      -- The part that differs is first: it is compared most.
-      ('reporting.request_facts', true, 'request_facts_pkey', 'reporting.request_facts (id, connection_id)'),
-      ('reporting.lead_facts', true, 'lead_facts_pkey', 'reporting.lead_facts (id, connection_id)'),
-      ('reporting.visit_facts', true, 'visit_facts_pkey', 'reporting.visit_facts (id, connection_id)'),
-      ('reporting.link_facts', true, 'link_facts_pkey', 'reporting.link_facts (id, connection_id)'),
       ('reporting.people', true, 'people_person_key_idx', 'reporting.people (md5(person_key))'),
       ('reporting.people', false, 'people_email_idx', 'reporting.people (email)'),
       ('reporting.people', false, 'people_key_idx', 'reporting.people USING hash (person_key)'),
@@ -52,10 +47,6 @@ END
 $$;
 COMMENT ON FUNCTION "reporting"."make_indexes"(regclass) IS 'Part of the refresh: the key of a table, and its other indexes once it has got its first rows';
 
-ALTER TABLE "reporting"."request_facts" DROP CONSTRAINT "request_facts_pkey";
-ALTER TABLE "reporting"."lead_facts" DROP CONSTRAINT "lead_facts_pkey";
-ALTER TABLE "reporting"."visit_facts" DROP CONSTRAINT "visit_facts_pkey";
-ALTER TABLE "reporting"."link_facts" DROP CONSTRAINT "link_facts_pkey";
 DROP INDEX "reporting"."people_person_key_idx", "reporting"."people_email_idx", "reporting"."people_key_idx", "reporting"."people_first_seen_at_idx",
   "reporting"."people_last_chat_at_idx", "reporting"."people_last_contact_idx", "reporting"."people_of_both_idx";
 DROP INDEX IF EXISTS "reporting"."request_facts_lead_id_idx";

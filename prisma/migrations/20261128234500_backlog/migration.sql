@@ -75,6 +75,24 @@ COMMENT ON COLUMN "reporting"."backlog_changes"."open_most" IS 'The same of thos
 COMMENT ON COLUMN "reporting"."backlog_changes"."closed" IS 'Closed on that day, as far as seen';
 COMMENT ON COLUMN "reporting"."backlog_changes"."reopened" IS 'Reopened on that day, as far as seen';
 
+CREATE TABLE "reporting"."removed_requests" (
+  "connection_id" text NOT NULL,
+  "id" text NOT NULL,
+  "row_id" bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY
+);
+COMMENT ON TABLE "reporting"."removed_requests" IS 'Requests of which versions were deleted: the next refresh removes their states. Empty behind it';
+COMMENT ON COLUMN "reporting"."removed_requests"."connection_id" IS 'Configured account';
+COMMENT ON COLUMN "reporting"."removed_requests"."id" IS 'tiledesk.requests.id';
+COMMENT ON COLUMN "reporting"."removed_requests"."row_id" IS 'Primary key without a meaning';
+
+CREATE FUNCTION "reporting"."note_removed"() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO reporting.removed_requests (connection_id, id) SELECT DISTINCT connection_id, id FROM deleted;
+  RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION "reporting"."note_removed"() IS 'Notes of which requests versions were deleted';
+
 COMMENT ON COLUMN "reporting"."touched"."kind" IS 'month, chat, visit, lead, link, external, phone, project, person or request';
 
 -- A state counts on each day at whose end it was so, from one more on the first of them to one less after the last; an event on its day.
@@ -139,6 +157,7 @@ DECLARE
       reopened = t.reopened + excluded.reopened $sql$;
 BEGIN
   IF NOT EXISTS (SELECT FROM sync.history WHERE stream = 'tiledesk.requests' AND off_since IS NULL) THEN
+    DELETE FROM reporting.removed_requests;
     DELETE FROM reporting.request_states;
     DELETE FROM reporting.backlog_changes;
     RETURN;
@@ -155,11 +174,14 @@ BEGIN
   is_full := is_full OR NOT is_kept;
   IF NOT is_full THEN
     EXECUTE $sql$
-      INSERT INTO reporting.touched SELECT DISTINCT 'request', connection_id, id FROM tiledesk.requests_history WHERE seen_at >= $1 $sql$ USING since;
+      WITH removed AS (DELETE FROM reporting.removed_requests RETURNING connection_id, id)
+      INSERT INTO reporting.touched SELECT 'request', connection_id, id FROM tiledesk.requests_history WHERE seen_at >= $1
+        UNION SELECT 'request', connection_id, id FROM removed $sql$ USING since;
     GET DIAGNOSTICS noted = ROW_COUNT;
     is_full := noted > 1000 + (SELECT greatest(reltuples, 0) / 4 FROM pg_class WHERE oid = 'reporting.request_states'::regclass);
   END IF;
   IF is_full THEN
+    DELETE FROM reporting.removed_requests;
     DELETE FROM reporting.request_states;
     DELETE FROM reporting.backlog_changes;
     EXECUTE 'INSERT INTO reporting.request_states ' || format(states, 'tiledesk.requests_versions');
@@ -270,6 +292,11 @@ $$;
 CREATE OR REPLACE FUNCTION "reporting"."make_history_views"() RETURNS void LANGUAGE plpgsql AS $make$
 BEGIN
   IF to_regclass('tiledesk.requests_versions') IS NULL THEN RETURN; END IF;
+
+  IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = 'tiledesk.requests_history'::regclass AND tgname = 'note_removed') THEN
+    CREATE TRIGGER note_removed AFTER DELETE ON tiledesk.requests_history REFERENCING OLD TABLE AS deleted
+      FOR EACH STATEMENT EXECUTE FUNCTION reporting.note_removed();
+  END IF;
 
   CREATE OR REPLACE VIEW reporting.backlog_daily AS
   SELECT b.connection_id, d.day::date AS day, nullif(b.department_id, '') AS department_id, n.name AS department, nullif(b.channel, '') AS channel,

@@ -95,6 +95,8 @@ export async function erase(parts: ErasureParts, erasure: Erasure, first: Erasur
   const isDeleted = (name: string) => erasure.deletesRows || tables.get(name)?.personal?.isDeleted === true;
   const deleted = plan.rows.filter(({ stream }) => isDeleted(stream));
   await changePlanned(parts, deleted, { change: 'delete' });
+  // Reports of the past know them by their versions.
+  if (deleted.length > 0) await refresh(parts, false);
   let residue = await search(parts, plan, []);
   if (Object.keys(residue.counts).some((table) => table.startsWith('reporting.'))) {
     // Of rows that were deleted by hand only a full refresh knows.
