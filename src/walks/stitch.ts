@@ -57,8 +57,8 @@ export interface StitchState {
   /** Rows to step back by next time; 0 while stitched. */
   readonly back: number;
   readonly stepBacks: number;
-  /** Oldest key of the last accepted page, while catching up with the frontier. */
-  readonly low: RowKey | null;
+  /** The end of the last accepted page, while catching up with the frontier. */
+  readonly low: { readonly key: RowKey; readonly id: string | null } | null;
   readonly noProgress: number;
   readonly probing: boolean;
   readonly top: string | null;
@@ -79,7 +79,6 @@ const CHEAP_MS = 1_000;
 const CHEAP_LENGTH = 2 * 2 ** 20;
 
 const MAX_NO_PROGRESS = 3;
-
 type StitchStep = WalkStep<StitchState>;
 
 export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
@@ -164,10 +163,11 @@ export function createStitchWalk(options: StitchOptions): Walk<StitchState> {
     const placed = positionAfter(advance(before, last), page, read);
     const hasNewTail = placed.tail !== null && placed.tail !== before.tail;
     const advanced = hasNewTail || (last !== null && (before.frontier === null || isNewer(before.frontier, last)));
-    const catchingUp = !advanced && last !== null && before.low !== null && isNewer(before.low, last);
+    const low = last === null ? null : { key: last, id: page.entries.at(-1)?.id ?? null };
+    const catchingUp = !advanced && isBehind(low, before.low);
     const isFresh = before.low === null && placed.tail === null;
     const noProgress = advanced || catchingUp || isFresh ? 0 : before.noProgress + 1;
-    const state = { ...placed, low: last, noProgress, unconfirmed: 0 };
+    const state = { ...placed, low, noProgress, unconfirmed: 0 };
     const reach = read.offset + read.keys.length;
     const best = alignPage(state.start, state.size);
     if (best.offset + best.limit <= reach) return resolveTies(state, read);
@@ -291,8 +291,10 @@ const UNTROUBLED = {
   unconfirmed: 0,
 } as const;
 
+/** Among rows of one key, another row is further on. */
+const isBehind = (end: StitchState['low'], before: StitchState['low']): boolean =>
+  end !== null && before !== null && (isNewer(before.key, end.key) || (end.key === before.key && end.id !== before.id));
+
 const goOnWith = (state: StitchState): StitchStep => ({ state, end: null });
-
 const finish = (state: StitchState): StitchStep => ({ state, end: { kind: 'complete' } });
-
 const giveUp = (state: StitchState, reason: string): StitchStep => ({ state, end: { kind: 'gave_up', reason } });

@@ -85,6 +85,20 @@ describe('a quiet list', () => {
   });
 });
 
+it('rows of one change time on dozens of pages are read, and what is older behind them', () => {
+  const random = seededRandom(3);
+  const list = new ShiftingList(random, NOW);
+  for (let i = 0; i < 1_600; i++) {
+    const updatedAt = i < 20 ? NOW - i * 2 : i < 1_520 ? NOW - 60_000 : NOW - i * 2_000;
+    list.add({ id: objectId(NOW - i * 1_000, random), createdAt: NOW - i * 1_000, updatedAt });
+  }
+  const walk = createStitchWalk({ sort: 'updated_at', pageSize: PAGE, stopBefore: -1e15, ties: { kind: 'second' } });
+
+  const { seen } = runWalk(list, walk, KINDS[0] as Kind, SCENARIOS[0] as Scenario, () => 1);
+
+  expect(seen.size).toBe(1_600);
+});
+
 describe('a server that lies', () => {
   const rows = (count: number) => {
     const random = seededRandom(count);
