@@ -17,13 +17,12 @@ import { assertEncoding, underLock, withSession } from './session.ts';
  */
 
 /**
- * Before the first version its migrations were many; what they made together is what `init` makes. A database of a
- * preview is known by the first of them; by the last one that all of them were applied. Those of the first preview need
- * `script` before they can have what came later.
+ * Before the first version its migrations were many; what they made together is what `init` makes. A database of a preview is known by the first of them; by
+ * the last one that all of them were applied.
  */
 const PREVIEWS = [
-  { first: '20261121000000_first_light', last: '20261128000000_reason_codes', script: 'from-preview.sql' },
-  { first: '20261128120000_init', last: '20261128224500_messages_search', script: null },
+  { first: '20261121000000_first_light', last: '20261128000000_reason_codes' },
+  { first: '20261128120000_init', last: '20261128224500_messages_search' },
 ] as const;
 
 const previewOf = (applied: readonly string[]) => PREVIEWS.find(({ first }) => applied.includes(first));
@@ -109,12 +108,8 @@ export async function adoptPreview({ url, migrations }: MigrateOptions): Promise
           `an early preview of leadmirror made the database: it lacks ${preview.last}, and possibly more. Start the last preview with it once, or give this version an empty database, which it fills again`,
         );
       }
-      const script = preview.script && (await readFile(join(await findPrismaDirectory(), preview.script), 'utf8'));
-      await apply(
-        client,
-        init,
-        ['delete from sync._prisma_migrations;', ...(script ? [script, init.script] : [])].join('\n'),
-      );
+      const script = await readFile(join(await findPrismaDirectory(), 'from-preview.sql'), 'utf8');
+      await apply(client, init, `delete from sync._prisma_migrations;\n${script}\n${init.script}`);
       return true;
     }),
   );

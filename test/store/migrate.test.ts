@@ -477,7 +477,7 @@ describe('a database of the last preview', () => {
     expect(await appliedNames(client)).toEqual(before);
   });
 
-  it('is taken over by its names alone when its tables are those of a new one', async () => {
+  it('is taken over when its tables are those of a new one already, and nothing changes', async () => {
     const { url, client } = await setup({ migrated: true });
     const names = await appliedNames(client);
     const before = [await contents(client), await catalog(client, OURS), await definitions(client)];

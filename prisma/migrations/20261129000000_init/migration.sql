@@ -1523,6 +1523,16 @@ COMMENT ON COLUMN "sync"."connections"."updated_at" IS 'Last change (UTC)';
 COMMENT ON COLUMN "sync"."connections"."superseded_at" IS 'leadmirror.yaml or the environment was found to have this id, too (UTC): it rests until it is enabled again; null: it counts';
 COMMENT ON COLUMN "sync"."connections"."erasing_at" IS 'Its erasure began (UTC), and is not over; null: none';
 
+CREATE TABLE IF NOT EXISTS "sync"."account_names" (
+  "connection_id" TEXT NOT NULL,
+  "name" TEXT NOT NULL,
+
+  CONSTRAINT "account_names_pkey" PRIMARY KEY ("connection_id")
+);
+COMMENT ON TABLE "sync"."account_names" IS 'What an account is called upstream, such as the name of a Tiledesk project; shown where it has no label';
+COMMENT ON COLUMN "sync"."account_names"."connection_id" IS 'Configured account';
+COMMENT ON COLUMN "sync"."account_names"."name" IS 'On one line';
+
 -- The state of every configured stream, derived from facts alone: checkpoints, leases, runs, quarantine, proofs. Its reason is also a stable code:
 -- programs look at that instead of the text.
 CREATE OR REPLACE VIEW "sync"."status" AS
@@ -2026,19 +2036,50 @@ CREATE SCHEMA IF NOT EXISTS "reporting";
 COMMENT ON SCHEMA "reporting" IS 'Human-readable views, and the precomputed tables that they read; see docs/sql.md';
 
 -- Settings and book-keeping ------------------------------------------------------------------------------------------------------------------
+
+-- Business hours: how much of the wait for the first answer was within the hours in which one could be given.
+
+-- Minutes of the week, from Monday on, as ranges that neither overlap nor touch. Overlapping windows of a day are one.
+CREATE OR REPLACE FUNCTION "reporting"."business_windows"(given text) RETURNS int4range[] LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  WITH windows AS (
+    SELECT d.day * 1440 + t.at[1]::int * 60 + t.at[2]::int AS opens, d.day * 1440 + t.at[3]::int * 60 + t.at[4]::int AS closes,
+      t.at[1] || t.at[2] < t.at[3] || t.at[4] AND t.at[3] || t.at[4] <= '2400' AS is_sound
+    FROM regexp_split_to_table(lower(given), ',') AS part
+    CROSS JOIN LATERAL regexp_matches(part, '([a-z]{3})(?:-([a-z]{3}))?') AS m(names)
+    CROSS JOIN LATERAL (SELECT array_position('{mon,tue,wed,thu,fri,sat,sun}', m.names[1]) - 1 AS first,
+      array_position('{mon,tue,wed,thu,fri,sat,sun}', coalesce(m.names[2], m.names[1])) - 1 AS last) n
+    CROSS JOIN LATERAL (SELECT day FROM generate_series(0, 6) day WHERE (day - n.first + 7) % 7 <= (n.last - n.first + 7) % 7) d
+    CROSS JOIN LATERAL regexp_matches(part, '(\d\d):(\d\d)-(\d\d):(\d\d)', 'g') AS t(at)
+  ), minutes AS (
+    SELECT minute, minute - row_number() OVER (ORDER BY minute) AS run
+    FROM (SELECT DISTINCT minute FROM windows w CROSS JOIN LATERAL generate_series(w.opens, w.closes - 1) minute WHERE w.is_sound) m
+  )
+  SELECT CASE WHEN lower(btrim(given)) = 'none' THEN '{}'
+    WHEN lower(given) ~ replace(replace('^\s*D(\s+T)+(\s*,\s*D(\s+T)+)*\s*$', 'D', '(mon|tue|wed|thu|fri|sat|sun)(-(mon|tue|wed|thu|fri|sat|sun))?'),
+      'T', '([01]\d|2[0-4]):[0-5]\d-([01]\d|2[0-4]):[0-5]\d') AND (SELECT bool_and(is_sound) FROM windows)
+    THEN (SELECT array_agg(r.span ORDER BY r.span) FROM (SELECT int4range(min(minute)::int, max(minute)::int + 1) AS span FROM minutes GROUP BY run) r) END
+$$;
+COMMENT ON FUNCTION "reporting"."business_windows"(text) IS 'The minutes of the week in hours such as mon-fri 09:00-18:00; empty: none; null: they are not written like that';
+
 CREATE TABLE IF NOT EXISTS "reporting"."settings" (
   "connection_id" text PRIMARY KEY,
   -- Any clock reading will do: a name that Postgres does not know is refused here, not by the next refresh.
-  "time_zone" text NOT NULL CHECK ((timestamptz '2000-01-01 00:00:00+00' AT TIME ZONE "time_zone") IS NOT NULL)
+  "time_zone" text CHECK ("time_zone" IS NULL OR (timestamptz '2000-01-01 00:00:00+00' AT TIME ZONE "time_zone") IS NOT NULL),
+  "business_hours" text CHECK ("business_hours" IS NULL OR reporting.business_windows("business_hours") IS NOT NULL),
+  "business_windows" int4range[] GENERATED ALWAYS AS (reporting.business_windows("business_hours")) STORED,
+  -- An account with hours of its own may be in the time zone of all.
+  CONSTRAINT "settings_zone_of_all_check" CHECK ("time_zone" IS NOT NULL OR "connection_id" <> '*')
 );
-COMMENT ON TABLE "reporting"."settings" IS 'Time zone of each account: where its days, weekdays and hours begin. A change is worked in by the next refresh';
+COMMENT ON TABLE "reporting"."settings" IS 'Time zone and business hours of each account. A change is worked in by the next refresh';
 COMMENT ON COLUMN "reporting"."settings"."connection_id" IS 'Configured account; * holds for all that are not named';
-COMMENT ON COLUMN "reporting"."settings"."time_zone" IS 'Name as in pg_timezone_names: Europe/Rome';
+COMMENT ON COLUMN "reporting"."settings"."time_zone" IS 'Where days, weekdays and hours begin, a name as in pg_timezone_names: Europe/Rome; null: as for all';
+COMMENT ON COLUMN "reporting"."settings"."business_hours" IS 'Such as mon-fri 09:00-13:00 14:00-18:00, sat 09:00-12:00, by the clock of that time zone; none: no hours; null: as for all';
+COMMENT ON COLUMN "reporting"."settings"."business_windows" IS 'The same as minutes of the week, from Monday on';
 INSERT INTO "reporting"."settings" VALUES ('*', 'UTC') ON CONFLICT DO NOTHING;
 
 CREATE TABLE IF NOT EXISTS "reporting"."applied_zones" (
   "connection_id" text PRIMARY KEY,
-  "time_zone" text NOT NULL
+  "time_zone" text
 );
 COMMENT ON TABLE "reporting"."applied_zones" IS 'The settings that the precomputed tables were computed with';
 COMMENT ON COLUMN "reporting"."applied_zones"."connection_id" IS 'As in settings';
@@ -2080,7 +2121,7 @@ CREATE UNLOGGED TABLE IF NOT EXISTS "reporting"."touched" (
 );
 CREATE INDEX IF NOT EXISTS "touched_kind_idx" ON "reporting"."touched" ("kind");
 COMMENT ON TABLE "reporting"."touched" IS 'Notes of the refresh under way: what has to be computed anew. Empty between two refreshes';
-COMMENT ON COLUMN "reporting"."touched"."kind" IS 'month, chat, visit, lead, link, external, phone, project or person';
+COMMENT ON COLUMN "reporting"."touched"."kind" IS 'month, chat, visit, lead, link, external, phone, project, person or request';
 COMMENT ON COLUMN "reporting"."touched"."connection_id" IS 'Configured account; empty where it does not matter';
 COMMENT ON COLUMN "reporting"."touched"."value" IS 'Month, id, number or key';
 COMMENT ON COLUMN "reporting"."touched"."row_id" IS 'Primary key without a meaning';
@@ -2122,6 +2163,7 @@ CREATE TABLE IF NOT EXISTS "reporting"."request_facts" (
   "lead_id" text,
   "closer_id" text,
   "agent_ids" text[] NOT NULL,
+  "first_response_business_ms" bigint,
   PRIMARY KEY ("connection_id", "id")
 );
 COMMENT ON TABLE "reporting"."request_facts" IS 'One slim row per request of the mirror, deleted ones and drafts included: see is_counted. Questions are better asked of reporting.requests';
@@ -2145,6 +2187,7 @@ COMMENT ON COLUMN "reporting"."request_facts"."department_id" IS 'tiledesk.depar
 COMMENT ON COLUMN "reporting"."request_facts"."lead_id" IS 'tiledesk.leads.id';
 COMMENT ON COLUMN "reporting"."request_facts"."closer_id" IS 'User id of the person who closed it; null when a bot or the server did';
 COMMENT ON COLUMN "reporting"."request_facts"."agent_ids" IS 'User ids of the people who take part, each once';
+COMMENT ON COLUMN "reporting"."request_facts"."first_response_business_ms" IS 'Of first_response_ms, the part within business hours; null: no business hours are set, or more than ten years passed';
 
 CREATE TABLE IF NOT EXISTS "reporting"."request_days" (
   "connection_id" text NOT NULL,
@@ -2202,7 +2245,8 @@ CREATE TABLE IF NOT EXISTS "reporting"."response_stats" (
   "first_response_ms" double precision[],
   "resolved" bigint NOT NULL,
   "resolution_ms" double precision[],
-  "row_id" bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY
+  "row_id" bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  "first_response_business_ms" double precision[]
 );
 CREATE INDEX IF NOT EXISTS "response_stats_month_idx" ON "reporting"."response_stats" ("connection_id", "month");
 COMMENT ON TABLE "reporting"."response_stats" IS 'Percentiles of reporting.request_facts by month and over the whole history; read by response_times';
@@ -2216,13 +2260,15 @@ COMMENT ON COLUMN "reporting"."response_stats"."first_response_ms" IS 'Median an
 COMMENT ON COLUMN "reporting"."response_stats"."resolved" IS 'Of the requests: with a resolution time';
 COMMENT ON COLUMN "reporting"."response_stats"."resolution_ms" IS 'Median and 90th percentile, milliseconds';
 COMMENT ON COLUMN "reporting"."response_stats"."row_id" IS 'Primary key without a meaning';
+COMMENT ON COLUMN "reporting"."response_stats"."first_response_business_ms" IS 'Median and 90th percentile, milliseconds; null: no business hours are set';
 
 CREATE TABLE IF NOT EXISTS "reporting"."response_histories" (
   "connection_id" text PRIMARY KEY,
   "is_outdated" boolean NOT NULL,
   "computed_at" timestamptz,
   "as_of" timestamptz,
-  "took_ms" bigint
+  "took_ms" bigint,
+  "business_windows" int4range[]
 );
 COMMENT ON TABLE "reporting"."response_histories" IS 'When the percentiles over the whole history were computed: again after a change, and no more than a fiftieth of the time';
 COMMENT ON COLUMN "reporting"."response_histories"."connection_id" IS 'Configured account';
@@ -2230,6 +2276,7 @@ COMMENT ON COLUMN "reporting"."response_histories"."is_outdated" IS 'Requests ch
 COMMENT ON COLUMN "reporting"."response_histories"."computed_at" IS 'Computed (UTC)';
 COMMENT ON COLUMN "reporting"."response_histories"."as_of" IS 'How fresh the requests were (UTC)';
 COMMENT ON COLUMN "reporting"."response_histories"."took_ms" IS 'Duration, milliseconds';
+COMMENT ON COLUMN "reporting"."response_histories"."business_windows" IS 'The business hours that the requests of the account were computed with';
 
 CREATE TABLE IF NOT EXISTS "reporting"."lead_facts" (
   "connection_id" text NOT NULL,
@@ -2386,13 +2433,6 @@ CREATE TABLE IF NOT EXISTS "reporting"."people" (
   "row_id" bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY
 );
 -- By digest: an index entry has an upper limit, and ids have none. An address in email has at most 1,000 characters.
-CREATE UNIQUE INDEX IF NOT EXISTS "people_person_key_idx" ON "reporting"."people" (md5("person_key"));
-CREATE INDEX IF NOT EXISTS "people_email_idx" ON "reporting"."people" ("email");
-CREATE INDEX IF NOT EXISTS "people_key_idx" ON "reporting"."people" USING hash ("person_key");
-CREATE INDEX IF NOT EXISTS "people_first_seen_at_idx" ON "reporting"."people" ("first_seen_at");
-CREATE INDEX IF NOT EXISTS "people_last_chat_at_idx" ON "reporting"."people" ("last_chat_at");
-CREATE INDEX IF NOT EXISTS "people_last_contact_idx" ON "reporting"."people" (greatest("last_chat_at", "last_visit_at"));
-CREATE INDEX IF NOT EXISTS "people_of_both_idx" ON "reporting"."people" (greatest("last_chat_at", "last_visit_at")) WHERE "requests" > 0 AND "visits" > 0;
 COMMENT ON TABLE "reporting"."people" IS 'One row per person of several leads or links; read by lead_360, which explains the columns and adds those of one lead alone';
 COMMENT ON COLUMN "reporting"."people"."person_key" IS 'email:, phone:, lead: or link: and what identifies the person';
 COMMENT ON COLUMN "reporting"."people"."name" IS 'See lead_360';
@@ -2415,6 +2455,89 @@ COMMENT ON COLUMN "reporting"."people"."percent_read" IS 'See lead_360';
 COMMENT ON COLUMN "reporting"."people"."interest" IS 'See lead_360';
 COMMENT ON COLUMN "reporting"."people"."outcome" IS 'See lead_360';
 COMMENT ON COLUMN "reporting"."people"."row_id" IS 'Primary key without a meaning; another one after each refresh';
+
+-- Between the end of a state (to_after) and the beginning of the next (to_before) anything can have been: a reopening and a closing between two looks show
+-- as another closed_at only.
+CREATE TABLE IF NOT EXISTS "reporting"."request_states" (
+  "seq" bigint NOT NULL,
+  "connection_id" text NOT NULL,
+  "id" text NOT NULL,
+  "status" integer,
+  "status_before" integer,
+  "is_open" boolean NOT NULL,
+  "was_open" boolean NOT NULL,
+  "is_first" boolean NOT NULL,
+  "is_other" boolean NOT NULL,
+  "is_reassigned" boolean NOT NULL,
+  "department_id" text,
+  "department_before" text,
+  "channel" text,
+  "channel_before" text,
+  "agent_id" text,
+  "closed_at" timestamptz,
+  "from_after" timestamptz,
+  "from_before" timestamptz NOT NULL,
+  "to_after" timestamptz,
+  "to_before" timestamptz,
+  PRIMARY KEY ("seq", "connection_id", "id")
+);
+CREATE INDEX IF NOT EXISTS "request_states_id_idx" ON "reporting"."request_states" ("connection_id", "id");
+COMMENT ON TABLE "reporting"."request_states" IS 'States of requests as the mirror saw them; read by backlog_daily, status_times and sla. Empty while tiledesk.requests has no history';
+COMMENT ON COLUMN "reporting"."request_states"."seq" IS 'Of the version with which it began: order of the states of one request';
+COMMENT ON COLUMN "reporting"."request_states"."connection_id" IS 'Configured account';
+COMMENT ON COLUMN "reporting"."request_states"."id" IS 'tiledesk.requests.id';
+COMMENT ON COLUMN "reporting"."request_states"."status" IS '50 temporary, 100 unassigned, 150 abandoned, 200 assigned, 1000 closed';
+COMMENT ON COLUMN "reporting"."request_states"."status_before" IS 'Of the state before';
+COMMENT ON COLUMN "reporting"."request_states"."is_open" IS 'Counted, and neither closed nor abandoned';
+COMMENT ON COLUMN "reporting"."request_states"."was_open" IS 'So was the state before';
+COMMENT ON COLUMN "reporting"."request_states"."is_first" IS 'There is no state before';
+COMMENT ON COLUMN "reporting"."request_states"."is_other" IS 'The first one, or it differs from the one before in more than department, channel or agents';
+COMMENT ON COLUMN "reporting"."request_states"."is_reassigned" IS 'It has other agents than the one before, and both have some';
+COMMENT ON COLUMN "reporting"."request_states"."department_id" IS 'tiledesk.departments.id';
+COMMENT ON COLUMN "reporting"."request_states"."department_before" IS 'Of the state before';
+COMMENT ON COLUMN "reporting"."request_states"."channel" IS 'Channel name';
+COMMENT ON COLUMN "reporting"."request_states"."channel_before" IS 'Of the state before';
+COMMENT ON COLUMN "reporting"."request_states"."agent_id" IS 'User id of the first agent; null: none';
+COMMENT ON COLUMN "reporting"."request_states"."closed_at" IS 'Last closing (UTC); it stays after a reopening';
+COMMENT ON COLUMN "reporting"."request_states"."from_after" IS 'It began after this moment (UTC); null: not known';
+COMMENT ON COLUMN "reporting"."request_states"."from_before" IS 'It began at this moment or before it (UTC)';
+COMMENT ON COLUMN "reporting"."request_states"."to_after" IS 'It ended after this moment (UTC); null: not known, or not ended';
+COMMENT ON COLUMN "reporting"."request_states"."to_before" IS 'It ended at this moment or before it (UTC); null: not ended';
+
+CREATE TABLE IF NOT EXISTS "reporting"."backlog_changes" (
+  "connection_id" text NOT NULL,
+  "day" date NOT NULL,
+  "department_id" text NOT NULL,
+  "channel" text NOT NULL,
+  "open" integer NOT NULL,
+  "unassigned" integer NOT NULL,
+  "open_least" integer NOT NULL,
+  "open_most" integer NOT NULL,
+  "closed" integer NOT NULL,
+  "reopened" integer NOT NULL,
+  PRIMARY KEY ("connection_id", "day", "department_id", "channel")
+);
+COMMENT ON TABLE "reporting"."backlog_changes" IS 'How many more requests were open at the end of a day than the day before, from request_states; added up by backlog_daily';
+COMMENT ON COLUMN "reporting"."backlog_changes"."connection_id" IS 'Configured account';
+COMMENT ON COLUMN "reporting"."backlog_changes"."day" IS 'Day in the time zone of the account';
+COMMENT ON COLUMN "reporting"."backlog_changes"."department_id" IS 'tiledesk.departments.id; empty: none';
+COMMENT ON COLUMN "reporting"."backlog_changes"."channel" IS 'Channel name; empty: none';
+COMMENT ON COLUMN "reporting"."backlog_changes"."open" IS 'So many more were open when the day ended, by the best estimate';
+COMMENT ON COLUMN "reporting"."backlog_changes"."unassigned" IS 'The same of those with status 100';
+COMMENT ON COLUMN "reporting"."backlog_changes"."open_least" IS 'The same of those that were open for certain';
+COMMENT ON COLUMN "reporting"."backlog_changes"."open_most" IS 'The same of those that may have been open';
+COMMENT ON COLUMN "reporting"."backlog_changes"."closed" IS 'Closed on that day, as far as seen';
+COMMENT ON COLUMN "reporting"."backlog_changes"."reopened" IS 'Reopened on that day, as far as seen';
+
+CREATE TABLE IF NOT EXISTS "reporting"."removed_requests" (
+  "connection_id" text NOT NULL,
+  "id" text NOT NULL,
+  "row_id" bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY
+);
+COMMENT ON TABLE "reporting"."removed_requests" IS 'Requests of which versions were deleted: the next refresh removes their states. Empty behind it';
+COMMENT ON COLUMN "reporting"."removed_requests"."connection_id" IS 'Configured account';
+COMMENT ON COLUMN "reporting"."removed_requests"."id" IS 'tiledesk.requests.id';
+COMMENT ON COLUMN "reporting"."removed_requests"."row_id" IS 'Primary key without a meaning';
 
 -- A refresh analyzes what it filled before it reads it: a fifth of the usual sample is enough for these plans.
 DO $$
@@ -2483,43 +2606,54 @@ CREATE OR REPLACE FUNCTION "reporting"."status_name"(stream text, status integer
 $$;
 COMMENT ON FUNCTION "reporting"."status_name"(text, integer) IS 'The name of a status code of a stream; of a code that Tiledesk does not define, the number';
 
--- As before, with the backlog read from the index alone, and what finds the rows of a period.
+-- A first computation fills tables that have no index but their primary key, without which logical replication publishes no change of them: to build an index
+-- from rows that are there costs a fifth of adding to it row by row, and no reader waits for it.
 CREATE OR REPLACE FUNCTION "reporting"."make_indexes"(facts regclass) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   missing record;
   is_filled boolean;
 BEGIN
   FOR missing IN
-    SELECT name, definition FROM (VALUES
-      ('reporting.request_facts', 'request_facts_opened_on_idx', 'reporting.request_facts (connection_id, opened_on)'),
-      ('reporting.request_facts', 'request_facts_lead_id_idx', 'reporting.request_facts (connection_id, lead_id)'),
-      ('reporting.request_facts', 'request_facts_open_idx', 'reporting.request_facts (connection_id, department_id, channel, status)
+    SELECT is_key, name, definition FROM (VALUES
+      ('reporting.people', true, 'people_person_key_idx', 'reporting.people (md5(person_key))'),
+      ('reporting.people', false, 'people_email_idx', 'reporting.people (email)'),
+      ('reporting.people', false, 'people_key_idx', 'reporting.people USING hash (person_key)'),
+      ('reporting.people', false, 'people_first_seen_at_idx', 'reporting.people (first_seen_at)'),
+      ('reporting.people', false, 'people_last_chat_at_idx', 'reporting.people (last_chat_at)'),
+      ('reporting.people', false, 'people_last_contact_idx', 'reporting.people (greatest(last_chat_at, last_visit_at))'),
+      ('reporting.people', false, 'people_of_both_idx', 'reporting.people (greatest(last_chat_at, last_visit_at))
+        WHERE requests > 0 AND visits > 0'),
+      ('reporting.request_facts', false, 'request_facts_opened_on_idx', 'reporting.request_facts (connection_id, opened_on)'),
+      ('reporting.request_facts', false, 'request_facts_lead_id_idx', 'reporting.request_facts (lead_id, connection_id)'),
+      ('reporting.request_facts', false, 'request_facts_open_idx', 'reporting.request_facts (connection_id, department_id, channel, status)
         INCLUDE (is_answered, opened_at) WHERE is_open'),
-      ('reporting.request_facts', 'request_facts_unanswered_idx', 'reporting.request_facts (opened_at) WHERE is_open AND NOT is_answered'),
-      ('reporting.lead_facts', 'lead_facts_created_at_idx', 'reporting.lead_facts (created_at)'),
-      ('reporting.lead_facts', 'lead_facts_last_chat_at_idx', 'reporting.lead_facts (last_chat_at)'),
+      ('reporting.request_facts', false, 'request_facts_unanswered_idx', 'reporting.request_facts (opened_at) WHERE is_open AND NOT is_answered'),
+      ('reporting.lead_facts', false, 'lead_facts_created_at_idx', 'reporting.lead_facts (created_at)'),
+      ('reporting.lead_facts', false, 'lead_facts_last_chat_at_idx', 'reporting.lead_facts (last_chat_at)'),
       -- The key of a lead with an address is that address: the first finds by both, the third the other leads.
-      ('reporting.lead_facts', 'lead_facts_email_key_idx', 'reporting.lead_facts (email_key) WHERE email_key IS NOT NULL'),
-      ('reporting.lead_facts', 'lead_facts_phone_key_idx', 'reporting.lead_facts (phone_key) WHERE phone_key IS NOT NULL'),
-      ('reporting.lead_facts', 'lead_facts_other_key_idx', 'reporting.lead_facts USING hash (person_key) WHERE email_key IS NULL'),
-      ('reporting.visit_facts', 'visit_facts_link_id_idx', 'reporting.visit_facts (connection_id, link_id)'),
-      ('reporting.visit_facts', 'visit_facts_visited_on_idx', 'reporting.visit_facts (connection_id, visited_on)'),
-      ('reporting.link_facts', 'link_facts_project_id_idx', 'reporting.link_facts (connection_id, project_id)'),
-      ('reporting.link_facts', 'link_facts_external_id_idx', 'reporting.link_facts USING hash (external_id)'),
-      ('reporting.link_facts', 'link_facts_phone_key_idx', 'reporting.link_facts (phone_key)'),
-      ('reporting.link_facts', 'link_facts_person_key_idx', 'reporting.link_facts USING hash (person_key)'),
-      ('reporting.link_facts', 'link_facts_sent_on_idx', 'reporting.link_facts (sent_on)'),
+      ('reporting.lead_facts', false, 'lead_facts_email_key_idx', 'reporting.lead_facts (email_key) WHERE email_key IS NOT NULL'),
+      ('reporting.lead_facts', false, 'lead_facts_phone_key_idx', 'reporting.lead_facts (phone_key) WHERE phone_key IS NOT NULL'),
+      ('reporting.lead_facts', false, 'lead_facts_other_key_idx', 'reporting.lead_facts USING hash (person_key) WHERE email_key IS NULL'),
+      ('reporting.visit_facts', false, 'visit_facts_link_id_idx', 'reporting.visit_facts (connection_id, link_id)'),
+      ('reporting.visit_facts', false, 'visit_facts_visited_on_idx', 'reporting.visit_facts (connection_id, visited_on)'),
+      ('reporting.link_facts', false, 'link_facts_project_id_idx', 'reporting.link_facts (connection_id, project_id)'),
+      ('reporting.link_facts', false, 'link_facts_external_id_idx', 'reporting.link_facts USING hash (external_id)'),
+      ('reporting.link_facts', false, 'link_facts_phone_key_idx', 'reporting.link_facts (phone_key)'),
+      ('reporting.link_facts', false, 'link_facts_person_key_idx', 'reporting.link_facts USING hash (person_key)'),
+      ('reporting.link_facts', false, 'link_facts_sent_on_idx', 'reporting.link_facts (sent_on)'),
       -- Only links look leads up by it.
-      ('reporting.link_facts', 'lead_facts_external_id_idx', 'reporting.lead_facts USING hash (external_id)')
-    ) AS i(facts, name, definition)
+      ('reporting.link_facts', false, 'lead_facts_external_id_idx', 'reporting.lead_facts USING hash (external_id)')
+    ) AS i(facts, is_key, name, definition)
     WHERE i.facts::regclass = make_indexes.facts AND to_regclass('reporting.' || i.name) IS NULL
   LOOP
     IF is_filled IS NULL THEN EXECUTE format('SELECT EXISTS (SELECT FROM %s)', facts) INTO is_filled; END IF;
-    IF is_filled THEN EXECUTE format('CREATE INDEX %I ON %s', missing.name, missing.definition); END IF;
+    IF is_filled OR missing.is_key THEN
+      EXECUTE format('CREATE %s INDEX %I ON %s', CASE WHEN missing.is_key THEN 'UNIQUE' END, missing.name, missing.definition);
+    END IF;
   END LOOP;
 END
 $$;
-COMMENT ON FUNCTION "reporting"."make_indexes"(regclass) IS 'Part of the refresh: the secondary indexes of a table that has got its first rows';
+COMMENT ON FUNCTION "reporting"."make_indexes"(regclass) IS 'Part of the refresh: the key of a table, and its other indexes once it has got its first rows';
 
 CREATE OR REPLACE FUNCTION "reporting"."is_mostly_new"(mirrored regclass, facts regclass, since timestamptz) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
@@ -2531,6 +2665,153 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION "reporting"."is_mostly_new"(regclass, regclass, timestamptz) IS 'Part of the refresh: so much was written since the last one that reading all rows costs less than noting what changed';
+
+-- Each window begins and ends by the clock of its own day, so a change of the clock within it counts as it was.
+CREATE OR REPLACE FUNCTION "reporting"."business_ms"(began timestamptz, ended timestamptz, windows int4range[], zone text) RETURNS bigint
+LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
+BEGIN
+  RETURN (
+    SELECT coalesce(sum(extract(epoch FROM least(ended, w.closes) - greatest(began, w.opens)) * 1000), 0)::bigint
+    FROM generate_series(date_trunc('week', began AT TIME ZONE zone), ended AT TIME ZONE zone, interval '7 days') AS monday
+    CROSS JOIN LATERAL (SELECT (monday + lower(span) * interval '1 minute') AT TIME ZONE zone AS opens,
+      (monday + upper(span) * interval '1 minute') AT TIME ZONE zone AS closes FROM unnest(windows) AS span) w
+    WHERE w.opens < ended AND w.closes > began
+  );
+END
+$$;
+COMMENT ON FUNCTION "reporting"."business_ms"(timestamptz, timestamptz, int4range[], text) IS 'How much of the time between two instants is within these windows, in a time zone';
+
+CREATE OR REPLACE FUNCTION "reporting"."hours_of"(account text) RETURNS int4range[] LANGUAGE sql STABLE AS $$
+  SELECT coalesce((SELECT business_windows FROM reporting.settings WHERE connection_id = account),
+    (SELECT business_windows FROM reporting.settings WHERE connection_id = '*'));
+$$;
+COMMENT ON FUNCTION "reporting"."hours_of"(text) IS 'The business hours that hold for an account, as minutes of the week; empty or null: none';
+
+CREATE OR REPLACE FUNCTION "reporting"."note_removed"() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO reporting.removed_requests (connection_id, id) SELECT DISTINCT connection_id, id FROM deleted;
+  RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION "reporting"."note_removed"() IS 'Notes of which requests versions were deleted';
+
+-- A state counts on each day at whose end it was so, from one more on the first of them to one less after the last; an event on its day.
+CREATE OR REPLACE FUNCTION "reporting"."backlog_changes_of"(s "reporting"."request_states", zone text)
+RETURNS TABLE (day date, department_id text, channel text, open integer, unassigned integer, open_least integer, open_most integer, closed integer, reopened integer)
+LANGUAGE sql STABLE AS $$
+  SELECT d.day, i.department_id, i.channel, d.change * i.open, d.change * i.unassigned, d.change * i.least, d.change * i.most, i.closed, i.reopened
+  FROM (SELECT s.is_open AND s.was_open AND NOT s.is_other AND s.department_id IS NOT DISTINCT FROM s.department_before
+      AND s.channel IS NOT DISTINCT FROM s.channel_before AS is_sure,
+    s.is_open OR s.was_open OR s.is_other AS is_possible) p
+  CROSS JOIN LATERAL (VALUES
+    -- The best estimate: a request that was open when it was first seen was so from its beginning on.
+    (CASE WHEN s.is_first AND s.closed_at IS NULL THEN coalesce(s.from_after, s.from_before) ELSE s.from_before END, s.to_before,
+      s.department_id, s.channel, s.is_open::int, (s.is_open AND s.status = 100)::int, 0, 0, 0, 0),
+    (s.from_before, s.to_after, s.department_id, s.channel, 0, 0, s.is_open::int, s.is_open::int, 0, 0),
+    (s.from_after, s.from_before, s.department_id, s.channel, 0, 0, p.is_sure::int, p.is_possible::int, 0, 0),
+    -- It may have been where it was before.
+    (s.from_after, s.from_before, s.department_before, s.channel_before, 0, 0, 0, (p.is_possible AND NOT s.is_first
+      AND (s.department_id, s.channel) IS DISTINCT FROM (s.department_before, s.channel_before))::int, 0, 0),
+    (CASE WHEN s.closed_at BETWEEN s.from_after AND s.from_before THEN s.closed_at ELSE s.from_before END, NULL, s.department_id, s.channel, 0, 0, 0, 0,
+      (s.status = 1000 AND s.status_before IS DISTINCT FROM 1000)::int, (s.status_before = 1000 AND s.is_open)::int)
+  ) i (since, until, department_id, channel, open, unassigned, least, most, closed, reopened)
+  CROSS JOIN LATERAL (SELECT (i.since AT TIME ZONE zone)::date AS since, (i.until AT TIME ZONE zone)::date AS until) n
+  CROSS JOIN LATERAL (VALUES (n.since, 1), (n.until, -1)) d (day, change)
+  WHERE i.open + i.least + i.most + i.closed + i.reopened > 0 AND d.day IS NOT NULL AND (n.since < n.until OR n.until IS NULL)
+$$;
+COMMENT ON FUNCTION "reporting"."backlog_changes_of"("reporting"."request_states", text) IS 'What one state adds to backlog_changes';
+
+CREATE OR REPLACE FUNCTION "reporting"."refresh_backlog"(since timestamptz, only_connection text, is_full boolean, default_zone text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  noted bigint;
+  is_kept boolean;
+  states CONSTANT text := $sql$
+    SELECT s.seq, s.connection_id, s.id, s.status, lag(s.status) OVER w, s.is_open, coalesce(lag(s.is_open) OVER w, false), lag(s.seq) OVER w IS NULL,
+      lag(s.seq) OVER w IS NULL OR (lag(s.status) OVER w, lag(s.is_open) OVER w, lag(s.assigned_at) OVER w, lag(s.closed_at) OVER w)
+        IS DISTINCT FROM (s.status, s.is_open, s.assigned_at, s.closed_at),
+      coalesce(cardinality(s.agents) > 0 AND cardinality(lag(s.agents) OVER w) > 0 AND s.agents <> lag(s.agents) OVER w, false),
+      s.department_id, lag(s.department_id) OVER w, s.channel, lag(s.channel) OVER w, s.agents[1], s.closed_at, s.from_after, s.from_before,
+      lead(s.from_after) OVER w, lead(s.from_before) OVER w
+    FROM (
+      SELECT v.connection_id, v.id, v.seq, v.status, v.department_id, left(v.channel, 200) AS channel, v.participants_agents AS agents, v.assigned_at,
+        v.closed_at, v.changed_after AS from_after, v.changed_before AS from_before, v.deleted_at IS NULL AND v.draft IS NOT TRUE
+          AND v.preflight IS NOT TRUE AND (v.status IN (50, 150, 1000)) IS NOT TRUE AS is_open,
+        lag(v.seq) OVER w IS NULL OR (v.status, v.department_id, v.channel, v.participants_agents, v.assigned_at, v.closed_at, v.draft, v.preflight, v.deleted_at)
+          IS DISTINCT FROM (lag(v.status) OVER w, lag(v.department_id) OVER w, lag(v.channel) OVER w, lag(v.participants_agents) OVER w,
+            lag(v.assigned_at) OVER w, lag(v.closed_at) OVER w, lag(v.draft) OVER w, lag(v.preflight) OVER w, lag(v.deleted_at) OVER w) AS is_change
+      FROM %s v
+      WINDOW w AS (PARTITION BY v.connection_id, v.id ORDER BY v.seq)
+    ) s
+    WHERE s.is_change
+    WINDOW w AS (PARTITION BY s.connection_id, s.id ORDER BY s.seq) $sql$;
+  changes CONSTANT text := $sql$
+    INSERT INTO reporting.backlog_changes AS t
+    SELECT (q.state).connection_id, d.day, coalesce(d.department_id, ''), coalesce(d.channel, ''), sum(q.sign * d.open), sum(q.sign * d.unassigned),
+      sum(q.sign * d.open_least), sum(q.sign * d.open_most), sum(q.sign * d.closed), sum(q.sign * d.reopened)
+    FROM (%s) q
+    LEFT JOIN reporting.settings z ON z.connection_id = (q.state).connection_id
+    CROSS JOIN LATERAL reporting.backlog_changes_of(q.state, coalesce(z.time_zone, $1)) d
+    GROUP BY 1, 2, 3, 4
+    ON CONFLICT (connection_id, day, department_id, channel) DO UPDATE SET open = t.open + excluded.open, unassigned = t.unassigned + excluded.unassigned,
+      open_least = t.open_least + excluded.open_least, open_most = t.open_most + excluded.open_most, closed = t.closed + excluded.closed,
+      reopened = t.reopened + excluded.reopened $sql$;
+BEGIN
+  IF NOT EXISTS (SELECT FROM sync.history WHERE stream = 'tiledesk.requests' AND off_since IS NULL) THEN
+    DELETE FROM reporting.removed_requests;
+    DELETE FROM reporting.request_states;
+    DELETE FROM reporting.backlog_changes;
+    RETURN;
+  END IF;
+  IF only_connection IS NOT NULL THEN
+    DELETE FROM reporting.backlog_changes WHERE connection_id = only_connection;
+    EXECUTE format(changes, 'SELECT 1 AS sign, s AS state FROM reporting.request_states s WHERE connection_id = $2') USING default_zone, only_connection;
+    RETURN;
+  END IF;
+  -- Old versions are dropped by the month, and states with them.
+  EXECUTE $sql$
+    SELECT EXISTS (SELECT FROM (SELECT * FROM reporting.request_states ORDER BY seq LIMIT 1) s
+      JOIN tiledesk.requests_history h ON h.connection_id = s.connection_id AND h.id = s.id AND h.seq = s.seq) $sql$ INTO is_kept;
+  is_full := is_full OR NOT is_kept;
+  IF NOT is_full THEN
+    EXECUTE $sql$
+      WITH removed AS (DELETE FROM reporting.removed_requests RETURNING connection_id, id)
+      INSERT INTO reporting.touched SELECT 'request', connection_id, id FROM tiledesk.requests_history WHERE seen_at >= $1
+        UNION SELECT 'request', connection_id, id FROM removed $sql$ USING since;
+    GET DIAGNOSTICS noted = ROW_COUNT;
+    is_full := noted > 1000 + (SELECT greatest(reltuples, 0) / 4 FROM pg_class WHERE oid = 'reporting.request_states'::regclass);
+  END IF;
+  IF is_full THEN
+    DELETE FROM reporting.removed_requests;
+    DELETE FROM reporting.request_states;
+    DELETE FROM reporting.backlog_changes;
+    EXECUTE 'INSERT INTO reporting.request_states ' || format(states, 'tiledesk.requests_versions');
+    ANALYZE reporting.request_states;
+    EXECUTE format(changes, 'SELECT 1 AS sign, s AS state FROM reporting.request_states s') USING default_zone;
+    RETURN;
+  END IF;
+  EXECUTE format($sql$
+    WITH fresh AS MATERIALIZED (
+      SELECT ROW(f.*)::reporting.request_states AS state FROM (%s) f
+    ), same AS MATERIALIZED (
+      SELECT s.seq, s.id FROM fresh f JOIN reporting.request_states s
+        ON s.seq = (f.state).seq AND s.connection_id = (f.state).connection_id AND s.id = (f.state).id AND s IS NOT DISTINCT FROM f.state
+    ), gone AS (
+      DELETE FROM reporting.request_states s USING reporting.touched k
+      WHERE k.kind = 'request' AND s.connection_id = k.connection_id AND s.id = k.value AND (s.seq, s.id) NOT IN (SELECT seq, id FROM same)
+      RETURNING s AS state
+    ), added AS (
+      -- What it replaces has to be gone first.
+      INSERT INTO reporting.request_states AS s SELECT (f.state).* FROM fresh f
+      WHERE (SELECT count(*) FROM gone) >= 0 AND ((f.state).seq, (f.state).id) NOT IN (SELECT seq, id FROM same)
+      RETURNING s AS state
+    ) %s $sql$,
+    -- OFFSET 0: the versions are looked up request by request.
+    format(states, $sql$(SELECT v.* FROM reporting.touched k CROSS JOIN LATERAL (
+      SELECT * FROM tiledesk.requests_versions o WHERE o.connection_id = k.connection_id AND o.id = k.value OFFSET 0) v WHERE k.kind = 'request')$sql$),
+    format(changes, 'SELECT 1 AS sign, state FROM added UNION ALL SELECT -1, state FROM gone')) USING default_zone;
+END
+$$;
+COMMENT ON FUNCTION "reporting"."refresh_backlog"(timestamptz, text, boolean, text) IS 'Part of the refresh: request_states and backlog_changes, of the requests that have new versions';
 
 CREATE OR REPLACE FUNCTION "reporting"."refresh_names"(since timestamptz) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
@@ -2566,6 +2847,7 @@ CREATE OR REPLACE FUNCTION "reporting"."refresh_requests"(since timestamptz, onl
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   is_first CONSTANT boolean := is_full AND NOT EXISTS (SELECT FROM reporting.request_facts);
+  account text;
   incoming CONSTANT text := $sql$
     SELECT r.connection_id, r.id, r.status,
       extract(hour FROM r.created_at AT TIME ZONE z.zone)::smallint AS opened_hour,
@@ -2582,10 +2864,14 @@ DECLARE
       CASE WHEN r.status = 1000 AND r.closed_by <> 'system' AND left(r.closed_by, 1) <> '_' AND left(r.closed_by, 4) <> 'bot_'
         AND (r.closed_by = ANY (r.participants_bots)) IS NOT TRUE THEN left(r.closed_by, 200) END AS closer_id,
       CASE WHEN cardinality(r.participants_agents) > 1 THEN ARRAY(SELECT DISTINCT left(a, 200) FROM unnest(r.participants_agents) a ORDER BY 1)
-        ELSE coalesce(r.participants_agents, '{}') END AS agent_ids
+        ELSE coalesce(r.participants_agents, '{}') END AS agent_ids,
+      CASE WHEN h.windows <> '{}' AND d.first_response_ms BETWEEN 0 AND 315360000000 THEN reporting.business_ms(
+        r.created_at, r.created_at + d.first_response_ms * interval '1 millisecond', h.windows, z.zone) END AS first_response_business_ms
     FROM tiledesk.requests r
     LEFT JOIN reporting.settings s ON s.connection_id = r.connection_id
+    LEFT JOIN reporting.settings a ON a.connection_id = '*'
     CROSS JOIN LATERAL (SELECT coalesce(s.time_zone, $3) AS zone) z
+    CROSS JOIN LATERAL (SELECT coalesce(s.business_windows, a.business_windows) AS windows) h
     CROSS JOIN LATERAL (SELECT r.deleted_at IS NULL AND r.draft IS NOT TRUE AND r.preflight IS NOT TRUE
       AND r.status IS DISTINCT FROM 50 AS is_counted) c
     CROSS JOIN LATERAL (SELECT
@@ -2619,6 +2905,14 @@ DECLARE
     GROUP BY 1, 2, 3
     HAVING ROW(sum(requests), sum(answered), sum(closed), sum(rated), sum(rating)) <> ROW(0, 0, 0, 0, 0) $sql$;
 BEGIN
+  -- Accounts that have other business hours than before are computed anew. Their whole history is not put off: it would be wrong, not old.
+  IF only_connection IS NULL THEN
+    FOR account IN UPDATE reporting.response_histories h SET business_windows = reporting.hours_of(h.connection_id), computed_at = NULL
+      WHERE h.business_windows IS DISTINCT FROM reporting.hours_of(h.connection_id) RETURNING h.connection_id
+    LOOP
+      IF NOT is_full THEN PERFORM reporting.refresh_requests(NULL, account, false, default_zone); END IF;
+    END LOOP;
+  END IF;
   IF is_first THEN
     EXECUTE 'INSERT INTO reporting.request_facts ' || incoming USING since, only_connection, default_zone;
   ELSE
@@ -2656,7 +2950,8 @@ BEGIN
         is_open = excluded.is_open, is_answered = excluded.is_answered, opened_on = excluded.opened_on, closed_on = excluded.closed_on,
         opened_at = excluded.opened_at, first_response_at = excluded.first_response_at, closed_at = excluded.closed_at,
         first_response_ms = excluded.first_response_ms, resolution_ms = excluded.resolution_ms, rating = excluded.rating, channel = excluded.channel,
-        department_id = excluded.department_id, lead_id = excluded.lead_id, closer_id = excluded.closer_id, agent_ids = excluded.agent_ids
+        department_id = excluded.department_id, lead_id = excluded.lead_id, closer_id = excluded.closer_id, agent_ids = excluded.agent_ids,
+        first_response_business_ms = excluded.first_response_business_ms
     $sql$, incoming, day_sums, agent_sums) USING since, only_connection, default_zone, is_full;
   END IF;
   PERFORM reporting.make_indexes('reporting.request_facts');
@@ -3026,32 +3321,37 @@ COMMENT ON FUNCTION "reporting"."refresh_people"(boolean) IS 'Part of the refres
 CREATE OR REPLACE FUNCTION "reporting"."add_response_stats"(account text, in_month date) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   stats CONSTANT text := $sql$count(*), count(first_response_ms), percentile_cont(ARRAY[0.5, 0.9]) WITHIN GROUP (ORDER BY first_response_ms),
-    count(resolution_ms), percentile_cont(ARRAY[0.5, 0.9]) WITHIN GROUP (ORDER BY resolution_ms)$sql$;
+    count(resolution_ms), percentile_cont(ARRAY[0.5, 0.9]) WITHIN GROUP (ORDER BY resolution_ms), $sql$
+    -- Without business hours there is nothing to sort.
+    || CASE WHEN reporting.hours_of(account) <> '{}'
+      THEN 'percentile_cont(ARRAY[0.5, 0.9]) WITHIN GROUP (ORDER BY first_response_business_ms)' ELSE 'NULL::float8[]' END;
+  target CONSTANT text := 'reporting.response_stats (connection_id, month, dimension, key, requests, answered, first_response_ms, resolved, resolution_ms,
+    first_response_business_ms)';
   wanted CONSTANT text := 'f.connection_id = $1 AND f.is_counted AND f.opened_on >= $3 AND f.opened_on < $4';
   since CONSTANT date := coalesce(in_month, '-infinity');
   until CONSTANT date := coalesce((in_month + interval '1 month')::date, 'infinity');
 BEGIN
   EXECUTE format($sql$
-    INSERT INTO reporting.response_stats
+    INSERT INTO %s
     SELECT $1, $2, CASE WHEN grouping(department) = 0 THEN 'department' WHEN grouping(weekday) = 0 THEN 'weekday' WHEN grouping(hour) = 0 THEN 'hour'
         ELSE 'all' END,
       coalesce(department, weekday::text, lpad(hour::text, 2, '0'), ''), %s
     FROM (
       SELECT coalesce(f.department_id, '') COLLATE "C" AS department, extract(isodow FROM f.opened_on)::int AS weekday, f.opened_hour AS hour,
-        f.first_response_ms, f.resolution_ms
+        f.first_response_ms, f.resolution_ms, f.first_response_business_ms
       FROM reporting.request_facts f WHERE %s
     ) q
     GROUP BY GROUPING SETS ((), (department), (weekday), (hour)) HAVING count(*) > 0
-  $sql$, stats, wanted) USING account, in_month, since, until;
+  $sql$, target, stats, wanted) USING account, in_month, since, until;
   EXECUTE format($sql$
-    INSERT INTO reporting.response_stats
+    INSERT INTO %s
     SELECT $1, $2, 'agent', agent_id, %s
     FROM (
-      SELECT a.agent_id COLLATE "C" AS agent_id, f.first_response_ms, f.resolution_ms
+      SELECT a.agent_id COLLATE "C" AS agent_id, f.first_response_ms, f.resolution_ms, f.first_response_business_ms
       FROM reporting.request_facts f CROSS JOIN LATERAL unnest(f.agent_ids) AS a(agent_id) WHERE %s
     ) q
     GROUP BY agent_id
-  $sql$, stats, wanted) USING account, in_month, since, until;
+  $sql$, target, stats, wanted) USING account, in_month, since, until;
 END
 $$;
 COMMENT ON FUNCTION "reporting"."add_response_stats"(text, date) IS 'Part of the refresh: response_stats of one month, or of the whole history';
@@ -3065,8 +3365,8 @@ BEGIN
     DELETE FROM reporting.response_stats WHERE connection_id = cell.connection_id AND month = cell.month;
     PERFORM reporting.add_response_stats(cell.connection_id, cell.month);
   END LOOP;
-  INSERT INTO reporting.response_histories (connection_id, is_outdated)
-  SELECT DISTINCT connection_id, true FROM reporting.touched WHERE kind = 'month'
+  INSERT INTO reporting.response_histories (connection_id, is_outdated, business_windows)
+  SELECT connection_id, true, reporting.hours_of(connection_id) FROM reporting.touched WHERE kind = 'month' GROUP BY 1
   ON CONFLICT (connection_id) DO UPDATE SET is_outdated = true;
   FOR cell IN
     SELECT connection_id FROM reporting.response_histories
@@ -3111,6 +3411,11 @@ BEGIN
     OR reporting.is_mostly_new('tilkee.tokens', 'reporting.link_facts', last.refreshed_at)
     OR reporting.is_mostly_new('tilkee.connexions', 'reporting.visit_facts', last.refreshed_at);
   DELETE FROM reporting.touched;
+  -- A first computation makes the keys when the rows are there; every other one needs them before.
+  PERFORM reporting.make_indexes(facts) FROM unnest(CASE
+    WHEN NOT is_full THEN '{reporting.request_facts,reporting.lead_facts,reporting.visit_facts,reporting.link_facts,reporting.people}'::regclass[]
+    WHEN EXISTS (SELECT FROM reporting.visit_facts) OR EXISTS (SELECT FROM reporting.link_facts) THEN '{reporting.visit_facts,reporting.link_facts}'
+  END) AS facts;
 
   -- As sync.status has it; read before the rows, so that it never claims what they do not have.
   INSERT INTO reporting.sources AS t
@@ -3131,6 +3436,7 @@ BEGIN
     PERFORM reporting.refresh_requests(NULL, account, false, default_zone);
     PERFORM reporting.refresh_leads(NULL, account, false, default_zone);
     PERFORM reporting.refresh_links(NULL, account, false, default_zone);
+    PERFORM reporting.refresh_backlog(NULL, account, false, default_zone);
   END LOOP;
   DELETE FROM reporting.applied_zones a WHERE NOT EXISTS (SELECT FROM reporting.settings s WHERE s.connection_id = a.connection_id);
   INSERT INTO reporting.applied_zones SELECT connection_id, time_zone FROM reporting.settings WHERE connection_id <> '*'
@@ -3141,10 +3447,9 @@ BEGIN
   PERFORM reporting.refresh_requests(last.read_from, NULL, is_full, default_zone);
   PERFORM reporting.refresh_leads(last.read_from, NULL, is_full, default_zone);
   PERFORM reporting.refresh_links(last.read_from, NULL, is_full, default_zone);
+  PERFORM reporting.refresh_backlog(last.read_from, NULL, is_full, default_zone);
   PERFORM reporting.refresh_people(is_full);
-  PERFORM reporting.make_indexes('reporting.lead_facts');
-  PERFORM reporting.make_indexes('reporting.visit_facts');
-  PERFORM reporting.make_indexes('reporting.link_facts');
+  PERFORM reporting.make_indexes(facts) FROM unnest('{reporting.lead_facts,reporting.visit_facts,reporting.link_facts,reporting.people}'::regclass[]) AS facts;
   PERFORM reporting.refresh_responses(is_full);
 
   -- What a full one notes is as large as the mirror: nothing of it is left lying about.
@@ -3202,7 +3507,9 @@ SELECT r.connection_id, r.month, r.dimension, r.key,
     WHEN 'hour' THEN r.key || ':00' ELSE n.name END AS label,
   r.requests, r.answered, r.first_response_ms[1] / 1000 AS first_response_median_seconds, r.first_response_ms[2] / 1000 AS first_response_p90_seconds,
   r.resolved, r.resolution_ms[1] / 1000 AS resolution_median_seconds, r.resolution_ms[2] / 1000 AS resolution_p90_seconds,
-  CASE WHEN r.month IS NULL AND h.is_outdated THEN h.as_of ELSE s.as_of END AS as_of
+  CASE WHEN r.month IS NULL AND h.is_outdated THEN h.as_of ELSE s.as_of END AS as_of,
+  r.first_response_business_ms[1] / 1000 AS first_response_business_median_seconds,
+  r.first_response_business_ms[2] / 1000 AS first_response_business_p90_seconds
 FROM "reporting"."response_stats" r
 LEFT JOIN "reporting"."names" n ON n.kind = r.dimension AND n.connection_id = r.connection_id AND n.id = r.key
 LEFT JOIN "reporting"."response_histories" h ON h.connection_id = r.connection_id
@@ -3221,6 +3528,8 @@ COMMENT ON COLUMN "reporting"."response_times"."resolved" IS 'Of the requests: c
 COMMENT ON COLUMN "reporting"."response_times"."resolution_median_seconds" IS 'Median from opening to the last closing, seconds';
 COMMENT ON COLUMN "reporting"."response_times"."resolution_p90_seconds" IS '90th percentile of the same';
 COMMENT ON COLUMN "reporting"."response_times"."as_of" IS 'Everything that was upstream then is counted (UTC); null: the first full read is not complete';
+COMMENT ON COLUMN "reporting"."response_times"."first_response_business_median_seconds" IS 'Median of the part within the business hours of the account; null: none are set';
+COMMENT ON COLUMN "reporting"."response_times"."first_response_business_p90_seconds" IS '90th percentile of the same';
 
 CREATE OR REPLACE VIEW "reporting"."agent_activity" AS
 SELECT d.connection_id, d.day, d.agent_id, n.name AS agent, d.requests, d.answered, d.closed, d.rated, d.rating_sum,
@@ -3297,7 +3606,8 @@ SELECT f.connection_id, f.id, f.status, f.opened_at, f.opened_on, f.opened_hour,
   f.first_response_ms / 1000.0::double precision AS first_response_seconds, f.resolution_ms / 1000.0::double precision AS resolution_seconds, f.rating,
   f.channel, f.department_id, n.name AS department, f.lead_id, f.agent_ids, f.closer_id, s.as_of,
   reporting.status_name('tiledesk.requests', f.status) AS status_name,
-  ARRAY(SELECT coalesce(a.names ->> i.id, i.id) FROM unnest(f.agent_ids) i (id)) AS agents, a.names ->> f.closer_id AS closer
+  ARRAY(SELECT coalesce(a.names ->> i.id, i.id) FROM unnest(f.agent_ids) i (id)) AS agents, a.names ->> f.closer_id AS closer,
+  f.first_response_business_ms / 1000.0::double precision AS first_response_business_seconds
 FROM "reporting"."request_facts" f
 LEFT JOIN "reporting"."names" n ON n.kind = 'department' AND n.connection_id = f.connection_id AND n.id = f.department_id
 LEFT JOIN "reporting"."sources" s ON s.connection_id = f.connection_id AND s.stream = 'tiledesk.requests'
@@ -3329,6 +3639,7 @@ COMMENT ON COLUMN "reporting"."requests"."as_of" IS 'Everything that was upstrea
 COMMENT ON COLUMN "reporting"."requests"."status_name" IS 'Name of the status: unassigned, abandoned, assigned, closed';
 COMMENT ON COLUMN "reporting"."requests"."agents" IS 'Names of the people who take part: first and last name, else the e-mail address, else the user id';
 COMMENT ON COLUMN "reporting"."requests"."closer" IS 'Name of the person who closed it';
+COMMENT ON COLUMN "reporting"."requests"."first_response_business_seconds" IS 'Of first_response_seconds, the part within the business hours of the account; null: none are set';
 
 CREATE OR REPLACE VIEW "reporting"."link_engagement" AS
 SELECT k.connection_id, k.id AS link_id, k.name, k.external_id, k.project_id, p.name AS project, k.creator_id, u.name AS creator, k.sent_at, k.sent_on,
@@ -3450,63 +3761,35 @@ CREATE OR REPLACE FUNCTION "reporting"."make_history_views"() RETURNS void LANGU
 BEGIN
   IF to_regclass('tiledesk.requests_versions') IS NULL THEN RETURN; END IF;
 
-  -- One row for each state in which a request was seen. Between the end of one (to_after) and the beginning of the next (to_before) anything can have been:
-  -- a reopening and a closing between two looks show as another closed_at only.
-  CREATE OR REPLACE VIEW reporting.request_states AS
-  SELECT s.connection_id, s.id, s.seq, s.status, s.is_open, s.department_id, s.channel, s.participants_agents, s.assigned_at, s.closed_at,
-    s.from_after, s.from_before, lead(s.from_after) OVER later AS to_after, lead(s.from_before) OVER later AS to_before,
-    lag(s.seq) OVER later IS NULL AS is_first, lag(s.status) OVER later AS status_before, coalesce(lag(s.is_open) OVER later, false) AS was_open,
-    lag(s.department_id) OVER later AS department_before, lag(s.channel) OVER later AS channel_before, lag(s.participants_agents) OVER later AS agents_before,
-    lag(s.seq) OVER later IS NULL OR (lag(s.status) OVER later, lag(s.is_open) OVER later, lag(s.assigned_at) OVER later, lag(s.closed_at) OVER later)
-      IS DISTINCT FROM (s.status, s.is_open, s.assigned_at, s.closed_at) AS is_other
-  FROM (
-    SELECT v.connection_id, v.id, v.seq, v.status, v.department_id, v.channel, v.participants_agents, v.assigned_at, v.closed_at, o.is_open,
-      v.changed_after AS from_after, v.changed_before AS from_before,
-      lag(v.seq) OVER w IS NULL OR (v.status, v.department_id, v.channel, v.participants_agents, v.assigned_at, v.closed_at, v.draft, v.preflight, v.deleted_at)
-        IS DISTINCT FROM (lag(v.status) OVER w, lag(v.department_id) OVER w, lag(v.channel) OVER w, lag(v.participants_agents) OVER w,
-          lag(v.assigned_at) OVER w, lag(v.closed_at) OVER w, lag(v.draft) OVER w, lag(v.preflight) OVER w, lag(v.deleted_at) OVER w) AS is_change
-    FROM tiledesk.requests_versions v
-    CROSS JOIN LATERAL (SELECT v.deleted_at IS NULL AND v.draft IS NOT TRUE AND v.preflight IS NOT TRUE
-      AND (v.status IN (50, 150, 1000)) IS NOT TRUE AS is_open) o
-    WINDOW w AS (PARTITION BY v.connection_id, v.id ORDER BY v.seq)
-  ) s
-  WHERE s.is_change
-  WINDOW later AS (PARTITION BY s.connection_id, s.id ORDER BY s.seq);
-  COMMENT ON VIEW reporting.request_states IS 'States of requests as the mirror saw them; read by backlog_daily, status_times and sla';
+  IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = 'tiledesk.requests_history'::regclass AND tgname = 'note_removed') THEN
+    CREATE TRIGGER note_removed AFTER DELETE ON tiledesk.requests_history REFERENCING OLD TABLE AS deleted
+      FOR EACH STATEMENT EXECUTE FUNCTION reporting.note_removed();
+  END IF;
 
   CREATE OR REPLACE VIEW reporting.backlog_daily AS
-  SELECT b.connection_id, b.day, b.department_id, n.name AS department, b.channel, b.open, b.unassigned, b.open_least, b.open_most,
-    b.closed, b.reopened, b.day_ends_at < h.on_since AS is_estimated, p.as_of
+  SELECT b.connection_id, d.day::date AS day, nullif(b.department_id, '') AS department_id, n.name AS department, nullif(b.channel, '') AS channel,
+    i.open, i.unassigned, i.open_least, i.open_most, i.closed, i.reopened, (d.day + interval '1 day') AT TIME ZONE b.zone < h.on_since AS is_estimated,
+    p.as_of
   FROM (
-    SELECT s.connection_id, d.day::date AS day, i.department_id, i.channel, sum(i.open) AS open, sum(i.unassigned) AS unassigned, sum(i.least) AS open_least,
-      sum(i.most) AS open_most, sum(i.closed) AS closed, sum(i.reopened) AS reopened, min((d.day + interval '1 day') AT TIME ZONE z.zone) AS day_ends_at
-    FROM reporting.request_states s
-    LEFT JOIN reporting.settings own ON own.connection_id = s.connection_id
-    LEFT JOIN reporting.settings common ON common.connection_id = '*'
-    CROSS JOIN LATERAL (SELECT coalesce(own.time_zone, common.time_zone, 'UTC') AS zone, s.is_open AND s.was_open AND NOT s.is_other
-        AND s.department_id IS NOT DISTINCT FROM s.department_before AND s.channel IS NOT DISTINCT FROM s.channel_before AS is_sure,
-      s.is_open OR s.was_open OR s.is_other AS is_possible) z
-    CROSS JOIN LATERAL (VALUES
-      -- The best estimate: a request that was open when it was first seen was so from its beginning on.
-      (CASE WHEN s.is_first AND s.closed_at IS NULL THEN coalesce(s.from_after, s.from_before) ELSE s.from_before END, coalesce(s.to_before, now()), true,
-        s.department_id, s.channel, s.is_open::int, (s.is_open AND s.status = 100)::int, 0, 0, 0, 0),
-      (s.from_before, coalesce(s.to_after, now()), true, s.department_id, s.channel, 0, 0, s.is_open::int, s.is_open::int, 0, 0),
-      (s.from_after, s.from_before, true, s.department_id, s.channel, 0, 0, z.is_sure::int, z.is_possible::int, 0, 0),
-      -- It may have been where it was before.
-      (s.from_after, s.from_before, true, s.department_before, s.channel_before, 0, 0, 0, (z.is_possible AND NOT s.is_first
-        AND (s.department_id, s.channel) IS DISTINCT FROM (s.department_before, s.channel_before))::int, 0, 0),
-      (CASE WHEN s.closed_at BETWEEN s.from_after AND s.from_before THEN s.closed_at ELSE s.from_before END, NULL, false, s.department_id, s.channel, 0, 0, 0, 0,
-        (s.status = 1000 AND s.status_before IS DISTINCT FROM 1000)::int, (s.status_before = 1000 AND s.is_open)::int)
-    ) i (since, until, is_state, department_id, channel, open, unassigned, least, most, closed, reopened)
-    -- A state counts on each day at whose end it was so, an event on its day.
-    CROSS JOIN LATERAL generate_series((i.since AT TIME ZONE z.zone)::date::timestamp,
-      CASE WHEN i.is_state THEN ((i.until AT TIME ZONE z.zone)::date - 1)::timestamp ELSE (i.since AT TIME ZONE z.zone)::date::timestamp END, interval '1 day') d (day)
-    WHERE i.open + i.least + i.most + i.closed + i.reopened > 0
-    GROUP BY 1, 2, 3, 4
+    SELECT c.connection_id, c.day, c.department_id, c.channel, c.closed, c.reopened, sum(c.open) OVER w AS open, sum(c.unassigned) OVER w AS unassigned,
+      sum(c.open_least) OVER w AS open_least, sum(c.open_most) OVER w AS open_most, lead(c.day) OVER w AS next_day, z.zone,
+      (now() AT TIME ZONE z.zone)::date AS today
+    FROM reporting.backlog_changes c
+    LEFT JOIN reporting.applied_zones own ON own.connection_id = c.connection_id
+    LEFT JOIN reporting.applied_zones common ON common.connection_id = '*'
+    CROSS JOIN LATERAL (SELECT coalesce(own.time_zone, common.time_zone, 'UTC') AS zone) z
+    WINDOW w AS (PARTITION BY c.connection_id, c.department_id, c.channel ORDER BY c.day)
   ) b
-  JOIN sync.history h ON h.stream = 'tiledesk.requests'
-  LEFT JOIN sync.status p ON p.connection_id = b.connection_id AND p.stream = 'tiledesk.requests'
-  LEFT JOIN reporting.names n ON n.kind = 'department' AND n.connection_id = b.connection_id AND n.id = b.department_id;
+  JOIN sync.history h ON h.stream = 'tiledesk.requests' AND h.off_since IS NULL
+  CROSS JOIN LATERAL generate_series(b.day::timestamp, (coalesce(b.next_day, greatest(b.day + 1, b.today)) - 1)::timestamp, interval '1 day') d (day)
+  -- Of today, and of a day that upstream dates later, only what happened is known.
+  CROSS JOIN LATERAL (SELECT d.day < b.today AS has_ended, d.day = b.day AS is_own) t
+  CROSS JOIN LATERAL (SELECT CASE WHEN t.has_ended THEN b.open ELSE 0 END AS open, CASE WHEN t.has_ended THEN b.unassigned ELSE 0 END AS unassigned,
+    CASE WHEN t.has_ended THEN b.open_least ELSE 0 END AS open_least, CASE WHEN t.has_ended THEN b.open_most ELSE 0 END AS open_most,
+    CASE WHEN t.is_own THEN b.closed ELSE 0 END::bigint AS closed, CASE WHEN t.is_own THEN b.reopened ELSE 0 END::bigint AS reopened) i
+  LEFT JOIN reporting.sources p ON p.connection_id = b.connection_id AND p.stream = 'tiledesk.requests'
+  LEFT JOIN reporting.names n ON n.kind = 'department' AND n.connection_id = b.connection_id AND n.id = b.department_id
+  WHERE i.open + i.open_least + i.open_most + i.closed + i.reopened > 0;
   COMMENT ON VIEW reporting.backlog_daily IS 'Requests open at the end of each day, in the time zone of the account (reporting.settings), from their versions. The true number is between open_least and open_most';
   COMMENT ON COLUMN reporting.backlog_daily.connection_id IS 'Configured account';
   COMMENT ON COLUMN reporting.backlog_daily.day IS 'Day in the time zone of the account';
@@ -3520,7 +3803,7 @@ BEGIN
   COMMENT ON COLUMN reporting.backlog_daily.closed IS 'Closed on that day, as far as seen';
   COMMENT ON COLUMN reporting.backlog_daily.reopened IS 'Reopened on that day, as far as seen';
   COMMENT ON COLUMN reporting.backlog_daily.is_estimated IS 'The day ended before history was switched on: requests of then as they were when it was';
-  COMMENT ON COLUMN reporting.backlog_daily.as_of IS 'sync.status.as_of: changes after it are not counted (UTC)';
+  COMMENT ON COLUMN reporting.backlog_daily.as_of IS 'reporting.sources.as_of: changes after it are not counted (UTC)';
 
   CREATE OR REPLACE VIEW reporting.status_times AS
   SELECT t.connection_id, t.id, t.opened_at, t.unassigned_ms, t.unassigned_ms_least, t.unassigned_ms_least + t.unsure_ms AS unassigned_ms_most,
@@ -3533,12 +3816,12 @@ BEGIN
       coalesce(sum(e.least) FILTER (WHERE s.status = 200), 0)::bigint AS assigned_ms_least,
       coalesce(sum(e.unsure), 0)::bigint AS unsure_ms,
       count(*) FILTER (WHERE s.status_before = 1000 AND s.is_open) AS reopened,
-      count(*) FILTER (WHERE cardinality(s.agents_before) > 0 AND cardinality(s.participants_agents) > 0 AND s.agents_before <> s.participants_agents)
-        AS reassigned,
-      (array_agg(s.participants_agents[1] ORDER BY s.seq) FILTER (WHERE cardinality(s.participants_agents) > 0))[1] AS first_agent,
-      (array_agg(s.participants_agents[1] ORDER BY s.seq DESC) FILTER (WHERE cardinality(s.participants_agents) > 0))[1] AS last_agent
+      count(*) FILTER (WHERE s.is_reassigned) AS reassigned,
+      (array_agg(s.agent_id ORDER BY s.seq) FILTER (WHERE s.agent_id IS NOT NULL))[1] AS first_agent,
+      (array_agg(s.agent_id ORDER BY s.seq DESC) FILTER (WHERE s.agent_id IS NOT NULL))[1] AS last_agent
     FROM reporting.request_states s
-    LEFT JOIN sync.status p ON p.connection_id = s.connection_id AND p.stream = 'tiledesk.requests'
+    JOIN sync.history h ON h.stream = 'tiledesk.requests' AND h.off_since IS NULL
+    LEFT JOIN reporting.sources p ON p.connection_id = s.connection_id AND p.stream = 'tiledesk.requests'
     CROSS JOIN LATERAL (SELECT
       extract(epoch FROM greatest(interval '0', coalesce(s.to_before, p.as_of) - s.from_before)) * 1000 AS estimate,
       extract(epoch FROM greatest(interval '0', coalesce(s.to_after, p.as_of) - s.from_before)
@@ -3560,7 +3843,7 @@ BEGIN
   COMMENT ON COLUMN reporting.status_times.reassigned IS 'How often it was seen with other agents than before';
   COMMENT ON COLUMN reporting.status_times.first_agent IS 'User id of the agent who was seen first; null: none';
   COMMENT ON COLUMN reporting.status_times.last_agent IS 'User id of the agent who was seen last; null: none';
-  COMMENT ON COLUMN reporting.status_times.as_of IS 'sync.status.as_of: changes after it are not counted (UTC)';
+  COMMENT ON COLUMN reporting.status_times.as_of IS 'reporting.sources.as_of: changes after it are not counted (UTC)';
 
   CREATE OR REPLACE FUNCTION reporting.sla(target interval, measure text DEFAULT 'closed')
   RETURNS TABLE (connection_id text, id text, department_id text, opened_at timestamptz, done_after timestamptz, done_before timestamptz, outcome text)
@@ -3581,12 +3864,13 @@ BEGIN
       WHERE r.draft IS NOT TRUE AND r.preflight IS NOT TRUE AND r.status IS DISTINCT FROM 50 AND r.deleted_at IS NULL
       GROUP BY s.connection_id, s.id, r.created_at, r.first_response_at
     ) f
-    LEFT JOIN sync.status p ON p.connection_id = f.connection_id AND p.stream = 'tiledesk.requests'
+    JOIN sync.history h ON h.stream = 'tiledesk.requests' AND h.off_since IS NULL
+    LEFT JOIN reporting.sources p ON p.connection_id = f.connection_id AND p.stream = 'tiledesk.requests'
   $sla$;
   COMMENT ON FUNCTION reporting.sla(interval, text) IS 'Whether each request was closed (or ''answered'' by an agent) within the target after its creation: met, broken, or undecided where it was done between two looks of which only one was in time, or is not done and has time left';
 END
 $make$;
-COMMENT ON FUNCTION "reporting"."make_history_views"() IS 'Makes request_states, backlog_daily, status_times and sla once tiledesk.requests has a history';
+COMMENT ON FUNCTION "reporting"."make_history_views"() IS 'Makes backlog_daily, status_times and sla once tiledesk.requests has a history';
 
 CREATE OR REPLACE VIEW "reporting"."link_journeys" AS
 SELECT k.connection_id, k.id AS link_id, k.name, k.project_id, p.name AS project, k.person_key, c.first_chat_at,
