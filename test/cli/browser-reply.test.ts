@@ -129,7 +129,7 @@ test('a flood of connections that say nothing is ended, and the browser gets thr
   );
   await Promise.all(idle.map((socket) => once(socket, 'close')));
   expect((await get(RIGHT)).status).toBe(200);
-}, 30_000);
+});
 
 describe('what is pasted', () => {
   test.each([

@@ -84,7 +84,7 @@ it('prints variables of both that work with sync, and ends with both at a signal
   expect((await running.ended).code).toBe(0);
   expect(await isClosed(given.TILEDESK_BASE_URL ?? '')).toBe(true);
   expect(await isClosed(given.TILKEE_V3_URL ?? '')).toBe(true);
-}, 60_000);
+});
 
 it('puts Tilkee on the port after that of Tiledesk', async () => {
   const port = await freePair();

@@ -94,7 +94,7 @@ it('a daemon whose database is frozen ends in time', async () => {
   proxy.freeze();
   daemon.kill('SIGTERM');
   await daemon.ended;
-}, 60_000);
+});
 
 it('a database that goes silent in the middle of a statement ends a sync in words, and a daemon goes on by itself', async () => {
   const { database, env } = await setup();
@@ -149,7 +149,7 @@ it('a daemon whose log is on a full disk goes on, and says so on the other outpu
   child.kill('SIGTERM');
   expect((await ended)[0]).toBe(0);
   expect(stdout).toContain('The log cannot be written (ENOSPC)');
-}, 60_000);
+});
 
 it('the queue in Postgres refuses a pooler that shares its sessions, and takes one that keeps them', async () => {
   const { database, env } = await setup();
@@ -170,7 +170,7 @@ it('the queue in Postgres refuses a pooler that shares its sessions, and takes o
     ]);
   }
   expect((await cli.run(['check'], { env: env(keeping.url) })).code).toBe(0);
-}, 60_000);
+});
 
 const redis = await startTestRedis();
 afterAll(() => redis?.close());
@@ -185,5 +185,5 @@ if (redis !== null) {
     const { code, stderr } = await cli.run(['start'], { env: env(database.url, { REDIS_URL: address }) });
     expect(code).toBe(1);
     expect(stderr).toContain('Redis refuses database 5 of REDIS_URL');
-  }, 60_000);
+  });
 }

@@ -211,7 +211,7 @@ describe('settings of any kind give a configuration, or problems in words', () =
     // Of each there are right ones among them.
     expect(Object.values(counts).every((count) => count > 0)).toBe(true);
     expect({ seed, faults: faults.found }).toEqual({ seed, faults: [] });
-  }, 60_000);
+  });
 
   it('the environment as a whole: all at once, one or a few alone, directly or by a file', () => {
     const faults = new Faults();
@@ -225,7 +225,7 @@ describe('settings of any kind give a configuration, or problems in words', () =
       else faults.inProblems(result ?? [], texts);
     }
     expect({ seed, faults: faults.found }).toEqual({ seed, faults: [] });
-  }, 60_000);
+  });
 
   it(`${KEY_VALUES} values for every key of leadmirror.yaml`, () => {
     const faults = new Faults();

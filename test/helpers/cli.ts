@@ -63,8 +63,8 @@ export interface Running {
   readonly ended: Promise<Finished>;
 }
 
-const RUN_TIMEOUT_MS = 45_000;
-const SAYS_TIMEOUT_MS = 30_000;
+const RUN_TIMEOUT_MS = 120_000;
+const SAYS_TIMEOUT_MS = 120_000;
 /** Every token of the sandbox begins so. */
 const TOKEN_START = Buffer.from('{"alg":"HS256"').toString('base64url').slice(0, 16);
 

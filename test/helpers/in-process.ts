@@ -4,7 +4,7 @@ import type { CommandProcess } from '../../src/cli/command.ts';
 import { main } from '../../src/cli/main.ts';
 import { declareSecrets, record } from './printed/record.ts';
 
-const SAYS_TIMEOUT_MS = 30_000;
+const SAYS_TIMEOUT_MS = 120_000;
 
 export interface InProcess {
   readonly code: number;

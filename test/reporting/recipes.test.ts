@@ -341,7 +341,7 @@ describe('on a mirror of fifty thousand requests', () => {
       analyze`);
     await setup.refresh();
     await setup.client.query('analyze');
-  }, 60_000);
+  });
 
   it.each(readRecipes().map(({ number, sql }) => [number, sql] as const))(
     'recipe %i scans no mirrored table',

@@ -133,7 +133,7 @@ describe.each(ZONES)('in the time zone %s', (zone) => {
   beforeAll(async () => {
     await setup.client.query("update reporting.settings set time_zone = $1 where connection_id = '*'", [zone]);
     await setup.refresh();
-  }, 60_000);
+  });
 
   it('every view shows what a plain computation over the sandboxes gives', () => expectAllEqual(zone), 120_000);
 });
@@ -180,7 +180,7 @@ describe('after a day of changes', () => {
     const refreshed = await everything();
     expect(await setup.refresh(true)).toBe('rebuilt');
     expect(await everything()).toEqual(refreshed);
-  }, 60_000);
+  });
 
   it('every view says as of when it is, as the status of its streams does', async () => {
     const [status] = await setup.rows("select max(as_of) as as_of from sync.status where stream = 'tiledesk.requests'");

@@ -187,7 +187,7 @@ describe('an error of a database', () => {
     const fake = await startFakePostgres(url, { connection: 'silence' });
     opened.push(fake);
     expect(await failureOf(assertReachable(fake.url))).toMatchObject({ code: 'database_unavailable' });
-  }, 30_000);
+  });
 });
 
 describe('TLS', () => {

@@ -29,7 +29,7 @@ describe('a count check', () => {
     created = [...mirror.sandbox.data.requests.values()]
       .map(({ _id, createdAt }): [string, string] => [_id, String(createdAt)])
       .sort(([, a], [, b]) => (a < b ? -1 : 1));
-  }, 60_000);
+  });
   /** What was written within a second before a check is left to the next one. */
   const age = () => mirror.app.database.prisma.tiledeskRequest.updateMany({ data: { synced_at: new Date(0) } });
   afterEach(async () => {

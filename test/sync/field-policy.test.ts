@@ -79,7 +79,7 @@ it('pseudonyms hide every address, and the reports join people of both products 
   expect(hidden).toEqual(plain);
   const verified = await cli.run(['verify', '--json'], { env: envs[1] ?? {} });
   expect(verified.code).toBe(0);
-}, 60_000);
+});
 
 it('an account has a policy of its own, which wins over that of all accounts', async () => {
   const database = await createTestDatabase();
@@ -109,7 +109,7 @@ it('an account has a policy of its own, which wins over that of all accounts', a
     await rm(folder, { recursive: true });
     await database.drop();
   }
-}, 60_000);
+});
 
 it('a policy that is chosen later reaches what is stored, with reproject', async () => {
   const env = { ...envs[0], PRIVACY_PRESET: 'contact' };
@@ -120,7 +120,7 @@ it('a policy that is chosen later reaches what is stored, with reproject', async
   expect(JSON.parse(again.stdout).streams.map(({ rewritten }: { rewritten: number }) => rewritten)).toEqual([
     0, 0, 0, 0,
   ]);
-}, 60_000);
+});
 
 it('pseudonyms without a key to keep are refused, and what to do is said', async () => {
   const { LEADMIRROR_SECRET_KEY: _, ...env } = envs[1] ?? {};

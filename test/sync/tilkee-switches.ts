@@ -155,6 +155,6 @@ export function describeSwitches(cases: readonly Case[]): void {
       } finally {
         await setup.close();
       }
-    }, 60_000);
+    });
   });
 }
